@@ -1,0 +1,41 @@
+"""The shard format: pairs and features as tars beside a ``dataset.json``."""
+
+from mcmfh_lightning.datamodules.shards.feature_blocks import BLOCK_PAIRS
+from mcmfh_lightning.datamodules.shards.feature_reader import FeatureShardReader, GatheredFeatures
+from mcmfh_lightning.datamodules.shards.feature_writer import FeatureShardWriter, merge_feature_parts
+from mcmfh_lightning.datamodules.shards.files import atomic_write, sha256_of, write_json
+from mcmfh_lightning.datamodules.shards.info import DATASET_FILE, SPLITS, DatasetInfo, ShardInfo, SplitInfo
+from mcmfh_lightning.datamodules.shards.members import DECODERS, decode_image
+from mcmfh_lightning.datamodules.shards.packing import pack_bits, pack_labels, packed_width, text_hash, unpack_bits
+from mcmfh_lightning.datamodules.shards.pair import Pair
+from mcmfh_lightning.datamodules.shards.pair_reader import PairShardReader
+from mcmfh_lightning.datamodules.shards.pair_writer import PairShardWriter
+from mcmfh_lightning.datamodules.shards.tar import MAX_KEY_LENGTH, check_key
+
+__all__ = [
+    "BLOCK_PAIRS",
+    "DATASET_FILE",
+    "DECODERS",
+    "MAX_KEY_LENGTH",
+    "SPLITS",
+    "DatasetInfo",
+    "FeatureShardReader",
+    "FeatureShardWriter",
+    "GatheredFeatures",
+    "Pair",
+    "PairShardReader",
+    "PairShardWriter",
+    "ShardInfo",
+    "SplitInfo",
+    "atomic_write",
+    "check_key",
+    "decode_image",
+    "merge_feature_parts",
+    "pack_bits",
+    "pack_labels",
+    "packed_width",
+    "sha256_of",
+    "text_hash",
+    "unpack_bits",
+    "write_json",
+]

@@ -1,0 +1,86 @@
+"""Files that are either there in full or not there at all."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from mcmfh_lightning.errors import DataError
+
+PART_SUFFIX = ".part"
+"""Ending of a file that is still being written; readers never look at one."""
+
+
+def _fsync_folder(folder: Path) -> None:
+    # A rename is only durable once the folder that records it is.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def publish(stream: BinaryIO, target: Path) -> None:
+    """Give a finished temporary file its final name, durably.
+
+    Args:
+        stream: The open temporary file, in the folder of ``target``; it is flushed, synced and closed.
+        target: The final name.
+    """
+    stream.flush()
+    os.fsync(stream.fileno())
+    stream.close()
+    Path(stream.name).replace(target)
+    _fsync_folder(target.parent)
+
+
+@contextmanager
+def atomic_write(target: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file beside ``target`` that takes its name when the block ends without an exception.
+
+    Args:
+        target: The final name; an existing file is replaced.
+
+    Yields:
+        The binary stream to write to.
+    """
+    part = target.with_name(target.name + PART_SUFFIX)
+    with part.open("wb") as stream:
+        try:
+            yield stream
+        except BaseException:
+            part.unlink()
+            raise
+        publish(stream, target)
+
+
+def write_json(target: Path, content: object) -> None:
+    """Write ``content`` as indented JSON, atomically."""
+    with atomic_write(target) as stream:
+        stream.write(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+
+
+def read_json(path: Path) -> object:
+    """Read a JSON file.
+
+    Raises:
+        DataError: If the file is missing or is not JSON.
+    """
+    try:
+        content: object = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{path} does not exist: is {path.parent} the folder a converter or `predict` wrote?"
+        ) from error
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON ({error}): the file is damaged, write the folder again") from error
+    return content
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

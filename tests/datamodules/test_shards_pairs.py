@@ -1,0 +1,296 @@
+import json
+import multiprocessing
+import os
+import pickle
+import signal
+from dataclasses import replace
+
+import pytest
+import webdataset
+
+from mcmfh_lightning.datamodules.shards import PairShardReader, sha256_of
+from mcmfh_lightning.datamodules.shards import pair_writer as pair_writer_module
+from mcmfh_lightning.datamodules.shards.tar import ShardWriter
+from mcmfh_lightning.errors import DataError
+
+SIZES = {"train": 10, "val": 3, "test": 4}
+
+
+class InterruptionError(Exception):
+    pass
+
+
+def interrupt():
+    raise InterruptionError
+
+
+@pytest.fixture
+def convert(make_pair, pair_writer):
+    """A converter: writes what is not there yet; stops before the pair of a given number, counted over all splits."""
+
+    def run(folder, stop_before=None, stop=interrupt):
+        count = 0
+        with pair_writer(folder) as writer:
+            writer.skip("no image", "pair-99")
+            for split, size in SIZES.items():
+                done = writer.resume_from(split)
+                for number in range(size):
+                    if count == stop_before:
+                        stop()
+                    count += 1
+                    if number >= done:
+                        writer.write(split, make_pair(number, split))
+            return writer.close()
+
+    return run
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_what_is_written_is_read(convert, make_pair, tmp_path):
+    info = convert(tmp_path)
+    assert {split: entry.pairs for split, entry in info.splits.items()} == SIZES
+    assert [shard.pairs for shard in info.splits["train"].shards] == [4, 4, 2]
+    assert info.skipped == {"no image": 1}
+    assert info.skipped_examples == {"no image": ["pair-99"]}
+    for split, size in SIZES.items():
+        reader = PairShardReader(tmp_path, split)
+        assert len(reader) == size
+        assert reader.ids == [f"{split}-{number}" for number in range(size)]
+        assert list(reader) == [make_pair(number, split) for number in range(size)]
+        assert reader.info == info
+
+
+def test_webdataset_reads_the_shards(convert, make_pair, tmp_path):
+    convert(tmp_path)
+    urls = sorted(str(path) for path in tmp_path.glob("train-*.tar"))
+    records = list(webdataset.WebDataset(urls, shardshuffle=False))
+    assert [record["__key__"] for record in records] == [f"train-{number}" for number in range(10)]
+    pair = make_pair(7, "train")
+    assert records[7]["png"] == pair.image
+    assert records[7]["txt"].decode() == pair.text
+    assert json.loads(records[7]["json"]) == {
+        "labels": list(pair.labels),
+        "group": pair.group,
+        "date": pair.date,
+        "source": pair.source,
+        "licence": pair.licence,
+    }
+
+
+def test_checksums_and_sizes_are_those_of_the_files(convert, tmp_path):
+    for entry in convert(tmp_path).splits.values():
+        for shard in entry.shards:
+            assert shard.sha256 == sha256_of(tmp_path / shard.name)
+            assert shard.bytes == (tmp_path / shard.name).stat().st_size
+
+
+def test_only_shards_and_dataset_json_remain(convert, tmp_path):
+    info = convert(tmp_path)
+    shards = {shard.name for entry in info.splits.values() for shard in entry.shards}
+    assert set(contents(tmp_path)) == shards | {"dataset.json"}
+
+
+@pytest.mark.parametrize("stop_before", [0, 1, 4, 6, 10, 12, 13, 16])
+def test_an_interrupted_run_goes_on_and_ends_the_same(convert, tmp_path, stop_before):
+    convert(tmp_path / "whole")
+    with pytest.raises(InterruptionError):
+        convert(tmp_path / "cut", stop_before)
+    assert "dataset.json" not in contents(tmp_path / "cut")
+    assert not list((tmp_path / "cut").glob("*.part"))
+    convert(tmp_path / "cut")
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+def test_whole_shards_are_not_written_again(convert, tmp_path, monkeypatch):
+    with pytest.raises(InterruptionError):
+        convert(tmp_path, 9)
+    written = []
+    write = ShardWriter.write
+
+    def spy(self, key, members, **settings):
+        written.append(key)
+        write(self, key, members, **settings)
+
+    monkeypatch.setattr(ShardWriter, "write", spy)
+    convert(tmp_path)
+    assert written[:2] == ["train-8", "train-9"]
+
+
+def test_interrupted_between_a_shard_and_its_entry(convert, tmp_path, monkeypatch):
+    convert(tmp_path / "whole")
+    calls = []
+
+    def fail_at_the_third(path, content):
+        calls.append(path)
+        if len(calls) == 3:
+            raise InterruptionError
+        write_json(path, content)
+
+    write_json = pair_writer_module.write_json
+    monkeypatch.setattr(pair_writer_module, "write_json", fail_at_the_third)
+    with pytest.raises(InterruptionError):
+        convert(tmp_path / "cut")
+    monkeypatch.undo()
+    assert (tmp_path / "cut" / "train-000-00001.tar").exists()
+    convert(tmp_path / "cut")
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+def convert_and_die(convert, folder, kill_before):
+    with pytest.raises(InterruptionError):
+        convert(folder, kill_before, lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+
+def test_a_killed_run_goes_on_and_ends_the_same(convert, tmp_path):
+    convert(tmp_path / "whole")
+    process = multiprocessing.get_context("fork").Process(target=convert_and_die, args=(convert, tmp_path / "cut", 6))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert "train-000-00001.tar.part" in contents(tmp_path / "cut")
+    convert(tmp_path / "cut")
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+def test_a_finished_folder_is_refused(convert, tmp_path):
+    convert(tmp_path)
+    with pytest.raises(DataError, match="finished data set"):
+        convert(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change", [{"settings": {"seed": 1}}, {"pairs_per_shard": 5}, {"label_vocabulary": ("normal", "opacity")}]
+)
+def test_an_unfinished_folder_of_other_settings_is_refused(convert, pair_writer, tmp_path, change):
+    with pytest.raises(InterruptionError):
+        convert(tmp_path, 5)
+    with pytest.raises(DataError, match=f"other settings \\({next(iter(change))}: .* then, .* now"):
+        pair_writer(tmp_path, **change)
+
+
+def test_a_folder_with_shards_of_something_else_is_refused(pair_writer, tmp_path):
+    (tmp_path / "train-000-00000.tar").touch()
+    with pytest.raises(DataError, match="was not written by this command"):
+        pair_writer(tmp_path)
+
+
+def test_a_changed_shard_is_not_built_upon(convert, tmp_path):
+    with pytest.raises(InterruptionError):
+        convert(tmp_path, 5)
+    path = tmp_path / "train-000-00000.tar"
+    data = bytearray(path.read_bytes())
+    data[600] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"train-000-00000\.tar was changed"):
+        convert(tmp_path)
+
+
+def test_a_collection_that_grew_is_refused(convert, pair_writer, make_pair, tmp_path):
+    with pytest.raises(InterruptionError):
+        convert(tmp_path, 12)
+    writer = pair_writer(tmp_path)
+    assert writer.resume_from("train") == 10
+    with pytest.raises(DataError, match="the collection has changed"):
+        writer.write("train", make_pair(10, "train"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": ("fracture",)}, "fracture"),
+        ({"image": b"GIF89a"}, "not a png file"),
+        ({"image_format": "gif"}, "convert the picture"),
+        ({"group": 2**63}, "64 bits"),
+        ({"id": "a/b"}, "rename the item"),
+    ],
+)
+def test_pairs_that_cannot_be_stored(pair_writer, make_pair, tmp_path, change, message):
+    writer = pair_writer(tmp_path)
+    with pytest.raises(DataError, match=message):
+        writer.write("train", replace(make_pair(0), **change))
+
+
+def test_an_id_is_written_once(pair_writer, make_pair, tmp_path):
+    writer = pair_writer(tmp_path)
+    writer.write("train", make_pair(0))
+    with pytest.raises(DataError, match="pair-0 is written twice"):
+        writer.write("val", make_pair(0))
+
+
+def test_splits_come_one_after_the_other(pair_writer, make_pair, tmp_path):
+    writer = pair_writer(tmp_path)
+    writer.write("train", make_pair(0))
+    writer.write("val", make_pair(1))
+    with pytest.raises(ValueError, match="pairs of train after those of val"):
+        writer.write("train", make_pair(2))
+    with pytest.raises(ValueError, match="train, val, test"):
+        writer.write("dev", make_pair(2))
+
+
+def test_nothing_to_write(pair_writer, tmp_path):
+    writer = pair_writer(tmp_path)
+    writer.skip("no image", "a")
+    with pytest.raises(DataError, match="1 skipped: no image"):
+        writer.close()
+
+
+def test_examples_of_skipped_items_are_few(pair_writer, make_pair, tmp_path):
+    with pair_writer(tmp_path) as writer:
+        writer.write("train", make_pair(0))
+        for number in range(30):
+            writer.skip("no text", f"a{number}")
+    info = PairShardReader(tmp_path, "train").info
+    assert info.skipped == {"no text": 30}
+    assert info.skipped_examples["no text"] == [f"a{number}" for number in range(20)]
+
+
+def test_a_reader_survives_pickling(convert, make_pair, tmp_path):
+    convert(tmp_path)
+    reader = PairShardReader(tmp_path, "train")
+    assert reader[5].id == "train-5"
+    assert pickle.loads(pickle.dumps(reader))[9] == make_pair(9, "train")
+
+
+def test_a_reader_reads_only_what_is_there(convert, tmp_path):
+    convert(tmp_path)
+    reader = PairShardReader(tmp_path, "train")
+    for position in (10, -1):
+        with pytest.raises(IndexError):
+            reader[position]
+
+
+def test_damage_is_named(convert, make_pair, tmp_path):
+    convert(tmp_path)
+    path = tmp_path / "train-000-00001.tar"
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b'{"date"', b'{"dame"'))
+    with pytest.raises(DataError, match=r"train-000-00001\.tar, pair train-4: .*convert again"):
+        PairShardReader(tmp_path, "train")[4]
+    path.write_bytes(data[:-512])
+    with pytest.raises(DataError, match="copy is incomplete"):
+        PairShardReader(tmp_path, "train")
+
+
+@pytest.mark.parametrize("members", [{"txt": b"", "json": b"{}"}, {"npy": b"", "txt": b"", "json": b"{}"}])
+def test_records_that_are_no_pairs(convert, tmp_path, members):
+    info = convert(tmp_path)
+    name = "val-000-00000.tar"
+    writer = ShardWriter(tmp_path / name)
+    for key in "abc":
+        writer.write(key, members)
+    splits = dict(info.splits) | {"val": replace(info.splits["val"], shards=(writer.close(),))}
+    replace(info, splits=splits).write(tmp_path)
+    with pytest.raises(DataError, match=f"{name}, pair a: a pair is"):
+        len(PairShardReader(tmp_path, "val").ids)
+
+
+def test_number_of_pairs_must_agree(convert, tmp_path):
+    info = convert(tmp_path)
+    shard = replace(info.splits["val"].shards[0], pairs=2)
+    splits = dict(info.splits) | {"val": replace(info.splits["val"], pairs=2, shards=(shard,))}
+    replace(info, splits=splits).write(tmp_path)
+    with pytest.raises(DataError, match=r"holds 3 pairs, dataset\.json says 2"):
+        PairShardReader(tmp_path, "val")[0]
