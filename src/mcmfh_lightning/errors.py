@@ -23,8 +23,17 @@ def one_line_errors(program: str) -> Iterator[None]:
     """Prints an :class:`McmfhError` as one line and exits with 2; ``MCMFH_TRACEBACK=1`` shows the traceback instead."""
     try:
         yield
-    except McmfhError as error:
-        if os.environ.get("MCMFH_TRACEBACK"):
+    except Exception as error:
+        ours = _ours(error)
+        if ours is None or os.environ.get("MCMFH_TRACEBACK"):
             raise
-        sys.stderr.write(f"{program}: error: {error}\n")
+        # A loader's worker process hands its traceback over inside the message; what was said is the last line.
+        sys.stderr.write(f"{program}: error: {str(ours).strip().splitlines()[-1]}\n")
         sys.exit(2)
+
+
+def _ours(error: BaseException | None) -> McmfhError | None:
+    """The error of this package behind another: jsonargparse wraps what a constructor raises."""
+    while error is not None and not isinstance(error, McmfhError):
+        error = error.__cause__ or error.__context__
+    return error

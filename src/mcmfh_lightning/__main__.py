@@ -1,0 +1,6 @@
+"""``python -m mcmfh_lightning`` is ``mcmfh``."""
+
+from mcmfh_lightning.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""``make demo``, as a newcomer runs it, and what its numbers have to show."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def demo(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """Standard output of ``make demo`` and the folder that it names."""
+    runs = tmp_path_factory.mktemp("demo")
+    environment = Path(sys.executable).parents[1]
+    command = ["make", "demo", f"RUNS={runs}", f"VENV={environment}", f"STAMP={runs / 'installed'}"]
+    (runs / "installed").touch()
+    env = os.environ | {"COLUMNS": "160", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, cwd=repository, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    return done.stdout, runs / "demo" / "run" / "test"
+
+
+def test_prints_the_table_and_the_folder_of_plots(demo: tuple[str, Path]) -> None:
+    stdout, folder = demo
+    assert "mAP@all" in stdout
+    assert "chance" in stdout
+    assert "Research use, not diagnosis" in stdout
+    assert str(folder) in stdout
+    assert len(list(folder.glob("*.png"))) >= 3
+
+
+@pytest.mark.parametrize("direction", ["i2t", "t2i"])
+def test_unimodal_beats_every_null_and_is_not_too_good(demo: tuple[str, Path], direction: str) -> None:
+    with (demo[1] / "ranking.csv").open() as file:
+        rows = [
+            row
+            for row in csv.DictReader(file)
+            if (row["protocol"], row["database"], row["queries"], row["direction"], row["metric"])
+            == ("unimodal", "unseen", "all", direction, "mAP@all")
+        ]
+    values = {row["system"]: float(row["value"]) for row in rows}
+    model = values.pop("model")
+    assert len(values) >= 4  # chance, constant ranking, shuffled queries, random hyperplanes
+    assert all(model >= null + 0.10 for null in values.values()), (model, values)
+    assert model < 0.95

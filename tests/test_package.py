@@ -1,0 +1,55 @@
+"""The wheel holds what the tree holds, and a newcomer's first imports work."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+
+def _packages_of_tree(repository: Path) -> set[str]:
+    roots = {
+        "mcmfh_lightning": repository / "src" / "mcmfh_lightning",
+        "mcmfh_lightning.datamodules": repository / "datamodules",
+        "mcmfh_lightning.lightning_configs": repository / "lightning_configs",
+    }
+    found = set()
+    for name, root in roots.items():
+        for init in root.rglob("__init__.py"):
+            found.add(".".join([name, *init.parent.relative_to(root).parts]))
+    return found
+
+
+def test_pyproject_lists_every_package(repository: Path) -> None:
+    listed = tomllib.loads((repository / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    assert len(listed) == len(set(listed))
+    assert set(listed) == _packages_of_tree(repository)
+
+
+@pytest.mark.parametrize("folder", ["datamodules", "lightning_configs"])
+def test_mapped_folder_is_not_imported_twice(repository: Path, folder: str) -> None:
+    """From a clone a bare ``import datamodules`` would make a second copy of every class."""
+    done = subprocess.run([sys.executable, "-c", f"import {folder}"], cwd=repository, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert f"import mcmfh_lightning.{folder}" in done.stderr
+
+
+def test_every_module_imports(repository: Path) -> None:
+    names = [
+        ".".join([package, module.stem])
+        for package in sorted(_packages_of_tree(repository))
+        for module in _folder(repository, package).glob("*.py")
+        if module.stem not in ("__init__", "__main__")
+    ]
+    assert len(names) > 40
+    code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
+    done = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def _folder(repository: Path, package: str) -> Path:
+    parts = package.split(".")[1:]
+    if parts and parts[0] in ("datamodules", "lightning_configs"):
+        return repository.joinpath(*parts)
+    return repository.joinpath("src", "mcmfh_lightning", *parts)

@@ -1,0 +1,35 @@
+"""The wheel installs in a new environment and fits from an empty folder."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.slow
+def test_wheel_fits_from_an_empty_folder(repository: Path, features: Path, tmp_path: Path) -> None:
+    """The new environment borrows this one's dependencies (they are gigabytes), but not this checkout."""
+    wheels, environment, empty = tmp_path / "wheels", tmp_path / "environment", tmp_path / "empty"
+    empty.mkdir()
+    pip = [sys.executable, "-m", "pip", "--quiet"]
+    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", wheels, repository], check=True)
+    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+    (wheel,) = wheels.glob("*.whl")
+    python = environment / "bin" / "python"
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", wheel], check=True)
+    (own,) = environment.glob("lib/python*/site-packages")
+    dependencies = next(path for path in sys.path if path.endswith("site-packages"))
+    # A .pth line adds the folder's packages but runs none of its .pth files: the editable finder stays out.
+    (own / "dependencies.pth").write_text(dependencies + "\n")
+    env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    where = subprocess.run(
+        [python, "-c", "import mcmfh_lightning; print(mcmfh_lightning.__file__)"],
+        cwd=empty, env=env, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert where.stdout.startswith(str(own))
+    flags = ["--data.root", features, "--trainer.max_epochs", "1"]
+    command = [environment / "bin" / "mcmfh", "fit", "--config", "experiments/demo.yaml", *flags]
+    subprocess.run(command, cwd=empty, env=env, check=True)
+    assert (empty / "runs" / "demo" / "fit" / "checkpoints" / "best.ckpt").is_file()
