@@ -1,0 +1,82 @@
+"""A feed-forward layer of which every token uses only a few parts."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import gelu
+
+from mcmfh_lightning.layers.routing import Routing
+
+
+class MixtureOfExperts(nn.Module):
+    r"""Top-k routed expert MLPs without capacity limit (Shazeer et al., ICLR 2017; Fedus et al., JMLR 2022).
+
+    The output of token x is :math:`\sum_{e \in topk} p_e(x) E_e(x)` with the softmax probabilities as gates. They are
+    not renormalised over the chosen experts, as in the Switch transformer: for ``top_k=1`` a renormalised gate is
+    always 1 and the router would learn nothing from the task.
+
+    No token is ever dropped and there is no router noise, so a sample's output does not depend on its batch. The
+    experts are stacked parameters: an expert without tokens receives a zero gradient rather than none, which
+    distributed training needs.
+
+    Args:
+        d_model: Width of a token.
+        hidden_dim: Width of each expert's hidden layer.
+        num_experts: Number of experts.
+        top_k: Experts per token.
+
+    Raises:
+        ValueError: If ``top_k`` is not in 1..num_experts.
+    """
+
+    def __init__(self, d_model: int, hidden_dim: int, num_experts: int, top_k: int) -> None:
+        super().__init__()
+        if not 1 <= top_k <= num_experts:
+            raise ValueError(f"top_k={top_k} is outside 1..num_experts={num_experts}")
+        self.num_experts = num_experts
+        self.top_k = top_k
+        self.router = nn.Linear(d_model, num_experts, bias=False)
+        self.weight_in = nn.Parameter(torch.empty(num_experts, d_model, hidden_dim))
+        self.bias_in = nn.Parameter(torch.zeros(num_experts, hidden_dim))
+        self.weight_out = nn.Parameter(torch.empty(num_experts, hidden_dim, d_model))
+        self.bias_out = nn.Parameter(torch.zeros(num_experts, d_model))
+        for weight in (self.weight_in, self.weight_out):
+            bound = 1.0 / math.sqrt(weight.shape[1])
+            nn.init.uniform_(weight, -bound, bound)
+
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Routing]:
+        """Send each token through its experts.
+
+        Args:
+            tokens: (..., d_model).
+
+        Returns:
+            (..., d_model) outputs, and the routing.
+        """
+        logits: Tensor = self.router(tokens)
+        probabilities = logits.softmax(dim=-1)
+        gates, experts = probabilities.topk(self.top_k, dim=-1)
+        outputs = self._dispatch(tokens.flatten(0, -2), experts.flatten())
+        outputs = outputs.reshape(*tokens.shape[:-1], self.top_k, tokens.shape[-1])
+        return (gates[..., None] * outputs).sum(dim=-2), Routing(logits, probabilities, experts)
+
+    def _dispatch(self, tokens: Tensor, experts: Tensor) -> Tensor:
+        """Apply expert ``experts[i]`` to token ``i // top_k``: (T, d_model), (T top_k,) -> (T top_k, d_model)."""
+        order = experts.argsort(stable=True)
+        sizes = experts.bincount(minlength=self.num_experts).tolist()
+        inputs = torch.split(tokens[order // self.top_k], sizes)
+        # One unbind per parameter: its backward stacks the experts' gradients once, instead of adding num_experts
+        # zero-padded tensors as indexing would.
+        parameters = zip(
+            self.weight_in.unbind(),
+            self.bias_in.unbind(),
+            self.weight_out.unbind(),
+            self.bias_out.unbind(),
+            strict=True,
+        )
+        outputs = [
+            torch.addmm(bias_out, gelu(torch.addmm(bias_in, x, weight_in)), weight_out)
+            for x, (weight_in, bias_in, weight_out, bias_out) in zip(inputs, parameters, strict=True)
+        ]
+        return torch.cat(outputs)[order.argsort()]

@@ -1,0 +1,60 @@
+"""Average precision over a Hamming ranking with ties, relaxed to real-valued codes."""
+
+import torch
+from torch import Tensor
+
+_TINY = 1e-6
+
+
+def average_precision_loss(
+    queries: Tensor, database: Tensor, positives: Tensor, ignored: Tensor | None = None
+) -> Tensor:
+    r"""One minus the tie-aware average precision of a smooth histogram of Hamming distances.
+
+    The distance of relaxed codes is (K - <q, x>) / 2 in [0, K]; a triangular kernel of width 1 spreads it over its two
+    neighbouring bins of 0..K (He et al., "Hashing as tie-aware learning to rank", CVPR 2018, eq. 9). With n_d items
+    and p_d positives in bin d, and N, P their cumulative sums, the tie-aware AP (their eq. 5; McSherry & Najork,
+    ECIR 2008) is, its inner sum written with harmonic numbers H,
+
+    .. math:: \frac{1}{P_K} \sum_d \frac{p_d}{n_d}
+       [(P_{d-1} + 1 - (N_{d-1} + 1) r_d) (H_{N_d} - H_{N_{d-1}}) + r_d n_d],
+       \quad r_d = \frac{p_d - 1}{n_d - 1}
+
+    H continues to real counts as digamma(N + 1) plus a constant, so the value is exact for codes in {-1, +1}. A bin
+    with p_d <= 1 or n_d <= 1 has r_d = 0: a positive that is alone in its bin has no other one before it.
+
+    Args:
+        queries: (N, K) relaxed codes in [-1, 1].
+        database: (M, K) relaxed codes in [-1, 1].
+        positives: (N, M) bool.
+        ignored: (N, M) bool: items that do not take part in a query's ranking. A positive is never ignored.
+
+    Returns:
+        Scalar in [0, 1], the mean over queries that have positives; 0 (with a zero gradient) if none has.
+    """
+    counted = torch.ones_like(positives) if ignored is None else positives | ~ignored
+    items, hits = _histograms(queries, database, positives, counted)
+    items_before = items.cumsum(dim=1) - items
+    hits_before = hits.cumsum(dim=1) - hits
+    harmonic = torch.digamma(items_before + items + 1.0) - torch.digamma(items_before + 1.0)
+    rate = ((hits - 1.0).clamp(min=0.0) / (items - 1.0).clamp(min=_TINY)).clamp(max=1.0)
+    inner = (hits_before + 1.0 - (items_before + 1.0) * rate) * harmonic + rate * items
+    total = positives.sum(dim=1)
+    precision = (hits / items.clamp(min=_TINY) * inner).sum(dim=1) / total.clamp(min=1)
+    rows = torch.where(total > 0, 1.0 - precision, torch.zeros_like(precision))
+    return (rows.sum() / (total > 0).sum().clamp(min=1)).to(queries.dtype)
+
+
+def _histograms(queries: Tensor, database: Tensor, positives: Tensor, counted: Tensor) -> tuple[Tensor, Tensor]:
+    """Soft counts of items and of positives per distance: two (N, K + 1) float64."""
+    num_bits = queries.shape[1]
+    distances = ((num_bits - queries.double() @ database.double().T) / 2.0).clamp(0.0, num_bits)
+    lower = distances.detach().floor().clamp(max=num_bits - 1).long()
+    upper_weight = distances - lower
+    histograms = []
+    for mask in (counted, positives):
+        weight = mask.double()
+        histogram = torch.zeros(len(queries), num_bits + 1, dtype=torch.float64, device=queries.device)
+        histogram = histogram.scatter_add(1, lower, (1.0 - upper_weight) * weight)
+        histograms.append(histogram.scatter_add(1, lower + 1, upper_weight * weight))
+    return histograms[0], histograms[1]

@@ -1,0 +1,144 @@
+import re
+
+import pytest
+import torch
+
+from mcmfh_lightning.errors import CheckpointError, DataError
+from mcmfh_lightning.hashers import MCMFH, TwoTower
+
+
+@pytest.fixture
+def checkpoint(make_hasher, make_data, make_trainer, tmp_path):
+    """A trained model and the path of its checkpoint."""
+    model, trainer = make_hasher(), make_trainer(max_epochs=1)
+    trainer.fit(model, datamodule=make_data())
+    path = tmp_path / "model.ckpt"
+    trainer.save_checkpoint(path)
+    return model, path
+
+
+def edited(path, edit):
+    content = torch.load(path, weights_only=True)
+    edit(content)
+    torch.save(content, path)
+
+
+def test_a_checkpoint_restores_the_codes_without_unpickling(checkpoint, make_batch):
+    model, path = checkpoint
+    torch.load(path, weights_only=True)
+    restored = type(model).load_from_checkpoint(path, weights_only=True)
+    batch = make_batch()
+    before, after = model.eval().evaluate(batch), restored.eval().evaluate(batch)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_checkpoint_tells_what_it_is(checkpoint):
+    model, path = checkpoint
+    stored = torch.load(path, weights_only=True)["mcmfh"]
+    assert stored["format_version"] == 1
+    assert stored["num_bits"] == 8
+    assert stored["encoder"] == {"name": "tower A"}
+    assert stored["label_vocabulary"] == ["normal", "effusion"]
+    assert stored["architecture"]["hasher"] == type(model).__name__
+    assert re.fullmatch(r"\d+\.\d+.*", stored["package_version"])
+
+
+def test_other_bits_are_refused_naming_both(checkpoint):
+    model, path = checkpoint
+    with pytest.raises(CheckpointError, match=r"num_bits=8.*num_bits=32"):
+        type(model).load_from_checkpoint(path, weights_only=True, num_bits=32)
+
+
+def test_another_dropout_rate_is_refused_although_the_weights_would_fit(make_mcmfh, make_trainer, tmp_path, make_data):
+    trainer = make_trainer(max_epochs=1)
+    trainer.fit(make_mcmfh(), datamodule=make_data())
+    trainer.save_checkpoint(tmp_path / "model.ckpt")
+    with pytest.raises(CheckpointError, match=r"dropout_rate=0\.2.*dropout_rate=0\.5"):
+        MCMFH.load_from_checkpoint(tmp_path / "model.ckpt", weights_only=True, dropout_rate=0.5)
+
+
+def test_another_method_is_refused(checkpoint):
+    model, path = checkpoint
+    (other,) = {MCMFH, TwoTower} - {type(model)}
+    with pytest.raises(CheckpointError, match=f"hasher='{type(model).__name__}'.*hasher='{other.__name__}'"):
+        other.load_from_checkpoint(path, weights_only=True)
+
+
+def test_features_of_another_encoder_are_refused_naming_both(checkpoint, make_hasher, make_data, make_trainer):
+    _, path = checkpoint
+    with pytest.raises(CheckpointError, match=r"tower A.*tower B.*mcmfh predict"):
+        make_trainer().test(make_hasher(), make_data(encoder="tower B"), ckpt_path=path, weights_only=True)
+    make_trainer().test(make_hasher(), make_data(), ckpt_path=path, weights_only=True)
+
+
+def test_other_labels_bind_when_training_goes_on_only(checkpoint, make_hasher, make_data, make_trainer):
+    _, path = checkpoint
+    data = make_data(label_vocabulary=["normal", "nodule"])
+    make_trainer().test(make_hasher(), data, ckpt_path=path, weights_only=True)
+    with pytest.raises(CheckpointError, match=r"effusion.*nodule"):
+        make_trainer(max_epochs=2).fit(make_hasher(), datamodule=data, ckpt_path=path, weights_only=True)
+
+
+def test_foreign_and_future_checkpoints_are_refused(checkpoint):
+    model, path = checkpoint
+    edited(path, lambda content: content["mcmfh"].update(format_version=2))
+    with pytest.raises(CheckpointError, match="format version 2"):
+        type(model).load_from_checkpoint(path, weights_only=True)
+    edited(path, lambda content: content.pop("mcmfh"))
+    with pytest.raises(CheckpointError, match="not written by a hasher"):
+        type(model).load_from_checkpoint(path, weights_only=True)
+
+
+def test_a_resumed_run_repeats_the_uninterrupted_one(make_hasher, make_data, make_trainer, tmp_path):
+    def fit(epochs, ckpt_path=None, init_seed=0):
+        trainer, model = make_trainer(max_epochs=epochs), make_hasher(init_seed=init_seed)
+        torch.manual_seed(torch.seed())
+        trainer.fit(model, datamodule=make_data(), ckpt_path=ckpt_path, weights_only=True)
+        return trainer, model
+
+    trainer, _ = fit(2)
+    trainer.save_checkpoint(tmp_path / "half.ckpt")
+    _, resumed = fit(4, ckpt_path=tmp_path / "half.ckpt", init_seed=5)
+    _, whole = fit(4)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_every_term_is_logged(make_hasher, make_data, make_trainer):
+    trainer, model = make_trainer(max_epochs=1), make_hasher()
+    trainer.fit(model, datamodule=make_data())
+    logged = {name.removeprefix("train/") for name in trainer.callback_metrics}
+    terms, statistics = model.objective(make_data().batches[0])
+    assert logged == {"loss", *terms, *statistics}
+    if isinstance(model, MCMFH):
+        assert "utilisation/layer1/text" in statistics
+        assert all(0.25 <= value <= 1.0 for value in statistics.values())
+
+
+def test_the_learning_rate_schedule_steps_once_an_epoch(make_hasher, make_data, make_trainer):
+    def optimizer(parameters):
+        return torch.optim.SGD(parameters, lr=0.5)
+
+    def schedule(optimizer):
+        return torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.1)
+
+    trainer = make_trainer(max_epochs=2)
+    trainer.fit(make_hasher(optimizer=optimizer, lr_scheduler=schedule), datamodule=make_data(num_batches=3))
+    (used,) = trainer.optimizers
+    assert isinstance(used, torch.optim.SGD)
+    assert used.param_groups[0]["lr"] == pytest.approx(0.5 * 0.1**2)
+
+
+def test_a_broken_embedding_is_named_when_the_loss_is_not_finite(make_hasher, make_batch):
+    batch = make_batch()
+    batch["text"][7, 2] = torch.nan
+    with pytest.raises(DataError, match=r"with index 107 hold NaN .* encode the data anew"):
+        make_hasher().training_step(batch, 0)
+
+
+def test_diverged_weights_are_told_with_the_batch_and_the_mend(make_hasher, make_batch):
+    model = make_hasher()
+    with torch.no_grad():
+        next(model.parameters()).fill_(torch.inf)
+    with pytest.raises(DataError, match=r"hashing.*with index 100, 101, .*119 and 5 more.*lower the learning rate"):
+        model.training_step(make_batch(rows=25), 0)

@@ -1,0 +1,103 @@
+"""What a code may depend on, for every hasher."""
+
+import pytest
+import torch
+
+FUSED = ("fused_image", "fused_text")
+
+
+def evaluate(model, batch):
+    with torch.inference_mode():
+        return model.eval().evaluate(batch)
+
+
+def other(batch, modality):
+    """The batch with every sample's ``modality`` replaced."""
+    generator = torch.Generator().manual_seed(7)
+    return batch | {modality: torch.randn(batch[modality].shape, generator=generator).to(batch[modality].dtype)}
+
+
+@pytest.mark.parametrize("modality", ["image", "text"])
+def test_unimodal_codes_do_not_see_the_partner_bit_for_bit(make_hasher, make_batch, modality):
+    partner = {"image": "text", "text": "image"}[modality]
+    model, batch = make_hasher(), make_batch(64)
+    before, after = evaluate(model, batch), evaluate(model, other(batch, partner))
+    assert torch.equal(before[modality], after[modality])
+    assert not torch.equal(before[partner], after[partner])
+
+
+@pytest.mark.parametrize("modality", ["image", "text"])
+def test_case_codes_see_both_modalities(make_hasher, make_batch, modality):
+    model, batch = make_hasher(num_bits=64), make_batch(16)
+    before, after = evaluate(model, batch)["case"], evaluate(model, other(batch, modality))["case"]
+    assert ((before >= 0) != (after >= 0)).any(dim=1).all()
+
+
+@pytest.mark.parametrize("fusion", ["tokens", "concat"])
+@pytest.mark.parametrize("modality", ["image", "text"])
+@pytest.mark.parametrize("code", FUSED)
+def test_paired_codes_of_mcmfh_see_the_partner(make_mcmfh, make_batch, fusion, modality, code):
+    model, batch = make_mcmfh(fusion=fusion), make_batch(16)
+    before, after = evaluate(model, batch)[code], evaluate(model, other(batch, modality))[code]
+    assert ((before - after).abs().amax(dim=1) > 1e-3).all()
+
+
+def test_two_tower_has_nothing_fused(make_two_tower, make_batch):
+    model, batch = make_two_tower(), make_batch()
+    output = evaluate(model, batch)
+    assert set(output) == {"image", "text", "case"}
+    torch.testing.assert_close(output["case"], (output["image"] + output["text"]) / 2)
+
+
+def test_case_codes_of_mcmfh_are_the_mean_of_the_fused_heads(make_mcmfh, make_batch):
+    output = evaluate(make_mcmfh(), make_batch())
+    torch.testing.assert_close(output["case"], (output["fused_image"] + output["fused_text"]) / 2)
+
+
+@pytest.mark.parametrize("rows", [[3], [3, 4], [40, 3, 17, 22, 5], list(range(63, -1, -1))])
+def test_codes_do_not_depend_on_the_batch(make_hasher, make_batch, rows):
+    for dtype in (torch.float64, torch.float32):
+        model, batch = make_hasher().to(dtype), make_batch(64, dtype=dtype)
+        whole, part = evaluate(model, batch), evaluate(model, {name: value[rows] for name, value in batch.items()})
+        for name in whole.keys() - {"routing"}:
+            expected, found = whole[name][rows], part[name]
+            assert torch.allclose(found, expected, rtol=0, atol=1e-5)
+            sure = expected.abs() > (0 if dtype == torch.float64 else 1e-4)
+            assert torch.equal((found >= 0)[sure], (expected >= 0)[sure])
+
+
+def test_encode_and_evaluate_agree(make_hasher, make_batch):
+    model, batch = make_hasher(), make_batch()
+    output = evaluate(model, batch)
+    with torch.inference_mode():
+        image_only, text_only = model.encode(batch["image"], None), model.encode(None, batch["text"])
+        both = model.encode(batch["image"], batch["text"])
+    assert torch.equal(image_only.image, output["image"])
+    assert image_only.text is None
+    assert torch.equal(text_only.text, output["text"])
+    assert text_only.image is None
+    torch.testing.assert_close((both.image + both.text) / 2, output["case"])
+
+
+def test_encoding_is_deterministic_even_in_training_mode(make_hasher, make_batch):
+    model, batch = make_hasher(), make_batch()
+    assert torch.equal(
+        model.train().encode(batch["image"], None).image, model.eval().encode(batch["image"], None).image
+    )
+
+
+def test_encoding_nothing_is_refused(make_hasher):
+    with pytest.raises(ValueError, match="image, a text or both"):
+        make_hasher().encode(None, None)
+
+
+def test_an_empty_batch_has_empty_codes(make_hasher, make_batch):
+    output = evaluate(make_hasher(), make_batch(0))
+    assert output["image"].shape == output["case"].shape == (0, 8)
+
+
+def test_routing_counts_the_tokens_of_each_modality(make_mcmfh, make_batch):
+    model = make_mcmfh(num_layers=3, num_experts=5, top_k=2)
+    routing = evaluate(model, make_batch(12))["routing"]
+    assert routing.shape == model.routing_shape == (3, 2, 5)
+    assert (routing.sum(-1) == 12 * 2 * 2).all()  # seen alone and fused, two experts each

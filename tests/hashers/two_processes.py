@@ -1,0 +1,55 @@
+"""Run by test_gather.py: two processes compute the gradients of half a batch each and check their average."""
+
+import sys
+
+import torch
+import torch.distributed as dist
+from torch.multiprocessing import start_processes
+
+from mcmfh_lightning.hashers import MCMFH, TwoTower
+from mcmfh_lightning.losses import gather_rows
+
+
+def gradients(model, batch):
+    model.zero_grad()
+    sum(model.objective(batch).terms.values()).backward()
+    return [parameter.grad.clone() for parameter in model.parameters()]
+
+
+def compare(rank, model, batch, expected):
+    half = {name: value.chunk(2)[rank] for name, value in batch.items()}
+    found = gradients(model, half)
+    for gradient in found:  # what DistributedDataParallel does
+        dist.all_reduce(gradient)
+        gradient /= 2
+    for (name, _), ours, theirs in zip(model.named_parameters(), found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, msg=name, rtol=1e-9, atol=1e-12)
+
+
+def main(rank, store):
+    generator = torch.Generator().manual_seed(0)
+    batch = {
+        "image": torch.randn(8, 5, generator=generator, dtype=torch.float64),
+        "text": torch.randn(8, 4, generator=generator, dtype=torch.float64),
+        "labels": torch.tensor([[128], [64], [128], [64], [192], [0], [32], [32]], dtype=torch.uint8),
+        "group": torch.tensor([1, 2, 3, 4, 5, 6, 1, 7]),
+        "index": torch.arange(8),
+    }
+    torch.manual_seed(0)
+    sizes = {"num_bits": 6, "image_dim": 5, "text_dim": 4, "d_model": 8}
+    models = [
+        MCMFH(**sizes, num_heads=2).double(),
+        MCMFH(**sizes, num_heads=2, fusion="concat", hashing_loss="average_precision").double(),
+        TwoTower(**sizes).double(),
+    ]
+    expected = [gradients(model, batch) for model in models]
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+    assert gather_rows(torch.tensor([[rank]])).tolist() == [[0], [1]]
+    for model, of_one_process in zip(models, expected, strict=True):
+        compare(rank, model, batch, of_one_process)
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    # Forked, so that torch is imported once.
+    start_processes(main, args=(sys.argv[1],), nprocs=2, start_method="fork")

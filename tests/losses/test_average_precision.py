@@ -1,0 +1,79 @@
+from itertools import chain, groupby, permutations, product
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mcmfh_lightning.losses import average_precision_loss
+
+
+def average_precision(relevant):
+    hits, total = 0, 0.0
+    for rank, hit in enumerate(relevant, start=1):
+        if hit:
+            hits += 1
+            total += hits / rank
+    return total / hits
+
+
+def over_all_tie_orders(distances, relevant):
+    """Mean AP over every order of the tied items."""
+    ranked = sorted(zip(distances, relevant, strict=True))
+    buckets = [[hit for _, hit in items] for _, items in groupby(ranked, key=lambda item: item[0])]
+    orders = [list(chain(*order)) for order in product(*(permutations(bucket) for bucket in buckets))]
+    return sum(map(average_precision, orders)) / len(orders)
+
+
+def codes(rows, bits, generator):
+    return torch.randint(2, (rows, bits), generator=generator).double() * 2 - 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(items=st.integers(1, 7), bits=st.integers(1, 4), seed=st.integers(0, 10**6), density=st.sampled_from([0.2, 0.6]))
+def test_on_binary_codes_it_is_the_mean_over_all_tie_orders(items, bits, seed, density):
+    generator = torch.Generator().manual_seed(seed)
+    queries, database = codes(3, bits, generator), codes(items, bits, generator)
+    positives = torch.rand(3, items, generator=generator) < density
+    ignored = torch.rand(3, items, generator=generator) < 0.3
+    expected = []
+    for row in range(3):
+        counted = positives[row] | ~ignored[row]
+        distances = (queries[row] != database).sum(1)[counted].tolist()
+        if positives[row].any():
+            expected.append(1 - over_all_tie_orders(distances, positives[row][counted].tolist()))
+    loss = average_precision_loss(queries, database, positives, ignored)
+    assert loss.item() == pytest.approx(sum(expected) / len(expected) if expected else 0.0, abs=1e-9)
+
+
+def test_queries_without_positives_give_a_zero_loss_with_a_zero_gradient():
+    queries = torch.zeros(2, 4, requires_grad=True)
+    loss = average_precision_loss(queries, torch.ones(3, 4), torch.zeros(2, 3, dtype=torch.bool))
+    loss.backward()
+    assert loss.item() == 0.0
+    assert not queries.grad.any()
+
+
+def test_the_gradient_is_that_of_finite_differences():
+    generator = torch.Generator().manual_seed(1)
+    queries = (torch.rand(3, 8, generator=generator, dtype=torch.float64) * 2 - 1).requires_grad_()
+    database = torch.rand(6, 8, generator=generator, dtype=torch.float64) * 2 - 1
+    positives = torch.rand(3, 6, generator=generator) < 0.5
+    assert torch.autograd.gradcheck(lambda q: average_precision_loss(q, database, positives), queries)
+
+
+def test_descending_the_loss_ranks_the_positives_of_binary_codes_first():
+    generator = torch.Generator().manual_seed(0)
+    latent = (0.3 * torch.randn(24, 8, generator=generator)).requires_grad_()
+    classes = torch.arange(24) % 3
+    positives = classes[:, None] == classes
+    optimiser = torch.optim.Adam([latent], lr=0.05)
+    start = average_precision_loss(latent.detach().sign(), latent.detach().sign(), positives).item()
+    for _ in range(60):
+        optimiser.zero_grad()
+        relaxed = torch.tanh(latent)
+        average_precision_loss(relaxed, relaxed, positives).backward()
+        optimiser.step()
+    end = average_precision_loss(latent.detach().sign(), latent.detach().sign(), positives).item()
+    assert start > 0.3
+    assert end < 0.05
