@@ -1,0 +1,28 @@
+"""``mcmfh-data``: make and look at data. One function of ``_COMMANDS`` is one subcommand."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from jsonargparse import auto_cli
+
+from mcmfh_lightning.datamodules.commands import openi, phantom
+from mcmfh_lightning.errors import one_line_errors
+
+_COMMANDS: Mapping[str, Callable[..., None]] = {"openi": openi, "phantom": phantom}
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run a subcommand; errors of this package end in one line and exit code 2.
+
+    Args:
+        args: the command line after the program's name, by default the process's own.
+    """
+    arguments = [_underscored(argument) for argument in (sys.argv[1:] if args is None else args)]
+    with one_line_errors("mcmfh-data"):
+        auto_cli(dict(_COMMANDS), args=arguments, as_positional=False, allow_abbrev=False, prog="mcmfh-data")
+
+
+def _underscored(argument: str) -> str:
+    """Accept ``--min-label-count`` for ``--min_label_count``; values are left alone."""
+    name, equals, value = argument.partition("=")
+    return f"--{name[2:].replace('-', '_')}{equals}{value}" if name.startswith("--") else argument

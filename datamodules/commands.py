@@ -1,0 +1,91 @@
+"""The subcommands of ``mcmfh-data``; their arguments are the command line's options."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from mcmfh_lightning.datamodules.convert import SplitBy, convert
+from mcmfh_lightning.datamodules.download import UPSTREAM, default_cache, fetch_openi
+from mcmfh_lightning.datamodules.openi import LabelScheme, read_openi
+from mcmfh_lightning.datamodules.phantom.write import IMAGES, REPORTS, SPLITS_CSV, write_phantom
+from mcmfh_lightning.datamodules.splits import read_splits_csv
+from mcmfh_lightning.datamodules.summary import summary_table
+from mcmfh_lightning.errors import DataError
+
+
+def openi(
+    out: Path,
+    reports: Path | None = None,
+    images: Path | None = None,
+    splits: Path | None = None,
+    split_by: SplitBy | None = None,
+    labels: LabelScheme = "mesh_major",
+    min_label_count: int = 10,
+    seed: int = 0,
+    name: str = "openi",
+    mirror: str = UPSTREAM,
+    cache: Path | None = None,
+    images_sha256: str | None = None,
+) -> None:
+    """Convert Open-i's chest X-ray collection, or one of the same file formats, into pair shards.
+
+    With neither reports nor images both archives are downloaded.
+
+    Args:
+        out: folder of the pair shards to write; an interrupted conversion is completed.
+        reports: NLMCXR_reports.tgz as it is, or a folder of its .xml files.
+        images: folder of <parentImage id>.png, .jpg or .jpeg.
+        splits: CSV with the columns image_id and split (train, val, test), and study_date if known.
+        split_by: csv takes the column split, study draws 80/10/10 % of the studies, date cuts in time and needs the
+            column study_date. Default: csv when splits is given, else study.
+        labels: mesh_major takes MeSH headings, mesh_automatic the automatic terms.
+        min_label_count: pairs that a label needs to enter the vocabulary.
+        seed: of the split by study and of the order of pairs in the shards.
+        name: name of the data set in dataset.json.
+        mirror: URL of a folder that serves NLMCXR_reports.tgz and NLMCXR_png.tgz.
+        cache: folder for downloads. Default: the user's cache folder.
+        images_sha256: SHA-256 that a downloaded NLMCXR_png.tgz must have; see dataset.json of an earlier conversion.
+    """
+    console = Console(stderr=True)
+    settings: dict[str, object] = {"converter": "openi", "labels": labels}
+    if reports is None and images is None:
+        files = fetch_openi(cache or default_cache(), console, base_url=mirror, images_sha256=images_sha256)
+        reports, images = files.reports, files.images
+        settings["downloads_sha256"] = files.sha256
+    if reports is None or images is None:
+        raise DataError("give both --reports and --images, or neither to download them")
+    if split_by is None:
+        split_by = "study" if splits is None else "csv"
+    if split_by == "csv" and splits is None:
+        raise DataError("--split-by csv needs --splits, the CSV to take the splits from")
+    collection, settings["reports_sha256"] = read_openi(reports, images, labels)
+    info = convert(
+        collection,
+        out,
+        name=name,
+        split_by=split_by,
+        rows=None if splits is None else read_splits_csv(splits),
+        min_label_count=min_label_count,
+        seed=seed,
+        settings=settings,
+        console=console,
+    )
+    Console().print(summary_table(info))
+
+
+def phantom(out: Path, studies: int = 1600, seed: int = 0) -> None:
+    """Draw chest-film-like pictures and write reports about them, in Open-i's file formats.
+
+    Args:
+        out: folder to write; must be empty or not exist yet.
+        studies: number of studies; about one in seven has two films.
+        seed: of everything; equal seeds give equal files.
+    """
+    console = Console(stderr=True)
+    write_phantom(out, studies, seed, console)
+    console.print(
+        f"Convert it with: mcmfh-data openi --name phantom --reports {out / REPORTS} --images {out / IMAGES} "
+        f"--splits {out / SPLITS_CSV} --out ...",
+        markup=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,218 @@
+"""Open-i's Indiana University chest X-ray collection, read from the archives as upstream ships them.
+
+Source: Demner-Fushman et al., "Preparing a collection of radiology examinations for distribution and retrieval",
+JAMIA 23(2), 2016, https://doi.org/10.1093/jamia/ocv080; archives at https://openi.nlm.nih.gov/faq#collection.
+
+One XML is one study with one report; each ``parentImage`` of it is one image. Decisions:
+
+- *text* is FINDINGS and IMPRESSION, joined by a blank, white space normalised. ``XXXX``, the mark left by
+  de-identification, stays: what stood there is not known, and a query will not contain it anywhere else either.
+- *labels* are the MeSH ``major`` headings up to the first slash (``Pleural Effusion/left/small`` is
+  ``Pleural Effusion``) or the ``automatic`` terms. ``No Indexing`` is not a label; such pairs are kept without any.
+  Automatic terms are never given to normal reports, so ``normal`` is taken from the major headings there too.
+- *group* is the number of the study (``CXR12`` is 12).
+- *date*: every XML carries the day of publication (2013-08-01), not of the examination, so it is not read. Study
+  dates come from a table (``read_splits_csv``) made from the collection's DICOM files.
+- *source* and *licence* are what each XML says of itself.
+"""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from mcmfh_lightning.datamodules.archive import files_in_tgz
+from mcmfh_lightning.datamodules.collection import Candidate, Collection
+from mcmfh_lightning.datamodules.images import index_images
+from mcmfh_lightning.datamodules.labels import NORMAL
+from mcmfh_lightning.errors import DataError
+
+LabelScheme = Literal["mesh_major", "mesh_automatic"]
+NO_INDEXING = "No Indexing"
+
+UNREADABLE = "unreadable report"
+NO_IMAGE = "report without an image"
+MISSING_IMAGE = "missing image file"
+NO_TEXT = "report without FINDINGS and IMPRESSION"
+DUPLICATE = "image id named twice"
+
+_MAX_XML_BYTES = 1 << 20  # upstream's largest report has 9 kB
+_TITLES = {
+    "Indiana University Chest X-ray Collection": "Open-i: Indiana University Chest X-ray Collection "
+    "(https://openi.nlm.nih.gov)"
+}
+_CREATIVE_COMMONS = re.compile(r"creativecommons\.org/(?:licenses/([a-z-]+)|publicdomain/(zero))/(\d\.\d)")
+
+
+@dataclass(frozen=True)
+class Study:
+    """One report, as its XML gives it."""
+
+    number: int
+    findings: str
+    impression: str
+    major: tuple[str, ...]
+    automatic: tuple[str, ...]
+    images: tuple[str, ...]
+    source: str
+    licence: str
+
+    @property
+    def text(self) -> str:
+        """FINDINGS and IMPRESSION, those that are there."""
+        return " ".join(part for part in (self.findings, self.impression) if part)
+
+    def labels(self, scheme: LabelScheme) -> tuple[str, ...]:
+        """The label set under a scheme, sorted."""
+        if scheme == "mesh_major":
+            return tuple(sorted(set(self.major) - {NO_INDEXING}))
+        return tuple(sorted(set(self.automatic) | ({NORMAL} & set(self.major))))
+
+
+def parse_study(xml: bytes) -> Study:
+    """Parse one ``ecgen-radiology/*.xml``.
+
+    Through defusedxml, because the standard library's parser expands entities that a file declares about itself: a
+    report of 1 kB may ask for gigabytes ("billion laughs"). Reports declare none, so a declaration is refused.
+
+    Raises:
+        ValueError: if it is not such a file.
+    """
+    try:
+        root = fromstring(xml)
+    except (ParseError, DefusedXmlException) as error:
+        raise ValueError(f"not plain XML: {error!r}") from error
+    uid = root.find("uId")
+    number = re.fullmatch(r"CXR(\d+)", uid.get("id", "") if uid is not None else "")
+    if number is None:
+        raise ValueError("no <uId id='CXR...'>")
+    sections = {element.get("Label"): _squeeze(element.text) for element in root.iter("AbstractText")}
+    return Study(
+        number=int(number[1]),
+        findings=sections.get("FINDINGS", ""),
+        impression=sections.get("IMPRESSION", ""),
+        major=_terms(root, "major"),
+        automatic=_terms(root, "automatic"),
+        images=tuple(element.get("id", "") for element in root.iter("parentImage")),
+        source=_source(root),
+        licence=_licence(root),
+    )
+
+
+def _squeeze(text: str | None) -> str:
+    return " ".join((text or "").split())
+
+
+def _terms(root: Element, tag: str) -> tuple[str, ...]:
+    terms = (_squeeze((element.text or "").partition("/")[0]) for element in root.iterfind(f"MeSH/{tag}"))
+    return tuple(term for term in terms if term)
+
+
+def _source(root: Element) -> str:
+    title = _squeeze(root.findtext("title")) or "unnamed collection"
+    return _TITLES.get(title, title)
+
+
+def _licence(root: Element) -> str:
+    url = _squeeze(root.findtext("licenseURL"))
+    if match := _CREATIVE_COMMONS.search(url):
+        licence, zero, version = match.groups()
+        return f"CC0 {version}" if zero else f"CC {licence.upper()} {version}"
+    return url or _squeeze(root.findtext("ccLicense")) or "unknown licence"
+
+
+def read_reports(reports: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield file name and content of each ``.xml`` of a ``.tgz`` (read as it is, not unpacked) or of a folder.
+
+    Raises:
+        DataError: if there is no such archive or folder, it is damaged, or it has no ``.xml``.
+    """
+    if not reports.exists():
+        raise DataError(f"{reports}: no such archive or folder of reports")
+    files = _in_folder(reports) if reports.is_dir() else files_in_tgz(reports, ".xml", _MAX_XML_BYTES)
+    empty = True
+    for name, content in files:
+        empty = False
+        yield name, content
+    if empty:
+        raise DataError(f"{reports}: holds no .xml file; expected upstream's ecgen-radiology/*.xml")
+
+
+def _in_folder(folder: Path) -> Iterator[tuple[str, bytes]]:
+    for path in sorted(folder.rglob("*.xml")):
+        yield path.name, path.read_bytes()
+
+
+def read_openi(reports: Path, images: Path, labels: LabelScheme) -> tuple[Collection, str]:
+    """Read all reports and match them with the image files ``<parentImage id>.png|.jpg|.jpeg``.
+
+    Returns:
+        The collection, candidates by study and id, and the SHA-256 of the reports' names and contents.
+    """
+    files = index_images(images)
+    collection = Collection()
+    content_hash = hashlib.sha256()
+    seen: set[str] = set()
+    studies = without_text = 0
+    for name, xml in sorted(read_reports(reports)):
+        content_hash.update(f"{name}\0{len(xml)}\0".encode() + xml)
+        studies += 1
+        try:
+            study = parse_study(xml)
+        except ValueError:
+            collection.skip(UNREADABLE, name)
+            continue
+        without_text += not study.text
+        if not study.images:
+            collection.skip(NO_IMAGE, f"CXR{study.number}")
+        for image_id in study.images:
+            if image_id in seen:
+                collection.skip(DUPLICATE, image_id)
+            elif image_id not in files:
+                collection.skip(MISSING_IMAGE, image_id)
+            elif not study.text:
+                collection.skip(NO_TEXT, image_id)
+            else:
+                _add(collection, study, image_id, files[image_id], labels)
+            seen.add(image_id)
+    collection.candidates.sort(key=lambda candidate: (candidate.group, candidate.id))
+    collection.read = {
+        "reports read": studies,
+        "reports without FINDINGS and IMPRESSION": without_text,
+        "images named by reports": len(seen),
+        "image files": len(files),
+        "image files no report names": len(files.keys() - seen),
+        "pairs found": len(collection.candidates),
+        "studies whose text another study has too": _studies_sharing_text(collection),
+    }
+    return collection, content_hash.hexdigest()
+
+
+def _studies_sharing_text(collection: Collection) -> int:
+    texts = {candidate.group: candidate.text for candidate in collection.candidates}
+    counts = Counter(texts.values())
+    return sum(count for count in counts.values() if count > 1)
+
+
+def _add(collection: Collection, study: Study, image_id: str, image: Path, scheme: LabelScheme) -> None:
+    labels = study.labels(scheme)
+    collection.candidates.append(
+        Candidate(image_id, image, study.text, labels, study.number, study.source, study.licence)
+    )
+    if NO_INDEXING in study.major:
+        collection.note(f"without a label: {NO_INDEXING}")
+    elif not labels:
+        collection.note("without a label: no term of the scheme")
+    if not study.findings:
+        collection.note("text is IMPRESSION only")
+    if not study.impression:
+        collection.note("text is FINDINGS only")
+    if "XXXX" in study.text:
+        collection.note("text contains XXXX (de-identification)")

@@ -1,0 +1,128 @@
+from pathlib import Path
+
+import pytest
+
+from mcmfh_lightning.datamodules.cli import main as command
+from mcmfh_lightning.datamodules.shards import DatasetInfo, PairShardReader
+
+
+def main(args: list[str]) -> int:
+    """The command's exit code."""
+    try:
+        command(args)
+    except SystemExit as stop:
+        return stop.code
+    return 0
+
+
+@pytest.fixture(scope="module")
+def phantom(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("data") / "phantom"
+    assert main(["phantom", "--out", str(out), "--studies", "40", "--seed=1"]) == 0
+    return out
+
+
+def openi(phantom: Path, out: Path, *options: str) -> int:
+    paths = ["--reports", str(phantom / "reports.tgz"), "--images", str(phantom / "images"), "--out", str(out)]
+    return main(["openi", *paths, *options])
+
+
+def test_the_phantom_passes_through_the_converter_with_its_warts(phantom, tmp_path, capsys):
+    out = tmp_path / "pairs"
+    splits = str(phantom / "splits.csv")
+    assert openi(phantom, out, "--splits", splits, "--min-label-count", "2", "--name", "phantom") == 0
+    info = DatasetInfo.load(out)
+    assert info.name == "phantom"
+    assert info.normal_label == "normal"
+    assert info.licence == "CC0 1.0"
+    assert set(info.splits) == {"train", "val", "test"}
+    assert info.skipped.keys() == {
+        "missing image file",
+        "report without an image",
+        "report without FINDINGS and IMPRESSION",
+        "undecodable image",
+    }
+    assert info.settings["summary"]["kept"]["without a label: No Indexing"] >= 1
+    screen = " ".join(capsys.readouterr().out.split())
+    for words in ("pairs found", "skipped: undecodable image", "No Indexing", "P(share a label)"):
+        assert words in screen
+    pair = PairShardReader(out, "train")[0]
+    assert pair.date is not None
+    assert pair.image_format == "png"
+
+
+def test_options_are_spelt_with_either_dash(phantom, tmp_path):
+    for out, options in (("a", ["--split-by=study", "--min-label-count=3"]), ("b", ["--split_by", "study"])):
+        assert openi(phantom, tmp_path / out, *options, "--min_label_count", "3") == 0
+    assert DatasetInfo.load(tmp_path / "a").settings == DatasetInfo.load(tmp_path / "b").settings
+
+
+def test_the_split_by_date_takes_the_dates_of_the_table(phantom, tmp_path):
+    options = ["--splits", str(phantom / "splits.csv"), "--split-by", "date", "--min-label-count", "1"]
+    assert openi(phantom, tmp_path / "pairs", *options) == 0
+    days = {s: [PairShardReader(tmp_path / "pairs", s)[i].date or "" for i in range(2)] for s in ("train", "test")}
+    assert max(days["train"]) < min(days["test"])
+
+
+def test_automatic_terms_are_another_vocabulary(phantom, tmp_path):
+    assert openi(phantom, tmp_path / "pairs", "--labels", "mesh_automatic", "--min-label-count", "1") == 0
+    vocabulary = DatasetInfo.load(tmp_path / "pairs").label_vocabulary
+    assert {"normal", "pleural effusion"} <= set(vocabulary)
+    assert "Pleural Effusion" not in vocabulary
+
+
+def test_a_second_run_is_already_complete(phantom, tmp_path, capsys):
+    for _ in range(2):
+        assert openi(phantom, tmp_path / "pairs", "--min-label-count", "2") == 0
+    assert "already complete" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--min-label-count", "1000"], "lower --min-label-count"),
+        (["--split-by", "date"], "column study_date of --splits"),
+        (["--split-by", "csv"], "--split-by csv needs --splits"),
+        (["--splits", "nowhere.csv"], "nowhere.csv"),
+        (["--images", "nowhere"], "nowhere: no such folder"),
+    ],
+)
+def test_errors_are_one_line_and_exit_code_2(phantom, tmp_path, capsys, options, words):
+    assert openi(phantom, tmp_path / "pairs", *options) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("mcmfh-data: error: ")
+    assert words in error
+    assert "Traceback" not in error
+
+
+def test_reports_without_images_are_refused(phantom, tmp_path, capsys):
+    assert main(["openi", "--reports", str(phantom / "reports.tgz"), "--out", str(tmp_path / "pairs")]) == 2
+    assert "both --reports and --images" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["nothing"], ["openi"], ["openi", "--out", "x", "--min-label", "3"]])
+def test_a_wrong_command_line_is_told_by_the_parser(arguments, capsys):
+    assert main(arguments) == 2
+    assert "usage" in capsys.readouterr().err.lower()
+
+
+def test_help_tells_each_option(capsys):
+    assert main(["openi", "--help"]) == 0
+    screen = capsys.readouterr().out
+    for words in ("--min_label_count", "pairs that a label needs", "--mirror", "--images_sha256"):
+        assert words in screen
+
+
+@pytest.mark.slow
+def test_the_real_collection_with_its_table(shared_data, tmp_path):
+    real = shared_data / "openi"
+    paths = ["--reports", str(real / "NLMCXR_reports.tgz"), "--images", str(real / "images")]
+    assert main(["openi", *paths, "--splits", str(real / "splits.csv"), "--out", str(tmp_path / "pairs")]) == 0
+    info = DatasetInfo.load(tmp_path / "pairs")
+    assert {split: entry.pairs for split, entry in info.splits.items()} == {"train": 5939, "val": 738, "test": 749}
+    assert info.num_labels == 79
+    assert info.normal_label == "normal"
+    assert info.label_vocabulary[0] == "normal"
+    assert info.licence == "CC BY-NC-ND 4.0"
+    assert info.skipped == {"report without an image": 104, "missing image file": 44}
+    assert info.settings["summary"]["share_probability"]["all"] == pytest.approx(0.20, abs=0.01)
