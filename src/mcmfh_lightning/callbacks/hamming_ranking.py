@@ -1,0 +1,242 @@
+"""Evaluates a hasher by ranking databases for queries, in both directions, with the nulls beside it."""
+
+from collections.abc import Mapping, Sequence
+from math import isnan, nan
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.types import STEP_OUTPUT
+from rich.console import Console
+from torch import Tensor
+
+from mcmfh_lightning import __version__
+from mcmfh_lightning.callbacks.ranking_nulls import ConstantRankings
+from mcmfh_lightning.callbacks.ranking_plots import plot_rankings
+from mcmfh_lightning.callbacks.ranking_protocols import PROTOCOLS, EvaluationData, ProtocolName
+from mcmfh_lightning.callbacks.ranking_report import table, write_csv, write_json
+from mcmfh_lightning.callbacks.ranking_stream import MODEL, NullSettings, Queries, RankingStream, StreamResult
+from mcmfh_lightning.callbacks.ranking_summary import DRAWS, Row, summarise
+from mcmfh_lightning.choices import check_choice
+from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.metrics.functional import unpack_bits
+from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
+
+MONITOR = "val/mAP"
+"""What model selection watches: unimodal mAP@all, unseen database, mean of both directions, abnormal queries where a
+normal label exists, else all queries. NaN if none of them has a relevant item."""
+_TABLE_WIDTH = 132
+
+Stage = Literal["validate", "test"]
+
+
+class HammingRanking(Callback):
+    """Ranks the databases of the datamodule for its queries and reports what comes out.
+
+    The queries are collected first; then every database batch is counted at once and forgotten, on the device of the
+    model, and only integer counts are summed over processes. Logged are `MONITOR` and, as ``val|test/<protocol>/
+    <database>/<queries>/<direction>/<name>``, mAP@all, mAP@k and chance. A test also ranks by nulls (chance, the best
+    constant ranking, shuffled queries, random hyperplanes), adds 95 % intervals by resampling groups, prints one table,
+    and writes ``metrics.json``, ``ranking.csv`` and plots into the run's folder (not in a ``fast_dev_run``).
+
+    Args:
+        protocols: What codes may see: "unimodal" (always), "asymmetric", "paired".
+        ks: Depths of mAP@k and P@k.
+        seed: Seed of the nulls and of the bootstrap.
+
+    Raises:
+        ValueError: A protocol is unknown, "unimodal" is missing, or a depth is less than 1.
+    """
+
+    def __init__(
+        self,
+        protocols: Sequence[ProtocolName] = ("unimodal", "paired"),
+        ks: Sequence[int] = (50,),
+        seed: int = 0,
+    ) -> None:
+        for protocol in protocols:
+            check_choice("protocols", protocol, ProtocolName)
+        if "unimodal" not in protocols:
+            raise ValueError(f"protocols must include 'unimodal', which {MONITOR} is of; got {list(protocols)}")
+        if any(k < 1 for k in ks):
+            raise ValueError(f"every k must be at least 1, got {list(ks)}")
+        self.protocols = tuple(dict.fromkeys(protocols))
+        self.ks = tuple(dict.fromkeys(ks))
+        self.seed = seed
+        self._stream: RankingStream | None = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # a hook
+        """Refuse a datamodule that does not say which loader is which.
+
+        Raises:
+            DataError: The trainer has no datamodule with queries and databases.
+        """
+        if stage != "predict":
+            self._data(trainer)
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin an epoch; sanity checking is not one."""
+        self._stream = None if trainer.sanity_checking else self._new_stream(trainer, pl_module, "validate")
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin an epoch."""
+        self._stream = self._new_stream(trainer, pl_module, "test")
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,  # a hook
+        pl_module: LightningModule,
+        outputs: STEP_OUTPUT,
+        batch: FeatureBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Take the codes of a batch."""
+        self._add(outputs, batch, dataloader_idx)
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,  # a hook
+        pl_module: LightningModule,
+        outputs: STEP_OUTPUT,
+        batch: FeatureBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Take the codes of a batch."""
+        self._add(outputs, batch, dataloader_idx)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the numbers, `MONITOR` among them."""
+        if self._stream is None:
+            return
+        result, self._stream = self._stream.finish(), None
+        rows = []
+        if result is not None:
+            rows = summarise(result, self._subsets(trainer, result.queries, "validate"), self.ks, bootstrap_seed=None)
+        self._log(pl_module, "val", rows)
+        monitored = _monitored(rows)
+        pl_module.log(MONITOR, monitored, prog_bar=True, sync_dist=True, reduce_fx="max")
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log, print and write the report."""
+        if self._stream is None:
+            return
+        result, self._stream = self._stream.finish(), None
+        if result is None:
+            return
+        subsets = self._subsets(trainer, result.queries, "test")
+        rows = summarise(result, subsets, self.ks, bootstrap_seed=self.seed)
+        self._log(pl_module, "test", rows)
+        folder = trainer.log_dir or trainer.default_root_dir  # log_dir speaks to all processes
+        if trainer.is_global_zero:
+            notes = [
+                f"{protocol}: left out, {type(pl_module).__name__} gives no {' and '.join(names)}"
+                for protocol, names in result.missing.items()
+            ]
+            console = Console()
+            console.width = max(console.width, _TABLE_WIDTH)
+            console.print(table(rows, notes))
+            if not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by the trainer at run time
+                self._write(Path(folder), trainer, pl_module, result, rows, subsets, notes)
+
+    def _new_stream(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> RankingStream:
+        data = self._data(trainer)
+        loaders = data.evaluation_loaders(stage)
+        if loaders[0] != "query":
+            raise ValueError(f"the first evaluation loader must be 'query', got {loaders}")
+        nulls = None
+        if stage == "test":
+            labels = data.reader("train").labels
+            nulls = NullSettings(self.seed, ConstantRankings(labels, _normal_position(data), pl_module.device))
+        return RankingStream(loaders, self.protocols, nulls, pl_module.device)
+
+    def _add(self, outputs: STEP_OUTPUT, batch: FeatureBatch, dataloader_idx: int) -> None:
+        if self._stream is not None:
+            self._stream.add(dataloader_idx, cast(EvaluationOutput, outputs), batch)
+
+    def _subsets(self, trainer: Trainer, queries: Queries, stage: Stage) -> dict[str, Tensor]:
+        """Query subsets by name, (Q,) bool each."""
+        data = self._data(trainer)
+        subsets = {"all": torch.ones(len(queries.labels), dtype=torch.bool)}
+        position = _normal_position(data)
+        if position is not None:
+            normal = unpack_bits(queries.labels)[:, position].bool()
+            subsets |= {"abnormal": ~normal, "normal": normal}
+        if stage == "test":
+            seen = np.concatenate([data.reader(split).text_hashes for split in ("train", "val")])
+            subsets["new_text"] = torch.from_numpy(~np.isin(queries.text_hashes.numpy(), seen))
+        return subsets
+
+    def _log(self, pl_module: LightningModule, prefix: str, rows: Sequence[Row]) -> None:
+        """Log mean average precisions and chance where defined.
+
+        Not more, since Lightning's spawning launchers hang on results of over 64 KiB; the files hold every number. All
+        processes hold equal values, so that their maximum is exact.
+        """
+        values = {}
+        for row in rows:
+            if row.system == MODEL and row.metric.startswith("mAP"):
+                key = f"{prefix}/{row.protocol}/{row.database}/{row.queries}/{row.direction}"
+                values[f"{key}/{row.metric}"] = row.value
+                if row.metric == "mAP@all":
+                    values[f"{key}/chance"] = row.chance
+        defined = {key: value for key, value in values.items() if not isnan(value)}
+        pl_module.log_dict(defined, sync_dist=True, reduce_fx="max")
+
+    def _write(
+        self,
+        folder: Path,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        result: StreamResult,
+        rows: Sequence[Row],
+        subsets: Mapping[str, Tensor],
+        notes: Sequence[str],
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        provenance: dict[str, Any] = {
+            "package": f"mcmfh-lightning {__version__}",
+            "hasher": getattr(pl_module, "architecture", {"hasher": type(pl_module).__name__}),
+            "num_bits": result.num_bits,
+            "encoder": self._data(trainer).encoder,
+            "protocols": [protocol for protocol in self.protocols if protocol not in result.missing],
+            "notes": list(notes),
+            "seed": pl_module.hparams.get("seed"),
+            "evaluation": {"seed": self.seed, "bootstrap_draws": DRAWS, "interval": 0.95, "resampled": "groups"},
+        }
+        write_json(folder / "metrics.json", rows, provenance)
+        write_csv(folder / "ranking.csv", rows)
+        headline = _headline(subsets)
+        plot_rankings(folder, result.rankings, subsets[headline], f"{headline} queries, {result.num_bits} bits")
+
+    def _data(self, trainer: Trainer) -> EvaluationData:
+        datamodule = getattr(trainer, "datamodule", None)  # set by the trainer once it has one
+        if not isinstance(datamodule, EvaluationData):
+            raise DataError(
+                f"HammingRanking needs a datamodule that names its queries and databases, such as FeatureDataModule; "
+                f"got {type(datamodule).__name__}"
+            )
+        return datamodule
+
+
+def _normal_position(data: EvaluationData) -> int | None:
+    return None if data.normal_label is None else list(data.label_vocabulary).index(data.normal_label)
+
+
+def _headline(subsets: Mapping[str, object]) -> str:
+    """The query subset that speaks for a model."""
+    return "abnormal" if "abnormal" in subsets else "all"
+
+
+def _monitored(rows: Sequence[Row]) -> float:
+    headline = _headline({row.queries: None for row in rows})
+    values = [
+        row.value
+        for row in rows
+        if (row.system, row.protocol, row.database, row.queries, row.metric)
+        == (MODEL, "unimodal", "unseen", headline, "mAP@all")
+    ]
+    return sum(values) / len(PROTOCOLS["unimodal"]) if values else nan

@@ -1,0 +1,125 @@
+"""Files and table of a ranking report."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from math import isfinite, isnan
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from mcmfh_lightning.callbacks.ranking_protocols import PROTOCOLS
+from mcmfh_lightning.callbacks.ranking_stream import MODEL
+from mcmfh_lightning.callbacks.ranking_summary import Row
+
+RESEARCH_USE = "For research use, not for diagnosis."
+PAIRED_NOTE = "paired: a query sees its own partner; not comparable with the other protocols"
+_NUMBERS = (
+    "value",
+    "low",
+    "high",
+    "pessimistic",
+    "optimistic",
+    "chance",
+    "best_null",
+    "difference",
+    "difference_low",
+    "difference_high",
+)
+
+
+def write_csv(path: Path, rows: Sequence[Row]) -> None:
+    """Write one line for each protocol, database, query subset, direction, system and metric.
+
+    Args:
+        path: File to write; what is undefined stays empty.
+        rows: Rows of the report.
+    """
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Row)])
+        writer.writeheader()
+        writer.writerows({name: _blank(value) for name, value in asdict(row).items()} for row in rows)
+
+
+def write_json(path: Path, rows: Sequence[Row], provenance: Mapping[str, Any]) -> None:
+    """Write the numbers nested by protocol, database, query subset, direction, system and metric.
+
+    Args:
+        path: File to write; what is undefined is null.
+        rows: Rows of the report.
+        provenance: What the numbers are of: versions, encoder, seed, ...
+    """
+    databases: dict[str, Any] = {}
+    results: dict[str, Any] = {}
+    for row in rows:
+        database = databases.setdefault(row.database, {"size": row.database_size, "queries": {}})
+        database["queries"][row.queries] = {"number": row.num_queries, "without_relevant": row.num_without_relevant}
+        branch = results
+        for name in (row.protocol, row.database, row.queries, row.direction, row.system):
+            branch = branch.setdefault(name, {})
+        numbers = {name: _blank(getattr(row, name)) for name in _NUMBERS}
+        branch[row.metric] = {name: value for name, value in numbers.items() if value is not None}
+        if row.system == MODEL:
+            branch[row.metric]["denominator"] = row.denominator
+    content = {**provenance, "research_use": RESEARCH_USE, "databases": databases, "results": results}
+    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def table(rows: Sequence[Row], notes: Sequence[str]) -> Table:
+    """The mAP@all of the model with interval, beside chance and the best null.
+
+    Args:
+        rows: Rows of the report.
+        notes: Lines for the foot.
+
+    Returns:
+        One line for each protocol, database and query subset.
+    """
+    by_key = {
+        (row.protocol, row.database, row.queries, row.direction): row
+        for row in rows
+        if row.system == MODEL and row.metric == "mAP@all"
+    }
+    shown = dict.fromkeys((row.protocol, row.database, row.queries) for row in by_key.values())
+    foot = "\n".join([*([PAIRED_NOTE] if any(key[0] == "paired" for key in shown) else []), *notes, RESEARCH_USE])
+    made = Table(title="Tie-aware mAP@all [95 % interval over groups]", caption=foot)
+    for heading in ("protocol", "database", "queries"):
+        made.add_column(heading, no_wrap=True)
+    for heading in ("number", "chance", "I→T", "best null", "T→I", "best null"):
+        made.add_column(heading, justify="right", no_wrap=True)
+    for protocol, database, queries in shown:
+        of_image, of_text = (by_key[protocol, database, queries, direction.name] for direction in PROTOCOLS[protocol])
+        made.add_row(
+            protocol,
+            database,
+            queries,
+            str(of_image.num_queries - of_image.num_without_relevant),
+            _short(of_image.chance),
+            _with_interval(of_image),
+            _best_null(of_image),
+            _with_interval(of_text),
+            _best_null(of_text),
+        )
+    return made
+
+
+def _with_interval(row: Row) -> str:
+    if isnan(row.low):
+        return _short(row.value)
+    return f"{_short(row.value)} [{_short(row.low)}, {_short(row.high)}]"
+
+
+def _best_null(row: Row) -> str:
+    return f"{row.best_null} {_short(row.value - row.difference)}" if row.best_null else "-"
+
+
+def _short(value: float) -> str:
+    return "-" if isnan(value) else f"{value:.3f}".replace("0.", ".", 1) if value < 1 else f"{value:.3f}"
+
+
+def _blank(value: object) -> object:
+    """None for what is undefined."""
+    undefined = value == "" or (isinstance(value, float) and not isfinite(value))
+    return None if undefined else value

@@ -1,0 +1,214 @@
+"""Streams databases past the queries of an evaluation epoch, for the model and for the nulls alike."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torchmetrics.utilities.distributed import gather_all_tensors
+
+from mcmfh_lightning.callbacks.ranking_nulls import ConstantRankings, RandomHyperplanes, derangement
+from mcmfh_lightning.callbacks.ranking_protocols import PROTOCOLS
+from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.metrics import HammingHistogram, LevelHistogram, RankingCounts
+from mcmfh_lightning.metrics.functional import pack_signs
+from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
+
+MODEL, SHUFFLED, HYPERPLANES, CONSTANT, CHANCE = "model", "shuffled queries", "hyperplanes", "constant", "chance"
+
+
+class Ranking(NamedTuple):
+    """Names one ranking of a database."""
+
+    system: str
+    protocol: str
+    direction: str
+
+
+class Queries(NamedTuple):
+    """What is known of the queries, on the CPU, sorted by index."""
+
+    labels: Tensor
+    """(Q, ceil(num_labels / 8)) uint8."""
+    groups: Tensor
+    """(Q,) int64."""
+    text_hashes: Tensor
+    """(Q,) int64."""
+
+
+class StreamResult(NamedTuple):
+    """Everything an epoch counted, equal on all processes."""
+
+    queries: Queries
+    num_bits: int
+    rankings: dict[str, dict[Ranking, RankingCounts]]
+    """By database."""
+    constants: dict[str, dict[str, RankingCounts]]
+    """By database and name of the constant ranking; these serve every protocol and direction."""
+    missing: dict[str, list[str]]
+    """Protocols left out, with the codes that the method does not give."""
+
+
+class NullSettings(NamedTuple):
+    """What the nulls need beside the batches."""
+
+    seed: int
+    constants: ConstantRankings
+
+
+class RankingStream:
+    """Collects the queries, then counts each database batch at once and forgets it.
+
+    Args:
+        loaders: Names of the evaluation loaders, "query" first.
+        protocols: Protocols to evaluate.
+        nulls: Settings of the nulls; None leaves them out.
+        device: Where the batches are.
+    """
+
+    def __init__(
+        self, loaders: Sequence[str], protocols: Sequence[str], nulls: NullSettings | None, device: torch.device
+    ) -> None:
+        self._loaders = loaders
+        self._protocols = protocols
+        self._nulls = nulls
+        self._num_bits = 0
+        self._missing: dict[str, list[str]] = {}
+        self._hyperplanes: RandomHyperplanes | None = None
+        self._query_batches: list[FeatureBatch] = []
+        self._query_codes: list[dict[str, dict[str, Tensor]]] = []
+        self._index = torch.zeros(0, dtype=torch.int64, device=device)
+        self._rankings: dict[str, dict[Ranking, HammingHistogram]] = {}
+        self._constants: dict[str, dict[str, LevelHistogram]] = {}
+
+    def add(self, loader: int, outputs: EvaluationOutput, batch: FeatureBatch) -> None:
+        """Take one batch of the queries or of a database.
+
+        Args:
+            loader: Position of its loader.
+            outputs: Relaxed codes, (B, num_bits) each.
+            batch: The batch they are of.
+        """
+        if loader == 0:
+            self._add_queries(outputs, batch)
+        else:
+            self._start()
+            self._count(self._loaders[loader], outputs, batch)
+
+    def finish(self) -> StreamResult | None:
+        """Sum over all processes.
+
+        Returns:
+            The counts; None if there was no query.
+
+        Raises:
+            DataError: The processes saw different queries.
+        """
+        self._start()
+        if not _equal_everywhere(self._index):
+            raise DataError(
+                "the processes saw different queries, so their counts do not add up: give every rank all queries in "
+                "the same order (with loaders of your own, use_distributed_sampler=False)"
+            )
+        if not self._query_batches:
+            return None
+        order = self._index.argsort()
+        labels, groups, text_hashes = (
+            torch.cat([batch[name] for batch in self._query_batches])[order].cpu()
+            for name in ("labels", "group", "text_hash")
+        )
+        return StreamResult(
+            Queries(labels, groups, text_hashes),
+            self._num_bits,
+            {name: {key: metric.compute() for key, metric in row.items()} for name, row in self._rankings.items()},
+            {name: {key: metric.compute() for key, metric in row.items()} for name, row in self._constants.items()},
+            self._missing,
+        )
+
+    def _add_queries(self, outputs: EvaluationOutput, batch: FeatureBatch) -> None:
+        if not self._query_batches:
+            self._first_query_batch(outputs, batch)
+        # The embeddings are done with once hashed.
+        kept = {name: tensor for name, tensor in batch.items() if name not in ("image", "text")}
+        self._query_batches.append(cast(FeatureBatch, kept))
+        self._query_codes.append(self._codes(outputs, batch))
+
+    def _first_query_batch(self, outputs: EvaluationOutput, batch: FeatureBatch) -> None:
+        self._num_bits = outputs["image"].shape[1]
+        for protocol in self._protocols:
+            needed = {name for direction in PROTOCOLS[protocol] for name in (direction.query, direction.database)}
+            if absent := sorted(needed - outputs.keys()):
+                self._missing[protocol] = absent
+        if self._nulls is not None:
+            image, text = batch["image"], batch["text"]
+            self._hyperplanes = RandomHyperplanes(
+                self._num_bits, image.shape[1], text.shape[1], self._nulls.seed, image.device
+            )
+
+    def _codes(self, outputs: EvaluationOutput, batch: FeatureBatch) -> dict[str, dict[str, Tensor]]:
+        """Packed codes by system and name."""
+        relaxed: Mapping[str, Any] = outputs
+        codes = {MODEL: {name: pack_signs(relaxed[name]) for name in self._code_names()}}
+        if self._hyperplanes is not None:
+            codes[HYPERPLANES] = self._hyperplanes.codes(batch)
+        return codes
+
+    def _code_names(self) -> list[str]:
+        return sorted({name for _, _, query, database in self._directions() for name in (query, database)})
+
+    def _directions(self) -> list[tuple[str, str, str, str]]:
+        """(protocol, direction, query code, database code) of everything evaluated."""
+        evaluated = [protocol for protocol in self._protocols if protocol not in self._missing]
+        return [(protocol, *direction) for protocol in evaluated for direction in PROTOCOLS[protocol]]
+
+    def _start(self) -> None:
+        """With all queries in, announce them to the metrics of every database; nothing on later calls."""
+        if self._rankings or not self._query_batches:
+            return
+        labels, groups, self._index = (
+            torch.cat([batch[name] for batch in self._query_batches]) for name in ("labels", "group", "index")
+        )
+        codes = self._all_query_codes()
+        for database in self._loaders[1:]:
+            self._rankings[database] = {}
+            for system, of_system in codes.items():
+                for protocol, direction, query, _ in self._directions():
+                    histogram = HammingHistogram(self._num_bits)
+                    histogram.set_queries(of_system[query], labels, groups, self._index)
+                    self._rankings[database][Ranking(system, protocol, direction)] = histogram
+            self._constants[database] = {}
+            for name, num_levels in (self._nulls.constants.num_levels if self._nulls else {}).items():
+                constant = LevelHistogram(num_levels)
+                constant.set_queries(labels, groups, self._index)
+                self._constants[database][name] = constant
+
+    def _all_query_codes(self) -> dict[str, dict[str, Tensor]]:
+        codes = {
+            system: {name: torch.cat([batch[system][name] for batch in self._query_codes]) for name in of_system}
+            for system, of_system in self._query_codes[0].items()
+        }
+        if self._nulls is not None and len(self._index) > 1:
+            # A query takes the place of another one by index, so that the order of loading does not matter.
+            order = self._index.argsort()
+            taken = torch.empty_like(order)
+            taken[order] = order[derangement(len(order), self._nulls.seed).to(order.device)]
+            codes[SHUFFLED] = {name: code[taken] for name, code in codes[MODEL].items()}
+        return codes
+
+    def _count(self, database: str, outputs: EvaluationOutput, batch: FeatureBatch) -> None:
+        labels, groups = batch["labels"], batch["group"]
+        codes = self._codes(outputs, batch)
+        stored = {(protocol, direction): name for protocol, direction, _, name in self._directions()}
+        for (system, protocol, direction), histogram in self._rankings[database].items():
+            of_system = codes[MODEL if system == SHUFFLED else system]
+            histogram.update(of_system[stored[protocol, direction]], labels, groups)
+        if self._nulls is not None:
+            for name, levels in self._nulls.constants.levels(labels).items():
+                self._constants[database][name].update(levels, labels, groups)
+
+
+def _equal_everywhere(tensor: Tensor) -> bool:
+    if not (dist.is_available() and dist.is_initialized()):
+        return True
+    return all(torch.equal(tensor, theirs) for theirs in gather_all_tensors(tensor))

@@ -1,0 +1,228 @@
+"""From counts to numbers: values, intervals and differences to the nulls, per protocol, database and query subset."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isnan, nan
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mcmfh_lightning.callbacks.ranking_statistics import Statistic, statistics
+from mcmfh_lightning.callbacks.ranking_stream import (
+    CHANCE,
+    CONSTANT,
+    HYPERPLANES,
+    MODEL,
+    SHUFFLED,
+    Ranking,
+    StreamResult,
+)
+from mcmfh_lightning.metrics import RankingCounts
+from mcmfh_lightning.metrics.functional import (
+    bootstrap_means,
+    bootstrap_weights,
+    mean_over_queries,
+    percentile_interval,
+    tie_all,
+)
+
+DRAWS = 1000
+"""Bootstrap resamples."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One statistic of one system; a number that is not defined is NaN."""
+
+    protocol: str
+    database: str
+    queries: str
+    direction: str
+    system: str
+    metric: str
+    k: int | None
+    denominator: str
+    value: float
+    low: float
+    high: float
+    pessimistic: float
+    optimistic: float
+    chance: float
+    best_null: str
+    difference: float
+    difference_low: float
+    difference_high: float
+    num_queries: int
+    num_without_relevant: int
+    database_size: int
+
+
+class _Sample(NamedTuple):
+    """The queries of a subset that have relevant items, and their bootstrap weights."""
+
+    rows: Tensor
+    weights: Tensor | None
+    num_queries: int
+
+    def means(self, values: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Mean (V,) and its resamples (B, V) of per-query values (Q, V)."""
+        chosen = values[self.rows]
+        means = torch.stack([mean_over_queries(column) for column in chosen.unbind(1)])
+        if self.weights is None or len(chosen) == 0:
+            return means, None
+        return means, bootstrap_means(chosen, self.weights)
+
+
+def summarise(
+    result: StreamResult, subsets: Mapping[str, Tensor], ks: Sequence[int], bootstrap_seed: int | None
+) -> list[Row]:
+    """Rows of every protocol, database, query subset, direction, system and statistic.
+
+    Args:
+        result: Counts of an epoch.
+        subsets: Query subsets by name, (Q,) bool each.
+        ks: Depths of mAP@k and P@k.
+        bootstrap_seed: Seed of the intervals; None leaves them out.
+
+    Returns:
+        Rows; the model's come with chance and the difference to the best null.
+    """
+    columns = statistics(ks)
+    rows: list[Row] = []
+    for database, rankings in result.rankings.items():
+        if not rankings:
+            continue
+        values = {key: _per_query(counts, columns) for key, counts in rankings.items()}
+        constants = [_per_query_of_constant(counts, columns) for counts in result.constants[database].values()]
+        anyone = next(iter(rankings.values()))
+        chance = _per_query(
+            RankingCounts(tie_all(anyone.total), tie_all(anyone.relevant), anyone.database_size), columns
+        )
+        has_relevant = anyone.relevant.sum(1) > 0
+        for subset, members in subsets.items():
+            sample = _sample(members, has_relevant, result.queries.groups, bootstrap_seed)
+            for ranking, counts in rankings.items():
+                if ranking.system != MODEL:
+                    continue
+                systems = _systems(ranking, values, constants, chance, sample)
+                rows += _rows(ranking, database, subset, systems, counts, columns, sample)
+    return rows
+
+
+def _per_query(counts: RankingCounts, columns: Sequence[Statistic]) -> Tensor:
+    """(Q, V) float64, NaN for queries without relevant items."""
+    return torch.stack([column.per_query(counts.total, counts.relevant) for column in columns], dim=1)
+
+
+def _per_query_of_constant(counts: RankingCounts, columns: Sequence[Statistic]) -> Tensor:
+    values = _per_query(counts, columns)
+    values[:, [column.needs_distances for column in columns]] = nan
+    return values
+
+
+def _sample(members: Tensor, has_relevant: Tensor, groups: Tensor, seed: int | None) -> _Sample:
+    chosen = members & has_relevant
+    weights = None if seed is None else bootstrap_weights(groups[chosen], DRAWS, seed)
+    return _Sample(chosen.nonzero()[:, 0], weights, int(members.sum()))
+
+
+def _systems(
+    model: Ranking, values: Mapping[Ranking, Tensor], constants: Sequence[Tensor], chance: Tensor, sample: _Sample
+) -> dict[str, Tensor]:
+    """Per-query values of the model and of its nulls."""
+    systems = {MODEL: values[model]}
+    for null in (SHUFFLED, HYPERPLANES):
+        key = model._replace(system=null)
+        if key in values:
+            systems[null] = values[key]
+    if constants:
+        systems[CONSTANT] = _best_constant(constants, sample)
+    systems[CHANCE] = chance
+    return systems
+
+
+def _best_constant(constants: Sequence[Tensor], sample: _Sample) -> Tensor:
+    """Of the constant rankings the better one, statistic by statistic."""
+    means = torch.stack([sample.means(values)[0] for values in constants])  # (C, V)
+    best = means.nan_to_num(nan=-1.0).argmax(0)
+    return torch.stack([constants[int(which)][:, column] for column, which in enumerate(best)], dim=1)
+
+
+def _rows(
+    ranking: Ranking,
+    database: str,
+    subset: str,
+    systems: Mapping[str, Tensor],
+    model_counts: RankingCounts,
+    columns: Sequence[Statistic],
+    sample: _Sample,
+) -> list[Row]:
+    means = {system: sample.means(values) for system, values in systems.items()}
+    bounds = [_bounds(model_counts, column, sample) for column in columns]
+    rows = []
+    for system, (values, resamples) in means.items():
+        low, high = _interval(resamples, len(columns))
+        for number, column in enumerate(columns):
+            best_null, difference = "", (nan, nan, nan)
+            pessimistic, optimistic = nan, nan
+            if system == MODEL:
+                best_null, difference = _difference(means, number)
+                pessimistic, optimistic = bounds[number]
+            rows.append(
+                Row(
+                    protocol=ranking.protocol,
+                    database=database,
+                    queries=subset,
+                    direction=ranking.direction,
+                    system=system,
+                    metric=column.name,
+                    k=column.k,
+                    denominator=column.denominator,
+                    value=float(values[number]),
+                    low=low[number],
+                    high=high[number],
+                    pessimistic=pessimistic,
+                    optimistic=optimistic,
+                    chance=float(means[CHANCE][0][number]),
+                    best_null=best_null,
+                    difference=difference[0],
+                    difference_low=difference[1],
+                    difference_high=difference[2],
+                    num_queries=sample.num_queries,
+                    num_without_relevant=sample.num_queries - len(sample.rows),
+                    database_size=int(model_counts.database_size),
+                )
+            )
+    return rows
+
+
+def _bounds(counts: RankingCounts, column: Statistic, sample: _Sample) -> tuple[float, float]:
+    if column.bounds is None:
+        return nan, nan
+    worst, best = column.bounds(counts.total[sample.rows], counts.relevant[sample.rows])
+    return float(mean_over_queries(worst)), float(mean_over_queries(best))
+
+
+def _interval(resamples: Tensor | None, columns: int) -> tuple[list[float], list[float]]:
+    if resamples is None:
+        return [nan] * columns, [nan] * columns
+    low, high = percentile_interval(resamples)
+    return low.tolist(), high.tolist()
+
+
+def _difference(
+    means: Mapping[str, tuple[Tensor, Tensor | None]], number: int
+) -> tuple[str, tuple[float, float, float]]:
+    """The best null, and the model's lead over it with its interval."""
+    nulls = {system: float(values[number]) for system, (values, _) in means.items() if system != MODEL}
+    defined = {system: value for system, value in nulls.items() if not isnan(value)}
+    if not defined:
+        return "", (nan, nan, nan)
+    best = max(defined, key=defined.__getitem__)
+    (value, resamples), (null_value, null_resamples) = means[MODEL], means[best]
+    difference = float(value[number] - null_value[number])
+    if resamples is None or null_resamples is None:
+        return best, (difference, nan, nan)
+    low, high = percentile_interval((resamples - null_resamples)[:, number : number + 1])
+    return best, (difference, float(low), float(high))

@@ -1,0 +1,91 @@
+"""Average precision of a ranking with ties, in closed form.
+
+Items of one level are tied. The value reported is the expectation over all orders of the tied items (McSherry and
+Najork, "Computing information retrieval performance measures efficiently in the presence of tied scores", ECIR 2008;
+He, Cakir, Bargal and Sclaroff, "Hashing as Tie-Aware Learning to Rank", CVPR 2018, eq. 6). With n_d items and p_d
+relevant items at level d, and N_d, P_d their sums up to and with d:
+
+    AP = 1 / min(k, R) sum_d p_d / n_d sum_{t = N_{d-1} + 1}^{min(N_d, k)}
+         [P_{d-1} + 1 + (t - N_{d-1} - 1) (p_d - 1) / (n_d - 1)] / t
+
+The inner sum is (P_{d-1} + 1) h + c (m - (N_{d-1} + 1) h) with h the difference of harmonic numbers over its m terms
+and c = (p_d - 1) / (n_d - 1). All arithmetic is float64.
+"""
+
+import torch
+from torch import Tensor
+
+from mcmfh_lightning.metrics.functional.harmonic import harmonic_difference
+
+
+def average_precision(total: Tensor, relevant: Tensor, k: int | None = None) -> Tensor:
+    """Expected AP@k over all orders of tied items, divided by min(k, R).
+
+    Args:
+        total: (Q, L) int64, items per level, best level first.
+        relevant: (Q, L) int64, relevant items per level.
+        k: Depth; None ranks everything (AP@all, divided by R). It may exceed the number of items.
+
+    Returns:
+        (Q,) float64; NaN for a query without relevant items.
+
+    Raises:
+        ValueError: k is less than 1.
+
+    Example:
+        >>> average_precision(torch.tensor([[2, 1]]), torch.tensor([[1, 1]]))
+        tensor([0.7083], dtype=torch.float64)
+    """
+    before, hits_before, depth = _before(total, relevant, k)
+    shown = (depth - before).clamp(min=0).minimum(total)  # (Q, L) items of the level within the first k
+    harmonic = harmonic_difference(before, before + shown)
+    slope = (relevant - 1).double() / (total - 1).clamp(min=1)
+    inner = (hits_before + 1) * harmonic + slope * (shown - (before + 1) * harmonic)
+    share = relevant.double() / total.clamp(min=1)
+    return _normalise((share * inner).sum(1), relevant, depth)
+
+
+def average_precision_bounds(total: Tensor, relevant: Tensor, k: int | None = None) -> tuple[Tensor, Tensor]:
+    """AP@k under the worst and the best order of tied items.
+
+    Args:
+        total: (Q, L) int64, items per level, best level first.
+        relevant: (Q, L) int64, relevant items per level.
+        k: Depth; None ranks everything.
+
+    Returns:
+        Pessimistic (relevant items last in each level) and optimistic (first) values, (Q,) float64 each; NaN for a
+        query without relevant items.
+
+    Raises:
+        ValueError: k is less than 1.
+
+    Example:
+        >>> average_precision_bounds(torch.tensor([[2, 1]]), torch.tensor([[1, 1]]))
+        (tensor([0.5833], dtype=torch.float64), tensor([0.8333], dtype=torch.float64))
+    """
+    before, hits_before, depth = _before(total, relevant, k)
+    worst, best = (
+        _sum_of_run(start, hits_before, (depth - start).clamp(min=0).minimum(relevant)).sum(1)
+        for start in (before + total - relevant, before)
+    )
+    return _normalise(worst, relevant, depth), _normalise(best, relevant, depth)
+
+
+def _before(total: Tensor, relevant: Tensor, k: int | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Items and relevant items before each level, (Q, L) each, and the depth (Q, 1)."""
+    if k is not None and k < 1:
+        raise ValueError(f"k must be at least 1 or None, got {k}")
+    depth = total.sum(1, keepdim=True)
+    if k is not None:
+        depth = torch.full_like(depth, k)
+    return total.cumsum(1) - total, relevant.cumsum(1) - relevant, depth
+
+
+def _sum_of_run(start: Tensor, hits_before: Tensor, length: Tensor) -> Tensor:
+    """Sum of (hits_before + j) / (start + j) for j = 1 ... length."""
+    return length + (hits_before - start) * harmonic_difference(start, start + length)
+
+
+def _normalise(precisions: Tensor, relevant: Tensor, depth: Tensor) -> Tensor:
+    return precisions / torch.minimum(relevant.sum(1), depth[:, 0])  # 0 / 0 is the NaN of R = 0

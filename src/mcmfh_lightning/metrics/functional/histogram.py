@@ -1,0 +1,158 @@
+"""The ranking histogram: what a ranking by few levels is, up to the order of ties.
+
+For query q and level d (a Hamming distance, or the step of a score), ``total[q, d]`` counts the database items at that
+level and ``relevant[q, d]`` those of them that are relevant. Items of the query's own group never count. The counts are
+integers that add up over any cut of the database, so chunks, order and processes cannot change them. This is the
+reference kernel: plain torch, any device, memory bounded by chunks of the database.
+"""
+
+import torch
+from torch import Tensor
+
+from mcmfh_lightning.metrics.functional.packing import unpack_bits
+
+PAIRS_PER_CHUNK = 1 << 18
+"""Query-item pairs looked at in one go: bounds the temporaries (a few MB) and keeps them in the cache of a CPU."""
+
+
+def hamming_distances(query_codes: Tensor, codes: Tensor) -> Tensor:
+    """Hamming distances between packed codes, by XOR and a bitwise popcount (Warren, Hacker's Delight, 2012, ch. 5).
+
+    Args:
+        query_codes: (Q, W) uint8.
+        codes: (n, W) uint8.
+
+    Returns:
+        (Q, n) int16.
+
+    Example:
+        >>> hamming_distances(torch.tensor([[0b1010]], dtype=torch.uint8), torch.tensor([[0b0110]], dtype=torch.uint8))
+        tensor([[2]], dtype=torch.int16)
+    """
+    distances = torch.zeros(len(query_codes), len(codes), dtype=torch.int16, device=codes.device)
+    for ours, theirs in zip(query_codes.unbind(1), codes.unbind(1), strict=True):
+        ones = ours[:, None] ^ theirs[None]  # (Q, n) uint8
+        ones = ones - (ones >> 1 & 0x55)
+        ones = (ones & 0x33) + (ones >> 2 & 0x33)
+        distances += ones + (ones >> 4) & 0x0F
+    return distances
+
+
+def share_label(query_labels: Tensor, labels: Tensor) -> Tensor:
+    """Whether query and item have a label in common.
+
+    Args:
+        query_labels: (Q, W) uint8, packed label sets.
+        labels: (n, W) uint8.
+
+    Returns:
+        (Q, n) bool.
+
+    Example:
+        >>> share_label(torch.tensor([[0b101]], dtype=torch.uint8), torch.tensor([[1], [2]], dtype=torch.uint8))
+        tensor([[ True, False]])
+    """
+    # A product of zeros and ones: exact in float32, and on a CPU faster than ANDs of bytes.
+    return unpack_bits(query_labels).float() @ unpack_bits(labels).float().T > 0
+
+
+def count_levels(levels: Tensor, relevant: Tensor, valid: Tensor, num_levels: int) -> tuple[Tensor, Tensor]:
+    """Count items and relevant items per query and level.
+
+    Args:
+        levels: (Q, n) or (1, n) integers in [0, num_levels); the best level is 0.
+        relevant: (Q, n) bool.
+        valid: (Q, n) bool; other pairs do not count.
+        num_levels: L.
+
+    Returns:
+        Two (Q, L) int64: all items, relevant items.
+    """
+    rejected = 2 * num_levels  # one bin more, for pairs that do not count
+    bins = torch.where(valid, levels.long() * 2 + relevant, rejected)  # (Q, n)
+    counts = bins.new_zeros(len(bins), rejected + 1)
+    counts.scatter_add_(1, bins, bins.new_ones(1, 1).expand_as(bins))
+    pairs = counts[:, :rejected].view(len(bins), num_levels, 2)  # (Q, L, 2): other, relevant
+    return pairs.sum(-1), pairs[:, :, 1].clone()
+
+
+def level_histogram(
+    levels: Tensor,
+    query_labels: Tensor,
+    labels: Tensor,
+    query_groups: Tensor,
+    groups: Tensor,
+    num_levels: int,
+) -> tuple[Tensor, Tensor]:
+    """Ranking histogram of items that have the same level for every query.
+
+    Args:
+        levels: (n,) integers in [0, num_levels); the best level is 0.
+        query_labels: (Q, W) uint8, packed label sets.
+        labels: (n, W) uint8.
+        query_groups: (Q,) int64.
+        groups: (n,) int64; items of the query's own group are left out.
+        num_levels: L.
+
+    Returns:
+        Two (Q, L) int64: all items, relevant items.
+    """
+    total, hits = _empty(query_labels, num_levels)
+    for part in _chunks(len(query_labels), len(levels)):
+        relevant = share_label(query_labels, labels[part])
+        valid = query_groups[:, None] != groups[None, part]
+        counts = count_levels(levels[None, part], relevant, valid, num_levels)
+        total += counts[0]
+        hits += counts[1]
+    return total, hits
+
+
+def hamming_histogram(
+    query_codes: Tensor,
+    codes: Tensor,
+    query_labels: Tensor,
+    labels: Tensor,
+    query_groups: Tensor,
+    groups: Tensor,
+    num_bits: int,
+) -> tuple[Tensor, Tensor]:
+    """Ranking histogram of packed codes: K + 1 levels, the Hamming distances 0 to K.
+
+    Args:
+        query_codes: (Q, ceil(K / 8)) uint8.
+        codes: (n, ceil(K / 8)) uint8.
+        query_labels: (Q, W) uint8, packed label sets.
+        labels: (n, W) uint8.
+        query_groups: (Q,) int64.
+        groups: (n,) int64; items of the query's own group are left out.
+        num_bits: K.
+
+    Returns:
+        Two (Q, K + 1) int64: all items, relevant items.
+
+    Example:
+        >>> codes = torch.tensor([[0b000], [0b001], [0b111]], dtype=torch.uint8)
+        >>> labels = torch.tensor([[1], [2], [1]], dtype=torch.uint8)
+        >>> query = codes[:1], labels[:1], torch.tensor([7])
+        >>> hamming_histogram(query[0], codes, query[1], labels, query[2], torch.tensor([7, 8, 9]), num_bits=3)
+        (tensor([[0, 1, 0, 1]]), tensor([[0, 0, 0, 1]]))
+    """
+    total, hits = _empty(query_labels, num_bits + 1)
+    for part in _chunks(len(query_codes), len(codes)):
+        levels = hamming_distances(query_codes, codes[part])
+        relevant = share_label(query_labels, labels[part])
+        valid = query_groups[:, None] != groups[None, part]
+        counts = count_levels(levels, relevant, valid, num_bits + 1)
+        total += counts[0]
+        hits += counts[1]
+    return total, hits
+
+
+def _empty(query_labels: Tensor, num_levels: int) -> tuple[Tensor, Tensor]:
+    zeros = torch.zeros(len(query_labels), num_levels, dtype=torch.int64, device=query_labels.device)
+    return zeros, zeros.clone()
+
+
+def _chunks(num_queries: int, num_items: int) -> list[slice]:
+    step = max(1, PAIRS_PER_CHUNK // max(1, num_queries))
+    return [slice(start, start + step) for start in range(0, num_items, step)]

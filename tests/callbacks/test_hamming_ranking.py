@@ -1,0 +1,339 @@
+import contextlib
+import csv
+import io
+import json
+import warnings
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch.multiprocessing import ProcessRaisedException
+
+from mcmfh_lightning.callbacks.hamming_ranking import HammingRanking
+from mcmfh_lightning.callbacks.ranking_nulls import POPULARITY_LEVELS, derangement
+from mcmfh_lightning.errors import DataError
+
+PAIRS = {
+    "unimodal": {"i2t": ("image", "text"), "t2i": ("text", "image")},
+    "asymmetric": {"i2case": ("image", "case"), "t2case": ("text", "case")},
+    "paired": {"i2t": ("fused_image", "fused_text"), "t2i": ("fused_text", "fused_image")},
+}
+
+
+def run_test(world, module=None, data=None, callback=None, **settings):
+    trainer = world.trainer(callback or HammingRanking(protocols=tuple(PAIRS), ks=(5,)), **settings)
+    trainer.test(module or world.Module(), data or world.Data(world.splits), verbose=False)
+    return trainer
+
+
+def rows_of(folder):
+    with (folder / "ranking.csv").open() as file:
+        return {
+            tuple(row[name] for name in ("protocol", "database", "queries", "direction", "system", "metric")): row
+            for row in csv.DictReader(file)
+        }
+
+
+def subset_rows(splits):
+    queries = splits["test"]
+    normal = np.unpackbits(queries["labels"], axis=1)[:, 1].astype(bool)
+    seen = np.concatenate([splits[name]["text_hash"] for name in ("train", "val")])
+    return {
+        "all": np.ones(len(normal), dtype=bool),
+        "abnormal": ~normal,
+        "normal": normal,
+        "new_text": ~np.isin(queries["text_hash"], seen),
+    }
+
+
+@pytest.fixture(scope="module")
+def report(shared_world):
+    """One test run with everything on."""
+    world, printed = shared_world, io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        trainer = run_test(world)
+    return SimpleNamespace(
+        rows=rows_of(world.folder), logged=trainer.callback_metrics, printed=printed.getvalue(), folder=world.folder
+    )
+
+
+def test_every_number_of_the_model_against_brute_force(world, report):
+    rows, module, queries = report.rows, world.Module(), world.splits["test"]
+    query_codes = world.codes(module, queries)
+    logged = report.logged
+    checked = 0
+    for database, table in world.databases.items():
+        codes = world.codes(module, table)
+        for protocol, directions in PAIRS.items():
+            for direction, (ours, theirs) in directions.items():
+                for metric, k in (("mAP@all", None), ("mAP@5", 5)):
+                    values = world.hamming_ranked(queries, table, query_codes[ours], codes[theirs], k)
+                    for subset, members in subset_rows(world.splits).items():
+                        key = (protocol, database, subset, direction)
+                        row = rows[*key, "model", metric]
+                        expected = np.nanmean(values[members])
+                        assert float(row["value"]) == pytest.approx(expected, rel=1e-12)
+                        assert logged[f"test/{'/'.join(key)}/{metric}"].item() == pytest.approx(expected, rel=1e-6)
+                        assert int(row["num_queries"]) == members.sum()
+                        assert int(row["num_without_relevant"]) == np.isnan(values[members]).sum()
+                        assert int(row["database_size"]) == len(table["index"])
+                        assert float(row["pessimistic"]) <= expected <= float(row["optimistic"])
+                        assert float(row["low"]) < expected < float(row["high"])
+                        checked += 1
+    assert checked == 2 * 3 * 2 * 2 * 4
+
+
+def test_precision_at_depth_and_within_the_ball(world, report):
+    rows, queries = report.rows, world.splits["test"]
+    codes = world.codes(world.Module(), queries)
+    labels = np.unpackbits(queries["labels"], axis=1)
+    balls, precisions = [], []
+    for row in range(len(queries["index"])):
+        kept = queries["group"] != queries["group"][row]
+        relevant = (labels & labels[row]).any(1)[kept]
+        if not relevant.any():
+            continue
+        distances = world.hamming(codes["image"], codes["text"], row)[kept]
+        balls.append(relevant[distances <= 2].mean() if (distances <= 2).any() else 0.0)
+        rng = np.random.default_rng(row)
+        orders = [np.lexsort((rng.random(len(distances)), distances))[:5] for _ in range(3000)]
+        precisions.append(np.mean([relevant[order].mean() for order in orders]))
+    key = ("unimodal", "unseen", "all", "i2t", "model")
+    assert float(rows[*key, "P@H<=2"]["value"]) == pytest.approx(np.mean(balls), rel=1e-12)
+    assert float(rows[*key, "P@5"]["value"]) == pytest.approx(np.mean(precisions), abs=0.005)
+
+
+def test_chance_is_every_item_tied(world, report):
+    rows, queries = report.rows, world.splits["test"]
+    for database, table in world.databases.items():
+        values = world.ranked(queries, table, lambda _, table=table: np.zeros(len(table["index"])))
+        for direction in ("i2t", "t2i"):
+            key = ("unimodal", database, "all", direction)
+            assert float(rows[*key, "chance", "mAP@all"]["value"]) == pytest.approx(np.nanmean(values))
+            assert float(rows[*key, "model", "mAP@all"]["chance"]) == pytest.approx(np.nanmean(values))
+
+
+def test_constant_null_is_the_better_of_popularity_and_normals_first(world, report):
+    rows, queries = report.rows, world.splits["test"]
+    training = np.unpackbits(world.splits["train"]["labels"], axis=1)
+    winners = set()
+    for database, table in world.databases.items():
+        labels = np.unpackbits(table["labels"], axis=1)
+        share = np.array([(training & item).any(1).mean() for item in labels])
+        levels = {
+            "popularity": np.floor((1 - share) * (POPULARITY_LEVELS - 1) + 1e-9),
+            "normals first": 1 - labels[:, 1].astype(int),
+        }
+        values = {name: world.ranked(queries, table, lambda _, level=level: level) for name, level in levels.items()}
+        for subset, members in subset_rows(world.splits).items():
+            means = {name: np.nanmean(value[members]) for name, value in values.items()}
+            winners.add(max(means, key=means.get))
+            for protocol, directions in PAIRS.items():
+                for direction in directions:
+                    row = rows[protocol, database, subset, direction, "constant", "mAP@all"]
+                    assert float(row["value"]) == pytest.approx(max(means.values()), rel=1e-12)
+    assert len(winners) == 2  # else the choice was not tested
+    assert rows["unimodal", "unseen", "all", "i2t", "constant", "P@H<=2"]["value"] == ""
+
+
+def test_shuffled_null_gives_each_query_the_code_of_another(world, report):
+    rows, queries, table = report.rows, world.splits["test"], world.databases["train+val"]
+    taken = derangement(len(queries["index"]), seed=0).numpy()
+    query_codes, codes = world.codes(world.Module(), queries), world.codes(world.Module(), table)
+    values = world.hamming_ranked(queries, table, query_codes["image"][taken], codes["text"])
+    row = rows["unimodal", "train+val", "all", "i2t", "shuffled queries", "mAP@all"]
+    assert float(row["value"]) == pytest.approx(np.nanmean(values), rel=1e-12)
+
+
+def test_hyperplane_null_hashes_the_raw_embeddings(world, report):
+    rows, queries, table = report.rows, world.splits["test"], world.databases["train+val"]
+
+    def projected(side, name):
+        embedding = side[name] / np.linalg.norm(side[name], axis=1, keepdims=True)
+        planes = torch.randn(embedding.shape[1], world.bits, generator=torch.Generator().manual_seed(0))
+        return embedding @ planes.numpy()
+
+    for key, ours, theirs in (
+        (("unimodal", "i2t"), projected(queries, "image"), projected(table, "text")),
+        (("asymmetric", "t2case"), projected(queries, "text"), projected(table, "image") + projected(table, "text")),
+    ):
+        values = world.hamming_ranked(queries, table, ours, theirs)
+        row = rows[key[0], "train+val", "all", key[1], "hyperplanes", "mAP@all"]
+        assert float(row["value"]) == pytest.approx(np.nanmean(values), rel=1e-12)
+
+
+def test_difference_is_to_the_best_null(report):
+    rows = report.rows
+    for key, row in rows.items():
+        if key[4] != "model":
+            assert row["difference"] == row["best_null"] == ""
+            continue
+        nulls = {
+            system: float(rows[*key[:4], system, key[5]]["value"] or "-inf")
+            for system in ("shuffled queries", "hyperplanes", "constant", "chance")
+        }
+        assert nulls[row["best_null"]] == max(nulls.values())
+        assert float(row["difference"]) == pytest.approx(float(row["value"]) - max(nulls.values()))
+        assert float(row["difference_low"]) <= float(row["difference"]) <= float(row["difference_high"])
+
+
+def test_files_name_what_the_numbers_are_of(world, report):
+    content = json.loads((report.folder / "metrics.json").read_text())
+    assert content["encoder"] == {"kind": "fake", "width": 6}
+    assert content["num_bits"] == world.bits
+    assert content["protocols"] == list(PAIRS)
+    assert content["package"].startswith("mcmfh-lightning ")
+    assert "not for diagnosis" in content["research_use"]
+    assert content["databases"]["unseen"]["size"] == 26
+    assert content["databases"]["train+val"]["size"] == 70
+    assert content["databases"]["unseen"]["queries"]["all"]["number"] == 26
+    row = report.rows["paired", "unseen", "normal", "t2i", "model", "mAP@5"]
+    branch = content["results"]["paired"]["unseen"]["normal"]["t2i"]["model"]["mAP@5"]
+    assert branch["value"] == float(row["value"])
+    assert branch["denominator"] == row["denominator"] == "min(k, R)"
+    for name in ("precision_recall.png", "precision_at_n.png"):
+        assert (report.folder / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_table_shows_interval_chance_and_best_null(report):
+    row = report.rows["unimodal", "unseen", "abnormal", "i2t", "model", "mAP@all"]
+    shown = next(line for line in report.printed.splitlines() if "unimodal" in line and "abnormal" in line)
+    value, low, high = (f"{float(row[name]):.3f}"[1:] for name in ("value", "low", "high"))
+    assert f"{value} [{low}, {high}]" in shown
+    assert f"{float(row['chance']):.3f}"[1:] in shown
+    null = float(report.rows["unimodal", "unseen", "abnormal", "i2t", row["best_null"], "mAP@all"]["value"])
+    assert f"{row['best_null']} {f'{null:.3f}'[1:]}" in shown
+
+
+def test_validation_logs_the_monitor_without_nulls(world):
+    trainer = world.trainer(HammingRanking(ks=(3,)))
+    trainer.validate(world.Module(), world.Data(world.splits), verbose=False)
+    logged, val, module = trainer.callback_metrics, world.splits["val"], world.Module()
+    codes = world.codes(module, val)
+    abnormal = ~np.unpackbits(val["labels"], axis=1)[:, 1].astype(bool)
+    means = []
+    for direction, (ours, theirs) in PAIRS["unimodal"].items():
+        values = world.hamming_ranked(val, val, codes[ours], codes[theirs])
+        means.append(np.nanmean(values[abnormal]))
+        assert logged[f"val/unimodal/unseen/abnormal/{direction}/mAP@all"].item() == pytest.approx(means[-1])
+    assert logged["val/mAP"].item() == pytest.approx(np.mean(means))
+    assert not any("train+val" in key or "new_text" in key for key in logged)
+    assert list(world.folder.iterdir()) == []
+
+
+def test_without_a_normal_label_all_queries_are_monitored(world):
+    trainer = world.trainer(HammingRanking())
+    trainer.validate(world.Module(), world.Data(world.splits, normal_label=None), verbose=False)
+    logged = trainer.callback_metrics
+    directions = [logged[f"val/unimodal/unseen/all/{name}/mAP@all"].item() for name in ("i2t", "t2i")]
+    assert logged["val/mAP"].item() == pytest.approx(np.mean(directions))
+    assert not any("normal" in key for key in logged)
+
+
+def test_checkpoints_are_chosen_by_the_monitor(world):
+    checkpoint = ModelCheckpoint(dirpath=world.folder, monitor="val/mAP", mode="max")
+    trainer = world.trainer(
+        HammingRanking(), checkpoint, max_epochs=2, enable_checkpointing=True, num_sanity_val_steps=2
+    )
+    trainer.fit(world.Module(), world.Data(world.splits))
+    kept = trainer.validate(
+        world.Module(), world.Data(world.splits), ckpt_path=checkpoint.best_model_path, verbose=False
+    )
+    assert kept[0]["val/mAP"] == checkpoint.best_model_score.item() > 0
+
+
+def test_sanity_checking_counts_nothing(world):
+    callback = HammingRanking()
+    world.trainer(callback, max_steps=1, limit_val_batches=1, num_sanity_val_steps=1, val_check_interval=1.0).fit(
+        world.Module(), world.Data(world.splits)
+    )
+    assert callback._stream is None
+
+
+def test_fast_dev_run_writes_nothing(world):
+    trainer = world.trainer(HammingRanking(), fast_dev_run=1)
+    module, data = world.Module(), world.Data(world.splits)
+    trainer.fit(module, data)
+    assert "val/mAP" in trainer.callback_metrics
+    trainer.test(module, data, verbose=False)
+    assert list(world.folder.iterdir()) == []
+
+
+def test_one_query_without_anything_relevant(world, capsys):
+    """A single query has no other to be shuffled with, and only its own item to be ranked against."""
+    trainer = run_test(world, data=world.Data(world.splits, batch_size=1), limit_test_batches=1)
+    assert not any("unseen" in key for key in trainer.callback_metrics)
+    row = rows_of(world.folder)["unimodal", "unseen", "all", "i2t", "model", "mAP@all"]
+    assert row["value"] == ""
+    assert row["num_without_relevant"] == row["num_queries"] == "1"
+    line = next(line for line in capsys.readouterr().out.splitlines() if "unseen" in line)
+    assert "nan" not in line
+    assert " - " in line
+    json.loads((world.folder / "metrics.json").read_text())
+
+
+def test_monitor_is_nan_where_nothing_is_relevant(world):
+    trainer = world.trainer(HammingRanking(), limit_val_batches=1)
+    trainer.validate(world.Module(), world.Data(world.splits, batch_size=1), verbose=False)
+    assert trainer.callback_metrics["val/mAP"].isnan()
+
+
+def test_batch_size_changes_no_digit(world, report):
+    run_test(world, data=world.Data(world.splits, batch_size=100))
+    assert rows_of(world.folder) == report.rows
+
+
+def test_unimodal_numbers_know_nothing_of_the_fused_codes(world, report):
+    run_test(world, module=world.Module(partner_shift=1.5))
+    changed = {key[0] for key, row in rows_of(world.folder).items() if row != report.rows[key]}
+    assert changed == {"paired"}
+
+
+def test_method_without_fusion_leaves_out_paired_and_says_so(world, capsys):
+    run_test(world, module=world.Module(fuses=False))
+    content = json.loads((world.folder / "metrics.json").read_text())
+    assert content["protocols"] == ["unimodal", "asymmetric"]
+    assert content["notes"] == ["paired: left out, Module gives no fused_image and fused_text"]
+    assert "left out, Module gives no" in capsys.readouterr().out
+
+
+def test_two_processes_one_with_nothing_give_the_same_files(world, report):
+    data = world.Data(world.splits, shares={0: slice(0, 0), 1: slice(None)})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="It is recommended to use `self.log")
+        run_test(world, data=data, strategy="ddp_fork", devices=2)
+    for name in ("ranking.csv", "metrics.json"):
+        assert (world.folder / name).read_bytes() == (report.folder / name).read_bytes()
+
+
+def test_queries_that_differ_between_processes_are_refused(world):
+    with pytest.raises(ProcessRaisedException, match="give every rank all queries"):
+        run_test(world, strategy="ddp_fork", devices=2, use_distributed_sampler=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"protocols": ("unimodal", "pared")}, "'pared' is not one of 'unimodal', 'asymmetric', 'paired'"),
+        ({"protocols": ("paired",)}, "must include 'unimodal'"),
+        ({"ks": (50, 0)}, "every k must be at least 1"),
+    ],
+)
+def test_wrong_arguments(settings, message):
+    with pytest.raises(ValueError, match=message):
+        HammingRanking(**settings)
+
+
+def test_datamodule_without_queries_is_refused(world):
+    module, loader = world.Module(), torch.utils.data.DataLoader([0])
+    with pytest.raises(DataError, match="HammingRanking needs a datamodule"):
+        world.trainer(HammingRanking()).validate(module, loader)
+
+
+def test_derangement_moves_everything():
+    for count in (2, 3, 50):
+        taken = derangement(count, seed=count)
+        assert sorted(taken.tolist()) == list(range(count))
+        assert (taken != torch.arange(count)).all()

@@ -1,0 +1,22 @@
+from fractions import Fraction
+
+import mpmath
+import pytest
+import torch
+
+from mcmfh_lightning.metrics.functional import harmonic_difference
+
+
+@pytest.mark.parametrize(
+    ("start", "stop"), [(0, 0), (0, 1), (0, 64), (3, 5), (60, 70), (63, 64), (64, 65), (65, 66), (200, 203), (0, 900)]
+)
+def test_sum_of_reciprocals(start, stop):
+    exact = float(sum((Fraction(1, t) for t in range(start + 1, stop + 1)), Fraction(0)))
+    assert harmonic_difference(torch.tensor(start), torch.tensor(stop)).item() == pytest.approx(exact, rel=1e-14)
+
+
+@pytest.mark.parametrize(("start", "stop"), [(10**6, 10**6 + 3), (10**9, 10**9 + 1), (5, 10**9)])
+def test_keeps_relative_precision_far_out(start, stop):
+    with mpmath.workdps(40):
+        exact = float(mpmath.harmonic(stop) - mpmath.harmonic(start))
+    assert harmonic_difference(torch.tensor(start), torch.tensor(stop)).item() == pytest.approx(exact, rel=1e-14)
