@@ -1,0 +1,9 @@
+"""Pretrained encoders, and the module that turns pairs into features with them."""
+
+from mcmfh_lightning.encoders.base import Encoder
+from mcmfh_lightning.encoders.extractor import FeatureExtractor
+from mcmfh_lightning.encoders.open_clip import OpenCLIPEncoder
+from mcmfh_lightning.encoders.packaged import PACKAGED_TOWERS
+from mcmfh_lightning.encoders.two_towers import TwoTowerEncoder
+
+__all__ = ["PACKAGED_TOWERS", "Encoder", "FeatureExtractor", "OpenCLIPEncoder", "TwoTowerEncoder"]

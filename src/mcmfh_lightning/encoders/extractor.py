@@ -1,0 +1,54 @@
+"""The module that ``mcmfh predict`` runs: pairs in, features out."""
+
+from typing import cast
+
+from lightning.pytorch import Callback, LightningModule
+from torch import Tensor
+
+from mcmfh_lightning.callbacks.feature_writer import FeatureWriter
+from mcmfh_lightning.encoders.base import Encoder
+from mcmfh_lightning.types import PairBatch
+
+
+class FeatureExtractor(LightningModule):
+    """Encodes pairs with a frozen encoder and writes them as feature shards, on any number of devices.
+
+    Args:
+        encoder: The encoder.
+        output_dir: Folder of the feature shards; must not hold any yet.
+    """
+
+    def __init__(self, encoder: Encoder, output_dir: str = "features") -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.output_dir = output_dir
+
+    def setup(self, stage: str) -> None:
+        """Refuse a trainer that would change the precision behind the encoder's back.
+
+        Raises:
+            ValueError: The trainer's precision is not 32 bits.
+        """
+        if self.trainer.precision != "32-true":
+            raise ValueError(
+                f"trainer.precision is {self.trainer.precision!r}: the features would not be what the encoder "
+                f"says they are; leave it at 32-true and set the encoder's own precision"
+            )
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Attach the writer."""
+        return [FeatureWriter(self.output_dir, self.encoder)]
+
+    def predict_step(self, batch: PairBatch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
+        """Encode a batch of pairs.
+
+        Returns:
+            ``image`` (B, image_dim), ``text`` (B, text_dim) float32, and ``truncated`` (B,) bool: the texts that did
+            not fit the encoder's context.
+        """
+        text = cast("dict[str, Tensor]", batch["text"])
+        return {
+            "image": self.encoder.encode_image(batch["image"]),
+            "text": self.encoder.encode_text(text),
+            "truncated": text["truncated"],
+        }

@@ -1,0 +1,89 @@
+"""A timm image model with weights from a local file or folder."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from torch import Tensor, nn
+from torchvision.transforms import Compose
+
+from mcmfh_lightning.encoders.efficientnet_lite import is_packaged_efficientnet_lite, rename_efficientnet_lite
+from mcmfh_lightning.encoders.images import to_rgb
+from mcmfh_lightning.encoders.locations import resolve_location
+from mcmfh_lightning.encoders.weights import checked_sha256, load_weights, weights_in
+from mcmfh_lightning.errors import DataError
+
+
+@dataclass(frozen=True)
+class ImageTower:
+    """An image model without its classifier, and how to prepare pictures for it."""
+
+    model: nn.Module
+    dim: int
+    preprocess: Callable[[Image.Image], Tensor]
+    identity: dict[str, Any]
+
+
+def load_image_tower(location: str, name: str | None, expected_sha256: str | None) -> ImageTower:
+    """Load a timm model; pictures are resized and cropped as the model's authors evaluate it.
+
+    Args:
+        location: File of weights or folder, see :class:`~mcmfh_lightning.encoders.TwoTowerEncoder`.
+        name: timm's name of the model; may be None for a folder.
+        expected_sha256: Of the file of weights.
+
+    Raises:
+        ValueError: The name is missing, unknown to timm or not that of the folder.
+        DataError: The weights are missing, have another sha256 or do not fit the model exactly.
+    """
+    import timm
+
+    path = resolve_location(location)
+    file, name, options = _read_folder(path, name) if path.is_dir() else (path, name, {})
+    if name is None or not timm.is_model(name):
+        raise ValueError(f"image_model {name!r} is no model of timm; timm.list_models() lists them")
+    sha256 = checked_sha256(file, expected_sha256)
+
+    # These parts of timm have no types.
+    data: Any = timm.data
+    defaults: Any = timm.get_pretrained_cfg(name)
+    model: Any = timm.create_model(name, pretrained=False, num_classes=0, **options)
+    _load_exactly(model, load_weights(file), defaults.classifier, file)
+    transform = data.resolve_model_data_config(model)
+    return ImageTower(
+        model=model,
+        dim=int(model.head_hidden_size),
+        preprocess=Compose([to_rgb, data.create_transform(**transform, is_training=False)]),
+        identity={"model": name, "weights_sha256": sha256, **transform},
+    )
+
+
+def _read_folder(folder: Path, name: str | None) -> tuple[Path, str, dict[str, Any]]:
+    """Weights, model name and options of a folder in timm's hub layout."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        architecture = str(config["architecture"])
+    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise DataError(f"{folder}: no config.json of a timm model ({error!r}); give the file of weights") from error
+    if name not in (None, architecture):
+        raise ValueError(f"image_model is {name!r} but {folder} holds {architecture!r}: leave image_model out")
+    options = {"pretrained_cfg": config.get("pretrained_cfg"), **config.get("model_args", {})}
+    return weights_in(folder), architecture, options
+
+
+def _load_exactly(
+    model: nn.Module, state: dict[str, Tensor], classifier: str | tuple[str, ...] | None, file: Path
+) -> None:
+    if is_packaged_efficientnet_lite(state):
+        state = rename_efficientnet_lite(
+            state, [len(list(stage.children())) for stage in model.get_submodule("blocks").children()]
+        )
+    heads = (classifier,) if isinstance(classifier, str) else classifier or ()
+    state = {key: value for key, value in state.items() if not key.startswith(tuple(f"{head}." for head in heads))}
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise DataError(f"{file} does not fit image_model exactly: {error}") from error

@@ -1,0 +1,209 @@
+import io
+import logging
+import subprocess
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from lightning.pytorch import Trainer
+from lightning.pytorch.demos.boring_classes import BoringDataModule
+from PIL import Image
+from torch import Tensor
+
+from mcmfh_lightning.datamodules.shards import (
+    DatasetInfo,
+    FeatureShardReader,
+    Pair,
+    PairShardReader,
+    PairShardWriter,
+    text_hash,
+    unpack_bits,
+)
+from mcmfh_lightning.encoders import FeatureExtractor
+from mcmfh_lightning.errors import DataError
+
+VOCABULARY = ("normal", "opacity", "effusion")
+SIZES = {"train": 7, "val": 3, "test": 1}
+
+SCRIPT = Path(__file__).with_name("encode_pairs.py")
+
+
+@pytest.fixture(scope="module")
+def program() -> ModuleType:
+    """The script that encodes pairs with a simple encoder, as a module."""
+    spec = spec_from_file_location(SCRIPT.stem, SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def picture(number: int) -> bytes:
+    stream = io.BytesIO()
+    Image.new("L", (8, 8), color=number).save(stream, format="PNG")
+    return stream.getvalue()
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    """Pair n has a picture of grey n, n letters more than 10 in its text, and labels that are the bits of n."""
+    folder = tmp_path / "pairs"
+    with PairShardWriter(
+        folder,
+        name="tiny",
+        source="https://example.org",
+        licence="CC0-1.0",
+        settings={"seed": 3},
+        label_vocabulary=VOCABULARY,
+        normal_label="normal",
+        pairs_per_shard=3,
+    ) as writer:
+        number = 0
+        for split, size in SIZES.items():
+            for _ in range(size):
+                labels = tuple(label for bit, label in enumerate(VOCABULARY) if number >> bit & 1)
+                text = "no finding" + "!" * number
+                pair = Pair(f"p-{number}", picture(number), "png", text, labels, number // 2, None, "here", "CC0-1.0")
+                writer.write(split, pair)
+                number += 1
+        writer.skip("no picture", "p-99")
+    return folder
+
+
+def content(folder: Path) -> dict[str, dict[str, np.ndarray]]:
+    readers = {split: FeatureShardReader(folder, split) for split in SIZES}
+    rows = {split: dict(reader.gather(np.arange(len(reader)))) for split, reader in readers.items()}
+    return {split: {"ids": np.array(readers[split].ids), **rows[split]} for split in SIZES}
+
+
+def assert_equal_content(one: Path, other: Path) -> None:
+    left, right = content(one), content(other)
+    for split in SIZES:
+        for name, array in left[split].items():
+            np.testing.assert_array_equal(array, right[split][name], err_msg=f"{split} {name}")
+
+
+def test_features_are_those_of_the_pairs(program: ModuleType, pairs: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "features"
+    assert program.encode(pairs, folder) is None
+    number = 0
+    for split, size in SIZES.items():
+        reader, source = FeatureShardReader(folder, split), PairShardReader(pairs, split)
+        assert reader.ids == source.ids == [f"p-{number + i}" for i in range(size)]
+        rows = reader.gather(np.arange(size))
+        np.testing.assert_array_equal(rows["image"], [[number + i, 1] for i in range(size)])
+        np.testing.assert_array_equal(rows["text"], [[10 + number + i] for i in range(size)])
+        bits = [[(number + i) >> bit & 1 for bit in range(3)] for i in range(size)]
+        np.testing.assert_array_equal(unpack_bits(rows["labels"], 3), bits)
+        np.testing.assert_array_equal(rows["group"], [(number + i) // 2 for i in range(size)])
+        np.testing.assert_array_equal(rows["text_hash"], [text_hash(source[i].text) for i in range(size)])
+        number += size
+
+
+def test_dataset_json_tells_where_the_features_come_from(program: ModuleType, pairs: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "features"
+    program.encode(pairs, folder)
+    info, source = DatasetInfo.load(folder), DatasetInfo.load(pairs)
+    assert (info.format, info.encoder, info.image_dim, info.text_dim) == ("mcmfh-features", {"name": "simple"}, 2, 1)
+    for name in ("name", "source", "licence", "label_vocabulary", "normal_label", "skipped", "skipped_examples"):
+        assert getattr(info, name) == getattr(source, name)
+    assert info.settings["pairs"] == {"seed": 3}
+    # Of 10 + n letters, more than 15 are too many: n = 6 in train, 7 to 9 in val, 10 in test.
+    assert info.settings["texts_truncated"] == {"train": 1, "val": 3, "test": 1}
+
+
+def test_cut_texts_are_said(program: ModuleType, pairs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        program.encode(pairs, tmp_path / "features")
+    assert "longer than the encoder's context were cut: 1 of train, 3 of val, 1 of test" in caplog.text
+
+
+def test_predictions_are_not_kept(program: ModuleType, pairs: Path, tmp_path: Path) -> None:
+    kept = program.encode(pairs, tmp_path / "features", return_predictions=True)
+    assert [len(batches) for batches in kept] == [4, 2, 1]
+    assert not any(batch for batches in kept for batch in batches)
+    assert len(FeatureShardReader(tmp_path / "features", "train")) == 7
+
+
+def test_two_processes_write_what_one_writes(program: ModuleType, pairs: Path, tmp_path: Path) -> None:
+    program.encode(pairs, tmp_path / "one")
+    command = [sys.executable, str(SCRIPT), str(pairs), str(tmp_path / "two")]
+    subprocess.run(command, check=True, timeout=300, capture_output=True)
+    assert_equal_content(tmp_path / "one", tmp_path / "two")
+    one, two = DatasetInfo.load(tmp_path / "one"), DatasetInfo.load(tmp_path / "two")
+    assert one.settings == two.settings
+    # One pair in test is fewer than there are processes: rank 0 has none.
+    assert [shard.name for shard in two.splits["train"].shards] == ["train-000-00000.tar", "train-001-00000.tar"]
+    assert [shard.name for shard in two.splits["test"].shards] == ["test-001-00000.tar"]
+    assert not list((tmp_path / "two").glob("part-*"))
+
+
+def test_finished_features_are_left_alone(program: ModuleType, pairs: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "features"
+    program.encode(pairs, folder)
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(DataError, match="already holds the features of these pairs by this encoder: use it as it is"):
+        program.encode(pairs, folder)
+    other = program.Simple()
+    other.identity = {"name": "another"}
+    with pytest.raises(DataError, match="already holds another data set: choose another output_dir"):
+        program.encode(pairs, folder, other)
+    with pytest.raises(DataError, match="already holds another data set"):
+        program.encode(pairs, pairs)
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_an_interrupted_encoding_is_refused_until_deleted(program: ModuleType, pairs: Path, tmp_path: Path) -> None:
+    class Stops(program.Simple):
+        def encode_text(self, text: dict[str, Tensor]) -> Tensor:
+            if text["length"].max() > 19:
+                raise KeyboardInterrupt
+            return super().encode_text(text)
+
+    folder = tmp_path / "features"
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        program.encode(pairs, folder, Stops())
+    assert not (folder / "dataset.json").exists()
+    assert (folder / "train-000-00000.tar").exists()
+    with pytest.raises(DataError, match=r"left over from an encoding that did not finish.*delete .*features and run"):
+        program.encode(pairs, folder)
+    for path in folder.iterdir():
+        path.unlink()
+    program.encode(pairs, folder)
+    program.encode(pairs, tmp_path / "whole")
+    assert_equal_content(folder, tmp_path / "whole")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e5])
+def test_a_value_that_cannot_be_stored_names_the_pair(
+    program: ModuleType, pairs: Path, tmp_path: Path, value: float
+) -> None:
+    class Broken(program.Simple):
+        def encode_image(self, image: Tensor) -> Tensor:
+            embedding = super().encode_image(image)
+            embedding[embedding[:, 0] == 4] = value
+            return embedding
+
+    with pytest.raises(DataError, match=r"pair p-4: its image embedding is not finite or exceeds"):
+        program.encode(pairs, tmp_path / "features", Broken())
+
+
+def test_fast_dev_run_writes_nothing(program: ModuleType, pairs: Path, tmp_path: Path) -> None:
+    program.encode(pairs, tmp_path / "features", fast_dev_run=True)
+    assert not (tmp_path / "features").exists()
+
+
+def test_what_cannot_end_in_a_whole_data_set_is_refused(program: ModuleType, pairs: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="limit_predict_batches would leave pairs without features"):
+        program.encode(pairs, tmp_path / "features", limit_predict_batches=1)
+    with pytest.raises(ValueError, match="set data to PairDataModule"):
+        Trainer(accelerator="cpu", logger=False).predict(
+            FeatureExtractor(program.Simple(), str(tmp_path / "features")), datamodule=BoringDataModule()
+        )
+    with pytest.raises(ValueError, match="set the encoder's own precision"):
+        program.encode(pairs, tmp_path / "features", precision="bf16-mixed")
+    assert not (tmp_path / "features").exists()
