@@ -6,8 +6,8 @@ from lightning.pytorch import Trainer
 def batches_trained(trainer: Trainer | None) -> int:
     """Return how many batches a run has trained on, over all its epochs: the number of the next one.
 
-    A loader cannot know this by itself: Lightning fetches ahead and workers read ahead, so when a checkpoint is saved the
-    loader's own counter is beyond what was trained on. Nor does Lightning's epoch counter serve: a run limited by
+    A loader cannot know this by itself: Lightning fetches ahead and workers read ahead, so when a checkpoint is saved
+    the loader's own counter is beyond what was trained on. Nor does Lightning's epoch counter serve: a run limited by
     ``max_steps`` counts an epoch twice when it resumes from the end of one (seen in 2.6).
 
     Args:

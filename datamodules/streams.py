@@ -31,8 +31,8 @@ def _to_tensors(rows: Mapping[str, Any]) -> dict[str, Tensor]:
 class TrainingStream(BatchStream):
     """A rank's part of the global batches of a run, as ``FeatureBatch``.
 
-    The batches of a run are one sequence: number t is batch t mod n of epoch t // n, with n batches an epoch. A pass is n
-    of them, from :attr:`position` on.
+    The batches of a run are one sequence: number t is batch t mod n of epoch t // n, with n batches an epoch. A pass is
+    n of them, from :attr:`position` on.
 
     Args:
         reader: The training split.

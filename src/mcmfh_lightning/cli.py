@@ -37,10 +37,11 @@ class McmfhCLI(LightningCLI):
 
         Lightning lets the checkpoint's hyper-parameters override configs and flags silently, so that
         ``test --ckpt_path 16bits.ckpt --model.num_bits=64`` would report 16 bits under the name of 64.
-        Here the model is built as asked, and loading a checkpoint that differs is an error (``Hasher.on_load_checkpoint``).
+        Here the model is built as asked, and loading a checkpoint that differs is an error: see
+        ``Hasher.on_load_checkpoint``.
         """
 
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401  # Lightning's signature
         """Logs to ``<run_dir>/<subcommand>`` with a CSVLogger unless the config names another logger.
 
         Raises:
@@ -49,12 +50,8 @@ class McmfhCLI(LightningCLI):
         config = self.config_init[self.subcommand]
         run_dir = Path(config["run_dir"])
         checkpoints = run_dir / "fit" / "checkpoints"
-        if (
-            self.subcommand == "fit"
-            and not config["ckpt_path"]
-            and rank_zero_only.rank == 0
-            and any(checkpoints.glob("*.ckpt"))
-        ):
+        starts_anew = self.subcommand == "fit" and not config["ckpt_path"]
+        if starts_anew and getattr(rank_zero_only, "rank", 0) == 0 and any(checkpoints.glob("*.ckpt")):
             raise DataError(
                 f"{checkpoints} holds the checkpoints of an earlier run: pass another --run_dir, "
                 "--ckpt_path to resume it, or delete the folder."
@@ -65,7 +62,7 @@ class McmfhCLI(LightningCLI):
         return super().instantiate_trainer(**kwargs)
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
-        """Loads checkpoints with ``weights_only=True`` (data, never code) and leaves the result table to the callback."""
+        """Loads checkpoints as data, never code, and leaves the result table to the callback."""
         kwargs: dict[str, Any] = super()._prepare_subcommand_kwargs(subcommand) | {"weights_only": True}
         return kwargs | {"verbose": False} if "verbose" in kwargs else kwargs
 

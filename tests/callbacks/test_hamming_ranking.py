@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.multiprocessing import ProcessRaisedException
 
 from mcmfh_lightning.callbacks.hamming_ranking import HammingRanking
-from mcmfh_lightning.callbacks.ranking_nulls import POPULARITY_LEVELS, derangement
+from mcmfh_lightning.callbacks.ranking_nulls import POPULARITY_LEVELS, ConstantRankings, derangement, derangement_within
 from mcmfh_lightning.errors import DataError
 
 PAIRS = {
@@ -147,6 +147,43 @@ def test_shuffled_null_gives_each_query_the_code_of_another(world, report):
     assert float(row["value"]) == pytest.approx(np.nanmean(values), rel=1e-12)
 
 
+def test_shuffling_within_strata_keeps_what_is_not_particular_to_a_query(world, report):
+    rows, queries, table = report.rows, world.splits["test"], world.databases["train+val"]
+    normal = np.unpackbits(queries["labels"], axis=1)[:, 1].astype(bool)
+    taken = derangement_within(torch.from_numpy(normal), seed=0).numpy()
+    assert sorted(taken) == list(range(len(taken)))
+    assert (taken != np.arange(len(taken))).all()
+    assert (normal[taken] == normal).all()
+    query_codes, codes = world.codes(world.Module(), queries), world.codes(world.Module(), table)
+    values = world.hamming_ranked(queries, table, query_codes["image"][taken], codes["text"])
+    row = rows["unimodal", "train+val", "all", "i2t", "shuffled within", "mAP@all"]
+    assert float(row["value"]) == pytest.approx(np.nanmean(values), rel=1e-12)
+
+
+def test_a_query_alone_in_its_stratum_keeps_its_code():
+    assert derangement_within(torch.tensor([False, True, False]), seed=0).tolist() == [2, 1, 0]
+
+
+def test_abnormal_popularity_is_a_reference_and_no_null(world, report):
+    rows, queries, table = report.rows, world.splits["test"], world.databases["unseen"]
+    training = np.unpackbits(world.splits["train"]["labels"], axis=1)
+    training = training[training[:, 1] == 0]
+    share = np.array([(training & item).any(1).sum() for item in np.unpackbits(table["labels"], axis=1)])
+    level = (len(training) - share) * (POPULARITY_LEVELS - 1) // len(training)
+    values = world.ranked(queries, table, lambda _: level)
+    row = rows["unimodal", "unseen", "all", "i2t", "abnormal popularity", "mAP@all"]
+    assert float(row["value"]) == pytest.approx(np.nanmean(values), rel=1e-12)
+
+
+def test_abnormal_popularity_counts_abnormal_training_pairs_alone():
+    normal, first, second, both = ([1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 1])
+    training = np.packbits([normal] * 6 + [first] * 2 + [second], axis=1)
+    rankings = ConstantRankings(training, 0, torch.device("cpu"))
+    levels = rankings.levels(torch.from_numpy(np.packbits([normal, first, second, both], axis=1)))
+    assert levels["abnormal popularity"].tolist() == [1023, 341, 682, 0]
+    assert levels["popularity"].tolist() == [341, 795, 909, 682]
+
+
 def test_hyperplane_null_hashes_the_raw_embeddings(world, report):
     rows, queries, table = report.rows, world.splits["test"], world.databases["train+val"]
 
@@ -172,7 +209,7 @@ def test_difference_is_to_the_best_null(report):
             continue
         nulls = {
             system: float(rows[*key[:4], system, key[5]]["value"] or "-inf")
-            for system in ("shuffled queries", "hyperplanes", "constant", "chance")
+            for system in ("shuffled queries", "shuffled within", "hyperplanes", "constant", "chance")
         }
         assert nulls[row["best_null"]] == max(nulls.values())
         assert float(row["difference"]) == pytest.approx(float(row["value"]) - max(nulls.values()))

@@ -16,7 +16,7 @@ def test_checksum(tmp_path: Path) -> None:
     expected = hashlib.sha256(b"abc").hexdigest()
     assert checked_sha256(path, None) == checked_sha256(path, expected.upper()) == expected
     with pytest.raises(DataError, match="damaged or another version"):
-        checked_sha256(path, hashlib.sha256(b"abd").hexdigest())
+        checked_sha256(path, hashlib.sha256(b"xyz").hexdigest())
 
 
 def test_state_checksum_sees_names_types_shapes_and_values() -> None:

@@ -150,7 +150,8 @@ class HammingRanking(Callback):
         nulls = None
         if stage == "test":
             labels = data.reader("train").labels
-            nulls = NullSettings(self.seed, ConstantRankings(labels, _normal_position(data), pl_module.device))
+            normal = _normal_position(data)
+            nulls = NullSettings(self.seed, ConstantRankings(labels, normal, pl_module.device), normal)
         return RankingStream(loaders, self.protocols, nulls, pl_module.device)
 
     def _add(self, outputs: STEP_OUTPUT, batch: FeatureBatch, dataloader_idx: int) -> None:

@@ -1,8 +1,9 @@
 """Rankings that learn nothing, which every reported number has to beat.
 
-Beside chance (every item tied): one constant ranking for all queries, the method's own codes with shuffled queries,
-and random hyperplanes through the raw embeddings (Charikar, "Similarity estimation techniques from rounding
-algorithms", STOC 2002).
+Beside chance (every item tied): one constant ranking for all queries, the method's own codes with shuffled queries
+(among all; and among normal and abnormal queries apart, where only what is particular to a query is lost), and random
+hyperplanes through the raw embeddings (Charikar, "Similarity estimation techniques from rounding algorithms", STOC
+2002).
 """
 
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from mcmfh_lightning.metrics.functional import pack_signs, share_label, unpack_b
 from mcmfh_lightning.types import FeatureBatch
 
 POPULARITY_LEVELS = 1024
+ABNORMAL_POPULARITY = "abnormal popularity"
 
 
 def derangement(count: int, seed: int) -> Tensor:
@@ -33,6 +35,23 @@ def derangement(count: int, seed: int) -> Tensor:
     cycle = torch.empty_like(order)
     cycle[order] = order.roll(1)
     return cycle
+
+
+def derangement_within(strata: Tensor, seed: int) -> Tensor:
+    """A derangement that leaves every item in its stratum; an item alone in its stratum stays.
+
+    Args:
+        strata: (N,) bool, on the CPU: which of two strata each item is in.
+        seed: Seed.
+
+    Returns:
+        (N,) int64.
+    """
+    taken = torch.arange(len(strata))
+    for stratum in (strata, ~strata):
+        members = stratum.nonzero()[:, 0]
+        taken[members] = members[derangement(len(members), seed)]
+    return taken
 
 
 class RandomHyperplanes:
@@ -78,7 +97,9 @@ class RandomHyperplanes:
 class ConstantRankings:
     """Rankings that ignore the query: items by the popularity of their labels, or normal items first.
 
-    The popularity of an item is the share of training pairs that have a label in common with it, in 1,024 levels.
+    The popularity of an item is the share of training pairs that have a label in common with it, in 1,024 levels. All
+    know the true labels of every database item, which no code does. ``abnormal popularity`` (the share of abnormal
+    training pairs) is the strongest for abnormal queries where items carry several labels.
 
     Args:
         training_labels: (N, ceil(num_labels / 8)) uint8, packed label sets of the training split.
@@ -89,15 +110,17 @@ class ConstantRankings:
     def __init__(self, training_labels: NDArray[np.uint8], normal_label: int | None, device: torch.device) -> None:
         distinct, counts = np.unique(training_labels, axis=0, return_counts=True)
         self._label_sets = torch.from_numpy(distinct).to(device)
-        self._counts = torch.from_numpy(counts.astype(np.int64)).to(device)
-        self._num_pairs = max(1, len(training_labels))
         self._normal_label = normal_label
+        self._counts = {"popularity": torch.from_numpy(counts.astype(np.int64)).to(device)}
+        if normal_label is not None:
+            abnormal = unpack_bits(self._label_sets)[:, normal_label] == 0
+            self._counts[ABNORMAL_POPULARITY] = self._counts["popularity"] * abnormal
 
     @property
     def num_levels(self) -> Mapping[str, int]:
         """Number of levels of each ranking, by name."""
-        popularity = {"popularity": POPULARITY_LEVELS}
-        return popularity if self._normal_label is None else popularity | {"normals first": 2}
+        popularities = dict.fromkeys(self._counts, POPULARITY_LEVELS)
+        return popularities if self._normal_label is None else popularities | {"normals first": 2}
 
     def levels(self, labels: Tensor) -> dict[str, Tensor]:
         """Levels of database items, the best is 0.
@@ -108,8 +131,11 @@ class ConstantRankings:
         Returns:
             (n,) int64 of each ranking, by name.
         """
-        popularity = (share_label(labels, self._label_sets) * self._counts).sum(1)  # (n,) training pairs
-        levels = {"popularity": (self._num_pairs - popularity) * (POPULARITY_LEVELS - 1) // self._num_pairs}
+        shares = share_label(labels, self._label_sets)  # (n, distinct training label sets)
+        levels = {}
+        for name, counts in self._counts.items():
+            everyone = counts.sum().clamp(min=1)
+            levels[name] = (everyone - (shares * counts).sum(1)) * (POPULARITY_LEVELS - 1) // everyone
         if self._normal_label is not None:
             levels["normals first"] = 1 - unpack_bits(labels)[:, self._normal_label].long()
         return levels

@@ -8,14 +8,20 @@ import torch.distributed as dist
 from torch import Tensor
 from torchmetrics.utilities.distributed import gather_all_tensors
 
-from mcmfh_lightning.callbacks.ranking_nulls import ConstantRankings, RandomHyperplanes, derangement
+from mcmfh_lightning.callbacks.ranking_nulls import (
+    ConstantRankings,
+    RandomHyperplanes,
+    derangement,
+    derangement_within,
+)
 from mcmfh_lightning.callbacks.ranking_protocols import PROTOCOLS
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.metrics import HammingHistogram, LevelHistogram, RankingCounts
-from mcmfh_lightning.metrics.functional import pack_signs
+from mcmfh_lightning.metrics.functional import pack_signs, unpack_bits
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 
-MODEL, SHUFFLED, HYPERPLANES, CONSTANT, CHANCE = "model", "shuffled queries", "hyperplanes", "constant", "chance"
+MODEL, HYPERPLANES, CONSTANT, CHANCE = "model", "hyperplanes", "constant", "chance"
+SHUFFLED, SHUFFLED_WITHIN = "shuffled queries", "shuffled within"
 
 
 class Ranking(NamedTuple):
@@ -55,6 +61,8 @@ class NullSettings(NamedTuple):
 
     seed: int
     constants: ConstantRankings
+    normal_label: int | None
+    """Position of the normal label, if there is one."""
 
 
 class RankingStream:
@@ -191,17 +199,26 @@ class RankingStream:
         if self._nulls is not None and len(self._index) > 1:
             # A query takes the place of another one by index, so that the order of loading does not matter.
             order = self._index.argsort()
-            taken = torch.empty_like(order)
-            taken[order] = order[derangement(len(order), self._nulls.seed).to(order.device)]
-            codes[SHUFFLED] = {name: code[taken] for name, code in codes[MODEL].items()}
+            for system, permutation in self._shuffles(self._nulls, order).items():
+                taken = torch.empty_like(order)
+                taken[order] = order[permutation.to(order.device)]
+                codes[system] = {name: code[taken] for name, code in codes[MODEL].items()}
         return codes
+
+    def _shuffles(self, nulls: NullSettings, order: Tensor) -> dict[str, Tensor]:
+        """Which query, by rank of index, lends its code to which, by name of the null."""
+        shuffles = {SHUFFLED: derangement(len(order), nulls.seed)}
+        if nulls.normal_label is not None:
+            labels = torch.cat([batch["labels"] for batch in self._query_batches])[order].cpu()
+            shuffles[SHUFFLED_WITHIN] = derangement_within(unpack_bits(labels)[:, nulls.normal_label] == 1, nulls.seed)
+        return shuffles
 
     def _count(self, database: str, outputs: EvaluationOutput, batch: FeatureBatch) -> None:
         labels, groups = batch["labels"], batch["group"]
         codes = self._codes(outputs, batch)
         stored = {(protocol, direction): name for protocol, direction, _, name in self._directions()}
         for (system, protocol, direction), histogram in self._rankings[database].items():
-            of_system = codes[MODEL if system == SHUFFLED else system]
+            of_system = codes[MODEL if system in (SHUFFLED, SHUFFLED_WITHIN) else system]
             histogram.update(of_system[stored[protocol, direction]], labels, groups)
         if self._nulls is not None:
             for name, levels in self._nulls.constants.levels(labels).items():

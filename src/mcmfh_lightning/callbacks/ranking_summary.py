@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mcmfh_lightning.callbacks.ranking_nulls import ABNORMAL_POPULARITY
 from mcmfh_lightning.callbacks.ranking_statistics import Statistic, statistics
 from mcmfh_lightning.callbacks.ranking_stream import (
     CHANCE,
@@ -15,6 +16,7 @@ from mcmfh_lightning.callbacks.ranking_stream import (
     HYPERPLANES,
     MODEL,
     SHUFFLED,
+    SHUFFLED_WITHIN,
     Ranking,
     StreamResult,
 )
@@ -29,6 +31,8 @@ from mcmfh_lightning.metrics.functional import (
 
 DRAWS = 1000
 """Bootstrap resamples."""
+REFERENCE = ABNORMAL_POPULARITY
+"""Reported beside the nulls but never the best of them: see :class:`ConstantRankings`."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,9 @@ def summarise(
         if not rankings:
             continue
         values = {key: _per_query(counts, columns) for key, counts in rankings.items()}
-        constants = [_per_query_of_constant(counts, columns) for counts in result.constants[database].values()]
+        constants = {
+            name: _per_query_of_constant(counts, columns) for name, counts in result.constants[database].items()
+        }
         anyone = next(iter(rankings.values()))
         chance = _per_query(
             RankingCounts(tie_all(anyone.total), tie_all(anyone.relevant), anyone.database_size), columns
@@ -128,17 +134,19 @@ def _sample(members: Tensor, has_relevant: Tensor, groups: Tensor, seed: int | N
 
 
 def _systems(
-    model: Ranking, values: Mapping[Ranking, Tensor], constants: Sequence[Tensor], chance: Tensor, sample: _Sample
+    model: Ranking, values: Mapping[Ranking, Tensor], constants: Mapping[str, Tensor], chance: Tensor, sample: _Sample
 ) -> dict[str, Tensor]:
-    """Per-query values of the model and of its nulls."""
+    """Per-query values of the model, of its nulls and of the reference."""
     systems = {MODEL: values[model]}
-    for null in (SHUFFLED, HYPERPLANES):
+    for null in (SHUFFLED, SHUFFLED_WITHIN, HYPERPLANES):
         key = model._replace(system=null)
         if key in values:
             systems[null] = values[key]
-    if constants:
-        systems[CONSTANT] = _best_constant(constants, sample)
+    if nulls := [values for name, values in constants.items() if name != REFERENCE]:
+        systems[CONSTANT] = _best_constant(nulls, sample)
     systems[CHANCE] = chance
+    if REFERENCE in constants:
+        systems[REFERENCE] = constants[REFERENCE]
     return systems
 
 
@@ -215,7 +223,7 @@ def _difference(
     means: Mapping[str, tuple[Tensor, Tensor | None]], number: int
 ) -> tuple[str, tuple[float, float, float]]:
     """The best null, and the model's lead over it with its interval."""
-    nulls = {system: float(values[number]) for system, (values, _) in means.items() if system != MODEL}
+    nulls = {system: float(values[number]) for system, (values, _) in means.items() if system not in (MODEL, REFERENCE)}
     defined = {system: value for system, value in nulls.items() if not isnan(value)}
     if not defined:
         return "", (nan, nan, nan)
