@@ -178,8 +178,10 @@ def test_the_command_downloads_when_no_path_is_given_and_records_checksums(serve
     monkeypatch.setattr(commands, "fetch_openi", known)
     out, cache = tmp_path / "out", tmp_path / "cache"
     options = ["--mirror", server.url, "--cache", str(cache), "--min-label-count", "1", "--out", str(out)]
-    assert main(["openi", *options, "--images-sha256", "0" * 64]) == 2
-    assert main(["openi", *options]) == 0
+    with pytest.raises(SystemExit) as stop:
+        main(["openi", *options, "--images-sha256", "0" * 64])
+    assert stop.value.code == 2
+    main(["openi", *options])
     info = DatasetInfo.load(out)
     assert sum(split.pairs for split in info.splits.values()) == 1
     assert info.settings["downloads_sha256"] == {name: server.sha256(name) for name in (REPORTS, IMAGES)}
