@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pytest
 from lightning.pytorch import Trainer, seed_everything
 
 from mcmfh_lightning.callbacks import HammingRanking
