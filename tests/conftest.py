@@ -1,11 +1,23 @@
+import csv
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Trainer, seed_everything
 
-from mcmfh_lightning.datamodules.shards import DatasetInfo, FeatureShardWriter, merge_feature_parts, pack_bits
+from mcmfh_lightning.callbacks import HammingRanking
+from mcmfh_lightning.datamodules import FeatureDataModule
+from mcmfh_lightning.datamodules.shards import (
+    DatasetInfo,
+    FeatureShardReader,
+    FeatureShardWriter,
+    merge_feature_parts,
+    pack_bits,
+)
+from mcmfh_lightning.hashers import MCMFH
 
 # A forked process hangs in a pool of OpenMP threads that it did not inherit; tests that fork need no pool to exist.
 torch.set_num_threads(1)
@@ -15,6 +27,8 @@ LABELS = ("normal", "Cardiomegaly", "Effusion", "Nodule", "Opacity", "Scoliosis"
 IMAGE_DIM, TEXT_DIM = 24, 16
 
 MakeFeatures = Callable[..., Path]
+ChanceLeads = Callable[[Callable[[int], Path], int], np.ndarray]
+CHANCE_SEEDS = range(10)
 
 
 @pytest.fixture(scope="session")
@@ -31,11 +45,8 @@ def repository() -> Path:
     return REPOSITORY
 
 
-def _write_features(folder: Path, *, shuffled: int | None = None, encoder: str = "planted", train: int = 512) -> Path:
-    """Feature shards whose image and text embeddings are noisy sums of one direction per label.
-
-    ``shuffled`` is a seed by which images change pairs, so that they say nothing about texts and labels.
-    """
+def _write_features(folder: Path, *, encoder: str = "planted", train: int = 512) -> Path:
+    """Feature shards whose image and text embeddings are noisy sums of one direction per label."""
     rng = np.random.default_rng(7)
     image_directions = rng.normal(size=(len(LABELS), IMAGE_DIM))
     text_directions = rng.normal(size=(len(LABELS), TEXT_DIM))
@@ -49,8 +60,6 @@ def _write_features(folder: Path, *, shuffled: int | None = None, encoder: str =
         labels[abnormal, 1:] |= rng.random((abnormal.sum(), len(LABELS) - 1)) < 0.08
         image = labels @ image_directions + 0.8 * rng.normal(size=(pairs, IMAGE_DIM))
         text = labels @ text_directions + 0.8 * rng.normal(size=(pairs, TEXT_DIM))
-        if shuffled is not None:
-            image = image[np.random.default_rng([shuffled, first]).permutation(pairs)]
         ids[split] = [f"{split}{i:04d}" for i in range(pairs)]
         groups = first + np.arange(pairs) // 2  # two pairs a study
         hashes = first + np.arange(pairs)
@@ -84,3 +93,79 @@ def make_features() -> MakeFeatures:
 def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of planted feature shards: 512, 160 and 160 pairs, 8 labels."""
     return _write_features(tmp_path_factory.mktemp("planted") / "features")
+
+
+@pytest.fixture(scope="session")
+def shuffle_images() -> Callable[[Path, Path, int], Path]:
+    """Copies feature shards, images moved to other pairs by a seed, so that they say nothing about texts and labels."""
+
+    def shuffle(features: Path, folder: Path, seed: int) -> Path:
+        info = DatasetInfo.load(features)
+        writer = FeatureShardWriter(folder, rank=0)
+        ids = {}
+        for number, split in enumerate(info.splits):
+            reader = FeatureShardReader(features, split)
+            rows = reader.gather(np.arange(len(reader)))
+            order = np.random.default_rng([seed, number]).permutation(len(reader))
+            writer.write(
+                split, reader.ids, rows["image"][order], rows["text"], reader.labels, reader.groups, reader.text_hashes
+            )
+            ids[split] = reader.ids
+        writer.close()
+        merge_feature_parts(folder, dataclasses.replace(info, splits={}), 1, expected_ids=ids)
+        return folder
+
+    return shuffle
+
+
+@pytest.fixture
+def chance_leads(tmp_path: Path) -> ChanceLeads:
+    """The lead of MCMFH trained on pairs over its own codes with shuffled queries: (seeds, 2), I->T and T->I.
+
+    Takes the features of each seed and the number of epochs. mAP@all, unimodal, unseen database, all queries.
+    """
+
+    def lead(features: Path, epochs: int, seed: int) -> list[float]:
+        seed_everything(seed, verbose=False)
+        data = FeatureDataModule(str(features), global_batch_size=128, seed=seed)
+        model = MCMFH(16, data.image_dim, data.text_dim, d_model=64, supervision="pairs", seed=seed)
+        trainer = Trainer(
+            accelerator="cpu",
+            max_epochs=epochs,
+            limit_val_batches=0,
+            default_root_dir=tmp_path,
+            logger=False,
+            callbacks=[HammingRanking(protocols=("unimodal",), seed=seed)],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        if epochs:
+            trainer.fit(model, datamodule=data)
+        trainer.test(model, datamodule=data, verbose=False)
+        with (tmp_path / "ranking.csv").open() as file:
+            values = {
+                (row["direction"], row["system"]): float(row["value"])
+                for row in csv.DictReader(file)
+                if (row["database"], row["queries"], row["metric"]) == ("unseen", "all", "mAP@all")
+            }
+        return [values[direction, "model"] - values[direction, "shuffled queries"] for direction in ("i2t", "t2i")]
+
+    return lambda features_of, epochs: np.array([lead(features_of(seed), epochs, seed) for seed in CHANCE_SEEDS])
+
+
+@pytest.fixture(scope="session")
+def at_chance() -> Callable[[np.ndarray], bool]:
+    """Whether 0 is in the 95 % interval of the mean lead over seeds, in both directions.
+
+    Codes that gather items of a label in few buckets score above the all-tied chance level even where images say
+    nothing about texts (AP is convex in the luck of which bucket comes first), so the lead over the model's own
+    shuffled queries is what has to vanish.
+    """
+    quantile = 2.685  # Student's t, 9 degrees of freedom: 95 % over two directions (Bonferroni)
+
+    def decide(leads: np.ndarray) -> bool:
+        error = leads.std(0, ddof=1) / np.sqrt(len(leads))
+        return bool((np.abs(leads.mean(0)) <= quantile * error).all())
+
+    return decide

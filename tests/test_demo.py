@@ -47,3 +47,15 @@ def test_unimodal_beats_every_null_and_is_not_too_good(demo: tuple[str, Path], d
     assert len(values) >= 4  # chance, constant ranking, shuffled queries, random hyperplanes
     assert all(model >= null + 0.10 for null in values.values()), (model, values)
     assert model < 0.95
+
+
+def test_untrained_model_is_at_chance_on_the_phantom(demo, chance_leads, at_chance):
+    features = demo[1].parents[1] / "features"
+    leads = chance_leads(lambda seed: features, 0)
+    assert at_chance(leads), leads
+
+
+def test_shuffled_pairs_are_at_chance_on_the_phantom(demo, shuffle_images, chance_leads, at_chance, tmp_path):
+    features = demo[1].parents[1] / "features"
+    leads = chance_leads(lambda seed: shuffle_images(features, tmp_path / str(seed), seed), 4)
+    assert at_chance(leads), leads

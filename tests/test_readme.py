@@ -43,3 +43,12 @@ def test_four_commands_run_as_written(repository: Path, tmp_path: Path) -> None:
         done = subprocess.run(["bash", "-euc", script], cwd=tmp_path, env=env, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert (tmp_path / "runs" / "openi" / "test" / "ranking.csv").is_file()
+
+
+@pytest.mark.parametrize("name", ["openi_mcmfh_16.csv", "openi_two_tower_16.csv"])
+def test_result_table_is_that_of_the_committed_file(repository: Path, name: str) -> None:
+    """They hold the mAP rows of the ranking.csv that the README's commands wrote."""
+    script = repository / "benchmarks" / "results_table.py"
+    results = repository / "docs" / "results" / name
+    done = subprocess.run([sys.executable, script, results], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() in (repository / "README.md").read_text()

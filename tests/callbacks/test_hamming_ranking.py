@@ -222,7 +222,7 @@ def test_files_name_what_the_numbers_are_of(world, report):
     assert content["num_bits"] == world.bits
     assert content["protocols"] == list(PAIRS)
     assert content["package"].startswith("mcmfh-lightning ")
-    assert "not for diagnosis" in content["research_use"]
+    assert "not diagnosis" in content["research_use"]
     assert content["databases"]["unseen"]["size"] == 26
     assert content["databases"]["train+val"]["size"] == 70
     assert content["databases"]["unseen"]["queries"]["all"]["number"] == 26

@@ -27,7 +27,7 @@ from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 MONITOR = "val/mAP"
 """What model selection watches: unimodal mAP@all, unseen database, mean of both directions, abnormal queries where a
 normal label exists, else all queries. NaN if none of them has a relevant item."""
-_TABLE_WIDTH = 132
+_TABLE_WIDTH = 150
 
 Stage = Literal["validate", "test"]
 

@@ -14,7 +14,7 @@ from mcmfh_lightning.callbacks.ranking_protocols import PROTOCOLS
 from mcmfh_lightning.callbacks.ranking_stream import MODEL
 from mcmfh_lightning.callbacks.ranking_summary import Row
 
-RESEARCH_USE = "For research use, not for diagnosis."
+RESEARCH_USE = "Research use, not diagnosis."
 PAIRED_NOTE = "paired: a query sees its own partner; not comparable with the other protocols"
 _NUMBERS = (
     "value",
