@@ -45,7 +45,7 @@ def test_hasher_experiment_fits_and_tests(
 
 @pytest.mark.parametrize("name", ENCODER_EXPERIMENTS)
 def test_encoder_experiment_parses(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """They run with real weights in tests/encoders and in the demo (BiomedCLIP: from a local folder of its shape)."""
+    """They run in tests/encoders/test_experiments.py."""
     with pytest.raises(SystemExit) as stop:
         main(["predict", "--config", f"experiments/{name}", "--print_config"])
     assert stop.value.code == 0
