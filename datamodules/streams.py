@@ -32,7 +32,7 @@ class TrainingStream(BatchStream):
     """A rank's part of the global batches of a run, as ``FeatureBatch``.
 
     The batches of a run are one sequence: number t is batch t mod n of epoch t // n, with n batches an epoch. A pass is
-    n of them, from :attr:`position` on.
+    n of them, from `position` on.
 
     Args:
         reader: The training split.
@@ -120,7 +120,7 @@ class TrainingLoader(DataLoader[Mapping[str, Any]]):
         return {}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Do nothing; see :meth:`state_dict`."""
+        """Do nothing; see `state_dict`."""
 
 
 class EvaluationStream(BatchStream):

@@ -18,7 +18,7 @@ from mcmfh_lightning.errors import DataError
 
 
 class GatheredFeatures(TypedDict):
-    """NumPy twin of :class:`mcmfh_lightning.types.FeatureBatch`; the same shapes and types."""
+    """NumPy twin of `mcmfh_lightning.types.FeatureBatch`; the same shapes and types."""
 
     image: NDArray[np.float32]
     text: NDArray[np.float32]

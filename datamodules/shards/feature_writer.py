@@ -36,7 +36,7 @@ class FeatureShardWriter:
     """Write the features that one rank computes.
 
     Rows are gathered into blocks and blocks into shards, so memory holds one block. When every rank has closed its
-    writer, rank 0 calls :func:`merge_feature_parts`.
+    writer, rank 0 calls `merge_feature_parts`.
 
     Args:
         folder: Where to write, the same for all ranks; made if it does not exist.
@@ -182,7 +182,7 @@ def merge_feature_parts(
     """Make one data set of what the ranks wrote; for rank 0, after a barrier.
 
     Args:
-        folder: The folder of all ranks' :class:`FeatureShardWriter`.
+        folder: The folder of all ranks' `FeatureShardWriter`.
         info: The entry of the data set, its ``splits`` empty.
         world_size: Number of ranks.
         expected_ids: Ids that must be there, by split, each once.

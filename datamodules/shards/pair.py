@@ -65,7 +65,7 @@ def pair_to_members(pair: Pair) -> dict[str, bytes]:
 
 
 def pair_from_members(key: str, members: Mapping[str, bytes]) -> Pair:
-    """Undo :func:`pair_to_members`.
+    """Undo `pair_to_members`.
 
     Raises:
         DataError: If the record is not that of a pair.

@@ -34,7 +34,7 @@ class PairShardWriter:
 
     A shard takes its name only when complete, ``dataset.json`` is written last, and equal pairs give equal bytes. A run
     that was interrupted, even killed, goes on from its last whole shard when started again with the same settings: ask
-    :meth:`resume_from` how many pairs of a split to leave out. Skipped items are reported anew by every run.
+    `resume_from` how many pairs of a split to leave out. Skipped items are reported anew by every run.
 
     Pairs must come split by split, in an order that does not change from run to run.
 

@@ -77,7 +77,7 @@ def find_config(name: str) -> str:
 
 
 def find_configs(args: Sequence[str]) -> list[str]:
-    """Applies :func:`find_config` to every ``--config`` among command-line arguments."""
+    """Applies `find_config` to every ``--config`` among command-line arguments."""
     found = list(args)
     for i, arg in enumerate(found):
         if arg.startswith("--config="):

@@ -20,7 +20,7 @@ class CheckpointError(McmfhError):
 
 @contextmanager
 def one_line_errors(program: str) -> Iterator[None]:
-    """Prints an :class:`McmfhError` as one line and exits with 2; ``MCMFH_TRACEBACK=1`` shows the traceback instead."""
+    """Prints an `McmfhError` as one line and exits with 2; ``MCMFH_TRACEBACK=1`` shows the traceback instead."""
     try:
         yield
     except Exception as error:

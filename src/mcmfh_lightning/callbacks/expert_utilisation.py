@@ -48,7 +48,7 @@ class ExpertUtilisation(Callback):
 
     Every process encodes all queries but only its share of the databases, so queries are left out: the counts are the
     same for any number of processes. Logs ``test/utilisation/layer<l>/<modality>``
-    (:func:`~mcmfh_lightning.layers.utilisation`; the hasher itself logs it as ``train/utilisation/...``) and writes
+    (`mcmfh_lightning.layers.utilisation`; the hasher itself logs it as ``train/utilisation/...``) and writes
     ``expert_utilisation.csv`` and a heat map into the run's folder (not in a ``fast_dev_run``). Does nothing for a
     hasher without experts.
     """

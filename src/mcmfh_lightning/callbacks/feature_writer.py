@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 class FeatureWriter(BasePredictionWriter):
-    """Write what :class:`~mcmfh_lightning.encoders.FeatureExtractor` predicts.
+    """Write what `mcmfh_lightning.encoders.FeatureExtractor` predicts.
 
     Memory holds one block of pairs: predictions are written as they come and not kept, whatever
     ``return_predictions`` says. ``dataset.json`` is written last, by rank 0, when every rank has finished; until then

@@ -32,7 +32,7 @@ from mcmfh_lightning.metrics.functional import (
 DRAWS = 1000
 """Bootstrap resamples."""
 REFERENCE = ABNORMAL_POPULARITY
-"""Reported beside the nulls but never the best of them: see :class:`ConstantRankings`."""
+"""Reported beside the nulls but never the best of them: see `ConstantRankings`."""
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def load_image_tower(location: str, name: str | None, expected_sha256: str | Non
     """Load a timm model; pictures are resized and cropped as the model's authors evaluate it.
 
     Args:
-        location: File of weights or folder, see :class:`~mcmfh_lightning.encoders.TwoTowerEncoder`.
+        location: File of weights or folder, see `mcmfh_lightning.encoders.TwoTowerEncoder`.
         name: timm's name of the model; may be None for a folder.
         expected_sha256: Of the file of weights.
 

@@ -73,12 +73,12 @@ class OpenCLIPEncoder(Encoder):
         }
 
     def encode_image(self, image: Tensor) -> Tensor:
-        """Embed pictures; see :meth:`Encoder.encode_image`."""
+        """Embed pictures; see `Encoder.encode_image`."""
         embedding: Tensor = self.clip.encode_image(image.to(self._dtype), normalize=True)
         return embedding.float()
 
     def encode_text(self, text: dict[str, Tensor]) -> Tensor:
-        """Embed texts; see :meth:`Encoder.encode_text`."""
+        """Embed texts; see `Encoder.encode_text`."""
         return self._text_tower(text["tokens"]).float()
 
 

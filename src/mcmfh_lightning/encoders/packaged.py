@@ -8,7 +8,7 @@ from typing import TypedDict
 
 
 class TowerArguments(TypedDict):
-    """Arguments of :class:`~mcmfh_lightning.encoders.TwoTowerEncoder`."""
+    """Arguments of `mcmfh_lightning.encoders.TwoTowerEncoder`."""
 
     image_model: str
     image_weights: str

@@ -52,7 +52,7 @@ class TextTower(nn.Module):
     """Tokens to one embedding a text.
 
     Args:
-        location: Folder of transformers, see :class:`~mcmfh_lightning.encoders.TwoTowerEncoder`.
+        location: Folder of transformers, see `mcmfh_lightning.encoders.TwoTowerEncoder`.
         expected_sha256: Of the file of weights.
         pooling: How token states become one embedding; None where the folder says so itself.
         context_length: Longest text in tokens; None for the model's own.

@@ -67,12 +67,12 @@ class TwoTowerEncoder(Encoder):
         )
 
     def encode_image(self, image: Tensor) -> Tensor:
-        """Embed pictures; see :meth:`Encoder.encode_image`."""
+        """Embed pictures; see `Encoder.encode_image`."""
         # Depthwise convolutions on a CPU run twice as fast with channels last.
         embedding: Tensor = self.image_tower(image.contiguous(memory_format=torch.channels_last))
         return embedding
 
     def encode_text(self, text: dict[str, Tensor]) -> Tensor:
-        """Embed texts; see :meth:`Encoder.encode_text`."""
+        """Embed texts; see `Encoder.encode_text`."""
         embedding: Tensor = self.text_tower(text)
         return embedding

@@ -29,14 +29,14 @@ class ContrastiveHasher(Hasher, ABC):
     All terms are computed on the global batch: the rows of all ranks are gathered with gradients.
 
     Args:
-        architecture: See :class:`Hasher`.
-        supervision: What counts as related, see :func:`find_positives`.
+        architecture: See `Hasher`.
+        supervision: What counts as related, see `find_positives`.
         hashing_loss: ``info_nce`` (contrastive) or ``average_precision`` (the relaxation of tie-aware mAP@all).
         temperature: Of every InfoNCE.
-        quantisation_weight: Weight of :func:`quantisation`.
-        bit_balance_weight: Weight of :func:`bit_balance`.
-        optimizer: See :class:`Hasher`.
-        lr_scheduler: See :class:`Hasher`.
+        quantisation_weight: Weight of `quantisation`.
+        bit_balance_weight: Weight of `bit_balance`.
+        optimizer: See `Hasher`.
+        lr_scheduler: See `Hasher`.
 
     Raises:
         ValueError: For an unknown word or a temperature that is not positive.

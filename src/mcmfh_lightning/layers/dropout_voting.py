@@ -22,10 +22,10 @@ class VoteKey(NamedTuple):
 
 
 class DropoutVoting(nn.Module):
-    r"""Frozen residual MLP whose ``votes`` dropout passes are aggregated.
+    """Frozen residual MLP whose ``votes`` dropout passes are aggregated.
 
-    Vote v of token x is :math:`y_v = x + W_2 (m_v \odot relu(W_1 x)) / keep` with a Bernoulli(keep) mask
-    :math:`m_v` on the hidden units. The weights are seeded orthogonal matrices, never trained, and held as buffers;
+    Vote v of token x is ``y_v = x + W_2 (m_v * relu(W_1 x)) / keep`` with a Bernoulli(keep) mask
+    ``m_v`` on the hidden units. The weights are seeded orthogonal matrices, never trained, and held as buffers;
     the gradient passes through them to the projection in front. The hidden layer is computed once for all votes.
 
     - ``vote="mean"``: the mean of the votes. The second layer is linear, so this is one pass with the mean mask.

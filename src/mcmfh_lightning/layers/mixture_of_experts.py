@@ -10,11 +10,11 @@ from mcmfh_lightning.layers.routing import Routing
 
 
 class MixtureOfExperts(nn.Module):
-    r"""Top-k routed expert MLPs without capacity limit (Shazeer et al., ICLR 2017; Fedus et al., JMLR 2022).
+    """Top-k routed expert MLPs without capacity limit (Shazeer et al., ICLR 2017; Fedus et al., JMLR 2022).
 
-    The output of token x is :math:`\sum_{e \in topk} p_e(x) E_e(x)` with the softmax probabilities as gates. They are
-    not renormalised over the chosen experts, as in the Switch transformer: for ``top_k=1`` a renormalised gate is
-    always 1 and the router would learn nothing from the task.
+    The output of token x is ``sum_e p_e(x) E_e(x)`` over its top-k experts e, with the softmax probabilities
+    as gates. They are not renormalised over the chosen experts, as in the Switch transformer: for ``top_k=1`` a
+    renormalised gate is always 1 and the router would learn nothing from the task.
 
     No token is ever dropped and there is no router noise, so a sample's output does not depend on its batch. The
     experts are stacked parameters: an expert without tokens receives a zero gradient rather than none, which

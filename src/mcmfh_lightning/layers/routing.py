@@ -24,7 +24,7 @@ def tokens_with_content(values: Tensor, present: Tensor) -> Tensor:
     expert they share.
 
     Args:
-        values: (B, S, ...), of a :class:`Routing`; S is 2, or 1 where one token holds both modalities.
+        values: (B, S, ...), of a `Routing`; S is 2, or 1 where one token holds both modalities.
         present: (B, 2) bool: the modalities a sample has.
 
     Returns:
