@@ -28,7 +28,7 @@ $(STAMP): pyproject.toml
 
 DEMO := $(RUNS)/demo
 
-demo: $(STAMP) ## phantom chest films: draw, convert, encode with real towers, fit, test; prints the table (about 4 min)
+demo: $(STAMP) ## phantom chest films: draw, convert, encode with real towers, fit, test; prints the table (about 2 min)
 	rm -rf $(DEMO)
 	$(BIN)/mcmfh-data phantom --out $(DEMO)/phantom
 	$(BIN)/mcmfh-data openi --reports $(DEMO)/phantom/reports.tgz --images $(DEMO)/phantom/images \
@@ -45,7 +45,7 @@ demo: $(STAMP) ## phantom chest films: draw, convert, encode with real towers, f
 OPENI_RUN := $(RUNS)/openi
 OPENI_SPLITS := $(if $(wildcard $(OPENI)/splits.csv),--splits $(OPENI)/splits.csv,)
 
-openi: $(STAMP) ## Open-i from OPENI=folder: convert, encode, fit and test a 16-bit MCMFH (about 15 min)
+openi: $(STAMP) ## Open-i from OPENI=folder: convert, encode, fit and test a 16-bit MCMFH
 	$(BIN)/mcmfh-data openi --reports $(OPENI)/NLMCXR_reports.tgz --images $(OPENI)/images $(OPENI_SPLITS) \
 	    --out $(OPENI_RUN)/pairs
 	test -f $(OPENI_RUN)/features/dataset.json || $(BIN)/mcmfh predict --config experiments/encode_offline.yaml \
