@@ -46,6 +46,13 @@ def test_run_folder_holds_everything(run: Path, checkpoint: Path, features: Path
     assert (run / "fit" / "metrics.csv").is_file()  # test has not written over fit
 
 
+def test_validate_prints_the_monitor(
+    run: Path, checkpoint: Path, features: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["validate", *FLAGS, "--data.root", str(features), "--run_dir", str(run), "--ckpt_path", str(checkpoint)])
+    assert "val/mAP" in capsys.readouterr().out
+
+
 def test_checkpoint_needs_no_unpickling(checkpoint: Path) -> None:
     stored = torch.load(checkpoint, weights_only=True)
     assert stored["mcmfh"]["num_bits"] == 16

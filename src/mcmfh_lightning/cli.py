@@ -62,9 +62,9 @@ class McmfhCLI(LightningCLI):
         return super().instantiate_trainer(**kwargs)
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
-        """Loads checkpoints as data, never code, and leaves the result table to the callback."""
+        """Loads checkpoints as data, never code, and leaves the result table of a test to the callback."""
         kwargs: dict[str, Any] = super()._prepare_subcommand_kwargs(subcommand) | {"weights_only": True}
-        return kwargs | {"verbose": False} if "verbose" in kwargs else kwargs
+        return kwargs | {"verbose": False} if subcommand == "test" else kwargs
 
 
 def find_config(name: str) -> str:

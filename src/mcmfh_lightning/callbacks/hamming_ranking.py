@@ -38,7 +38,8 @@ class HammingRanking(Callback):
     The queries are collected first; then every database batch is counted at once and forgotten, on the device of the
     model, and only integer counts are summed over processes. Logged are `MONITOR` and, as ``val|test/<protocol>/
     <database>/<queries>/<direction>/<name>``, mAP@all, mAP@k and chance. A test also ranks by nulls (chance, the best
-    constant ranking, shuffled queries, random hyperplanes), adds 95 % intervals by resampling groups, prints one table,
+    constant ranking, queries shuffled among all and within strata, random hyperplanes), adds 95 % intervals by
+    resampling groups, prints one table,
     and writes ``metrics.json``, ``ranking.csv`` and plots into the run's folder (not in a ``fast_dev_run``).
 
     Args:
