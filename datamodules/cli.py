@@ -1,14 +1,14 @@
-"""``mcmfh-data``: make and look at data. One function of ``_COMMANDS`` is one subcommand."""
+"""``mcmfh-data``: make and look at data. One function of ``commands`` is one subcommand."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from jsonargparse import auto_cli
 
-from mcmfh_lightning.datamodules.commands import openi, phantom
+from mcmfh_lightning.datamodules import commands
 from mcmfh_lightning.errors import one_line_errors
 
-_COMMANDS: Mapping[str, Callable[..., None]] = {"openi": openi, "phantom": phantom}
+_COMMANDS: Mapping[str, Callable[..., None]] = {name: getattr(commands, name) for name in commands.__all__}
 
 
 def main(args: Sequence[str] | None = None) -> None:

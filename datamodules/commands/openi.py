@@ -1,4 +1,4 @@
-"""The subcommands of ``mcmfh-data``; their arguments are the command line's options."""
+"""``mcmfh-data openi``."""
 
 from pathlib import Path
 
@@ -7,7 +7,6 @@ from rich.console import Console
 from mcmfh_lightning.datamodules.convert import SplitBy, convert
 from mcmfh_lightning.datamodules.download import UPSTREAM, default_cache, fetch_openi
 from mcmfh_lightning.datamodules.openi import LabelScheme, read_openi
-from mcmfh_lightning.datamodules.phantom.write import IMAGES, REPORTS, SPLITS_CSV, write_phantom
 from mcmfh_lightning.datamodules.splits import read_splits_csv
 from mcmfh_lightning.datamodules.summary import summary_table
 from mcmfh_lightning.errors import DataError
@@ -71,21 +70,3 @@ def openi(
         console=console,
     )
     Console().print(summary_table(info))
-
-
-def phantom(out: Path, studies: int = 1600, seed: int = 0) -> None:
-    """Draw chest-film-like pictures and write reports about them, in Open-i's file formats.
-
-    Args:
-        out: folder to write; must be empty or not exist yet.
-        studies: number of studies; about one in seven has two films.
-        seed: of everything; equal seeds give equal files.
-    """
-    console = Console(stderr=True)
-    write_phantom(out, studies, seed, console)
-    console.print(
-        f"Convert it with: mcmfh-data openi --name phantom --reports {out / REPORTS} --images {out / IMAGES} "
-        f"--splits {out / SPLITS_CSV} --out ...",
-        markup=False,
-        soft_wrap=True,
-    )
