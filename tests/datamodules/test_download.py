@@ -1,4 +1,5 @@
 import hashlib
+import importlib
 import io
 import tarfile
 import threading
@@ -12,11 +13,13 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from mcmfh_lightning.datamodules import commands
 from mcmfh_lightning.datamodules.cli import main
 from mcmfh_lightning.datamodules.download import IMAGES, REPORTS, REPORTS_SHA256, fetch_openi
 from mcmfh_lightning.datamodules.shards import DatasetInfo, sha256_of
 from mcmfh_lightning.errors import DataError
+
+# By its full name: as an attribute of its package it is the function.
+COMMAND = importlib.import_module("mcmfh_lightning.datamodules.commands.openi")
 
 
 def tgz(files: dict[str, bytes]) -> bytes:
@@ -175,7 +178,7 @@ REPORT = b"""<eCitation><uId id="CXR1"/><Abstract><AbstractText Label="FINDINGS"
 def test_the_command_downloads_when_no_path_is_given_and_records_checksums(server, tmp_path, monkeypatch):
     server.files[REPORTS] = tgz({"ecgen-radiology/1.xml": REPORT})
     known = partial(fetch_openi, reports_sha256=server.sha256(REPORTS))
-    monkeypatch.setattr(commands, "fetch_openi", known)
+    monkeypatch.setattr(COMMAND, "fetch_openi", known)
     out, cache = tmp_path / "out", tmp_path / "cache"
     options = ["--mirror", server.url, "--cache", str(cache), "--min-label-count", "1", "--out", str(out)]
     with pytest.raises(SystemExit) as stop:
