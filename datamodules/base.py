@@ -1,38 +1,44 @@
-"""What the datamodules share: whole batches over workers and ranks."""
+"""What the datamodules share: global batches for training, queries and databases for evaluation."""
 
+import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from typing import Any, TypedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Generic, Literal, TypedDict
 
 import numpy as np
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_info
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import DataLoader
 
+from mcmfh_lightning.datamodules.sequence import BatchSequence
+from mcmfh_lightning.datamodules.shards import SPLITS, DatasetInfo
+from mcmfh_lightning.datamodules.shards.folder import ShardFolder
+from mcmfh_lightning.datamodules.sharing import from_rank_zero
+from mcmfh_lightning.datamodules.streams import (
+    AnyTable,
+    BatchStream,
+    EvaluationStream,
+    TrainingStream,
+)
+from mcmfh_lightning.datamodules.tables import Reader
+from mcmfh_lightning.datamodules.training_loader import TrainingLoader
+from mcmfh_lightning.errors import CheckpointError, DataError
 
-class BatchStream(IterableDataset[Mapping[str, Any]], ABC):
-    """A finite sequence of whole batches, dealt out to the workers of a loader.
+Loader = DataLoader[Mapping[str, Any]]
 
-    Worker w of W makes batches w, w + W, ...; since a DataLoader asks its workers in turn, the batches come in the same
-    order for any number of workers. Instances are picklable.
-    """
+QUERY = "query"
+UNSEEN = "unseen"
+TRAIN_VAL = "train+val"
 
-    @abstractmethod
-    def __len__(self) -> int:
-        """Return the number of batches of a pass."""
-
-    def numbers(self) -> range:
-        """Return the numbers of the batches of the next pass."""
-        return range(len(self))
-
-    @abstractmethod
-    def batch(self, number: int) -> Mapping[str, Any]:
-        """Make a batch."""
-
-    def __iter__(self) -> Iterator[Mapping[str, Any]]:
-        worker = get_worker_info()
-        offset, step = (0, 1) if worker is None else (worker.id, worker.num_workers)
-        return map(self.batch, self.numbers()[offset::step])
+EVALUATION: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "validate": {QUERY: ("val",), UNSEEN: ("val",)},
+    "test": {QUERY: ("test",), UNSEEN: ("test",), TRAIN_VAL: ("train", "val")},
+}
+"""The splits of each evaluation loader, by stage, in the order of the loaders. An unseen database is the split of the
+queries itself; the metric leaves out items of a query's own group."""
 
 
 def shard_rows(num_rows: int, rank: int, world_size: int) -> NDArray[np.int64]:
@@ -52,26 +58,69 @@ class LoaderSettings(TypedDict):
     pin_memory: bool
 
 
-class ShardDataModule(LightningDataModule):
+class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
     """A datamodule over a folder of shards.
+
+    Training runs through global batches whose content depends on ``seed``, the epoch, ``global_batch_size`` and
+    ``unique_groups`` only: not on the number of ranks, of workers or of interruptions. A checkpoint resumes with the
+    very next batch. Less than one global batch of pairs sits out an epoch, other ones every time. Items without an
+    image or without a text are not trained on.
+
+    In evaluation every rank sees all queries, in the same order, and its own part of each database. Queries have both
+    an image and a text; every item of a database is there exactly once.
 
     Rank and number of ranks come from the attached trainer, never from the environment. Without a trainer, as in a
     notebook, this is the only process.
 
     Args:
-        root: A folder of shards.
+        root: A folder of shards: a local path, or a URL that fsspec opens (``s3://``, ``https://`` ...).
+        global_batch_size: Pairs of a training step, of all ranks together.
         num_workers: Processes per loader that read ahead; 0 reads in the training process.
+        seed: Seed of the training order.
+        unique_groups: Whether a global batch may hold no two pairs of one group (study, article or patient), which
+            would be negatives of each other for a loss that does not know of groups.
+        cache: Local folder for shards of a URL; in the user's cache folder if None.
+
+    Attributes:
+        info: Content of ``dataset.json``.
+        num_labels: Number of labels.
+        label_vocabulary: The labels.
+        normal_label: The label that says "nothing found", or None.
 
     Raises:
-        ValueError: If ``num_workers`` is negative.
+        DataError: If there is no such folder, or it cannot be fetched.
+        ValueError: If a number is out of its range.
     """
 
-    def __init__(self, root: str, num_workers: int) -> None:
+    def __init__(
+        self,
+        root: str,
+        *,
+        global_batch_size: int,
+        num_workers: int,
+        seed: int,
+        unique_groups: bool,
+        cache: str | None,
+    ) -> None:
         super().__init__()
-        if num_workers < 0:
-            raise ValueError(f"num_workers is {num_workers}; it must be at least 0")
+        for name, value, least in (
+            ("global_batch_size", global_batch_size, 1),
+            ("num_workers", num_workers, 0),
+            ("seed", seed, 0),
+        ):
+            if value < least:
+                raise ValueError(f"{name} is {value}; it must be at least {least}")
         self.root = root
+        self.global_batch_size = global_batch_size
         self.num_workers = num_workers
+        self.seed = seed
+        self.unique_groups = unique_groups
+        self.folder = ShardFolder(root, None if cache is None else Path(cache))
+        self.info = DatasetInfo.load(self.folder.path)
+        self.num_labels: int = self.info.num_labels
+        self.label_vocabulary: tuple[str, ...] = self.info.label_vocabulary
+        self.normal_label: str | None = self.info.normal_label
+        self._readers: dict[str, Reader] = {}
         # A split may have fewer pairs than there are ranks: then some ranks have none.
         self.allow_zero_length_dataloader_with_multiple_devices = True
 
@@ -85,7 +134,96 @@ class ShardDataModule(LightningDataModule):
         """Number of processes."""
         return 1 if self.trainer is None else self.trainer.world_size
 
-    def loader(self, stream: BatchStream) -> DataLoader[Mapping[str, Any]]:
+    @abstractmethod
+    def open(self, split: str) -> Reader:
+        """Open a split."""
+
+    @abstractmethod
+    def table(self, splits: Sequence[str]) -> AnyTable:
+        """Return splits as one table."""
+
+    @property
+    @abstractmethod
+    def evaluation_batch_size(self) -> int:
+        """Items of an evaluation batch on each rank."""
+
+    def reader(self, split: str) -> Reader:
+        """Return the items of a split."""
+        if split not in self._readers:
+            self._readers[split] = self.open(split)
+        return self._readers[split]
+
+    def setup(self, stage: str) -> None:
+        """Check that the data serve the stage.
+
+        Raises:
+            DataError: If the global batch cannot be divided over the ranks, there are too few pairs, or groups cannot
+                be kept apart.
+        """
+        if stage != TrainerFn.FITTING:
+            return
+        if self.global_batch_size % self.world_size:
+            raise DataError(
+                f"global_batch_size {self.global_batch_size} cannot be divided over {self.world_size} ranks: choose a"
+                f" multiple, such as {self.world_size * max(1, round(self.global_batch_size / self.world_size))}"
+            )
+        self._readers["train"] = self._training_reader()
+        sequence = self._sequence(self.table(["train"]))
+        items = len(self._readers["train"])
+        if items > len(sequence.rows):
+            rank_zero_info(f"{items - len(sequence.rows)} of {items} training items lack image or text: not trained on")
+
+    def train_dataloader(self) -> TrainingLoader:
+        """Return this rank's part of the global batches."""
+        table = self.table(["train"])
+        stream = TrainingStream(table, self._sequence(table), rank=self.rank, world_size=self.world_size)
+        return TrainingLoader(stream, self.trainer, **self.loader_settings())
+
+    def val_dataloader(self) -> list[Loader]:
+        """Return the loaders that ``evaluation_loaders("validate")`` names."""
+        return self._evaluation("validate")
+
+    def test_dataloader(self) -> list[Loader]:
+        """Return the loaders that ``evaluation_loaders("test")`` names."""
+        return self._evaluation("test")
+
+    def evaluation_loaders(self, stage: Literal["validate", "test"]) -> list[str]:
+        """Name the evaluation loaders of a stage in their order: the queries, then the databases.
+
+        Raises:
+            ValueError: If the stage is neither validate nor test.
+        """
+        if stage not in EVALUATION:
+            raise ValueError(f"stage is {stage!r}; choose one of {', '.join(EVALUATION)}")
+        return list(EVALUATION[stage])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the training order depends on."""
+        return {
+            "global_batch_size": self.global_batch_size,
+            "seed": self.seed,
+            "unique_groups": self.unique_groups,
+            "data": self._fingerprint(),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Refuse to go on with a training run in another order; other uses of a checkpoint are free.
+
+        Raises:
+            CheckpointError: If the run was made with other data, another global batch size or another seed.
+        """
+        if self.trainer is None or self.trainer.state.fn != TrainerFn.FITTING:
+            return
+        mine = self.state_dict()
+        other = [name for name, value in mine.items() if state_dict.get(name) != value]
+        if other:
+            differences = "; ".join(f"{name} {state_dict.get(name)} there, {mine[name]} here" for name in other)
+            raise CheckpointError(
+                f"the checkpoint belongs to another training order ({differences}): resume with the same data and"
+                f" settings, or start a new run. The data here are {self.folder}"
+            )
+
+    def loader(self, stream: BatchStream) -> Loader:
         """Return a loader of all batches of a stream."""
         return DataLoader(stream, **self.loader_settings())
 
@@ -93,3 +231,46 @@ class ShardDataModule(LightningDataModule):
         """Return the arguments that all loaders share; Lightning leaves loaders of whole batches as they are."""
         on_cuda = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
         return {"batch_size": None, "num_workers": self.num_workers, "pin_memory": on_cuda}
+
+    def _training_reader(self) -> Reader:
+        """Open the training split for this rank.
+
+        What every rank has to know of all items (where they lie, their groups ...) is read by one rank for all: at 64
+        ranks these reads would otherwise add up to more than the embeddings that are trained on.
+        """
+        for shard in self.info.split("train").shards:
+            self.folder.shard(shard)  # on each machine, before one rank lets the others wait
+
+        def opened() -> Reader:
+            reader = self.open("train")
+            reader.load_columns()
+            return reader
+
+        shared = from_rank_zero(self.trainer, opened)
+        # Caches may lie elsewhere on another machine.
+        return shared if shared.folder.path == self.folder.path else opened()
+
+    def _sequence(self, table: AnyTable) -> BatchSequence:
+        rows = table.whole
+        groups = table.groups[rows] if self.unique_groups else None
+        try:
+            return BatchSequence(rows, groups, seed=self.seed, global_batch_size=self.global_batch_size)
+        except DataError as error:
+            raise DataError(f"{self.folder}: {error}") from error
+
+    def _evaluation(self, stage: str) -> list[Loader]:
+        loaders = []
+        for name, splits in EVALUATION[stage].items():
+            table = self.table(splits)
+            rows = table.whole if name == QUERY else shard_rows(len(table), self.rank, self.world_size)
+            if len(table) == 0 or (name == QUERY and len(rows) == 0):
+                raise DataError(
+                    f"{self.folder} has no pairs in {' or '.join(splits)} to {stage} with: split the collection anew"
+                )
+            loaders.append(self.loader(EvaluationStream(table, rows, self.evaluation_batch_size)))
+        return loaders
+
+    def _fingerprint(self) -> str:
+        """Return 16 hexadecimal digits that are equal for equal shards."""
+        shards = [shard for split in SPLITS for shard in self.info.split(split).shards]
+        return hashlib.sha256("\n".join(f"{s.name} {s.sha256}" for s in shards).encode()).hexdigest()[:16]

@@ -19,6 +19,8 @@ WINDOW_BLOCKS = 64
 """Blocks whose rows are mixed: 65,536 rows, some 200 MB of two 768-wide half-precision embeddings, which the page cache
 of any machine holds, while a batch still mixes rows of 64 distant places."""
 
+WINDOW_ROWS = BLOCK_ROWS * WINDOW_BLOCKS
+
 
 def epoch_order(num_rows: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
     """Return all rows of a split in the order of an epoch.
@@ -65,6 +67,43 @@ def global_batch(order: NDArray[np.int64], number: int, global_batch_size: int) 
     if not 0 <= number < num_global_batches(len(order), global_batch_size):
         raise IndexError(f"batch {number} of {num_global_batches(len(order), global_batch_size)}")
     return order[number * global_batch_size : (number + 1) * global_batch_size]
+
+
+def segments(num_batches: int, global_batch_size: int) -> list[NDArray[np.int64]]:
+    """Cut the batches of an epoch into parts of about a window of rows, none of them much shorter than another.
+
+    >>> [len(part) for part in segments(num_batches=1000, global_batch_size=256)]
+    [334, 333, 333]
+    """
+    return np.array_split(np.arange(num_batches), max(1, num_batches * global_batch_size // WINDOW_ROWS))
+
+
+def deal_groups(order: NDArray[np.int64], groups: NDArray[np.int64], global_batch_size: int) -> NDArray[np.int64]:
+    """Reorder an epoch so that rows of one group lie in different global batches.
+
+    The rows of the whole batches are taken in `segments`; in a segment of n batches the groups, in the order in which
+    they first appear, are dealt out row by row to batch 0, 1, ..., n - 1, 0, ... So the batches are of equal size, and
+    a group of at most n rows never meets itself. Which rows an epoch leaves out stays as it was.
+
+    Args:
+        order: (N,) int64 order of the epoch.
+        groups: (N,) int64 group of each row; no group has more rows than a segment has batches.
+        global_batch_size: B.
+
+    Returns:
+        (N,) int64, another order.
+
+    >>> deal_groups(np.array([0, 1, 2, 3, 4]), np.array([7, 7, 8, 8, 9]), 2).tolist()
+    [0, 2, 1, 3, 4]
+    """
+    dealt = order.copy()
+    for batches in segments(num_global_batches(len(order), global_batch_size), global_batch_size):
+        part = slice(int(batches[0]) * global_batch_size, (int(batches[-1]) + 1) * global_batch_size)
+        rows = order[part]
+        _, first, group = np.unique(groups[rows], return_index=True, return_inverse=True)
+        by_group = rows[np.argsort(first[group], kind="stable")]
+        dealt[part] = by_group.reshape(global_batch_size, len(batches)).T.reshape(-1)
+    return dealt
 
 
 def rank_slice(batch: NDArray[np.int64], rank: int, world_size: int) -> NDArray[np.int64]:

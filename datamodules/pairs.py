@@ -1,73 +1,15 @@
 """Raw pairs for encoders."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from PIL.Image import Image
-from torch import Tensor
 from torch.utils.data import DataLoader
 
-from mcmfh_lightning.datamodules.base import BatchStream, ShardDataModule, shard_rows
-from mcmfh_lightning.datamodules.shards import SPLITS, DatasetInfo, PairShardReader, decode_image
+from mcmfh_lightning.datamodules.base import ShardDataModule, shard_rows
+from mcmfh_lightning.datamodules.shards import SPLITS, PairShardReader
+from mcmfh_lightning.datamodules.streams import EvaluationStream
+from mcmfh_lightning.datamodules.tables import PairTable, Preprocess, Tokenize
 from mcmfh_lightning.errors import DataError
-
-Preprocess = Callable[[Image], Tensor]
-Tokenize = Callable[[Sequence[str]], Tensor | dict[str, Tensor]]
-
-
-class PairStream(BatchStream):
-    """Rows of a split in the order of the shards, as ``PairBatch``.
-
-    Args:
-        reader: The split.
-        rows: (N,) int64 rows.
-        batch_size: Pairs of a batch; the last may be a smaller one.
-        preprocess: Makes a (3, H, W) tensor of a picture.
-        tokenize: Makes a tensor, or several by name, of texts.
-    """
-
-    def __init__(
-        self,
-        reader: PairShardReader,
-        rows: NDArray[np.int64],
-        *,
-        batch_size: int,
-        preprocess: Preprocess,
-        tokenize: Tokenize,
-    ) -> None:
-        self.reader = reader
-        self.rows = rows
-        self.batch_size = batch_size
-        self.preprocess = preprocess
-        self.tokenize = tokenize
-
-    def __len__(self) -> int:
-        return -(-len(self.rows) // self.batch_size)
-
-    def batch(self, number: int) -> dict[str, Any]:
-        """Make a batch.
-
-        Raises:
-            DataError: If a record or a picture is damaged; the message names shard and id.
-        """
-        rows = self.rows[number * self.batch_size : (number + 1) * self.batch_size]
-        pairs = [self.reader[int(row)] for row in rows]
-        images = [self._image(int(row), pair.image) for row, pair in zip(rows, pairs, strict=True)]
-        return {
-            "image": torch.stack(images),
-            "text": self.tokenize([pair.text for pair in pairs]),
-            "index": torch.from_numpy(rows),
-        }
-
-    def _image(self, row: int, data: bytes) -> Tensor:
-        try:
-            image = decode_image(data)
-        except DataError as error:
-            raise DataError(f"{self.reader.where(row)}: {error}; convert the collection again") from error
-        return self.preprocess(image)
 
 
 class _HasTransforms(Protocol):
@@ -75,73 +17,94 @@ class _HasTransforms(Protocol):
     tokenize: Tokenize
 
 
-class PairDataModule(ShardDataModule):
-    """Every pair of a folder of pair shards exactly once, for ``predict``.
+class PairDataModule(ShardDataModule[PairShardReader]):
+    """Batches from a folder of pair shards; see `mcmfh_lightning.datamodules.base.ShardDataModule`.
 
-    One loader a split; each rank has a contiguous part of each split. Pictures and texts are prepared by the encoder of
-    the attached LightningModule (``lightning_module.encoder.preprocess`` and ``.tokenize``).
+    Pictures and texts are prepared by the encoder of the attached LightningModule (its
+    ``encoder.preprocess`` and ``encoder.tokenize``). For ``predict`` there is one loader a split; each rank has a
+    contiguous part of each, and every item is there exactly once. The other stages serve a module that trains its
+    encoder.
 
     Args:
-        root: The folder that a converter wrote.
-        batch_size: Pairs of a batch on each rank.
+        root: The folder that a converter wrote: a local path, or a URL that fsspec opens (``s3://``, ``https://`` ...).
+        batch_size: Items of a batch on each rank, except in training.
         num_workers: Processes per loader that read ahead; 0 reads in the main process.
-
-    Attributes:
-        info: Content of ``dataset.json``.
+        global_batch_size: Pairs of a training step, of all ranks together.
+        seed: Seed of the training order.
+        unique_groups: Whether a global batch may hold no two pairs of one group.
+        cache: Local folder for shards of a URL; in the user's cache folder if None.
 
     Raises:
         DataError: If the folder does not hold pairs.
         ValueError: If a number is out of its range.
     """
 
-    def __init__(self, root: str, batch_size: int = 32, num_workers: int = 0) -> None:
-        super().__init__(root, num_workers)
+    def __init__(
+        self,
+        root: str,
+        batch_size: int = 32,
+        num_workers: int = 0,
+        global_batch_size: int = 256,
+        seed: int = 0,
+        *,
+        unique_groups: bool = False,
+        cache: str | None = None,
+    ) -> None:
+        super().__init__(
+            root,
+            global_batch_size=global_batch_size,
+            num_workers=num_workers,
+            seed=seed,
+            unique_groups=unique_groups,
+            cache=cache,
+        )
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
         self.batch_size = batch_size
-        self.info = DatasetInfo.load(root)
         if self.info.format != "mcmfh-pairs":
             raise DataError(f"{root} holds {self.info.format}, not pairs: give the folder that a converter wrote")
-        self._readers: dict[str, PairShardReader] = {}
 
     @property
     def splits(self) -> list[str]:
-        """The splits that have pairs, in the order of the loaders."""
+        """The splits that have items, in the order of the loaders of ``predict``."""
         return [split for split in SPLITS if self.info.split(split).pairs]
 
     def split_of(self, dataloader_idx: int) -> str:
-        """Return the split of a loader."""
+        """Return the split of a loader of ``predict``."""
         return self.splits[dataloader_idx]
 
-    def reader(self, split: str) -> PairShardReader:
-        """Return the pairs of a split."""
-        if split not in self._readers:
-            self._readers[split] = PairShardReader(self.root, split)
-        return self._readers[split]
+    @property
+    def evaluation_batch_size(self) -> int:
+        """Items of an evaluation batch on each rank."""
+        return self.batch_size
 
-    def predict_dataloader(self) -> list[DataLoader[Mapping[str, Any]]]:
-        """Return one loader a split.
+    def open(self, split: str) -> PairShardReader:
+        """Open a split."""
+        return PairShardReader(self.folder, split)
+
+    def table(self, splits: Sequence[str]) -> PairTable:
+        """Return splits as one table.
 
         Raises:
             ValueError: If no module with an encoder is attached.
         """
         encoder = self._encoder()
-        return [
-            self.loader(
-                PairStream(
-                    self.reader(split),
-                    shard_rows(len(self.reader(split)), self.rank, self.world_size),
-                    batch_size=self.batch_size,
-                    preprocess=encoder.preprocess,
-                    tokenize=encoder.tokenize,
-                )
-            )
-            for split in self.splits
-        ]
+        return PairTable([self.reader(split) for split in splits], encoder.preprocess, encoder.tokenize)
+
+    def predict_dataloader(self) -> list[DataLoader[Mapping[str, Any]]]:
+        """Return one loader a split."""
+        loaders = []
+        for split in self.splits:
+            table = self.table([split])
+            rows = shard_rows(len(table), self.rank, self.world_size)
+            loaders.append(self.loader(EvaluationStream(table, rows, self.batch_size)))
+        return loaders
 
     def _encoder(self) -> _HasTransforms:
         encoder = None if self.trainer is None else getattr(self.trainer.lightning_module, "encoder", None)
         if encoder is None:
-            raise ValueError("pairs are prepared by an encoder: run Trainer.predict with a module that has one")
+            raise ValueError(
+                "pairs are prepared by an encoder: run Trainer.predict or Trainer.fit with a module that has one"
+            )
         found: _HasTransforms = encoder
         return found

@@ -1,152 +1,113 @@
-"""Streams of feature batches: training in the exact order, evaluation in the order of the shards."""
+"""Streams of batches: training in the exact order, evaluation in the order of the shards."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import Trainer
-from lightning.pytorch.utilities import rank_zero_info
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import IterableDataset, get_worker_info
 
-from mcmfh_lightning.datamodules.base import BatchStream
-from mcmfh_lightning.datamodules.order import epoch_order, global_batch, num_global_batches, rank_slice
-from mcmfh_lightning.datamodules.progress import batches_trained
-from mcmfh_lightning.datamodules.shards import FeatureShardReader
+# Workers that are spawned import this module: no Lightning here, which takes seconds.
+from mcmfh_lightning.datamodules.order import rank_slice
+from mcmfh_lightning.datamodules.parcel import Parcel
+from mcmfh_lightning.datamodules.sequence import BatchSequence
+from mcmfh_lightning.datamodules.tables import FeatureTable, PairTable
 
-if TYPE_CHECKING:
-    from torch.utils.data.dataloader import _BaseDataLoaderIter
-
-EVALUATION_BATCH_SIZE = 1024
-"""Pairs of an evaluation batch on each rank. It changes no result, so it is no option: large enough to keep the kernels
-busy, small enough for any hasher."""
+AnyTable = FeatureTable | PairTable
 
 
-def _to_tensors(rows: Mapping[str, Any]) -> dict[str, Tensor]:
-    return {name: torch.from_numpy(array) for name, array in rows.items()}
+class BatchStream(IterableDataset[Mapping[str, Any]], ABC):
+    """A finite sequence of whole batches, dealt out to the workers of a loader.
+
+    Worker w of W makes batches w, w + W, ...; since a DataLoader asks its workers in turn, the batches come in the same
+    order for any number of workers. Instances are picklable.
+    """
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of batches of a pass."""
+
+    def numbers(self) -> range:
+        """Return the numbers of the batches of the next pass."""
+        return range(len(self))
+
+    @abstractmethod
+    def batch(self, number: int) -> Mapping[str, Any]:
+        """Make a batch."""
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        worker = get_worker_info()
+        if worker is None:
+            return map(self.batch, self.numbers())
+        return map(_to_send, map(self.batch, self.numbers()[worker.id :: worker.num_workers]))
 
 
 class TrainingStream(BatchStream):
-    """A rank's part of the global batches of a run, as ``FeatureBatch``.
-
-    The batches of a run are one sequence: number t is batch t mod n of epoch t // n, with n batches an epoch. A pass is
-    n of them, from `position` on.
+    """A rank's part of the global batches of a run; a pass is an epoch's number of them, from `position` on.
 
     Args:
-        reader: The training split.
-        seed: Seed of the order.
-        global_batch_size: Pairs of all ranks' batches together.
+        table: Where the rows are.
+        sequence: The global batches.
         rank: Number of this process.
         world_size: Number of processes.
 
     Attributes:
-        position: Number of the first batch of the next pass.
+        position: Number of the first batch of the next pass; workers that already run see it change.
     """
 
-    def __init__(
-        self, reader: FeatureShardReader, *, seed: int, global_batch_size: int, rank: int, world_size: int
-    ) -> None:
-        self.reader = reader
-        self.seed = seed
-        self.global_batch_size = global_batch_size
+    def __init__(self, table: AnyTable, sequence: BatchSequence, *, rank: int, world_size: int) -> None:
+        self.table = table
+        self.sequence = sequence
         self.rank = rank
         self.world_size = world_size
-        self.position = 0
-        self._epoch = -1
-        self._order = np.empty(0, dtype=np.int64)
+        self._position = torch.zeros((), dtype=torch.int64).share_memory_()
 
     def __len__(self) -> int:
-        return num_global_batches(len(self.reader), self.global_batch_size)
+        return len(self.sequence)
+
+    @property
+    def position(self) -> int:
+        """Number of the first batch of the next pass."""
+        return int(self._position)
+
+    @position.setter
+    def position(self, number: int) -> None:
+        self._position.fill_(number)
 
     def numbers(self) -> range:
         """Return the numbers of the batches of the next pass."""
         return range(self.position, self.position + len(self))
 
-    def batch(self, number: int) -> dict[str, Tensor]:
+    def batch(self, number: int) -> Mapping[str, Any]:
         """Make this rank's part of a global batch."""
-        epoch, number = divmod(number, len(self))
-        rows = global_batch(self.order(epoch), number, self.global_batch_size)
-        return _to_tensors(self.reader.gather(rank_slice(rows, self.rank, self.world_size)))
-
-    def order(self, epoch: int) -> NDArray[np.int64]:
-        """Return the order of an epoch; that of the last one asked for is kept."""
-        if epoch != self._epoch:
-            self._order = epoch_order(len(self.reader), seed=self.seed, epoch=epoch)
-            self._epoch = epoch
-        return self._order
-
-    @property
-    def left_out(self) -> int:
-        """Number of pairs that sit out an epoch, other ones every time: less than a global batch."""
-        return len(self.reader) - len(self) * self.global_batch_size
-
-
-class TrainingLoader(DataLoader[Mapping[str, Any]]):
-    """A loader that asks the trainer for its position whenever it is iterated.
-
-    Workers begin to read as soon as a loader is iterated, so the position must be known before they start.
-
-    Args:
-        dataset: What to load.
-        trainer: The trainer, or None to start at the beginning.
-        batch_size: None: the batches come whole.
-        num_workers: Processes that read ahead.
-        pin_memory: Whether batches go to page-locked memory.
-    """
-
-    def __init__(
-        self, dataset: TrainingStream, trainer: Trainer | None, *, batch_size: None, num_workers: int, pin_memory: bool
-    ) -> None:
-        super().__init__(dataset, batch_size=batch_size, num_workers=num_workers, pin_memory=pin_memory)
-        self._stream = dataset
-        self._trainer = trainer
-        self._announced = -1
-
-    def __iter__(self) -> "_BaseDataLoaderIter":
-        stream = self._stream
-        stream.position = batches_trained(self._trainer)
-        epoch = stream.position // len(stream)
-        # Here, so that forked workers inherit the order and need not compute it each.
-        stream.order(epoch)
-        if epoch != self._announced and stream.left_out:
-            rank_zero_info(f"epoch {epoch}: {stream.left_out} of {len(stream.reader)} training pairs sit out")
-        self._announced = epoch
-        return super().__iter__()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return nothing, as the position is the trainer's; that the method exists tells Lightning that we resume."""
-        return {}
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Do nothing; see `state_dict`."""
+        return self.table.batch(rank_slice(self.sequence.batch(number), self.rank, self.world_size))
 
 
 class EvaluationStream(BatchStream):
-    """Rows of one or more splits in the order of the shards, as ``FeatureBatch``.
+    """Rows of a table in the order of the shards.
 
     Args:
-        readers: The splits, taken as one table; ``index`` counts through all of them.
-        rows: (N,) int64 contiguous rows of that table.
+        table: Where the rows are.
+        rows: (N,) int64 rows, ascending.
+        batch_size: Rows of a batch; the last may be a smaller one.
     """
 
-    def __init__(self, readers: Sequence[FeatureShardReader], rows: NDArray[np.int64]) -> None:
-        self.readers = readers
+    def __init__(self, table: AnyTable, rows: NDArray[np.int64], batch_size: int) -> None:
+        self.table = table
         self.rows = rows
+        self.batch_size = batch_size
 
     def __len__(self) -> int:
-        return -(-len(self.rows) // EVALUATION_BATCH_SIZE)
+        return -(-len(self.rows) // self.batch_size)
 
-    def batch(self, number: int) -> dict[str, Tensor]:
-        """Make a batch; the last may be a smaller one."""
-        rows = self.rows[number * EVALUATION_BATCH_SIZE : (number + 1) * EVALUATION_BATCH_SIZE]
-        parts = []
-        begin = 0
-        for reader in self.readers:
-            here = rows[(rows >= begin) & (rows < begin + len(reader))] - begin
-            part = _to_tensors(reader.gather(here))
-            part["index"] += begin
-            parts.append(part)
-            begin += len(reader)
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    def batch(self, number: int) -> Mapping[str, Any]:
+        """Make a batch."""
+        return self.table.batch(self.rows[number * self.batch_size : (number + 1) * self.batch_size])
+
+
+def _to_send(batch: Mapping[str, Any]) -> Any:  # noqa: ANN401  # arrives as the batch
+    """Make one piece of a batch of tensors; nested ones, as encoders take them, go as they are."""
+    return Parcel(batch) if all(isinstance(value, Tensor) for value in batch.values()) else batch

@@ -10,13 +10,12 @@ from mcmfh_lightning.datamodules.shards.packing import pack_bits, pack_labels, p
 from mcmfh_lightning.datamodules.shards.pair import Pair
 from mcmfh_lightning.datamodules.shards.pair_reader import PairShardReader
 from mcmfh_lightning.datamodules.shards.pair_writer import PairShardWriter
-from mcmfh_lightning.datamodules.shards.tar import MAX_KEY_LENGTH, check_key
+from mcmfh_lightning.datamodules.shards.tar import record_key
 
 __all__ = [
     "BLOCK_PAIRS",
     "DATASET_FILE",
     "DECODERS",
-    "MAX_KEY_LENGTH",
     "SPLITS",
     "DatasetInfo",
     "FeatureShardReader",
@@ -28,12 +27,12 @@ __all__ = [
     "ShardInfo",
     "SplitInfo",
     "atomic_write",
-    "check_key",
     "decode_image",
     "merge_feature_parts",
     "pack_bits",
     "pack_labels",
     "packed_width",
+    "record_key",
     "sha256_of",
     "text_hash",
     "unpack_bits",

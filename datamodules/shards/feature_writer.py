@@ -68,6 +68,7 @@ class FeatureShardWriter:
         labels: ArrayLike,
         groups: ArrayLike,
         text_hashes: ArrayLike,
+        present: ArrayLike | None = None,
     ) -> None:
         """Append n pairs to a split.
 
@@ -79,6 +80,8 @@ class FeatureShardWriter:
             labels: (n, ceil(num_labels / 8)) uint8, packed.
             groups: (n,) int64.
             text_hashes: (n,) int64.
+            present: (n, 2) bool, whether a pair has an image, a text; None if all have both. The embedding and the
+                text hash of what is absent are stored as zeros, whatever is given here.
 
         Raises:
             DataError: If an embedding is NaN, infinite or too large for half precision.
@@ -98,6 +101,7 @@ class FeatureShardWriter:
             labels=np.asarray(labels),
             groups=np.asarray(groups, dtype=np.int64),
             text_hashes=np.asarray(text_hashes, dtype=np.int64),
+            present=np.ones((len(ids), 2), dtype=np.bool_) if present is None else np.asarray(present),
         )
         while rows.ids:
             head, rows = _cut(rows, self._block_pairs - self._buffered)
@@ -134,7 +138,9 @@ class FeatureShardWriter:
         block = _join(self._rows)
         if self._open is None:
             self._open = ShardWriter(self.folder / shard_name(split, self.rank, len(self._shards[split])))
-        self._open.write(f"{self._blocks:06d}", block.to_members(), pairs=len(block.ids))
+        key = f"{self._blocks:06d}"
+        members = block.to_members(self._open.path.name, self._open.records, key)
+        self._open.write(key, members, pairs=len(block.ids))
         self._rows = []
         self._blocks += 1
         if self._blocks % BLOCKS_PER_SHARD == 0:
@@ -160,6 +166,7 @@ def _cut(rows: FeatureRows, at: int) -> tuple[FeatureRows, FeatureRows]:
             labels=rows.labels[part],
             groups=rows.groups[part],
             text_hashes=rows.text_hashes[part],
+            present=rows.present[part],
         )
 
     return take(slice(None, at)), take(slice(at, None))
@@ -173,6 +180,7 @@ def _join(parts: Sequence[FeatureRows]) -> FeatureRows:
         labels=np.concatenate([part.labels for part in parts]),
         groups=np.concatenate([part.groups for part in parts]),
         text_hashes=np.concatenate([part.text_hashes for part in parts]),
+        present=np.concatenate([part.present for part in parts]),
     )
 
 

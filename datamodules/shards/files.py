@@ -75,7 +75,7 @@ def read_json(path: Path) -> object:
         raise DataError(
             f"{path} does not exist: is {path.parent} the folder a converter or `predict` wrote?"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not JSON ({error}): the file is damaged, write the folder again") from error
     return content
 

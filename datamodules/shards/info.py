@@ -11,7 +11,7 @@ from mcmfh_lightning.datamodules.shards.files import read_json, write_json
 from mcmfh_lightning.errors import DataError
 
 DATASET_FILE = "dataset.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -9,6 +10,25 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mcmfh_lightning.errors import DataError
+
+MAX_TEXT_CHARACTERS = 100_000
+"""Of a report, an abstract, an article; a longer text is a file taken for another."""
+
+MAX_PICTURE_SIDE = 65_535
+"""Pixels: the most that JPEG can say. The area is limited by Pillow (``PIL.Image.MAX_IMAGE_PIXELS``)."""
+
+_KIB = 1024
+MAX_BYTES: Mapping[str, int] = {
+    "jpg": _KIB**3,
+    "png": _KIB**3,
+    "txt": 4 * MAX_TEXT_CHARACTERS,
+    "json": 16 * _KIB**2,
+    "npy": _KIB**3,
+}
+"""Largest member by last extension: larger ones are refused before they are read."""
+
+NPY_HEADER_BYTES = 512
+"""More than NumPy writes before the numbers of an array of few dimensions."""
 
 
 def decode_image(data: bytes) -> Image.Image:
@@ -18,39 +38,105 @@ def decode_image(data: bytes) -> Image.Image:
         DataError: If the bytes are truncated, are no picture, or are one of suspicious size.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
+        with _open_image(data) as image:
             if image.mode.startswith("I"):
                 # 16-bit greys: Pillow's own conversion clips everything above 255 to white.
                 greys = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
                 return Image.fromarray(greys).convert("RGB")
             return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:
         raise DataError(f"the picture cannot be decoded ({error})") from error
+
+
+def check_image_header(data: bytes) -> None:
+    """Check what a JPEG or PNG says of itself, without decoding it.
+
+    Raises:
+        DataError: If the bytes are no picture, or one of suspicious size.
+    """
+    try:
+        _open_image(data).close()
+    except Exception as error:
+        # Pillow's readers raise nearly anything on damaged files, and what they raise changes between versions.
+        raise DataError(f"the picture cannot be decoded ({error})") from error
+
+
+def _open_image(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data), formats=("JPEG", "PNG"))
+    if not all(1 <= side <= MAX_PICTURE_SIDE for side in image.size):
+        raise ValueError(f"{image.size} pixels: sides of 1 to {MAX_PICTURE_SIDE} are read")
+    return image
 
 
 def decode_text(data: bytes) -> str:
     """Decode UTF-8.
 
     Raises:
-        DataError: If the bytes are not UTF-8.
+        DataError: If the bytes are not UTF-8, or too many.
     """
     try:
-        return data.decode()
+        text = data.decode()
     except UnicodeDecodeError as error:
         raise DataError(f"the text is not UTF-8 ({error})") from error
+    check_text(text)
+    return text
+
+
+def check_text(text: str) -> None:
+    """Check the length of a text.
+
+    Raises:
+        DataError: If it is too long.
+    """
+    if len(text) > MAX_TEXT_CHARACTERS:
+        raise DataError(f"the text has {len(text)} characters, more than {MAX_TEXT_CHARACTERS}: shorten it")
 
 
 def decode_json(data: bytes) -> object:
     """Decode JSON.
 
     Raises:
-        DataError: If the bytes are not JSON.
+        DataError: If the bytes are not JSON, or too many.
     """
+    if len(data) > MAX_BYTES["json"]:
+        raise DataError(f"the member has {len(data)} bytes, more than {MAX_BYTES['json']}")
     try:
         content: object = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"the member is not JSON ({error})") from error
     return content
+
+
+def read_npy_header(head: bytes, size: int) -> tuple[tuple[int, ...], np.dtype[np.generic], int]:
+    """Read what an array in NumPy's own format says of itself, before anything is allocated for it.
+
+    Args:
+        head: The first `NPY_HEADER_BYTES` of the member, or all if it has fewer.
+        size: Size of the whole member.
+
+    Returns:
+        Shape, type, and the offset of the first number.
+
+    Raises:
+        DataError: If it is not a plain array in C order, or its numbers do not fill the member to the last byte.
+    """
+    stream = io.BytesIO(head)
+    try:
+        version = np.lib.format.read_magic(stream)
+        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
+    except Exception as error:
+        # The header is an expression in Python's syntax: damaged ones raise SyntaxError, TypeError, RecursionError ...
+        raise DataError(f"the array cannot be read ({error})") from error
+    if version != (1, 0):
+        raise DataError(f"the array cannot be read (version {version} of NumPy's format)")
+    if dtype.hasobject:
+        raise DataError(f"the array cannot be read (type {dtype}: objects would have to be unpickled)")
+    if fortran_order:
+        raise DataError("the array cannot be read (not in C order)")
+    # Python's integers: NumPy's own product of an absurd shape runs over.
+    if min(shape, default=0) < 0 or stream.tell() + math.prod(shape) * dtype.itemsize != size:
+        raise DataError(f"the array cannot be read (shape {shape} does not fill the {size} bytes of the member)")
+    return shape, dtype, stream.tell()
 
 
 def decode_npy(data: bytes) -> NDArray[np.generic]:
@@ -59,11 +145,8 @@ def decode_npy(data: bytes) -> NDArray[np.generic]:
     Raises:
         DataError: If the bytes are not such an array.
     """
-    try:
-        array: NDArray[np.generic] = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise DataError(f"the array cannot be read ({error})") from error
-    return array
+    shape, dtype, begin = read_npy_header(data[:NPY_HEADER_BYTES], len(data))
+    return np.frombuffer(data, dtype, offset=begin).reshape(shape).copy()
 
 
 DECODERS: Mapping[str, Callable[[bytes], object]] = {
@@ -79,7 +162,7 @@ DECODERS: Mapping[str, Callable[[bytes], object]] = {
 def encode_npy(array: NDArray[np.generic]) -> bytes:
     """Encode one array in NumPy's own format."""
     stream = io.BytesIO()
-    np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
+    np.lib.format.write_array(stream, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
     return stream.getvalue()
 
 

@@ -1,22 +1,55 @@
 """Read pair shards at random."""
 
+import os
+from collections.abc import Iterator
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from mcmfh_lightning.datamodules.shards.checksums import place_checksum
+from mcmfh_lightning.datamodules.shards.folder import ShardFolder
 from mcmfh_lightning.datamodules.shards.info import DatasetInfo
-from mcmfh_lightning.datamodules.shards.pair import Pair, check_pair_members, pair_from_members
+from mcmfh_lightning.datamodules.shards.packing import pack_labels, packed_width
+from mcmfh_lightning.datamodules.shards.pair import (
+    DESCRIPTION,
+    IMAGE_FORMATS,
+    Description,
+    Pair,
+    check_pair_members,
+    pair_from_members,
+)
 from mcmfh_lightning.datamodules.shards.tar import Member, index_tar
 from mcmfh_lightning.errors import DataError
+
+
+class _Record(NamedTuple):
+    """Where a pair lies, and the checksum of that place."""
+
+    key: str
+    members: dict[str, Member]
+    place: int
+
+
+class _Columns(NamedTuple):
+    """What is known of all pairs of a split without their images and texts."""
+
+    ids: list[str]
+    groups: NDArray[np.int64]
+    labels: NDArray[np.uint8]
+    present: NDArray[np.bool_]
 
 
 class PairShardReader:
     """A split of a pair folder as a sequence.
 
-    Only the headers of a tar are read beforehand, when the first pair of that tar is asked for. Nothing is kept
-    open, so a reader may be pickled or forked into the workers of a loader.
+    Only the headers of a tar are read beforehand, when the first pair of that tar is asked for. Ids, groups, labels and
+    presence come from the descriptions of all pairs, which are read when the first of these is asked for. Nothing is
+    returned that differs from its checksum, or lies in another place than the writer put it. Nothing is kept open, so a
+    reader may be pickled or forked into the workers of a loader.
 
     Args:
         folder: A folder of pair shards.
@@ -26,64 +59,132 @@ class PairShardReader:
         DataError: If the folder does not hold pairs, or a shard is missing or of the wrong size.
     """
 
-    def __init__(self, folder: str | Path, split: str) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Path | ShardFolder, split: str) -> None:
+        self.folder = ShardFolder.of(folder)
         self.split = split
-        self.info = DatasetInfo.load(folder)
+        self.info = DatasetInfo.load(self.folder.path)
         if self.info.format != "mcmfh-pairs":
             raise DataError(f"{folder} holds {self.info.format}, not pairs: give the folder that the converter wrote")
         self._shards = self.info.split(split).shards
-        self._paths = [shard.check_present(self.folder) for shard in self._shards]
+        self._paths = [self.folder.shard(shard) for shard in self._shards]
         self._starts = np.array([0, *accumulate(shard.pairs for shard in self._shards)])
-        self._indexes: dict[int, list[tuple[str, dict[str, Member]]]] = {}
+        self._indexes: dict[int, list[_Record]] = {}
 
     def __len__(self) -> int:
         return int(self._starts[-1])
 
-    @cached_property
+    @property
     def ids(self) -> list[str]:
-        """Ids of all pairs, in order."""
-        return [key for number in range(len(self._shards)) for key, _ in self._index(number)]
+        """Ids of all pairs, in order.
+
+        Raises:
+            DataError: If a description is damaged; so do the three that follow.
+        """
+        return self._columns.ids
+
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """(N,) int64: study, article or patient."""
+        return self._columns.groups
+
+    @property
+    def labels(self) -> NDArray[np.uint8]:
+        """(N, ceil(num_labels / 8)) uint8, packed."""
+        return self._columns.labels
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """(N, 2) bool: whether a pair has an image, a text."""
+        return self._columns.present
+
+    def load_columns(self) -> None:
+        """Read where all pairs lie and what is known of them, so that copies of this reader need not."""
+        _ = self._columns
 
     def __getitem__(self, position: int) -> Pair:
         """Return the pair at a position from 0 to ``len() - 1``.
 
         Raises:
             IndexError: If there is no such pair.
-            DataError: If its record is damaged.
+            DataError: If its record is damaged; the message names shard and pair.
         """
         if not 0 <= position < len(self):
             raise IndexError(f"pair {position} of {len(self)}")
-        number = int(np.searchsorted(self._starts, position, side="right")) - 1
-        key, members = self._index(number)[position - int(self._starts[number])]
-        with self._paths[number].open("rb") as stream:
-            contents = {}
-            for extension, member in members.items():
-                stream.seek(member.offset)
-                contents[extension] = stream.read(member.size)
+        number, record = self._record(position)
+        with self._paths[number].open("rb", buffering=0) as stream:
+            contents = {extension: _read(stream.fileno(), member) for extension, member in record.members.items()}
         try:
-            return pair_from_members(key, contents)
+            return pair_from_members(record.key, contents, record.place)
         except DataError as error:
-            raise DataError(f"shard {self._paths[number]}, pair {key}: {error}; convert again") from error
+            raise self._damaged(number, record, error) from error
 
     def where(self, position: int) -> str:
-        """Name the shard and the id of a pair, for messages."""
-        number = int(np.searchsorted(self._starts, position, side="right")) - 1
-        key, _ = self._index(number)[position - int(self._starts[number])]
-        return f"shard {self._paths[number]}, pair {key}"
+        """Name the shard and the key of a pair, for messages."""
+        number, record = self._record(position)
+        return f"shard {self._paths[number]}, pair {record.key}"
 
-    def _index(self, number: int) -> list[tuple[str, dict[str, Member]]]:
+    @cached_property
+    def _columns(self) -> _Columns:
+        ids, groups, present = [], [], []
+        labels = [np.empty((0, packed_width(self.info.num_labels)), dtype=np.uint8)]
+        for number, record, description in self._descriptions():
+            try:
+                labels.append(pack_labels([description.labels], self.info.label_vocabulary))
+            except DataError as error:
+                raise self._damaged(number, record, error) from error
+            ids.append(description.id)
+            groups.append(description.group)
+            present.append((any(picture in record.members for picture in IMAGE_FORMATS), "txt" in record.members))
+        return _Columns(
+            ids,
+            np.array(groups, dtype=np.int64),
+            np.concatenate(labels),
+            np.array(present, dtype=np.bool_).reshape(-1, 2),
+        )
+
+    def _descriptions(self) -> Iterator[tuple[int, _Record, Description]]:
+        for number, path in enumerate(self._paths):
+            with path.open("rb", buffering=0) as stream:
+                for record in self._index(number):
+                    try:
+                        description = Description.decode(
+                            _read(stream.fileno(), record.members[DESCRIPTION]), record.place
+                        )
+                        description.check_members(record.key, record.members)
+                    except DataError as error:
+                        raise self._damaged(number, record, error) from error
+                    yield number, record, description
+
+    def _record(self, position: int) -> tuple[int, _Record]:
+        """Return the number of the shard that has the pair, and the pair's record."""
+        number = int(np.searchsorted(self._starts, position, side="right")) - 1
+        return number, self._index(number)[position - int(self._starts[number])]
+
+    def _index(self, number: int) -> list[_Record]:
         if number not in self._indexes:
-            records = list(index_tar(self._paths[number]).items())
-            for key, members in records:
+            name = self._shards[number].name
+            records = [
+                _Record(key, members, place_checksum(name, i, key))
+                for i, (key, members) in enumerate(index_tar(self._paths[number]).items())
+            ]
+            for record in records:
                 try:
-                    check_pair_members(members)
+                    check_pair_members(record.members)
                 except DataError as error:
-                    raise DataError(f"shard {self._paths[number]}, pair {key}: {error}; convert again") from error
+                    raise self._damaged(number, record, error) from error
             if len(records) != self._shards[number].pairs:
                 raise DataError(
                     f"shard {self._paths[number]} holds {len(records)} pairs, dataset.json says"
-                    f" {self._shards[number].pairs}: write the folder again"
+                    f" {self._shards[number].pairs}: copy the shard or write the folder again"
                 )
             self._indexes[number] = records
         return self._indexes[number]
+
+    def _damaged(self, number: int, record: _Record, error: DataError) -> DataError:
+        return DataError(
+            f"shard {self._paths[number]}, pair {record.key}: {error}; copy the shard again, or convert again"
+        )
+
+
+def _read(descriptor: int, member: Member) -> bytes:
+    return os.pread(descriptor, member.size, member.offset)

@@ -1,14 +1,16 @@
 """Write pair shards, so that an interrupted run can go on where it stopped."""
 
+import csv
+import io
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from mcmfh_lightning.datamodules.shards.files import read_json, sha256_of, write_json
+from mcmfh_lightning.datamodules.shards.checksums import place_checksum
+from mcmfh_lightning.datamodules.shards.files import atomic_write, read_json, sha256_of, write_json
 from mcmfh_lightning.datamodules.shards.info import (
     DATASET_FILE,
     FORMAT_VERSION,
@@ -20,11 +22,14 @@ from mcmfh_lightning.datamodules.shards.info import (
 )
 from mcmfh_lightning.datamodules.shards.members import encode_json
 from mcmfh_lightning.datamodules.shards.pair import Pair, pair_to_members
-from mcmfh_lightning.datamodules.shards.tar import ShardWriter, index_tar
+from mcmfh_lightning.datamodules.shards.tar import ShardWriter, index_tar, record_key
 from mcmfh_lightning.errors import DataError
 
 PROGRESS_FILE = "progress.json"
 """Lists the shards of an unfinished folder; gone once ``dataset.json`` is there."""
+
+SKIPPED_FILE = "skipped.csv"
+"""Lists every item that was left out, with the reason; there is none if nothing was."""
 
 MAX_SKIPPED_EXAMPLES = 20
 
@@ -81,9 +86,8 @@ class PairShardWriter:
         self._pairs_per_shard = pairs_per_shard
         self._vocabulary = frozenset(label_vocabulary)
         self._shards: dict[str, list[ShardInfo]] = {}
-        self._ids: set[str] = set()
-        self._skipped: Counter[str] = Counter()
-        self._skipped_examples: dict[str, list[str]] = {}
+        self._keys: set[str] = set()
+        self._skipped: dict[str, list[str]] = {}
         self._open: ShardWriter | None = None
         self._finished: DatasetInfo | None = None
         self._start()
@@ -109,31 +113,31 @@ class PairShardWriter:
             raise DataError(
                 f"pair {pair.id}: labels {sorted(unknown)} are not in the label vocabulary; add or drop them"
             )
-        if pair.id in self._ids:
+        key = record_key(pair.id)
+        if key in self._keys:
             raise DataError(f"pair {pair.id} is written twice: rename one, or leave out what resume_from() counts")
-        members = pair_to_members(pair)
+        name = shard_name(split, 0, len(self._shards[split]))
+        number = 0 if self._open is None else self._open.records
+        members = pair_to_members(pair, place_checksum(name, number, key))
         if self._open is None:
-            name = shard_name(split, 0, len(self._shards[split]))
             self._open = ShardWriter(self.folder / name)
-        self._open.write(pair.id, members)
-        self._ids.add(pair.id)
+        self._open.write(key, members)
+        self._keys.add(key)
         if self._open.pairs == self._pairs_per_shard:
             self._finish_shard()
 
     def skip(self, reason: str, item: str) -> None:
-        """Count an item that is left out.
+        """Note an item that is left out.
 
         Args:
             reason: Why, in the words of the summary.
             item: Its id.
         """
-        self._skipped[reason] += 1
-        examples = self._skipped_examples.setdefault(reason, [])
-        if len(examples) < MAX_SKIPPED_EXAMPLES:
-            examples.append(item)
+        # An id made of a file name may hold bytes that are no characters.
+        self._skipped.setdefault(reason, []).append(item.encode("utf-8", "backslashreplace").decode())
 
     def close(self) -> DatasetInfo:
-        """Finish the last shard and write ``dataset.json``.
+        """Finish the last shard and write ``skipped.csv`` and ``dataset.json``.
 
         Raises:
             DataError: If no pair was written.
@@ -141,14 +145,15 @@ class PairShardWriter:
         if self._finished is not None:
             return self._finished
         self._finish_shard()
-        if not self._ids:
+        if not self._keys:
             raise DataError(f"no pair to write into {self.folder}: {self._why_empty()}")
         info = replace(
             self._info,
             splits={split: SplitInfo.of(shards) for split, shards in self._shards.items()},
-            skipped=dict(self._skipped),
-            skipped_examples=self._skipped_examples,
+            skipped={reason: len(items) for reason, items in self._skipped.items()},
+            skipped_examples={reason: items[:MAX_SKIPPED_EXAMPLES] for reason, items in self._skipped.items()},
         )
+        self._write_skipped()
         info.write(self.folder)
         (self.folder / PROGRESS_FILE).unlink()
         self._finished = info
@@ -204,6 +209,15 @@ class PairShardWriter:
         head = {"format": self._info.format, "format_version": FORMAT_VERSION}
         write_json(self.folder / PROGRESS_FILE, {**head, "fingerprint": self._fingerprint(), "shards": shards})
 
+    def _write_skipped(self) -> None:
+        if self._skipped:
+            table = io.StringIO(newline="")
+            rows = csv.writer(table, lineterminator="\n")
+            rows.writerow(["reason", "item"])
+            rows.writerows((reason, item) for reason, items in self._skipped.items() for item in items)
+            with atomic_write(self.folder / SKIPPED_FILE) as stream:
+                stream.write(table.getvalue().encode())
+
     def _start(self) -> None:
         """Make a new folder, or take up an unfinished one."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -238,12 +252,15 @@ class PairShardWriter:
                     raise DataError(
                         f"shard {self.folder / shard.name} was changed: delete the folder and convert again"
                     )
-                self._ids.update(index_tar(self.folder / shard.name))
+                self._keys.update(index_tar(self.folder / shard.name))
 
     def _why_empty(self) -> str:
         if not self._skipped:
             return "the collection is empty; check its path"
-        return ", ".join(f"{count} skipped: {reason}" for reason, count in self._skipped.items()) + "; mend these first"
+        return (
+            ", ".join(f"{len(items)} skipped: {reason}" for reason, items in self._skipped.items())
+            + "; mend these first"
+        )
 
 
 def _difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:

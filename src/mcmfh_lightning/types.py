@@ -6,14 +6,25 @@ from torch import Tensor
 
 
 class PairBatch(TypedDict):
-    """Raw pairs, as an encoder needs them.
+    """Raw pairs, as an encoder needs them, and what is known of them.
 
-    ``image`` is what the encoder's ``preprocess`` makes of a picture (B, 3, H, W), ``text`` what its ``tokenize``
-    makes of B texts (a tensor or a dict of tensors).
+    An item may lack its image or its text, never both; pictures and texts are then fewer than the B items.
     """
 
     image: Tensor
+    """(B_i, 3, H, W): what the encoder's ``preprocess`` makes of the pictures of those items that have one, in their
+    order. Without any picture its length is 0, and the other sizes mean nothing."""
     text: Tensor | dict[str, Tensor]
+    """What the encoder's ``tokenize`` makes of the texts of the B_t items that have one, in their order. Without
+    any text an empty dict."""
+    present: Tensor
+    """(B, 2) bool: whether the item has an image, a text."""
+    labels: Tensor
+    """(B, ceil(num_labels / 8)) uint8: label sets, packed as ``numpy.packbits`` does (big-endian bits)."""
+    group: Tensor
+    """(B,) int64: study, article or patient."""
+    text_hash: Tensor
+    """(B,) int64: equal for equal texts; 0 without a text."""
     index: Tensor
     """(B,) int64: position of each pair in its split."""
 
@@ -22,15 +33,17 @@ class FeatureBatch(TypedDict):
     """Embeddings with what training and evaluation need to know of them."""
 
     image: Tensor
-    """(B, image_dim) float32."""
+    """(B, image_dim) float32; zeros without an image."""
     text: Tensor
-    """(B, text_dim) float32."""
+    """(B, text_dim) float32; zeros without a text."""
+    present: Tensor
+    """(B, 2) bool: whether the item has an image, a text."""
     labels: Tensor
     """(B, ceil(num_labels / 8)) uint8: label sets, packed as ``numpy.packbits`` does (big-endian bits)."""
     group: Tensor
     """(B,) int64: study, article or patient."""
     text_hash: Tensor
-    """(B,) int64: equal for equal texts."""
+    """(B,) int64: equal for equal texts; 0 without a text."""
     index: Tensor
     """(B,) int64: position of each pair in its split; the sample id of all keyed randomness."""
 

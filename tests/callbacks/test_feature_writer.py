@@ -2,6 +2,8 @@ import io
 import logging
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Mapping
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -48,10 +50,8 @@ def picture(number: int) -> bytes:
     return stream.getvalue()
 
 
-@pytest.fixture
-def pairs(tmp_path: Path) -> Path:
+def write_pairs(folder: Path, lacks: Mapping[int, str]) -> Path:
     """Pair n has a picture of grey n, n letters more than 10 in its text, and labels that are the bits of n."""
-    folder = tmp_path / "pairs"
     with PairShardWriter(
         folder,
         name="tiny",
@@ -66,12 +66,19 @@ def pairs(tmp_path: Path) -> Path:
         for split, size in SIZES.items():
             for _ in range(size):
                 labels = tuple(label for bit, label in enumerate(VOCABULARY) if number >> bit & 1)
-                text = "no finding" + "!" * number
-                pair = Pair(f"p-{number}", picture(number), "png", text, labels, number // 2, None, "here", "CC0-1.0")
+                image = None if lacks.get(number) == "image" else picture(number)
+                text = None if lacks.get(number) == "text" else "no finding" + "!" * number
+                kind = None if image is None else "png"
+                pair = Pair(f"p-{number}", image, kind, text, labels, number // 2, None, "here", "CC0-1.0")
                 writer.write(split, pair)
                 number += 1
         writer.skip("no picture", "p-99")
     return folder
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    return write_pairs(tmp_path / "pairs", {})
 
 
 def content(folder: Path) -> dict[str, dict[str, np.ndarray]]:
@@ -102,6 +109,53 @@ def test_features_are_those_of_the_pairs(program: ModuleType, pairs: Path, tmp_p
         np.testing.assert_array_equal(rows["group"], [(number + i) // 2 for i in range(size)])
         np.testing.assert_array_equal(rows["text_hash"], [text_hash(source[i].text) for i in range(size)])
         number += size
+
+
+def test_items_of_one_modality_have_zeros_for_the_other(program: ModuleType, tmp_path: Path) -> None:
+    """Batches have two items: one batch without any picture, one without any text, one of both kinds, one whole."""
+
+    class Strict(program.Simple):
+        def encode_image(self, image: Tensor) -> Tensor:
+            assert len(image) > 0
+            return super().encode_image(image)
+
+        def encode_text(self, text: dict[str, Tensor]) -> Tensor:
+            assert len(text["length"]) > 0
+            return super().encode_text(text)
+
+    lacks = {0: "image", 1: "image", 2: "text", 3: "text", 4: "text", 5: "image", 9: "image", 10: "text"}
+    folder = tmp_path / "features"
+    program.encode(write_pairs(tmp_path / "pairs", lacks), folder, Strict())
+    number = 0
+    for split, size in SIZES.items():
+        reader, source = FeatureShardReader(folder, split), PairShardReader(tmp_path / "pairs", split)
+        rows = reader.gather(np.arange(size))
+        for row in range(size):
+            has_image, has_text = lacks.get(number) != "image", lacks.get(number) != "text"
+            assert rows["present"][row].tolist() == [has_image, has_text]
+            assert rows["image"][row].tolist() == ([number, 1] if has_image else [0, 0])
+            assert rows["text"][row].tolist() == ([10 + number] if has_text else [0])
+            assert rows["text_hash"][row] == (text_hash(source[row].text or "") if has_text else 0)
+            number += 1
+        np.testing.assert_array_equal(reader.labels, source.labels)
+        np.testing.assert_array_equal(reader.groups, source.groups)
+    # Text 10, the only one of test, is not there to be cut.
+    assert DatasetInfo.load(folder).settings["texts_truncated"] == {"train": 1, "val": 3, "test": 0}
+
+
+def test_each_record_is_read_once(
+    program: ModuleType, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Counter[tuple[str, int]]()
+    getitem = PairShardReader.__getitem__
+
+    def spy(self: PairShardReader, position: int) -> Pair:
+        read[self.split, position] += 1
+        return getitem(self, position)
+
+    monkeypatch.setattr(PairShardReader, "__getitem__", spy)
+    program.encode(pairs, tmp_path / "features")
+    assert read == {(split, position): 1 for split, size in SIZES.items() for position in range(size)}
 
 
 def test_dataset_json_tells_where_the_features_come_from(program: ModuleType, pairs: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -28,14 +29,14 @@ def _picture(number: int) -> bytes:
 
 @pytest.fixture(scope="session")
 def make_pair() -> Callable[..., Pair]:
-    """Pair number i: its picture is a plain grey of value i, its text names i."""
+    """Pair number i: its picture is a plain grey of value i, its text names i; ``lacks`` leaves one of them out."""
 
-    def make(number: int, prefix: str = "pair") -> Pair:
+    def make(number: int, prefix: str = "pair", lacks: Literal["image", "text"] | None = None) -> Pair:
         return Pair(
             id=f"{prefix}-{number}",
-            image=_picture(number),
-            image_format="png",
-            text=f"Finding {number}: naïve\ttext.",
+            image=None if lacks == "image" else _picture(number),
+            image_format=None if lacks == "image" else "png",
+            text=None if lacks == "text" else f"Finding {number}: naïve\ttext.",
             labels=(VOCABULARY[number % 3],),
             group=number // 2,
             date=None if number % 2 else "2012-03-16",

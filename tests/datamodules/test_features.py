@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from mcmfh_lightning.datamodules import FeatureDataModule
-from mcmfh_lightning.datamodules import streams as streams_module
+from mcmfh_lightning.datamodules import features as features_module
 from mcmfh_lightning.datamodules.order import epoch_order
 from mcmfh_lightning.errors import CheckpointError, DataError
 
@@ -151,8 +151,17 @@ def test_resuming_after_a_failed_step_repeats_it(fit, monkeypatch):
     assert before + fit(resume=True) == [*expected(3)[:6], *expected(3)[5:]]
 
 
-def test_short_epochs_go_on_where_the_last_one_stopped(fit):
-    assert fit(limit_train_batches=3) == expected(3)[:9]
+@pytest.mark.parametrize("num_workers", [0, 2, 3])
+def test_short_epochs_go_on_where_the_last_one_stopped(fit, num_workers):
+    assert fit(limit_train_batches=3, num_workers=num_workers) == expected(3)[:9]
+
+
+def test_workers_live_as_long_as_the_loader(folder):
+    loader = FeatureDataModule(folder, BATCH, num_workers=2).train_dataloader()
+    first = [batch["index"].tolist() for batch in loader]
+    workers = {worker.pid for worker in loader._iterator._workers}
+    assert [batch["index"].tolist() for batch in loader] == first == expected(1), "no trainer, no progress"
+    assert {worker.pid for worker in loader._iterator._workers} == workers
 
 
 def test_another_seed_is_another_order(fit):
@@ -208,6 +217,7 @@ def test_training_batches_are_feature_batches(folder, feature_rows):
     assert {name: tensor.dtype for name, tensor in batch.items()} == {
         "image": torch.float32,
         "text": torch.float32,
+        "present": torch.bool,
         "labels": torch.uint8,
         "group": torch.int64,
         "text_hash": torch.int64,
@@ -247,7 +257,7 @@ def test_the_order_does_not_depend_on_how_the_features_were_written(folder, writ
 @pytest.mark.parametrize("world_size", [1, 2, 3, 40])
 @pytest.mark.parametrize("stage", ["validate", "test"])
 def test_evaluation_sees_all_queries_on_every_rank_and_databases_once(folder, monkeypatch, world_size, stage):
-    monkeypatch.setattr(streams_module, "EVALUATION_BATCH_SIZE", 8)
+    monkeypatch.setattr(features_module, "EVALUATION_BATCH_SIZE", 8)
     names = FeatureDataModule(folder).evaluation_loaders(stage)
     sizes = {"validate": [20, 20], "test": [30, 30, 90]}[stage]
     queries, databases = [], {name: [] for name in names[1:]}
@@ -280,7 +290,7 @@ def test_the_database_of_the_field_is_train_then_val(folder, feature_rows):
 
 
 def test_partial_batches_are_kept(folder, monkeypatch):
-    monkeypatch.setattr(streams_module, "EVALUATION_BATCH_SIZE", 8)
+    monkeypatch.setattr(features_module, "EVALUATION_BATCH_SIZE", 8)
     sizes = [len(batch["index"]) for batch in FeatureDataModule(folder, num_workers=2).val_dataloader()[0]]
     assert sizes == [8, 8, 4]
 

@@ -1,8 +1,17 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mcmfh_lightning.datamodules import order
-from mcmfh_lightning.datamodules.order import epoch_order, global_batch, num_global_batches, rank_slice
+from mcmfh_lightning.datamodules.order import (
+    deal_groups,
+    epoch_order,
+    global_batch,
+    num_global_batches,
+    rank_slice,
+    segments,
+)
 
 
 @pytest.mark.parametrize("num_rows", [0, 1, 5, 1024, 1025, 5939, 70_000, 200_001])
@@ -70,3 +79,46 @@ def test_slices_of_all_ranks_are_the_batch(world_size):
     parts = [rank_slice(batch, rank, world_size) for rank in range(world_size)]
     assert {len(part) for part in parts} == {16 // world_size}
     assert (np.concatenate(parts) == batch).all()
+
+
+@given(data=st.data())
+@settings(max_examples=200, deadline=None)
+def test_dealt_groups_never_meet(data):
+    """Any groups that fit into the number of batches: equal batches, no group twice in one, the same rows left out."""
+    size = data.draw(st.integers(1, 12), "global batch size")
+    batches = data.draw(st.integers(1, 9), "batches")
+    num_rows = batches * size + data.draw(st.integers(0, size - 1), "left out")
+    counts = data.draw(st.lists(st.integers(1, batches), min_size=1, max_size=60), "rows of the groups")
+    groups = np.repeat(np.arange(len(counts)) * 7 - 20, counts)
+    groups = np.concatenate([groups, np.arange(1000, 1000 + num_rows)])[:num_rows]
+    epoch = epoch_order(num_rows, seed=data.draw(st.integers(0, 5), "seed"), epoch=0)
+    dealt = deal_groups(epoch, groups, size)
+    whole = batches * size
+    assert (np.sort(dealt[:whole]) == np.sort(epoch[:whole])).all()
+    assert (dealt[whole:] == epoch[whole:]).all()
+    for number in range(batches):
+        batch = groups[global_batch(dealt, number, size)]
+        assert len(np.unique(batch)) == len(batch) == size
+
+
+def test_groups_are_dealt_within_a_window(monkeypatch):
+    monkeypatch.setattr(order, "WINDOW_ROWS", 40)
+    epoch = epoch_order(1000, seed=0, epoch=0)
+    parts = segments(125, 8)
+    assert (np.concatenate(parts) == np.arange(125)).all()
+    assert {len(part) for part in parts} == {5}
+    dealt = deal_groups(epoch, np.arange(1000) // 4, 8)
+    for start in range(0, 1000, 40):
+        assert (np.sort(dealt[start : start + 40]) == np.sort(epoch[start : start + 40])).all()
+    assert [len(part) for part in segments(13, 8)] == [7, 6], "none is short"
+
+
+def test_dealing_keeps_who_meets_random():
+    """Two rows of different groups meet as often as chance has it."""
+    groups = np.arange(24) // 2
+    epochs, together = 2000, 0
+    for epoch in range(epochs):
+        dealt = deal_groups(epoch_order(24, seed=0, epoch=epoch), groups, 6).reshape(4, 6)
+        together += any({0, 5} <= set(batch) for batch in dealt.tolist())
+    chance = 5 / 22  # a row meets 5 of the 22 rows of other groups
+    assert abs(together / epochs - chance) < 4 * np.sqrt(chance * (1 - chance) / epochs)

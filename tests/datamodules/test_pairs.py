@@ -1,4 +1,6 @@
 import pickle
+from collections import Counter
+from dataclasses import replace
 
 import lightning.pytorch as pl
 import numpy as np
@@ -6,6 +8,8 @@ import pytest
 import torch
 
 from mcmfh_lightning.datamodules import PairDataModule
+from mcmfh_lightning.datamodules.sequence import BatchSequence
+from mcmfh_lightning.datamodules.shards import pack_labels, text_hash
 from mcmfh_lightning.errors import DataError
 
 SIZES = {"train": 9, "test": 5}
@@ -93,14 +97,136 @@ def test_streams_can_be_pickled(folder, monkeypatch):
 
 
 def test_a_damaged_picture_is_named(pair_writer, make_pair, tmp_path, monkeypatch):
-    from dataclasses import replace
-
     pair = make_pair(0)
     with pair_writer(tmp_path) as writer:
-        writer.write("train", replace(pair, image=pair.image[:40]))
+        writer.write("train", replace(pair, image=pair.image[:45]))
     monkeypatch.setattr(PairDataModule, "_encoder", lambda _: GreyEncoder())
     with pytest.raises(DataError, match=r"train-000-00000\.tar, pair pair-0: .*cannot be decoded"):
         next(iter(PairDataModule(str(tmp_path)).predict_dataloader()[0]))
+
+
+LACKS = {2: "image", 5: "text", 6: "text", 11: "image"}
+
+
+@pytest.fixture
+def partial(pair_writer, make_pair, tmp_path):
+    """Splits of 14 items, four of which lack a modality."""
+    with pair_writer(tmp_path / "partial") as writer:
+        for split in ("train", "val", "test"):
+            for number in range(14):
+                writer.write(split, make_pair(number, split, LACKS.get(number)))
+    return tmp_path / "partial"
+
+
+class Learner(pl.LightningModule):
+    """Trains an "encoder" end to end, and remembers what it was given."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = GreyEncoder()
+        self.line = torch.nn.Linear(1, 1)
+        self.batches = {}
+
+    def note(self, stage, batch, loader=0):
+        self.batches.setdefault((stage, loader), []).append(batch)
+
+    def training_step(self, batch, batch_idx):
+        self.note("train", batch)
+        return self.line(batch["image"].mean((1, 2, 3))[:, None] + batch["text"]["length"][:, None]).mean()
+
+    def validation_step(self, batch, batch_idx, dataloader_idx=0):
+        self.note("validate", batch, dataloader_idx)
+
+    def test_step(self, batch, batch_idx, dataloader_idx=0):
+        self.note("test", batch, dataloader_idx)
+
+    def predict_step(self, batch, batch_idx, dataloader_idx=0):
+        self.note("predict", batch, dataloader_idx)
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 1e-6)
+
+    def rows(self, stage, loader=0):
+        return [row for batch in self.batches[stage, loader] for row in batch["index"].tolist()]
+
+
+@pytest.fixture
+def learn(partial, tmp_path):
+    """Fits, tests and predicts end to end on the pairs."""
+
+    def run(**settings):
+        trainer = pl.Trainer(
+            accelerator="cpu",
+            max_epochs=2,
+            num_sanity_val_steps=0,
+            logger=False,
+            enable_progress_bar=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            default_root_dir=tmp_path,
+        )
+        module, data = Learner(), PairDataModule(str(partial), batch_size=3, global_batch_size=4, **settings)
+        trainer.fit(module, data)
+        trainer.test(module, data, verbose=False)
+        trainer.predict(module, data, return_predictions=False)
+        return module
+
+    return run
+
+
+WHOLE = [row for row in range(14) if row not in LACKS]
+
+
+@pytest.mark.parametrize(("num_workers", "unique_groups"), [(0, False), (2, True)])
+def test_pairs_train_end_to_end_by_the_same_sequence(learn, num_workers, unique_groups):
+    module = learn(num_workers=num_workers, unique_groups=unique_groups)
+    groups = np.array(WHOLE) // 2 if unique_groups else None
+    sequence = BatchSequence(np.array(WHOLE), groups, seed=0, global_batch_size=4)
+    assert [batch["index"].tolist() for batch in module.batches["train", 0]] == [
+        sequence.batch(number).tolist() for number in range(4)
+    ]
+    for batch in module.batches["train", 0]:
+        assert batch["present"].all()
+        assert len(batch["image"]) == len(batch["text"]["length"]) == 4
+        assert not unique_groups or len(set(batch["group"].tolist())) == 4
+
+
+def test_queries_are_whole_and_databases_hold_every_item(learn):
+    module = learn()
+    assert module.rows("validate", 0) == WHOLE * 2, "in both epochs"
+    assert module.rows("test", 0) == WHOLE
+    assert module.rows("test", 1) == list(range(14))
+    assert module.rows("test", 2) == list(range(28)), "train, then val"
+    assert [module.rows("predict", loader) for loader in range(3)] == [list(range(14))] * 3
+
+
+def test_a_pair_batch_says_what_is_known(learn, make_pair, partial):
+    module = learn()
+    vocabulary = PairDataModule(str(partial)).label_vocabulary
+    seen = Counter()
+    for batch in module.batches["predict", 1]:
+        pairs = [make_pair(row, "val", LACKS.get(row)) for row in batch["index"].tolist()]
+        assert batch["present"].tolist() == [[p.image is not None, p.text is not None] for p in pairs]
+        assert batch["group"].tolist() == [p.group for p in pairs]
+        assert batch["text_hash"].tolist() == [0 if p.text is None else text_hash(p.text) for p in pairs]
+        assert (batch["labels"].numpy() == pack_labels([p.labels for p in pairs], vocabulary)).all()
+        greys = [row for row, p in zip(batch["index"].tolist(), pairs, strict=True) if p.image is not None]
+        assert batch["image"].shape == (len(greys), 3, 8, 8)
+        assert batch["image"][:, 0, 0, 0].tolist() == greys
+        assert batch["text"]["length"].tolist() == [len(p.text) for p in pairs if p.text is not None]
+        seen.update(batch["index"].tolist())
+    assert seen == Counter(range(14))
+
+
+@pytest.mark.parametrize(("lacks", "images", "text"), [("image", 0, {"length": 2}), ("text", 2, {})])
+def test_batches_without_any_image_or_text(pair_writer, make_pair, tmp_path, monkeypatch, lacks, images, text):
+    with pair_writer(tmp_path) as writer:
+        for number in range(2):
+            writer.write("train", make_pair(number, lacks=lacks))
+    monkeypatch.setattr(PairDataModule, "_encoder", lambda _: GreyEncoder())
+    (batch,) = PairDataModule(str(tmp_path)).predict_dataloader()[0]
+    assert len(batch["image"]) == images
+    assert {name: len(tensor) for name, tensor in batch["text"].items()} == text
 
 
 def test_an_encoder_is_needed(folder):
@@ -113,7 +239,7 @@ def test_features_are_not_pairs(write_features, tmp_path):
         PairDataModule(str(write_features(tmp_path, {"train": 3})))
 
 
-@pytest.mark.parametrize("change", [{"batch_size": 0}, {"num_workers": -1}])
+@pytest.mark.parametrize("change", [{"batch_size": 0}, {"num_workers": -1}, {"global_batch_size": 0}, {"seed": -1}])
 def test_numbers_out_of_range(folder, change):
     with pytest.raises(ValueError, match=f"{next(iter(change))} is"):
         PairDataModule(str(folder), **change)

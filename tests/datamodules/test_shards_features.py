@@ -1,6 +1,7 @@
 import io
 import json
 import pickle
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -14,10 +15,19 @@ from mcmfh_lightning.datamodules.shards import (
     unpack_bits,
 )
 from mcmfh_lightning.datamodules.shards import feature_writer as feature_writer_module
-from mcmfh_lightning.datamodules.shards.feature_blocks import FeatureRows
+from mcmfh_lightning.datamodules.shards.checksums import place_checksum
+from mcmfh_lightning.datamodules.shards.feature_blocks import (
+    COLUMNS,
+    IDS,
+    ROW_ARRAYS,
+    FeatureRows,
+    column_checksum,
+    row_checksums,
+)
 from mcmfh_lightning.datamodules.shards.tar import ShardWriter
 from mcmfh_lightning.errors import DataError
 
+SHARD = "train-000-00000.tar"
 SIZES = {"train": 2500, "val": 10}
 
 
@@ -25,6 +35,10 @@ def npy(array, *, allow_pickle=False):
     stream = io.BytesIO()
     np.save(stream, array, allow_pickle=allow_pickle)
     return stream.getvalue()
+
+
+# A header of 10^12 rows, and 24 bytes.
+ABSURD = npy(np.zeros((4, 3), np.float16)).replace(b"(4, 3), }" + b" " * 12, b"(1000000000000, 3), }")
 
 
 @pytest.mark.parametrize("ranks", [1, 3])
@@ -50,6 +64,64 @@ def test_what_is_written_is_read(write_features, feature_rows, tmp_path, ranks):
         np.testing.assert_array_equal(batch["index"], rows)
 
 
+def test_what_is_absent_is_stored_as_zeros(feature_rows, feature_info, tmp_path):
+    rows = feature_rows("train", 0, 5)
+    rows["text_hashes"] = rows["text_hashes"] - 7
+    rows["image"][1] = np.nan
+    rows["present"] = np.array([[1, 1], [0, 1], [1, 0], [1, 1], [1, 0]], dtype=bool)
+    writer = FeatureShardWriter(tmp_path, rank=0, block_pairs=2)
+    writer.write("train", **rows)
+    writer.close()
+    merge_feature_parts(tmp_path, feature_info, 1, expected_ids={"train": rows["ids"]})
+    reader = FeatureShardReader(tmp_path, "train")
+    np.testing.assert_array_equal(reader.present, rows["present"])
+    np.testing.assert_array_equal(reader.text_hashes, [-7, -8, 0, -10, 0])
+    batch = reader.gather(np.array([4, 2, 1, 0]))
+    assert batch["present"].dtype == np.bool_
+    np.testing.assert_array_equal(batch["present"], [[1, 0], [1, 0], [0, 1], [1, 1]])
+    np.testing.assert_array_equal(batch["image"], [[4, -4, 0], [2, -2, 0], [0, 0, 0], [0, 0, 0]])
+    np.testing.assert_array_equal(batch["text"], [[0, 0], [0, 0], [1, 0], [0, 0]])
+    np.testing.assert_array_equal(batch["text_hash"], [0, 0, -8, -7])
+
+
+def test_pairs_are_whole_unless_said_otherwise(write_features, tmp_path):
+    assert FeatureShardReader(write_features(tmp_path, SIZES), "train").present.all()
+
+
+def test_checksums_are_those_of_zlib(feature_rows):
+    """The format as docs/formats.md tells it, without our functions."""
+    rows = feature_rows("train", 0, 4)
+    present = np.ones((4, 2), bool)
+    members = FeatureRows(**rows, present=present).to_members(SHARD, 3, "000007")
+    place = zlib.crc32(b"train-000-00000.tar/3/000007")
+    content = [
+        rows["image"][2].astype("<f2"),
+        rows["text"][2].astype("<f2"),
+        rows["labels"][2],
+        rows["groups"][2].astype("<i8"),
+        rows["text_hashes"][2].astype("<i8"),
+        np.array([1, 1], dtype="u1"),
+        np.array(2, dtype="<i8"),
+    ]
+    row = zlib.crc32(b"".join(part.tobytes() for part in content), place)
+    assert np.load(io.BytesIO(members["rowcrc.npy"]))[2] == row
+    groups = zlib.crc32(rows["groups"].astype("<i8").tobytes(), place)
+    ids = zlib.crc32(members["ids.json"], place)
+    assert np.load(io.BytesIO(members["colcrc.npy"]))[[1, 4]].tolist() == [groups, ids]
+
+
+def test_checksums_of_rows_of_several_blocks(feature_rows):
+    rows = FeatureRows(**feature_rows("train", 0, 6), present=np.ones((6, 2), bool))
+    arrays = {"image.npy": rows.image, "text.npy": rows.text, "labels.npy": rows.labels, "groups.npy": rows.groups}
+    arrays |= {"texts.npy": rows.text_hashes, "present.npy": rows.present}
+    numbers, places = np.array([0, 1, 2, 0, 1, 2]), np.array([5, 5, 5, 9, 9, 9], dtype=np.uint32)
+    together = row_checksums(arrays, numbers, places)
+    for half in (slice(0, 3), slice(3, 6)):
+        part = {name: array[half] for name, array in arrays.items()}
+        np.testing.assert_array_equal(row_checksums(part, numbers[half], places[half]), together[half])
+    assert len(set(together.tolist())) == 6
+
+
 def test_a_split_that_is_not_there_is_empty(write_features, tmp_path):
     reader = FeatureShardReader(write_features(tmp_path, SIZES), "test")
     assert len(reader) == 0
@@ -61,6 +133,7 @@ def test_a_split_that_is_not_there_is_empty(write_features, tmp_path):
         "labels": (0, 2),
         "group": (0,),
         "text_hash": (0,),
+        "present": (0, 2),
         "index": (0,),
     }
 
@@ -92,10 +165,9 @@ def test_one_numpy_reads_the_members_too(write_features, feature_rows, tmp_path)
     assert ids == [f"train-{i}" for i in range(1024, 2048)]
 
 
-def test_only_the_rows_asked_for_are_read(write_features, tmp_path):
+def test_a_reader_survives_pickling_when_it_was_used(write_features, tmp_path):
     reader = FeatureShardReader(write_features(tmp_path, SIZES), "train")
     reader.gather(np.array([3]))
-    assert len(pickle.dumps(reader)) < 60_000, "the map of the file must not travel to a worker"
     copy = pickle.loads(pickle.dumps(reader))
     np.testing.assert_array_equal(copy.gather(np.array([2047]))["image"], [[47, -47, 2]])
 
@@ -134,6 +206,10 @@ def test_the_largest_half_is_written(feature_rows, feature_info, tmp_path):
         ({"text": np.zeros(5)}, "text has shape"),
         ({"groups": np.zeros((5, 1))}, "groups has shape"),
         ({"labels": np.zeros((5, 11), dtype=bool)}, "pack_labels"),
+        ({"present": np.ones((5, 1), dtype=bool)}, "two bools a pair"),
+        ({"present": np.ones((5, 2))}, "two bools a pair"),
+        ({"present": np.ones(5, dtype=bool)}, "present has shape"),
+        ({"present": np.arange(5)[:, None] < [2, 4]}, "neither image nor text"),
     ],
 )
 def test_shapes_must_agree(feature_rows, tmp_path, change, message):
@@ -200,12 +276,22 @@ def test_missing_and_stray_parts(parts, feature_info):
 
 @pytest.fixture
 def fake(feature_info, feature_rows, tmp_path):
-    """A folder whose single block has some members replaced (by bytes) or left out (by None)."""
+    """A folder whose single block has some members replaced (by bytes) or left out (by None).
 
-    def make(**changes):
-        members = FeatureRows(**feature_rows("train", 0, 4)).to_members()
+    ``reseal`` makes the checksums of the changed arrays, so that what is wrong with them is not found by these.
+    """
+
+    def make(*, reseal=False, **changes):
+        rows = FeatureRows(**feature_rows("train", 0, 4), present=np.ones((4, 2), bool))
+        members = rows.to_members(SHARD, 0, "000000")
         members |= {name.replace("_", "."): content for name, content in changes.items()}
-        writer = ShardWriter(tmp_path / "train-000-00000.tar")
+        if reseal:
+            place = place_checksum(SHARD, 0, "000000")
+            arrays = {name: np.load(io.BytesIO(members[name])) for name in ROW_ARRAYS}
+            columns = [column_checksum(members[IDS] if name == IDS else arrays[name], place) for name in COLUMNS]
+            members["colcrc.npy"] = npy(np.array(columns, dtype=np.uint32))
+            members["rowcrc.npy"] = npy(row_checksums(arrays, np.arange(4), np.full(4, place, dtype=np.uint32)))
+        writer = ShardWriter(tmp_path / SHARD)
         writer.write("000000", {name: content for name, content in members.items() if content is not None}, pairs=4)
         shard = writer.close()
         split = replace(feature_info.split("train"), pairs=4, shards=(shard,))
@@ -226,12 +312,16 @@ def test_the_fake_itself_is_good(fake):
         ({"extra_npy": b""}, r"missing or unknown members \(extra\.npy"),
         ({"image_npy": npy(np.zeros((4, 3), np.float32))}, r"000000\.image\.npy: type float32, float16 expected"),
         ({"image_npy": npy(np.zeros((4, 3), ">f2"))}, "type >f2"),
-        ({"image_npy": npy(np.zeros((4, 3), np.float16, order="F"))}, "type float16"),
+        ({"image_npy": npy(np.zeros((4, 3), np.float16, order="F"))}, "not in C order"),
         ({"image_npy": npy(np.zeros((4, 5), np.float16))}, r"shape \(4, 5\), \(4, 3\) expected"),
         ({"text_npy": npy(np.zeros((3, 2), np.float16))}, r"text\.npy: shape \(3, 2\), \(4, 2\) expected"),
         ({"labels_npy": npy(np.zeros((4, 1), np.uint8))}, r"labels\.npy: shape \(4, 1\), \(4, 2\) expected"),
         ({"groups_npy": npy(np.zeros((4, 1), np.int64))}, r"groups\.npy: shape \(4, 1\), \(4,\) expected"),
-        ({"texts_npy": npy(np.zeros(4, np.int64))[:-8]}, "does not fill the member"),
+        ({"texts_npy": npy(np.zeros(4, np.int64))[:-8]}, "does not fill the 152 bytes of the member"),
+        ({"image_npy": ABSURD}, r"000000\.image\.npy: .*\(1000000000000, 3\) does not fill the 152 bytes"),
+        ({"colcrc_npy": npy(np.zeros(4, np.uint32))}, r"colcrc\.npy: shape \(4,\), \(5,\) expected"),
+        ({"rowcrc_npy": npy(np.zeros(4, np.int32))}, r"rowcrc\.npy: type int32, uint32 expected"),
+        ({"present_npy": npy(np.ones((4, 1), np.uint8))}, r"present\.npy: shape \(4, 1\), \(4, 2\) expected"),
         ({"texts_npy": b"not an array"}, r"texts\.npy: "),
         ({"groups_npy": npy(np.array([1, "a", None, 3], dtype=object), allow_pickle=True)}, "type object"),
         ({"image_npy": npy(np.float16(1))}, r"shape \(\)"),
@@ -242,15 +332,25 @@ def test_malformed_blocks_are_refused_at_once(fake, change, message):
         FeatureShardReader(fake(**change), "train")
 
 
+@pytest.mark.parametrize("name", ["image_npy", "text_npy", "labels_npy", "groups_npy", "texts_npy", "present_npy"])
+def test_a_row_differs_from_its_checksum(fake, feature_rows, name):
+    rows = FeatureRows(**feature_rows("train", 0, 4), present=np.ones((4, 2), bool))
+    array = np.load(io.BytesIO(rows.to_members(SHARD, 0, "000000")[name.replace("_", ".")]))
+    array.view(np.uint8)[2] ^= 1
+    reader = FeatureShardReader(fake(**{name: npy(array)}), "train")
+    with pytest.raises(DataError, match=rf"{SHARD}, (pair train-2: its features differ|block 000000: .* differs)"):
+        reader.gather(np.array([1, 2]))
+
+
 @pytest.mark.parametrize("ids", [["a", "b", "c"], ["a", "b", "c", 4], {"a": 1}])
 def test_ids_must_name_every_row(fake, ids):
-    reader = FeatureShardReader(fake(ids_json=json.dumps(ids).encode()), "train")
+    reader = FeatureShardReader(fake(reseal=True, ids_json=json.dumps(ids).encode()), "train")
     with pytest.raises(DataError, match="does not name its 4 pairs"):
         len(reader.ids)
 
 
 def test_bits_beyond_the_vocabulary_would_be_false_labels(fake):
-    reader = FeatureShardReader(fake(labels_npy=npy(np.full((4, 2), 0b00010000, np.uint8))), "train")
+    reader = FeatureShardReader(fake(reseal=True, labels_npy=npy(np.full((4, 2), 0b00010000, np.uint8))), "train")
     with pytest.raises(DataError, match="beyond the vocabulary"):
         len(reader.labels)
 
@@ -259,7 +359,7 @@ def test_bits_beyond_the_vocabulary_would_be_false_labels(fake):
 def test_bad_numbers_are_named_when_read(fake, value):
     text = np.zeros((4, 2), np.float16)
     text[2, 1] = value
-    reader = FeatureShardReader(fake(text_npy=npy(text)), "train")
+    reader = FeatureShardReader(fake(reseal=True, text_npy=npy(text)), "train")
     reader.gather(np.array([0, 1, 3]))
     with pytest.raises(DataError, match=r"train-000-00000\.tar, pair train-2: its text embedding is not finite"):
         reader.gather(np.array([3, 2]))

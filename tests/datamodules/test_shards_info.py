@@ -36,7 +36,7 @@ def test_file_names_the_program_and_format_version(info, tmp_path):
     info.write(tmp_path)
     content = json.loads((tmp_path / "dataset.json").read_text())
     assert content["created_by"].startswith("mcmfh-lightning ")
-    assert content["format_version"] == 1
+    assert content["format_version"] == 2
     assert "encoder" not in content
 
 
@@ -80,9 +80,10 @@ def test_contradictions_are_refused(info, change, message):
     [
         (None, "does not exist"),
         ("{", "not JSON"),
-        ('{"format_version": 2}', "format_version 2, this release reads 1"),
+        ("[" * 200_000, "not JSON"),
+        ('{"format_version": 1}', "format_version 1, this release reads 2"),
         ("[]", "format_version None"),
-        ('{"format_version": 1}', "missing or unknown"),
+        ('{"format_version": 2}', "missing or unknown"),
     ],
 )
 def test_unreadable_files_are_data_errors(tmp_path, content, message):

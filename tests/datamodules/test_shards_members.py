@@ -1,12 +1,14 @@
 import io
 import pickle
+import struct
+import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from mcmfh_lightning.datamodules.shards import DECODERS, decode_image
-from mcmfh_lightning.datamodules.shards.members import encode_npy
+from mcmfh_lightning.datamodules.shards.members import check_image_header, encode_npy
 from mcmfh_lightning.errors import DataError
 
 
@@ -64,6 +66,94 @@ def test_arrays_survive():
     decoded = DECODERS["npy"](encode_npy(array))
     assert decoded.dtype == array.dtype
     assert (decoded == array).all()
+
+
+def png_of_size(width, height):
+    """A PNG that says it is of this size, with hardly any data."""
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)),
+        (b"IDAT", zlib.compress(b"\0")),
+        (b"IEND", b""),
+    ]
+    body = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+@pytest.mark.parametrize("decode", [decode_image, check_image_header])
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        ((65_000, 65_000), "decompression bomb"),
+        ((65_536, 1), "sides of 1 to 65535"),
+        ((1, 65_536), "sides of 1 to 65535"),
+        ((0, 5), "cannot be decoded"),
+    ],
+)
+def test_absurd_pictures_are_not_decoded(decode, size, message):
+    with pytest.raises(DataError, match=message):
+        decode(png_of_size(*size))
+
+
+def test_the_header_is_all_that_is_checked_when_written():
+    check_image_header(png_of_size(4000, 65_535 // 4))
+
+
+def test_a_bomb_in_the_description_of_a_picture():
+    """A compressed comment of 64 MB in 64 kB."""
+    stream = io.BytesIO()
+    comment = PngImagePlugin.PngInfo()
+    comment.add_text("comment", "a" * 2**26, zip=True)
+    Image.new("L", (4, 4)).save(stream, format="PNG", pnginfo=comment)
+    with pytest.raises(DataError, match="cannot be decoded"):
+        decode_image(stream.getvalue())
+
+
+def test_texts_have_a_limit_in_characters():
+    assert len(DECODERS["txt"]("ä".encode() * 100_000)) == 100_000
+    with pytest.raises(DataError, match="100001 characters, more than 100000"):
+        DECODERS["txt"](b"a" * 100_001)
+
+
+def test_deep_json_is_refused():
+    with pytest.raises(DataError, match="not JSON"):
+        DECODERS["json"](b"[" * 200_000)
+
+
+def test_large_json_is_refused_unread():
+    with pytest.raises(DataError, match="more than 16777216"):
+        DECODERS["json"](b"?" * (16 * 2**20 + 1))
+
+
+def npy_header(entries):
+    text = (entries.ljust(117) + "\n").encode()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ("{'descr': '<f2', 'fortran_order': False, 'shape': (1000000000000, 512), }", "does not fill"),
+        # The product of these is 0 in 64 bits.
+        ("{'descr': '<f2', 'fortran_order': False, 'shape': (4294967296, 4294967296), }", "does not fill"),
+        ("{'descr': '<f2', 'fortran_order': False, 'shape': (-4, -2), }", "does not fill"),
+        ("{'descr': '<f2', 'fortran_order': True, 'shape': (4, 2), }", "C order"),
+        ("{'descr': '|O', 'fortran_order': False, 'shape': (2,), }", "unpickled"),
+        ("{'descr': '<f2', 'fortran_order': False, 'shape': (8.5,), }", "cannot be read"),
+        ("{'descr': '<q7', 'fortran_order': False, 'shape': (8,), }", "cannot be read"),
+        ("{[]: 1}", "cannot be read"),
+        ("(" * 110, "cannot be read"),
+    ],
+)
+def test_absurd_arrays_are_refused_before_memory_is_taken(entries, message):
+    with pytest.raises(DataError, match=message):
+        DECODERS["npy"](npy_header(entries) + bytes(16))
+
+
+def test_arrays_of_a_later_format_are_refused():
+    with pytest.raises(DataError, match="cannot be read"):
+        DECODERS["npy"](encode_npy(np.zeros(3)).replace(b"NUMPY\x01", b"NUMPY\x02"))
 
 
 @pytest.mark.parametrize(("extension", "data"), [("txt", b"\xff"), ("json", b"{"), ("npy", b"")])

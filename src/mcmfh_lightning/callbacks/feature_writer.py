@@ -19,8 +19,6 @@ from mcmfh_lightning.datamodules.shards import (
     DatasetInfo,
     FeatureShardWriter,
     merge_feature_parts,
-    pack_labels,
-    text_hash,
 )
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.types import PairBatch
@@ -91,7 +89,7 @@ class FeatureWriter(BasePredictionWriter):
         batch_idx: int,
         dataloader_idx: int,
     ) -> None:
-        """Write one batch with the ids, labels, groups and text hashes of its pairs.
+        """Write one batch with the ids of its pairs and what else is known of them.
 
         Raises:
             DataError: An embedding is not finite or too large for half precision; the message names the pair.
@@ -99,16 +97,16 @@ class FeatureWriter(BasePredictionWriter):
         if self._writer is not None:
             data = _pairs(trainer)
             split = data.split_of(dataloader_idx)
-            reader = data.reader(split)
-            pairs = [reader[row] for row in batch["index"].tolist()]
+            ids = data.reader(split).ids
             self._writer.write(
                 split,
-                ids=[pair.id for pair in pairs],
+                ids=[ids[row] for row in batch["index"].tolist()],
                 image=prediction["image"].cpu().numpy(),
                 text=prediction["text"].cpu().numpy(),
-                labels=pack_labels([pair.labels for pair in pairs], data.info.label_vocabulary),
-                groups=[pair.group for pair in pairs],
-                text_hashes=[text_hash(pair.text) for pair in pairs],
+                labels=batch["labels"].cpu().numpy(),
+                groups=batch["group"].cpu().numpy(),
+                text_hashes=batch["text_hash"].cpu().numpy(),
+                present=batch["present"].cpu().numpy(),
             )
             self._truncated[split] += int(prediction["truncated"].sum())
         # With return_predictions the trainer would keep this very dict of every batch: leave nothing in it.

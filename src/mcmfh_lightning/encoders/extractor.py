@@ -2,6 +2,7 @@
 
 from typing import cast
 
+import torch
 from lightning.pytorch import Callback, LightningModule
 from torch import Tensor
 
@@ -40,15 +41,20 @@ class FeatureExtractor(LightningModule):
         return [FeatureWriter(self.output_dir, self.encoder)]
 
     def predict_step(self, batch: PairBatch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
-        """Encode a batch of pairs.
+        """Encode the pictures and texts of a batch, however many its B items have.
 
         Returns:
-            ``image`` (B, image_dim), ``text`` (B, text_dim) float32, and ``truncated`` (B,) bool: the texts that did
-            not fit the encoder's context.
+            ``image`` (B, image_dim), ``text`` (B, text_dim) float32, zeros for what an item does not have, and
+            ``truncated`` (B_t,) bool: which of the texts did not fit the encoder's context.
         """
-        text = cast("dict[str, Tensor]", batch["text"])
-        return {
-            "image": self.encoder.encode_image(batch["image"]),
-            "text": self.encoder.encode_text(text),
-            "truncated": text["truncated"],
-        }
+        has_image, has_text = batch["present"].unbind(dim=1)
+        image = torch.zeros(len(has_image), self.encoder.image_dim, device=has_image.device)
+        text = torch.zeros(len(has_text), self.encoder.text_dim, device=has_text.device)
+        truncated = torch.zeros(0, dtype=torch.bool)
+        if has_image.any():
+            image[has_image] = self.encoder.encode_image(batch["image"])
+        if has_text.any():
+            tokens = cast("dict[str, Tensor]", batch["text"])
+            text[has_text] = self.encoder.encode_text(tokens)
+            truncated = tokens["truncated"]
+        return {"image": image, "text": text, "truncated": truncated}

@@ -1,0 +1,63 @@
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).with_name("fuzz_shards.py")
+KINDS = ["pairs", "features"]
+DAMAGES = {
+    "flip",
+    "flip_in_content",
+    "truncate",
+    "swap_contents",
+    "swap_members",
+    "swap_records",
+    "swap_records_under_their_names",
+    "swap_shards",
+    "duplicate_member",
+    "remove_member",
+    "remove_record",
+    "rewrite_header",
+    "zero_block",
+    "insert_noise",
+}
+
+
+def fuzz(kind, first, end, folder, *options):
+    """How each damage ended: read, refused: ..., or wrong: ...; a crash or a hang of the process fails at once."""
+    command = [sys.executable, str(SCRIPT), kind, str(first), str(end), str(folder), *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1200)
+    assert done.returncode == 0, done.stdout[-1000:] + done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def assert_nothing_wrong(results):
+    assert [result for result in results if result["end"].startswith("wrong")] == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_damaged_folders_are_read_rightly_or_refused(kind, tmp_path):
+    results = fuzz(kind, 0, 500, tmp_path)
+    assert_nothing_wrong(results)
+    shards = [result for result in results if result["shards"]]
+    assert (len(results), len(shards)) == (600, 500)
+    assert {result["damage"] for result in shards} == DAMAGES
+    ends = Counter(result["end"].partition(":")[0] for result in shards)
+    assert ends["refused"] > 300
+    assert ends["read"] > 50
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_checksums_wrong_samples_come_through(kind, tmp_path):
+    """The fuzzer sees what the checksums are there for."""
+    results = fuzz(kind, 0, 60, tmp_path, "--blind")
+    assert any(" written was " in result["end"] for result in results)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_damaged_folders_of_many_more_seeds(kind, tmp_path):
+    assert_nothing_wrong(fuzz(kind, 500, 5000, tmp_path))
