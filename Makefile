@@ -10,9 +10,11 @@ BIN := $(VENV)/bin
 RUNS ?= runs
 # A folder with NLMCXR_reports.tgz, images/ and (optional) splits.csv.
 OPENI ?= data/openi
+# A clone of the ROCO repository after its scripts/fetch.py.
+ROCO ?= data/roco
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo openi test test-slow check format docs wheel clean
+.PHONY: help setup demo openi roco test test-slow check format docs wheel clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -40,21 +42,29 @@ demo: $(STAMP) ## phantom chest films: draw, convert, encode with real towers, f
 	    --ckpt_path $(DEMO)/run/fit/checkpoints/best.ckpt
 	@echo "Plots, ranking.csv and metrics.json: $(DEMO)/run/test"
 
-# --- Open-i: the same four commands on the real collection ---------------------------------------------------------
+# --- real collections: the same four commands; what is finished is not done again ----------------------------------
 
-OPENI_RUN := $(RUNS)/openi
+# $(1): folder of the run, holding pairs/; $(2): name of the experiment.
+define encode-fit-test
+	test -f $(1)/features/dataset.json || $(BIN)/mcmfh predict --config experiments/encode_offline.yaml \
+	    --data.root $(1)/pairs --model.output_dir $(1)/features --run_dir $(1)/encode
+	test -f $(1)/run/fit/checkpoints/best.ckpt || $(BIN)/mcmfh fit --config experiments/$(2).yaml \
+	    --data.root $(1)/features --run_dir $(1)/run
+	$(BIN)/mcmfh test --config experiments/$(2).yaml --data.root $(1)/features \
+	    --run_dir $(1)/run --ckpt_path $(1)/run/fit/checkpoints/best.ckpt
+	@echo "Plots, ranking.csv and metrics.json: $(1)/run/test"
+endef
+
 OPENI_SPLITS := $(if $(wildcard $(OPENI)/splits.csv),--splits $(OPENI)/splits.csv,)
 
 openi: $(STAMP) ## Open-i from OPENI=folder: convert, encode, fit and test a 16-bit MCMFH
 	$(BIN)/mcmfh-data openi --reports $(OPENI)/NLMCXR_reports.tgz --images $(OPENI)/images $(OPENI_SPLITS) \
-	    --out $(OPENI_RUN)/pairs
-	test -f $(OPENI_RUN)/features/dataset.json || $(BIN)/mcmfh predict --config experiments/encode_offline.yaml \
-	    --data.root $(OPENI_RUN)/pairs --model.output_dir $(OPENI_RUN)/features --run_dir $(OPENI_RUN)/encode
-	test -f $(OPENI_RUN)/run/fit/checkpoints/best.ckpt || $(BIN)/mcmfh fit --config experiments/openi_mcmfh.yaml \
-	    --data.root $(OPENI_RUN)/features --run_dir $(OPENI_RUN)/run
-	$(BIN)/mcmfh test --config experiments/openi_mcmfh.yaml --data.root $(OPENI_RUN)/features \
-	    --run_dir $(OPENI_RUN)/run --ckpt_path $(OPENI_RUN)/run/fit/checkpoints/best.ckpt
-	@echo "Plots, ranking.csv and metrics.json: $(OPENI_RUN)/run/test"
+	    --out $(RUNS)/openi/pairs
+	$(call encode-fit-test,$(RUNS)/openi,openi_mcmfh)
+
+roco: $(STAMP) ## ROCO radiology from ROCO=clone, split anew by article: convert, encode, fit and test a 16-bit MCMFH
+	$(BIN)/mcmfh-data roco --root $(ROCO) --subset radiology --resplit 80/10/10 --seed 0 --out $(RUNS)/roco/pairs
+	$(call encode-fit-test,$(RUNS)/roco,roco_mcmfh)
 
 # --- development ---------------------------------------------------------------------------------------------------
 

@@ -1,26 +1,24 @@
 """Collections, shards and the batches made of them; installed as ``mcmfh_lightning.datamodules``."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mcmfh_lightning.datamodules.features import FeatureDataModule as FeatureDataModule
     from mcmfh_lightning.datamodules.pairs import PairDataModule as PairDataModule
+    from mcmfh_lightning.datamodules.roco.datamodule import RocoDataModule as RocoDataModule
 
 if __name__ != "mcmfh_lightning.datamodules":
     # From a clone, the bare name would import a second copy of every class.
     raise ImportError("import mcmfh_lightning.datamodules instead: this folder is installed under that name")
 
-__all__ = ["FeatureDataModule", "PairDataModule"]
+__all__ = ["FeatureDataModule", "PairDataModule", "RocoDataModule"]
+
+_MODULES = {"FeatureDataModule": "features", "PairDataModule": "pairs", "RocoDataModule": "roco.datamodule"}
 
 
 def __getattr__(name: str) -> object:
     # The datamodules need Lightning, which takes seconds to import; converters and readers of shards do without.
-    if name == "FeatureDataModule":
-        from mcmfh_lightning.datamodules.features import FeatureDataModule
-
-        return FeatureDataModule
-    if name == "PairDataModule":
-        from mcmfh_lightning.datamodules.pairs import PairDataModule
-
-        return PairDataModule
+    if name in _MODULES:
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

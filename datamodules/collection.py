@@ -3,36 +3,53 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mcmfh_lightning.datamodules.shards.info import Split
+
 
 @dataclass(frozen=True)
 class Candidate:
-    """A pair as the collection describes it; its image file exists but has not been decoded yet."""
+    """An item as the collection describes it; its image file exists but has not been decoded yet.
+
+    Attributes:
+        id: the collection's own name of the item.
+        image: the image file, or None.
+        text: the text, or None; an item has at least one of both.
+        labels: its labels, before the vocabulary is chosen.
+        group: study, article or patient.
+        source: where it comes from.
+        licence: its licence.
+        date: what a split by date sorts by, or None; stored with the pair.
+        split: the split the collection names, or None.
+    """
 
     id: str
-    image: Path
-    text: str
+    image: Path | None
+    text: str | None
     labels: tuple[str, ...]
     group: int
     source: str
     licence: str
     date: str | None = None
+    split: Split | None = None
 
 
 @dataclass
 class Collection:
-    """Every pair found, and an account of everything that was not one.
+    """Every item found, and an account of everything that was not one.
 
     Attributes:
-        candidates: the pairs.
+        candidates: the items.
         skipped: ids left out, by reason; each named item of the collection is a candidate or in here.
         read: what was read, in the order in which the summary tells it.
-        kept: pairs that are candidates but worth knowing about, by trait.
+        kept: items that are candidates but worth knowing about, by trait.
+        gloss: what a label stands for, where its name does not say it.
     """
 
     candidates: list[Candidate] = field(default_factory=list)
     skipped: dict[str, list[str]] = field(default_factory=dict)
     read: dict[str, int] = field(default_factory=dict)
     kept: dict[str, int] = field(default_factory=dict)
+    gloss: dict[str, str] = field(default_factory=dict)
 
     def copy(self) -> "Collection":
         """A collection whose account can be continued without touching this one."""
@@ -41,6 +58,7 @@ class Collection:
             {reason: list(items) for reason, items in self.skipped.items()},
             dict(self.read),
             dict(self.kept),
+            dict(self.gloss),
         )
 
     def skip(self, reason: str, item: str) -> None:
@@ -48,5 +66,5 @@ class Collection:
         self.skipped.setdefault(reason, []).append(item)
 
     def note(self, trait: str) -> None:
-        """Account for a pair that is kept."""
+        """Account for an item that is kept."""
         self.kept[trait] = self.kept.get(trait, 0) + 1

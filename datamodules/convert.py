@@ -2,36 +2,40 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Collection as Container
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console
 from rich.progress import track
 
 from mcmfh_lightning.datamodules.collection import Candidate, Collection
-from mcmfh_lightning.datamodules.images import Unusable, check_images
+from mcmfh_lightning.datamodules.images import Unusable, check_images, image_bytes
 from mcmfh_lightning.datamodules.labels import NORMAL, build_vocabulary, share_probability
 from mcmfh_lightning.datamodules.shards import DATASET_FILE, SPLITS, DatasetInfo, Pair, PairShardWriter
 from mcmfh_lightning.datamodules.shards.info import Split
+from mcmfh_lightning.datamodules.shards.members import MAX_TEXT_CHARACTERS
 from mcmfh_lightning.datamodules.shards.pair import ImageFormat
-from mcmfh_lightning.datamodules.splits import SplitRow, require_disjoint, split_by_date, split_by_study
+from mcmfh_lightning.datamodules.splits import SplitPlan, require_disjoint, split_by_date, split_by_group
 from mcmfh_lightning.errors import DataError
 
-SplitBy = Literal["csv", "study", "date"]
-NOT_IN_CSV = "not in the splits CSV"
-NO_DATE = "no study date"
-RARE_ONLY = "without a label: all below the minimum count"
+NO_SPLIT = "without a split"
+NO_DATE = "without a date"
+LONG_TEXT = f"text over {MAX_TEXT_CHARACTERS:,} characters"
+TEXT_ONLY = "text without an image"
+IMAGE_ONLY = "image without a text"
+NO_KEPT_LABEL = "without a label: all dropped or below the minimum count"
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """A candidate that decodes, with the true format of its image and its split."""
+    """A candidate that decodes, with the format in which its image is stored and its split."""
 
     candidate: Candidate
-    image_format: ImageFormat
+    image_format: ImageFormat | None
     split: Split
 
 
@@ -40,55 +44,66 @@ def convert(
     out: Path,
     *,
     name: str,
-    split_by: SplitBy,
-    rows: Mapping[str, SplitRow] | None,
+    source: str | None = None,
+    split: SplitPlan,
     min_label_count: int,
+    drop_labels: Container[str] = (),
     seed: int,
     settings: Mapping[str, Any],
     console: Console,
 ) -> DatasetInfo:
     """Write a collection as pair shards.
 
-    Images are decoded in full before anything is written, so that no later step meets a broken one; their bytes are
-    stored as they are. Pairs lie in the shards in an order drawn from (seed, id), so that pairs which are read
+    Images are decoded in full before anything is written, so that no later step meets a broken one; JPEG and PNG files
+    are stored as they are. Items lie in the shards in an order drawn from (seed, id), so that items which are read
     together are a sample of the whole and not one study after the other.
 
     Args:
         collection: what was read; left as it is.
         out: folder of the shards. One with an unfinished conversion of the same settings is completed.
         name: name of the data set in ``dataset.json``.
-        split_by: ``csv`` takes the splits of ``rows``, ``study`` draws them, ``date`` cuts in time.
-        rows: the splits CSV; its dates are stored with the pairs whatever ``split_by``.
-        min_label_count: pairs a label needs to enter the vocabulary.
-        seed: of the order, and of the split by study.
+        source: source of the data set; by default the sources of its items.
+        split: how the items are split.
+        min_label_count: items a label needs to enter the vocabulary.
+        drop_labels: labels that never enter it; how many items carry each is part of the summary.
+        seed: of the order, and of the split by group.
         settings: what else decides the content of the folder; stored and compared.
         console: where progress is shown.
 
     Raises:
-        DataError: an empty collection or vocabulary, a split that cuts a study, or a folder of another conversion.
+        DataError: an empty collection or vocabulary, a split that cuts a group, or a folder of another conversion.
     """
     settings = {
         **settings,
-        "split_by": split_by,
+        "split_by": split.by,
+        "split_shares": None if split.by == "given" else list(split.shares),
         "min_label_count": min_label_count,
+        "drop_labels": sorted(drop_labels),
         "seed": seed,
-        "images_sha256": _listing_hash(collection.candidates),
-        "splits_sha256": None if rows is None else _table_hash(rows),
+        **_fingerprints(collection.candidates),
     }
     if (out / DATASET_FILE).exists():
         info = _require_same(out, name, settings)
         console.print(f"{out} is already complete", markup=False, soft_wrap=True)
         return info
     collection = collection.copy()  # what is skipped from here on is added to its account
-    accepted = _verify(collection, _assign(collection, split_by, rows, seed), console)
-    vocabulary = build_vocabulary((item.candidate.labels for item in accepted), min_label_count)
+    accepted = _verify(collection, _assign(collection, split, seed), console)
+    dropped = Counter(label for item in accepted for label in set(item.candidate.labels) & set(drop_labels))
+    label_sets = ([x for x in item.candidate.labels if x not in drop_labels] for item in accepted)
+    vocabulary = build_vocabulary(label_sets, min_label_count)
     accepted = [_restrict(item, vocabulary, collection) for item in accepted]
     accepted.sort(key=lambda item: hashlib.sha256(f"{seed}:{item.candidate.id}".encode()).digest())
-    summary = {"read": collection.read, "kept": dict(sorted(collection.kept.items()))} | _sharing(accepted, vocabulary)
+    summary = {
+        "read": collection.read,
+        "kept": dict(sorted(collection.kept.items())),
+        "dropped_labels": dict(sorted(dropped.items())),
+        "label_gloss": {label: collection.gloss[label] for label in vocabulary if label in collection.gloss},
+        **_sharing(accepted, vocabulary),
+    }
     with PairShardWriter(
         out,
         name=name,
-        source=_joined(item.candidate.source for item in accepted),
+        source=source or _joined(item.candidate.source for item in accepted),
         licence=_joined(item.candidate.licence for item in accepted),
         settings={**settings, "summary": summary},
         label_vocabulary=vocabulary,
@@ -101,15 +116,21 @@ def convert(
         return writer.close()
 
 
-def _listing_hash(candidates: Sequence[Candidate]) -> str:
-    """Identify the image files by name and size: a look at the folder, not at gigabytes."""
-    lines = sorted(f"{candidate.image.name} {candidate.image.stat().st_size}" for candidate in candidates)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+def _fingerprints(candidates: Sequence[Candidate]) -> dict[str, str]:
+    """Checksums of what the items are, by what a user may have changed since.
+
+    Image files are identified by name and size: a look at the folder, not at gigabytes.
+    """
+    return {
+        "images_sha256": _digest((c.id, c.image.name, c.image.stat().st_size) for c in candidates if c.image),
+        "splits_sha256": _digest((c.id, c.split, c.date) for c in candidates),
+        "items_sha256": _digest((c.id, c.text, c.labels, c.group, c.source, c.licence) for c in candidates),
+    }
 
 
-def _table_hash(rows: Mapping[str, SplitRow]) -> str:
-    lines = sorted(f"{image_id} {row.split} {row.date}" for image_id, row in rows.items())
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+def _digest(rows: Iterable[tuple[object, ...]]) -> str:
+    # The representation escapes line ends and lone surrogates.
+    return hashlib.sha256("\n".join(sorted(map(ascii, rows))).encode()).hexdigest()
 
 
 def _require_same(out: Path, name: str, settings: Mapping[str, Any]) -> DatasetInfo:
@@ -125,30 +146,22 @@ def _require_same(out: Path, name: str, settings: Mapping[str, Any]) -> DatasetI
     return info
 
 
-def _assign(
-    collection: Collection, split_by: SplitBy, rows: Mapping[str, SplitRow] | None, seed: int
-) -> list[tuple[Candidate, Split]]:
-    """Give each candidate its date and its split; those that have none are skipped."""
+def _assign(collection: Collection, plan: SplitPlan, seed: int) -> list[tuple[Candidate, Split]]:
+    """Give each candidate its split; those that have none are skipped."""
     candidates = collection.candidates
-    if rows is not None:
-        dated = []
-        for candidate in candidates:
-            row = rows.get(candidate.id)
-            if row is None or (split_by == "csv" and row.split is None):
-                collection.skip(NOT_IN_CSV, candidate.id)
-            else:
-                dated.append(replace(candidate, date=row.date))
-        candidates = dated
-    if split_by == "csv":
-        return _from_csv(candidates, rows or {})
-    if split_by == "study":
-        of_study = split_by_study((candidate.group for candidate in candidates), seed)
-        return [(candidate, of_study[candidate.group]) for candidate in candidates]
-    return _by_date(collection, candidates)
+    if plan.by == "given":
+        return _as_given(collection)
+    if plan.by == "group":
+        of_group = split_by_group((candidate.group for candidate in candidates), seed, plan.shares)
+        return [(candidate, of_group[candidate.group]) for candidate in candidates]
+    return _by_date(collection, plan)
 
 
-def _from_csv(candidates: Sequence[Candidate], rows: Mapping[str, SplitRow]) -> list[tuple[Candidate, Split]]:
-    assigned = [(c, split) for c in candidates if (split := rows[c.id].split) is not None]
+def _as_given(collection: Collection) -> list[tuple[Candidate, Split]]:
+    assigned = [(candidate, candidate.split) for candidate in collection.candidates if candidate.split is not None]
+    for candidate in collection.candidates:
+        if candidate.split is None:
+            collection.skip(NO_SPLIT, candidate.id)
     require_disjoint(
         {candidate.id: split for candidate, split in assigned},
         {candidate.id: candidate.group for candidate, _ in assigned},
@@ -156,36 +169,39 @@ def _from_csv(candidates: Sequence[Candidate], rows: Mapping[str, SplitRow]) -> 
     return assigned
 
 
-def _by_date(collection: Collection, candidates: Sequence[Candidate]) -> list[tuple[Candidate, Split]]:
-    dates: dict[int, str] = {}  # a study's date is the earliest of its images'
+def _by_date(collection: Collection, plan: SplitPlan) -> list[tuple[Candidate, Split]]:
+    candidates = collection.candidates
+    dates: dict[int, str] = {}  # a group's date is the earliest of its items'
     for candidate in candidates:
         if candidate.date is not None:
             dates[candidate.group] = min(candidate.date, dates.get(candidate.group, candidate.date))
-    if not dates:
-        raise DataError(
-            "--split-by date: no study has a date. Open-i's reports carry only their day of publication; pass study "
-            "dates (from the DICOM files) as column study_date of --splits"
-        )
-    of_study = split_by_date(dates, Counter(c.group for c in candidates if c.group in dates))
+    if candidates and not dates:
+        raise DataError("--split-by date: no item of the collection has a date; choose another --split-by")
+    of_group = split_by_date(dates, Counter(c.group for c in candidates if c.group in dates), plan.shares)
     for candidate in candidates:
         if candidate.group not in dates:
             collection.skip(NO_DATE, candidate.id)
-    return [(candidate, of_study[candidate.group]) for candidate in candidates if candidate.group in dates]
+    return [(candidate, of_group[candidate.group]) for candidate in candidates if candidate.group in dates]
 
 
 def _verify(collection: Collection, assigned: Sequence[tuple[Candidate, Split]], console: Console) -> list[Accepted]:
-    checks = check_images(candidate.image for candidate, _ in assigned)
+    checks = check_images(candidate.image for candidate, _ in assigned if candidate.image is not None)
     accepted = []
-    for (candidate, split), check in track(
-        zip(assigned, checks, strict=True), "Decoding images", total=len(assigned), console=console
-    ):
+    for candidate, split in track(assigned, "Decoding images", console=console):
+        check = None if candidate.image is None else next(checks)
         if isinstance(check, Unusable):
             collection.skip(check.reason, candidate.id)
+        elif candidate.text is not None and len(candidate.text) > MAX_TEXT_CHARACTERS:
+            collection.skip(LONG_TEXT, candidate.id)
         else:
-            accepted.append(Accepted(candidate, check.format, split))
+            accepted.append(Accepted(candidate, check.format if check else None, split))
+            if candidate.text is None:
+                collection.note(IMAGE_ONLY)
+            elif candidate.image is None:
+                collection.note(TEXT_ONLY)
     if not accepted:
         reasons = ", ".join(f"{reason}: {len(items)}" for reason, items in collection.skipped.items())
-        raise DataError(f"no pair is left to convert (skipped {reasons or 'nothing'}); check --images and --splits")
+        raise DataError(f"no item is left to convert (skipped {reasons or 'nothing'}); check the paths given")
     return accepted
 
 
@@ -193,7 +209,7 @@ def _restrict(item: Accepted, vocabulary: Sequence[str], collection: Collection)
     """Drop the labels that are not in the vocabulary."""
     labels = tuple(label for label in item.candidate.labels if label in vocabulary)
     if item.candidate.labels and not labels:
-        collection.note(RARE_ONLY)
+        collection.note(NO_KEPT_LABEL)
     return replace(item, candidate=replace(item.candidate, labels=labels))
 
 
@@ -218,8 +234,10 @@ def _write(writer: PairShardWriter, accepted: Sequence[Accepted], console: Conso
         done = writer.resume_from(split)
         remaining = islice(items, done, None)
         for item in track(remaining, f"Writing {split}", total=len(items) - done, console=console):
-            c = item.candidate
-            pair = Pair(
-                c.id, c.image.read_bytes(), item.image_format, c.text, c.labels, c.group, c.date, c.source, c.licence
-            )
-            writer.write(split, pair)
+            writer.write(split, _pair(item))
+
+
+def _pair(item: Accepted) -> Pair:
+    c = item.candidate
+    image = None if c.image is None else image_bytes(c.image)
+    return Pair(c.id, image, item.image_format, c.text, c.labels, c.group, c.date, c.source, c.licence)

@@ -40,11 +40,23 @@ def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 
 
 def _label_table(info: DatasetInfo, total: int) -> Table:
-    counts = info.settings["summary"]["label_pairs"]
-    table = Table(title=f"{len(counts)} labels, the most frequent", title_justify="left")
+    summary = info.settings["summary"]
+    counts, gloss, dropped = summary["label_pairs"], summary["label_gloss"], summary["dropped_labels"]
+    title = f"{len(counts)} labels, the most frequent"
+    if dropped:
+        title += f"; {len(dropped)} others dropped on purpose"
+    table = Table(title=title, title_justify="left")
     table.add_column("label")
+    if gloss:
+        table.add_column("word")
     table.add_column("pairs", justify="right")
     table.add_column("share", justify="right")
     for label in info.label_vocabulary[:_TOP_LABELS]:
-        table.add_row(label, f"{counts[label]:,}", f"{counts[label] / total:.1%}")
+        cells = [
+            label,
+            *([gloss.get(label, "")] if gloss else []),
+            f"{counts[label]:,}",
+            f"{counts[label] / total:.1%}",
+        ]
+        table.add_row(*cells)
     return table

@@ -1,23 +1,33 @@
 """``mcmfh-data openi``."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 
-from mcmfh_lightning.datamodules.convert import SplitBy, convert
+from mcmfh_lightning.datamodules.convert import convert
 from mcmfh_lightning.datamodules.download import UPSTREAM, default_cache, fetch_openi
 from mcmfh_lightning.datamodules.openi import LabelScheme, read_openi
-from mcmfh_lightning.datamodules.splits import read_splits_csv
+from mcmfh_lightning.datamodules.splits import SplitPlan, apply_rows, read_splits_csv
 from mcmfh_lightning.datamodules.summary import summary_table
 from mcmfh_lightning.errors import DataError
 
+OpeniSplit = Literal["csv", "study", "date"]
+_PLANS: Mapping[OpeniSplit, SplitPlan] = {
+    "csv": SplitPlan("given"),
+    "study": SplitPlan("group"),
+    "date": SplitPlan("date"),
+}
+
 
 def openi(
+    *,
     out: Path,
     reports: Path | None = None,
     images: Path | None = None,
     splits: Path | None = None,
-    split_by: SplitBy | None = None,
+    split_by: OpeniSplit | None = None,
     labels: LabelScheme = "mesh_major",
     min_label_count: int = 10,
     seed: int = 0,
@@ -58,12 +68,18 @@ def openi(
     if split_by == "csv" and splits is None:
         raise DataError("--split-by csv needs --splits, the CSV to take the splits from")
     collection, settings["reports_sha256"] = read_openi(reports, images, labels)
+    if splits is not None:
+        collection = apply_rows(collection, read_splits_csv(splits))
+    if split_by == "date" and collection.candidates and not any(c.date for c in collection.candidates):
+        raise DataError(
+            "--split-by date: no study has a date. Open-i's reports carry only their day of publication; pass study "
+            "dates (from the DICOM files) as column study_date of --splits"
+        )
     info = convert(
         collection,
         out,
         name=name,
-        split_by=split_by,
-        rows=None if splits is None else read_splits_csv(splits),
+        split=_PLANS[split_by],
         min_label_count=min_label_count,
         seed=seed,
         settings=settings,

@@ -7,7 +7,7 @@ from rich.console import Console
 from mcmfh_lightning.datamodules.phantom.write import IMAGES, REPORTS, SPLITS_CSV, write_phantom
 
 
-def phantom(out: Path, studies: int = 1600, seed: int = 0) -> None:
+def phantom(*, out: Path, studies: int = 1600, seed: int = 0) -> None:
     """Draw chest-film-like pictures and write reports about them, in Open-i's file formats.
 
     Args:

@@ -1,5 +1,6 @@
 import io
 import itertools
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from mcmfh_lightning.datamodules import convert as module
 from mcmfh_lightning.datamodules.collection import Candidate, Collection
 from mcmfh_lightning.datamodules.convert import convert
 from mcmfh_lightning.datamodules.shards import DatasetInfo, PairShardReader, PairShardWriter
-from mcmfh_lightning.datamodules.splits import SplitRow
+from mcmfh_lightning.datamodules.splits import SplitPlan, SplitRow, apply_rows
 from mcmfh_lightning.errors import DataError
 
 PAIRS = 40
@@ -42,11 +43,14 @@ def rows_of(collection: Collection, dates: bool = True) -> dict[str, SplitRow]:
     }
 
 
-def run(collection: Collection, out: Path, **changes: object) -> DatasetInfo:
+def run(
+    collection: Collection, out: Path, *, rows: dict[str, SplitRow] | None = None, **changes: object
+) -> DatasetInfo:
+    """Convert with the splits and dates of ``rows``."""
+    collection = apply_rows(collection, rows_of(collection) if rows is None else rows)
     arguments: dict[str, object] = {
         "name": "mini",
-        "split_by": "csv",
-        "rows": rows_of(collection),
+        "split": SplitPlan("given"),
         "min_label_count": 2,
         "seed": 0,
         "settings": {"converter": "test"},
@@ -83,7 +87,7 @@ def test_the_account_is_complete(collection, tmp_path):
     assert info.skipped == {"missing image file": 1, "not in the splits CSV": 1, "undecodable image": 1}
     assert info.skipped_examples["undecodable image"] == ["im3"]
     assert sum(split.pairs for split in info.splits.values()) == PAIRS - 2
-    assert info.settings["summary"]["kept"] == {module.RARE_ONLY: 1}
+    assert info.settings["summary"]["kept"] == {module.NO_KEPT_LABEL: 1}
     kept = [c for c in collection.candidates if c.id not in ("im3", "im5")]
     foreign = [(x, y) for x, y in itertools.combinations(kept, 2) if x.group != y.group]
     sharing = sum(bool(set(x.labels) & set(y.labels)) for x, y in foreign) / len(foreign)
@@ -100,8 +104,8 @@ def test_a_file_is_named_by_its_true_format(collection, tmp_path):
     assert pairs["im1"].image_format == "png"
 
 
-def test_the_split_by_study_keeps_studies_together_and_ignores_the_table(collection, tmp_path):
-    run(collection, tmp_path / "out", split_by="study", seed=3)
+def test_the_split_by_group_keeps_groups_together_and_ignores_the_table(collection, tmp_path):
+    run(collection, tmp_path / "out", split=SplitPlan("group"), seed=3)
     groups = {split: {pair.group for pair in pairs.values()} for split, pairs in read_all(tmp_path / "out").items()}
     assert not groups["train"] & groups["val"]
     assert not (groups["train"] | groups["val"]) & groups["test"]
@@ -110,29 +114,69 @@ def test_the_split_by_study_keeps_studies_together_and_ignores_the_table(collect
 
 def test_the_split_by_date_leaves_the_latest_for_the_test(collection, tmp_path):
     rows = rows_of(collection) | {"im0": SplitRow(None, None), "im1": SplitRow(None, None), "im2": SplitRow(None, None)}
-    info = run(collection, tmp_path / "out", split_by="date", rows=rows)
+    info = run(collection, tmp_path / "out", split=SplitPlan("date"), rows=rows)
     groups = {split: {pair.group for pair in pairs.values()} for split, pairs in read_all(tmp_path / "out").items()}
     assert max(groups["train"]) < min(groups["val"])
     assert max(groups["val"]) < min(groups["test"])
-    # study 0 has no date at all; study 1 has the date of its other image
-    assert info.skipped["no study date"] == 2
+    # group 0 has no date at all; group 1 has the date of its other image
+    assert info.skipped["without a date"] == 2
     assert 1 in groups["train"]
 
 
-def test_a_split_by_date_without_dates_says_where_they_come_from(collection, tmp_path):
-    with pytest.raises(DataError, match="study_date of --splits"):
-        run(collection, tmp_path / "out", split_by="date", rows=rows_of(collection, dates=False))
+def test_a_split_by_date_needs_dates(collection, tmp_path):
+    with pytest.raises(DataError, match="no item of the collection has a date"):
+        run(collection, tmp_path / "out", split=SplitPlan("date"), rows=rows_of(collection, dates=False))
 
 
-def test_a_table_that_cuts_a_study_is_refused(collection, tmp_path):
+def test_splits_that_cut_a_group_are_refused(collection, tmp_path):
     rows = rows_of(collection) | {"im0": SplitRow("test", None)}
-    with pytest.raises(DataError, match="study 0 is in two splits"):
+    with pytest.raises(DataError, match=r"1 of 20 groups .* the first is group 0: im0 in test, im1 in train"):
         run(collection, tmp_path / "out", rows=rows)
 
 
 def test_a_table_of_another_collection_is_refused(collection, tmp_path):
-    with pytest.raises(DataError, match=r"not in the splits CSV: 40.*check --images and --splits"):
+    with pytest.raises(DataError, match=r"not in the splits CSV: 40.*check the paths"):
         run(collection, tmp_path / "out", rows={"other": SplitRow("train", None)})
+
+
+def test_an_item_without_a_split_is_skipped(collection, tmp_path):
+    rows = rows_of(collection) | {"im4": SplitRow(None, None)}
+    assert run(collection, tmp_path / "out", rows=rows).skipped["without a split"] == 1
+
+
+def test_shares_are_an_argument(collection, tmp_path):
+    info = run(collection, tmp_path / "out", split=SplitPlan("date", (50, 0, 50)))
+    assert {split: entry.pairs for split, entry in info.splits.items()} == {"train": 20, "test": 20}
+    assert info.settings["split_shares"] == [50, 0, 50]
+
+
+def test_items_of_one_modality_are_kept_and_counted(collection, tmp_path):
+    for number in (2, 3):
+        collection.candidates[number] = replace(collection.candidates[number], image=None)
+    collection.candidates[4] = replace(collection.candidates[4], text=None)
+    info = run(collection, tmp_path / "out")
+    pairs = {key: pair for split in read_all(tmp_path / "out").values() for key, pair in split.items()}
+    assert len(pairs) == PAIRS
+    assert (pairs["im2"].image, pairs["im2"].image_format, pairs["im2"].text) == (None, None, "text 2")
+    assert pairs["im4"].text is None
+    assert pairs["im4"].image == collection.candidates[4].image.read_bytes()
+    assert info.settings["summary"]["kept"][module.TEXT_ONLY] == 2
+    assert info.settings["summary"]["kept"][module.IMAGE_ONLY] == 1
+
+
+def test_a_text_that_no_shard_takes_is_skipped(collection, tmp_path):
+    collection.candidates[3] = replace(collection.candidates[3], text="x" * 100_001)
+    collection.candidates[4] = replace(collection.candidates[4], text="x" * 100_000)
+    assert run(collection, tmp_path / "out").skipped["text over 100,000 characters"] == 1
+
+
+def test_dropped_labels_are_in_no_vocabulary_and_counted(collection, tmp_path):
+    info = run(collection, tmp_path / "out", drop_labels=("b", "absent"))
+    assert info.label_vocabulary == ("a", "c")
+    carriers = sum("b" in candidate.labels for candidate in collection.candidates)
+    assert info.settings["summary"]["dropped_labels"] == {"b": carriers}
+    with pytest.raises(DataError, match="drop_labels"):
+        run(collection, tmp_path / "out")
 
 
 def test_an_empty_vocabulary_is_refused(collection, tmp_path):
@@ -208,6 +252,13 @@ def test_a_finished_folder_of_other_images_is_refused(collection, tmp_path):
     run(collection, tmp_path / "out")
     Image.new("L", (99, 9)).save(collection.candidates[0].image)
     with pytest.raises(DataError, match="images_sha256"):
+        run(collection, tmp_path / "out")
+
+
+def test_a_finished_folder_of_other_texts_is_refused(collection, tmp_path):
+    run(collection, tmp_path / "out")
+    collection.candidates[0] = replace(collection.candidates[0], text="changed")
+    with pytest.raises(DataError, match="items_sha256"):
         run(collection, tmp_path / "out")
 
 

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -6,11 +7,13 @@ from PIL import Image
 
 from mcmfh_lightning.datamodules.images import (
     TOO_DEEP,
+    TOO_LARGE,
     UNDECODABLE,
     Decodable,
     Unusable,
     check_image,
     check_images,
+    image_bytes,
     index_images,
 )
 from mcmfh_lightning.errors import DataError
@@ -75,6 +78,21 @@ def test_a_decompression_bomb_is_not_decoded(tmp_path, picture, monkeypatch):
     picture.save(tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 64 // 2 - 1)  # Pillow raises above twice its limit
     assert check_image(tmp_path / "a.png") == Unusable(UNDECODABLE)
+
+
+def test_sides_and_files_beyond_what_a_shard_holds_are_not_decoded(tmp_path):
+    Image.new("1", (65_536, 1)).save(tmp_path / "long.png")
+    (tmp_path / "huge.png").touch()
+    os.truncate(tmp_path / "huge.png", 2**30 + 1)  # takes no room on the disk
+    assert check_image(tmp_path / "long.png") == check_image(tmp_path / "huge.png") == Unusable(TOO_LARGE)
+
+
+def test_files_are_stored_as_they_are(tmp_path, picture):
+    for name in ("a.png", "a.jpg"):
+        picture.save(tmp_path / name)
+        assert image_bytes(tmp_path / name) == (tmp_path / name).read_bytes()
+    with pytest.raises(DataError, match=r"nowhere\.png"):
+        image_bytes(tmp_path / "nowhere.png")
 
 
 def test_many_are_checked_in_order(tmp_path, picture):

@@ -1,0 +1,1 @@
+"""ROCO, Radiology Objects in COntext: figures of open-access articles with their captions."""

@@ -1,0 +1,48 @@
+"""From ROCO's repository to batches for an encoder, in one step."""
+
+from pathlib import Path
+
+from lightning.pytorch import LightningDataModule
+from rich.console import Console
+
+from mcmfh_lightning.datamodules.pairs import PairDataModule
+from mcmfh_lightning.datamodules.roco.convert import RocoOptions, convert_roco
+
+
+class RocoDataModule(PairDataModule):
+    """`PairDataModule` of ROCO that converts the repository first where that was not done yet.
+
+    The conversion runs in ``prepare_data``, on one rank only; the folder must lie where all ranks see it. One that the
+    same options finished is used as it is, one of other options is refused.
+
+    Args:
+        source: What to make of ROCO.
+        root: The local folder of pair shards to write or to use.
+        batch_size: Items of a batch on each rank.
+        num_workers: Processes per loader that read ahead; 0 reads in the main process.
+    """
+
+    def __init__(self, source: RocoOptions, root: str = "pairs", batch_size: int = 32, num_workers: int = 0) -> None:
+        # The folder may not be there yet: `setup` makes the rest of this object once it is.
+        LightningDataModule.__init__(self)
+        self.prepare_data_per_node = False
+        self.source = source
+        self.root = root
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+
+    def prepare_data(self) -> None:
+        """Convert the repository unless that was done.
+
+        Raises:
+            DataError: As `convert_roco`.
+        """
+        convert_roco(self.source, Path(self.root), Console(stderr=True))
+
+    def setup(self, stage: str) -> None:
+        """Open the pairs."""
+        if not hasattr(self, "info"):
+            trainer = self.trainer
+            super().__init__(self.root, self.batch_size, self.num_workers)
+            self.trainer, self.prepare_data_per_node = trainer, False
+        super().setup(stage)
