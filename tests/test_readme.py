@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+
+from mcmfh_lightning.datamodules.phantom.write import write_phantom
 
 
 def _blocks(repository: Path, language: str) -> list[str]:
@@ -23,7 +26,7 @@ def test_python_example_runs(repository: Path, tmp_path: Path) -> None:
 def test_every_command_is_known(repository: Path) -> None:
     """Each shell block is one of those that a test or CI runs."""
     programs = [re.match(r"\S+(?: \S+)?", block)[0] for block in _blocks(repository, "bash")]
-    assert programs == ["make demo", "make test", "mcmfh-data openi"]
+    assert programs == ["make demo", "make test", "mcmfh-data openi", "mcmfh-data manifest"]
 
 
 def test_links_lead_somewhere(repository: Path) -> None:
@@ -33,19 +36,39 @@ def test_links_lead_somewhere(repository: Path) -> None:
                 assert (document.parent / target).exists(), (document, target)
 
 
+def _run_as_written(repository: Path, folder: Path, first: str) -> None:
+    """Run the shell block of the README that begins so, in a folder."""
+    (commands,) = (block for block in _blocks(repository, "bash") if block.startswith(first))
+    env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(["bash", "-euc", commands], cwd=folder, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
 @pytest.mark.slow
 def test_four_commands_run_as_written(repository: Path, tmp_path: Path) -> None:
     """On a phantom under the names of the Open-i files, in an empty folder."""
-    (commands,) = (block for block in _blocks(repository, "bash") if block.startswith("mcmfh-data openi"))
-    env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HF_HUB_OFFLINE": "1"}
-    phantom = "mcmfh-data phantom --out . --studies 400 && mv reports.tgz NLMCXR_reports.tgz"
-    for script in (phantom, commands):
-        done = subprocess.run(["bash", "-euc", script], cwd=tmp_path, env=env, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    write_phantom(tmp_path, 400, 0, Console(quiet=True))
+    (tmp_path / "reports.tgz").rename(tmp_path / "NLMCXR_reports.tgz")
+    _run_as_written(repository, tmp_path, "mcmfh-data openi")
     assert (tmp_path / "runs" / "openi" / "test" / "ranking.csv").is_file()
 
 
-@pytest.mark.parametrize("name", ["openi_mcmfh_16.csv", "openi_two_tower_16.csv"])
+def test_own_collection_runs_as_written(repository: Path, tmp_path: Path) -> None:
+    """On a phantom's films, under a table of a row each."""
+    write_phantom(tmp_path, 12, 0, Console(quiet=True))
+    # Studies 13 and above are the phantom's warts.
+    films = [film for n in range(1, 13) for film in (tmp_path / "images").glob(f"CXR{n}_*")]
+    (tmp_path / "images").rename(tmp_path / "films")
+    rows = ["id,image,text,labels,group"]
+    rows += [f"{n},{film.name},Film number {n}.,label{n % 2},{film.stem.split('_')[0]}" for n, film in enumerate(films)]
+    (tmp_path / "pairs.csv").write_text("\n".join(rows) + "\n")
+    _run_as_written(repository, tmp_path, "mcmfh-data manifest")
+    assert (tmp_path / "stats" / "stats.json").is_file()
+
+
+@pytest.mark.parametrize(
+    "name", ["openi_mcmfh_16.csv", "openi_two_tower_16.csv", "roco_mcmfh_16.csv", "roco_two_tower_16.csv"]
+)
 def test_result_table_is_that_of_the_committed_file(repository: Path, name: str) -> None:
     """They hold the mAP rows of the ranking.csv that the README's commands wrote."""
     script = repository / "benchmarks" / "results_table.py"

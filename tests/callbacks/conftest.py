@@ -12,6 +12,9 @@ BITS, IMAGE_DIM, TEXT_DIM, LABELS = 10, 6, 5, 9
 VOCABULARY = ["oedema", "normal", *(f"finding {i}" for i in range(LABELS - 2))]
 
 
+FIELDS = ("image", "text", "labels", "group", "text_hash", "present", "index")
+
+
 def make_split(count, seed, start):
     """Pairs whose embeddings say something of their labels; groups of one to three, texts that recur."""
     rng = np.random.default_rng(seed)
@@ -26,8 +29,24 @@ def make_split(count, seed, start):
         "labels": np.packbits(labels, axis=1),
         "group": start + np.sort(rng.integers(0, count // 2, count)),
         "text_hash": rng.integers(0, 60, count),
+        "present": np.ones((count, 2), dtype=bool),
         "index": np.arange(count),
     }
+
+
+def strip(split, seed):
+    """A copy in which some items have no image and others no text, as feature shards hold them."""
+    kinds = np.random.default_rng(seed).choice(3, len(split["index"]), p=(0.5, 0.3, 0.2))
+    present = np.stack([kinds != 1, kinds != 2], axis=1)
+    changes = {"image": split["image"] * present[:, :1], "text": split["text"] * present[:, 1:]}
+    return split | changes | {"text_hash": split["text_hash"] * present[:, 1], "present": present}
+
+
+def having(table, side):
+    """The items of a table that have what a side of the database needs."""
+    image, text = table["present"].T
+    kept = {"image": image, "text": text, "both": image & text}[side]
+    return {name: column[kept] for name, column in table.items()}
 
 
 class Data(pl.LightningDataModule):
@@ -44,10 +63,13 @@ class Data(pl.LightningDataModule):
         return {"validate": ["query", "unseen"], "test": ["query", "unseen", "train+val"]}[stage]
 
     def reader(self, split):
-        return SimpleNamespace(labels=self.splits[split]["labels"], text_hashes=self.splits[split]["text_hash"])
+        table = self.splits[split]
+        return SimpleNamespace(labels=table["labels"], text_hashes=table["text_hash"], present=table["present"])
 
     def loader(self, *names, share=slice(None)):
-        table = {key: np.concatenate([self.splits[name][key] for name in names])[share] for key in self.splits["test"]}
+        return self.batches({key: np.concatenate([self.splits[n][key] for n in names])[share] for key in FIELDS})
+
+    def batches(self, table):
         starts = range(0, len(table["index"]), self.batch_size)
         batches = [
             {key: torch.from_numpy(value[start : start + self.batch_size]) for key, value in table.items()}
@@ -61,11 +83,14 @@ class Data(pl.LightningDataModule):
     def train_dataloader(self):
         return self.loader("train")
 
+    def queries(self, name):
+        return self.batches(having(self.splits[name], "both"))
+
     def val_dataloader(self):
-        return [self.loader("val"), self.database("val")]
+        return [self.queries("val"), self.database("val")]
 
     def test_dataloader(self):
-        return [self.loader("test"), self.database("test"), self.database("train", "val")]
+        return [self.queries("test"), self.database("test"), self.database("train", "val")]
 
 
 class Module(pl.LightningModule):
@@ -143,6 +168,10 @@ def splits():
 
 @pytest.fixture(scope="session")
 def databases(splits):
+    return make_databases(splits)
+
+
+def make_databases(splits):
     both = {key: np.concatenate([splits["train"][key], splits["val"][key]]) for key in splits["train"]}
     return {"unseen": splits["test"], "train+val": both}
 
@@ -174,12 +203,20 @@ def make_world(splits, databases, folder):
         trainer=trainer,
         codes=codes,
         ranked=ranked,
+        having=having,
         hamming=hamming,
         hamming_ranked=hamming_ranked,
         splits=splits,
         databases=databases,
         folder=folder,
     )
+
+
+@pytest.fixture(scope="module")
+def mixed_world(splits, tmp_path_factory):
+    """For one run over databases that hold images without a text and texts without an image."""
+    stripped = {name: strip(split, seed) for seed, (name, split) in enumerate(splits.items())}
+    return make_world(stripped, make_databases(stripped), tmp_path_factory.mktemp("mixed"))
 
 
 @pytest.fixture

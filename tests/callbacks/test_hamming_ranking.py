@@ -223,8 +223,8 @@ def test_files_name_what_the_numbers_are_of(world, report):
     assert content["protocols"] == list(PAIRS)
     assert content["package"].startswith("mcmfh-lightning ")
     assert "not diagnosis" in content["research_use"]
-    assert content["databases"]["unseen"]["size"] == 26
-    assert content["databases"]["train+val"]["size"] == 70
+    assert content["databases"]["unseen"]["size"] == {"image": 26, "text": 26, "both": 26}
+    assert content["databases"]["train+val"]["size"] == {"image": 70, "text": 70, "both": 70}
     assert content["databases"]["unseen"]["queries"]["all"]["number"] == 26
     row = report.rows["paired", "unseen", "normal", "t2i", "model", "mAP@5"]
     branch = content["results"]["paired"]["unseen"]["normal"]["t2i"]["model"]["mAP@5"]

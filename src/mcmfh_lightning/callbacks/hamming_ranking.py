@@ -150,7 +150,8 @@ class HammingRanking(Callback):
             raise ValueError(f"the first evaluation loader must be 'query', got {loaders}")
         nulls = None
         if stage == "test":
-            labels = data.reader("train").labels
+            table = data.reader("train")
+            labels = table.labels[table.present.all(1)]  # of the pairs that are trained on
             normal = _normal_position(data)
             nulls = NullSettings(self.seed, ConstantRankings(labels, normal, pl_module.device), normal)
         return RankingStream(loaders, self.protocols, nulls, pl_module.device)

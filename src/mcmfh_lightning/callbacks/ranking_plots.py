@@ -8,13 +8,15 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from mcmfh_lightning.callbacks.ranking_protocols import PROTOCOLS
+from mcmfh_lightning.callbacks.ranking_protocols import PROTOCOLS, Side, database_side
 from mcmfh_lightning.callbacks.ranking_stream import CHANCE, HYPERPLANES, MODEL, Ranking
 from mcmfh_lightning.metrics import RankingCounts
 from mcmfh_lightning.metrics.functional import mean_over_queries, precision_at, precision_recall_by_radius, tie_all
 
 DEEPEST = 1000
 _POINTS = 60
+_DASHES: Mapping[Side, str] = {"image": "k--", "text": "k--", "both": "k-."}
+"""Of chance: a panel has the modality that its queries have not, and items that have both."""
 _MODALITIES = ("image queries", "text queries")
 
 Curve = tuple[Tensor, Tensor]
@@ -77,7 +79,7 @@ def _lines(
 ) -> Sequence[tuple[str, str, tuple[Tensor, Tensor]]]:
     """(label, style, counts) of each method's ranking, its hyperplane null and chance."""
     lines = []
-    chance = None
+    chances: dict[Side, tuple[Tensor, Tensor]] = {}
     for ranking, counts in rankings.items():
         if ranking.system not in (MODEL, HYPERPLANES):
             continue
@@ -87,10 +89,10 @@ def _lines(
         null = ranking.system == HYPERPLANES
         label = f"{ranking.protocol}, {ranking.system}" if null else ranking.protocol
         lines.append((label, ":" if null else ".-", chosen))
-        chance = tie_all(chosen[0]), tie_all(chosen[1])
-    if chance is not None:
-        lines.append((CHANCE, "k--", chance))
-    return lines
+        chances[database_side(ranking.protocol, ranking.direction)] = tie_all(chosen[0]), tie_all(chosen[1])
+    if len({total.sum().item() for total, _ in chances.values()}) == 1:  # the sides hold the same items
+        return [*lines, (CHANCE, "k--", next(iter(chances.values())))]
+    return [*lines, *((f"{CHANCE}, {side}", _DASHES[side], tied) for side, tied in chances.items())]
 
 
 def _precision_recall(total: Tensor, relevant: Tensor) -> Curve:

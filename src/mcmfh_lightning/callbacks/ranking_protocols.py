@@ -7,6 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 ProtocolName = Literal["unimodal", "asymmetric", "paired"]
+Side = Literal["image", "text", "both"]
+
+SIDES: Mapping[str, Side] = {
+    "image": "image",
+    "text": "text",
+    "case": "both",
+    "fused_image": "both",
+    "fused_text": "both",
+}
+"""What an item must have for each code of `EvaluationOutput`: databases may hold images without a text and texts
+without an image, and a database of one side has the items that have it."""
 
 
 class Direction(NamedTuple):
@@ -15,6 +26,11 @@ class Direction(NamedTuple):
     name: str
     query: str
     database: str
+
+    @property
+    def side(self) -> Side:
+        """What the items of the database must have."""
+        return SIDES[self.database]
 
 
 PROTOCOLS: Mapping[str, tuple[Direction, Direction]] = {
@@ -25,12 +41,26 @@ PROTOCOLS: Mapping[str, tuple[Direction, Direction]] = {
 """Image queries first, then text queries. In ``paired`` a query sees its own partner: it stands apart."""
 
 
-class LabelledTexts(Protocol):
+def database_side(protocol: str, direction: str) -> Side:
+    """What the database of a ranking holds.
+
+    Args:
+        protocol: A key of `PROTOCOLS`.
+        direction: Name of one of its directions.
+    """
+    return next(one.side for one in PROTOCOLS[protocol] if one.name == direction)
+
+
+class LabelledItems(Protocol):
     """The table of a split, as far as the nulls and the query subsets need it."""
 
     @property
     def labels(self) -> NDArray[np.uint8]:
         """(N, ceil(num_labels / 8)) packed label sets."""
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """(N, 2) whether an item has an image, a text."""
 
     @property
     def text_hashes(self) -> NDArray[np.int64]:
@@ -48,5 +78,5 @@ class EvaluationData(Protocol):
     def evaluation_loaders(self, stage: Literal["validate", "test"]) -> list[str]:
         """Names of the stage's loaders: "query", then the databases."""
 
-    def reader(self, split: str) -> LabelledTexts:
+    def reader(self, split: str) -> LabelledItems:
         """The table of a split."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
-from mcmfh_lightning.callbacks.ranking_protocols import PROTOCOLS
+from mcmfh_lightning.callbacks.ranking_protocols import PROTOCOLS, database_side
 from mcmfh_lightning.callbacks.ranking_stream import MODEL
 from mcmfh_lightning.callbacks.ranking_summary import Row
 
@@ -54,8 +54,12 @@ def write_json(path: Path, rows: Sequence[Row], provenance: Mapping[str, Any]) -
     databases: dict[str, Any] = {}
     results: dict[str, Any] = {}
     for row in rows:
-        database = databases.setdefault(row.database, {"size": row.database_size, "queries": {}})
-        database["queries"][row.queries] = {"number": row.num_queries, "without_relevant": row.num_without_relevant}
+        # What a database holds depends on the side that is ranked: items without an image have no image code.
+        side = database_side(row.protocol, row.direction)
+        database = databases.setdefault(row.database, {"size": {}, "queries": {}})
+        database["size"][side] = row.database_size
+        queries = database["queries"].setdefault(row.queries, {"number": row.num_queries, "without_relevant": {}})
+        queries["without_relevant"][side] = row.num_without_relevant
         branch = results
         for name in (row.protocol, row.database, row.queries, row.direction, row.system):
             branch = branch.setdefault(name, {})
@@ -95,14 +99,19 @@ def table(rows: Sequence[Row], notes: Sequence[str]) -> Table:
             protocol,
             database,
             queries,
-            str(of_image.num_queries - of_image.num_without_relevant),
-            _short(of_image.chance),
+            _of_both(*(str(row.num_queries - row.num_without_relevant) for row in (of_image, of_text))),
+            _of_both(_short(of_image.chance), _short(of_text.chance)),
             _with_interval(of_image),
             _best_null(of_image),
             _with_interval(of_text),
             _best_null(of_text),
         )
     return made
+
+
+def _of_both(of_image: str, of_text: str) -> str:
+    """One value where the directions agree: their databases differ only by items that lack a modality."""
+    return of_image if of_image == of_text else f"{of_image} / {of_text}"
 
 
 def _with_interval(row: Row) -> str:

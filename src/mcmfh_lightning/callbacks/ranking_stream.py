@@ -1,7 +1,7 @@
 """Streams databases past the queries of an evaluation epoch, for the model and for the nulls alike."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import torch
 import torch.distributed as dist
@@ -14,7 +14,7 @@ from mcmfh_lightning.callbacks.ranking_nulls import (
     derangement,
     derangement_within,
 )
-from mcmfh_lightning.callbacks.ranking_protocols import PROTOCOLS
+from mcmfh_lightning.callbacks.ranking_protocols import PROTOCOLS, SIDES, Direction, Side
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.metrics import HammingHistogram, LevelHistogram, RankingCounts
 from mcmfh_lightning.metrics.functional import pack_signs, unpack_bits
@@ -22,6 +22,16 @@ from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 
 MODEL, HYPERPLANES, CONSTANT, CHANCE = "model", "hyperplanes", "constant", "chance"
 SHUFFLED, SHUFFLED_WITHIN = "shuffled queries", "shuffled within"
+
+Kind = Literal["whole", "image only", "text only"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS_OF_SIDE: Mapping[Side, tuple[Kind, ...]] = {
+    "image": ("whole", "image only"),
+    "text": ("whole", "text only"),
+    "both": ("whole",),
+}
+"""Constant rankings are counted once for each kind of item and added up for each side, so that a database of whole
+pairs is counted once, not once for each side."""
 
 
 class Ranking(NamedTuple):
@@ -50,8 +60,8 @@ class StreamResult(NamedTuple):
     num_bits: int
     rankings: dict[str, dict[Ranking, RankingCounts]]
     """By database."""
-    constants: dict[str, dict[str, RankingCounts]]
-    """By database and name of the constant ranking; these serve every protocol and direction."""
+    constants: dict[str, dict[Side, dict[str, RankingCounts]]]
+    """By database, side and name of the constant ranking; these serve every protocol and direction of the side."""
     missing: dict[str, list[str]]
     """Protocols left out, with the codes that the method does not give."""
 
@@ -88,7 +98,7 @@ class RankingStream:
         self._query_codes: list[dict[str, dict[str, Tensor]]] = []
         self._index = torch.zeros(0, dtype=torch.int64, device=device)
         self._rankings: dict[str, dict[Ranking, HammingHistogram]] = {}
-        self._constants: dict[str, dict[str, LevelHistogram]] = {}
+        self._constants: dict[str, dict[Kind, dict[str, LevelHistogram]]] = {}
 
     def add(self, loader: int, outputs: EvaluationOutput, batch: FeatureBatch) -> None:
         """Take one batch of the queries or of a database.
@@ -97,6 +107,9 @@ class RankingStream:
             loader: Position of its loader.
             outputs: Relaxed codes, (B, num_bits) each.
             batch: The batch they are of.
+
+        Raises:
+            DataError: A query lacks its image or its text; a database item may.
         """
         if loader == 0:
             self._add_queries(outputs, batch)
@@ -130,11 +143,32 @@ class RankingStream:
             Queries(labels, groups, text_hashes),
             self._num_bits,
             {name: {key: metric.compute() for key, metric in row.items()} for name, row in self._rankings.items()},
-            {name: {key: metric.compute() for key, metric in row.items()} for name, row in self._constants.items()},
+            {name: self._constants_by_side(name) for name in self._constants},
             self._missing,
         )
 
+    def _constants_by_side(self, database: str) -> dict[Side, dict[str, RankingCounts]]:
+        ours = self._constants[database]
+        # All processes have to sum the same counts: a kind of item may lie in the share of some of them only.
+        seen = torch.tensor([kind in ours for kind in KINDS], device=self._index.device)
+        for kind, somewhere in zip(KINDS, _anywhere(seen).tolist(), strict=True):
+            if somewhere and kind not in ours:
+                ours[kind] = self._new_constants()
+        counts = {
+            kind: {name: metric.compute() for name, metric in ours[kind].items()} for kind in KINDS if kind in ours
+        }
+        return {
+            side: {name: _added([counts[kind][name] for kind in kinds if kind in counts]) for name in counts["whole"]}
+            for side, kinds in KINDS_OF_SIDE.items()
+        }
+
     def _add_queries(self, outputs: EvaluationOutput, batch: FeatureBatch) -> None:
+        if not batch["present"].all():
+            lacking = batch["index"][~batch["present"].all(1)]
+            raise DataError(
+                f"the query with index {int(lacking[0])} lacks its image or its text: query with whole pairs, and keep"
+                " the others for the database"
+            )
         if not self._query_batches:
             self._first_query_batch(outputs, batch)
         # The embeddings are done with once hashed.
@@ -163,12 +197,12 @@ class RankingStream:
         return codes
 
     def _code_names(self) -> list[str]:
-        return sorted({name for _, _, query, database in self._directions() for name in (query, database)})
+        return sorted({name for _, direction in self._directions() for name in (direction.query, direction.database)})
 
-    def _directions(self) -> list[tuple[str, str, str, str]]:
-        """(protocol, direction, query code, database code) of everything evaluated."""
+    def _directions(self) -> list[tuple[str, Direction]]:
+        """Protocol and direction of everything evaluated."""
         evaluated = [protocol for protocol in self._protocols if protocol not in self._missing]
-        return [(protocol, *direction) for protocol in evaluated for direction in PROTOCOLS[protocol]]
+        return [(protocol, direction) for protocol in evaluated for direction in PROTOCOLS[protocol]]
 
     def _start(self) -> None:
         """With all queries in, announce them to the metrics of every database; nothing on later calls."""
@@ -181,15 +215,21 @@ class RankingStream:
         for database in self._loaders[1:]:
             self._rankings[database] = {}
             for system, of_system in codes.items():
-                for protocol, direction, query, _ in self._directions():
+                for protocol, direction in self._directions():
                     histogram = HammingHistogram(self._num_bits)
-                    histogram.set_queries(of_system[query], labels, groups, self._index)
-                    self._rankings[database][Ranking(system, protocol, direction)] = histogram
-            self._constants[database] = {}
-            for name, num_levels in (self._nulls.constants.num_levels if self._nulls else {}).items():
-                constant = LevelHistogram(num_levels)
-                constant.set_queries(labels, groups, self._index)
-                self._constants[database][name] = constant
+                    histogram.set_queries(of_system[direction.query], labels, groups, self._index)
+                    self._rankings[database][Ranking(system, protocol, direction.name)] = histogram
+            self._constants[database] = {"whole": self._new_constants()}
+
+    def _new_constants(self) -> dict[str, LevelHistogram]:
+        """Empty counts of every constant ranking, by name."""
+        if self._nulls is None:
+            return {}
+        labels, groups = (torch.cat([batch[name] for batch in self._query_batches]) for name in ("labels", "group"))
+        constants = {name: LevelHistogram(num_levels) for name, num_levels in self._nulls.constants.num_levels.items()}
+        for constant in constants.values():
+            constant.set_queries(labels, groups, self._index)
+        return constants
 
     def _all_query_codes(self) -> dict[str, dict[str, Tensor]]:
         codes = {
@@ -215,17 +255,58 @@ class RankingStream:
 
     def _count(self, database: str, outputs: EvaluationOutput, batch: FeatureBatch) -> None:
         labels, groups = batch["labels"], batch["group"]
+        kinds = _rows_of_kinds(batch["present"])
+        rows = {side: torch.cat([kinds[kind] for kind in of_side]) for side, of_side in KINDS_OF_SIDE.items()}
         codes = self._codes(outputs, batch)
-        stored = {(protocol, direction): name for protocol, direction, _, name in self._directions()}
+        stored = {(protocol, direction.name): direction.database for protocol, direction in self._directions()}
         for (system, protocol, direction), histogram in self._rankings[database].items():
-            of_system = codes[MODEL if system in (SHUFFLED, SHUFFLED_WITHIN) else system]
-            histogram.update(of_system[stored[protocol, direction]], labels, groups)
+            name = stored[protocol, direction]
+            able = rows[SIDES[name]]
+            code = codes[MODEL if system in (SHUFFLED, SHUFFLED_WITHIN) else system][name]
+            histogram.update(code[able], labels[able], groups[able])
         if self._nulls is not None:
-            for name, levels in self._nulls.constants.levels(labels).items():
-                self._constants[database][name].update(levels, labels, groups)
+            self._count_constants(self._nulls.constants, self._constants[database], kinds, batch)
+
+    def _count_constants(
+        self,
+        constants: ConstantRankings,
+        counts: dict[Kind, dict[str, LevelHistogram]],
+        kinds: Mapping[Kind, Tensor],
+        batch: FeatureBatch,
+    ) -> None:
+        labels, groups = batch["labels"], batch["group"]
+        of_batch = constants.levels(labels)
+        for kind, rows in kinds.items():
+            if len(rows) == 0:
+                continue
+            if kind not in counts:
+                counts[kind] = self._new_constants()
+            for name, levels in of_batch.items():
+                counts[kind][name].update(levels[rows], labels[rows], groups[rows])
+
+
+def _rows_of_kinds(present: Tensor) -> dict[Kind, Tensor]:
+    """Positions of the items of each kind in a batch, from (B, 2) bool [image, text]."""
+    image, text = present.unbind(1)
+    masks: dict[Kind, Tensor] = {"whole": image & text, "image only": image & ~text, "text only": text & ~image}
+    return {kind: mask.nonzero()[:, 0] for kind, mask in masks.items()}
+
+
+def _added(counts: Sequence[RankingCounts]) -> RankingCounts:
+    """Counts of the items of several databases together."""
+    total, relevant, size = (torch.stack(parts).sum(0) for parts in zip(*counts, strict=True))
+    return RankingCounts(total, relevant, size)
+
+
+def _everywhere(tensor: Tensor) -> list[Tensor]:
+    """A tensor as each process has it."""
+    gathered: list[Tensor] = gather_all_tensors(tensor) if dist.is_available() and dist.is_initialized() else [tensor]
+    return gathered
 
 
 def _equal_everywhere(tensor: Tensor) -> bool:
-    if not (dist.is_available() and dist.is_initialized()):
-        return True
-    return all(torch.equal(tensor, theirs) for theirs in gather_all_tensors(tensor))
+    return all(torch.equal(tensor, theirs) for theirs in _everywhere(tensor))
+
+
+def _anywhere(flags: Tensor) -> Tensor:
+    return torch.stack(_everywhere(flags)).any(0)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mcmfh_lightning.callbacks.ranking_nulls import ABNORMAL_POPULARITY
+from mcmfh_lightning.callbacks.ranking_protocols import Side, database_side
 from mcmfh_lightning.callbacks.ranking_statistics import Statistic, statistics
 from mcmfh_lightning.callbacks.ranking_stream import (
     CHANCE,
@@ -95,25 +96,48 @@ def summarise(
     columns = statistics(ks)
     rows: list[Row] = []
     for database, rankings in result.rankings.items():
-        if not rankings:
-            continue
         values = {key: _per_query(counts, columns) for key, counts in rankings.items()}
-        constants = {
-            name: _per_query_of_constant(counts, columns) for name, counts in result.constants[database].items()
-        }
-        anyone = next(iter(rankings.values()))
-        chance = _per_query(
-            RankingCounts(tie_all(anyone.total), tie_all(anyone.relevant), anyone.database_size), columns
-        )
-        has_relevant = anyone.relevant.sum(1) > 0
+        sides = _sides(rankings, result.constants[database], columns)
         for subset, members in subsets.items():
-            sample = _sample(members, has_relevant, result.queries.groups, bootstrap_seed)
+            samples = {
+                side: _sample(members, known.has_relevant, result.queries.groups, bootstrap_seed)
+                for side, known in sides.items()
+            }
             for ranking, counts in rankings.items():
                 if ranking.system != MODEL:
                     continue
-                systems = _systems(ranking, values, constants, chance, sample)
-                rows += _rows(ranking, database, subset, systems, counts, columns, sample)
+                side = database_side(ranking.protocol, ranking.direction)
+                systems = _systems(ranking, values, sides[side], samples[side])
+                rows += _rows(ranking, database, subset, systems, counts, columns, samples[side])
     return rows
+
+
+class _Known(NamedTuple):
+    """What the database of a side scores whatever the codes are."""
+
+    has_relevant: Tensor
+    """(Q,) bool."""
+    chance: Tensor
+    """(Q, V) float64."""
+    constants: dict[str, Tensor]
+    """(Q, V) float64 of each constant ranking."""
+
+
+def _sides(
+    rankings: Mapping[Ranking, RankingCounts],
+    constants: Mapping[Side, Mapping[str, RankingCounts]],
+    columns: Sequence[Statistic],
+) -> dict[Side, _Known]:
+    """What is known of each side that is ranked; all rankings of a side have the same items."""
+    one_of_side = {database_side(ranking.protocol, ranking.direction): counts for ranking, counts in rankings.items()}
+    return {
+        side: _Known(
+            counts.relevant.sum(1) > 0,
+            _per_query(RankingCounts(tie_all(counts.total), tie_all(counts.relevant), counts.database_size), columns),
+            {name: _per_query_of_constant(levels, columns) for name, levels in constants[side].items()},
+        )
+        for side, counts in one_of_side.items()
+    }
 
 
 def _per_query(counts: RankingCounts, columns: Sequence[Statistic]) -> Tensor:
@@ -133,20 +157,18 @@ def _sample(members: Tensor, has_relevant: Tensor, groups: Tensor, seed: int | N
     return _Sample(chosen.nonzero()[:, 0], weights, int(members.sum()))
 
 
-def _systems(
-    model: Ranking, values: Mapping[Ranking, Tensor], constants: Mapping[str, Tensor], chance: Tensor, sample: _Sample
-) -> dict[str, Tensor]:
+def _systems(model: Ranking, values: Mapping[Ranking, Tensor], known: _Known, sample: _Sample) -> dict[str, Tensor]:
     """Per-query values of the model, of its nulls and of the reference."""
     systems = {MODEL: values[model]}
     for null in (SHUFFLED, SHUFFLED_WITHIN, HYPERPLANES):
         key = model._replace(system=null)
         if key in values:
             systems[null] = values[key]
-    if nulls := [values for name, values in constants.items() if name != REFERENCE]:
+    if nulls := [values for name, values in known.constants.items() if name != REFERENCE]:
         systems[CONSTANT] = _best_constant(nulls, sample)
-    systems[CHANCE] = chance
-    if REFERENCE in constants:
-        systems[REFERENCE] = constants[REFERENCE]
+    systems[CHANCE] = known.chance
+    if REFERENCE in known.constants:
+        systems[REFERENCE] = known.constants[REFERENCE]
     return systems
 
 

@@ -1,0 +1,100 @@
+"""The statistics as tables."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+_TOP_LABELS = 15
+_NOT_A_RANKING = ("queries", "without_relevant")
+
+
+def stats_tables(stats: Mapping[str, Any]) -> Group:
+    """Render the splits, what learns nothing, and the most frequent labels."""
+    return Group(_splits(stats), _nulls(stats), _labels(stats))
+
+
+def _splits(stats: Mapping[str, Any]) -> Table:
+    table = Table(title=Text(f"{stats['name']} ({stats['format']})"), title_justify="left")
+    for heading in ("split", "items", "image only", "text only", "groups", "largest", "labels/item", "unlabelled"):
+        table.add_column(heading, justify="left" if heading == "split" else "right")
+    table.add_column("P(share a label)", justify="right")
+    table.add_column("words (quartiles)", justify="right")
+    table.add_column("pixels (median)", justify="right")
+    for name, split in stats["splits"].items():
+        table.add_row(
+            name,
+            *(f"{split[key]:,}" for key in ("items", "image_only", "text_only", "groups")),
+            max(split["groups_by_size"], key=int),
+            f"{split['labels_per_item']:.2f}",
+            f"{split['without_label']:,}",
+            f"{split['share_probability']:.3f}",
+            _words(split["words"]),
+            _pixels(split["pictures"]),
+        )
+    return table
+
+
+def _nulls(stats: Mapping[str, Any]) -> Table:
+    """One line a database and query subset; sides that hold the same items share theirs."""
+    names = dict.fromkeys(
+        name
+        for split in stats["splits"].values()
+        for of_side in split["mAP@all"].values()
+        for of_subset in of_side.values()
+        for name in of_subset
+        if name not in _NOT_A_RANKING
+    )
+    table = Table(
+        title="Tie-aware mAP@all of what learns nothing; the split's whole pairs against itself, other groups only",
+        title_justify="left",
+    )
+    for heading in ("split", "database", "queries"):
+        table.add_column(heading)
+    for heading in ("number", *names):
+        table.add_column(heading, justify="right")
+    for split, content in stats["splits"].items():
+        for sides, of_side in _distinct(content["mAP@all"]):
+            for subset, values in of_side.items():
+                number = values["queries"] - values["without_relevant"]
+                table.add_row(split, sides, subset, f"{number:,}", *(_short(values.get(name)) for name in names))
+    return table
+
+
+def _distinct(sides: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    if all(value == sides["both"] for value in sides.values()):
+        return [("all items", sides["both"])]
+    return [("items that have both" if side == "both" else f"items that have {side}", sides[side]) for side in sides]
+
+
+def _labels(stats: Mapping[str, Any]) -> Table:
+    splits = stats["splits"]
+    totals: dict[str, int] = {}
+    for split in splits.values():
+        for label, count in split["labels"].items():
+            totals[label] = totals.get(label, 0) + count
+    table = Table(title=f"{len(totals)} labels, the most frequent", title_justify="left")
+    table.add_column("label")
+    for split in splits:
+        table.add_column(split, justify="right")
+    for label in sorted(totals, key=lambda label: -totals[label])[:_TOP_LABELS]:
+        shares = (split["labels"][label] / split["items"] for split in splits.values())
+        table.add_row(Text(label), *(f"{share:.1%}" for share in shares))
+    return table
+
+
+def _words(words: Mapping[str, float] | None) -> str:
+    if words is None:
+        return "-"
+    return f"{words['first_quartile']:.0f} / {words['median']:.0f} / {words['third_quartile']:.0f}"
+
+
+def _pixels(pictures: Mapping[str, Mapping[str, float] | None] | None) -> str:
+    width, height = (None, None) if pictures is None else (pictures["width"], pictures["height"])
+    return "-" if width is None or height is None else f"{width['median']:.0f} x {height['median']:.0f}"
+
+
+def _short(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

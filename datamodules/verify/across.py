@@ -1,0 +1,71 @@
+"""Checks that compare every item with all others: unique ids, and nothing on both sides of a split."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcmfh_lightning.datamodules.shards import SPLITS
+from mcmfh_lightning.datamodules.verify.checks import GROUPS, IDS, SAME_PICTURES, SAME_TEXTS
+from mcmfh_lightning.datamodules.verify.items import Items
+from mcmfh_lightning.datamodules.verify.report import Report
+
+
+def check_across(items: Items, report: Report) -> None:
+    """Run all of them."""
+    _check_ids(items, report)
+    _check_groups(items, report)
+    _check_pictures(items, report)
+    _check_texts(items, report)
+
+
+def _check_ids(items: Items, report: Report) -> None:
+    report.look(IDS, len(items.ids))
+    first: dict[str, int] = {}
+    for row, name in enumerate(items.ids):
+        if first.setdefault(name, row) != row:
+            report.find(IDS, f"{items.place(first[name])} and {items.place(row)}")
+
+
+def _check_groups(items: Items, report: Report) -> None:
+    report.look(GROUPS, len(np.unique(items.groups)))
+    for group, rows in _in_two_splits(items.groups, items.splits):
+        report.find(GROUPS, f"group {group}: {_two_places(items, rows)}")
+
+
+def _check_pictures(items: Items, report: Report) -> None:
+    known = items.pictures.nonzero()[0]
+    report.look(SAME_PICTURES, len(known))
+    for _, rows in _in_two_splits(items.pictures[known], items.splits[known]):
+        report.find(SAME_PICTURES, _two_places(items, known[rows]))
+
+
+def _check_texts(items: Items, report: Report) -> None:
+    """Count the items of the evaluation splits whose text is in another split: what a result is made of."""
+    known = items.texts.nonzero()[0]
+    report.look(SAME_TEXTS, len(known))
+    splits, texts = items.splits[known], items.texts[known]
+    for number, split in enumerate(SPLITS[1:], start=1):
+        ours = splits == number
+        shared = np.isin(texts[ours], texts[~ours])
+        if shared.any():
+            count, all_of_split = int(shared.sum()), int(ours.sum())
+            mine = known[ours][shared][0]
+            other = known[~ours & (texts == items.texts[mine])][0]
+            share = f"{split}: {count} of {all_of_split} ({count / all_of_split:.1%})"
+            report.find(SAME_TEXTS, f"{share}; {items.place(mine)} and {items.place(other)}", count)
+
+
+def _in_two_splits(values: NDArray[np.int64], splits: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Each value that occurs in more than one split, with the rows that have it."""
+    order = np.lexsort((splits, values))
+    for rows in np.split(order, np.flatnonzero(np.diff(values[order])) + 1):
+        if len(rows) and splits[rows[0]] != splits[rows[-1]]:
+            yield int(values[rows[0]]), rows
+
+
+def _two_places(items: Items, rows: NDArray[np.int64]) -> str:
+    """Name the first of the rows and the first of another split."""
+    first = rows[0]
+    other = rows[items.splits[rows] != items.splits[first]][0]
+    return f"{items.place(first)} and {items.place(other)}"
