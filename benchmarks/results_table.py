@@ -41,16 +41,19 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def render(rows: dict[Key, dict[str, str]]) -> str:
-    """The table: one line for each protocol, database, queries and direction."""
-    head = ["protocol", "database", "queries", "direction", "**mAP@all** [95 %]", *NULLS]
-    lines = [_line([*head, "lead over the best null [95 %]", f"*{REFERENCE}*"])]
-    lines.append("|" + "---|" * (len(head) + 2))
+    """The table: one line for each protocol, database, queries and direction, one column for each null that applies."""
+    systems = {system for *_, system in rows}
+    nulls = [null for null in NULLS if null in systems]
+    references = [REFERENCE] if REFERENCE in systems else []
+    head = ["protocol", "database", "queries", "direction", "**mAP@all** [95 %]", *nulls]
+    head += ["lead over the best null [95 %]", *(f"*{name}*" for name in references)]
+    lines = [_line(head), "|" + "---|" * len(head)]
     for place in ROWS:
-        if (*place, "i2t", MODEL) not in rows:  # a method without fusion has no paired rows
+        # A method without fusion has no paired rows, a collection without a normal label no abnormal queries.
+        if (*place, "i2t", MODEL) not in rows:
             continue
         for direction in ("i2t", "t2i"):
             model = rows[*place, direction, MODEL]
-            nulls = [_short(rows[*place, direction, null]["value"]) for null in NULLS]
             lead = [_short(model[name]) for name in ("difference", "difference_low", "difference_high")]
             lines.append(
                 _line(
@@ -58,9 +61,9 @@ def render(rows: dict[Key, dict[str, str]]) -> str:
                         *place,
                         {"i2t": "I→T", "t2i": "T→I"}[direction],
                         f"**{_short(model['value'])}** [{_short(model['low'])}, {_short(model['high'])}]",
-                        *nulls,
+                        *(_short(rows[*place, direction, null]["value"]) for null in nulls),
                         f"{lead[0]} [{lead[1]}, {lead[2]}]",
-                        _short(rows[*place, direction, REFERENCE]["value"]),
+                        *(_short(rows[*place, direction, name]["value"]) for name in references),
                     ]
                 )
             )
