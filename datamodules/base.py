@@ -3,6 +3,7 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, Literal, TypedDict
 
@@ -81,14 +82,7 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
             would be negatives of each other for a loss that does not know of groups.
         cache: Local folder for shards of a URL; in the user's cache folder if None.
 
-    Attributes:
-        info: Content of ``dataset.json``.
-        num_labels: Number of labels.
-        label_vocabulary: The labels.
-        normal_label: The label that says "nothing found", or None.
-
     Raises:
-        DataError: If there is no such folder, or it cannot be fetched.
         ValueError: If a number is out of its range.
     """
 
@@ -115,14 +109,43 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
         self.num_workers = num_workers
         self.seed = seed
         self.unique_groups = unique_groups
-        self.folder = ShardFolder(root, None if cache is None else Path(cache))
-        self.info = DatasetInfo.load(self.folder.path)
-        self.num_labels: int = self.info.num_labels
-        self.label_vocabulary: tuple[str, ...] = self.info.label_vocabulary
-        self.normal_label: str | None = self.info.normal_label
+        self.cache = cache
         self._readers: dict[str, Reader] = {}
         # A split may have fewer pairs than there are ranks: then some ranks have none.
         self.allow_zero_length_dataloader_with_multiple_devices = True
+
+    @cached_property
+    def folder(self) -> ShardFolder:
+        """Where the shards are.
+
+        Raises:
+            DataError: If the address is refused, or cannot be reached.
+        """
+        return ShardFolder(self.root, None if self.cache is None else Path(self.cache))
+
+    @cached_property
+    def info(self) -> DatasetInfo:
+        """Content of ``dataset.json``.
+
+        Raises:
+            DataError: If there is none, or it is malformed.
+        """
+        return DatasetInfo.load(self.folder.path)
+
+    @property
+    def num_labels(self) -> int:
+        """Number of labels."""
+        return self.info.num_labels
+
+    @property
+    def label_vocabulary(self) -> tuple[str, ...]:
+        """The labels."""
+        return self.info.label_vocabulary
+
+    @property
+    def normal_label(self) -> str | None:
+        """The label that says "nothing found", or None."""
+        return self.info.normal_label
 
     @property
     def rank(self) -> int:

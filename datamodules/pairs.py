@@ -35,7 +35,6 @@ class PairDataModule(ShardDataModule[PairShardReader]):
         cache: Local folder for shards of a URL; in the user's cache folder if None.
 
     Raises:
-        DataError: If the folder does not hold pairs.
         ValueError: If a number is out of its range.
     """
 
@@ -61,8 +60,18 @@ class PairDataModule(ShardDataModule[PairShardReader]):
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
         self.batch_size = batch_size
+
+    def setup(self, stage: str) -> None:
+        """Check that the folder serves the stage.
+
+        Raises:
+            DataError: If it does not hold pairs, or as `ShardDataModule.setup`.
+        """
         if self.info.format != "mcmfh-pairs":
-            raise DataError(f"{root} holds {self.info.format}, not pairs: give the folder that a converter wrote")
+            raise DataError(
+                f"{self.folder} holds {self.info.format}, not pairs: give the folder that a converter wrote"
+            )
+        super().setup(stage)
 
     @property
     def splits(self) -> list[str]:

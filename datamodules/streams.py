@@ -63,7 +63,8 @@ class TrainingStream(BatchStream):
         self.sequence = sequence
         self.rank = rank
         self.world_size = world_size
-        self._position = torch.zeros((), dtype=torch.int64).share_memory_()
+        self._position = torch.zeros((), dtype=torch.int64)
+        self._position.share_memory_()  # type: ignore[no-untyped-call]  # torch's own
 
     def __len__(self) -> int:
         return len(self.sequence)

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from lightning.pytorch import LightningDataModule
 from rich.console import Console
 
 from mcmfh_lightning.datamodules.pairs import PairDataModule
@@ -23,13 +22,9 @@ class RocoDataModule(PairDataModule):
     """
 
     def __init__(self, source: RocoOptions, root: str = "pairs", batch_size: int = 32, num_workers: int = 0) -> None:
-        # The folder may not be there yet: `setup` makes the rest of this object once it is.
-        LightningDataModule.__init__(self)
+        super().__init__(root, batch_size, num_workers)
         self.prepare_data_per_node = False
         self.source = source
-        self.root = root
-        self.batch_size = batch_size
-        self.num_workers = num_workers
 
     def prepare_data(self) -> None:
         """Convert the repository unless that was done.
@@ -38,11 +33,3 @@ class RocoDataModule(PairDataModule):
             DataError: As `convert_roco`.
         """
         convert_roco(self.source, Path(self.root), Console(stderr=True))
-
-    def setup(self, stage: str) -> None:
-        """Open the pairs."""
-        if not hasattr(self, "info"):
-            trainer = self.trainer
-            super().__init__(self.root, self.batch_size, self.num_workers)
-            self.trainer, self.prepare_data_per_node = trainer, False
-        super().setup(stage)

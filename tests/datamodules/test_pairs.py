@@ -235,8 +235,9 @@ def test_an_encoder_is_needed(folder):
 
 
 def test_features_are_not_pairs(write_features, tmp_path):
+    data = PairDataModule(str(write_features(tmp_path, {"train": 3})))
     with pytest.raises(DataError, match="mcmfh-features, not pairs"):
-        PairDataModule(str(write_features(tmp_path, {"train": 3})))
+        data.setup("predict")
 
 
 @pytest.mark.parametrize("change", [{"batch_size": 0}, {"num_workers": -1}, {"global_batch_size": 0}, {"seed": -1}])
