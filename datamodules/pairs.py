@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from lightning.fabric.utilities import suggested_max_num_workers
 from torch.utils.data import DataLoader
 
-from mcmfh_lightning.datamodules.base import ShardDataModule, shard_rows
+from mcmfh_lightning.datamodules.base import LoaderSettings, ShardDataModule, shard_rows
 from mcmfh_lightning.datamodules.shards import SPLITS, PairShardReader
 from mcmfh_lightning.datamodules.streams import EvaluationStream
 from mcmfh_lightning.datamodules.tables import PairTable, Preprocess, Tokenize
@@ -28,7 +29,8 @@ class PairDataModule(ShardDataModule[PairShardReader]):
     Args:
         root: The folder that a converter wrote: a local path, or a URL that fsspec opens (``s3://``, ``https://`` ...).
         batch_size: Items of a batch on each rank, except in training.
-        num_workers: Processes per loader that read ahead; 0 reads in the main process.
+        num_workers: Processes per loader that read and decode ahead; 0 does so in the main process, None takes as many
+            as Lightning suggests for the cores of the machine and its ranks.
         global_batch_size: Pairs of a training step, of all ranks together.
         seed: Seed of the training order.
         unique_groups: Whether a global batch may hold no two pairs of one group.
@@ -42,7 +44,7 @@ class PairDataModule(ShardDataModule[PairShardReader]):
         self,
         root: str,
         batch_size: int = 32,
-        num_workers: int = 0,
+        num_workers: int | None = None,
         global_batch_size: int = 256,
         seed: int = 0,
         *,
@@ -52,7 +54,7 @@ class PairDataModule(ShardDataModule[PairShardReader]):
         super().__init__(
             root,
             global_batch_size=global_batch_size,
-            num_workers=num_workers,
+            num_workers=num_workers or 0,
             seed=seed,
             unique_groups=unique_groups,
             cache=cache,
@@ -60,6 +62,7 @@ class PairDataModule(ShardDataModule[PairShardReader]):
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
         self.batch_size = batch_size
+        self._all_cores = num_workers is None
 
     def setup(self, stage: str) -> None:
         """Check that the folder serves the stage.
@@ -72,6 +75,13 @@ class PairDataModule(ShardDataModule[PairShardReader]):
                 f"{self.folder} holds {self.info.format}, not pairs: give the folder that a converter wrote"
             )
         super().setup(stage)
+
+    def loader_settings(self) -> LoaderSettings:
+        """Return the arguments that all loaders share."""
+        settings = super().loader_settings()
+        if self._all_cores:
+            settings["num_workers"] = suggested_max_num_workers(1 if self.trainer is None else self.trainer.num_devices)
+        return settings
 
     @property
     def splits(self) -> list[str]:

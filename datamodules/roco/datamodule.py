@@ -18,10 +18,12 @@ class RocoDataModule(PairDataModule):
         source: What to make of ROCO.
         root: The local folder of pair shards to write or to use.
         batch_size: Items of a batch on each rank.
-        num_workers: Processes per loader that read ahead; 0 reads in the main process.
+        num_workers: As `PairDataModule` takes it.
     """
 
-    def __init__(self, source: RocoOptions, root: str = "pairs", batch_size: int = 32, num_workers: int = 0) -> None:
+    def __init__(
+        self, source: RocoOptions, root: str = "pairs", batch_size: int = 32, num_workers: int | None = None
+    ) -> None:
         super().__init__(root, batch_size, num_workers)
         self.prepare_data_per_node = False
         self.source = source

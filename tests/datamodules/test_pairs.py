@@ -229,6 +229,17 @@ def test_batches_without_any_image_or_text(pair_writer, make_pair, tmp_path, mon
     assert {name: len(tensor) for name, tensor in batch["text"].items()} == text
 
 
+def test_all_cores_decode_unless_told_otherwise(folder, trainer, monkeypatch):
+    """Here 7 cores and 2 ranks: Lightning leaves a core to each rank."""
+    monkeypatch.setattr("lightning.fabric.utilities.data._num_cpus_available", lambda: 7)
+    monkeypatch.setattr(pl.Trainer, "num_devices", 2)
+    monkeypatch.setattr(PairDataModule, "_encoder", lambda _: GreyEncoder())
+    for num_workers, expected in ((None, 2), (0, 0), (1, 1)):
+        data = PairDataModule(str(folder), num_workers=num_workers)
+        data.trainer = trainer
+        assert [loader.num_workers for loader in data.predict_dataloader()] == [expected] * 2
+
+
 def test_an_encoder_is_needed(folder):
     with pytest.raises(ValueError, match=r"run Trainer\.predict"):
         PairDataModule(str(folder)).predict_dataloader()
