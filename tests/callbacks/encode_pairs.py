@@ -42,7 +42,7 @@ def encode(
 ) -> Any:
     trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False, **options)
     module = FeatureExtractor(encoder or Simple(), str(features))
-    data = PairDataModule(str(pairs), batch_size=2)
+    data = PairDataModule(str(pairs), batch_size=2, num_workers=0)  # in this process, where it can be watched
     return trainer.predict(module, datamodule=data, return_predictions=return_predictions)
 
 
