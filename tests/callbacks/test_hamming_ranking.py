@@ -4,7 +4,9 @@ import io
 import json
 import warnings
 from types import SimpleNamespace
+from unittest.mock import patch
 
+import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from torch.multiprocessing import ProcessRaisedException
 
 from mcmfh_lightning.callbacks.hamming_ranking import HammingRanking
 from mcmfh_lightning.callbacks.ranking_nulls import POPULARITY_LEVELS, ConstantRankings, derangement, derangement_within
+from mcmfh_lightning.callbacks.ranking_stream import RankingStream
 from mcmfh_lightning.errors import DataError
 
 PAIRS = {
@@ -207,10 +210,13 @@ def test_difference_is_to_the_best_null(report):
         if key[4] != "model":
             assert row["difference"] == row["best_null"] == ""
             continue
-        nulls = {
-            system: float(rows[*key[:4], system, key[5]]["value"] or "-inf")
-            for system in ("shuffled queries", "shuffled within", "hyperplanes", "constant", "chance")
-        }
+        if key[5] == "instance median rank":  # of which less is better
+            assert row["difference"] == row["best_null"] == ""
+            continue
+        systems = ["shuffled queries", "shuffled within", "hyperplanes", "chance"]
+        if not key[5].startswith("instance"):
+            systems.append("constant")
+        nulls = {system: float(rows[*key[:4], system, key[5]]["value"] or "-inf") for system in systems}
         assert nulls[row["best_null"]] == max(nulls.values())
         assert float(row["difference"]) == pytest.approx(float(row["value"]) - max(nulls.values()))
         assert float(row["difference_low"]) <= float(row["difference"]) <= float(row["difference_high"])
@@ -230,7 +236,7 @@ def test_files_name_what_the_numbers_are_of(world, report):
     branch = content["results"]["paired"]["unseen"]["normal"]["t2i"]["model"]["mAP@5"]
     assert branch["value"] == float(row["value"])
     assert branch["denominator"] == row["denominator"] == "min(k, R)"
-    for name in ("precision_recall.png", "precision_at_n.png"):
+    for name in ("precision_recall.png", "precision_at_n.png", "recall_at_n.png"):
         assert (report.folder / name).read_bytes().startswith(b"\x89PNG")
 
 
@@ -242,6 +248,100 @@ def test_table_shows_interval_chance_and_best_null(report):
     assert f"{float(row['chance']):.3f}"[1:] in shown
     null = float(report.rows["unimodal", "unseen", "abnormal", "i2t", row["best_null"], "mAP@all"]["value"])
     assert f"{row['best_null']} {f'{null:.3f}'[1:]}" in shown
+
+
+def tied_orders(world, query_codes, codes, row, kept, count=4000):
+    """Many orders of the items that are kept, each a random one of those that the distances allow."""
+    distances = world.hamming(query_codes, codes, row)[kept]
+    rng = np.random.default_rng(row)
+    return [np.flatnonzero(kept)[np.lexsort((rng.random(len(distances)), distances))] for _ in range(count)]
+
+
+def test_graded_metrics_against_random_orders_of_ties(world, report):
+    queries = world.splits["test"]
+    codes = world.codes(world.Module(), queries)
+    labels = np.unpackbits(queries["labels"], axis=1).astype(int)
+    discount = 1 / np.log2(np.arange(2, 7))
+    ndcg, acg = [], []
+    for row in range(len(labels)):
+        kept = queries["group"] != queries["group"][row]
+        gains = labels @ labels[row]
+        if not gains[kept].any():
+            continue
+        ideal = np.sort(gains[kept])[::-1][:5] @ discount
+        found = np.stack([gains[order[:5]] for order in tied_orders(world, codes["image"], codes["text"], row, kept)])
+        ndcg.append((found @ discount).mean() / ideal)
+        acg.append(found.mean())
+    key = ("unimodal", "unseen", "all", "i2t", "model")
+    assert float(report.rows[*key, "NDCG@5"]["value"]) == pytest.approx(np.mean(ndcg), abs=0.003)
+    assert float(report.rows[*key, "ACG@5"]["value"]) == pytest.approx(np.mean(acg), abs=0.003)
+
+
+def test_graded_metrics_of_the_constant_null(world, report):
+    """The same numbers as of a database whose codes are the popularity levels."""
+    queries, table = world.splits["test"], world.databases["train+val"]
+    labels, of_queries = (np.unpackbits(side["labels"], axis=1).astype(int) for side in (table, queries))
+    training = np.unpackbits(world.splits["train"]["labels"], axis=1)
+    share = np.array([(training & item).any(1).mean() for item in labels])
+    normal_first = 1 - labels[:, 1]
+    means = []
+    for levels in (np.floor((1 - share) * (POPULARITY_LEVELS - 1) + 1e-9), normal_first):
+        values = []
+        for row in range(len(of_queries)):
+            kept = np.flatnonzero(table["group"] != queries["group"][row])
+            gains = (labels @ of_queries[row])[kept]
+            if not gains.any():
+                continue
+            rng = np.random.default_rng(row)
+            orders = [np.lexsort((rng.random(len(kept)), levels[kept]))[:5] for _ in range(2000)]
+            values.append(np.mean([gains[order].mean() for order in orders]))
+        means.append(np.mean(values))
+    row = report.rows["unimodal", "train+val", "all", "i2t", "constant", "ACG@5"]
+    assert float(row["value"]) == pytest.approx(max(means), abs=0.005)
+
+
+@pytest.mark.parametrize(("direction", "ours", "theirs"), [("i2t", "image", "text"), ("t2i", "text", "image")])
+def test_instance_recall_against_random_orders_of_ties(world, report, direction, ours, theirs):
+    queries = world.splits["test"]
+    codes = world.codes(world.Module(), queries)
+    firsts, others = [], 0
+    for row in range(len(queries["index"])):
+        positive = queries["text_hash"] == queries["text_hash"][row]
+        positive &= queries["text_hash"] != 0
+        positive[row] = True
+        others += positive.sum() - 1
+        kept = positive | (queries["group"] != queries["group"][row])
+        orders = tied_orders(world, codes[ours], codes[theirs], row, kept)
+        firsts.append([1 + int(positive[order].argmax()) for order in orders])
+    assert others  # else duplicates were not tested
+    firsts = np.array(firsts)
+    key = ("unimodal", "unseen", "all", direction, "model")
+    for k in (1, 5, 10):
+        row = report.rows[*key, f"instance R@{k}"]
+        assert float(row["value"]) == pytest.approx((firsts <= k).mean(), abs=0.004)
+        assert float(row["low"]) <= float(row["value"]) <= float(row["high"])
+        assert row["num_without_relevant"] == "0"
+    median = float(report.rows[*key, "instance median rank"]["value"])
+    assert median == pytest.approx(np.median(firsts.mean(1)), abs=0.3)
+    assert not any(row["metric"].startswith("instance") for key, row in report.rows.items() if key[1] != "unseen")
+
+
+def test_labels_beside_the_ranking(world, report):
+    with (report.folder / "labels.csv").open() as file:
+        rows = {
+            tuple(row[n] for n in ("protocol", "database", "direction", "label")): row for row in csv.DictReader(file)
+        }
+    data, queries, table = world.Data(world.splits), world.splits["test"], world.databases["train+val"]
+    codes = world.codes(world.Module(), queries)["fused_image"], world.codes(world.Module(), table)["fused_text"]
+    values = world.hamming_ranked(queries, table, *codes)
+    labels = np.unpackbits(queries["labels"], axis=1).astype(bool)
+    for position, label in enumerate(data.label_vocabulary):
+        row, carrying = rows["paired", "train+val", "i2t", label], values[labels[:, position]]
+        assert int(row["num_queries"]) == (~np.isnan(carrying)).sum() > 0
+        assert float(row["value"]) == pytest.approx(np.nanmean(carrying), rel=1e-12)
+        assert row["metric"] == "mAP@all"
+        assert 0 < float(row["chance"]) < 1
+    assert len(rows) == 3 * 2 * 2 * len(data.label_vocabulary)
 
 
 def test_validation_logs_the_monitor_without_nulls(world):
@@ -281,11 +381,83 @@ def test_checkpoints_are_chosen_by_the_monitor(world):
     assert kept[0]["val/mAP"] == checkpoint.best_model_score.item() > 0
 
 
-def test_sanity_checking_counts_nothing(world):
+def test_the_best_checkpoint_is_chosen_on_the_validation_queries(world):
+    """Other weights in every epoch, of which the test split would have chosen others."""
+    weights = [torch.randn(world.Module().image.shape, generator=torch.Generator().manual_seed(s)) for s in range(5, 9)]
+
+    class Weights(pl.Callback):
+        def on_validation_start(self, trainer, pl_module):
+            pl_module.image.data.copy_(weights[trainer.current_epoch])
+
+    def monitored(split, image):
+        module = world.Module()
+        module.image.data.copy_(image)
+        codes = world.codes(module, split)
+        abnormal = ~np.unpackbits(split["labels"], axis=1)[:, 1].astype(bool)
+        ranked = [world.hamming_ranked(split, split, codes[a], codes[b]) for a, b in PAIRS["unimodal"].values()]
+        return np.mean([np.nanmean(values[abnormal]) for values in ranked])
+
+    expected = {name: [monitored(world.splits[name], image) for image in weights] for name in ("val", "test")}
+    best = int(np.argmax(expected["val"]))
+    assert best not in (0, 3, int(np.argmax(expected["test"])))  # neither the first nor the last, nor that of the test
+    checkpoint = ModelCheckpoint(dirpath=world.folder, monitor="val/mAP", mode="max")
+    settings = {"max_epochs": 4, "limit_train_batches": 1, "num_sanity_val_steps": 0, "enable_checkpointing": True}
+    world.trainer(Weights(), HammingRanking(), checkpoint, **settings).fit(world.Module(), world.Data(world.splits))
+    kept = torch.load(checkpoint.best_model_path, weights_only=True)
+    assert kept["epoch"] == best
+    assert torch.equal(kept["state_dict"]["image"], weights[best])
+    assert checkpoint.best_model_score.item() == pytest.approx(expected["val"][best])
+
+
+def test_evaluation_every_n_epochs(world):
+    evaluated = []
+
+    class Record(pl.Callback):
+        def on_validation_end(self, trainer, pl_module):
+            evaluated.append((trainer.current_epoch, trainer.callback_metrics["val/mAP"].item()))
+
+    checkpoint = ModelCheckpoint(dirpath=world.folder, monitor="val/mAP", mode="max")
+    settings = {"max_epochs": 5, "check_val_every_n_epoch": 2, "num_sanity_val_steps": 0, "enable_checkpointing": True}
     callback = HammingRanking()
-    world.trainer(callback, max_steps=1, limit_val_batches=1, num_sanity_val_steps=1, val_check_interval=1.0).fit(
-        world.Module(), world.Data(world.splits)
-    )
+    world.trainer(callback, Record(), checkpoint, **settings).fit(world.Module(), world.Data(world.splits))
+    assert [epoch for epoch, _ in evaluated] == [1, 3]
+    assert checkpoint.best_model_score.item() == max(value for _, value in evaluated)
+    assert callback._stream is None  # nothing of an epoch is kept
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_limited_batches_are_what_is_counted(world, limit):
+    """Of queries and of the database alike; own groups, partners and databases are those of what was seen."""
+    data, size = world.Data(world.splits), 7 * limit
+    run_test(world, data=data, limit_test_batches=limit)
+    seen = {name: column[:size] for name, column in world.splits["test"].items()}
+    codes = world.codes(world.Module(), seen)
+    row = rows_of(world.folder)["unimodal", "unseen", "all", "i2t", "model", "mAP@all"]
+    values = world.hamming_ranked(seen, seen, codes["image"], codes["text"])
+    assert (row["num_queries"], row["database_size"]) == (str(size), str(size))
+    assert float(row["value"] or "nan") == pytest.approx(np.nanmean(values), rel=1e-12, nan_ok=True)
+
+
+def test_the_database_is_counted_where_it_lies(world):
+    """On the meta device, which has no values to copy: only whether all items are whole may be looked at."""
+    batch = {name: torch.from_numpy(column) for name, column in world.splits["val"].items()}
+    outputs = {name: torch.randn(20, 16) for name in ("image", "text", "case", "fused_image", "fused_text")}
+    stream = RankingStream(["query", "unseen"], ("unimodal", "paired"), None, torch.device("cpu"))
+    stream.add(0, outputs, batch)
+    stream.add(1, outputs, batch)
+    for histogram in stream._rankings["unseen"].values():
+        histogram.to("meta")
+    elsewhere = {name: column if name == "present" else column.to("meta") for name, column in batch.items()}
+    stream.add(1, {name: code.to("meta") for name, code in outputs.items()}, elsewhere)
+    assert all(histogram.total.device.type == "meta" for histogram in stream._rankings["unseen"].values())
+
+
+def test_sanity_checking_counts_nothing(world):
+    callback, data = HammingRanking(), world.Data(world.splits)
+    settings = {"max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 1, "num_sanity_val_steps": 1}
+    with patch.object(callback, "_new_stream", wraps=callback._new_stream) as begun:
+        world.trainer(callback, **settings).fit(world.Module(), data)
+    assert begun.call_count == 1  # that of the epoch
     assert callback._stream is None
 
 
@@ -308,7 +480,10 @@ def test_one_query_without_anything_relevant(world, capsys):
     line = next(line for line in capsys.readouterr().out.splitlines() if "unseen" in line)
     assert "nan" not in line
     assert " - " in line
-    json.loads((world.folder / "metrics.json").read_text())
+    content = json.loads((world.folder / "metrics.json").read_text())
+    assert content["databases"]["unseen"]["queries"]["all"]["without_relevant"] == {"text": 1, "image": 1, "both": 1}
+    found = rows_of(world.folder)["unimodal", "unseen", "all", "i2t", "model", "instance R@1"]
+    assert (found["value"], found["num_without_relevant"]) == ("1.0", "0")  # its own item is relevant here
 
 
 def test_monitor_is_nan_where_nothing_is_relevant(world):
@@ -341,8 +516,21 @@ def test_two_processes_one_with_nothing_give_the_same_files(world, report):
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="It is recommended to use `self.log")
         run_test(world, data=data, strategy="ddp_fork", devices=2)
-    for name in ("ranking.csv", "metrics.json"):
+    for name in ("ranking.csv", "labels.csv", "metrics.json"):
         assert (world.folder / name).read_bytes() == (report.folder / name).read_bytes()
+
+
+@pytest.mark.parametrize("cut", [0, 3, 19])
+def test_uneven_processes_monitor_the_same(world, cut):
+    """Any cut of the database between two processes, also one that leaves nothing to the first, while fitting."""
+    alone = world.trainer(HammingRanking())
+    alone.validate(world.Module(), world.Data(world.splits), verbose=False)
+    data = world.Data(world.splits, shares={0: slice(0, cut), 1: slice(cut, None)})
+    both = world.trainer(HammingRanking(), strategy="ddp_fork", devices=2)
+    both.validate(world.Module(), data, verbose=False)
+    assert both.callback_metrics.keys() == alone.callback_metrics.keys()
+    for name, value in alone.callback_metrics.items():
+        assert both.callback_metrics[name].item() == value.item(), name
 
 
 def test_queries_that_differ_between_processes_are_refused(world):

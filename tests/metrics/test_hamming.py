@@ -4,6 +4,7 @@ import sys
 import warnings
 from copy import deepcopy
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -12,20 +13,27 @@ from hypothesis import strategies as st
 from torchmetrics.retrieval import RetrievalMAP
 
 from mcmfh_lightning.metrics import (
+    HammingACG,
     HammingHistogram,
     HammingMeanAveragePrecision,
+    HammingNDCG,
     HammingPrecision,
     HammingRadiusPrecision,
+    HammingRecall,
     LevelHistogram,
 )
-from mcmfh_lightning.metrics.functional import pack_bits
+from mcmfh_lightning.metrics.functional import graded_histogram, pack_bits, unpack_bits
 
 BITS = 11
 METRICS = [
     lambda: HammingMeanAveragePrecision(BITS),
     lambda: HammingMeanAveragePrecision(BITS, k=5),
     lambda: HammingPrecision(BITS, k=3),
+    lambda: HammingRecall(BITS, k=3),
     lambda: HammingRadiusPrecision(BITS, radius=4),
+    lambda: HammingNDCG(BITS),
+    lambda: HammingNDCG(BITS, k=4),
+    lambda: HammingACG(BITS, k=3),
 ]
 
 
@@ -112,6 +120,10 @@ def test_reset_keeps_the_queries_and_drops_the_counts():
     metric.reset()
     metric.update(**database)
     assert torch.equal(metric.compute(), once)
+    metric.reset()
+    with warnings.catch_warnings():  # a share without items is no mistake in a second epoch either
+        warnings.simplefilter("error")
+        assert metric.compute().isnan()
 
 
 def test_new_queries_start_anew():
@@ -138,6 +150,34 @@ def test_empty_database_computes_without_a_warning():
         assert metric.compute().isnan()
 
 
+def test_histogram_with_and_without_grades():
+    queries, database = pairs(5, seed=3), pairs(20, seed=4)
+    counts = evaluate(HammingHistogram(BITS, graded=True), queries, database, parts=(slice(0, 3), slice(3, 20)))
+    once = graded_histogram(*(side[name] for name in queries for side in (queries, database)), BITS)
+    assert torch.equal(counts.total, once.total)
+    assert torch.equal(counts.relevant, once.relevant)
+    for ours, theirs in zip(counts.grades(), (once.gains, once.shared), strict=True):
+        assert torch.equal(ours, theirs)
+    with pytest.raises(ValueError, match="graded=True"):
+        evaluate(HammingHistogram(BITS), queries, database).grades()
+
+
+def test_grades_of_levels_are_those_of_codes_at_these_distances():
+    """Queries of zeros, and items with as many ones as their level says."""
+    queries, database = pairs(5, seed=3), pairs(20, seed=4)
+    levels = torch.arange(20) % (BITS + 1)
+    queries["codes"] = torch.zeros_like(queries["codes"])
+    database["codes"] = pack_bits(torch.arange(BITS)[None] < levels[:, None])
+    by_levels = LevelHistogram(BITS + 1, graded=True)
+    by_levels.set_queries(queries["labels"], queries["groups"])
+    multi_hot = unpack_bits(database["labels"]).float()
+    for part in (slice(0, 6), slice(6, 20)):
+        by_levels.update(levels[part], multi_hot[part], database["groups"][part])
+    expected = evaluate(HammingHistogram(BITS, graded=True), queries, database)
+    for ours, theirs in zip(by_levels.compute(), expected, strict=True):
+        assert torch.equal(ours, theirs)
+
+
 def test_no_queries():
     database = pairs(4, seed=0)
     assert evaluate(HammingMeanAveragePrecision(BITS), rows(database, slice(0)), database).isnan()
@@ -146,6 +186,17 @@ def test_no_queries():
 def test_direction():
     assert all(make().higher_is_better for make in METRICS)
     assert HammingHistogram(BITS).higher_is_better is None
+
+
+@pytest.mark.parametrize("make", METRICS)
+def test_plot_shows_one_value_or_several(make):
+    metric = make()
+    value = evaluate(metric, pairs(5, seed=3), pairs(20, seed=4))
+    _, axes = metric.plot()
+    assert axes.lines[0].get_ydata().tolist() == [pytest.approx(value.item())]
+    _, axes = metric.plot([value, value / 2])
+    assert axes.lines[0].get_ydata().tolist() == pytest.approx([value.item(), value.item() / 2])
+    plt.close("all")
 
 
 ITEMS = pairs(3, seed=0)
@@ -158,15 +209,18 @@ ITEMS = pairs(3, seed=0)
         (lambda: LevelHistogram(1), ValueError, "at least 2 levels, got 1"),
         (lambda: HammingMeanAveragePrecision(8, k=0), ValueError, "k must be at least 1, got 0"),
         (lambda: HammingPrecision(8, k=-1), ValueError, "k must be at least 1, got -1"),
+        (lambda: HammingRecall(8, k=0), ValueError, "k must be at least 1, got 0"),
+        (lambda: HammingNDCG(8, k=0), ValueError, "k must be at least 1, got 0"),
+        (lambda: HammingACG(8, k=0), ValueError, "k must be at least 1, got 0"),
         (lambda: HammingRadiusPrecision(8, radius=-1), ValueError, "radius must be at least 0, got -1"),
         (lambda: HammingHistogram(BITS).update(**ITEMS), RuntimeError, "call set_queries"),
         (lambda: HammingHistogram(BITS).compute(), RuntimeError, "call set_queries"),
         (lambda: HammingHistogram(BITS)(**ITEMS), RuntimeError, "no value per batch"),
-        (lambda: HammingHistogram(BITS + 8).set_queries(**ITEMS), ValueError, "codes of 19 bits must be packed"),
+        (lambda: HammingHistogram(BITS + 8).set_queries(**ITEMS), ValueError, "codes of 19 bits must be packed uint8"),
         (
             lambda: HammingHistogram(BITS).set_queries(**ITEMS | {"codes": ITEMS["codes"].float()}),
             ValueError,
-            r"pack_signs\(\) makes them",
+            r"or floating-point signs \(n, 11\); got torch.float32 \(3, 2\)",
         ),
         (
             lambda: HammingHistogram(BITS).set_queries(**ITEMS | {"groups": torch.arange(2)}),

@@ -69,7 +69,7 @@ def test_no_labels_share_nothing():
 @given(case=cases)
 def test_equals_a_loop_over_all_pairs(oracle, case):
     bits = case["codes"].shape[1]
-    total, relevant = hamming_histogram(**packed(case), num_bits=bits)
+    total, relevant = hamming_histogram(**packed(case), num_bits=bits, backend="torch")
     assert total.dtype == relevant.dtype == torch.int64
     assert total.shape == relevant.shape == (len(case["query_codes"]), bits + 1)
     for row, (distances, hits) in enumerate(oracle.rankings(**case)):
@@ -97,9 +97,9 @@ def test_order_and_cuts_of_the_database_change_nothing(case, cut, seed):
 @pytest.mark.parametrize("pairs", [1, 7, 50])
 def test_chunks_inside_the_kernel_change_nothing(monkeypatch, pairs):
     case = packed(random_case(3, queries=5, items=23, bits=9, labels=4, groups=6))
-    whole = hamming_histogram(**case, num_bits=9)
+    whole = hamming_histogram(**case, num_bits=9, backend="torch")
     monkeypatch.setattr(histogram, "PAIRS_PER_CHUNK", pairs)
-    for ours, theirs in zip(hamming_histogram(**case, num_bits=9), whole, strict=True):
+    for ours, theirs in zip(hamming_histogram(**case, num_bits=9, backend="torch"), whole, strict=True):
         assert torch.equal(ours, theirs)
 
 

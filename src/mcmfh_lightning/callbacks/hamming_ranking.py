@@ -13,6 +13,7 @@ from rich.console import Console
 from torch import Tensor
 
 from mcmfh_lightning import __version__
+from mcmfh_lightning.callbacks.ranking_labels import label_rows
 from mcmfh_lightning.callbacks.ranking_nulls import ConstantRankings
 from mcmfh_lightning.callbacks.ranking_plots import plot_rankings
 from mcmfh_lightning.callbacks.ranking_protocols import PROTOCOLS, EvaluationData, ProtocolName
@@ -39,12 +40,16 @@ class HammingRanking(Callback):
     model, and only integer counts are summed over processes. Logged are `MONITOR` and, as ``val|test/<protocol>/
     <database>/<queries>/<direction>/<name>``, mAP@all, mAP@k and chance. A test also ranks by nulls (chance, the best
     constant ranking, queries shuffled among all and within strata, random hyperplanes), adds 95 % intervals by
-    resampling groups, prints one table,
-    and writes ``metrics.json``, ``ranking.csv`` and plots into the run's folder (not in a ``fast_dev_run``).
+    resampling groups, adds graded metrics and, in the split of the queries, where each query's own partner comes. It
+    prints one table and writes ``metrics.json``, ``ranking.csv``, ``labels.csv`` and plots into the run's folder (not
+    in a ``fast_dev_run``).
+
+    How often to evaluate is for the trainer to say (``check_val_every_n_epoch``, ``val_check_interval``); a
+    ``ModelCheckpoint`` that monitors `MONITOR` keeps the weights that rank validation queries best.
 
     Args:
         protocols: What codes may see: "unimodal" (always), "asymmetric", "paired".
-        ks: Depths of mAP@k and P@k.
+        ks: Depths of mAP@k and P@k, and in a test of NDCG@k and ACG@k.
         seed: Seed of the nulls and of the bootstrap.
 
     Raises:
@@ -212,6 +217,7 @@ class HammingRanking(Callback):
         }
         write_json(folder / "metrics.json", rows, provenance)
         write_csv(folder / "ranking.csv", rows)
+        write_csv(folder / "labels.csv", label_rows(result, self._data(trainer).label_vocabulary))
         headline = _headline(subsets)
         plot_rankings(folder, result.rankings, subsets[headline], f"{headline} queries, {result.num_bits} bits")
 

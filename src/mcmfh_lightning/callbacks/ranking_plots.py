@@ -1,4 +1,4 @@
-"""Precision-recall by Hamming radius and expected precision at N, drawn without global state."""
+"""Precision-recall by Hamming radius, expected precision and recall at N, drawn without global state."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +11,13 @@ from torch import Tensor
 from mcmfh_lightning.callbacks.ranking_protocols import PROTOCOLS, Side, database_side
 from mcmfh_lightning.callbacks.ranking_stream import CHANCE, HYPERPLANES, MODEL, Ranking
 from mcmfh_lightning.metrics import RankingCounts
-from mcmfh_lightning.metrics.functional import mean_over_queries, precision_at, precision_recall_by_radius, tie_all
+from mcmfh_lightning.metrics.functional import (
+    mean_over_queries,
+    precision_at,
+    precision_recall_by_radius,
+    recall_at,
+    tie_all,
+)
 
 DEEPEST = 1000
 _POINTS = 60
@@ -25,10 +31,10 @@ Curve = tuple[Tensor, Tensor]
 def plot_rankings(
     folder: Path, rankings: Mapping[str, Mapping[Ranking, RankingCounts]], queries: Tensor, title: str
 ) -> list[Path]:
-    """Draw both figures: a row for each database, a column for each modality of the query.
+    """Draw the figures: a row for each database, a column for each modality of the query.
 
     Args:
-        folder: Where ``precision_recall.png`` and ``precision_at_n.png`` go.
+        folder: Where ``precision_recall.png``, ``precision_at_n.png`` and ``recall_at_n.png`` go.
         rankings: Counts by database.
         queries: (Q,) bool, the queries to draw.
         title: What these queries are.
@@ -39,6 +45,7 @@ def plot_rankings(
     figures = (
         ("precision_recall.png", _precision_recall, "recall", "precision", "linear"),
         ("precision_at_n.png", _precision_at, "N", "expected precision of the first N", "log"),
+        ("recall_at_n.png", _recall_at, "N", "expected share of the relevant items in the first N", "log"),
     )
     paths = []
     for name, curve, x_label, y_label, scale in figures:
@@ -103,7 +110,15 @@ def _precision_recall(total: Tensor, relevant: Tensor) -> Curve:
 
 
 def _precision_at(total: Tensor, relevant: Tensor) -> Curve:
+    return _at_depths(precision_at, total, relevant)
+
+
+def _recall_at(total: Tensor, relevant: Tensor) -> Curve:
+    return _at_depths(recall_at, total, relevant)
+
+
+def _at_depths(values: Callable[[Tensor, Tensor, Tensor], Tensor], total: Tensor, relevant: Tensor) -> Curve:
     largest = int(total.sum(1).max()) if len(total) else 1
     depths = np.unique(np.geomspace(1, max(1, min(DEEPEST, largest)), _POINTS).round().astype(np.int64))
-    precision = precision_at(total, relevant, torch.from_numpy(depths))
-    return torch.from_numpy(depths), torch.stack([mean_over_queries(column) for column in precision.unbind(1)])
+    of_queries = values(total, relevant, torch.from_numpy(depths))
+    return torch.from_numpy(depths), torch.stack([mean_over_queries(column) for column in of_queries.unbind(1)])

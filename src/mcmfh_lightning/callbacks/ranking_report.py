@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
+from mcmfh_lightning.callbacks.ranking_labels import LabelRow
 from mcmfh_lightning.callbacks.ranking_protocols import PROTOCOLS, database_side
 from mcmfh_lightning.callbacks.ranking_stream import MODEL
 from mcmfh_lightning.callbacks.ranking_summary import Row
@@ -30,15 +31,15 @@ _NUMBERS = (
 )
 
 
-def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """Write one line for each protocol, database, query subset, direction, system and metric.
+def write_csv(path: Path, rows: Sequence[Row] | Sequence[LabelRow]) -> None:
+    """Write one line for each row, under the names of its fields.
 
     Args:
         path: File to write; what is undefined stays empty.
-        rows: Rows of the report.
+        rows: Rows of the report, at least one.
     """
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Row)])
+        writer = csv.DictWriter(file, [field.name for field in fields(rows[0])])
         writer.writeheader()
         writer.writerows({name: _blank(value) for name, value in asdict(row).items()} for row in rows)
 
@@ -59,7 +60,8 @@ def write_json(path: Path, rows: Sequence[Row], provenance: Mapping[str, Any]) -
         database = databases.setdefault(row.database, {"size": {}, "queries": {}})
         database["size"][side] = row.database_size
         queries = database["queries"].setdefault(row.queries, {"number": row.num_queries, "without_relevant": {}})
-        queries["without_relevant"][side] = row.num_without_relevant
+        # The first rows are about labels; those about instances, which come last, have their partner in any database.
+        queries["without_relevant"].setdefault(side, row.num_without_relevant)
         branch = results
         for name in (row.protocol, row.database, row.queries, row.direction, row.system):
             branch = branch.setdefault(name, {})

@@ -16,12 +16,14 @@ from mcmfh_lightning.callbacks.ranking_nulls import (
 )
 from mcmfh_lightning.callbacks.ranking_protocols import PROTOCOLS, SIDES, Direction, Side
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.metrics import HammingHistogram, LevelHistogram, RankingCounts
+from mcmfh_lightning.metrics import HammingHistogram, HammingInstanceHistogram, LevelHistogram, RankingCounts
 from mcmfh_lightning.metrics.functional import pack_signs, unpack_bits
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 
 MODEL, HYPERPLANES, CONSTANT, CHANCE = "model", "hyperplanes", "constant", "chance"
 SHUFFLED, SHUFFLED_WITHIN = "shuffled queries", "shuffled within"
+INSTANCE_PROTOCOL, INSTANCE_DATABASE = "unimodal", "unseen"
+"""Where finding one's own partner is a question: in the split of the queries, by codes that have not seen it."""
 
 Kind = Literal["whole", "image only", "text only"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -62,6 +64,10 @@ class StreamResult(NamedTuple):
     """By database."""
     constants: dict[str, dict[Side, dict[str, RankingCounts]]]
     """By database, side and name of the constant ranking; these serve every protocol and direction of the side."""
+    instances: dict[str, dict[Ranking, RankingCounts]]
+    """By database; the relevant items are partners and items of equal text."""
+    graded: bool
+    """Whether the labels shared with the query were counted, not only whether there is any."""
     missing: dict[str, list[str]]
     """Protocols left out, with the codes that the method does not give."""
 
@@ -81,7 +87,7 @@ class RankingStream:
     Args:
         loaders: Names of the evaluation loaders, "query" first.
         protocols: Protocols to evaluate.
-        nulls: Settings of the nulls; None leaves them out.
+        nulls: Settings of the nulls; None leaves out them, grades and instances, which model selection does not need.
         device: Where the batches are.
     """
 
@@ -99,6 +105,11 @@ class RankingStream:
         self._index = torch.zeros(0, dtype=torch.int64, device=device)
         self._rankings: dict[str, dict[Ranking, HammingHistogram]] = {}
         self._constants: dict[str, dict[Kind, dict[str, LevelHistogram]]] = {}
+        self._instances: dict[str, dict[Ranking, HammingInstanceHistogram]] = {}
+
+    @property
+    def _graded(self) -> bool:
+        return self._nulls is not None
 
     def add(self, loader: int, outputs: EvaluationOutput, batch: FeatureBatch) -> None:
         """Take one batch of the queries or of a database.
@@ -144,6 +155,8 @@ class RankingStream:
             self._num_bits,
             {name: {key: metric.compute() for key, metric in row.items()} for name, row in self._rankings.items()},
             {name: self._constants_by_side(name) for name in self._constants},
+            {name: {key: metric.compute() for key, metric in row.items()} for name, row in self._instances.items()},
+            self._graded,
             self._missing,
         )
 
@@ -216,17 +229,35 @@ class RankingStream:
             self._rankings[database] = {}
             for system, of_system in codes.items():
                 for protocol, direction in self._directions():
-                    histogram = HammingHistogram(self._num_bits)
+                    histogram = HammingHistogram(self._num_bits, graded=self._graded)
                     histogram.set_queries(of_system[direction.query], labels, groups, self._index)
                     self._rankings[database][Ranking(system, protocol, direction.name)] = histogram
             self._constants[database] = {"whole": self._new_constants()}
+            if self._graded and database == INSTANCE_DATABASE:
+                self._instances[database] = self._new_instances(codes, groups)
+
+    def _new_instances(
+        self, codes: Mapping[str, Mapping[str, Tensor]], groups: Tensor
+    ) -> dict[Ranking, HammingInstanceHistogram]:
+        """Empty counts of where each query's own partner comes."""
+        texts = torch.cat([batch["text_hash"] for batch in self._query_batches])
+        instances = {}
+        for system, of_system in codes.items():
+            for direction in PROTOCOLS[INSTANCE_PROTOCOL]:
+                histogram = HammingInstanceHistogram(self._num_bits)
+                histogram.set_queries(of_system[direction.query], groups, self._index, content=texts)
+                instances[Ranking(system, INSTANCE_PROTOCOL, direction.name)] = histogram
+        return instances
 
     def _new_constants(self) -> dict[str, LevelHistogram]:
         """Empty counts of every constant ranking, by name."""
         if self._nulls is None:
             return {}
         labels, groups = (torch.cat([batch[name] for batch in self._query_batches]) for name in ("labels", "group"))
-        constants = {name: LevelHistogram(num_levels) for name, num_levels in self._nulls.constants.num_levels.items()}
+        constants = {
+            name: LevelHistogram(num_levels, graded=self._graded)
+            for name, num_levels in self._nulls.constants.num_levels.items()
+        }
         for constant in constants.values():
             constant.set_queries(labels, groups, self._index)
         return constants
@@ -256,14 +287,26 @@ class RankingStream:
     def _count(self, database: str, outputs: EvaluationOutput, batch: FeatureBatch) -> None:
         labels, groups = batch["labels"], batch["group"]
         kinds = _rows_of_kinds(batch["present"])
-        rows = {side: torch.cat([kinds[kind] for kind in of_side]) for side, of_side in KINDS_OF_SIDE.items()}
+        rows = {
+            side: torch.cat([kinds[kind] for kind in of_side if kind in kinds])
+            for side, of_side in KINDS_OF_SIDE.items()
+        }
         codes = self._codes(outputs, batch)
         stored = {(protocol, direction.name): direction.database for protocol, direction in self._directions()}
-        for (system, protocol, direction), histogram in self._rankings[database].items():
-            name = stored[protocol, direction]
+
+        def of(ranking: Ranking) -> tuple[Tensor, Tensor]:
+            """Positions and codes of the items that the ranking has."""
+            name = stored[ranking.protocol, ranking.direction]
             able = rows[SIDES[name]]
-            code = codes[MODEL if system in (SHUFFLED, SHUFFLED_WITHIN) else system][name]
-            histogram.update(code[able], labels[able], groups[able])
+            shuffled = ranking.system in (SHUFFLED, SHUFFLED_WITHIN)
+            return able, codes[MODEL if shuffled else ranking.system][name][able]
+
+        for ranking, histogram in self._rankings[database].items():
+            able, code = of(ranking)
+            histogram.update(code, labels[able], groups[able])
+        for ranking, instance in self._instances.get(database, {}).items():
+            able, code = of(ranking)
+            instance.update(code, groups[able], batch["index"][able], content=batch["text_hash"][able])
         if self._nulls is not None:
             self._count_constants(self._nulls.constants, self._constants[database], kinds, batch)
 
@@ -286,7 +329,9 @@ class RankingStream:
 
 
 def _rows_of_kinds(present: Tensor) -> dict[Kind, Tensor]:
-    """Positions of the items of each kind in a batch, from (B, 2) bool [image, text]."""
+    """Positions of the items of each kind in a batch, from (B, 2) bool [image, text]; "whole" is always there."""
+    if bool(present.all()):  # one look instead of three where there is nothing to tell apart: a GPU waits for each
+        return {"whole": torch.arange(len(present), device=present.device)}
     image, text = present.unbind(1)
     masks: dict[Kind, Tensor] = {"whole": image & text, "image only": image & ~text, "text only": text & ~image}
     return {kind: mask.nonzero()[:, 0] for kind, mask in masks.items()}
@@ -294,8 +339,8 @@ def _rows_of_kinds(present: Tensor) -> dict[Kind, Tensor]:
 
 def _added(counts: Sequence[RankingCounts]) -> RankingCounts:
     """Counts of the items of several databases together."""
-    total, relevant, size = (torch.stack(parts).sum(0) for parts in zip(*counts, strict=True))
-    return RankingCounts(total, relevant, size)
+    fields = ((one.total, one.relevant, one.database_size, *one.grades()) for one in counts)
+    return RankingCounts(*(torch.stack(parts).sum(0) for parts in zip(*fields, strict=True)))
 
 
 def _everywhere(tensor: Tensor) -> list[Tensor]:

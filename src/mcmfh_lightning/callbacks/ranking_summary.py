@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mcmfh_lightning.callbacks.ranking_nulls import ABNORMAL_POPULARITY
 from mcmfh_lightning.callbacks.ranking_protocols import Side, database_side
-from mcmfh_lightning.callbacks.ranking_statistics import Statistic, statistics
+from mcmfh_lightning.callbacks.ranking_statistics import Statistic, instance_statistics, statistics
 from mcmfh_lightning.callbacks.ranking_stream import (
     CHANCE,
     CONSTANT,
@@ -26,6 +26,7 @@ from mcmfh_lightning.metrics.functional import (
     bootstrap_means,
     bootstrap_weights,
     mean_over_queries,
+    median_rank,
     percentile_interval,
     tie_all,
 )
@@ -87,28 +88,97 @@ def summarise(
     Args:
         result: Counts of an epoch.
         subsets: Query subsets by name, (Q,) bool each.
-        ks: Depths of mAP@k and P@k.
+        ks: Depths of mAP@k and P@k; NDCG@k and ACG@k too if grades were counted.
         bootstrap_seed: Seed of the intervals; None leaves them out.
 
     Returns:
         Rows; the model's come with chance and the difference to the best null.
     """
-    columns = statistics(ks)
+    view = _View(subsets, result.queries.groups, bootstrap_seed)
+    columns = statistics(ks, graded=result.graded)
     rows: list[Row] = []
     for database, rankings in result.rankings.items():
-        values = {key: _per_query(counts, columns) for key, counts in rankings.items()}
-        sides = _sides(rankings, result.constants[database], columns)
-        for subset, members in subsets.items():
-            samples = {
-                side: _sample(members, known.has_relevant, result.queries.groups, bootstrap_seed)
-                for side, known in sides.items()
-            }
-            for ranking, counts in rankings.items():
-                if ranking.system != MODEL:
-                    continue
-                side = database_side(ranking.protocol, ranking.direction)
-                systems = _systems(ranking, values, sides[side], samples[side])
-                rows += _rows(ranking, database, subset, systems, counts, columns, samples[side])
+        rows += _database_rows(database, rankings, result.constants[database], columns, view)
+    for database, rankings in result.instances.items():
+        rows += _database_rows(database, rankings, {}, instance_statistics(), view)
+        rows += _median_rank_rows(database, rankings, view)
+    return rows
+
+
+class _View(NamedTuple):
+    """Over which queries to average, and how to resample them."""
+
+    subsets: Mapping[str, Tensor]
+    groups: Tensor
+    seed: int | None
+
+    def samples(self, subset: str, known: Mapping[Side, "_Known"]) -> dict[Side, _Sample]:
+        """The queries of a subset that count on each side."""
+        members = self.subsets[subset]
+        return {side: _sample(members, of_side.has_relevant, self.groups, self.seed) for side, of_side in known.items()}
+
+
+def _database_rows(
+    database: str,
+    rankings: Mapping[Ranking, RankingCounts],
+    constants: Mapping[Side, Mapping[str, RankingCounts]],
+    columns: Sequence[Statistic],
+    view: _View,
+) -> list[Row]:
+    """Rows of one database."""
+    rows: list[Row] = []
+    values = {key: _per_query(counts, columns) for key, counts in rankings.items()}
+    sides = _sides(rankings, constants, columns)
+    for subset in view.subsets:
+        samples = view.samples(subset, sides)
+        for ranking, counts in rankings.items():
+            if ranking.system != MODEL:
+                continue
+            side = database_side(ranking.protocol, ranking.direction)
+            systems = _systems(ranking, values, sides[side], samples[side])
+            rows += _rows(ranking, database, subset, systems, counts, columns, samples[side])
+    return rows
+
+
+def _median_rank_rows(database: str, rankings: Mapping[Ranking, RankingCounts], view: _View) -> list[Row]:
+    """The rank at which half of the queries have met their partner: the fewer the better, hence without best null."""
+    rows: list[Row] = []
+    sides = _sides(rankings, {}, ())
+    for subset in view.subsets:
+        samples = view.samples(subset, sides)
+        for ranking, counts in rankings.items():
+            sample = samples[database_side(ranking.protocol, ranking.direction)]
+            chosen = counts.total[sample.rows], counts.relevant[sample.rows]
+            chance = float(median_rank(tie_all(chosen[0]), tie_all(chosen[1])))
+            values = {ranking.system: float(median_rank(*chosen))}
+            if ranking.system == MODEL:
+                values[CHANCE] = chance
+            rows += [
+                Row(
+                    protocol=ranking.protocol,
+                    database=database,
+                    queries=subset,
+                    direction=ranking.direction,
+                    system=system,
+                    metric="instance median rank",
+                    k=None,
+                    denominator="",
+                    value=value,
+                    low=nan,
+                    high=nan,
+                    pessimistic=nan,
+                    optimistic=nan,
+                    chance=chance,
+                    best_null="",
+                    difference=nan,
+                    difference_low=nan,
+                    difference_high=nan,
+                    num_queries=sample.num_queries,
+                    num_without_relevant=sample.num_queries - len(sample.rows),
+                    database_size=int(counts.database_size),
+                )
+                for system, value in values.items()
+            ]
     return rows
 
 
@@ -133,8 +203,8 @@ def _sides(
     return {
         side: _Known(
             counts.relevant.sum(1) > 0,
-            _per_query(RankingCounts(tie_all(counts.total), tie_all(counts.relevant), counts.database_size), columns),
-            {name: _per_query_of_constant(levels, columns) for name, levels in constants[side].items()},
+            _per_query(_tied(counts), columns),
+            {name: _per_query_of_constant(levels, columns) for name, levels in constants.get(side, {}).items()},
         )
         for side, counts in one_of_side.items()
     }
@@ -142,7 +212,15 @@ def _sides(
 
 def _per_query(counts: RankingCounts, columns: Sequence[Statistic]) -> Tensor:
     """(Q, V) float64, NaN for queries without relevant items."""
-    return torch.stack([column.per_query(counts.total, counts.relevant) for column in columns], dim=1)
+    if not columns:
+        return torch.zeros(len(counts.total), 0, dtype=torch.float64)
+    return torch.stack([column.per_query(counts) for column in columns], dim=1)
+
+
+def _tied(counts: RankingCounts) -> RankingCounts:
+    """The same items, every one tied."""
+    gains = None if counts.gains is None else tie_all(counts.gains)
+    return counts._replace(total=tie_all(counts.total), relevant=tie_all(counts.relevant), gains=gains)
 
 
 def _per_query_of_constant(counts: RankingCounts, columns: Sequence[Statistic]) -> Tensor:

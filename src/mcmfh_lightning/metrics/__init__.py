@@ -5,21 +5,39 @@ batches and processes. This package imports nothing else of mcmfh_lightning.
 """
 
 from mcmfh_lightning.metrics.hamming import (
+    HammingACG,
     HammingHistogram,
+    HammingInstanceHistogram,
+    HammingInstanceMetric,
+    HammingInstanceRecall,
     HammingMeanAveragePrecision,
+    HammingMedianRank,
     HammingMetric,
+    HammingMetricCollection,
+    HammingNDCG,
     HammingPrecision,
     HammingRadiusPrecision,
+    HammingRecall,
 )
-from mcmfh_lightning.metrics.ranking import LevelHistogram, RankingCounts, RankingMetric
+from mcmfh_lightning.metrics.levels import LevelHistogram
+from mcmfh_lightning.metrics.ranking import RankingCounts, RankingMetric, RankingScore
 
 __all__ = [
+    "HammingACG",
     "HammingHistogram",
+    "HammingInstanceHistogram",
+    "HammingInstanceMetric",
+    "HammingInstanceRecall",
     "HammingMeanAveragePrecision",
+    "HammingMedianRank",
     "HammingMetric",
+    "HammingMetricCollection",
+    "HammingNDCG",
     "HammingPrecision",
     "HammingRadiusPrecision",
+    "HammingRecall",
     "LevelHistogram",
     "RankingCounts",
     "RankingMetric",
+    "RankingScore",
 ]

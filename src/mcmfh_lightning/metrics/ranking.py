@@ -1,13 +1,14 @@
-"""The torchmetrics state every ranking metric shares: two integer counts per query and level."""
+"""The state every ranking metric shares: integer counts per query and level."""
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from typing import NamedTuple, NoReturn
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
+from torchmetrics.utilities.plot import _AX_TYPE, _PLOT_OUT_TYPE
 
-from mcmfh_lightning.metrics.functional.histogram import level_histogram
+from mcmfh_lightning.metrics.functional.histogram import count_ones
 
 
 class RankingCounts(NamedTuple):
@@ -19,6 +20,20 @@ class RankingCounts(NamedTuple):
     """(Q, L) int64: relevant ones of them."""
     database_size: Tensor
     """() int64: items seen, own groups included."""
+    gains: Tensor | None = None
+    """(Q, L) int64: labels shared with the query, summed over the items; None if not counted."""
+    shared: Tensor | None = None
+    """(Q, G + 1) int64: items by the number of labels shared, over all levels; None if not counted."""
+
+    def grades(self) -> tuple[Tensor, Tensor]:
+        """Gains and shared, which only graded metrics count.
+
+        Raises:
+            ValueError: They were not counted.
+        """
+        if self.gains is None or self.shared is None:
+            raise ValueError("these counts know relevant from not relevant only: count them with graded=True")
+        return self.gains, self.shared
 
 
 class RankingMetric(Metric, ABC):
@@ -40,9 +55,13 @@ class RankingMetric(Metric, ABC):
     is_differentiable: bool | None = False
     higher_is_better: bool | None = True
 
+    graded: bool = False
+    """Whether to count how many labels are shared, not only whether any is."""
     total: Tensor
     relevant: Tensor
     database_size: Tensor
+    gains: Tensor
+    shared: Tensor
     query_labels: Tensor
     query_groups: Tensor
     query_order: Tensor
@@ -55,7 +74,7 @@ class RankingMetric(Metric, ABC):
         for name in ("query_labels", "query_groups", "query_order"):
             self.register_buffer(name, torch.zeros(0, dtype=torch.int64), persistent=False)
         self._queries_set = False
-        self._add_states(num_queries=0)
+        self._add_states(num_queries=0, max_shared=0)
 
     def forward(self, *_: object, **__: object) -> NoReturn:
         """Refuse: a ranking has no value for one batch of the database.
@@ -68,6 +87,11 @@ class RankingMetric(Metric, ABC):
             "then compute()"
         )
 
+    def reset(self) -> None:
+        """Forget the database, keep the queries."""
+        super().reset()
+        self._expect_nothing_more()
+
     def counts(self) -> RankingCounts:
         """Counts of this process (of all of them inside ``compute``) on the CPU, queries sorted by index.
 
@@ -79,97 +103,108 @@ class RankingMetric(Metric, ABC):
         """
         self._require_queries()
         order = self.query_order
-        return RankingCounts(self.total[order].cpu(), self.relevant[order].cpu(), self.database_size.cpu())
+        binary = RankingCounts(self.total[order].cpu(), self.relevant[order].cpu(), self.database_size.cpu())
+        if not self.graded:
+            return binary
+        return binary._replace(gains=self.gains[order].cpu(), shared=self.shared[order].cpu())
 
     def _announce(self, labels: Tensor, groups: Tensor, index: Tensor | None) -> None:
         """Keep the queries and start counting anew, on their device; ``set_queries`` of a subclass calls this."""
         index = torch.arange(len(labels), device=labels.device) if index is None else index
-        _check_rows(labels=labels, groups=groups, index=index)
+        check_rows(labels=labels, groups=groups, index=index)
         order = index.argsort()
         if bool((index[order].diff() == 0).any()):
             raise ValueError("index holds a query twice; announce every query once")
         self.to(labels.device)
         self.query_labels, self.query_groups, self.query_order = labels, groups, order
         self._queries_set = True
-        self._add_states(len(labels))
+        most = count_ones(labels).sum(1, dtype=torch.int64) if self.graded and len(labels) else labels.new_zeros(1)
+        self._add_states(len(labels), max_shared=int(most.max()))
         self._computed = None
-        self._update_count = 1  # a share without items is a valid one: compute needs no update
+        self._expect_nothing_more()
 
-    def _count(self, total: Tensor, relevant: Tensor, num_items: int) -> None:
+    def _expect_nothing_more(self) -> None:
+        """With the queries known a share without items is a valid one: compute must not warn that it saw no update."""
+        self._update_count = int(self._queries_set)
+
+    def _count(
+        self,
+        total: Tensor,
+        relevant: Tensor,
+        gains: Tensor | None = None,
+        shared: Tensor | None = None,
+        *,
+        num_items: int,
+    ) -> None:
         self.total += total
         self.relevant += relevant
         self.database_size += num_items
+        if gains is not None and shared is not None:
+            self.gains += gains
+            self.shared += shared
 
     def _require_queries(self) -> None:
         if not self._queries_set:
             raise RuntimeError(f"{type(self).__name__}: call set_queries() before update() and compute()")
 
-    def _add_states(self, num_queries: int) -> None:
-        zeros = torch.zeros(num_queries, self.num_levels, dtype=torch.int64, device=self.query_labels.device)
-        self.add_state("total", zeros, dist_reduce_fx="sum")
-        self.add_state("relevant", zeros.clone(), dist_reduce_fx="sum")
-        self.add_state("database_size", zeros.new_zeros(()), dist_reduce_fx="sum")
+    def _add_states(self, num_queries: int, max_shared: int) -> None:
+        widths = {"total": self.num_levels, "relevant": self.num_levels}
+        if self.graded:
+            widths |= {"gains": self.num_levels, "shared": max_shared + 1}
+        device = self.query_labels.device
+        for name, width in widths.items():
+            zeros = torch.zeros(num_queries, width, dtype=torch.int64, device=device)
+            self.add_state(name, zeros, dist_reduce_fx="sum")
+        self.add_state("database_size", torch.zeros((), dtype=torch.int64, device=device), dist_reduce_fx="sum")
 
 
-class LevelHistogram(RankingMetric):
-    """Counts of a ranking that gives every query the same levels, such as a constant score.
+class RankingScore(RankingMetric):
+    """Base of ranking metrics that give one number, a function of the counts."""
 
-    Args:
-        num_levels: L.
-        **kwargs: Settings of `torchmetrics.Metric`.
+    plot_lower_bound: float | None = 0.0
+    plot_upper_bound: float | None = 1.0
 
-    Example:
-        >>> metric = LevelHistogram(num_levels=2)
-        >>> labels = torch.tensor([[1], [2]], dtype=torch.uint8)
-        >>> metric.set_queries(labels, groups=torch.tensor([0, 1]))
-        >>> metric.update(torch.tensor([0, 1]), labels, groups=torch.tensor([2, 3]))
-        >>> metric.compute().relevant
-        tensor([[1, 0],
-                [0, 1]])
-    """
-
-    higher_is_better: bool | None = None
-
-    def set_queries(self, labels: Tensor, groups: Tensor, index: Tensor | None = None) -> None:
-        """Announce the queries, the same on every process, and start counting anew.
+    @abstractmethod
+    def score(self, counts: RankingCounts) -> Tensor:
+        """The number that these counts give, whoever counted them.
 
         Args:
-            labels: (Q, W) uint8, packed label sets.
-            groups: (Q,) int64; database items of the same group will not count.
-            index: (Q,) int64, distinct: the order in which queries enter the final arithmetic; None is the given order.
-
-        Raises:
-            ValueError: Shapes do not agree, or an index occurs twice.
-        """
-        self._announce(labels, groups, index)
-
-    def update(self, levels: Tensor, labels: Tensor, groups: Tensor) -> None:
-        """Count a batch of the database and forget it.
-
-        Args:
-            levels: (n,) integers in [0, L), the best level is 0.
-            labels: (n, W) uint8, packed label sets.
-            groups: (n,) int64.
-
-        Raises:
-            RuntimeError: Queries were not announced.
-            ValueError: Shapes do not agree.
-        """
-        self._require_queries()
-        _check_rows(levels=levels, labels=labels, groups=groups)
-        counts = level_histogram(levels, self.query_labels, labels, self.query_groups, groups, self.num_levels)
-        self._count(*counts, num_items=len(levels))
-
-    def compute(self) -> RankingCounts:
-        """Counts summed over all processes.
+            counts: On the CPU, queries sorted by index.
 
         Returns:
-            Counts on the CPU, queries sorted by index.
+            Scalar float64; NaN if it is defined for no query.
         """
-        return self.counts()
+
+    def compute(self) -> Tensor:
+        """Score the counts summed over all processes.
+
+        Returns:
+            Scalar float64 on the CPU; NaN if it is defined for no query.
+        """
+        return self.score(self.counts())
+
+    def plot(self, val: Tensor | list[Tensor] | None = None, ax: _AX_TYPE | None = None) -> _PLOT_OUT_TYPE:
+        """Plot one value, or several in their order.
+
+        Args:
+            val: What ``compute`` gave, once or several times; None computes it now.
+            ax: Axes to draw on; None makes a new figure.
+
+        Returns:
+            Figure and axes.
+
+        Raises:
+            ModuleNotFoundError: Matplotlib is not installed.
+        """
+        return self._plot(val, ax)
 
 
-def _check_rows(**tensors: Tensor) -> None:
+def check_rows(**tensors: Tensor) -> None:
+    """Refuse arguments of different lengths.
+
+    Raises:
+        ValueError: They do not have one row per item each.
+    """
     lengths = {name: len(tensor) for name, tensor in tensors.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"one row per item expected in each argument, got lengths {lengths}")

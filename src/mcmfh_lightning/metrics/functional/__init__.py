@@ -10,30 +10,58 @@ from mcmfh_lightning.metrics.functional.curves import (
     precision_recall_by_radius,
     recall_at,
 )
+from mcmfh_lightning.metrics.functional.discount import discount_difference
+from mcmfh_lightning.metrics.functional.gain import average_cumulative_gain, ndcg
 from mcmfh_lightning.metrics.functional.harmonic import harmonic_difference
 from mcmfh_lightning.metrics.functional.histogram import (
     count_levels,
+    count_ones,
     hamming_distances,
-    hamming_histogram,
     level_histogram,
     share_label,
+    shared_labels,
+)
+from mcmfh_lightning.metrics.functional.instance import first_positive_rank, instance_recall, median_rank
+from mcmfh_lightning.metrics.functional.labels import mean_by_label
+from mcmfh_lightning.metrics.functional.legacy import (
+    legacy_first_hits_mean_average_precision,
+    legacy_mean_average_precision,
 )
 from mcmfh_lightning.metrics.functional.packing import pack_bits, pack_signs, packed_width, unpack_bits
 from mcmfh_lightning.metrics.functional.radius import precision_within_radius
+from mcmfh_lightning.metrics.functional.retrieval import Ball, Neighbours, nearest, within_radius
+from mcmfh_lightning.metrics.functional.ties import relevant_first, relevant_last
+from mcmfh_lightning.metrics.kernels.counts import GradedCounts
+from mcmfh_lightning.metrics.kernels.dispatch import graded_histogram, hamming_histogram
 
 __all__ = [
+    "Ball",
+    "GradedCounts",
+    "Neighbours",
+    "average_cumulative_gain",
     "average_precision",
     "average_precision_bounds",
     "bootstrap_means",
     "bootstrap_weights",
     "chance_average_precision",
     "count_levels",
+    "count_ones",
+    "discount_difference",
     "expected_hits",
+    "first_positive_rank",
+    "graded_histogram",
     "hamming_distances",
     "hamming_histogram",
     "harmonic_difference",
+    "instance_recall",
+    "legacy_first_hits_mean_average_precision",
+    "legacy_mean_average_precision",
     "level_histogram",
+    "mean_by_label",
     "mean_over_queries",
+    "median_rank",
+    "ndcg",
+    "nearest",
     "pack_bits",
     "pack_signs",
     "packed_width",
@@ -42,7 +70,11 @@ __all__ = [
     "precision_recall_by_radius",
     "precision_within_radius",
     "recall_at",
+    "relevant_first",
+    "relevant_last",
     "share_label",
+    "shared_labels",
     "tie_all",
     "unpack_bits",
+    "within_radius",
 ]

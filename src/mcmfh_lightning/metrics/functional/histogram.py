@@ -2,8 +2,8 @@
 
 For query q and level d (a Hamming distance, or the step of a score), ``total[q, d]`` counts the database items at that
 level and ``relevant[q, d]`` those of them that are relevant. Items of the query's own group never count. The counts are
-integers that add up over any cut of the database, so chunks, order and processes cannot change them. This is the
-reference kernel: plain torch, any device, memory bounded by chunks of the database.
+integers that add up over any cut of the database, so chunks, order and processes cannot change them. Here are the parts
+in plain torch, for any device; `mcmfh_lightning.metrics.kernels` has the whole for packed codes.
 """
 
 import torch
@@ -15,8 +15,26 @@ PAIRS_PER_CHUNK = 1 << 18
 """Query-item pairs looked at in one go: bounds the temporaries (a few MB) and keeps them in the cache of a CPU."""
 
 
+def count_ones(packed: Tensor) -> Tensor:
+    """Count the bits set in each byte (Warren, Hacker's Delight, 2012, ch. 5).
+
+    Args:
+        packed: uint8 of any shape.
+
+    Returns:
+        uint8 of the same shape.
+
+    Example:
+        >>> count_ones(torch.tensor([0, 7, 255], dtype=torch.uint8))
+        tensor([0, 3, 8], dtype=torch.uint8)
+    """
+    ones = packed - (packed >> 1 & 0x55)
+    ones = (ones & 0x33) + (ones >> 2 & 0x33)
+    return ones + (ones >> 4) & 0x0F
+
+
 def hamming_distances(query_codes: Tensor, codes: Tensor) -> Tensor:
-    """Hamming distances between packed codes, by XOR and a bitwise popcount (Warren, Hacker's Delight, 2012, ch. 5).
+    """Hamming distances between packed codes, by XOR and `count_ones`.
 
     Args:
         query_codes: (Q, W) uint8.
@@ -31,10 +49,7 @@ def hamming_distances(query_codes: Tensor, codes: Tensor) -> Tensor:
     """
     distances = torch.zeros(len(query_codes), len(codes), dtype=torch.int16, device=codes.device)
     for ours, theirs in zip(query_codes.unbind(1), codes.unbind(1), strict=True):
-        ones = ours[:, None] ^ theirs[None]  # (Q, n) uint8
-        ones = ones - (ones >> 1 & 0x55)
-        ones = (ones & 0x33) + (ones >> 2 & 0x33)
-        distances += ones + (ones >> 4) & 0x0F
+        distances += count_ones(ours[:, None] ^ theirs[None])
     return distances
 
 
@@ -52,8 +67,24 @@ def share_label(query_labels: Tensor, labels: Tensor) -> Tensor:
         >>> share_label(torch.tensor([[0b101]], dtype=torch.uint8), torch.tensor([[1], [2]], dtype=torch.uint8))
         tensor([[ True, False]])
     """
-    # A product of zeros and ones: exact in float32, and on a CPU faster than ANDs of bytes.
-    return unpack_bits(query_labels).float() @ unpack_bits(labels).float().T > 0
+    return _products(query_labels, labels) > 0
+
+
+def shared_labels(query_labels: Tensor, labels: Tensor) -> Tensor:
+    """Number of labels that query and item have in common.
+
+    Args:
+        query_labels: (Q, W) uint8, packed label sets.
+        labels: (n, W) uint8.
+
+    Returns:
+        (Q, n) int64.
+
+    Example:
+        >>> shared_labels(torch.tensor([[0b111]], dtype=torch.uint8), torch.tensor([[3], [8]], dtype=torch.uint8))
+        tensor([[2, 0]])
+    """
+    return _products(query_labels, labels).long()
 
 
 def count_levels(levels: Tensor, relevant: Tensor, valid: Tensor, num_levels: int) -> tuple[Tensor, Tensor]:
@@ -98,7 +129,7 @@ def level_histogram(
         Two (Q, L) int64: all items, relevant items.
     """
     total, hits = _empty(query_labels, num_levels)
-    for part in _chunks(len(query_labels), len(levels)):
+    for part in database_chunks(len(query_labels), len(levels)):
         relevant = share_label(query_labels, labels[part])
         valid = query_groups[:, None] != groups[None, part]
         counts = count_levels(levels[None, part], relevant, valid, num_levels)
@@ -107,45 +138,9 @@ def level_histogram(
     return total, hits
 
 
-def hamming_histogram(
-    query_codes: Tensor,
-    codes: Tensor,
-    query_labels: Tensor,
-    labels: Tensor,
-    query_groups: Tensor,
-    groups: Tensor,
-    num_bits: int,
-) -> tuple[Tensor, Tensor]:
-    """Ranking histogram of packed codes: K + 1 levels, the Hamming distances 0 to K.
-
-    Args:
-        query_codes: (Q, ceil(K / 8)) uint8.
-        codes: (n, ceil(K / 8)) uint8.
-        query_labels: (Q, W) uint8, packed label sets.
-        labels: (n, W) uint8.
-        query_groups: (Q,) int64.
-        groups: (n,) int64; items of the query's own group are left out.
-        num_bits: K.
-
-    Returns:
-        Two (Q, K + 1) int64: all items, relevant items.
-
-    Example:
-        >>> codes = torch.tensor([[0b000], [0b001], [0b111]], dtype=torch.uint8)
-        >>> labels = torch.tensor([[1], [2], [1]], dtype=torch.uint8)
-        >>> query = codes[:1], labels[:1], torch.tensor([7])
-        >>> hamming_histogram(query[0], codes, query[1], labels, query[2], torch.tensor([7, 8, 9]), num_bits=3)
-        (tensor([[0, 1, 0, 1]]), tensor([[0, 0, 0, 1]]))
-    """
-    total, hits = _empty(query_labels, num_bits + 1)
-    for part in _chunks(len(query_codes), len(codes)):
-        levels = hamming_distances(query_codes, codes[part])
-        relevant = share_label(query_labels, labels[part])
-        valid = query_groups[:, None] != groups[None, part]
-        counts = count_levels(levels, relevant, valid, num_bits + 1)
-        total += counts[0]
-        hits += counts[1]
-    return total, hits
+def _products(query_labels: Tensor, labels: Tensor) -> Tensor:
+    # Of zeros and ones: exact in float32, and on a CPU faster than ANDs of bytes.
+    return unpack_bits(query_labels).float() @ unpack_bits(labels).float().T
 
 
 def _empty(query_labels: Tensor, num_levels: int) -> tuple[Tensor, Tensor]:
@@ -153,6 +148,7 @@ def _empty(query_labels: Tensor, num_levels: int) -> tuple[Tensor, Tensor]:
     return zeros, zeros.clone()
 
 
-def _chunks(num_queries: int, num_items: int) -> list[slice]:
+def database_chunks(num_queries: int, num_items: int) -> list[slice]:
+    """Cut a database into parts of some `PAIRS_PER_CHUNK` pairs."""
     step = max(1, PAIRS_PER_CHUNK // max(1, num_queries))
     return [slice(start, start + step) for start in range(0, num_items, step)]

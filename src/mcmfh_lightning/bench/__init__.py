@@ -1,0 +1,1 @@
+"""``mcmfh-bench``: evaluate anybody's codes, whatever trained them. Imports no Lightning."""

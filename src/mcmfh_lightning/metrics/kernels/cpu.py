@@ -1,0 +1,342 @@
+"""The kernels for CPUs, compiled by Numba.
+
+A pair costs an XOR, an AND and two counts of bits, for which the compiler uses vector instructions, and an increment of
+a counter, which no vector instruction does. So rows are taken in blocks: first the bins of a block, into a buffer
+in the nearest cache, then the increments.
+
+Two ways of counting:
+
+- *pairs*: two neighbouring bins of a byte each are one index of 16 bits into a table that counts pairs of bins, which
+  is summed over rows and columns at the end: half the increments. For long runs of rows and bins that fit a byte.
+- *single*: four tables in turn, so that an increment need not wait for the one before it.
+
+Queries are shared out to as many threads as torch has. They are threads of Python, started and ended by each call,
+since the compiled code releases the interpreter's lock: other than Numba's own pool they do not mind a process that
+forks.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+import torch
+from numba.core import types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mcmfh_lightning.metrics.kernels.counts import GradedCounts
+
+_Words = NDArray[np.uint64]
+_Counts = NDArray[np.int64]
+_Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
+
+BLOCK = 1 << 13
+"""Rows whose bins are buffered: some KB, beside the tables in the nearest cache, and enough to make slices cheap."""
+
+_BYTE = 256
+_PAIRS_FROM = 1 << 15
+"""Rows from which on counting pairs of bins pays for summing their table."""
+_FIELD = 17
+"""Bits of a counter of rows: three counters share a word while no more than 2^16 rows are counted."""
+_MAX_ROWS = 1 << 16
+"""Rows that are counted in one go: counters of 16 bits hold half as many pairs, those of `_FIELD` bits as many rows."""
+
+
+def _compiled(function: _Kernel) -> _Kernel:
+    try:
+        compiled: _Kernel = numba.njit(nogil=True, cache=True)(function)
+    except RuntimeError:  # there is no folder for the cache that may be written to
+        compiled = numba.njit(nogil=True)(function)
+    return compiled
+
+
+@intrinsic  # type: ignore[untyped-decorator]  # Numba has no type information
+def _ones(_typing: object, word: types.Integer) -> Any:  # noqa: ANN401
+    """Count the bits of a word: LLVM's own, which it knows how to vectorise."""
+
+    def generate(_context: object, builder: Any, _signature: object, arguments: Any) -> Any:  # noqa: ANN401
+        return builder.ctpop(arguments[0])
+
+    return word(word), generate
+
+
+@_compiled
+def _bins(
+    query: _Words,
+    words: _Words,
+    query_labels: _Words,
+    labels: _Words,
+    start: int,
+    relevant: np.uint64,
+    bins: NDArray[Any],
+) -> None:
+    """Fill a buffer with the bins of rows, from ``start`` on: the distance, plus ``relevant`` if a label is shared."""
+    none = np.uint64(0)
+    # Slices, since an index that may be negative keeps the compiler from vectorising.
+    if len(query) == 1 and len(query_labels) == 1:
+        code, label = query[0], query_labels[0]
+        codes, sets = words[0][start : start + len(bins)], labels[0][start : start + len(bins)]
+        for i in range(len(bins)):
+            bins[i] = _ones(code ^ codes[i]) + (relevant if (label & sets[i]) != 0 else none)
+        return
+    bins[:] = 0
+    for w in range(len(query_labels)):
+        label = query_labels[w]
+        if label != 0:  # few words of a query's labels are not empty
+            sets = labels[w][start : start + len(bins)]
+            for i in range(len(bins)):
+                bins[i] |= relevant if (label & sets[i]) != 0 else none
+    for w in range(len(query)):
+        code = query[w]
+        codes = words[w][start : start + len(bins)]
+        for i in range(len(bins)):
+            bins[i] += _ones(code ^ codes[i])
+
+
+@_compiled
+def _count_pairs(
+    queries: _Words,
+    words: _Words,
+    query_labels: _Words,
+    labels: _Words,
+    begin: int,
+    end: int,
+    total: _Counts,
+    relevant: _Counts,
+) -> None:
+    """Add the counts of the rows from ``begin`` to ``end``; distances fit 7 bits, the eighth is for relevance."""
+    levels = total.shape[1]
+    eighths = end - (end - begin) % 8
+    bins = np.zeros(BLOCK, np.uint8)
+    table = np.zeros((_BYTE, _BYTE), np.uint16)
+    pairs, mask, bit = table.reshape(-1), np.uint64(0xFFFF), np.uint64(_BYTE // 2)
+    for q in range(queries.shape[1]):
+        query, label = queries[:, q].copy(), query_labels[:, q].copy()
+        for start in range(begin, eighths, BLOCK):
+            part = bins[: min(BLOCK, eighths - start)]
+            _bins(query, words, label, labels, start, bit, part)
+            for eight in part.view(np.uint64):
+                pairs[eight & mask] += np.uint16(1)
+                pairs[(eight >> np.uint64(16)) & mask] += np.uint16(1)
+                pairs[(eight >> np.uint64(32)) & mask] += np.uint16(1)
+                pairs[eight >> np.uint64(48)] += np.uint16(1)
+        counts = np.zeros(_BYTE, np.uint32)
+        for half in (0, _BYTE // 2):
+            for first in range(half, half + levels):
+                _add_row(table[first], levels, counts, first)
+        rest = bins[: end - eighths]
+        _bins(query, words, label, labels, eighths, bit, rest)
+        for i in range(len(rest)):
+            counts[rest[i]] += 1
+        for level in range(levels):
+            hits = counts[_BYTE // 2 + level]
+            total[q, level] += counts[level] + hits
+            relevant[q, level] += hits
+
+
+@_compiled
+def _add_row(row: NDArray[np.uint16], levels: int, counts: NDArray[np.uint32], first: int) -> None:
+    """Add the pairs of bins of which one is ``first`` to the counts of both, and forget them."""
+    of_row = np.uint32(0)
+    for half in (0, _BYTE // 2):
+        found, sums = row[half : half + levels], counts[half : half + levels]
+        for second in range(levels):
+            count = np.uint32(found[second])
+            of_row = np.uint32(of_row + count)
+            sums[second] += count
+        found[:] = 0
+    counts[first] += of_row
+
+
+@_compiled
+def _count_single(
+    queries: _Words,
+    words: _Words,
+    query_labels: _Words,
+    labels: _Words,
+    begin: int,
+    end: int,
+    total: _Counts,
+    relevant: _Counts,
+) -> None:
+    """Add the counts of the rows from ``begin`` to ``end``."""
+    levels = total.shape[1]
+    bit = 1
+    while bit < levels:  # a power of two above every distance, so that it can be set once or more
+        bit *= 2
+    bins = np.zeros(BLOCK, np.uint16)
+    tables = np.zeros((4, 2 * bit), np.uint32)
+    for q in range(queries.shape[1]):
+        query, label = queries[:, q].copy(), query_labels[:, q].copy()
+        tables[:] = 0
+        for start in range(begin, end, BLOCK):
+            part = bins[: min(BLOCK, end - start)]
+            _bins(query, words, label, labels, start, np.uint64(bit), part)
+            fours = len(part) // 4
+            for four in range(fours):
+                for i in range(4):
+                    tables[i, part[4 * four + i]] += np.uint32(1)
+            for i in range(4 * fours, len(part)):
+                tables[0, part[i]] += np.uint32(1)
+        for level in range(levels):
+            other, hits = np.int64(0), np.int64(0)
+            for i in range(4):
+                other += tables[i, level]
+                hits += tables[i, bit + level]
+            total[q, level] += other + hits
+            relevant[q, level] += hits
+
+
+@_compiled
+def _distances_and_grades(
+    query: _Words,
+    words: _Words,
+    query_labels: _Words,
+    labels: _Words,
+    start: int,
+    distances: NDArray[np.uint16],
+    grades: NDArray[np.uint16],
+) -> None:
+    """Fill two buffers with the distances and the numbers of shared labels of the rows from ``start`` on."""
+    distances[:] = 0
+    for w in range(len(query)):
+        code = query[w]
+        codes = words[w][start : start + len(distances)]
+        for i in range(len(distances)):
+            distances[i] += _ones(code ^ codes[i])
+    grades[:] = 0
+    for w in range(len(query_labels)):
+        label = query_labels[w]
+        if label != 0:
+            sets = labels[w][start : start + len(grades)]
+            for i in range(len(grades)):
+                grades[i] += _ones(label & sets[i])
+
+
+@_compiled
+def _count_graded(
+    queries: _Words,
+    words: _Words,
+    query_labels: _Words,
+    labels: _Words,
+    begin: int,
+    end: int,
+    counts: _Counts,
+    shared: _Counts,
+) -> None:
+    """Add the counts of the rows from ``begin`` to ``end``.
+
+    Items, relevant items and gains of a level, ``counts`` (3, Q, L), lie in one word while they are counted.
+    """
+    distances, grades = np.zeros(BLOCK, np.uint16), np.zeros(BLOCK, np.uint16)
+    tables = np.zeros((4, counts.shape[2]), np.uint64)
+    by_grade = np.zeros((4, shared.shape[1]), np.uint32)
+    one, field = np.uint64(1), np.uint64(_FIELD)
+    mask = (one << field) - one
+    for q in range(queries.shape[1]):
+        query, label = queries[:, q].copy(), query_labels[:, q].copy()
+        tables[:] = 0
+        by_grade[:] = 0
+        for start in range(begin, end, BLOCK):
+            size = min(BLOCK, end - start)
+            _distances_and_grades(query, words, label, labels, start, distances[:size], grades[:size])
+            for i in range(size):
+                grade = np.uint64(grades[i])
+                tables[i & 3, distances[i]] += one | (np.uint64(grade != 0) << field) | (grade << (field + field))
+                by_grade[i & 3, grade] += np.uint32(1)
+        for i in range(4):
+            for level in range(counts.shape[2]):
+                word = tables[i, level]
+                counts[0, q, level] += np.int64(word & mask)
+                counts[1, q, level] += np.int64((word >> field) & mask)
+                counts[2, q, level] += np.int64(word >> (field + field))
+            for number in range(shared.shape[1]):
+                shared[q, number] += by_grade[i, number]
+
+
+def hamming_histogram_numba(
+    query_words: Tensor, words: Tensor, query_label_words: Tensor, label_words: Tensor, num_bits: int
+) -> tuple[Tensor, Tensor]:
+    """Ranking histogram; groups are not looked at.
+
+    Args:
+        query_words: (Wk, Q) int64, codes of the queries as `to_words` makes them.
+        words: (Wk, N) int64, codes.
+        query_label_words: (Wl, Q) int64, label sets of the queries.
+        label_words: (Wl, N) int64, label sets.
+        num_bits: K.
+
+    Returns:
+        Two (Q, K + 1) int64: all items, relevant items.
+    """
+    total, relevant = (torch.zeros(query_words.shape[1], num_bits + 1, dtype=torch.int64) for _ in range(2))
+    kernel = _count_pairs if num_bits < _BYTE // 2 and words.shape[1] >= _PAIRS_FROM else _count_single
+    _run(kernel, query_words, words, query_label_words, label_words, total, relevant)
+    return total, relevant
+
+
+def graded_histogram_numba(
+    query_words: Tensor,
+    words: Tensor,
+    query_label_words: Tensor,
+    label_words: Tensor,
+    num_bits: int,
+    max_shared: int,
+) -> GradedCounts:
+    """Graded ranking histogram; groups are not looked at.
+
+    Args:
+        query_words: (Wk, Q) int64, codes of the queries as `to_words` makes them.
+        words: (Wk, N) int64, codes.
+        query_label_words: (Wl, Q) int64, label sets of the queries.
+        label_words: (Wl, N) int64, label sets.
+        num_bits: K.
+        max_shared: G, the largest number of labels of a query.
+
+    Returns:
+        The counts.
+    """
+    num_queries = query_words.shape[1]
+    counts = torch.zeros(3, num_queries, num_bits + 1, dtype=torch.int64)
+    total, relevant, gains = counts
+    shared = torch.zeros(num_queries, max_shared + 1, dtype=torch.int64)
+    _run(_count_graded, query_words, words, query_label_words, label_words, counts, shared)
+    return GradedCounts(total, relevant, gains, shared)
+
+
+def _run(
+    kernel: Callable[..., None],
+    query_words: Tensor,
+    words: Tensor,
+    query_label_words: Tensor,
+    label_words: Tensor,
+    *counts: Tensor,
+) -> None:
+    """Share the queries out to threads."""
+    num_queries, rows = query_words.shape[1], words.shape[1]
+    threads = max(1, min(torch.get_num_threads(), num_queries))
+    queries, query_labels = _array(query_words), _array(query_label_words)
+    database = _array(words), _array(label_words)
+    results = [count.numpy() for count in counts]
+
+    def work(thread: int) -> None:
+        part = slice(num_queries * thread // threads, num_queries * (thread + 1) // threads)
+        of_queries = np.ascontiguousarray(queries[:, part]), np.ascontiguousarray(query_labels[:, part])
+        mine = [result[..., part, :] for result in results]
+        for begin in range(0, rows, _MAX_ROWS):
+            end = min(begin + _MAX_ROWS, rows)
+            kernel(of_queries[0], database[0], of_queries[1], database[1], begin, end, *mine)
+
+    if threads == 1:
+        work(0)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, range(threads)))
+
+
+def _array(words: Tensor) -> _Words:
+    array: _Words = words.contiguous().numpy().view(np.uint64)
+    return array

@@ -1,0 +1,37 @@
+"""The few pairs that do not count: items of a query's own group.
+
+The fast kernels count all pairs; what they should not have counted is taken off again. A group is a study or a patient,
+so these are a handful a query, and the kernels need not compare groups at all.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+PAIRS_AT_ONCE = 1 << 18
+"""Bounds the temporaries where, against all expectation, everything is one group."""
+
+
+def own_group_pairs(query_groups: Tensor, groups: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Find the pairs of a query and an item of its own group.
+
+    Args:
+        query_groups: (Q,) int64.
+        groups: (n,) int64.
+
+    Yields:
+        Positions of queries and of items, (M,) int64 each, every pair once.
+    """
+    order = query_groups.argsort(stable=True)
+    ordered = query_groups[order]
+    if not len(ordered):
+        return
+    first = torch.searchsorted(ordered, groups)
+    items = (ordered[first.clamp(max=len(ordered) - 1)] == groups).nonzero()[:, 0]
+    step = max(1, PAIRS_AT_ONCE // len(ordered))
+    for item in torch.split(items, step):
+        begin = first[item]
+        times = torch.searchsorted(ordered, groups[item], right=True) - begin
+        start = (begin - times.cumsum(0) + times).repeat_interleave(times)
+        yield order[start + torch.arange(len(start), device=start.device)], item.repeat_interleave(times)

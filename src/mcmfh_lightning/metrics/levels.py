@@ -1,0 +1,93 @@
+"""Rankings that give every query the same levels."""
+
+import torch
+from torch import Tensor
+
+from mcmfh_lightning.metrics.functional.histogram import database_chunks, level_histogram, shared_labels
+from mcmfh_lightning.metrics.inputs import as_packed_labels
+from mcmfh_lightning.metrics.ranking import RankingCounts, RankingMetric, check_rows
+
+
+class LevelHistogram(RankingMetric):
+    """Counts of a ranking that gives every query the same levels, such as a constant score.
+
+    Args:
+        num_levels: L.
+        graded: Whether to count how many labels are shared, not only whether any is.
+        **kwargs: Settings of `torchmetrics.Metric`.
+
+    Example:
+        >>> metric = LevelHistogram(num_levels=2)
+        >>> labels = torch.tensor([[1], [2]], dtype=torch.uint8)
+        >>> metric.set_queries(labels, groups=torch.tensor([0, 1]))
+        >>> metric.update(torch.tensor([0, 1]), labels, groups=torch.tensor([2, 3]))
+        >>> metric.compute().relevant
+        tensor([[1, 0],
+                [0, 1]])
+    """
+
+    higher_is_better: bool | None = None
+
+    def __init__(self, num_levels: int, *, graded: bool = False, **kwargs: object) -> None:
+        super().__init__(num_levels, **kwargs)
+        self.graded = graded
+
+    def set_queries(self, labels: Tensor, groups: Tensor, index: Tensor | None = None) -> None:
+        """Announce the queries, the same on every process, and start counting anew.
+
+        Args:
+            labels: (Q, W) uint8, packed label sets, or multi-hot as `as_packed_labels` takes them.
+            groups: (Q,) int64; database items of the same group will not count.
+            index: (Q,) int64, distinct: the order in which queries enter the final arithmetic; None is the given order.
+
+        Raises:
+            ValueError: Shapes do not agree, or an index occurs twice.
+        """
+        self._announce(as_packed_labels(labels), groups, index)
+
+    def update(self, levels: Tensor, labels: Tensor, groups: Tensor) -> None:
+        """Count a batch of the database and forget it.
+
+        Args:
+            levels: (n,) integers in [0, L), the best level is 0.
+            labels: (n, W) uint8, packed label sets, or multi-hot.
+            groups: (n,) int64.
+
+        Raises:
+            RuntimeError: Queries were not announced.
+            ValueError: Shapes do not agree.
+        """
+        self._require_queries()
+        check_rows(levels=levels, labels=labels, groups=groups)
+        labels = as_packed_labels(labels)
+        rows = self.query_labels, labels, self.query_groups, groups
+        counts = level_histogram(levels, *rows, self.num_levels)
+        grades = _graded_levels(levels, *rows, self.gains, self.shared) if self.graded else ()
+        self._count(*counts, *grades, num_items=len(levels))
+
+    def compute(self) -> RankingCounts:
+        """Counts summed over all processes.
+
+        Returns:
+            Counts on the CPU, queries sorted by index.
+        """
+        return self.counts()
+
+
+def _graded_levels(
+    levels: Tensor,
+    query_labels: Tensor,
+    labels: Tensor,
+    query_groups: Tensor,
+    groups: Tensor,
+    like_gains: Tensor,
+    like_shared: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Gains (Q, L) and items by number of shared labels (Q, G + 1), own group excluded."""
+    gains, shared = torch.zeros_like(like_gains), torch.zeros_like(like_shared)
+    for part in database_chunks(len(query_labels), len(levels)):
+        grades = shared_labels(query_labels, labels[part])  # (Q, n)
+        valid = (query_groups[:, None] != groups[None, part]).long()
+        gains.scatter_add_(1, levels[part].long().expand_as(grades), grades * valid)
+        shared.scatter_add_(1, grades, valid)
+    return gains, shared
