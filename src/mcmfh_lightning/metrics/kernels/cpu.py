@@ -6,8 +6,9 @@ in the nearest cache, then the increments.
 
 Two ways of counting:
 
-- *pairs*: two neighbouring bins of a byte each are one index of 16 bits into a table that counts pairs of bins, which
-  is summed over rows and columns at the end: half the increments. For long runs of rows and bins that fit a byte.
+- *pairs*: the bins of a row for two queries, a byte each, are one index of 16 bits into a table that counts pairs of
+  bins, which is summed over rows and columns at the end: a row is read once for both, and one increment counts it for
+  both. For long runs of rows and bins that fit a byte.
 - *single*: four tables in turn, so that an increment need not wait for the one before it.
 
 Queries are shared out to as many threads as torch has. They are threads of Python, started and ended by each call,
@@ -40,9 +41,9 @@ _BYTE = 256
 _PAIRS_FROM = 1 << 15
 """Rows from which on counting pairs of bins pays for summing their table."""
 _FIELD = 17
-"""Bits of a counter of rows: three counters share a word while no more than 2^16 rows are counted."""
-_MAX_ROWS = 1 << 16
-"""Rows that are counted in one go: counters of 16 bits hold half as many pairs, those of `_FIELD` bits as many rows."""
+"""Bits of a counter of rows: three counters share a word while no more than `_MAX_ROWS` rows are counted."""
+_MAX_ROWS = (1 << 16) - BLOCK
+"""Rows that are counted in one go, so that counters of 16 bits hold them: whole blocks."""
 
 
 def _compiled(function: _Kernel) -> _Kernel:
@@ -64,6 +65,98 @@ def _ones(_typing: object, word: types.Integer) -> Any:  # noqa: ANN401
 
 
 @_compiled
+def _bins_of_two(
+    queries: _Words,
+    words: _Words,
+    query_labels: _Words,
+    labels: _Words,
+    start: int,
+    bins: NDArray[np.uint16],
+) -> None:
+    """Fill a buffer with the bins of rows, from ``start`` on, for two queries, a byte each.
+
+    Seven bits are the distance, the eighth is set if a label is shared.
+    """
+    none, byte, low, high = np.uint64(0), np.uint64(8), np.uint64(1 << 7), np.uint64(1 << 15)
+    if len(words) == 1 and len(labels) == 1:
+        code_a, code_b, label_a, label_b = queries[0, 0], queries[0, 1], query_labels[0, 0], query_labels[0, 1]
+        codes, sets = words[0][start : start + len(bins)], labels[0][start : start + len(bins)]
+        for i in range(len(bins)):
+            bin_a = _ones(code_a ^ codes[i]) + (low if (label_a & sets[i]) != 0 else none)
+            bin_b = (_ones(code_b ^ codes[i]) << byte) + (high if (label_b & sets[i]) != 0 else none)
+            bins[i] = bin_a + bin_b
+        return
+    bins[:] = 0
+    for w in range(len(labels)):
+        label_a, label_b = query_labels[w, 0], query_labels[w, 1]
+        if (label_a | label_b) != 0:
+            sets = labels[w][start : start + len(bins)]
+            for i in range(len(bins)):
+                bins[i] |= low if (label_a & sets[i]) != 0 else none
+                bins[i] |= high if (label_b & sets[i]) != 0 else none
+    for w in range(len(words)):
+        code_a, code_b = queries[w, 0], queries[w, 1]
+        codes = words[w][start : start + len(bins)]
+        for i in range(len(bins)):
+            bins[i] += _ones(code_a ^ codes[i]) + (_ones(code_b ^ codes[i]) << byte)
+
+
+@_compiled
+def _count_pairs(
+    queries: _Words,
+    words: _Words,
+    query_labels: _Words,
+    labels: _Words,
+    begin: int,
+    end: int,
+    total: _Counts,
+    relevant: _Counts,
+) -> None:
+    """Add the counts of the rows from ``begin`` to ``end``."""
+    num_queries, levels = total.shape
+    bins = np.zeros(BLOCK, np.uint16)
+    table = np.zeros((_BYTE, _BYTE), np.uint16)
+    pairs, mask = table.reshape(-1), np.uint64(0xFFFF)
+    for q in range(0, num_queries, 2):
+        two = np.array([min(q + 1, num_queries - 1), q])  # the last of an odd number of queries is paired with itself
+        codes_of_two, labels_of_two = queries[:, two], query_labels[:, two]
+        for start in range(begin, end, BLOCK):
+            part = bins[: min(BLOCK, end - start)]
+            _bins_of_two(codes_of_two, words, labels_of_two, labels, start, part)
+            fours = len(part) - len(part) % 4
+            for four in part[:fours].view(np.uint64):
+                pairs[four & mask] += np.uint16(1)
+                pairs[(four >> np.uint64(16)) & mask] += np.uint16(1)
+                pairs[(four >> np.uint64(32)) & mask] += np.uint16(1)
+                pairs[four >> np.uint64(48)] += np.uint16(1)
+            for i in range(fours, len(part)):
+                pairs[part[i]] += np.uint16(1)
+        counts = np.zeros((2, _BYTE), np.uint32)
+        for half in (0, _BYTE // 2):
+            for first in range(half, half + levels):
+                counts[1, first] = _add_row(table[first], levels, counts[0])
+        for i in range(1 if q + 1 == num_queries else 2):
+            for level in range(levels):
+                hits = counts[1 - i, _BYTE // 2 + level]
+                total[q + i, level] += counts[1 - i, level] + hits
+                relevant[q + i, level] += hits
+
+
+@_compiled
+def _add_row(row: NDArray[np.uint16], levels: int, counts: NDArray[np.uint32]) -> np.uint32:
+    """Add a row of the table of pairs to the counts of the bins of its columns; empty it and return its sum."""
+    of_row = np.uint32(0)
+    for half in (0, _BYTE // 2):
+        found, sums = row[half : half + levels], counts[half : half + levels]
+        for second in range(levels):
+            count = np.uint32(found[second])
+            of_row = np.uint32(of_row + count)
+            sums[second] += count
+        found[:] = 0
+    return of_row
+
+
+@_compiled
 def _bins(
     query: _Words,
     words: _Words,
@@ -71,7 +164,7 @@ def _bins(
     labels: _Words,
     start: int,
     relevant: np.uint64,
-    bins: NDArray[Any],
+    bins: NDArray[np.uint16],
 ) -> None:
     """Fill a buffer with the bins of rows, from ``start`` on: the distance, plus ``relevant`` if a label is shared."""
     none = np.uint64(0)
@@ -94,61 +187,6 @@ def _bins(
         codes = words[w][start : start + len(bins)]
         for i in range(len(bins)):
             bins[i] += _ones(code ^ codes[i])
-
-
-@_compiled
-def _count_pairs(
-    queries: _Words,
-    words: _Words,
-    query_labels: _Words,
-    labels: _Words,
-    begin: int,
-    end: int,
-    total: _Counts,
-    relevant: _Counts,
-) -> None:
-    """Add the counts of the rows from ``begin`` to ``end``; distances fit 7 bits, the eighth is for relevance."""
-    levels = total.shape[1]
-    eighths = end - (end - begin) % 8
-    bins = np.zeros(BLOCK, np.uint8)
-    table = np.zeros((_BYTE, _BYTE), np.uint16)
-    pairs, mask, bit = table.reshape(-1), np.uint64(0xFFFF), np.uint64(_BYTE // 2)
-    for q in range(queries.shape[1]):
-        query, label = queries[:, q].copy(), query_labels[:, q].copy()
-        for start in range(begin, eighths, BLOCK):
-            part = bins[: min(BLOCK, eighths - start)]
-            _bins(query, words, label, labels, start, bit, part)
-            for eight in part.view(np.uint64):
-                pairs[eight & mask] += np.uint16(1)
-                pairs[(eight >> np.uint64(16)) & mask] += np.uint16(1)
-                pairs[(eight >> np.uint64(32)) & mask] += np.uint16(1)
-                pairs[eight >> np.uint64(48)] += np.uint16(1)
-        counts = np.zeros(_BYTE, np.uint32)
-        for half in (0, _BYTE // 2):
-            for first in range(half, half + levels):
-                _add_row(table[first], levels, counts, first)
-        rest = bins[: end - eighths]
-        _bins(query, words, label, labels, eighths, bit, rest)
-        for i in range(len(rest)):
-            counts[rest[i]] += 1
-        for level in range(levels):
-            hits = counts[_BYTE // 2 + level]
-            total[q, level] += counts[level] + hits
-            relevant[q, level] += hits
-
-
-@_compiled
-def _add_row(row: NDArray[np.uint16], levels: int, counts: NDArray[np.uint32], first: int) -> None:
-    """Add the pairs of bins of which one is ``first`` to the counts of both, and forget them."""
-    of_row = np.uint32(0)
-    for half in (0, _BYTE // 2):
-        found, sums = row[half : half + levels], counts[half : half + levels]
-        for second in range(levels):
-            count = np.uint32(found[second])
-            of_row = np.uint32(of_row + count)
-            sums[second] += count
-        found[:] = 0
-    counts[first] += of_row
 
 
 @_compiled
