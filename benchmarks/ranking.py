@@ -9,12 +9,15 @@ torch has, pairs of query and item per second of
     (c) faiss: IndexBinaryFlat's top 50 alone, and its full ranking with AP;
     (d) the instruction floor: a compiled loop of the same XOR, AND and popcounts with nothing counted.
 
-Slow rivals run on fewer queries, at least 20; all are stated per pair. Peak memory is what the process gained beyond
-the codes and labels in the form in which the system takes them. Prints tables in Markdown and writes a CSV.
+Slow rivals run on fewer queries, at least 20; all are stated per pair. In each of several turns every system runs once
+on a part of the database, untimed, and then on all of it, so that none pays for what the one before it left. With
+``--memory FILE`` it measures instead what the process gains at most, beyond the codes and labels in the form in which
+the system takes them, in one run of each system. Prints tables in Markdown and writes a CSV.
 """
 
 import argparse
 import csv
+import ctypes
 import os
 import platform
 import statistics
@@ -54,6 +57,7 @@ from mcmfh_lightning.metrics.kernels.words import to_words
 NUM_LABELS = 64
 DENSITY = 0.05
 FEW_QUERIES = 20
+WARM_UP = 200_000
 REPEATS = 3
 DEPTH = 50
 DEPTHS = torch.tensor([1, 5, 10, 50, 100, 500, 1000])
@@ -74,6 +78,11 @@ class Data:
         """The first queries, for systems that take long."""
         part = slice(0, FEW_QUERIES)
         return Data(self.num_bits, self.query_codes[part], self.codes, self.query_labels[part], self.labels)
+
+    def part(self) -> "Data":
+        """The first items, to warm up."""
+        some = slice(0, WARM_UP)
+        return Data(self.num_bits, self.query_codes, self.codes[some], self.query_labels, self.labels[some])
 
     @property
     def arguments(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, int]:
@@ -106,6 +115,7 @@ def random_data(num_bits: int, queries: int, items: int) -> Data:
 
 
 Run = Callable[[], object]
+Result = dict[str, str | int | float]
 
 
 def binary(data: Data, backend: str) -> Run:
@@ -272,26 +282,18 @@ def systems(data: Data) -> dict[str, tuple[Callable[[Data], Run], Data]]:
     return found
 
 
-def measure(num_bits: int, queries: int, items: int) -> list[dict[str, str | int | float]]:
+def measure(num_bits: int, queries: int, items: int) -> list[Result]:
     """Run all systems in turn, `REPEATS` times."""
     data = random_data(num_bits, queries, items)
     rates: dict[str, list[float]] = {}
-    peaks: dict[str, float] = {}
     given: dict[str, int] = {}
     for _ in range(REPEATS):
         for name, (make, part) in systems(data).items():
             run = make(part)
-            if name not in rates:
-                make(
-                    Data(
-                        num_bits, part.query_codes[:2], part.codes[:40_000], part.query_labels[:2], part.labels[:40_000]
-                    )
-                )()
-            before = _reset_peak()
+            make(part.part())()
             begin = time.perf_counter()
             run()
             rates.setdefault(name, []).append(part.pairs / (time.perf_counter() - begin))
-            peaks[name] = max(peaks.get(name, 0.0), _peak() - before)
             given[name] = len(part.query_codes)
     return [
         {
@@ -300,30 +302,64 @@ def measure(num_bits: int, queries: int, items: int) -> list[dict[str, str | int
             "system": name,
             "queries": given[name],
             "pairs_per_s": round(statistics.median(found)),
-            "peak_mb": round(peaks[name], 1),
         }
         for name, found in rates.items()
     ]
 
 
+def measure_memory(num_bits: int, queries: int, items: int) -> list[Result]:
+    """Run every system once; how long it takes plays no part."""
+    data = random_data(num_bits, queries, items)
+    rows: list[Result] = []
+    for name, (make, part) in systems(data).items():
+        run = make(part)
+        make(part.part())()  # compiles what is to be compiled
+        before = _reset_peak()
+        run()
+        peak = round(_peak() - before, 1)
+        rows.append(
+            {"bits": num_bits, "items": items, "system": name, "queries": len(part.query_codes), "peak_mb": peak}
+        )
+    return rows
+
+
 def markdown(rows: Sequence[Mapping[str, str | int | float]]) -> str:
-    """A table for each number of items: pairs per second by system and bits, in units of 10^6, and the peak memory."""
+    """A table for each number of items: millions of pairs per second, or MB, by system and bits."""
     tables = []
+    what, unit, digits = ("peak_mb", 1, 0) if "peak_mb" in rows[0] else ("pairs_per_s", 1e6, 1)
     for items in dict.fromkeys(int(row["items"]) for row in rows):
         part = [row for row in rows if int(row["items"]) == items]
         widths = list(dict.fromkeys(int(row["bits"]) for row in part))
         lines = [
-            f"| N = {items:,} | queries | " + " | ".join(f"{bits} bits" for bits in widths) + " | peak, MB |",
-            "|---|---:|" + "---:|" * (len(widths) + 1),
+            f"| N = {items:,} | queries | " + " | ".join(f"{bits} bits" for bits in widths) + " |",
+            "|---|---:|" + "---:|" * len(widths),
         ]
         for name in dict.fromkeys(str(row["system"]) for row in part):
             of_system = {int(row["bits"]): row for row in part if row["system"] == name}
-            cells = [f"{float(of_system[bits]['pairs_per_s']) / 1e6:,.1f}" for bits in widths if bits in of_system]
-            peak = max(float(row["peak_mb"]) for row in of_system.values())
+            cells = [f"{float(of_system[bits][what]) / unit:,.{digits}f}" for bits in widths if bits in of_system]
             queries = next(iter(of_system.values()))["queries"]
-            lines.append(f"| {name} | {int(queries):,} | " + " | ".join(cells) + f" | {peak:,.0f} |")
+            lines.append(f"| {name} | {int(queries):,} | " + " | ".join(cells) + " |")
         tables.append("\n".join(lines))
     return "\n\n".join(tables)
+
+
+def ratios(rows: Sequence[Mapping[str, str | int | float]]) -> str:
+    """How many times as fast ours is as each rival and the floor, by bits, for the smallest number of items."""
+    items = min(int(row["items"]) for row in rows)
+    rates = {
+        (str(row["system"]), int(row["bits"])): float(row["pairs_per_s"]) for row in rows if int(row["items"]) == items
+    }
+    widths = list(dict.fromkeys(bits for _, bits in rates))
+    lines = [
+        f"| N = {items:,}: times as fast as | metrics | " + " | ".join(f"{bits} bits" for bits in widths) + " |",
+        "|---|---|" + "---:|" * len(widths),
+    ]
+    for rival in dict.fromkeys(name for name, _ in rates if name.startswith("(")):
+        for what in ("all binary metrics", "all metrics"):
+            times = [rates[f"ours, numba, {what}", bits] / rates[rival, bits] for bits in widths]
+            cells = " | ".join(f"{value:,.0f}" if value >= 10 else f"{value:.2f}" for value in times)
+            lines.append(f"| {rival} | {what.removeprefix('all ')} | {cells} |".replace("| metrics |", "| all |"))
+    return "\n".join(lines)
 
 
 def machine() -> str:
@@ -343,7 +379,9 @@ def machine() -> str:
 def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description="Speed of evaluation")
-    parser.add_argument("--csv", type=Path, required=True, help="file for the results")
+    output = parser.add_mutually_exclusive_group(required=True)
+    output.add_argument("--csv", type=Path, help="measure speed; file for the results")
+    output.add_argument("--memory", type=Path, help="measure memory; file for the results")
     parser.add_argument("--bits", type=int, nargs="+", default=[16, 32, 64, 128], help="code lengths")
     parser.add_argument("--items", type=int, nargs="+", default=[1_000_000, 10_000_000], help="sizes of the database")
     parser.add_argument("--queries", type=int, default=1000, help="queries of the fast systems")
@@ -353,9 +391,11 @@ def main() -> None:
     rows = []
     for items in arguments.items:
         for num_bits in arguments.bits:
-            rows += measure(num_bits, arguments.queries, items)
+            rows += (measure if arguments.csv else measure_memory)(num_bits, arguments.queries, items)
     print(markdown(rows))
-    with arguments.csv.open("w", newline="") as stream:
+    if arguments.csv:
+        print("\n" + ratios(rows))
+    with (arguments.csv or arguments.memory).open("w", newline="") as stream:
         writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
@@ -374,6 +414,7 @@ def _faiss_index(data: Data) -> faiss.IndexBinaryFlat:
 
 def _reset_peak() -> float:
     """Forget the highest memory use of the process so far; return the present one in MB."""
+    ctypes.CDLL(None).malloc_trim(0)  # what an earlier system left in the heap would hide what the next one needs
     Path("/proc/self/clear_refs").write_text("5")
     return _status("VmRSS")
 

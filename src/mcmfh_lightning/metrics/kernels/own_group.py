@@ -11,6 +11,8 @@ from torch import Tensor
 
 PAIRS_AT_ONCE = 1 << 18
 """Bounds the temporaries where, against all expectation, everything is one group."""
+_ITEMS_AT_ONCE = 1 << 18
+"""Bounds the temporaries of large databases."""
 
 
 def own_group_pairs(query_groups: Tensor, groups: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -27,11 +29,14 @@ def own_group_pairs(query_groups: Tensor, groups: Tensor) -> Iterator[tuple[Tens
     ordered = query_groups[order]
     if not len(ordered):
         return
-    first = torch.searchsorted(ordered, groups)
-    items = (ordered[first.clamp(max=len(ordered) - 1)] == groups).nonzero()[:, 0]
     step = max(1, PAIRS_AT_ONCE // len(ordered))
-    for item in torch.split(items, step):
-        begin = first[item]
-        times = torch.searchsorted(ordered, groups[item], right=True) - begin
-        start = (begin - times.cumsum(0) + times).repeat_interleave(times)
-        yield order[start + torch.arange(len(start), device=start.device)], item.repeat_interleave(times)
+    for start in range(0, len(groups), _ITEMS_AT_ONCE):
+        part = groups[start : start + _ITEMS_AT_ONCE]
+        first = torch.searchsorted(ordered, part)
+        items = (ordered[first.clamp(max=len(ordered) - 1)] == part).nonzero()[:, 0]
+        for item in torch.split(items, step):
+            begin = first[item]
+            times = torch.searchsorted(ordered, part[item], right=True) - begin
+            shift = (begin - times.cumsum(0) + times).repeat_interleave(times)
+            found = torch.arange(len(shift), device=shift.device) + shift
+            yield order[found], item.repeat_interleave(times) + start
