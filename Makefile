@@ -14,7 +14,7 @@ OPENI ?= data/openi
 ROCO ?= data/roco
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo openi roco test test-slow check format docs wheel clean
+.PHONY: help setup demo openi roco table table-run test test-slow check format docs wheel clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -44,13 +44,13 @@ demo: $(STAMP) ## phantom chest films: draw, convert, encode with real towers, f
 
 # --- real collections: the same four commands; what is finished is not done again ----------------------------------
 
-# $(1): folder of the run, holding pairs/; $(2): name of the experiment.
+# $(1): folder of the run, holding pairs/.
 define encode-fit-test
 	test -f $(1)/features/dataset.json || $(BIN)/mcmfh predict --config experiments/encode_offline.yaml \
 	    --data.root $(1)/pairs --model.output_dir $(1)/features --run_dir $(1)/encode
-	test -f $(1)/run/fit/checkpoints/best.ckpt || $(BIN)/mcmfh fit --config experiments/$(2).yaml \
+	test -f $(1)/run/fit/checkpoints/best.ckpt || $(BIN)/mcmfh fit --config experiments/mcmfh.yaml \
 	    --data.root $(1)/features --run_dir $(1)/run
-	$(BIN)/mcmfh test --config experiments/$(2).yaml --data.root $(1)/features \
+	$(BIN)/mcmfh test --config experiments/mcmfh.yaml --data.root $(1)/features \
 	    --run_dir $(1)/run --ckpt_path $(1)/run/fit/checkpoints/best.ckpt
 	@echo "Plots, ranking.csv and metrics.json: $(1)/run/test"
 endef
@@ -60,11 +60,24 @@ OPENI_SPLITS := $(if $(wildcard $(OPENI)/splits.csv),--splits $(OPENI)/splits.cs
 openi: $(STAMP) ## Open-i from OPENI=folder: convert, encode, fit and test a 16-bit MCMFH
 	$(BIN)/mcmfh-data openi --reports $(OPENI)/NLMCXR_reports.tgz --images $(OPENI)/images $(OPENI_SPLITS) \
 	    --out $(RUNS)/openi/pairs
-	$(call encode-fit-test,$(RUNS)/openi,openi_mcmfh)
+	$(call encode-fit-test,$(RUNS)/openi)
 
 roco: $(STAMP) ## ROCO radiology from ROCO=clone, split anew by article: convert, encode, fit and test a 16-bit MCMFH
 	$(BIN)/mcmfh-data roco --root $(ROCO) --subset radiology --resplit 80/10/10 --seed 0 --out $(RUNS)/roco/pairs
-	$(call encode-fit-test,$(RUNS)/roco,roco_mcmfh)
+	$(call encode-fit-test,$(RUNS)/roco)
+
+# --- tables: declared runs and their results, which are committed ---------------------------------------------------
+
+# Trials first: the tables count them.
+TABLES := $(addprefix benchmarks/tables/,tuning.yaml additions.yaml comparison.yaml ablation.yaml)
+# Runs at a time.
+JOBS ?= 1
+
+table: $(STAMP) ## render benchmarks/tables/*.yaml from the results that are committed into docs/results/
+	for file in benchmarks/tables/*.yaml; do $(BIN)/mcmfh-bench table $$file; done
+
+table-run: $(STAMP) ## run what has no result yet (JOBS at a time), then render; needs runs/openi/features, runs/roco/features
+	for file in $(TABLES); do $(BIN)/mcmfh-bench table $$file --run --jobs $(JOBS); done
 
 # --- development ---------------------------------------------------------------------------------------------------
 

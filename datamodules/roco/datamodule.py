@@ -28,6 +28,17 @@ class RocoDataModule(PairDataModule):
         self.prepare_data_per_node = False
         self.source = source
 
+    @property
+    def num_labels(self) -> int:
+        """Number of labels.
+
+        Raises:
+            AttributeError: Before the conversion nobody knows; so the command line links nothing.
+        """
+        if not (Path(self.root) / "dataset.json").exists():
+            raise AttributeError("the number of labels is known once the collection is converted")
+        return super().num_labels
+
     def prepare_data(self) -> None:
         """Convert the repository unless that was done.
 

@@ -26,11 +26,12 @@ class McmfhCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds ``--run_dir`` and links what the data decides to the model."""
         parser.add_argument("--run_dir", default="runs/mcmfh", help="Everything a run writes goes below this folder.")
-        for name in ("image_dim", "text_dim"):
+        for name in ("image_dim", "text_dim", "num_labels"):
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
-        for group in ("data", "model"):
-            parser.link_arguments("seed_everything", f"{group}.init_args.seed")
-        parser.link_arguments("trainer.max_epochs", "model.init_args.lr_scheduler.init_args.T_max")
+        for place in ("data", "model", "model.init_args.hasher"):
+            parser.link_arguments("seed_everything", f"{place}.init_args.seed")
+        for place in ("model", "model.init_args.hasher"):
+            parser.link_arguments("trainer.max_epochs", f"{place}.init_args.lr_scheduler.init_args.T_max")
 
     def _parse_ckpt_path(self) -> None:
         """Leaves the configuration as the user wrote it.
@@ -93,6 +94,8 @@ def main(args: Sequence[str] | None = None) -> None:
         "Your `IterableDataset` has `__len__` defined",  # our streams give each worker its own batches
         "The dirpath has changed from",  # fit keeps checkpoints, test has none to keep
         "Couldn't infer the batch indices",  # the feature writer reads them from the batch
+        "You have overridden `on_after_batch_transfer`",  # pairs are embedded by the module, not by the data
+        "Found \\d+ module\\(s\\) in eval mode",  # encoders that learn stay in it
         "Experiment logs directory",  # testing again replaces the result of the earlier test
         "`isinstance\\(treespec, LeafSpec\\)` is deprecated",  # Lightning's own affair
     ):

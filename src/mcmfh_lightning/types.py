@@ -1,8 +1,11 @@
 """The batches that travel between datamodules, encoders, hashers and callbacks."""
 
-from typing import NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from torch import Tensor
+
+Distance = Literal["hamming", "cosine"]
+"""What a method ranks by: the Hamming distance of its codes or the cosine of its embeddings."""
 
 
 class PairBatch(TypedDict):
@@ -51,7 +54,8 @@ class FeatureBatch(TypedDict):
 class EvaluationOutput(TypedDict):
     """Relaxed codes in [-1, 1]^K that ``validation_step`` and ``test_step`` return; sign >= 0 is the bit 1.
 
-    Every tensor is (B, num_bits). A method without a fusion of both modalities leaves out the fused entries.
+    Every tensor is (B, num_bits), or (B, d) embeddings of a method that ranks by cosine (``Hasher.distance``). A method
+    without a fusion of both modalities leaves out the fused entries.
     """
 
     image: Tensor

@@ -516,7 +516,7 @@ def test_two_processes_one_with_nothing_give_the_same_files(world, report):
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="It is recommended to use `self.log")
         run_test(world, data=data, strategy="ddp_fork", devices=2)
-    for name in ("ranking.csv", "labels.csv", "metrics.json"):
+    for name in ("ranking.csv", "labels.csv", "queries.csv", "metrics.json"):
         assert (world.folder / name).read_bytes() == (report.folder / name).read_bytes()
 
 

@@ -4,9 +4,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from mcmfh_lightning.hashers import MCMFH, TwoTower
+from mcmfh_lightning.hashers import DDBH, MCMFH, UCMFH, DScPH, TwoTower
 
 IMAGE_DIM, TEXT_DIM, NUM_LABELS = 10, 6, 4
+PLAIN = {"hashing_loss": "info_nce", "input_dropout": 0.0}
+"""One loss and embeddings as they are, unless a test asks for more."""
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def make_mcmfh():
     def make(**options):
         torch.manual_seed(options.pop("init_seed", 0))
         small = {"num_bits": 8, "image_dim": IMAGE_DIM, "text_dim": TEXT_DIM, "d_model": 8, "num_heads": 2}
-        return MCMFH(**small | options)
+        return MCMFH(**small | PLAIN | options)
 
     return make
 
@@ -45,14 +47,38 @@ def make_mcmfh():
 def make_two_tower():
     def make(**options):
         torch.manual_seed(options.pop("init_seed", 0))
-        return TwoTower(**{"num_bits": 8, "image_dim": IMAGE_DIM, "text_dim": TEXT_DIM, "d_model": 8} | options)
+        small = {"num_bits": 8, "image_dim": IMAGE_DIM, "text_dim": TEXT_DIM, "d_model": 8}
+        return TwoTower(**small | PLAIN | options)
 
     return make
 
 
-@pytest.fixture(params=["mcmfh", "two_tower"])
-def make_hasher(request, make_mcmfh, make_two_tower):
-    return {"mcmfh": make_mcmfh, "two_tower": make_two_tower}[request.param]
+def _baseline(hasher, **more):
+    def make(**options):
+        torch.manual_seed(options.pop("init_seed", 0))
+        return hasher(**{"num_bits": 8, "image_dim": IMAGE_DIM, "text_dim": TEXT_DIM, "d_model": 8} | more | options)
+
+    return make
+
+
+@pytest.fixture
+def make_ucmfh():
+    return _baseline(UCMFH)
+
+
+@pytest.fixture
+def make_dscph():
+    return _baseline(DScPH, num_labels=NUM_LABELS)
+
+
+@pytest.fixture
+def make_ddbh():
+    return _baseline(DDBH)
+
+
+@pytest.fixture(params=["mcmfh", "two_tower", "ucmfh", "dscph", "ddbh"])
+def make_hasher(request):
+    return request.getfixturevalue(f"make_{request.param}")
 
 
 class Data(pl.LightningDataModule):

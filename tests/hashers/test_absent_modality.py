@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from mcmfh_lightning.callbacks.ranking_nulls import RandomHyperplanes
-from mcmfh_lightning.hashers import MCMFH, TwoTower
+from mcmfh_lightning.hashers import DDBH, MCMFH, UCMFH, TwoTower
 
 
-@pytest.mark.parametrize("hasher", [MCMFH, TwoTower])
+@pytest.mark.parametrize("hasher", [MCMFH, TwoTower, UCMFH, DDBH])
 def test_codes_of_zeros_are_finite_and_the_other_rows_are_untouched(hasher):
     torch.manual_seed(0)
     model = hasher(num_bits=16, image_dim=12, text_dim=9, d_model=32).eval()

@@ -12,6 +12,7 @@ VARIANTS = [
     {"num_experts": 4, "top_k": 3},
     {"vote": "majority", "eval_votes": "none"},
     {"hashing_loss": "average_precision"},
+    {"hashing_loss": "both", "input_dropout": 0.3},
     {"supervision": "pairs"},
 ]
 
@@ -204,7 +205,10 @@ def test_collapsed_routers_recover_under_the_gating_loss_and_not_without(make_mc
     assert busiest_share_after_training(make_mcmfh, make_batch, **off) > 0.9
 
 
-@pytest.mark.parametrize("options", [{}, {"fusion": "concat"}, {"hashing_loss": "average_precision"}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"fusion": "concat"}, {"hashing_loss": "average_precision"}, {"hashing_loss": "both", "input_dropout": 0.3}],
+)
 def test_training_teaches_unimodal_codes(make_mcmfh, make_batch, options):
     model, unseen = make_mcmfh(**options), make_batch(rows=100, seed=1000)
     train(model, [make_batch(rows=32, seed=seed) for seed in range(8)], steps=80)

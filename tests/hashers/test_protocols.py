@@ -37,13 +37,22 @@ def test_case_codes_see_both_modalities(make_hasher, make_batch, modality):
 @pytest.mark.parametrize("modality", ["image", "text"])
 @pytest.mark.parametrize("code", FUSED)
 def test_paired_codes_of_mcmfh_see_the_partner(make_mcmfh, make_batch, fusion, modality, code):
-    model, batch = make_mcmfh(fusion=fusion), make_batch(16)
+    model, batch = make_mcmfh(fusion=fusion, num_layers=2), make_batch(16)
     before, after = evaluate(model, batch)[code], evaluate(model, other(batch, modality))[code]
     assert ((before - after).abs().amax(dim=1) > 1e-3).all()
 
 
-def test_two_tower_has_nothing_fused(make_two_tower, make_batch):
-    model, batch = make_two_tower(), make_batch()
+@pytest.mark.parametrize("code", FUSED)
+def test_paired_codes_of_ucmfh_see_the_partner(make_ucmfh, make_batch, code):
+    model, batch = make_ucmfh(), make_batch(16)
+    partner = {"fused_image": "text", "fused_text": "image"}[code]
+    before, after = evaluate(model, batch)[code], evaluate(model, other(batch, partner))[code]
+    assert ((before - after).abs().amax(dim=1) > 1e-3).all()
+
+
+@pytest.mark.parametrize("method", ["two_tower", "dscph", "ddbh"])
+def test_towers_have_nothing_fused(request, method, make_batch):
+    model, batch = request.getfixturevalue(f"make_{method}")(), make_batch()
     output = evaluate(model, batch)
     assert set(output) == {"image", "text", "case"}
     torch.testing.assert_close(output["case"], (output["image"] + output["text"]) / 2)

@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 from torch.multiprocessing import start_processes
 
-from mcmfh_lightning.hashers import MCMFH, TwoTower
+from mcmfh_lightning.hashers import DDBH, MCMFH, UCMFH, DScPH, TwoTower
 from mcmfh_lightning.losses import gather_rows
 
 
@@ -41,6 +41,9 @@ def main(rank, store):
         MCMFH(**sizes, num_heads=2).double(),
         MCMFH(**sizes, num_heads=2, fusion="concat", hashing_loss="average_precision").double(),
         TwoTower(**sizes).double(),
+        UCMFH(**sizes, views="all").double().eval(),  # dropout differs by rank
+        DScPH(**sizes, num_labels=3, triplet_weight=1.0).double(),
+        DDBH(**sizes).double(),
     ]
     expected = [gradients(model, batch) for model in models]
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)

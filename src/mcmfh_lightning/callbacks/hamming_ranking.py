@@ -17,13 +17,14 @@ from mcmfh_lightning.callbacks.ranking_labels import label_rows
 from mcmfh_lightning.callbacks.ranking_nulls import ConstantRankings
 from mcmfh_lightning.callbacks.ranking_plots import plot_rankings
 from mcmfh_lightning.callbacks.ranking_protocols import PROTOCOLS, EvaluationData, ProtocolName
+from mcmfh_lightning.callbacks.ranking_queries import write_queries
 from mcmfh_lightning.callbacks.ranking_report import table, write_csv, write_json
 from mcmfh_lightning.callbacks.ranking_stream import MODEL, NullSettings, Queries, RankingStream, StreamResult
 from mcmfh_lightning.callbacks.ranking_summary import DRAWS, Row, summarise
 from mcmfh_lightning.choices import check_choice
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.metrics.functional import unpack_bits
-from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
+from mcmfh_lightning.types import Distance, EvaluationOutput, FeatureBatch
 
 MONITOR = "val/mAP"
 """What model selection watches: unimodal mAP@all, unseen database, mean of both directions, abnormal queries where a
@@ -41,8 +42,8 @@ class HammingRanking(Callback):
     <database>/<queries>/<direction>/<name>``, mAP@all, mAP@k and chance. A test also ranks by nulls (chance, the best
     constant ranking, queries shuffled among all and within strata, random hyperplanes), adds 95 % intervals by
     resampling groups, adds graded metrics and, in the split of the queries, where each query's own partner comes. It
-    prints one table and writes ``metrics.json``, ``ranking.csv``, ``labels.csv`` and plots into the run's folder (not
-    in a ``fast_dev_run``).
+    prints one table and writes ``metrics.json``, ``ranking.csv``, ``labels.csv``, ``queries.csv`` and plots into the
+    run's folder (not in a ``fast_dev_run``).
 
     How often to evaluate is for the trainer to say (``check_val_every_n_epoch``, ``val_check_interval``); a
     ``ModelCheckpoint`` that monitors `MONITOR` keeps the weights that rank validation queries best.
@@ -159,7 +160,8 @@ class HammingRanking(Callback):
             labels = table.labels[table.present.all(1)]  # of the pairs that are trained on
             normal = _normal_position(data)
             nulls = NullSettings(self.seed, ConstantRankings(labels, normal, pl_module.device), normal)
-        return RankingStream(loaders, self.protocols, nulls, pl_module.device)
+        distance: Distance = getattr(pl_module, "distance", "hamming")
+        return RankingStream(loaders, self.protocols, nulls, pl_module.device, distance)
 
     def _add(self, outputs: STEP_OUTPUT, batch: FeatureBatch, dataloader_idx: int) -> None:
         if self._stream is not None:
@@ -208,7 +210,8 @@ class HammingRanking(Callback):
         provenance: dict[str, Any] = {
             "package": f"mcmfh-lightning {__version__}",
             "hasher": getattr(pl_module, "architecture", {"hasher": type(pl_module).__name__}),
-            "num_bits": result.num_bits,
+            "distance": result.distance,
+            "num_bits": result.num_bits if result.distance == "hamming" else None,
             "encoder": self._data(trainer).encoder,
             "protocols": [protocol for protocol in self.protocols if protocol not in result.missing],
             "notes": list(notes),
@@ -218,8 +221,10 @@ class HammingRanking(Callback):
         write_json(folder / "metrics.json", rows, provenance)
         write_csv(folder / "ranking.csv", rows)
         write_csv(folder / "labels.csv", label_rows(result, self._data(trainer).label_vocabulary))
+        write_queries(folder / "queries.csv", result, subsets)
         headline = _headline(subsets)
-        plot_rankings(folder, result.rankings, subsets[headline], f"{headline} queries, {result.num_bits} bits")
+        width = f"{result.num_bits} {'bits' if result.distance == 'hamming' else 'real numbers'}"
+        plot_rankings(folder, result.rankings, subsets[headline], f"{headline} queries, {width}")
 
     def _data(self, trainer: Trainer) -> EvaluationData:
         datamodule = getattr(trainer, "datamodule", None)  # set by the trainer once it has one

@@ -16,9 +16,15 @@ from mcmfh_lightning.callbacks.ranking_nulls import (
 )
 from mcmfh_lightning.callbacks.ranking_protocols import PROTOCOLS, SIDES, Direction, Side
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.metrics import HammingHistogram, HammingInstanceHistogram, LevelHistogram, RankingCounts
+from mcmfh_lightning.metrics import (
+    CosineHistogram,
+    HammingHistogram,
+    HammingInstanceHistogram,
+    LevelHistogram,
+    RankingCounts,
+)
 from mcmfh_lightning.metrics.functional import pack_signs, unpack_bits
-from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
+from mcmfh_lightning.types import Distance, EvaluationOutput, FeatureBatch
 
 MODEL, HYPERPLANES, CONSTANT, CHANCE = "model", "hyperplanes", "constant", "chance"
 SHUFFLED, SHUFFLED_WITHIN = "shuffled queries", "shuffled within"
@@ -47,6 +53,8 @@ class Ranking(NamedTuple):
 class Queries(NamedTuple):
     """What is known of the queries, on the CPU, sorted by index."""
 
+    indices: Tensor
+    """(Q,) int64: positions in their split."""
     labels: Tensor
     """(Q, ceil(num_labels / 8)) uint8."""
     groups: Tensor
@@ -60,6 +68,8 @@ class StreamResult(NamedTuple):
 
     queries: Queries
     num_bits: int
+    """Width of the codes, or of the embeddings."""
+    distance: Distance
     rankings: dict[str, dict[Ranking, RankingCounts]]
     """By database."""
     constants: dict[str, dict[Side, dict[str, RankingCounts]]]
@@ -89,11 +99,18 @@ class RankingStream:
         protocols: Protocols to evaluate.
         nulls: Settings of the nulls; None leaves out them, grades and instances, which model selection does not need.
         device: Where the batches are.
+        distance: What the model ranks by. Where each query's partner comes is asked of codes only.
     """
 
     def __init__(
-        self, loaders: Sequence[str], protocols: Sequence[str], nulls: NullSettings | None, device: torch.device
+        self,
+        loaders: Sequence[str],
+        protocols: Sequence[str],
+        nulls: NullSettings | None,
+        device: torch.device,
+        distance: Distance = "hamming",
     ) -> None:
+        self._distance = distance
         self._loaders = loaders
         self._protocols = protocols
         self._nulls = nulls
@@ -103,7 +120,7 @@ class RankingStream:
         self._query_batches: list[FeatureBatch] = []
         self._query_codes: list[dict[str, dict[str, Tensor]]] = []
         self._index = torch.zeros(0, dtype=torch.int64, device=device)
-        self._rankings: dict[str, dict[Ranking, HammingHistogram]] = {}
+        self._rankings: dict[str, dict[Ranking, HammingHistogram | CosineHistogram]] = {}
         self._constants: dict[str, dict[Kind, dict[str, LevelHistogram]]] = {}
         self._instances: dict[str, dict[Ranking, HammingInstanceHistogram]] = {}
 
@@ -146,13 +163,14 @@ class RankingStream:
         if not self._query_batches:
             return None
         order = self._index.argsort()
-        labels, groups, text_hashes = (
+        indices, labels, groups, text_hashes = (
             torch.cat([batch[name] for batch in self._query_batches])[order].cpu()
-            for name in ("labels", "group", "text_hash")
+            for name in ("index", "labels", "group", "text_hash")
         )
         return StreamResult(
-            Queries(labels, groups, text_hashes),
+            Queries(indices, labels, groups, text_hashes),
             self._num_bits,
+            self._distance,
             {name: {key: metric.compute() for key, metric in row.items()} for name, row in self._rankings.items()},
             {name: self._constants_by_side(name) for name in self._constants},
             {name: {key: metric.compute() for key, metric in row.items()} for name, row in self._instances.items()},
@@ -204,7 +222,8 @@ class RankingStream:
     def _codes(self, outputs: EvaluationOutput, batch: FeatureBatch) -> dict[str, dict[str, Tensor]]:
         """Packed codes by system and name."""
         relaxed: Mapping[str, Any] = outputs
-        codes = {MODEL: {name: pack_signs(relaxed[name]) for name in self._code_names()}}
+        kept = pack_signs if self._distance == "hamming" else Tensor.float
+        codes = {MODEL: {name: kept(relaxed[name]) for name in self._code_names()}}
         if self._hyperplanes is not None:
             codes[HYPERPLANES] = self._hyperplanes.codes(batch)
         return codes
@@ -229,12 +248,24 @@ class RankingStream:
             self._rankings[database] = {}
             for system, of_system in codes.items():
                 for protocol, direction in self._directions():
-                    histogram = HammingHistogram(self._num_bits, graded=self._graded)
-                    histogram.set_queries(of_system[direction.query], labels, groups, self._index)
-                    self._rankings[database][Ranking(system, protocol, direction.name)] = histogram
+                    queries = of_system[direction.query], labels, groups, self._index
+                    ranking = Ranking(system, protocol, direction.name)
+                    self._rankings[database][ranking] = self._new_histogram(system, *queries)
             self._constants[database] = {"whole": self._new_constants()}
-            if self._graded and database == INSTANCE_DATABASE:
+            if self._graded and database == INSTANCE_DATABASE and self._distance == "hamming":
                 self._instances[database] = self._new_instances(codes, groups)
+
+    def _new_histogram(
+        self, system: str, codes: Tensor, labels: Tensor, groups: Tensor, index: Tensor
+    ) -> HammingHistogram | CosineHistogram:
+        """Empty counts of a ranking by distance: of codes, or of a model's embeddings."""
+        if self._distance == "cosine" and system != HYPERPLANES:
+            cosine = CosineHistogram(graded=self._graded)
+            cosine.set_embedded_queries(codes, labels, groups, index)
+            return cosine
+        hamming = HammingHistogram(self._num_bits, graded=self._graded)
+        hamming.set_queries(codes, labels, groups, index)
+        return hamming
 
     def _new_instances(
         self, codes: Mapping[str, Mapping[str, Tensor]], groups: Tensor
@@ -303,7 +334,10 @@ class RankingStream:
 
         for ranking, histogram in self._rankings[database].items():
             able, code = of(ranking)
-            histogram.update(code, labels[able], groups[able])
+            if isinstance(histogram, CosineHistogram):
+                histogram.update_embedded(code, labels[able], groups[able])
+            else:
+                histogram.update(code, labels[able], groups[able])
         for ranking, instance in self._instances.get(database, {}).items():
             able, code = of(ranking)
             instance.update(code, groups[able], batch["index"][able], content=batch["text_hash"][able])

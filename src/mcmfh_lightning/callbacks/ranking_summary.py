@@ -97,10 +97,11 @@ def summarise(
     view = _View(subsets, result.queries.groups, bootstrap_seed)
     columns = statistics(ks, graded=result.graded)
     rows: list[Row] = []
+    scores = result.distance == "cosine"
     for database, rankings in result.rankings.items():
-        rows += _database_rows(database, rankings, result.constants[database], columns, view)
+        rows += _database_rows(database, rankings, result.constants[database], columns, view, scores=scores)
     for database, rankings in result.instances.items():
-        rows += _database_rows(database, rankings, {}, instance_statistics(), view)
+        rows += _database_rows(database, rankings, {}, instance_statistics(), view, scores=scores)
         rows += _median_rank_rows(database, rankings, view)
     return rows
 
@@ -124,10 +125,17 @@ def _database_rows(
     constants: Mapping[Side, Mapping[str, RankingCounts]],
     columns: Sequence[Statistic],
     view: _View,
+    *,
+    scores: bool,
 ) -> list[Row]:
-    """Rows of one database."""
+    """Rows of one database; ``scores`` if the model's levels are no Hamming distances."""
     rows: list[Row] = []
-    values = {key: _per_query(counts, columns) for key, counts in rankings.items()}
+    values = {
+        key: _per_query_of_scores(counts, columns)
+        if scores and key.system != HYPERPLANES
+        else _per_query(counts, columns)
+        for key, counts in rankings.items()
+    }
     sides = _sides(rankings, constants, columns)
     for subset in view.subsets:
         samples = view.samples(subset, sides)
@@ -136,7 +144,9 @@ def _database_rows(
                 continue
             side = database_side(ranking.protocol, ranking.direction)
             systems = _systems(ranking, values, sides[side], samples[side])
-            rows += _rows(ranking, database, subset, systems, counts, columns, samples[side])
+            # Steps of a score are a tolerance: the orders of what ties within one mean nothing.
+            bounded = () if scores else columns
+            rows += _rows(ranking, database, subset, systems, counts, columns, bounded, samples[side])
     return rows
 
 
@@ -204,7 +214,7 @@ def _sides(
         side: _Known(
             counts.relevant.sum(1) > 0,
             _per_query(_tied(counts), columns),
-            {name: _per_query_of_constant(levels, columns) for name, levels in constants.get(side, {}).items()},
+            {name: _per_query_of_scores(levels, columns) for name, levels in constants.get(side, {}).items()},
         )
         for side, counts in one_of_side.items()
     }
@@ -223,7 +233,7 @@ def _tied(counts: RankingCounts) -> RankingCounts:
     return counts._replace(total=tie_all(counts.total), relevant=tie_all(counts.relevant), gains=gains)
 
 
-def _per_query_of_constant(counts: RankingCounts, columns: Sequence[Statistic]) -> Tensor:
+def _per_query_of_scores(counts: RankingCounts, columns: Sequence[Statistic]) -> Tensor:
     values = _per_query(counts, columns)
     values[:, [column.needs_distances for column in columns]] = nan
     return values
@@ -264,10 +274,11 @@ def _rows(
     systems: Mapping[str, Tensor],
     model_counts: RankingCounts,
     columns: Sequence[Statistic],
+    bounded: Sequence[Statistic],
     sample: _Sample,
 ) -> list[Row]:
     means = {system: sample.means(values) for system, values in systems.items()}
-    bounds = [_bounds(model_counts, column, sample) for column in columns]
+    bounds = [_bounds(model_counts, column, sample) if column in bounded else (nan, nan) for column in columns]
     rows = []
     for system, (values, resamples) in means.items():
         low, high = _interval(resamples, len(columns))

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from lightning.pytorch import LightningModule
@@ -12,7 +12,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from mcmfh_lightning.errors import CheckpointError, DataError
-from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
+from mcmfh_lightning.types import Distance, EvaluationOutput, FeatureBatch
 
 CHECKPOINT_KEY = "mcmfh"
 CHECKPOINT_FORMAT_VERSION = 1
@@ -42,10 +42,13 @@ class Hasher(LightningModule, ABC):
 
     Args:
         architecture: Every argument that decides which weights the method has or what they compute, ``num_bits``
-            among them. Stored in checkpoints; a checkpoint of another architecture is refused.
+            among them if it has codes. Stored in checkpoints; a checkpoint of another architecture is refused.
         optimizer: Makes the optimiser from the parameters.
         lr_scheduler: Makes a scheduler from the optimiser; it is stepped once an epoch.
     """
+
+    distance: ClassVar[Distance] = "hamming"
+    """What evaluation ranks by."""
 
     def __init__(
         self,
@@ -105,10 +108,14 @@ class Hasher(LightningModule, ABC):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build what the configuration names."""
-        optimizer = self._make_optimizer(self.parameters())
+        optimizer = self.make_optimizer()
         if self._make_lr_scheduler is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._make_lr_scheduler(optimizer)}}
+
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """The optimiser over all parameters; a method with several learning rates has its own."""
+        return self._make_optimizer(self.parameters())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what identifies the model and its data, and nothing that needs unpickling."""
@@ -116,7 +123,7 @@ class Hasher(LightningModule, ABC):
             "format_version": CHECKPOINT_FORMAT_VERSION,
             "package_version": version("mcmfh-lightning"),
             "architecture": dict(self.architecture),
-            "num_bits": self.architecture["num_bits"],
+            "num_bits": self.architecture.get("num_bits"),
             "encoder": self._of_data("encoder"),
             "label_vocabulary": self._of_data("label_vocabulary"),
         }

@@ -63,8 +63,10 @@ class MCMFH(ContrastiveHasher):
         vote: ``mean`` or ``majority`` of the passes.
         eval_votes: ``masks`` (fixed ones, drawn once) or ``none`` (no dropout) at evaluation.
         supervision: ``pairs`` (a pair and its group) or ``labels`` (pairs that share a label as well) are positives.
-        hashing_loss: ``info_nce`` or ``average_precision``.
+        hashing_loss: ``info_nce``, ``average_precision`` or ``both``.
         temperature: Of every InfoNCE.
+        normal_weight: How much normal pairs count as queries, see `ContrastiveHasher`.
+        input_dropout: Chance that a number of an embedding is dropped in training.
         fusion_weight: Weight of ``fusion``.
         consistency_weight: Weight of ``consistency``.
         quantisation_weight: Weight of the pull towards -1 and +1.
@@ -72,7 +74,7 @@ class MCMFH(ContrastiveHasher):
         importance_weight: Weight of the CV^2 of the experts' importance.
         load_balance_weight: Weight of the Switch load-balancing loss.
         router_z_weight: Weight of the router z-loss.
-        seed: Seed of the voting MLP's weights and masks.
+        seed: Seed of the voting MLP's weights and masks and of the input dropout.
         optimizer: Makes the optimiser from the parameters.
         lr_scheduler: Makes a scheduler that is stepped once an epoch.
     """
@@ -83,7 +85,7 @@ class MCMFH(ContrastiveHasher):
         image_dim: int,
         text_dim: int,
         d_model: int = 256,
-        num_layers: int = 2,
+        num_layers: int = 1,
         num_heads: int = 4,
         num_experts: int = 4,
         top_k: int = 1,
@@ -94,8 +96,10 @@ class MCMFH(ContrastiveHasher):
         vote: Vote = "mean",
         eval_votes: EvalVotes = "masks",
         supervision: Supervision = "labels",
-        hashing_loss: HashingLoss = "info_nce",
+        hashing_loss: HashingLoss = "both",
         temperature: float = 0.5,
+        normal_weight: float = 0.0,
+        input_dropout: float = 0.3,
         fusion_weight: float = 0.1,
         consistency_weight: float = 0.5,
         quantisation_weight: float = 0.1,
@@ -128,8 +132,11 @@ class MCMFH(ContrastiveHasher):
             supervision,
             hashing_loss,
             temperature,
+            normal_weight,
+            input_dropout,
             quantisation_weight,
             bit_balance_weight,
+            seed,
             optimizer,
             lr_scheduler,
         )
@@ -158,7 +165,8 @@ class MCMFH(ContrastiveHasher):
 
     def objective(self, batch: FeatureBatch) -> Objective:
         """All terms of the class description, weighted, and how evenly the experts were used."""
-        tokens = torch.stack([self.image_projection(batch["image"]), self.text_projection(batch["text"])], dim=1)
+        image, text = self.dropped(batch)
+        tokens = torch.stack([self.image_projection(image), self.text_projection(text)], dim=1)
         tokens = self.voting(tokens, VoteKey(self.global_step, batch["index"]))
         views = torch.tensor([[True, False], [False, True], [True, True]], device=tokens.device)
         present = views.repeat_interleave(len(tokens), dim=0)

@@ -3,11 +3,17 @@
 import torch
 from torch import Tensor
 
+from mcmfh_lightning.losses.weighted import weighted_mean
+
 _TINY = 1e-6
 
 
 def average_precision_loss(
-    queries: Tensor, database: Tensor, positives: Tensor, ignored: Tensor | None = None
+    queries: Tensor,
+    database: Tensor,
+    positives: Tensor,
+    ignored: Tensor | None = None,
+    weight: Tensor | None = None,
 ) -> Tensor:
     r"""One minus the tie-aware average precision of a smooth histogram of Hamming distances.
 
@@ -28,9 +34,10 @@ def average_precision_loss(
         database: (M, K) relaxed codes in [-1, 1].
         positives: (N, M) bool.
         ignored: (N, M) bool: items that do not take part in a query's ranking. A positive is never ignored.
+        weight: (N,) how much each query counts; None for all alike.
 
     Returns:
-        Scalar in [0, 1], the mean over queries that have positives; 0 (with a zero gradient) if none has.
+        Scalar in [0, 1], the mean over queries that have positives; 0 (with a zero gradient) if none that counts has.
     """
     counted = torch.ones_like(positives) if ignored is None else positives | ~ignored
     items, hits = _histograms(queries, database, positives, counted)
@@ -41,8 +48,7 @@ def average_precision_loss(
     inner = (hits_before + 1.0 - (items_before + 1.0) * rate) * harmonic + rate * items
     total = positives.sum(dim=1)
     precision = (hits / items.clamp(min=_TINY) * inner).sum(dim=1) / total.clamp(min=1)
-    rows = torch.where(total > 0, 1.0 - precision, torch.zeros_like(precision))
-    return (rows.sum() / (total > 0).sum().clamp(min=1)).to(queries.dtype)
+    return weighted_mean(1.0 - precision, total > 0, weight).to(queries.dtype)
 
 
 def _histograms(queries: Tensor, database: Tensor, positives: Tensor, counted: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,7 @@
 batches and processes. This package imports nothing else of mcmfh_lightning.
 """
 
+from mcmfh_lightning.metrics.cosine import CosineHistogram
 from mcmfh_lightning.metrics.hamming import (
     HammingACG,
     HammingHistogram,
@@ -23,6 +24,7 @@ from mcmfh_lightning.metrics.levels import LevelHistogram
 from mcmfh_lightning.metrics.ranking import RankingCounts, RankingMetric, RankingScore
 
 __all__ = [
+    "CosineHistogram",
     "HammingACG",
     "HammingHistogram",
     "HammingInstanceHistogram",

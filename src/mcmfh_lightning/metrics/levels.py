@@ -1,4 +1,4 @@
-"""Rankings that give every query the same levels."""
+"""Rankings whose levels are given, such as those by a constant score."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from mcmfh_lightning.metrics.ranking import RankingCounts, RankingMetric, check_
 
 
 class LevelHistogram(RankingMetric):
-    """Counts of a ranking that gives every query the same levels, such as a constant score.
+    """Counts of a ranking by given levels, such as those of a constant score.
 
     Args:
         num_levels: L.
@@ -49,7 +49,7 @@ class LevelHistogram(RankingMetric):
         """Count a batch of the database and forget it.
 
         Args:
-            levels: (n,) integers in [0, L), the best level is 0.
+            levels: (n,), the same for every query, or (Q, n) integers in [0, L), the best level is 0.
             labels: (n, W) uint8, packed label sets, or multi-hot.
             groups: (n,) int64.
 
@@ -58,12 +58,12 @@ class LevelHistogram(RankingMetric):
             ValueError: Shapes do not agree.
         """
         self._require_queries()
-        check_rows(levels=levels, labels=labels, groups=groups)
+        check_rows(levels=levels.movedim(-1, 0), labels=labels, groups=groups)
         labels = as_packed_labels(labels)
         rows = self.query_labels, labels, self.query_groups, groups
         counts = level_histogram(levels, *rows, self.num_levels)
         grades = _graded_levels(levels, *rows, self.gains, self.shared) if self.graded else ()
-        self._count(*counts, *grades, num_items=len(levels))
+        self._count(*counts, *grades, num_items=len(labels))
 
     def compute(self) -> RankingCounts:
         """Counts summed over all processes.
@@ -85,9 +85,10 @@ def _graded_levels(
 ) -> tuple[Tensor, Tensor]:
     """Gains (Q, L) and items by number of shared labels (Q, G + 1), own group excluded."""
     gains, shared = torch.zeros_like(like_gains), torch.zeros_like(like_shared)
-    for part in database_chunks(len(query_labels), len(levels)):
+    levels = levels.expand(len(query_labels), len(labels)).long()
+    for part in database_chunks(len(query_labels), len(labels)):
         grades = shared_labels(query_labels, labels[part])  # (Q, n)
         valid = (query_groups[:, None] != groups[None, part]).long()
-        gains.scatter_add_(1, levels[part].long().expand_as(grades), grades * valid)
+        gains.scatter_add_(1, levels[:, part], grades * valid)
         shared.scatter_add_(1, grades, valid)
     return gains, shared

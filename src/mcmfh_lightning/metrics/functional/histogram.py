@@ -115,10 +115,10 @@ def level_histogram(
     groups: Tensor,
     num_levels: int,
 ) -> tuple[Tensor, Tensor]:
-    """Ranking histogram of items that have the same level for every query.
+    """Ranking histogram of items whose levels are given.
 
     Args:
-        levels: (n,) integers in [0, num_levels); the best level is 0.
+        levels: (n,), the same for every query, or (Q, n) integers in [0, num_levels); the best level is 0.
         query_labels: (Q, W) uint8, packed label sets.
         labels: (n, W) uint8.
         query_groups: (Q,) int64.
@@ -129,10 +129,11 @@ def level_histogram(
         Two (Q, L) int64: all items, relevant items.
     """
     total, hits = _empty(query_labels, num_levels)
-    for part in database_chunks(len(query_labels), len(levels)):
+    levels = levels.expand(len(query_labels), len(labels))
+    for part in database_chunks(len(query_labels), len(labels)):
         relevant = share_label(query_labels, labels[part])
         valid = query_groups[:, None] != groups[None, part]
-        counts = count_levels(levels[None, part], relevant, valid, num_levels)
+        counts = count_levels(levels[:, part], relevant, valid, num_levels)
         total += counts[0]
         hits += counts[1]
     return total, hits

@@ -1,0 +1,86 @@
+"""DScPH: codes near the proxies of their classes."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.trainer.states import TrainerFn
+from torch import nn
+
+from mcmfh_lightning.hashers.base import Objective
+from mcmfh_lightning.hashers.towers import Towers
+from mcmfh_lightning.layers import HouseholderRotation
+from mcmfh_lightning.losses import bit_variance, class_proxy_loss, find_positives, gather_rows, semi_hard_triplet
+from mcmfh_lightning.metrics.functional import unpack_bits
+from mcmfh_lightning.types import FeatureBatch
+
+TRIPLET_MARGIN = 0.25
+
+
+class DScPH(Towers):
+    """Deep semantic-consistency penalising hashing (IEEE TMM 2025), supervised, on `Towers`.
+
+    Loss terms, each the sum over both modalities:
+
+    - ``proxy``: `class_proxy_loss` against one learned proxy a class, shared by the modalities.
+    - ``bit_variance``: `bit_variance` of the codes after a learned `HouseholderRotation`.
+    - ``triplet``: `semi_hard_triplet`, which the authors' later repository drops; off by default.
+
+    Args:
+        num_bits: Bits of a code.
+        image_dim: Width of the image embeddings.
+        text_dim: Width of the text embeddings.
+        num_labels: Classes. A model may be tested on data of other classes: there the proxies play no part.
+        d_model: Width of the projections and of the hash heads.
+        bit_variance_weight: Weight of ``bit_variance``.
+        triplet_weight: Weight of ``triplet``; 0 leaves it out.
+        optimizer: Makes the optimiser from the parameters.
+        lr_scheduler: Makes a scheduler that is stepped once an epoch.
+    """
+
+    def __init__(
+        self,
+        num_bits: int,
+        image_dim: int,
+        text_dim: int,
+        num_labels: int,
+        d_model: int = 256,
+        bit_variance_weight: float = 1.0,
+        triplet_weight: float = 0.0,
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        lr_scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(
+            {"num_bits": num_bits, "image_dim": image_dim, "text_dim": text_dim, "d_model": d_model},
+            optimizer,
+            lr_scheduler,
+        )
+        self.save_hyperparameters()
+        self.bit_variance_weight = bit_variance_weight
+        self.triplet_weight = triplet_weight
+        self.build_towers(num_bits, image_dim, text_dim, d_model)
+        self.proxies = nn.Parameter(torch.randn(num_labels, num_bits))
+        self.rotation = HouseholderRotation(num_bits)
+
+    def objective(self, batch: FeatureBatch) -> Objective:
+        """The terms of the class description, on the global batch."""
+        both = [gather_rows(self.image_tower(batch["image"])), gather_rows(self.text_tower(batch["text"]))]
+        packed = gather_rows(batch["labels"])
+        labels = unpack_bits(packed)[:, : len(self.proxies)]
+        known = labels.bool().any(dim=1)  # a pair without labels is not known to be of none of the classes
+        terms = {
+            "proxy": torch.stack([class_proxy_loss(codes[known], self.proxies, labels[known]) for codes in both]).sum(),
+            "bit_variance": self.bit_variance_weight
+            * torch.stack([bit_variance(self.rotation(codes)) for codes in both]).sum(),
+        }
+        if self.triplet_weight:
+            similar, ignored = find_positives(packed, gather_rows(batch["group"]), "labels")
+            triplets = [semi_hard_triplet(codes, similar, ~similar & ~ignored, TRIPLET_MARGIN) for codes in both]
+            terms["triplet"] = self.triplet_weight * torch.stack(triplets).sum()
+        return Objective(terms, {})
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Compare the checkpoint with this model; where nothing is trained, take as many proxies as it has."""
+        super().on_load_checkpoint(checkpoint)
+        if self._trainer is None or self._trainer.state.fn != TrainerFn.FITTING:
+            self.proxies = nn.Parameter(torch.empty_like(checkpoint["state_dict"]["proxies"]))

@@ -1,0 +1,165 @@
+"""UCMFH: contrastive hashing of fused pairs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from mcmfh_lightning.choices import check_choice
+from mcmfh_lightning.hashers.base import Codes, Hasher, Objective
+from mcmfh_lightning.layers import ConcatFusion, Projection
+from mcmfh_lightning.losses import gather_rows, nt_xent
+from mcmfh_lightning.randomness import seeded
+from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
+
+Views = Literal["paired", "all"]
+HEAD_DROPOUT = 0.3
+HASHING_WEIGHT = 0.5
+
+
+class UCMFH(Hasher):
+    """Unsupervised contrastive multi-modal fusion hashing (Xia et al., 2023): a fused pair becomes two codes.
+
+    Projection per modality (none as published, where both embeddings are 512-d), `ConcatFusion`, and per modality an
+    MLP with one hidden layer of 8 d_model units, tanh, and length 1. Loss terms: ``fusion``, `nt_xent` between the
+    halves of the fused vectors, and ``hashing``, half of `nt_xent` between the relaxed codes.
+
+    The method is paired by construction: a query sees its partner. A code of one modality has zeros in the place of
+    the other; trained on pairs alone (``views="paired"``, as published) it has never seen these.
+
+    Args:
+        num_bits: Bits of a code.
+        image_dim: Width of the image embeddings.
+        text_dim: Width of the text embeddings.
+        d_model: Width of a modality's half of the token; 512 as published.
+        views: ``paired`` trains on fused pairs, ``all`` on images alone against texts alone as well, as MCMFH does
+            (mean of both).
+        temperature: Of `nt_xent`.
+        fusion_lr_scale: Learning rate of the fusion, in units of the others'.
+        legacy_batch_attention: Reproduce published evaluation, in which the samples of a batch attend to each other
+            and codes change with the batch. Such numbers depend on the batch size and on the order of the data.
+        seed: Seed of dropout.
+        optimizer: Makes the optimiser from the parameters.
+        lr_scheduler: Makes a scheduler that is stepped once an epoch.
+
+    Raises:
+        ValueError: For an unknown word or a temperature that is not positive.
+    """
+
+    def __init__(
+        self,
+        num_bits: int,
+        image_dim: int,
+        text_dim: int,
+        d_model: int = 512,
+        views: Views = "paired",
+        temperature: float = 0.5,
+        fusion_lr_scale: float = 0.1,
+        *,
+        legacy_batch_attention: bool = False,
+        seed: int = 0,
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        lr_scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__(
+            {"num_bits": num_bits, "image_dim": image_dim, "text_dim": text_dim, "d_model": d_model},
+            optimizer,
+            lr_scheduler,
+        )
+        check_choice("views", views, Views)
+        if temperature <= 0.0:
+            raise ValueError(f"temperature={temperature} is not positive")
+        self.save_hyperparameters()
+        self.views = views
+        self.temperature = temperature
+        self.fusion_lr_scale = fusion_lr_scale
+        self.legacy_batch_attention = legacy_batch_attention
+        self.seed = seed
+        self.image_projection = Projection(image_dim, d_model)
+        self.text_projection = Projection(text_dim, d_model)
+        self.fusion = ConcatFusion(d_model)
+        self.image_head = _head(d_model, num_bits)
+        self.text_head = _head(d_model, num_bits)
+
+    def encode(self, image: Tensor | None, text: Tensor | None) -> Codes:
+        """Hash samples from what is known of them; with both, each code sees the pair. Never across the batch."""
+        with self._without_dropout():
+            image_code, text_code = self._hash(*self._fuse(image, text))
+        return Codes(None if image is None else image_code, None if text is None else text_code)
+
+    def objective(self, batch: FeatureBatch) -> Objective:
+        """Both terms; dropout is drawn from (seed, step, rank)."""
+        with seeded(self.seed, self.global_step, self.global_rank, batch["image"].device):
+            pairs = [self._fuse(batch["image"], batch["text"])]
+            if self.views == "all":
+                image_only, text_only = self._fuse(batch["image"], None), self._fuse(None, batch["text"])
+                pairs.append((image_only[0], text_only[1]))
+            codes = [self._hash(*pair) for pair in pairs]
+        return Objective({"fusion": self._contrast(pairs), "hashing": HASHING_WEIGHT * self._contrast(codes)}, {})
+
+    def evaluate(self, batch: FeatureBatch) -> EvaluationOutput:
+        """Codes of all protocols; the missing half of a unimodal code's token is zeros."""
+        legacy = self.legacy_batch_attention
+        with self._without_dropout():
+            fused_image, fused_text = self._hash(*self._fuse(batch["image"], batch["text"], across_batch=legacy))
+            image, _ = self._hash(*self._fuse(batch["image"], None, across_batch=legacy))
+            _, text = self._hash(*self._fuse(None, batch["text"], across_batch=legacy))
+        return {
+            "image": image,
+            "text": text,
+            "case": (fused_image + fused_text) / 2,
+            "fused_image": fused_image,
+            "fused_text": fused_text,
+        }
+
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """The fusion learns at a rate of its own."""
+        fusion = list(self.fusion.parameters())
+        others = [parameter for name, parameter in self.named_parameters() if not name.startswith("fusion.")]
+        optimizer = self._make_optimizer([{"params": others}, {"params": fusion}])
+        optimizer.param_groups[1]["lr"] *= self.fusion_lr_scale
+        return optimizer
+
+    def _fuse(self, image: Tensor | None, text: Tensor | None, *, across_batch: bool = False) -> tuple[Tensor, Tensor]:
+        """Fused halves, (B, d_model) each."""
+        first = None if image is None else self.image_projection(image)
+        second = None if text is None else self.text_projection(text)
+        given = first if second is None else second
+        if given is None:
+            raise ValueError("encode needs an image, a text or both")
+        absent = torch.zeros_like(given)
+        halves: tuple[Tensor, Tensor] = self.fusion(
+            absent if first is None else first, absent if second is None else second, across_batch=across_batch
+        )
+        return halves
+
+    def _hash(self, image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+        """Relaxed codes of length 1 from fused halves."""
+        return (
+            normalize(self.image_head(normalize(image, dim=-1)), dim=-1),
+            normalize(self.text_head(normalize(text, dim=-1)), dim=-1),
+        )
+
+    def _contrast(self, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
+        losses = [nt_xent(gather_rows(image), gather_rows(text), self.temperature) for image, text in pairs]
+        return torch.stack(losses).mean()
+
+    @contextmanager
+    def _without_dropout(self) -> Iterator[None]:
+        training = self.training
+        self.eval()
+        try:
+            yield
+        finally:
+            self.train(training)
+
+
+def _head(d_model: int, num_bits: int) -> nn.Sequential:
+    hidden = 8 * d_model
+    return nn.Sequential(
+        nn.Linear(d_model, hidden), nn.ReLU(), nn.Dropout(HEAD_DROPOUT), nn.Linear(hidden, num_bits), nn.Tanh()
+    )

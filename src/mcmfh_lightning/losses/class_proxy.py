@@ -1,0 +1,42 @@
+"""Codes are drawn to learned proxies of their classes: the loss of DScPH."""
+
+from torch import Tensor
+from torch.nn.functional import normalize
+
+SMOOTHING = 2.0
+"""b: keeps the ratio defined and its gradient small where a batch has few positives."""
+SHARPNESS = 1.3
+"""s_p and s_n: how much harder pairs weigh more."""
+HARDEST = 1.0
+"""mu: the cosine at which a negative has weight 1."""
+MARGIN = 0.3
+"""tau and psi: a proxy of another class that is less similar than this costs nothing."""
+
+
+def class_proxy_loss(codes: Tensor, proxies: Tensor, labels: Tensor) -> Tensor:
+    r"""A soft F-measure between codes and class proxies that weighs hard pairs more.
+
+    With c_ic the cosine of code i and proxy c, y its label, sg the stop-gradient, and sums over batch and classes,
+
+    .. math:: L = 1 - \frac{T}{T + L^+ + L^-}, \quad T = b + 2 \sum y \max(c, 0)
+
+    .. math:: L^+ = \sum y (1 - c)\, sg[e^{s_p (1 - c)}], \quad
+       L^- = \sum_{c > \tau} (1 - y)(c - \psi)\, sg[e^{s_n (c - \mu)}]
+
+    DScPH (IEEE TMM 2025); b, s_p, s_n, mu, tau and psi are those of the authors' first repository.
+
+    Args:
+        codes: (B, K) relaxed codes.
+        proxies: (C, K), one for each class.
+        labels: (B, C) multi-hot.
+
+    Returns:
+        Scalar in [0, 1).
+    """
+    cosine = normalize(codes, dim=-1) @ normalize(proxies, dim=-1).T
+    positive = labels.to(cosine.dtype)
+    negative = (1 - positive) * (cosine > MARGIN)
+    hits = SMOOTHING + 2 * (positive * cosine.clamp(min=0)).sum()
+    missed = (positive * (1 - cosine) * (SHARPNESS * (1 - cosine)).exp().detach()).sum()
+    false = (negative * (cosine - MARGIN) * (SHARPNESS * (cosine - HARDEST)).exp().detach()).sum()
+    return 1 - hits / (hits + missed + false)

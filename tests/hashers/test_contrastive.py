@@ -1,0 +1,90 @@
+"""The objective that MCMFH and TwoTower share: what counts as a query, and what dropout draws."""
+
+import pytest
+import torch
+
+from mcmfh_lightning.losses import average_precision_loss, find_positives, info_nce
+from mcmfh_lightning.metrics.functional import unpack_bits
+
+
+@pytest.fixture
+def attached(make_two_tower, make_data, make_trainer):
+    """A model that has seen a datamodule whose first label is the normal one."""
+
+    def make(normal_label="normal", **options):
+        model, data = make_two_tower(**options), make_data(label_vocabulary=("normal", "effusion", "nodule", "mass"))
+        data.normal_label = normal_label
+        model.trainer = make_trainer()
+        model.trainer.datamodule = data
+        return model
+
+    return make
+
+
+def hashing(model, batch):
+    return model.objective(batch).terms["hashing"]
+
+
+def test_normal_pairs_are_no_queries_but_items_of_the_others_rankings(attached, make_batch):
+    batch = make_batch(rows=30)
+    normal = unpack_bits(batch["labels"])[:, 0].bool()
+    assert normal.any()
+    model = attached(normal_weight=0.0, temperature=0.3)
+    image, text = model.encode(batch["image"], batch["text"])
+    positives, ignored = find_positives(batch["labels"], batch["group"], "labels")
+    there = info_nce_of_rows(image[~normal], text, positives[~normal], 0.3)
+    back = info_nce_of_rows(text[~normal], image, positives.T[~normal], 0.3)
+    torch.testing.assert_close(hashing(model, batch), (there + back) / 2)
+    model.hashing_loss = "average_precision"
+    there = average_precision_loss(image[~normal], text, positives[~normal], ignored[~normal])
+    back = average_precision_loss(text[~normal], image, positives.T[~normal], ignored.T[~normal])
+    torch.testing.assert_close(hashing(model, batch), (there + back) / 2)
+
+
+def info_nce_of_rows(queries, items, positives, temperature):
+    """Row by row, from the formula."""
+    values = []
+    for query, related in zip(queries, positives, strict=True):
+        cosines = torch.nn.functional.cosine_similarity(query[None], items) / temperature
+        values += [-(cosines[related] - cosines.logsumexp(0)).mean()]
+    return torch.stack(values).mean()
+
+
+@pytest.mark.parametrize("options", [{"normal_label": None}, {"normal_weight": 1.0}, {"supervision": "pairs"}])
+def test_all_pairs_count_alike(attached, make_two_tower, make_batch, options):
+    """Without a normal label, with its full weight, and where labels are not looked at."""
+    batch = make_batch()
+    alone = {name: value for name, value in options.items() if name != "normal_label"}
+    torch.testing.assert_close(
+        hashing(attached(**options), batch), hashing(make_two_tower(**alone | {"normal_weight": 1.0}), batch)
+    )
+
+
+def test_both_is_the_sum(make_two_tower, make_batch):
+    batch = make_batch()
+    parts = [hashing(make_two_tower(hashing_loss=name), batch) for name in ("info_nce", "average_precision", "both")]
+    torch.testing.assert_close(parts[0] + parts[1], parts[2])
+    model = make_two_tower()
+    image, text = model.encode(batch["image"], batch["text"])
+    positives = find_positives(batch["labels"], batch["group"], "labels").positives
+    torch.testing.assert_close(parts[0], info_nce(image, text, positives, model.temperature))
+
+
+def test_input_dropout_is_keyed_by_step_and_sample(make_two_tower, make_batch, monkeypatch):
+    model, batch = make_two_tower(input_dropout=0.5), make_batch(rows=200)
+    image, text = model.dropped(batch)
+    assert ((image == 0) | torch.isclose(image, 2 * batch["image"])).all()
+    assert (image == 0).double().mean().item() == pytest.approx(0.5, abs=0.05)
+    assert (text == 0).double().mean().item() == pytest.approx(0.5, abs=0.06)
+    some = {name: value[50:60] for name, value in batch.items()}
+    assert torch.equal(model.dropped(some)[0], image[50:60])
+    monkeypatch.setattr(type(model), "global_step", 1)
+    assert not torch.equal(model.dropped(batch)[0], image)
+    assert not torch.equal(make_two_tower(input_dropout=0.5, seed=1).dropped(batch)[0], image)
+    assert torch.equal(make_two_tower().dropped(batch)[0], batch["image"])
+
+
+@pytest.mark.parametrize(("name", "value"), [("normal_weight", -0.1), ("input_dropout", 1.0), ("input_dropout", -0.1)])
+def test_nonsense_is_refused(make_two_tower, name, value):
+    with pytest.raises(ValueError, match=f"{name}={value}"):
+        make_two_tower(**{name: value})
