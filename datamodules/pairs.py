@@ -13,7 +13,8 @@ from mcmfh_lightning.datamodules.tables import PairTable, Preprocess, Tokenize
 from mcmfh_lightning.errors import DataError
 
 
-class _HasTransforms(Protocol):
+class _Encoder(Protocol):
+    identity: Mapping[str, Any]
     preprocess: Preprocess
     tokenize: Tokenize
 
@@ -93,6 +94,15 @@ class PairDataModule(ShardDataModule[PairShardReader]):
         return self.splits[dataloader_idx]
 
     @property
+    def encoder(self) -> Mapping[str, Any]:
+        """Identity of the encoder of the attached module.
+
+        Raises:
+            ValueError: If no module with an encoder is attached.
+        """
+        return self._encoder().identity
+
+    @property
     def evaluation_batch_size(self) -> int:
         """Items of an evaluation batch on each rank."""
         return self.batch_size
@@ -119,11 +129,11 @@ class PairDataModule(ShardDataModule[PairShardReader]):
             loaders.append(self.loader(EvaluationStream(table, rows, self.batch_size)))
         return loaders
 
-    def _encoder(self) -> _HasTransforms:
+    def _encoder(self) -> _Encoder:
         encoder = None if self.trainer is None else getattr(self.trainer.lightning_module, "encoder", None)
         if encoder is None:
             raise ValueError(
                 "pairs are prepared by an encoder: run Trainer.predict or Trainer.fit with a module that has one"
             )
-        found: _HasTransforms = encoder
+        found: _Encoder = encoder
         return found

@@ -9,8 +9,10 @@ from mcmfh_lightning.cli import McmfhCLI, find_config, main
 
 CONFIGS = Path(find_config("experiments/demo.yaml")).parents[1]
 EXPERIMENTS = sorted(CONFIGS.glob("experiments/*.yaml"))
-HASHER_EXPERIMENTS = [path.name for path in EXPERIMENTS if not path.name.startswith("encode_")]
 ENCODER_EXPERIMENTS = [path.name for path in EXPERIMENTS if path.name.startswith("encode_")]
+# On pairs: they run in tests/encoders/test_experiments.py.
+PAIR_EXPERIMENTS = [path.name for path in EXPERIMENTS if path.name.startswith(("end_to_end_", "tune_"))]
+HASHER_EXPERIMENTS = [path.name for path in EXPERIMENTS if path.name not in {*ENCODER_EXPERIMENTS, *PAIR_EXPERIMENTS}]
 
 
 def test_every_part_is_used_by_an_experiment() -> None:

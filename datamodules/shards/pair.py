@@ -139,6 +139,19 @@ class Description:
         if due != extensions.keys():
             raise DataError(f"the description tells of {_listing(due)}, the record has {_listing(extensions)}")
 
+    def check_member(self, extension: str, content: bytes) -> None:
+        """Check a member of the record against its checksum.
+
+        Args:
+            extension: Which of the members that there must be.
+            content: What was read.
+
+        Raises:
+            DataError: If they differ.
+        """
+        if zlib.crc32(content) != self.crc32[extension]:
+            raise DataError(f"its .{extension} is damaged (CRC-32)")
+
     def _content(self) -> dict[str, Any]:
         return {**self.__dict__, "labels": list(self.labels)}
 
@@ -189,9 +202,8 @@ def pair_from_members(key: str, members: Mapping[str, bytes], place: int) -> Pai
     image_format = check_pair_members(members)
     description = Description.decode(members[DESCRIPTION], place)
     description.check_members(key, members)
-    for extension, checksum in description.crc32.items():
-        if zlib.crc32(members[extension]) != checksum:
-            raise DataError(f"its .{extension} is damaged (CRC-32)")
+    for extension in description.crc32:
+        description.check_member(extension, members[extension])
     return Pair(
         id=description.id,
         image=None if image_format is None else members[image_format],

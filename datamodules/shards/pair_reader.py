@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from mcmfh_lightning.datamodules.shards.checksums import place_checksum
 from mcmfh_lightning.datamodules.shards.folder import ShardFolder
 from mcmfh_lightning.datamodules.shards.info import DatasetInfo
-from mcmfh_lightning.datamodules.shards.packing import pack_labels, packed_width
+from mcmfh_lightning.datamodules.shards.members import decode_text
+from mcmfh_lightning.datamodules.shards.packing import pack_labels, packed_width, text_hash
 from mcmfh_lightning.datamodules.shards.pair import (
     DESCRIPTION,
     IMAGE_FORMATS,
@@ -96,6 +97,27 @@ class PairShardReader:
     def present(self) -> NDArray[np.bool_]:
         """(N, 2) bool: whether a pair has an image, a text."""
         return self._columns.present
+
+    @cached_property
+    def text_hashes(self) -> NDArray[np.int64]:
+        """(N,) int64: equal for equal texts, 0 without a text; reads every text.
+
+        Raises:
+            DataError: If a text or its description is damaged.
+        """
+        hashes = []
+        for number, record, description in self._descriptions():
+            if "txt" not in record.members:
+                hashes.append(0)
+                continue
+            with self._paths[number].open("rb", buffering=0) as stream:
+                content = _read(stream.fileno(), record.members["txt"])
+            try:
+                description.check_member("txt", content)
+                hashes.append(text_hash(decode_text(content)))
+            except DataError as error:
+                raise self._damaged(number, record, error) from error
+        return np.array(hashes, dtype=np.int64)
 
     def load_columns(self) -> None:
         """Read where all pairs lie and what is known of them, so that copies of this reader need not."""

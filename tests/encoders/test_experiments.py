@@ -1,13 +1,20 @@
-"""The shipped encoder experiments write feature shards through the real command line."""
+"""The shipped experiments with an encoder, through the real command line: encoding, tuning, end to end."""
 
+import json
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from mcmfh_lightning.cli import main
+from mcmfh_lightning.cli import find_config, main
 from mcmfh_lightning.datamodules.cli import main as data
 from mcmfh_lightning.datamodules.shards import DatasetInfo
+from mcmfh_lightning.encoders.weights import checked_sha256
+
+EXPERIMENTS = Path(find_config("experiments/demo.yaml")).parent
+END_TO_END = sorted(path.name for path in EXPERIMENTS.glob("end_to_end_*.yaml"))
+LAST = ["--model.trainable", '["image_tower.blocks.5", "image_tower.norm"]']
+SMALL = ["--trainer.accelerator", "cpu", "--data.num_workers", "0", "--data.global_batch_size", "8"]
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +63,76 @@ def test_experiment_encodes(
     }
     assert info.label_vocabulary == source.label_vocabulary
     assert dims in (None, (info.image_dim, info.text_dim))
+
+
+@pytest.fixture
+def tiny_encoder(image_weights: Path, text_folder: Path) -> list[str]:
+    """Flags that put tiny towers in the place of the offline ones."""
+    arguments = {
+        "image_model": "test_vit",
+        "image_weights": str(image_weights),
+        "image_sha256": checked_sha256(image_weights, None),
+        "text_model": str(text_folder),
+        "text_sha256": checked_sha256(text_folder / "model.safetensors", None),
+        "text_pooling": "mean",
+    }
+    return [part for name, value in arguments.items() for part in (f"--model.encoder.{name}", value)]
+
+
+def test_every_hasher_family_has_a_config_end_to_end() -> None:
+    families = ("ddbh", "dscph", "mcmfh", "real_valued", "two_tower", "ucmfh")
+    assert [f"end_to_end_{name}.yaml" for name in families] == END_TO_END
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize("experiment", END_TO_END)
+def test_experiment_fits_and_tests_end_to_end(
+    experiment: str, pairs: Path, tiny_encoder: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    flags = ["--config", f"experiments/{experiment}", "--data.root", str(pairs), *SMALL, *tiny_encoder, *LAST]
+    main(["fit", *flags, "--trainer.fast_dev_run", "true"])
+    main(["test", *flags, "--trainer.fast_dev_run", "true"])
+
+
+@pytest.mark.usefixtures("no_network")
+def test_an_end_to_end_run_is_tested_from_its_checkpoint(
+    pairs: Path,
+    tiny_encoder: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    flags = ["--config", "experiments/end_to_end_dscph.yaml", "--data.root", str(pairs), *SMALL, *tiny_encoder, *LAST]
+    main(["fit", *flags, "--model.hasher.num_bits", "8", "--trainer.max_epochs", "1"])
+    checkpoint = ["--ckpt_path", "runs/end_to_end_dscph/fit/checkpoints/best.ckpt"]
+    main(["test", *flags, "--model.hasher.num_bits", "8", *checkpoint])
+    content = json.loads(Path("runs/end_to_end_dscph/test/metrics.json").read_text())
+    assert content["hasher"]["hasher"] == "EndToEnd(DScPH)"
+    assert content["num_bits"] == 8
+    assert content["encoder"]["name"] == "test_vit + bert"
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main(["test", *flags, *checkpoint])
+    assert "num_bits=8, this model num_bits=16" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_network")
+def test_a_tower_is_tuned_and_encoded_with(
+    pairs: Path, tiny_encoder: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    where = ["--data.root", str(pairs)]
+    tune = ["--config", "experiments/tune_image_tower.yaml", *where, *SMALL, *tiny_encoder, *LAST]
+    main(["fit", *tune, "--trainer.fast_dev_run", "true"])
+    assert not list(tmp_path.glob("runs/**/*.safetensors"))
+    main(["fit", *tune, "--trainer.max_epochs", "1"])
+    # The tuned weights are where the config says; there is no sum to expect of them.
+    flags = zip(tiny_encoder[::2], tiny_encoder[1::2], strict=True)
+    encoder = [part for flag in flags if not flag[0].endswith(("image_weights", "image_sha256")) for part in flag]
+    encode = ["--config", "experiments/encode_tuned.yaml", "--trainer.accelerator", "cpu", "--data.num_workers", "0"]
+    main(["predict", *encode, *where, *encoder])
+    info = DatasetInfo.load(tmp_path / "features_tuned")
+    assert info.encoder is not None
+    assert info.encoder["name"] == "test_vit (tuned on phantom) + bert"

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from mcmfh_lightning.callbacks.feature_writer import FeatureWriter
 from mcmfh_lightning.encoders.base import Encoder
+from mcmfh_lightning.encoders.embedding import embed_pairs
+from mcmfh_lightning.encoders.tuned import check_tuned_on
 from mcmfh_lightning.types import PairBatch
 
 
@@ -25,11 +27,13 @@ class FeatureExtractor(LightningModule):
         self.output_dir = output_dir
 
     def setup(self, stage: str) -> None:
-        """Refuse a trainer that would change the precision behind the encoder's back.
+        """Refuse a trainer that would change the precision behind the encoder's back, and a tower tuned elsewhere.
 
         Raises:
             ValueError: The trainer's precision is not 32 bits.
+            DataError: See `mcmfh_lightning.encoders.tuned.check_tuned_on`.
         """
+        check_tuned_on(self.encoder.identity, getattr(self.trainer, "datamodule", None))
         if self.trainer.precision != "32-true":
             raise ValueError(
                 f"trainer.precision is {self.trainer.precision!r}: the features would not be what the encoder "
@@ -47,14 +51,7 @@ class FeatureExtractor(LightningModule):
             ``image`` (B, image_dim), ``text`` (B, text_dim) float32, zeros for what an item does not have, and
             ``truncated`` (B_t,) bool: which of the texts did not fit the encoder's context.
         """
-        has_image, has_text = batch["present"].unbind(dim=1)
-        image = torch.zeros(len(has_image), self.encoder.image_dim, device=has_image.device)
-        text = torch.zeros(len(has_text), self.encoder.text_dim, device=has_text.device)
-        truncated = torch.zeros(0, dtype=torch.bool)
-        if has_image.any():
-            image[has_image] = self.encoder.encode_image(batch["image"])
-        if has_text.any():
-            tokens = cast("dict[str, Tensor]", batch["text"])
-            text[has_text] = self.encoder.encode_text(tokens)
-            truncated = tokens["truncated"]
-        return {"image": image, "text": text, "truncated": truncated}
+        features = embed_pairs(self.encoder, batch)
+        tokens = cast("dict[str, Tensor]", batch["text"])
+        truncated = tokens.get("truncated", torch.zeros(0, dtype=torch.bool))
+        return {"image": features["image"], "text": features["text"], "truncated": truncated}

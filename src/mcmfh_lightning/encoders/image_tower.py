@@ -13,6 +13,7 @@ from torchvision.transforms import Compose
 from mcmfh_lightning.encoders.efficientnet_lite import is_packaged_efficientnet_lite, rename_efficientnet_lite
 from mcmfh_lightning.encoders.images import to_rgb
 from mcmfh_lightning.encoders.locations import resolve_location
+from mcmfh_lightning.encoders.tuned import read_tuned_on
 from mcmfh_lightning.encoders.weights import checked_sha256, load_weights, weights_in
 from mcmfh_lightning.errors import DataError
 
@@ -25,6 +26,12 @@ class ImageTower:
     dim: int
     preprocess: Callable[[Image.Image], Tensor]
     identity: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """For people: the model, and the data set that it was tuned on."""
+        tuned_on = self.identity.get("tuned_on")
+        return str(self.identity["model"]) + (f" (tuned on {tuned_on['data']})" if tuned_on else "")
 
 
 def load_image_tower(location: str, name: str | None, expected_sha256: str | None) -> ImageTower:
@@ -57,8 +64,14 @@ def load_image_tower(location: str, name: str | None, expected_sha256: str | Non
         model=model,
         dim=int(model.head_hidden_size),
         preprocess=Compose([to_rgb, data.create_transform(**transform, is_training=False)]),
-        identity={"model": name, "weights_sha256": sha256, **transform},
+        identity={"model": name, "weights_sha256": sha256, **transform, **_tuning(file)},
     )
+
+
+def _tuning(file: Path) -> dict[str, Any]:
+    """What is added to the identity of a tuned tower."""
+    tuned_on = read_tuned_on(file)
+    return {} if tuned_on is None else {"tuned_on": tuned_on._asdict()}
 
 
 def _read_folder(folder: Path, name: str | None) -> tuple[Path, str, dict[str, Any]]:

@@ -58,7 +58,7 @@ class TwoTowerEncoder(Encoder):
         self.identity = json.loads(
             json.dumps(
                 {
-                    "name": f"{image.identity['model']} + {text.identity['model']}",
+                    "name": f"{image.name} + {text.identity['model']}",
                     "image": image.identity,
                     "text": text.identity,
                     "precision": "fp32",

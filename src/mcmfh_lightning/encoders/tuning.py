@@ -1,0 +1,166 @@
+"""Fine-tuning of an image tower on the labels of a training split."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+from torchmetrics.classification import MultilabelAUROC
+
+from mcmfh_lightning.datamodules.pairs import PairDataModule
+from mcmfh_lightning.encoders.trainable import add_trained, train_only
+from mcmfh_lightning.encoders.tuned import TunedOn, check_tuned_on, save_tuned
+from mcmfh_lightning.encoders.two_towers import TwoTowerEncoder
+from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.metrics.functional import unpack_bits
+from mcmfh_lightning.types import PairBatch
+
+TUNED_TOWER = "image_tower.safetensors"
+"""File in the run's folder."""
+MONITOR = "val/auc"
+"""What selection watches."""
+_TOWER = "encoder.image_tower."
+
+_log = logging.getLogger(__name__)
+
+
+class ImageTowerTuning(LightningModule):
+    """Trains an image tower to tell the labels of the training split, and saves it for `TwoTowerEncoder`.
+
+    A linear head on the embeddings predicts every label (binary cross entropy). It is thrown away in the end: the
+    weights of the best checkpoint (of the last step, if none is kept) go to ``image_tower.safetensors`` in the run's
+    folder, in timm's names, with the data set they were tuned on; not in a ``fast_dev_run``.
+
+    Images of other splits are never trained on. Logged on validation pairs: ``val/loss`` and ``val/auc``, the mean
+    area under the ROC curve of the labels that some and not all of them carry.
+
+    As in `mcmfh_lightning.hashers.EndToEnd`, the tower stays in evaluation mode: batch norms keep their pretrained
+    statistics, and an embedding never depends on its batch. The text tower plays no part.
+
+    Args:
+        encoder: Whose image tower is tuned.
+        num_labels: Labels of the data set.
+        trainable: What of the encoder is trained, see `mcmfh_lightning.hashers.EndToEnd`.
+        balance: Weight of a label's carriers: (others / carriers) ^ balance in the training split, from 0 (all pairs
+            weigh the same) to 1 (carriers and others weigh the same).
+        encoder_lr_scale: Learning rate of the tower, in units of the head's.
+        optimizer: Makes the optimiser from the parameters.
+        lr_scheduler: Makes a scheduler that is stepped once an epoch.
+
+    Raises:
+        ValueError: An entry of ``trainable`` names nothing, or ``balance`` is outside [0, 1].
+    """
+
+    positive_weight: Tensor
+
+    def __init__(
+        self,
+        encoder: TwoTowerEncoder,
+        num_labels: int,
+        trainable: Sequence[str],
+        balance: float = 0.5,
+        encoder_lr_scale: float = 0.1,
+        optimizer: OptimizerCallable = torch.optim.AdamW,
+        lr_scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__()
+        if not 0.0 <= balance <= 1.0:
+            raise ValueError(f"balance={balance} is outside [0, 1]")
+        train_only(encoder, trainable)
+        self.encoder = encoder.eval()
+        self.head = nn.Linear(encoder.image_dim, num_labels)
+        self.balance = balance
+        self.encoder_lr_scale = encoder_lr_scale
+        self.register_buffer("positive_weight", torch.ones(num_labels))
+        self._make_optimizer = optimizer
+        self._make_lr_scheduler = lr_scheduler
+
+    def setup(self, stage: str) -> None:
+        """Weigh the labels by their training pairs, and find those that validation pairs can tell apart.
+
+        Raises:
+            DataError: The data are no pairs, or fewer than two labels can be told apart in validation.
+        """
+        check_tuned_on(self.encoder.identity, self._data)
+        labels = self._labels("train")
+        carriers = labels.sum(0)
+        others = len(labels) - carriers
+        self.positive_weight = (others.clamp(min=1) / carriers.clamp(min=1)) ** self.balance
+        labels = self._labels("val")
+        self._known = (labels.any(0) & ~labels.all(0)).nonzero()[:, 0]
+        if len(self._known) < 2:
+            raise DataError(
+                f"{self._data.root}: fewer than two labels are on some validation pairs and not on all: split the "
+                f"collection anew"
+            )
+        self._auc = MultilabelAUROC(len(self._known))
+
+    def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
+        """Predict the labels from the images."""
+        loss = self._loss(*self._predict(batch))
+        self.log("train/loss", loss.detach(), prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: PairBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Predict those of the first loader, the whole pairs of the validation split; the second repeats them."""
+        if dataloader_idx > 0 or self.trainer.sanity_checking:
+            return
+        logits, labels = self._predict(batch)
+        self._auc.update(logits[:, self._known], labels[:, self._known].long())
+        loss = self._loss(logits, labels)
+        self.log("val/loss", loss, batch_size=len(labels), add_dataloader_idx=False, prog_bar=True, sync_dist=True)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the mean area."""
+        if not self.trainer.sanity_checking:
+            self.log(MONITOR, self._auc.compute(), prog_bar=True, sync_dist=True)
+            self._auc.reset()
+
+    def on_fit_end(self) -> None:
+        """Save the tower."""
+        folder = Path(self.trainer.log_dir or self.trainer.default_root_dir)  # log_dir speaks to all processes
+        if self.trainer.is_global_zero and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]  # set at run time
+            folder.mkdir(parents=True, exist_ok=True)
+            save_tuned(folder / TUNED_TOWER, self._best_tower(), TunedOn.of(self._data))
+            _log.info("wrote the tuned image tower to %s", folder / TUNED_TOWER)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """One optimiser, with a learning rate for the head and one for the tower."""
+        optimizer = self._make_optimizer(self.head.parameters())
+        add_trained(optimizer, self.encoder, self.encoder_lr_scale)
+        if self._make_lr_scheduler is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._make_lr_scheduler(optimizer)}}
+
+    @property
+    def _data(self) -> PairDataModule:
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, PairDataModule):
+            raise DataError(f"a tower is tuned on pairs: set data to PairDataModule (found {type(data).__name__})")
+        return data
+
+    def _labels(self, split: str) -> Tensor:
+        """(N, num_labels) bool of the whole pairs of a split."""
+        table = self._data.reader(split)
+        return unpack_bits(torch.from_numpy(table.labels[table.present.all(1)]))[:, : self.head.out_features].bool()
+
+    def _predict(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
+        """Logits and labels, (B, num_labels) each; every pair has an image here."""
+        logits: Tensor = self.head(self.encoder.encode_image(batch["image"]))
+        return logits, unpack_bits(batch["labels"])[:, : self.head.out_features].to(logits.dtype)
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return binary_cross_entropy_with_logits(logits, labels, pos_weight=self.positive_weight)
+
+    def _best_tower(self) -> dict[str, Tensor]:
+        """Weights of the image tower in the best checkpoint, or as they are without one."""
+        keeper = self.trainer.checkpoint_callback
+        best = keeper.best_model_path if isinstance(keeper, ModelCheckpoint) else ""
+        state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"] if best else self.state_dict()
+        return {name.removeprefix(_TOWER): value for name, value in state.items() if name.startswith(_TOWER)}

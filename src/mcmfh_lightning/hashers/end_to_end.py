@@ -1,0 +1,158 @@
+"""Any method on raw pairs, with an encoder that learns."""
+
+from collections.abc import Callable, Sequence
+from inspect import signature
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from mcmfh_lightning.encoders.base import Encoder
+from mcmfh_lightning.encoders.embedding import embed_pairs
+from mcmfh_lightning.encoders.trainable import add_trained, train_only
+from mcmfh_lightning.encoders.tuned import check_tuned_on
+from mcmfh_lightning.errors import CheckpointError
+from mcmfh_lightning.hashers.base import CHECKPOINT_KEY, Codes, Hasher, Objective
+from mcmfh_lightning.types import Distance, EvaluationOutput, FeatureBatch, PairBatch
+
+
+class MakeHasher(Protocol):
+    """A hasher that lacks its sizes only, such as ``partial(TwoTower, num_bits=16)``.
+
+    It is given those of the three that it asks for.
+    """
+
+    def __call__(self, *, image_dim: int, text_dim: int, num_labels: int) -> Hasher:
+        """Make the hasher."""
+
+
+class EndToEnd(Hasher):
+    """A hasher and an encoder, trained together; takes `PairBatch` where a hasher takes `FeatureBatch`.
+
+    The encoder stays in evaluation mode throughout. It draws no dropout, and its batch norms keep their pretrained
+    statistics while their weights may be trained, so that an embedding never depends on its batch. Parts that are not
+    trained never change, and no gradient is computed for them.
+
+    Evaluation batches are embedded as they arrive: callbacks see embeddings, as from a datamodule of features. Random
+    hyperplanes thus go through the embeddings of the encoder as it stands, not as it was before training.
+
+    Checkpoints hold the weights of both and name the encoder; one of another hasher or encoder is refused.
+
+    Args:
+        hasher: Makes the hasher for embeddings of the encoder's widths. Its optimiser and scheduler are used for all.
+        encoder: The encoder.
+        trainable: What of the encoder is trained: regular expressions of its parameters' names, or of parts that hold
+            some (``image_tower.blocks.[56]``); an empty list freezes it.
+        encoder_lr_scale: Learning rate of the encoder, in units of the hasher's.
+        num_labels: Labels of the data, for a hasher that asks for them.
+
+    Raises:
+        ValueError: An entry of ``trainable`` names nothing, or the hasher does not learn by gradients.
+    """
+
+    def __init__(
+        self,
+        hasher: MakeHasher,
+        encoder: Encoder,
+        trainable: Sequence[str],
+        encoder_lr_scale: float = 0.1,
+        num_labels: int | None = None,
+    ) -> None:
+        made = _make(hasher, image_dim=encoder.image_dim, text_dim=encoder.text_dim, num_labels=num_labels)
+        name = type(made).__name__
+        if not made.automatic_optimization:
+            raise ValueError(
+                f"{name} is fitted in closed form, not by gradients: encode the pairs with `mcmfh predict` and fit on "
+                f"the features"
+            )
+        architecture = made.architecture | {"hasher": f"EndToEnd({name})"}
+        super().__init__(architecture, made._make_optimizer, made._make_lr_scheduler)
+        train_only(encoder, trainable)
+        self.hasher = made
+        self.encoder = encoder.eval()
+        self.encoder_lr_scale = encoder_lr_scale
+        self.routing_shape = getattr(made, "routing_shape", None)
+
+    def setup(self, stage: str) -> None:
+        """Refuse an encoder that was tuned on what may be test pairs here.
+
+        Raises:
+            DataError: See `mcmfh_lightning.encoders.tuned.check_tuned_on`.
+        """
+        check_tuned_on(self.encoder.identity, getattr(self.trainer, "datamodule", None))
+
+    @property
+    def distance(self) -> Distance:  # type: ignore[override]  # of the object here, not of the class
+        """What evaluation ranks by: the hasher's."""
+        return self.hasher.distance
+
+    def encode(self, image: Tensor | None, text: Tensor | None) -> Codes:
+        """Hash embeddings; see `Hasher.encode`."""
+        return self.hasher.encode(image, text)
+
+    def objective(self, batch: FeatureBatch) -> Objective:
+        """The hasher's, on embeddings."""
+        return self.hasher.objective(batch)
+
+    def evaluate(self, batch: FeatureBatch) -> EvaluationOutput:
+        """The hasher's codes, of embeddings."""
+        return self.hasher.evaluate(batch)
+
+    def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:  # type: ignore[override]  # raw pairs
+        """Embed a batch of pairs and train on it."""
+        return super().training_step(embed_pairs(self.encoder, batch), batch_idx)
+
+    def on_after_batch_transfer(self, batch: PairBatch, dataloader_idx: int) -> PairBatch | FeatureBatch:
+        """Embed the batches of an evaluation; those of training are embedded in the step, where gradients flow."""
+        if self.trainer.training:
+            return batch
+        with self.trainer.precision_plugin.forward_context():
+            return embed_pairs(self.encoder, batch)
+
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """The hasher's own, and one more group for the encoder."""
+        optimizer = self.hasher.make_optimizer()
+        add_trained(optimizer, self.encoder, self.encoder_lr_scale)
+        return optimizer
+
+    def _of_data(self, name: str) -> Any:  # noqa: ANN401  # plain JSON values
+        """As for every hasher, but that pairs come without an encoder: it is the module's own."""
+        return None if name == "encoder" else super()._of_data(name)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what identifies both the model and its encoder."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint[CHECKPOINT_KEY]["encoder"] = self.encoder.identity
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Compare the checkpoint with this model and let the hasher adapt to it.
+
+        Raises:
+            CheckpointError: As `Hasher.on_load_checkpoint`, or if it is of another encoder.
+        """
+        super().on_load_checkpoint(checkpoint)
+        stored = checkpoint[CHECKPOINT_KEY]
+        if stored["encoder"] != self.encoder.identity:
+            raise CheckpointError(
+                f"the checkpoint was trained from encoder {stored['encoder']!r}, this model has "
+                f"{self.encoder.identity!r}; name that encoder or train anew"
+            )
+        of_hasher = "hasher."
+        weights = checkpoint["state_dict"].items()
+        self.hasher.on_load_checkpoint(
+            {
+                CHECKPOINT_KEY: stored | {"architecture": self.hasher.architecture},
+                "state_dict": {
+                    key.removeprefix(of_hasher): value for key, value in weights if key.startswith(of_hasher)
+                },
+            }
+        )
+
+
+def _make(hasher: MakeHasher, **sizes: int | None) -> Hasher:
+    """Call with the sizes that are known and asked for."""
+    # What jsonargparse makes of a config is a partial of its own functions, with the class among their arguments.
+    classes = (one for one in getattr(hasher, "args", ()) if isinstance(one, type) and issubclass(one, Hasher))
+    asked = signature(next(classes, hasher)).parameters
+    make: Callable[..., Hasher] = hasher
+    return make(**{name: size for name, size in sizes.items() if name in asked and size is not None})
