@@ -1,1 +1,1 @@
-"""``mcmfh-bench``: evaluate anybody's codes, whatever trained them. Imports no Lightning."""
+"""``mcmfh-bench``: evaluate anybody's codes; run and render tables. Imports Lightning only to run."""

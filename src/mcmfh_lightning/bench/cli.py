@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from mcmfh_lightning.bench.rank import rank
+from mcmfh_lightning.bench.tables.command import table
 from mcmfh_lightning.subcommands import run_subcommand
 
-_COMMANDS: Mapping[str, Callable[..., None]] = {"rank": rank}
+_COMMANDS: Mapping[str, Callable[..., None]] = {"rank": rank, "table": table}
 
 
 def main(args: Sequence[str] | None = None) -> None:

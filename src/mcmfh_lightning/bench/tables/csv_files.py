@@ -1,0 +1,97 @@
+"""The numbers of a page as CSV files, a number a line."""
+
+import csv
+from collections.abc import Iterable, Mapping
+from math import isnan
+from pathlib import Path
+
+from mcmfh_lightning.bench.tables.page import ComparedPanel, Page
+from mcmfh_lightning.bench.tables.rows import Panel, Row
+from mcmfh_lightning.bench.tables.words import DATABASES, METRICS, MODEL, NULLS, PROTOCOLS
+
+
+def write_files(folder: Path, page: Page) -> None:
+    """Write ``table.csv``, ``comparison.csv`` and ``trials.csv``, those of them that have a line.
+
+    Args:
+        folder: An existing folder.
+        page: What is rendered.
+    """
+    contents: dict[str, list[Mapping[str, object]]] = {
+        "table.csv": [line for one in page.panels for line in _panel_lines(one.panel)],
+        "comparison.csv": [line for one in page.panels for line in _comparison_lines(one)],
+        "trials.csv": [trial._asdict() for trial in page.trials],
+    }
+    for name, lines in contents.items():
+        if lines:
+            _write(folder / name, lines)
+
+
+def _panel_lines(panel: Panel) -> Iterable[Mapping[str, object]]:
+    """Of each system and, of the best one, of its nulls."""
+    for row in panel.rows:
+        yield from _row_lines(panel, row, MODEL)
+    if panel.best_row is not None:
+        for null in NULLS:
+            yield from _row_lines(panel, panel.best_row, null)
+
+
+def _row_lines(panel: Panel, row: Row, ranked: str) -> Iterable[Mapping[str, object]]:
+    for protocol, directions in PROTOCOLS.items():
+        for database in DATABASES:
+            for direction in directions:
+                for metric in METRICS:
+                    value = row.values(protocol, database, panel.headline_queries, direction, ranked, metric)
+                    if isnan(value.mean):
+                        continue
+                    yield {
+                        "data": panel.data,
+                        "num_bits": panel.num_bits,
+                        "protocol": protocol,
+                        "database": database,
+                        "queries": panel.headline_queries,
+                        "direction": direction,
+                        "metric": metric,
+                        "system": row.system,
+                        "ranking": ranked,
+                        "mean": value.mean,
+                        "sd": value.sd,
+                        "seeds": value.number,
+                        "declared": row.declared,
+                        "trials": row.trials,
+                    }
+
+
+def _comparison_lines(compared: ComparedPanel) -> Iterable[Mapping[str, object]]:
+    if compared.reference is None:
+        return
+    for one in compared.comparisons.values():
+        for direction, difference in {"mean": one.mean, **one.directions}.items():
+            of_mean = direction == "mean"
+            yield {
+                "data": compared.panel.data,
+                "num_bits": compared.panel.num_bits,
+                "queries": compared.panel.headline_queries,
+                "reference": compared.reference.system,
+                "system": one.system,
+                "direction": direction,
+                "difference": difference.value,
+                "low": difference.low,
+                "high": difference.high,
+                "p": one.p if of_mean else "",
+                "p_holm": one.p_holm if of_mean else "",
+            }
+
+
+def _write(path: Path, lines: list[Mapping[str, object]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(lines[0]))
+        writer.writeheader()
+        writer.writerows({name: _written(value) for name, value in line.items()} for line in lines)
+
+
+def _written(value: object) -> object:
+    """Rounded as results are; empty where undefined."""
+    if isinstance(value, float):
+        return "" if isnan(value) else round(value, 6)
+    return value

@@ -1,0 +1,56 @@
+"""The pages in docs/results are what the committed results render to."""
+
+import pytest
+import yaml
+
+from mcmfh_lightning.bench.tables.declared import read_runs
+from mcmfh_lightning.bench.tables.markdown import markdown
+from mcmfh_lightning.bench.tables.page import make_page
+from mcmfh_lightning.bench.tables.result import load_all
+from mcmfh_lightning.cli import main
+
+TABLES = ("ablation", "additions", "comparison", "tuning")
+
+
+@pytest.fixture(scope="module")
+def results(repository):
+    return load_all(repository / "benchmarks" / "results")
+
+
+def test_every_table_is_checked_here(repository):
+    assert tuple(sorted(path.stem for path in (repository / "benchmarks" / "tables").glob("*.yaml"))) == TABLES
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_page_is_that_of_the_committed_results(repository, results, name):
+    """`make table` writes it."""
+    runs = read_runs(repository / "benchmarks" / "tables" / f"{name}.yaml")
+    page = markdown(make_page(runs, results, None, {}), f"{name}.yaml")
+    assert page == (repository / "docs" / "results" / name / "table.md").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TABLES)
+def test_every_flag_is_one(repository, features, tmp_path, monkeypatch, name):
+    """One step of one run of each document."""
+    monkeypatch.chdir(tmp_path)
+    runs = {run.where: run for run in read_runs(repository / "benchmarks" / "tables" / f"{name}.yaml")}
+    for run in runs.values():
+        main(["fit", *run.flags(), f"--data.root={features}", "--trainer.fast_dev_run=true"])
+    assert len(runs) >= 11
+
+
+def test_every_system_has_as_many_trials(repository):
+    """Of the comparison; equal effort for all."""
+    compared = {run.system for run in read_runs(repository / "benchmarks" / "tables" / "comparison.yaml")}
+    tuned = [run.system for run in read_runs(repository / "benchmarks" / "tables" / "tuning.yaml")]
+    assert {system: tuned.count(system) for system in compared} == dict.fromkeys(compared, 4)
+    assert set(tuned) == compared
+
+
+def test_the_example_of_the_docs_is_read(repository, tmp_path):
+    (example,) = (repository / "docs" / "tables.md").read_text().split("```yaml\n")[1:]
+    path = tmp_path / "table.yaml"
+    path.write_text(example.split("```")[0])
+    assert len(read_runs(path)) == 6
+    assert yaml.safe_load(path.read_text())["name"] == read_runs(path)[0].system
