@@ -1,7 +1,9 @@
 import csv
-import dataclasses
-from collections.abc import Callable
+import importlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -12,7 +14,6 @@ from mcmfh_lightning.callbacks import HammingRanking
 from mcmfh_lightning.datamodules import FeatureDataModule
 from mcmfh_lightning.datamodules.shards import (
     DatasetInfo,
-    FeatureShardReader,
     FeatureShardWriter,
     merge_feature_parts,
     pack_bits,
@@ -26,6 +27,7 @@ REPOSITORY = Path(__file__).parents[1]
 LABELS = ("normal", "Cardiomegaly", "Effusion", "Nodule", "Opacity", "Scoliosis", "Catheter", "Emphysema")
 IMAGE_DIM, TEXT_DIM = 24, 16
 
+BenchmarkFile = Callable[[str], ModuleType]
 MakeFeatures = Callable[..., Path]
 ChanceLeads = Callable[[Callable[[int], Path], int], np.ndarray]
 CHANCE_SEEDS = range(10)
@@ -45,19 +47,30 @@ def repository() -> Path:
     return REPOSITORY
 
 
-def _write_features(folder: Path, *, encoder: str = "planted", train: int = 512) -> Path:
+@pytest.fixture(scope="session")
+def benchmark_file() -> Iterator[BenchmarkFile]:
+    """Imports a file of ``benchmarks/``, which is no part of the package, as running it would."""
+    folder = str(REPOSITORY / "benchmarks")
+    sys.path.insert(0, folder)
+    yield importlib.import_module
+    sys.path.remove(folder)
+
+
+def _write_features(
+    folder: Path, *, encoder: str = "planted", train: int = 512, vocabulary: Sequence[str] = LABELS
+) -> Path:
     """Feature shards whose image and text embeddings are noisy sums of one direction per label."""
     rng = np.random.default_rng(7)
-    image_directions = rng.normal(size=(len(LABELS), IMAGE_DIM))
-    text_directions = rng.normal(size=(len(LABELS), TEXT_DIM))
+    image_directions = rng.normal(size=(len(vocabulary), IMAGE_DIM))
+    text_directions = rng.normal(size=(len(vocabulary), TEXT_DIM))
     writer = FeatureShardWriter(folder, rank=0)
     ids: dict[str, list[str]] = {}
     first = 0
     for split, pairs in (("train", train), ("val", 160), ("test", 160)):
-        labels = np.zeros((pairs, len(LABELS)), dtype=bool)
-        labels[np.arange(pairs), rng.integers(len(LABELS), size=pairs)] = True
+        labels = np.zeros((pairs, len(vocabulary)), dtype=bool)
+        labels[np.arange(pairs), rng.integers(len(vocabulary), size=pairs)] = True
         abnormal = ~labels[:, 0]
-        labels[abnormal, 1:] |= rng.random((abnormal.sum(), len(LABELS) - 1)) < 0.08
+        labels[abnormal, 1:] |= rng.random((abnormal.sum(), len(vocabulary) - 1)) < 0.08
         image = labels @ image_directions + 0.8 * rng.normal(size=(pairs, IMAGE_DIM))
         text = labels @ text_directions + 0.8 * rng.normal(size=(pairs, TEXT_DIM))
         ids[split] = [f"{split}{i:04d}" for i in range(pairs)]
@@ -72,8 +85,8 @@ def _write_features(folder: Path, *, encoder: str = "planted", train: int = 512)
         source="tests/conftest.py",
         licence="CC0",
         settings={},
-        label_vocabulary=LABELS,
-        normal_label="normal",
+        label_vocabulary=tuple(vocabulary),
+        normal_label="normal" if "normal" in vocabulary else None,
         splits={},
         encoder={"name": encoder},
         image_dim=IMAGE_DIM,
@@ -96,25 +109,9 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def shuffle_images() -> Callable[[Path, Path, int], Path]:
+def shuffle_images(benchmark_file: BenchmarkFile) -> Callable[[Path, Path, int], Path]:
     """Copies feature shards, images moved to other pairs by a seed, so that they say nothing about texts and labels."""
-
-    def shuffle(features: Path, folder: Path, seed: int) -> Path:
-        info = DatasetInfo.load(features)
-        writer = FeatureShardWriter(folder, rank=0)
-        ids = {}
-        for number, split in enumerate(info.splits):
-            reader = FeatureShardReader(features, split)
-            rows = reader.gather(np.arange(len(reader)))
-            order = np.random.default_rng([seed, number]).permutation(len(reader))
-            writer.write(
-                split, reader.ids, rows["image"][order], rows["text"], reader.labels, reader.groups, reader.text_hashes
-            )
-            ids[split] = reader.ids
-        writer.close()
-        merge_feature_parts(folder, dataclasses.replace(info, splits={}), 1, expected_ids=ids)
-        return folder
-
+    shuffle: Callable[[Path, Path, int], Path] = benchmark_file("shuffled_images").shuffle_images
     return shuffle
 
 

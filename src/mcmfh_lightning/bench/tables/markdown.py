@@ -42,7 +42,8 @@ def markdown(page: Page, file: str) -> str:
     sections = [f"# {file}\n\nWritten by `mcmfh-bench table`: change the runs, not this page. {RESEARCH_USE}"]
     for _, of_data in groupby(page.panels, lambda one: one.panel.data):
         sections += _data_sections(list(of_data))
-    for (data, metric), of_set in groupby(page.trials, lambda trial: (trial.data, trial.metric)):
+    by_data = sorted(page.trials, key=lambda trial: (trial.data, trial.metric))
+    for (data, metric), of_set in groupby(by_data, lambda trial: (trial.data, trial.metric)):
         sections.append(trial_section(data, metric, list(of_set)))
     return "\n\n".join(sections) + "\n"
 

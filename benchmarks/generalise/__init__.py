@@ -1,0 +1,1 @@
+"""The parts of ``benchmarks/generalisation.py``, one question a file."""
