@@ -1,6 +1,6 @@
 """Trained systems: folders that ``mcmfh fit`` wrote, their tests on any data, and their codes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from inspect import signature
@@ -79,7 +79,7 @@ class Run:
         """Seed of the fit."""
         return int(self.config["seed_everything"])
 
-    def trained_on(self, known: list[Data]) -> Data:
+    def trained_on(self, known: Sequence[Data]) -> Data:
         """Which of the data the fit was made on.
 
         Raises:
