@@ -29,6 +29,16 @@ def test_the_page_is_that_of_the_committed_results(repository, results, name):
     assert page == (repository / "docs" / "results" / name / "table.md").read_text()
 
 
+def test_nulls_stand_in_every_table(repository):
+    """Also where the best system has no codes of the protocol: towers have no paired ones."""
+    page = (repository / "docs" / "results" / "comparison" / "table.md").read_text()
+    tables = [part for part in page.split("### ")[1:] if "Protocol `" in part]
+    assert sum("`paired`" in table for table in tables) >= 4
+    for table in tables:
+        assert "chance nan" not in table
+        assert all(f"| *{null}* |" in table for null in ("chance", "constant", "shuffled queries", "hyperplanes"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TABLES)
 def test_every_flag_is_one(repository, features, tmp_path, monkeypatch, name):

@@ -1,7 +1,7 @@
 """The numbers of a page as CSV files, a number a line."""
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import isnan
 from pathlib import Path
 
@@ -28,18 +28,20 @@ def write_files(folder: Path, page: Page) -> None:
 
 
 def _panel_lines(panel: Panel) -> Iterable[Mapping[str, object]]:
-    """Of each system and, of the best one, of its nulls."""
+    """Of each system and, protocol by protocol, of the best one's nulls."""
     for row in panel.rows:
-        yield from _row_lines(panel, row, MODEL)
-    if panel.best_row is not None:
-        for null in NULLS:
-            yield from _row_lines(panel, panel.best_row, null)
+        yield from _row_lines(panel, row, MODEL, tuple(PROTOCOLS))
+    for null in NULLS:
+        for protocol in PROTOCOLS:
+            best = panel.best_row_of(protocol)
+            if best is not None:
+                yield from _row_lines(panel, best, null, (protocol,))
 
 
-def _row_lines(panel: Panel, row: Row, ranked: str) -> Iterable[Mapping[str, object]]:
-    for protocol, directions in PROTOCOLS.items():
+def _row_lines(panel: Panel, row: Row, ranked: str, protocols: Sequence[str]) -> Iterable[Mapping[str, object]]:
+    for protocol in protocols:
         for database in DATABASES:
-            for direction in directions:
+            for direction in PROTOCOLS[protocol]:
                 for metric in METRICS:
                     value = row.values(protocol, database, panel.headline_queries, direction, ranked, metric)
                     if isnan(value.mean):

@@ -64,7 +64,7 @@ def panel_table(panel: Panel, protocol: str, database: str) -> str:
         values = [row.values(protocol, database, queries, way, MODEL, metric) for metric, way in places]
         numbers = [_with_sd(value) if row.results else NOT_RUN for value in values]
         lines.append([row.system, _bits(row), _seeds(row), str(row.trials), *numbers])
-    best = panel.best_row
+    best = panel.best_row_of(protocol)
     for null in NULLS:
         if best is None:
             break
@@ -80,7 +80,7 @@ def panel_note(panel: Panel, protocol: str, database: str) -> str:
         return f"Protocol `{protocol}`, database `{database}`."
     queries = panel.headline_queries
     said = [f"Protocol `{protocol}`, database `{database}`, queries `{queries}`{_number_of_queries(panel)}"]
-    best = panel.best_row
+    best = panel.best_row_of(protocol)
     if best is not None:
         chances = [
             short(best.values(protocol, database, queries, direction, CHANCE, HEADLINE_METRIC).mean)

@@ -101,8 +101,16 @@ class Panel:
 
     @property
     def best_row(self) -> Row | None:
-        """The row whose nulls are shown: of those with codes, if any, the one with the best headline."""
-        run = [row for row in self.rows if row.results]
+        """The row whose nulls are shown beside the headline."""
+        return self.best_row_of(HEADLINE[0])
+
+    def best_row_of(self, protocol: str) -> Row | None:
+        """The row whose nulls are shown: of those with codes, if any, the one with the best headline.
+
+        Args:
+            protocol: What codes may see; methods without such codes are passed over.
+        """
+        run = [row for row in self.rows if any(protocol in (result.results or {}) for result in row.results)]
         coded = [row for row in run if row.num_bits is not None] or run
         return max(
             coded,
