@@ -5,8 +5,7 @@ al. (SC 2011, "Parallel random numbers: as easy as 1, 2, 3"), with SplitMix64 (S
 its mixing function. There is no generator state to save, restore or advance.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +16,15 @@ EVALUATION_STEP = -1
 _GAMMA = 0x9E3779B97F4A7C15
 _BITS_PER_UNIFORM = 16
 _UNIFORMS_PER_HASH = 64 // _BITS_PER_UNIFORM
+
+
+class SampleKey(NamedTuple):
+    """What the masks of a training pass depend on, beside the seed."""
+
+    step: int
+    """Global step."""
+    ids: Tensor
+    """(B,) int64 sample ids."""
 
 
 def keyed_mask(probability: float, *, seed: int, step: int, ids: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -47,23 +55,6 @@ def keyed_mask(probability: float, *, seed: int, step: int, ids: Tensor, shape: 
     uniforms = hashes.view(torch.int16)[:, :units].to(torch.int32)
     threshold = round(probability * 2**_BITS_PER_UNIFORM) - 2 ** (_BITS_PER_UNIFORM - 1)
     return torch.lt(uniforms, threshold).reshape(len(ids), *shape)
-
-
-@contextmanager
-def seeded(seed: int, step: int, rank: int, device: torch.device) -> Iterator[None]:
-    """Draw what torch's own layers draw (dropout) from keys; the free-running generator is left where it was.
-
-    Args:
-        seed: The run's seed.
-        step: Global step.
-        rank: Of the process: its samples draw others than those of the other processes.
-        device: Where the layers are.
-    """
-    state = splitmix64(torch.tensor(_signed(seed)), torch.tensor(step))
-    key = int(splitmix64(state, torch.tensor(rank)))
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(key)
-        yield
 
 
 def splitmix64(state: Tensor, counter: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ def test_the_fusion_has_the_published_number_of_weights():
 
 def test_the_hash_heads_are_512_4096_bits():
     model = UCMFH(num_bits=16, image_dim=10, text_dim=6)
-    assert [tuple(layer.weight.shape) for layer in (model.image_head[0], model.image_head[3])] == [
+    assert [tuple(layer.weight.shape) for layer in (model.image_head.hidden, model.image_head.out)] == [
         (4096, 512),
         (16, 4096),
     ]
@@ -66,6 +66,17 @@ def test_dropout_is_drawn_from_the_step_alone(make_ucmfh, make_batch):
     assert torch.equal(first["fusion"], again["fusion"])
     assert not torch.equal(first["fusion"], terms(model.eval(), batch)["fusion"])
     assert not torch.equal(first["fusion"], terms(make_ucmfh(seed=1), batch)["fusion"])
+
+
+def test_a_sample_drops_the_same_units_in_any_batch(make_ucmfh, make_batch):
+    model, batch = make_ucmfh(views="all"), make_batch(16)
+    key = model._key(batch, 0)
+    whole = model._fuse(batch["image"], batch["text"], key)
+    part = {name: value[5:9] for name, value in batch.items()}
+    for ours, theirs in zip(whole, model._fuse(part["image"], part["text"], model._key(part, 0)), strict=True):
+        torch.testing.assert_close(ours[5:9], theirs, atol=1e-6, rtol=0)
+    other = model._fuse(batch["image"], batch["text"], model._key(batch, 1))
+    assert not torch.allclose(whole[0], other[0], atol=1e-3)
 
 
 def test_the_fusion_learns_at_its_own_rate(make_ucmfh):

@@ -41,7 +41,7 @@ def main(rank, store):
         MCMFH(**sizes, num_heads=2).double(),
         MCMFH(**sizes, num_heads=2, fusion="concat", hashing_loss="average_precision").double(),
         TwoTower(**sizes).double(),
-        UCMFH(**sizes, views="all").double().eval(),  # dropout differs by rank
+        UCMFH(**sizes, views="all").double(),
         DScPH(**sizes, num_labels=3, triplet_weight=1.0).double(),
         DDBH(**sizes).double(),
     ]

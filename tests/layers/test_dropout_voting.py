@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from mcmfh_lightning.layers import DropoutVoting, VoteKey
-from mcmfh_lightning.randomness import keyed_mask
+from mcmfh_lightning.layers import DropoutVoting
+from mcmfh_lightning.randomness import SampleKey, keyed_mask
 
 TOKENS = torch.randn(6, 2, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 IDS = torch.arange(100, 106)
@@ -26,13 +26,13 @@ def training_masks(layer, step):
 def test_the_mean_vote_is_the_mean_of_separate_passes():
     layer = voting()
     torch.testing.assert_close(layer(TOKENS), passes(layer, layer.eval_masks).mean(0))
-    torch.testing.assert_close(layer(TOKENS, VoteKey(9, IDS)), passes(layer, training_masks(layer, 9)).mean(0))
+    torch.testing.assert_close(layer(TOKENS, SampleKey(9, IDS)), passes(layer, training_masks(layer, 9)).mean(0))
 
 
 @pytest.mark.parametrize("votes", [4, 5])
 def test_the_majority_vote_is_the_sign_most_passes_have(votes):
     layer = voting(vote="majority", votes=votes)
-    for key, masks in ((None, layer.eval_masks), (VoteKey(9, IDS), training_masks(layer, 9))):
+    for key, masks in ((None, layer.eval_masks), (SampleKey(9, IDS), training_masks(layer, 9))):
         separate = passes(layer, masks)
         positive = (separate > 0).sum(0)
         expected = torch.where(2 * positive == votes, separate.mean(0) > 0, 2 * positive > votes) * 2.0 - 1.0
@@ -43,7 +43,7 @@ def test_the_majority_vote_has_the_gradient_of_the_mean_vote():
     gradients = []
     for vote in ("mean", "majority"):
         tokens = TOKENS.clone().requires_grad_()
-        (voting(vote=vote)(tokens, VoteKey(1, IDS)) * torch.arange(8)).sum().backward()
+        (voting(vote=vote)(tokens, SampleKey(1, IDS)) * torch.arange(8)).sum().backward()
         gradients.append(tokens.grad)
     torch.testing.assert_close(*gradients)
     assert gradients[0].any()
@@ -58,7 +58,7 @@ def test_evaluation_without_masks_is_the_pass_without_dropout():
 
 def test_more_votes_bring_training_closer_to_the_pass_without_dropout():
     exact = voting(eval_votes="none")(TOKENS)
-    errors = [(voting(votes=votes)(TOKENS, VoteKey(0, IDS)) - exact).square().mean().item() for votes in (1, 16)]
+    errors = [(voting(votes=votes)(TOKENS, SampleKey(0, IDS)) - exact).square().mean().item() for votes in (1, 16)]
     assert errors[1] < errors[0] / 8  # the variance of a mean of 16
 
 
@@ -68,10 +68,10 @@ def test_without_rate_all_votes_agree():
 
 def test_masks_of_training_depend_on_step_and_id_not_on_the_batch():
     layer = voting()
-    whole = layer(TOKENS, VoteKey(4, IDS))
-    assert torch.equal(layer(TOKENS.flip(0), VoteKey(4, IDS.flip(0))).flip(0), whole)
-    assert not torch.equal(layer(TOKENS, VoteKey(5, IDS)), whole)
-    assert not torch.equal(layer(TOKENS, VoteKey(4, IDS + 1)), whole)
+    whole = layer(TOKENS, SampleKey(4, IDS))
+    assert torch.equal(layer(TOKENS.flip(0), SampleKey(4, IDS.flip(0))).flip(0), whole)
+    assert not torch.equal(layer(TOKENS, SampleKey(5, IDS)), whole)
+    assert not torch.equal(layer(TOKENS, SampleKey(4, IDS + 1)), whole)
 
 
 def test_evaluation_uses_the_same_masks_for_every_sample():

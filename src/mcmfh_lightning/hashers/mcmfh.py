@@ -15,7 +15,6 @@ from mcmfh_lightning.layers import (
     Projection,
     Routing,
     Vote,
-    VoteKey,
     tokens_per_expert,
     tokens_with_content,
     utilisation,
@@ -28,6 +27,7 @@ from mcmfh_lightning.losses import (
     load_balance,
     router_z,
 )
+from mcmfh_lightning.randomness import SampleKey
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 
 
@@ -167,7 +167,7 @@ class MCMFH(ContrastiveHasher):
         """All terms of the class description, weighted, and how evenly the experts were used."""
         image, text = self.dropped(batch)
         tokens = torch.stack([self.image_projection(image), self.text_projection(text)], dim=1)
-        tokens = self.voting(tokens, VoteKey(self.global_step, batch["index"]))
+        tokens = self.voting(tokens, SampleKey(self.global_step, batch["index"]))
         views = torch.tensor([[True, False], [False, True], [True, True]], device=tokens.device)
         present = views.repeat_interleave(len(tokens), dim=0)
         fused = self.transformer(tokens.repeat(len(views), 1, 1), present)

@@ -1,19 +1,17 @@
 """UCMFH: contrastive hashing of fused pairs."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Literal
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, relu
 
 from mcmfh_lightning.choices import check_choice
 from mcmfh_lightning.hashers.base import Codes, Hasher, Objective
-from mcmfh_lightning.layers import ConcatFusion, Projection
+from mcmfh_lightning.layers import ConcatFusion, KeyedDropout, Projection
 from mcmfh_lightning.losses import gather_rows, nt_xent
-from mcmfh_lightning.randomness import seeded
+from mcmfh_lightning.randomness import SampleKey
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 
 Views = Literal["paired", "all"]
@@ -81,33 +79,33 @@ class UCMFH(Hasher):
         self.seed = seed
         self.image_projection = Projection(image_dim, d_model)
         self.text_projection = Projection(text_dim, d_model)
-        self.fusion = ConcatFusion(d_model)
-        self.image_head = _head(d_model, num_bits)
-        self.text_head = _head(d_model, num_bits)
+        self.fusion = ConcatFusion(d_model, seed)
+        self.image_head = _Head(d_model, num_bits, seed, ConcatFusion.num_sites)
+        self.text_head = _Head(d_model, num_bits, seed, ConcatFusion.num_sites + 1)
 
     def encode(self, image: Tensor | None, text: Tensor | None) -> Codes:
         """Hash samples from what is known of them; with both, each code sees the pair. Never across the batch."""
-        with self._without_dropout():
-            image_code, text_code = self._hash(*self._fuse(image, text))
+        image_code, text_code = self._hash(*self._fuse(image, text))
         return Codes(None if image is None else image_code, None if text is None else text_code)
 
     def objective(self, batch: FeatureBatch) -> Objective:
-        """Both terms; dropout is drawn from (seed, step, rank)."""
-        with seeded(self.seed, self.global_step, self.global_rank, batch["image"].device):
-            pairs = [self._fuse(batch["image"], batch["text"])]
-            if self.views == "all":
-                image_only, text_only = self._fuse(batch["image"], None), self._fuse(None, batch["text"])
-                pairs.append((image_only[0], text_only[1]))
-            codes = [self._hash(*pair) for pair in pairs]
+        """Both terms; dropout (not in evaluation mode) is drawn from (seed, step, sample id) and differs by view."""
+        image, text = batch["image"], batch["text"]
+        keys = [self._key(batch, view) for view in range(3)]
+        pairs = [self._fuse(image, text, keys[0])]
+        codes = [self._hash(*pairs[0], keys[0])]
+        if self.views == "all":
+            image_only, text_only = self._fuse(image, None, keys[1]), self._fuse(None, text, keys[2])
+            pairs.append((image_only[0], text_only[1]))
+            codes.append(self._hash(*pairs[1], keys[1]))
         return Objective({"fusion": self._contrast(pairs), "hashing": HASHING_WEIGHT * self._contrast(codes)}, {})
 
     def evaluate(self, batch: FeatureBatch) -> EvaluationOutput:
         """Codes of all protocols; the missing half of a unimodal code's token is zeros."""
         legacy = self.legacy_batch_attention
-        with self._without_dropout():
-            fused_image, fused_text = self._hash(*self._fuse(batch["image"], batch["text"], across_batch=legacy))
-            image, _ = self._hash(*self._fuse(batch["image"], None, across_batch=legacy))
-            _, text = self._hash(*self._fuse(None, batch["text"], across_batch=legacy))
+        fused_image, fused_text = self._hash(*self._fuse(batch["image"], batch["text"], across_batch=legacy))
+        image, _ = self._hash(*self._fuse(batch["image"], None, across_batch=legacy))
+        _, text = self._hash(*self._fuse(None, batch["text"], across_batch=legacy))
         return {
             "image": image,
             "text": text,
@@ -124,7 +122,9 @@ class UCMFH(Hasher):
         optimizer.param_groups[1]["lr"] *= self.fusion_lr_scale
         return optimizer
 
-    def _fuse(self, image: Tensor | None, text: Tensor | None, *, across_batch: bool = False) -> tuple[Tensor, Tensor]:
+    def _fuse(
+        self, image: Tensor | None, text: Tensor | None, key: SampleKey | None = None, *, across_batch: bool = False
+    ) -> tuple[Tensor, Tensor]:
         """Fused halves, (B, d_model) each."""
         first = None if image is None else self.image_projection(image)
         second = None if text is None else self.text_projection(text)
@@ -133,33 +133,34 @@ class UCMFH(Hasher):
             raise ValueError("encode needs an image, a text or both")
         absent = torch.zeros_like(given)
         halves: tuple[Tensor, Tensor] = self.fusion(
-            absent if first is None else first, absent if second is None else second, across_batch=across_batch
+            absent if first is None else first, absent if second is None else second, key, across_batch=across_batch
         )
         return halves
 
-    def _hash(self, image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+    def _hash(self, image: Tensor, text: Tensor, key: SampleKey | None = None) -> tuple[Tensor, Tensor]:
         """Relaxed codes of length 1 from fused halves."""
         return (
-            normalize(self.image_head(normalize(image, dim=-1)), dim=-1),
-            normalize(self.text_head(normalize(text, dim=-1)), dim=-1),
+            normalize(self.image_head(normalize(image, dim=-1), key), dim=-1),
+            normalize(self.text_head(normalize(text, dim=-1), key), dim=-1),
         )
 
     def _contrast(self, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
         losses = [nt_xent(gather_rows(image), gather_rows(text), self.temperature) for image, text in pairs]
         return torch.stack(losses).mean()
 
-    @contextmanager
-    def _without_dropout(self) -> Iterator[None]:
-        training = self.training
-        self.eval()
-        try:
-            yield
-        finally:
-            self.train(training)
+    def _key(self, batch: FeatureBatch, view: int) -> SampleKey | None:
+        return SampleKey(self.global_step, batch["index"] + (view << 40)) if self.training else None
 
 
-def _head(d_model: int, num_bits: int) -> nn.Sequential:
-    hidden = 8 * d_model
-    return nn.Sequential(
-        nn.Linear(d_model, hidden), nn.ReLU(), nn.Dropout(HEAD_DROPOUT), nn.Linear(hidden, num_bits), nn.Tanh()
-    )
+class _Head(nn.Module):
+    """MLP with one hidden layer of 8 d_model units, dropout and tanh."""
+
+    def __init__(self, d_model: int, num_bits: int, seed: int, site: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(d_model, 8 * d_model)
+        self.dropout = KeyedDropout(HEAD_DROPOUT, seed, site)
+        self.out = nn.Linear(8 * d_model, num_bits)
+
+    def forward(self, halves: Tensor, key: SampleKey | None) -> Tensor:
+        """Map (B, d_model) to (B, num_bits)."""
+        return torch.tanh(self.out(self.dropout(relu(self.hidden(halves)), key)))

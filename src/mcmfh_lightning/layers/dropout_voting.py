@@ -1,24 +1,15 @@
 """Several dropout passes through a frozen network, aggregated by a vote."""
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from mcmfh_lightning.choices import check_choice
-from mcmfh_lightning.randomness import EVALUATION_STEP, keyed_mask
+from mcmfh_lightning.randomness import EVALUATION_STEP, SampleKey, keyed_mask
 
 Vote = Literal["mean", "majority"]
 EvalVotes = Literal["masks", "none"]
-
-
-class VoteKey(NamedTuple):
-    """What the masks of a training pass depend on, beside the seed."""
-
-    step: int
-    """Global step."""
-    ids: Tensor
-    """(B,) int64 sample ids."""
 
 
 class DropoutVoting(nn.Module):
@@ -83,7 +74,7 @@ class DropoutVoting(nn.Module):
             masks = None
         self.register_buffer("eval_masks", masks)
 
-    def forward(self, tokens: Tensor, key: VoteKey | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, key: SampleKey | None = None) -> Tensor:
         """Aggregate the votes on each token.
 
         Args:
@@ -107,7 +98,7 @@ class DropoutVoting(nn.Module):
             tally = passes.sign().sum(dim=-2)
         return _straight_through(torch.where(tally == 0, mean, tally).sign(), mean)
 
-    def _draw(self, key: VoteKey, num_tokens: int) -> Tensor:
+    def _draw(self, key: SampleKey, num_tokens: int) -> Tensor:
         """Masks of a training pass, (B, S, votes, hidden_dim)."""
         shape = (num_tokens, self.votes, self.weight_in.shape[1])
         return keyed_mask(self.keep, seed=self.seed, step=key.step, ids=key.ids, shape=shape)
