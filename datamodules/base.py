@@ -185,16 +185,24 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
         """
         if stage != TrainerFn.FITTING:
             return
-        if self.global_batch_size % self.world_size:
-            raise DataError(
-                f"global_batch_size {self.global_batch_size} cannot be divided over {self.world_size} ranks: choose a"
-                f" multiple, such as {self.world_size * max(1, round(self.global_batch_size / self.world_size))}"
-            )
+        self.check_ranks(self.world_size)
         self._readers["train"] = self._training_reader()
         sequence = self._sequence(self.table(["train"]))
         items = len(self._readers["train"])
         if items > len(sequence.rows):
             rank_zero_info(f"{items - len(sequence.rows)} of {items} training items lack image or text: not trained on")
+
+    def check_ranks(self, ranks: int) -> None:
+        """Check that every one of so many processes has the same share of a global batch.
+
+        Raises:
+            DataError: If not.
+        """
+        if self.global_batch_size % ranks:
+            raise DataError(
+                f"global_batch_size {self.global_batch_size} cannot be divided over {ranks} ranks: choose a"
+                f" multiple, such as {ranks * max(1, round(self.global_batch_size / ranks))}"
+            )
 
     def train_dataloader(self) -> TrainingLoader:
         """Return this rank's part of the global batches."""

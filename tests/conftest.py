@@ -57,7 +57,12 @@ def benchmark_file() -> Iterator[BenchmarkFile]:
 
 
 def _write_features(
-    folder: Path, *, encoder: str = "planted", train: int = 512, vocabulary: Sequence[str] = LABELS
+    folder: Path,
+    *,
+    encoder: str = "planted",
+    train: int = 512,
+    evaluated: int = 160,
+    vocabulary: Sequence[str] = LABELS,
 ) -> Path:
     """Feature shards whose image and text embeddings are noisy sums of one direction per label."""
     rng = np.random.default_rng(7)
@@ -66,7 +71,7 @@ def _write_features(
     writer = FeatureShardWriter(folder, rank=0)
     ids: dict[str, list[str]] = {}
     first = 0
-    for split, pairs in (("train", train), ("val", 160), ("test", 160)):
+    for split, pairs in (("train", train), ("val", evaluated), ("test", evaluated)):
         labels = np.zeros((pairs, len(vocabulary)), dtype=bool)
         labels[np.arange(pairs), rng.integers(len(vocabulary), size=pairs)] = True
         abnormal = ~labels[:, 0]

@@ -4,20 +4,36 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.plugins import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 
 # Short class names in configs and flags (--model MCMFH) resolve against what is imported here.
 import mcmfh_lightning.callbacks
 import mcmfh_lightning.datamodules
 import mcmfh_lightning.encoders
-import mcmfh_lightning.hashers  # noqa: F401  (imported for the names, as the three above)
-from mcmfh_lightning.errors import DataError, one_line_errors
+import mcmfh_lightning.hashers
+import mcmfh_lightning.loggers  # noqa: F401  (imported for the names, as the four above)
+from mcmfh_lightning.callbacks import ExampleGallery, LastCheckpoint, RunFolder
+from mcmfh_lightning.checkpoint_io import AtomicCheckpointIO
+from mcmfh_lightning.command_line import OneLineParser, check_configs, one_line
+from mcmfh_lightning.csv_logger import ResumableCSVLogger
+from mcmfh_lightning.errors import TRACEBACK_VARIABLE, ConfigError, one_line_errors, own_error
+from mcmfh_lightning.run_files import check_unused, check_writable, find_checkpoint
+from mcmfh_lightning.saved_config import SaveRunConfig
+
+_NOT_INSTALLED = (
+    "trainer.logger needs the package {0}, which is not installed: pip install 'mcmfh-lightning[{0}]', or choose "
+    "logger/csv.yaml"
+)
 
 
 class McmfhCLI(LightningCLI):
@@ -26,6 +42,14 @@ class McmfhCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds ``--run_dir`` and links what the data decides to the model."""
         parser.add_argument("--run_dir", default="runs/mcmfh", help="Everything a run writes goes below this folder.")
+        parser.add_argument(
+            "--log_examples",
+            type=bool,
+            default=False,
+            help="Draw test queries and what they find (raw pairs: pictures and texts) and give them to the logger.",
+        )
+        # Of every run, and after the callbacks of the config: the state of the one that keeps the best is part of it.
+        parser.add_lightning_class_args(LastCheckpoint, "last_checkpoint")
         for name in ("image_dim", "text_dim", "num_labels"):
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
         for place in ("data", "model", "model.init_args.hasher"):
@@ -42,29 +66,103 @@ class McmfhCLI(LightningCLI):
         ``Hasher.on_load_checkpoint``.
         """
 
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401  # Lightning's signature
-        """Logs to ``<run_dir>/<subcommand>`` with a CSVLogger unless the config names another logger.
+    def before_instantiate_classes(self) -> None:
+        """Sends the logs of known loggers to ``<run_dir>/<subcommand>``, whatever folder their config names.
 
         Raises:
-            DataError: if ``fit`` would overwrite the checkpoints of an earlier run.
+            ConfigError: if the logger's package is not installed.
+        """
+        config = self.config[self.subcommand]
+        loggers = config["trainer"]["logger"]
+        for logger in loggers if isinstance(loggers, list) else [loggers]:
+            if "class_path" not in (logger or ()):  # True, False or None
+                continue
+            kind = resolve_name(logger["class_path"])
+            if issubclass(kind, CSVLogger | TensorBoardLogger):
+                for name, value in (("save_dir", config["run_dir"]), ("name", ""), ("version", self.subcommand)):
+                    logger["init_args"][name] = value
+            if issubclass(kind, WandbLogger):
+                logger["init_args"]["save_dir"] = str(Path(config["run_dir"], str(self.subcommand)))
+                if find_spec("wandb") is None:
+                    raise ConfigError(_NOT_INSTALLED.format("wandb"))
+            if issubclass(kind, TensorBoardLogger) and not (find_spec("tensorboard") or find_spec("tensorboardX")):
+                raise ConfigError(_NOT_INSTALLED.format("tensorboard"))
+
+    def instantiate_classes(self) -> None:
+        """Builds data, model and trainer.
+
+        Raises:
+            ConfigError: if a value is refused; ``MCMFH_TRACEBACK=1`` shows where.
+        """
+        try:
+            super().instantiate_classes()
+        except (ValueError, TypeError, MisconfigurationException) as error:
+            if own_error(error) is not None:
+                raise
+            raise ConfigError(f"{one_line(str(error))} ({TRACEBACK_VARIABLE}=1 shows where)") from error
+
+    def after_instantiate_classes(self) -> None:
+        """Completes the arguments that checkpoints store, so that ``load_from_checkpoint`` can build the model.
+
+        jsonargparse leaves a linked value out where it dumps a class inside a class, here the scheduler.
+        """
+        value = self.config[self.subcommand].get("model.init_args.lr_scheduler.init_args.T_max")
+        if value is not None and "lr_scheduler" in self.model.hparams:
+            self.model.hparams["lr_scheduler"]["init_args"]["T_max"] = value
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401  # Lightning's signature
+        """Writes to ``<run_dir>/<subcommand>``, and logs there with a CSVLogger unless the config names another logger.
+
+        Raises:
+            DataError: if ``fit`` would overwrite the checkpoints of an earlier run, nothing can be written, or a global
+                batch cannot be divided over the processes.
         """
         config = self.config_init[self.subcommand]
         run_dir = Path(config["run_dir"])
-        checkpoints = run_dir / "fit" / "checkpoints"
-        starts_anew = self.subcommand == "fit" and not config["ckpt_path"]
-        if starts_anew and getattr(rank_zero_only, "rank", 0) == 0 and any(checkpoints.glob("*.ckpt")):
-            raise DataError(
-                f"{checkpoints} holds the checkpoints of an earlier run: pass another --run_dir, "
-                "--ckpt_path to resume it, or delete the folder."
-            )
-        config["trainer"]["default_root_dir"] = config["trainer"]["default_root_dir"] or str(run_dir)
+        folder = run_dir / str(self.subcommand)
+        trains = self.subcommand == "fit"
+        if getattr(rank_zero_only, "rank", 0) == 0 and not config["trainer"]["fast_dev_run"]:
+            if trains:
+                check_unused(run_dir, config["ckpt_path"])
+            if self.subcommand != "predict":  # which writes to a folder of its own
+                check_writable(folder)
+        config["trainer"]["default_root_dir"] = config["trainer"]["default_root_dir"] or str(folder)
         if config["trainer"]["logger"] in (None, True):
-            kwargs["logger"] = CSVLogger(run_dir, name="", version=self.subcommand)
-        return super().instantiate_trainer(**kwargs)
+            kwargs["logger"] = ResumableCSVLogger(run_dir, name="", version=self.subcommand)
+        plugins = config["trainer"]["plugins"] or []
+        plugins = plugins if isinstance(plugins, list) else [plugins]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            kwargs["plugins"] = [*plugins, AtomicCheckpointIO()]
+        callbacks = config["trainer"]["callbacks"] or []
+        kwargs["callbacks"] = [
+            RunFolder(folder),
+            *(callbacks if isinstance(callbacks, list) else [callbacks]),
+            *([ExampleGallery()] if config["log_examples"] else []),
+        ]
+        trainer = super().instantiate_trainer(**kwargs)
+        for logger in trainer.loggers:
+            if isinstance(logger, ResumableCSVLogger):
+                logger.resume = trains and bool(config["ckpt_path"])
+            if isinstance(logger, WandbLogger):
+                folder.mkdir(parents=True, exist_ok=True)  # or wandb takes a temporary folder
+        if trains and hasattr(self.datamodule, "check_ranks"):
+            # Before Lightning starts the other processes: each of them would say the same.
+            self.datamodule.check_ranks(trainer.num_devices * trainer.num_nodes)
+        return trainer
+
+    def _finish_wandb(self) -> None:
+        """Ends the run in wandb, so that another of this process does not go on in it."""
+        for logger in self.trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.experiment.finish()
+
+    after_fit = after_validate = after_test = after_predict = _finish_wandb
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         """Loads checkpoints as data, never code, and leaves the result table of a test to the callback."""
         kwargs: dict[str, Any] = super()._prepare_subcommand_kwargs(subcommand) | {"weights_only": True}
+        run_dir = Path(self.config_init[subcommand]["run_dir"])
+        kwargs["ckpt_path"] = find_checkpoint(run_dir, kwargs["ckpt_path"], fit=subcommand == "fit")
         return kwargs | {"verbose": False} if subcommand == "test" else kwargs
 
 
@@ -78,13 +176,14 @@ def find_config(name: str) -> str:
 
 
 def find_configs(args: Sequence[str]) -> list[str]:
-    """Applies `find_config` to every ``--config`` among command-line arguments."""
-    found = list(args)
-    for i, arg in enumerate(found):
-        if arg.startswith("--config="):
-            found[i] = "--config=" + find_config(arg.removeprefix("--config="))
-        elif i and found[i - 1] in ("-c", "--config"):
-            found[i] = find_config(arg)
+    """Applies `find_config` to every command-line argument that names a YAML file.
+
+    ``--config experiments/demo.yaml`` and ``--trainer.logger logger/wandb.yaml`` are two.
+    """
+    found = []
+    for arg in args:
+        flag, equals, value = arg.rpartition("=")
+        found.append(flag + equals + find_config(value) if value.endswith(".yaml") else arg)
     return found
 
 
@@ -93,6 +192,7 @@ def main(args: Sequence[str] | None = None) -> None:
     for message in (
         "Your `IterableDataset` has `__len__` defined",  # our streams give each worker its own batches
         "The dirpath has changed from",  # fit keeps checkpoints, test has none to keep
+        "Checkpoint directory .* exists and is not empty",  # a run is resumed; others are refused
         "Couldn't infer the batch indices",  # the feature writer reads them from the batch
         "You have overridden `on_after_batch_transfer`",  # pairs are embedded by the module, not by the data
         "Found \\d+ module\\(s\\) in eval mode",  # encoders that learn stay in it
@@ -102,6 +202,7 @@ def main(args: Sequence[str] | None = None) -> None:
         warnings.filterwarnings("ignore", message=message)
     sys.argv[1:] = find_configs(sys.argv[1:])  # in place: processes that Lightning relaunches under DDP see the same
     with one_line_errors("mcmfh"):
+        check_configs(sys.argv[1:] if args is None else find_configs(args))
         McmfhCLI(
             LightningModule,
             LightningDataModule,
@@ -109,7 +210,9 @@ def main(args: Sequence[str] | None = None) -> None:
             subclass_mode_data=True,
             seed_everything_default=0,
             auto_configure_optimizers=False,  # hashers take theirs as arguments
-            save_config_kwargs={"overwrite": True},
-            parser_kwargs={name: {"allow_abbrev": False} for name in ("fit", "validate", "test", "predict")},
+            save_config_callback=SaveRunConfig,
+            save_config_kwargs={"save_to_log_dir": False},
+            parser_class=OneLineParser,
+            parser_kwargs={"allow_abbrev": False},  # of all subcommands: they take it from the parser above
             args=None if args is None else find_configs(args),
         )

@@ -1,5 +1,6 @@
 """Errors that name the file or key at fault and the mend."""
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -18,22 +19,45 @@ class CheckpointError(McmfhError):
     """A checkpoint that does not fit the data, the encoder or the flags it is used with."""
 
 
+class ConfigError(McmfhError):
+    """A configuration from which no run can be built."""
+
+
+TRACEBACK_VARIABLE = "MCMFH_TRACEBACK"
+"""Environment variable that asks for tracebacks instead of one line."""
+
+
 @contextmanager
 def one_line_errors(program: str) -> Iterator[None]:
-    """Prints an `McmfhError` as one line and exits with 2; ``MCMFH_TRACEBACK=1`` shows the traceback instead."""
+    """Prints an error of the user's or of the machine as one line and exits with 2.
+
+    These are an `McmfhError` and an `OSError` that names its file. ``MCMFH_TRACEBACK=1`` shows the traceback instead;
+    anything else is a mistake of ours and shows it always.
+    """
     try:
         yield
     except Exception as error:
-        ours = _ours(error)
-        if ours is None or os.environ.get("MCMFH_TRACEBACK"):
+        ours = own_error(error)
+        told = _of_system(error) if ours is None else str(ours)
+        if told is None or os.environ.get(TRACEBACK_VARIABLE):
             raise
         # A loader's worker process hands its traceback over inside the message; what was said is the last line.
-        sys.stderr.write(f"{program}: error: {str(ours).strip().splitlines()[-1]}\n")
+        sys.stderr.write(f"{program}: error: {told.strip().splitlines()[-1]}\n")
         sys.exit(2)
 
 
-def _ours(error: BaseException | None) -> McmfhError | None:
+def own_error(error: BaseException | None) -> McmfhError | None:
     """The error of this package behind another: jsonargparse wraps what a constructor raises."""
     while error is not None and not isinstance(error, McmfhError):
         error = error.__cause__ or error.__context__
     return error
+
+
+def _of_system(error: Exception) -> str | None:
+    """What the system refused: a full disk, a folder that may not be written to ..."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return None
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):  # comes without a name when an open file cannot grow
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror}: make room, or write elsewhere"
+    return None if error.filename is None else f"{error.filename}: {error.strerror}"

@@ -21,13 +21,13 @@ _UNIFORMS_PER_HASH = 64 // _BITS_PER_UNIFORM
 class SampleKey(NamedTuple):
     """What the masks of a training pass depend on, beside the seed."""
 
-    step: int
-    """Global step."""
+    step: int | Tensor
+    """Global step. As a tensor () it is no constant, for each of which `torch.compile` would compile anew."""
     ids: Tensor
     """(B,) int64 sample ids."""
 
 
-def keyed_mask(probability: float, *, seed: int, step: int, ids: Tensor, shape: tuple[int, ...]) -> Tensor:
+def keyed_mask(probability: float, *, seed: int, step: int | Tensor, ids: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Draw a Bernoulli mask for each sample.
 
     The same (seed, step, id) gives the same mask in any batch, on any device and in any process. Every 64-bit hash
@@ -49,7 +49,8 @@ def keyed_mask(probability: float, *, seed: int, step: int, ids: Tensor, shape: 
     if not 0.0 <= probability <= 1.0:
         raise ValueError(f"probability={probability} is outside [0, 1]")
     units = torch.Size(shape).numel()
-    state = splitmix64(torch.tensor([_signed(seed)], device=ids.device), torch.tensor([step], device=ids.device))
+    start = torch.tensor([_signed(seed)], device=ids.device)
+    state = splitmix64(start, torch.as_tensor(step, device=ids.device))
     counters = torch.arange(-(-units // _UNIFORMS_PER_HASH), device=ids.device)
     hashes = splitmix64(splitmix64(state, ids)[:, None], counters)
     uniforms = hashes.view(torch.int16)[:, :units].to(torch.int32)

@@ -6,7 +6,7 @@ import torch
 from matplotlib.image import imread
 from torch.utils.data import DataLoader
 
-from mcmfh_lightning.callbacks.expert_utilisation import ExpertUtilisation, RoutingCounts, write_utilisation
+from mcmfh_lightning.callbacks.expert_utilisation import ExpertUtilisation, RoutingCounts, heat_map, history_map
 
 QUERY, FIRST, SECOND = (
     torch.tensor([[[9, 9, 9], [9, 9, 9]]]),
@@ -88,12 +88,73 @@ def test_a_second_test_starts_from_zero(tmp_path):
 
 
 def test_the_heat_map_shows_the_share_of_each_expert(tmp_path):
-    extreme = torch.tensor([[[7, 0], [0, 7]]])
-    _, plot = write_utilisation(tmp_path, extreme)
-    picture = imread(plot)[..., :3]
+    heat_map(torch.tensor([[[7, 0], [0, 7]]])).savefig(tmp_path / "plot.png")
+    picture = imread(tmp_path / "plot.png")[..., :3]
     # Both ends of the colour scale are there in large areas: the yellow of 100 %, the purple of 0 %.
     for colour in ((0.993, 0.906, 0.144), (0.267, 0.005, 0.329)):
         assert (abs(picture - colour).max(axis=-1) < 0.02).mean() > 0.05
+
+
+def test_the_history_has_a_panel_a_layer_and_modality_with_experts_down_and_epochs_across():
+    figure = history_map([torch.tensor([FIRST[0].tolist()] * 2), torch.tensor([SECOND[0].tolist()] * 2)], [3, 5])
+    *panels, _ = figure.axes
+    assert [panel.get_title() for panel in panels] == [
+        f"layer {layer}, {modality} tokens" for layer in range(2) for modality in ("image", "text")
+    ]
+    shown = panels[0].images[0].get_array()
+    assert shown.tolist() == [[1.0, 0.5], [0.0, 0.5], [0.0, 0.0]]
+    assert [label.get_text() for label in panels[-1].get_xticklabels()] == ["3", "5"]
+
+
+class Fitted(Scripted):
+    """Validates what its batches say."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def training_step(self, batch, batch_idx):
+        return self.weight.square().sum()
+
+    def validation_step(self, batch, batch_idx, dataloader_idx=0):
+        return {"routing": batch * (self.current_epoch + 1)}
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+class FitData(Data):
+    def train_dataloader(self):
+        return DataLoader([torch.zeros(1)], batch_size=None)
+
+    def val_dataloader(self):
+        return [DataLoader(batches, batch_size=None) for batches in ([QUERY], [FIRST, SECOND])]
+
+
+def fit(folder, epochs, ckpt_path=None):
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+        max_epochs=epochs,
+        callbacks=[ExpertUtilisation()],
+    )
+    trainer.fit(Fitted(), FitData(), ckpt_path=ckpt_path, weights_only=True)
+    trainer.save_checkpoint(folder / "end.ckpt")
+    return trainer.callback_metrics
+
+
+def test_a_fit_ends_with_the_shares_of_every_validation_and_a_resumed_one_keeps_them(tmp_path):
+    metrics = fit(tmp_path, 2)
+    assert "val/utilisation/layer0/image" in metrics
+    tokens = {(row["epoch"], row["modality"], row["expert"]): int(row["tokens"]) for row in rows(tmp_path)}
+    assert len(tokens) == 2 * 2 * 3
+    assert [tokens[epoch, "image", expert] for epoch in "01" for expert in "012"] == [3, 1, 0, 6, 2, 0]
+    fit(tmp_path, 3, tmp_path / "end.ckpt")
+    assert [(row["epoch"], row["tokens"]) for row in rows(tmp_path)][::6] == [("0", "3"), ("1", "6"), ("2", "9")]
+    assert imread(tmp_path / "expert_utilisation.png").shape == (375, 1500, 4)
 
 
 def test_a_hasher_without_experts_leaves_no_files(tmp_path):

@@ -142,6 +142,28 @@ def test_the_gradient_is_that_of_the_hasher_carried_on(make, pair_batch):
         torch.testing.assert_close(gradient, alone.encoder.get_parameter(name).grad)
 
 
+@pytest.mark.parametrize("hasher", ["two_tower", "ddbh"])
+def test_embedding_in_parts_keeps_negatives_and_gradients_but_not_activations(make, pair_batch, hasher):
+    batch, found = pair_batch([0, 1, 2, 4, 5, 6, 7]), []
+    for size in (None, 2):
+        model, kept = make(hasher).double(), []
+        whole = batch | {"image": batch["image"].double()}
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda value, kept=kept: kept.append(value) or value, lambda value: value
+        ):
+            features = embed_pairs(model.encoder, whole, size)
+        # Of the encoder's layers nothing is kept: activations have channels, rows and columns.
+        assert any(value.dim() == 4 and value.requires_grad for value in kept) is (size is None)
+        terms = model.objective(
+            {name: value.double() if value.is_floating_point() else value for name, value in features.items()}
+        ).terms
+        sum(terms.values()).backward()
+        gradients = [value.grad for value in model.parameters() if value.grad is not None]
+        found.append([torch.stack([*terms.values()]), *gradients])
+    for whole, parts in zip(*found, strict=True):
+        torch.testing.assert_close(parts, whole)
+
+
 @pytest.mark.parametrize("hasher", ["mcmfh", "ucmfh"])
 def test_with_a_frozen_encoder_it_is_the_hasher_on_features(tiny, make, fit, embedded, hasher):
     """Bit for bit, the randomness of dropout and its place in the run included."""

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from mcmfh_lightning.bench.rank import rank
+from mcmfh_lightning.bench.sweeps.command import sweep
 from mcmfh_lightning.bench.tables.command import table
 from mcmfh_lightning.subcommands import run_subcommand
 
-_COMMANDS: Mapping[str, Callable[..., None]] = {"rank": rank, "table": table}
+_COMMANDS: Mapping[str, Callable[..., None]] = {"rank": rank, "sweep": sweep, "table": table}
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -28,6 +28,8 @@ class Sweep:
     goal: Goal
     parameters: Mapping[str, tuple[Any, ...]]
     """The values of each flag of `mcmfh`, by its dotted name; plain JSON, each value once."""
+    command: tuple[str, ...] = ()
+    """What an agent of W&B runs, macros as written; empty where the file leaves it out."""
 
     def grid(self) -> list[dict[str, Any]]:
         """Every combination of the values, as the grid search of W&B runs them; the order means nothing."""
@@ -36,11 +38,12 @@ class Sweep:
         ]
 
 
-def read_sweeps(path: Path) -> list[Sweep]:
+def read_sweeps(path: Path, optional: Collection[str] = ()) -> list[Sweep]:
     """Read and check a file.
 
     Args:
         path: YAML, one or several documents.
+        optional: Keys that a document may have besides `KEYS`; of these only `command` is looked at.
 
     Raises:
         DataError: The file cannot be read, or a document is not such a sweep; the message names document and key.
@@ -51,7 +54,9 @@ def read_sweeps(path: Path) -> list[Sweep]:
         raise DataError(f"{path}: cannot be read ({error}); correct the path") from error
     except yaml.YAMLError as error:
         raise DataError(f"{path}: not YAML ({_in_one_line(error)}); correct it there") from error
-    sweeps = [_sweep(f"{path}: document {number}", content) for number, content in enumerate(documents, start=1)]
+    sweeps = [
+        _sweep(f"{path}: document {number}", content, optional) for number, content in enumerate(documents, start=1)
+    ]
     if not sweeps:
         raise DataError(f"{path}: holds no document; declare at least one sweep")
     return sweeps
@@ -87,30 +92,47 @@ def _in_one_line(error: yaml.YAMLError) -> str:
     return " ".join(str(error).split())
 
 
-def _sweep(where: str, content: object) -> Sweep:
-    entries = _mapping(where, content, KEYS)
+def _sweep(where: str, content: object, optional: Collection[str]) -> Sweep:
+    entries = _mapping(where, content, KEYS, optional)
     name = entries["name"]
     if not isinstance(name, str) or not name.strip():
         raise DataError(f"{where}: name is {name!r}; give the system's label in the table")
     where = f"{where} ({name})"
-    for key, only in (("program", PROGRAM), ("method", METHOD)):
-        if entries[key] != only:
-            raise DataError(f"{where}: {key} is {entries[key]!r}; only {only} is run")
+    if entries["program"] != PROGRAM:
+        raise DataError(f"{where}: program is {entries['program']!r}; only {PROGRAM} is run")
+    if entries["method"] != METHOD:
+        raise DataError(
+            f"{where}: method is {entries['method']!r}; only {METHOD} is run: what other methods try next is chosen by "
+            "the server of W&B, so start them with wandb sweep and wandb agent"
+        )
     metric = _mapping(f"{where}: metric", entries["metric"], ("name", "goal"))
     if not isinstance(metric["name"], str):
         raise DataError(f"{where}: metric: name is {metric['name']!r}; give the name that `mcmfh` logs")
     if metric["goal"] not in get_args(Goal):
         raise DataError(f"{where}: metric: goal is {metric['goal']!r}; choose {' or '.join(get_args(Goal))}")
-    return Sweep(where, name, metric["name"], cast(Goal, metric["goal"]), _parameters(where, entries["parameters"]))
+    return Sweep(
+        where,
+        name,
+        metric["name"],
+        cast(Goal, metric["goal"]),
+        _parameters(where, entries["parameters"]),
+        _command(where, entries.get("command", [])),
+    )
 
 
-def _mapping(where: str, content: object, keys: Sequence[str]) -> Mapping[str, Any]:
-    """A mapping with exactly these keys."""
+def _command(where: str, content: object) -> tuple[str, ...]:
+    if not isinstance(content, list) or not all(isinstance(word, str) for word in content):
+        raise DataError(f"{where}: command is {content!r}; give a list of words, each a string")
+    return tuple(content)
+
+
+def _mapping(where: str, content: object, keys: Sequence[str], optional: Collection[str] = ()) -> Mapping[str, Any]:
+    """A mapping with exactly these keys, and perhaps optional ones."""
     if not isinstance(content, dict):
         raise DataError(f"{where}: is {type(content).__name__}, not a mapping; give it {', '.join(keys)}")
     for key in content:
-        if key not in keys:
-            raise DataError(f"{where}: unknown key {key!r}; only {', '.join(keys)} are read")
+        if key not in keys and key not in optional:
+            raise DataError(f"{where}: unknown key {key!r}; only {', '.join([*keys, *optional])} are read")
     for key in keys:
         if key not in content:
             raise DataError(f"{where}: lacks the key {key!r}; add it")

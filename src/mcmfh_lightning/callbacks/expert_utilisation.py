@@ -1,9 +1,9 @@
-"""Which experts a tested model used, and for which modality."""
+"""Which experts a model used, and for which modality: over the epochs of a fit, and in a test."""
 
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -12,6 +12,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torchmetrics import Metric
 
+from mcmfh_lightning.callbacks.evaluation_loaders import Stage, is_query_loader
+from mcmfh_lightning.callbacks.figures import log_figure
+from mcmfh_lightning.callbacks.run_folder import run_folder
 from mcmfh_lightning.layers import utilisation
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 
@@ -44,22 +47,49 @@ class RoutingCounts(Metric):
 
 
 class ExpertUtilisation(Callback):
-    """Counts, over the databases of a test, the tokens that each expert received.
+    """Counts, over the databases of a validation or test, the tokens that each expert received.
 
     Every process encodes all queries but only its share of the databases, so queries are left out: the counts are the
-    same for any number of processes. Logs ``test/utilisation/layer<l>/<modality>``
-    (`mcmfh_lightning.layers.utilisation`; the hasher itself logs it as ``train/utilisation/...``) and writes
-    ``expert_utilisation.csv`` and a heat map into the run's folder (not in a ``fast_dev_run``). Does nothing for a
-    hasher without experts.
+    same for any number of processes. Logs ``val|test/utilisation/layer<l>/<modality>``
+    (`mcmfh_lightning.layers.utilisation`; the hasher itself logs it as ``train/utilisation/...``). A fit ends with the
+    shares of all its validations, a test with its own: ``expert_utilisation.csv`` and a heat map in the run's folder
+    (not in a ``fast_dev_run``). Checkpoints keep the validations, so that a resumed fit shows all of them. Does nothing
+    for a hasher without experts.
     """
 
     def __init__(self) -> None:
         self._counts: RoutingCounts | None = None
+        self._epochs: list[int] = []
+        self._history: list[Tensor] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """The validations so far, as plain numbers."""
+        return {"epochs": self._epochs, "counts": [counts.tolist() for counts in self._history]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self._epochs = list(state_dict["epochs"])
+        self._history = [torch.tensor(counts) for counts in state_dict["counts"]]
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin to count; sanity checking does not count."""
+        self._begin(pl_module, hidden=trainer.sanity_checking)
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to count."""
-        shape = getattr(pl_module, "routing_shape", None)
-        self._counts = None if shape is None else RoutingCounts(shape).to(pl_module.device)
+        self._begin(pl_module)
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: STEP_OUTPUT,
+        batch: FeatureBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Add a database batch."""
+        self._add(trainer, "validate", outputs, dataloader_idx)
 
     def on_test_batch_end(
         self,
@@ -71,54 +101,91 @@ class ExpertUtilisation(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Add a database batch."""
-        if self._counts is not None and not _is_query_loader(trainer, dataloader_idx):
-            self._counts.update(cast(EvaluationOutput, outputs)["routing"])
+        self._add(trainer, "test", outputs, dataloader_idx)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Sum over ranks, log and keep."""
+        counts = self._finish(pl_module, "val")
+        if counts is not None:
+            self._epochs.append(trainer.current_epoch)
+            self._history.append(counts)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Sum over ranks, log and write."""
+        counts = self._finish(pl_module, "test")
+        if counts is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set at run time
+            folder = run_folder(trainer)
+            if trainer.is_global_zero:
+                write_counts(folder / _CSV_NAME, [counts])
+                log_figure(trainer, folder / _PLOT_NAME, heat_map(counts))
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write what all validations counted."""
+        if self._history and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set at run time
+            folder = run_folder(trainer)
+            if trainer.is_global_zero:
+                write_counts(folder / _CSV_NAME, self._history, self._epochs)
+                log_figure(trainer, folder / _PLOT_NAME, history_map(self._history, self._epochs))
+
+    def _begin(self, pl_module: LightningModule, *, hidden: bool = False) -> None:
+        shape = getattr(pl_module, "routing_shape", None)
+        self._counts = None if shape is None or hidden else RoutingCounts(shape).to(pl_module.device)
+
+    def _add(self, trainer: Trainer, stage: Stage, outputs: STEP_OUTPUT, dataloader_idx: int) -> None:
+        if self._counts is not None and not is_query_loader(trainer, stage, dataloader_idx):
+            self._counts.update(cast(EvaluationOutput, outputs)["routing"])
+
+    def _finish(self, pl_module: LightningModule, prefix: str) -> Tensor | None:
+        """Log; the counts of all ranks, (layers, 2, num_experts), None without any."""
         if self._counts is None:
-            return
+            return None
         counts = self._counts.compute().cpu()
         self._counts = None
         if not counts.any():
-            return
-        even = utilisation(counts)
-        for layer, row in enumerate(even.tolist()):
-            for modality, value in zip(_MODALITIES, row, strict=True):
-                # Every rank holds the sum over ranks already.
-                pl_module.log(f"test/utilisation/layer{layer}/{modality}", value, rank_zero_only=True)
-        folder = trainer.log_dir or trainer.default_root_dir  # log_dir speaks to all processes
-        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set at run time
-            write_utilisation(Path(folder), counts)
+            return None
+        values = {
+            f"{prefix}/utilisation/layer{layer}/{modality}": value
+            for layer, row in enumerate(utilisation(counts).tolist())
+            for modality, value in zip(_MODALITIES, row, strict=True)
+        }
+        # Every rank holds the sum over ranks already, so that their maximum is exact.
+        pl_module.log_dict(values, sync_dist=True, reduce_fx="max")
+        return counts
 
 
-def write_utilisation(folder: Path, counts: Tensor) -> list[Path]:
-    """Write the counts as a table and as a heat map.
+def shares_of(counts: Tensor) -> Tensor:
+    """Share of each expert in the tokens of its layer and modality, in the shape of the counts; 0 without tokens."""
+    return counts / counts.sum(dim=-1, keepdim=True).clamp(min=1)
+
+
+def write_counts(path: Path, history: Sequence[Tensor], epochs: Sequence[int] = ()) -> None:
+    """Write counts as a table.
 
     Args:
-        folder: Created if missing.
-        counts: (layers, 2, num_experts) int64.
-
-    Returns:
-        The files written.
+        path: The file; its folder is created if missing.
+        history: (layers, 2, num_experts) int64 each.
+        epochs: When each was counted, as a first column; empty for a single one of no epoch.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    totals = counts.sum(dim=-1, keepdim=True).clamp(min=1)
-    shares = counts / totals
-    paths = [folder / _CSV_NAME, folder / _PLOT_NAME]
-    with paths[0].open("w", newline="") as file:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(("layer", "modality", "expert", "tokens", "share"))
-        for layer, modality, expert in torch.ones_like(counts).nonzero().tolist():
-            tokens, share = counts[layer, modality, expert].item(), shares[layer, modality, expert].item()
-            writer.writerow((layer, _MODALITIES[modality], expert, tokens, f"{share:.6f}"))
-    _heat_map(shares.tolist()).savefig(paths[1], dpi=150)
-    return paths
+        writer.writerow((*(["epoch"] if epochs else []), "layer", "modality", "expert", "tokens", "share"))
+        for number, counts in enumerate(history):
+            shares = shares_of(counts)
+            for layer, modality, expert in torch.ones_like(counts).nonzero().tolist():
+                tokens, share = counts[layer, modality, expert].item(), shares[layer, modality, expert].item()
+                row = (layer, _MODALITIES[modality], expert, tokens, f"{share:.6f}")
+                writer.writerow((*epochs[number : number + 1], *row))
 
 
-def _heat_map(shares: Sequence[Sequence[Sequence[float]]]) -> Figure:
-    """One panel a modality, layers down, experts across; (layers, 2, num_experts) shares."""
-    figure = Figure(figsize=(10, 1.5 + 0.7 * len(shares)), layout="constrained")
+def heat_map(counts: Tensor) -> Figure:
+    """One panel a modality, layers down, experts across.
+
+    Args:
+        counts: (layers, 2, num_experts).
+    """
+    shares = shares_of(counts).tolist()
+    figure = Figure(figsize=(10, 1.5 + 0.7 * len(shares)), dpi=150, layout="constrained")
     panels = figure.subplots(1, len(_MODALITIES), sharey=True)
     for index, (panel, modality) in enumerate(zip(panels, _MODALITIES, strict=True)):
         rows = [layer[index] for layer in shares]
@@ -132,7 +199,23 @@ def _heat_map(shares: Sequence[Sequence[Sequence[float]]]) -> Figure:
     return figure
 
 
-def _is_query_loader(trainer: Trainer, dataloader_idx: int) -> bool:
-    data = getattr(trainer, "datamodule", None)
-    loaders = getattr(data, "evaluation_loaders", None)
-    return loaders is not None and loaders("test")[dataloader_idx] == "query"
+def history_map(history: Sequence[Tensor], epochs: Sequence[int]) -> Figure:
+    """One panel a layer and modality, experts down, validations across.
+
+    Args:
+        history: (layers, 2, num_experts) each.
+        epochs: When each was counted.
+    """
+    shares = torch.stack([shares_of(counts) for counts in history], dim=-1)  # (layers, 2, num_experts, T)
+    figure = Figure(figsize=(10, 0.5 + 2.0 * len(shares)), dpi=150, layout="constrained")
+    panels = figure.subplots(len(shares), len(_MODALITIES), squeeze=False, sharex=True, sharey=True)
+    ticks = range(0, len(epochs), max(1, len(epochs) // 10))
+    for layer, row in enumerate(panels):
+        for index, (panel, modality) in enumerate(zip(row, _MODALITIES, strict=True)):
+            image = panel.imshow(shares[layer, index].numpy(), vmin=0.0, vmax=1.0, cmap="viridis", aspect="auto")
+            panel.set(title=f"layer {layer}, {modality} tokens", yticks=range(shares.shape[2]), ylabel="expert")
+            panel.set_xticks(ticks, [str(epochs[tick]) for tick in ticks])
+    for panel in panels[-1]:
+        panel.set_xlabel("epoch")
+    figure.colorbar(image, ax=panels, label="share of the layer's tokens")
+    return figure

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from math import isnan, nan
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -13,14 +13,17 @@ from rich.console import Console
 from torch import Tensor
 
 from mcmfh_lightning import __version__
+from mcmfh_lightning.callbacks.evaluation_loaders import Stage
+from mcmfh_lightning.callbacks.figures import log_figure
 from mcmfh_lightning.callbacks.ranking_labels import label_rows
 from mcmfh_lightning.callbacks.ranking_nulls import ConstantRankings
-from mcmfh_lightning.callbacks.ranking_plots import plot_rankings
+from mcmfh_lightning.callbacks.ranking_plots import ranking_figures
 from mcmfh_lightning.callbacks.ranking_protocols import PROTOCOLS, EvaluationData, ProtocolName
 from mcmfh_lightning.callbacks.ranking_queries import write_queries
 from mcmfh_lightning.callbacks.ranking_report import table, write_csv, write_json
 from mcmfh_lightning.callbacks.ranking_stream import MODEL, NullSettings, Queries, RankingStream, StreamResult
 from mcmfh_lightning.callbacks.ranking_summary import DRAWS, Row, summarise
+from mcmfh_lightning.callbacks.run_folder import run_folder
 from mcmfh_lightning.choices import check_choice
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.metrics.functional import unpack_bits
@@ -30,8 +33,6 @@ MONITOR = "val/mAP"
 """What model selection watches: unimodal mAP@all, unseen database, mean of both directions, abnormal queries where a
 normal label exists, else all queries. NaN if none of them has a relevant item."""
 _TABLE_WIDTH = 150
-
-Stage = Literal["validate", "test"]
 
 
 class HammingRanking(Callback):
@@ -43,7 +44,7 @@ class HammingRanking(Callback):
     constant ranking, queries shuffled among all and within strata, random hyperplanes), adds 95 % intervals by
     resampling groups, adds graded metrics and, in the split of the queries, where each query's own partner comes. It
     prints one table and writes ``metrics.json``, ``ranking.csv``, ``labels.csv``, ``queries.csv`` and plots into the
-    run's folder (not in a ``fast_dev_run``).
+    run's folder (not in a ``fast_dev_run``); loggers that show pictures get the plots too.
 
     How often to evaluate is for the trainer to say (``check_val_every_n_epoch``, ``val_check_interval``); a
     ``ModelCheckpoint`` that monitors `MONITOR` keeps the weights that rank validation queries best.
@@ -137,7 +138,7 @@ class HammingRanking(Callback):
         subsets = self._subsets(trainer, result.queries, "test")
         rows = summarise(result, subsets, self.ks, bootstrap_seed=self.seed)
         self._log(pl_module, "test", rows)
-        folder = trainer.log_dir or trainer.default_root_dir  # log_dir speaks to all processes
+        folder = run_folder(trainer)
         if trainer.is_global_zero:
             notes = [
                 f"{protocol}: left out, {type(pl_module).__name__} gives no {' and '.join(names)}"
@@ -147,7 +148,7 @@ class HammingRanking(Callback):
             console.width = max(console.width, _TABLE_WIDTH)
             console.print(table(rows, notes))
             if not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by the trainer at run time
-                self._write(Path(folder), trainer, pl_module, result, rows, subsets, notes)
+                self._write(folder, trainer, pl_module, result, rows, subsets, notes)
 
     def _new_stream(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> RankingStream:
         data = self._data(trainer)
@@ -224,7 +225,9 @@ class HammingRanking(Callback):
         write_queries(folder / "queries.csv", result, subsets)
         headline = _headline(subsets)
         width = f"{result.num_bits} {'bits' if result.distance == 'hamming' else 'real numbers'}"
-        plot_rankings(folder, result.rankings, subsets[headline], f"{headline} queries, {width}")
+        title = f"{headline} queries, {width}"
+        for name, figure in ranking_figures(result.rankings, subsets[headline], title).items():
+            log_figure(trainer, folder / name, figure)
 
     def _data(self, trainer: Trainer) -> EvaluationData:
         datamodule = getattr(trainer, "datamodule", None)  # set by the trainer once it has one

@@ -1,7 +1,6 @@
 """Precision-recall by Hamming radius, expected precision and recall at N, drawn without global state."""
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -28,33 +27,29 @@ _MODALITIES = ("image queries", "text queries")
 Curve = tuple[Tensor, Tensor]
 
 
-def plot_rankings(
-    folder: Path, rankings: Mapping[str, Mapping[Ranking, RankingCounts]], queries: Tensor, title: str
-) -> list[Path]:
+def ranking_figures(
+    rankings: Mapping[str, Mapping[Ranking, RankingCounts]], queries: Tensor, title: str
+) -> dict[str, Figure]:
     """Draw the figures: a row for each database, a column for each modality of the query.
 
     Args:
-        folder: Where ``precision_recall.png``, ``precision_at_n.png`` and ``recall_at_n.png`` go.
         rankings: Counts by database.
         queries: (Q,) bool, the queries to draw.
         title: What these queries are.
 
     Returns:
-        The files written.
+        Figures by the name of their file.
     """
     figures = (
         ("precision_recall.png", _precision_recall, "recall", "precision", "linear"),
         ("precision_at_n.png", _precision_at, "N", "expected precision of the first N", "log"),
         ("recall_at_n.png", _recall_at, "N", "expected share of the relevant items in the first N", "log"),
     )
-    paths = []
+    drawn = {}
     for name, curve, x_label, y_label, scale in figures:
-        figure = _figure(rankings, queries, curve, x_label, y_label, scale)
-        figure.suptitle(title)
-        path = folder / name
-        figure.savefig(path)
-        paths.append(path)
-    return paths
+        drawn[name] = _figure(rankings, queries, curve, x_label, y_label, scale)
+        drawn[name].suptitle(title)
+    return drawn
 
 
 def _figure(

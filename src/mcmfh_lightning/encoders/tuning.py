@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from lightning.pytorch import LightningModule
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torchmetrics.classification import MultilabelAUROC
 
+from mcmfh_lightning.callbacks.run_folder import run_folder
 from mcmfh_lightning.datamodules.pairs import PairDataModule
 from mcmfh_lightning.encoders.trainable import add_trained, train_only
 from mcmfh_lightning.encoders.tuned import TunedOn, check_tuned_on, save_tuned
@@ -124,7 +124,7 @@ class ImageTowerTuning(LightningModule):
 
     def on_fit_end(self) -> None:
         """Save the tower."""
-        folder = Path(self.trainer.log_dir or self.trainer.default_root_dir)  # log_dir speaks to all processes
+        folder = run_folder(self.trainer)
         if self.trainer.is_global_zero and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]  # set at run time
             folder.mkdir(parents=True, exist_ok=True)
             save_tuned(folder / TUNED_TOWER, self._best_tower(), TunedOn.of(self._data))

@@ -1,6 +1,7 @@
 """What every hashing method shares: codes, steps, optimisers, checkpoints."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, ClassVar, NamedTuple
 
@@ -45,6 +46,9 @@ class Hasher(LightningModule, ABC):
             among them if it has codes. Stored in checkpoints; a checkpoint of another architecture is refused.
         optimizer: Makes the optimiser from the parameters.
         lr_scheduler: Makes a scheduler from the optimiser; it is stepped once an epoch.
+
+    Raises:
+        ValueError: ``num_bits`` or ``d_model`` is less than 1.
     """
 
     distance: ClassVar[Distance] = "hamming"
@@ -57,6 +61,9 @@ class Hasher(LightningModule, ABC):
         lr_scheduler: LRSchedulerCallable | None,
     ) -> None:
         super().__init__()
+        for name in ("num_bits", "d_model"):
+            if int(architecture.get(name, 1)) < 1:
+                raise ValueError(f"{name}={architecture[name]} is less than 1")
         self.architecture = {"hasher": type(self).__name__, **architecture}
         self._make_optimizer = optimizer
         self._make_lr_scheduler = lr_scheduler
@@ -93,7 +100,7 @@ class Hasher(LightningModule, ABC):
         terms, statistics = self.objective(batch)
         loss = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(loss):
-            raise DataError(_not_finite(batch, terms))
+            raise DataError(_not_finite(batch, terms, self._training_ids()))
         self.log("train/loss", loss.detach(), prog_bar=True)
         self.log_dict({f"train/{name}": term.detach() for name, term in (terms | statistics).items()})
         return loss
@@ -138,7 +145,7 @@ class Hasher(LightningModule, ABC):
 
         Raises:
             CheckpointError: If it is of another format, architecture or encoder, or, when training goes on, of other
-                labels.
+                labels or made with other arguments.
         """
         stored = checkpoint.get(CHECKPOINT_KEY)
         if stored is None:
@@ -161,6 +168,18 @@ class Hasher(LightningModule, ABC):
         self._check_data("encoder", stored, "encode the data with that encoder (`mcmfh predict`) or train anew")
         if self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING:
             self._check_data("label_vocabulary", stored, "resume on the data the run began with or start a new run")
+            self._check_arguments(checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {}))
+
+    def _check_arguments(self, stored: dict[str, Any]) -> None:
+        """Refuse what a resumed run would not do: optimisers and schedulers take their settings from the checkpoint."""
+        theirs, ours = _flat(stored), _flat(dict(self.hparams))
+        for name in theirs.keys() & ours.keys():
+            if theirs[name] != ours[name]:
+                which = f"{name} (which is trainer.max_epochs)" if name.endswith("T_max") else name
+                raise CheckpointError(
+                    f"the run of the checkpoint has {which} {theirs[name]!r}, this one {ours[name]!r}; resume with "
+                    "what it began with or start a new run"
+                )
 
     def _check_data(self, name: str, stored: dict[str, Any], mend: str) -> None:
         ours = self._of_data(name)
@@ -169,30 +188,48 @@ class Hasher(LightningModule, ABC):
                 f"the checkpoint was trained with {name} {stored[name]!r}, the data has {ours!r}; {mend}"
             )
 
+    def _training_ids(self) -> Sequence[str] | None:
+        """Ids of the training pairs by index; None if the data have none."""
+        reader = self._of_data("reader")
+        return None if reader is None else reader("train").ids
+
     def _of_data(self, name: str) -> Any:  # noqa: ANN401  # plain JSON values
         """An attribute of the attached datamodule; None without one."""
         datamodule = None if self._trainer is None else getattr(self._trainer, "datamodule", None)
         return getattr(datamodule, name, None)
 
 
-def _not_finite(batch: FeatureBatch, terms: dict[str, Tensor]) -> str:
+def _flat(arguments: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested arguments by dotted names, without the functions that Python callers give."""
+    flat: dict[str, Any] = {}
+    for name, value in arguments.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        elif not callable(value):
+            flat[prefix + name] = value
+    return flat
+
+
+def _not_finite(batch: FeatureBatch, terms: dict[str, Tensor], ids: Sequence[str] | None) -> str:
     """Message for a loss that is not finite: which terms, which samples, what to do."""
     names = ", ".join(name for name, term in terms.items() if not torch.isfinite(term)) or "their sum"
     broken = ~(torch.isfinite(batch["image"]).all(dim=1) & torch.isfinite(batch["text"]).all(dim=1))
     index = batch["index"]
     if broken.any():
         return (
-            f"the loss is not finite ({names}): the embeddings of the training pairs with index "
-            f"{_listed(index[broken])} hold NaN or infinity; encode the data anew or leave these pairs out"
+            f"the loss is not finite ({names}): the embeddings of the training pairs {_listed(index[broken], ids)} "
+            "hold NaN or infinity; encode the data anew or leave these pairs out"
         )
     return (
-        f"the loss is not finite ({names}) although the embeddings are, in the batch of training pairs with index "
-        f"{_listed(index)}; the weights have diverged: lower the learning rate, raise the temperature or train in "
+        f"the loss is not finite ({names}) although the embeddings are, in the batch of the training pairs "
+        f"{_listed(index, ids)}; the weights have diverged: lower the learning rate, raise the temperature or train in "
         "32-bit precision"
     )
 
 
-def _listed(index: Tensor) -> str:
+def _listed(index: Tensor, ids: Sequence[str] | None) -> str:
+    """The first of them, by id if ids are known, and how many more."""
     values = index[:_MOST_NAMED].tolist()
     rest = len(index) - len(values)
-    return ", ".join(map(str, values)) + (f" and {rest} more" if rest else "")
+    named = [str(value) if ids is None else ids[value] for value in values]
+    return ("with index " if ids is None else "") + ", ".join(named) + (f" and {rest} more" if rest else "")

@@ -44,10 +44,13 @@ class EndToEnd(Hasher):
         trainable: What of the encoder is trained: regular expressions of its parameters' names, or of parts that hold
             some (``image_tower.blocks.[56]``); an empty list freezes it.
         encoder_lr_scale: Learning rate of the encoder, in units of the hasher's.
+        micro_batch_size: Pairs of a training step that each process embeds at a time, to save memory; None embeds all
+            at once. The losses see the whole global batch either way, which ``accumulate_grad_batches`` would cut up.
         num_labels: Labels of the data, for a hasher that asks for them.
 
     Raises:
-        ValueError: An entry of ``trainable`` names nothing, or the hasher does not learn by gradients.
+        ValueError: An entry of ``trainable`` names nothing, the hasher does not learn by gradients, or
+            ``micro_batch_size`` is less than 1.
     """
 
     def __init__(
@@ -56,8 +59,11 @@ class EndToEnd(Hasher):
         encoder: Encoder,
         trainable: Sequence[str],
         encoder_lr_scale: float = 0.1,
+        micro_batch_size: int | None = None,
         num_labels: int | None = None,
     ) -> None:
+        if micro_batch_size is not None and micro_batch_size < 1:
+            raise ValueError(f"micro_batch_size={micro_batch_size} is less than 1")
         made = _make(hasher, image_dim=encoder.image_dim, text_dim=encoder.text_dim, num_labels=num_labels)
         name = type(made).__name__
         if not made.automatic_optimization:
@@ -71,6 +77,7 @@ class EndToEnd(Hasher):
         self.hasher = made
         self.encoder = encoder.eval()
         self.encoder_lr_scale = encoder_lr_scale
+        self.micro_batch_size = micro_batch_size
         self.routing_shape = getattr(made, "routing_shape", None)
 
     def setup(self, stage: str) -> None:
@@ -100,7 +107,7 @@ class EndToEnd(Hasher):
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:  # type: ignore[override]  # raw pairs
         """Embed a batch of pairs and train on it."""
-        return super().training_step(embed_pairs(self.encoder, batch), batch_idx)
+        return super().training_step(embed_pairs(self.encoder, batch, self.micro_batch_size), batch_idx)
 
     def on_after_batch_transfer(self, batch: PairBatch, dataloader_idx: int) -> PairBatch | FeatureBatch:
         """Embed the batches of an evaluation; those of training are embedded in the step, where gradients flow."""

@@ -167,7 +167,7 @@ class MCMFH(ContrastiveHasher):
         """All terms of the class description, weighted, and how evenly the experts were used."""
         image, text = self.dropped(batch)
         tokens = torch.stack([self.image_projection(image), self.text_projection(text)], dim=1)
-        tokens = self.voting(tokens, SampleKey(self.global_step, batch["index"]))
+        tokens = self.voting(tokens, SampleKey(torch.tensor(self.global_step), batch["index"]))
         views = torch.tensor([[True, False], [False, True], [True, True]], device=tokens.device)
         present = views.repeat_interleave(len(tokens), dim=0)
         fused = self.transformer(tokens.repeat(len(views), 1, 1), present)

@@ -149,7 +149,9 @@ class UCMFH(Hasher):
         return torch.stack(losses).mean()
 
     def _key(self, batch: FeatureBatch, view: int) -> SampleKey | None:
-        return SampleKey(self.global_step, batch["index"] + (view << 40)) if self.training else None
+        if not self.training:
+            return None
+        return SampleKey(torch.tensor(self.global_step), batch["index"] + (view << 40))
 
 
 class _Head(nn.Module):

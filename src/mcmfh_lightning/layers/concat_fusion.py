@@ -32,10 +32,11 @@ class ConcatFusion(nn.Module):
     def __init__(self, d_model: int, seed: int = 0) -> None:
         super().__init__()
         first = _Layer(2 * d_model)
-        self.layers = nn.ModuleList([first, *(deepcopy(first) for _ in range(NUM_LAYERS - 1))])
-        for number, layer in enumerate(self.layers):
-            for place in range(_SITES):
-                layer.dropouts.append(KeyedDropout(DROPOUT, seed, _SITES * number + place))
+        layers = [first, *(deepcopy(first) for _ in range(NUM_LAYERS - 1))]
+        for number, layer in enumerate(layers):
+            sites = range(_SITES * number, _SITES * (number + 1))
+            layer.dropouts = nn.ModuleList(KeyedDropout(DROPOUT, seed, site) for site in sites)
+        self.layers = nn.ModuleList(layers)
 
     def forward(
         self, image: Tensor, text: Tensor, key: SampleKey | None = None, *, across_batch: bool = False
@@ -91,8 +92,8 @@ class _Layer(nn.Module):
         """What each head gathers, (B, heads, width / heads)."""
         if not across_batch:  # one token attends to itself: queries and keys decide nothing, and are not computed
             weight, bias = (whole.chunk(3)[2] for whole in (self.query_key_value.weight, self.query_key_value.bias))
-            return linear(tokens, weight, bias).unflatten(-1, (NUM_HEADS, -1))
-        heads = self.query_key_value(tokens).unflatten(-1, (3, NUM_HEADS, -1))
+            return linear(tokens, weight, bias).reshape(len(tokens), NUM_HEADS, tokens.shape[1] // NUM_HEADS)
+        heads = self.query_key_value(tokens).reshape(len(tokens), 3, NUM_HEADS, tokens.shape[1] // NUM_HEADS)
         # (heads, B, width / heads) each: the batch is the sequence.
         query, key, value = heads.permute(1, 2, 0, 3)
         return scaled_dot_product_attention(query, key, value).transpose(0, 1)

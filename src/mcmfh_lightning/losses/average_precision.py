@@ -55,7 +55,8 @@ def _histograms(queries: Tensor, database: Tensor, positives: Tensor, counted: T
     """Soft counts of items and of positives per distance: two (N, K + 1) float64."""
     num_bits = queries.shape[1]
     distances = ((num_bits - queries.double() @ database.double().T) / 2.0).clamp(0.0, num_bits)
-    lower = distances.detach().floor().clamp(max=num_bits - 1).long()
+    # NaN is no index (on CUDA it ends the process); as a weight it reaches the loss, where the hasher reports it.
+    lower = distances.detach().nan_to_num().floor().clamp(max=num_bits - 1).long()
     upper_weight = distances - lower
     histograms = []
     for mask in (counted, positives):

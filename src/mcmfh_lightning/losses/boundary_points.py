@@ -4,7 +4,7 @@ from math import log
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import logsigmoid
 
 HARD_SHARE = 0.1
 """Share of the most violating pairs of a row that move its boundary points."""
@@ -38,8 +38,9 @@ def boundary_point_loss(first: Tensor, second: Tensor, similar: Tensor, dissimil
     with torch.no_grad():
         near, far = _boundary_points(inner, similar, dissimilar, num_bits / 4)
     above, below = inner - near[:, None], far[:, None] - inner
-    attraction = softplus(-_slope(above, easy) * above)
-    repulsion = softplus(-_slope(below, easy) * below)
+    # softplus(-x) is -logsigmoid(x), which torch computes exactly; its softplus is the identity above 20.
+    attraction = -logsigmoid(_slope(above, easy) * above)
+    repulsion = -logsigmoid(_slope(below, easy) * below)
     rows = _masked_mean(attraction, similar) + _masked_mean(repulsion, dissimilar)
     both = similar.any(dim=1) & dissimilar.any(dim=1)
     return torch.where(both, rows, 0).sum() / both.sum().clamp(min=1)

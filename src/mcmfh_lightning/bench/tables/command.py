@@ -41,7 +41,7 @@ def table(
     runs = read_runs(file)
     folder = Path("docs/results") / file.stem if out is None else out
     for made in [folder, *([results, work] if run else [])]:  # before the work: a wrong folder is told at once
-        _make(made)
+        make_folder(made)
     folders: dict[str, Data] = {}
     failed: list[str] = []
     if run:
@@ -59,7 +59,12 @@ def table(
         raise DataError(f"{len(failed)} of {len(runs)} runs failed, see their logs: {', '.join(failed)}")
 
 
-def _make(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it.
+
+    Raises:
+        DataError: It cannot be made.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -24,7 +24,20 @@ def write_files(folder: Path, page: Page) -> None:
     }
     for name, lines in contents.items():
         if lines:
-            _write(folder / name, lines)
+            write_lines(folder / name, lines)
+
+
+def write_lines(path: Path, lines: Sequence[Mapping[str, object]]) -> None:
+    """Write a CSV file; numbers are rounded as results are, what is undefined stays empty.
+
+    Args:
+        path: File to write.
+        lines: At least one; all have the keys of the first.
+    """
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(lines[0]))
+        writer.writeheader()
+        writer.writerows({name: _written(value) for name, value in line.items()} for line in lines)
 
 
 def _panel_lines(panel: Panel) -> Iterable[Mapping[str, object]]:
@@ -83,13 +96,6 @@ def _comparison_lines(compared: ComparedPanel) -> Iterable[Mapping[str, object]]
                 "p": one.p if of_mean else "",
                 "p_holm": one.p_holm if of_mean else "",
             }
-
-
-def _write(path: Path, lines: list[Mapping[str, object]]) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(lines[0]))
-        writer.writeheader()
-        writer.writerows({name: _written(value) for name, value in line.items()} for line in lines)
 
 
 def _written(value: object) -> object:

@@ -49,7 +49,7 @@ class DeclaredRun:
     def flags(self) -> list[str]:
         """Arguments of ``mcmfh fit`` and ``mcmfh test``; the config first, for flags override it."""
         names = [CONFIG, *(name for name in self.parameters if name != CONFIG)]
-        return [f"--{name}={_written(self.parameters[name])}" for name in names]
+        return [f"--{name}={written(self.parameters[name])}" for name in names]
 
 
 def read_runs(path: Path) -> list[DeclaredRun]:
@@ -58,9 +58,18 @@ def read_runs(path: Path) -> list[DeclaredRun]:
     Raises:
         DataError: The file is no list of sweeps, lacks a flag that tables go by, or declares something twice.
     """
+    return runs_of(read_sweeps(path))
+
+
+def runs_of(sweeps: Iterable[Sweep]) -> list[DeclaredRun]:
+    """The runs of sweeps, in their order.
+
+    Raises:
+        DataError: A sweep lacks a flag that runs go by, or something is declared twice.
+    """
     runs = [
         DeclaredRun(sweep.where, sweep.name, sweep.metric, sweep.goal, parameters)
-        for sweep in read_sweeps(path)
+        for sweep in sweeps
         for parameters in _checked(sweep).grid()
     ]
     _refuse_repeated(runs)
@@ -105,7 +114,7 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
-def _written(value: object) -> str:
+def written(value: object) -> str:
     """As jsonargparse reads it: strings stand for themselves, all else is JSON."""
     return value if isinstance(value, str) else canonical(value)
 
@@ -113,7 +122,7 @@ def _written(value: object) -> str:
 def _checked(sweep: Sweep) -> Sweep:
     for name in (CONFIG, ROOT):
         if not all(isinstance(value, str) for value in sweep.parameters.get(name, (None,))):
-            raise DataError(f"{sweep.where}: parameters: {name} is missing or no string; tables need it")
+            raise DataError(f"{sweep.where}: parameters: {name} is missing or no string; every run needs it")
     for name in (SEED, BITS):
         if any(type(value) is not int for value in sweep.parameters.get(name, ())):
             raise DataError(f"{sweep.where}: parameters: {name} must be whole numbers")

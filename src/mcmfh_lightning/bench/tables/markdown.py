@@ -62,7 +62,7 @@ def panel_table(panel: Panel, protocol: str, database: str) -> str:
     lines = []
     for row in panel.rows:
         values = [row.values(protocol, database, queries, way, MODEL, metric) for metric, way in places]
-        numbers = [_with_sd(value) if row.results else NOT_RUN for value in values]
+        numbers = [with_sd(value) if row.results else NOT_RUN for value in values]
         lines.append([row.system, _bits(row), _seeds(row), str(row.trials), *numbers])
     best = panel.best_row_of(protocol)
     for null in NULLS:
@@ -71,7 +71,7 @@ def panel_table(panel: Panel, protocol: str, database: str) -> str:
         values = [best.values(protocol, database, queries, way, null, metric) for metric, way in places]
         if not all(isnan(value.mean) for value in values):  # a collection without a normal label has not all of them
             lines.append([f"*{null}*", "", "", "", *(_of_null(value) for value in values)])
-    return _table(head, lines, left=1)
+    return pipe_table(head, lines, left=1)
 
 
 def panel_note(panel: Panel, protocol: str, database: str) -> str:
@@ -115,11 +115,11 @@ def comparison_table(compared: ComparedPanel, reference: Row) -> str:
         if not row.results:
             lines.append([*start, *[NOT_RUN] * (len(head) - len(start))])
             continue
-        start += [_with_sd(row.best), _with_sd(row.mean_of_directions(*HEADLINE, panel.headline_queries))]
+        start += [with_sd(row.best), with_sd(row.mean_of_directions(*HEADLINE, panel.headline_queries))]
         one = compared.comparisons.get(row.system)
         empty = "reference" if row is reference else UNDEFINED
         lines.append([*start, *(_compared_cells(one) if one else [empty, *[""] * (len(head) - len(start) - 1)])])
-    return _table(head, lines, left=1)
+    return pipe_table(head, lines, left=1)
 
 
 def trial_section(data: str, metric: str, trials: Sequence[Trial]) -> str:
@@ -135,8 +135,21 @@ def trial_section(data: str, metric: str, trials: Sequence[Trial]) -> str:
         number = UNDEFINED if isnan(trial.value) else short(trial.value)
         shown = f"**{number}**" if trial.chosen else number
         lines.append([trial.system, f"`{trial.settings}`" if trial.settings else "", shown if trial.run else NOT_RUN])
-    table = _table(["system", "settings", f"best {metric}"], lines, left=2)
+    table = pipe_table(["system", "settings", f"best {metric}"], lines, left=2)
     return f"## {data}: tuning trials\n\nValidation split; the best of each system in bold.\n\n{table}"
+
+
+def with_sd(value: Spread) -> str:
+    """Mean ± standard deviation, the mean alone of a single run; a dash where nothing is defined."""
+    if isnan(value.mean):
+        return UNDEFINED
+    return short(value.mean) if isnan(value.sd) else f"{short(value.mean)} ± {short(value.sd)}"
+
+
+def pipe_table(head: Sequence[str], lines: Iterable[Sequence[str]], left: int) -> str:
+    """A table in Markdown whose first columns are flush left, the others right."""
+    rule = "|" + "---|" * left + "---:|" * (len(head) - left)
+    return "\n".join([_line(head), rule, *(_line(line) for line in lines)])
 
 
 def _data_sections(panels: Sequence[ComparedPanel]) -> list[str]:
@@ -203,15 +216,9 @@ def _interval(difference: Difference) -> str:
     return f"{short(difference.value)} [{short(difference.low)}, {short(difference.high)}]"
 
 
-def _with_sd(value: Spread) -> str:
-    if isnan(value.mean):
-        return UNDEFINED
-    return short(value.mean) if isnan(value.sd) else f"{short(value.mean)} ± {short(value.sd)}"
-
-
 def _of_null(value: Spread) -> str:
     """Without the deviation of what is the same for every seed."""
-    return short(value.mean) if value.sd == 0 else _with_sd(value)
+    return short(value.mean) if value.sd == 0 else with_sd(value)
 
 
 def _seeds(row: Row) -> str:
@@ -225,12 +232,6 @@ def _bits(row: Row) -> str:
         return str(row.num_bits)
     measured = {result.num_bits for result in row.results if result.num_bits is not None}
     return ", ".join(map(str, sorted(measured))) if measured else "real-valued" if row.results else ""
-
-
-def _table(head: Sequence[str], lines: Iterable[Sequence[str]], left: int) -> str:
-    """A table whose first columns are flush left, the others right."""
-    rule = "|" + "---|" * left + "---:|" * (len(head) - left)
-    return "\n".join([_line(head), rule, *(_line(line) for line in lines)])
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -128,7 +128,7 @@ def _execute(job: _Job, jobs: int) -> None:
 
 def _command(job: _Job, jobs: int, subcommand: str, *more: str) -> float:
     """Run a subcommand of `mcmfh`; returns the seconds it took."""
-    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    threads = str(max(1, _cores() // jobs))
     quiet = "--trainer.enable_progress_bar=false"
     command = [sys.executable, "-m", "mcmfh_lightning", subcommand, *job.run.flags(), quiet, *more]
     command.append(f"--run_dir={job.folder}")
@@ -147,6 +147,11 @@ def _command(job: _Job, jobs: int, subcommand: str, *more: str) -> float:
     if done.returncode:
         raise RunFailedError(f"{subcommand} ended with exit code {done.returncode}")
     return time.monotonic() - start
+
+
+def _cores() -> int:
+    """Those that this process may use: a batch system lends some of a machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _data(root: str) -> Data:

@@ -2,6 +2,7 @@
 
 from mcmfh_lightning.metrics.functional.average_precision import average_precision, average_precision_bounds
 from mcmfh_lightning.metrics.functional.averages import mean_over_queries
+from mcmfh_lightning.metrics.functional.bit_statistics import BitStatistics, bit_statistics
 from mcmfh_lightning.metrics.functional.bootstrap import bootstrap_means, bootstrap_weights, percentile_interval
 from mcmfh_lightning.metrics.functional.chance import chance_average_precision, tie_all
 from mcmfh_lightning.metrics.functional.curves import (
@@ -36,11 +37,13 @@ from mcmfh_lightning.metrics.kernels.dispatch import graded_histogram, hamming_h
 
 __all__ = [
     "Ball",
+    "BitStatistics",
     "GradedCounts",
     "Neighbours",
     "average_cumulative_gain",
     "average_precision",
     "average_precision_bounds",
+    "bit_statistics",
     "bootstrap_means",
     "bootstrap_weights",
     "chance_average_precision",

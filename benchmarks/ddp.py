@@ -1,0 +1,304 @@
+"""What several processes change in training and evaluation: docs/cluster.md shows the table.
+
+    python benchmarks/ddp.py --features DIR [--ranks 2 4] [--steps 20] [--csv FILE]
+
+Every method takes the same training steps in one process and in several (gloo, CPU):
+
+- in float64, each step from the weights that the single process had before it: the largest difference of any loss term
+  and of any gradient, on the same global batches;
+- in float32, running free from the same start: the largest difference of any weight after the last step, beside how far
+  the weights have moved;
+- the test report of equal weights: how many of its numbers differ in any digit.
+
+Prints a table in Markdown and writes a CSV.
+"""
+
+import argparse
+import csv
+import glob
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from torch import Tensor
+from torch.optim import Optimizer
+
+from mcmfh_lightning.callbacks import HammingRanking
+from mcmfh_lightning.callbacks.ranking_protocols import ProtocolName
+from mcmfh_lightning.datamodules import FeatureDataModule
+from mcmfh_lightning.datamodules.shards import DatasetInfo
+from mcmfh_lightning.hashers import CCAITQ, DDBH, MCMFH, UCMFH, DScPH, LabelClassifier, RealValued, TwoTower
+from mcmfh_lightning.types import FeatureBatch
+
+D_MODEL = 64
+"""Weights and gradients of every step are kept: a width at which they fit into memory."""
+EPOCHS = 2
+"""That the steps are spread over: the order of the second is another, and CCA-ITQ learns its rotation in it."""
+GLOBAL_BATCH_SIZE = 64
+
+Row = dict[str, str]
+PROTOCOLS: Sequence[ProtocolName] = ("unimodal", "asymmetric", "paired")
+REPORT = "metrics.json"
+MEASURED = ("terms", "gradients", "largest_gradient", "drift", "moved")
+METHODS = (
+    "MCMFH",
+    "MCMFH, concat, top-2, majority",
+    "TwoTower",
+    "UCMFH, all views",
+    "DScPH, triplet",
+    "DDBH",
+    "RealValued",
+    "LabelClassifier",
+    "CCA-ITQ",
+)
+
+
+def methods(data: FeatureDataModule) -> Mapping[str, Callable[[], LightningModule]]:
+    """Every method, with the options that make its loss nonlinear in the batch."""
+    sizes: dict[str, Any] = {"image_dim": data.image_dim, "text_dim": data.text_dim}
+    small: dict[str, Any] = sizes | {"num_bits": 16, "d_model": D_MODEL}
+    labels = {"num_labels": data.num_labels}
+    return {
+        "MCMFH": lambda: MCMFH(**small),
+        "MCMFH, concat, top-2, majority": lambda: MCMFH(**small, fusion="concat", top_k=2, vote="majority"),
+        "TwoTower": lambda: TwoTower(**small),
+        "UCMFH, all views": lambda: UCMFH(**small, views="all"),
+        "DScPH, triplet": lambda: DScPH(**small, **labels, triplet_weight=1.0),
+        "DDBH": lambda: DDBH(**small),
+        "RealValued": lambda: RealValued(**sizes, d_model=D_MODEL),
+        "LabelClassifier": lambda: LabelClassifier(**sizes, **labels),
+        "CCA-ITQ": lambda: CCAITQ(**sizes, num_bits=16),
+    }
+
+
+class SameSteps(Callback):
+    """Takes every step from the weights of the single process, and keeps how far its terms and gradients are apart.
+
+    The single process itself, which has no reference, writes one.
+
+    Args:
+        path: Where the reference is, or goes.
+        out: What each process of several writes: a JSON file named by its rank.
+    """
+
+    def __init__(self, path: Path, out: Path | None) -> None:
+        self.path = path
+        self.out = out
+        self.steps: list[dict[str, Any]] = [] if out is None else torch.load(path, weights_only=True)
+        self.apart = {"terms": 0.0, "gradients": 0.0, "largest_gradient": 0.0}
+        self._terms: dict[str, Tensor] = {}
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Watch the terms of the loss."""
+        objective = pl_module.objective
+
+        def watched(batch: FeatureBatch) -> Any:  # noqa: ANN401  # of the method
+            result = objective(batch)
+            self._terms = _copy(result.terms)
+            return result
+
+        pl_module.objective = watched
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: FeatureBatch, step: int
+    ) -> None:
+        """Begin with the weights of the single process, on the pairs that it had."""
+        ids = pl_module.all_gather(batch["index"]).flatten().tolist()
+        if self.out is None:
+            self.steps.append({"ids": ids, "weights": _copy(pl_module.state_dict())})
+            return
+        expected = self.steps[trainer.global_step]
+        if ids != expected["ids"]:
+            raise RuntimeError(f"step {trainer.global_step} has pairs {ids}, the single process had {expected['ids']}")
+        pl_module.load_state_dict(expected["weights"])
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+        """Gradients are those of the global batch now."""
+        gradients = _copy(
+            {name: weight.grad for name, weight in pl_module.named_parameters() if weight.grad is not None}
+        )
+        if self.out is None:
+            self.steps[-1] |= {"terms": self._terms, "gradients": gradients}
+            return
+        expected = self.steps[trainer.global_step]
+        found = {
+            "terms": _apart(self._terms, expected["terms"]),
+            "gradients": _apart(gradients, expected["gradients"]),
+            "largest_gradient": max(float(gradient.abs().max()) for gradient in gradients.values()),
+        }
+        self.apart = {name: max(value, found[name]) for name, value in self.apart.items()}
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write what was kept."""
+        if self.out is None:
+            torch.save(self.steps, self.path)
+        else:
+            _write(self.out, trainer, self.apart)
+
+
+class FreeSteps(Callback):
+    """Keeps the weights of the first and the last step, or how far others are from them; arguments as above."""
+
+    def __init__(self, path: Path, out: Path | None) -> None:
+        self.path = path
+        self.out = out
+        self.first: dict[str, Tensor] = {}
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep where training starts."""
+        self.first = _copy(dict(pl_module.named_parameters()))
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write what was kept."""
+        last = _copy(pl_module.state_dict())
+        if self.out is None:
+            torch.save(last, self.path)
+            return
+        reference = torch.load(self.path, weights_only=True)
+        moved = _apart(self.first, {name: reference[name] for name in self.first})
+        _write(self.out, trainer, {"drift": _apart(last, reference), "moved": moved})
+
+
+def measure_ranks(features: Path, names: Sequence[str], ranks: int, steps: int, work: Path) -> None:
+    """Let one number of processes train every method and test the first: a single one writes the reference."""
+    for name in names:
+        for callback, precision in ((SameSteps, "64-true"), (FreeSteps, "32-true")):
+            if name == "CCA-ITQ" and callback is SameSteps:  # no gradients, and float64 in any precision
+                continue
+            reference = work / f"{callback.__name__} {name}.pt"
+            out = None if ranks == 1 else work / f"{callback.__name__} {name} {ranks}"
+            train(name, features, ranks, steps, precision, callback(reference, out))
+    weights = torch.load(work / f"FreeSteps {names[0]}.pt", weights_only=True)
+    test(names[0], weights, features, ranks, work / f"test-{ranks}")
+
+
+def train(name: str, features: Path, ranks: int, steps: int, precision: str, callback: Callback) -> None:
+    """Train some steps."""
+    seed_everything(0, verbose=False)
+    data = FeatureDataModule(str(features), global_batch_size=GLOBAL_BATCH_SIZE)
+    trainer = Trainer(
+        max_epochs=EPOCHS,
+        limit_train_batches=steps // EPOCHS,
+        limit_val_batches=0,
+        precision=precision,
+        callbacks=[callback],
+        **_plain(ranks),
+    )
+    trainer.fit(methods(data)[name](), data)
+
+
+def test(name: str, weights: Mapping[str, Tensor], features: Path, ranks: int, folder: Path) -> None:
+    """Write the report of these weights."""
+    data = FeatureDataModule(str(features), global_batch_size=GLOBAL_BATCH_SIZE)
+    module = methods(data)[name]()
+    module.load_state_dict(weights)
+    ranking = HammingRanking(protocols=PROTOCOLS)
+    Trainer(callbacks=[ranking], default_root_dir=folder, **_plain(ranks)).test(module, data, verbose=False)
+
+
+def rows(features: Path, names: Sequence[str], ranks: Sequence[int], steps: int, work: Path) -> list[Row]:
+    """Measure; a row for each method and number of processes."""
+    for number in (1, *ranks):
+        arguments = ["--features", str(features), "--steps", str(steps), "--work", str(work), "--methods", *names]
+        # A process of its own for each number, from which the others are forked before it has threads.
+        command = [sys.executable, __file__, *arguments, "--only", str(number)]
+        subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})  # noqa: S603  # this file
+    made = []
+    for number in ranks:
+        report = numbers_apart(work / "test-1" / REPORT, work / f"test-{number}" / REPORT)
+        for name in names:
+            found: dict[str, float] = {}
+            for callback in ("SameSteps", "FreeSteps"):
+                for path in work.glob(f"{callback} {glob.escape(name)} {number} rank *.json"):
+                    of_rank = json.loads(path.read_bytes())
+                    found |= {key: max(value, found.get(key, 0.0)) for key, value in of_rank.items()}
+            row = {"data": DatasetInfo.load(features).name, "method": name, "ranks": str(number), "steps": str(steps)}
+            row |= {column: f"{found[column]:.2g}" if column in found else "" for column in MEASURED}
+            made.append(row | {"report": str(report) if name == names[0] else ""})
+    return made
+
+
+def numbers_apart(first: Path, second: Path) -> int:
+    """How many lines of two reports differ."""
+    one, other = (path.read_text().splitlines() for path in (first, second))
+    return abs(len(one) - len(other)) + sum(a != b for a, b in zip(one, other, strict=False))
+
+
+def markdown(table: Sequence[Row]) -> str:
+    """The table of docs/cluster.md."""
+    heads = ["method", "processes", "loss terms", "gradients", "largest gradient", "float32: weights", "have moved by"]
+    lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
+    lines += [[row["method"], row["ranks"], *(row[column] or "-" for column in MEASURED)] for row in table]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def read(path: Path) -> list[Row]:
+    """Rows of the CSV."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _plain(ranks: int) -> dict[str, Any]:
+    return {
+        "accelerator": "cpu",
+        "devices": ranks,
+        "strategy": "auto" if ranks == 1 else "ddp_fork",
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+
+
+def _copy(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in values.items()}
+
+
+def _apart(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> float:
+    if ours.keys() != theirs.keys():
+        raise RuntimeError(f"not the same: {sorted(ours.keys() ^ theirs.keys())}")
+    return max(float((ours[name].double() - theirs[name].double()).abs().max()) for name in ours if ours[name].numel())
+
+
+def _write(out: Path, trainer: Trainer, values: Mapping[str, float]) -> None:
+    out.with_name(f"{out.name} rank {trainer.global_rank}.json").write_text(json.dumps(values))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--features", type=Path, required=True, help="folder of feature shards")
+    parser.add_argument("--ranks", type=int, nargs="+", default=[2, 4], help="numbers of processes")
+    parser.add_argument("--steps", type=int, default=20, help="training steps, an even number")
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS, help="the first one is tested")
+    parser.add_argument("--csv", type=Path, help="where the numbers go")
+    parser.add_argument("--work", type=Path, help="folder for what processes write; temporary unless given")
+    parser.add_argument("--only", type=int, help=argparse.SUPPRESS)
+    chosen = parser.parse_args(arguments)
+    if chosen.only:
+        measure_ranks(chosen.features, chosen.methods, chosen.only, chosen.steps, chosen.work)
+        return
+    with TemporaryDirectory() as folder:
+        work = chosen.work or Path(folder)
+        work.mkdir(parents=True, exist_ok=True)
+        table = rows(chosen.features, chosen.methods, chosen.ranks, chosen.steps, work)
+    if chosen.csv:
+        with chosen.csv.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(table[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(table)
+    print(markdown(table))
+    for number in chosen.ranks:
+        apart = next(row["report"] for row in table if row["report"] and row["ranks"] == str(number))
+        print(f"{number} processes: {apart} lines of the test report of {chosen.methods[0]} differ")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""Whether the codes use the bits they have: balance, correlation and collapse, epoch by epoch."""
+
+from collections.abc import Mapping
+from math import isnan
+from typing import cast
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities.types import STEP_OUTPUT
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from mcmfh_lightning.callbacks.evaluation_loaders import Stage, is_query_loader
+from mcmfh_lightning.callbacks.figures import log_figure
+from mcmfh_lightning.callbacks.run_folder import run_folder
+from mcmfh_lightning.metrics.functional import BitStatistics, bit_statistics, pack_signs
+from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
+
+FEWEST = 20
+"""Queries from which on the alarm means something: a fair bit is the same for 20 queries once in 500,000."""
+LARGEST_SHARE = 0.5
+"""More queries than this with one and the same code are a collapse: one label, such as "normal", may rightly gather
+many in one code, but with most of them there a ranking tells little."""
+_PLOT_NAME = "code_statistics.png"
+
+
+class CodeMonitor(Callback):
+    """Logs how balanced, correlated and different the codes of the queries are, and warns when they collapse.
+
+    Looked at are the codes of the image alone and of the text alone, of the queries of each validation and test. Every
+    process encodes all queries, so each has the same numbers whatever their number. Logged are, as
+    ``val|test/bits/<image|text>/<name>``:
+
+    - ``balance``: mean over bits of |mean of the bit|, 0 if balanced, 1 if all are constant;
+    - ``correlation``: mean over pairs of bits of |Pearson correlation|, constant bits left out;
+    - ``distinct``: different codes, as a share of the queries;
+    - ``largest``: queries with the most frequent code, as a share of all;
+    - ``constant``: number of bits that are the same for all queries;
+    - ``collapsed``: 1 if a bit is constant or ``largest`` is above `LARGEST_SHARE`, else 0 (and with less than `FEWEST`
+      queries). When it becomes 1, a warning says what has collapsed.
+
+    A fit (the last validation) and a test end with a figure, ``code_statistics.png``, in the run's folder. Does nothing
+    for a method without codes.
+    """
+
+    def __init__(self) -> None:
+        self._codes: dict[str, list[Tensor]] | None = None
+        self._num_bits = 0
+        self._latest: dict[str, BitStatistics] = {}
+        self._alarmed: set[str] = set()
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin an epoch; sanity checking is not one."""
+        self._begin(pl_module, hidden=trainer.sanity_checking)
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin an epoch."""
+        self._begin(pl_module)
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: STEP_OUTPUT,
+        batch: FeatureBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Take the codes of a batch of queries."""
+        self._add(trainer, "validate", outputs, dataloader_idx)
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: STEP_OUTPUT,
+        batch: FeatureBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Take the codes of a batch of queries."""
+        self._add(trainer, "test", outputs, dataloader_idx)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log, and warn of what has collapsed."""
+        self._finish(pl_module, "val")
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log, warn of what has collapsed, and draw."""
+        self._finish(pl_module, "test")
+        self._draw(trainer)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the last validation."""
+        self._draw(trainer)
+
+    def _begin(self, pl_module: LightningModule, *, hidden: bool = False) -> None:
+        has_codes = getattr(pl_module, "distance", "hamming") == "hamming"
+        self._codes = {"image": [], "text": []} if has_codes and not hidden else None
+
+    def _add(self, trainer: Trainer, stage: Stage, outputs: STEP_OUTPUT, dataloader_idx: int) -> None:
+        if self._codes is None or not is_query_loader(trainer, stage, dataloader_idx):
+            return
+        relaxed = cast(EvaluationOutput, outputs)
+        self._num_bits = relaxed["image"].shape[1]
+        self._codes["image"].append(pack_signs(relaxed["image"]))
+        self._codes["text"].append(pack_signs(relaxed["text"]))
+
+    def _finish(self, pl_module: LightningModule, prefix: str) -> None:
+        codes, self._codes = self._codes, None
+        if codes is None or not codes["image"]:
+            return
+        self._latest = {name: bit_statistics(torch.cat(parts).cpu(), self._num_bits) for name, parts in codes.items()}
+        num_queries = sum(map(len, codes["image"]))
+        values: dict[str, float] = {}
+        for name, statistics in self._latest.items():
+            collapse = describe_collapse(statistics, num_queries)
+            if collapse and name not in self._alarmed:
+                rank_zero_warn(
+                    f"the {name} codes have collapsed: {collapse}. Training may yet spread them; if not, lower the "
+                    f"learning rate or raise the weight of bit balance"
+                )
+            self._alarmed = self._alarmed | {name} if collapse else self._alarmed - {name}
+            numbers = _scalars(statistics, num_queries) | {"collapsed": float(bool(collapse))}
+            values |= {f"{prefix}/bits/{name}/{key}": value for key, value in numbers.items() if not isnan(value)}
+        # Equal on all processes, so that their maximum is exact.
+        pl_module.log_dict(values, sync_dist=True, reduce_fx="max")
+
+    def _draw(self, trainer: Trainer) -> None:
+        latest, self._latest = self._latest, {}
+        if latest and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set at run time
+            folder = run_folder(trainer)
+            if trainer.is_global_zero:
+                log_figure(trainer, folder / _PLOT_NAME, _figure(latest))
+
+
+def describe_collapse(statistics: BitStatistics, num_items: int) -> str:
+    """What has collapsed, in words; empty if nothing has or there are less than `FEWEST` items."""
+    if num_items < FEWEST:
+        return ""
+    found = []
+    if constant := statistics.constant:
+        positions = ", ".join(map(str, constant))
+        found.append(
+            f"{len(constant)} of {len(statistics.means)} bits are the same for all {num_items} queries ({positions})"
+        )
+    if statistics.largest > LARGEST_SHARE * num_items:
+        found.append(f"{statistics.largest} of {num_items} queries have one and the same code")
+    return " and ".join(found)
+
+
+def _scalars(statistics: BitStatistics, num_items: int) -> dict[str, float]:
+    return {
+        "balance": statistics.balance,
+        "correlation": statistics.correlation,
+        "distinct": statistics.distinct / num_items,
+        "largest": statistics.largest / num_items,
+        "constant": float(len(statistics.constant)),
+    }
+
+
+def _figure(by_modality: Mapping[str, BitStatistics]) -> Figure:
+    """A row each modality: the mean of each bit, and the correlation of each two."""
+    figure = Figure(figsize=(10, 3.5 * len(by_modality)), dpi=120, layout="constrained")
+    for (name, statistics), (means, pairs) in zip(
+        by_modality.items(), figure.subplots(len(by_modality), 2, squeeze=False), strict=True
+    ):
+        means.bar(range(len(statistics.means)), statistics.means.tolist())
+        means.axhline(0.0, color="black", linewidth=0.8)
+        means.set(title=f"{name} codes, balance {statistics.balance:.3f}", xlabel="bit", ylabel="mean of -1 and +1")
+        means.set_ylim(-1.05, 1.05)
+        shown = pairs.imshow(statistics.correlations.numpy(), vmin=-1.0, vmax=1.0, cmap="coolwarm")
+        pairs.set(title=f"{name} codes, |correlation| {statistics.correlation:.3f}", xlabel="bit", ylabel="bit")
+        figure.colorbar(shown, ax=pairs, label="correlation")
+    return figure

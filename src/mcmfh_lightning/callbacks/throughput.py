@@ -1,0 +1,63 @@
+"""How fast a run trains."""
+
+import time
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.types import STEP_OUTPUT
+
+from mcmfh_lightning.types import FeatureBatch, PairBatch
+
+
+class Throughput(Callback):
+    """Logs ``train/samples_per_second`` of every epoch: all ranks together, loading included, validation left out.
+
+    Lightning's ``ThroughputMonitor`` waits for the GPU after every batch and asks for the operations of a forward pass;
+    this one looks at a clock twice a step. The first epoch holds what happens once: compilation, first reads.
+    """
+
+    def __init__(self) -> None:
+        self._samples = 0
+        self._seconds = 0.0
+        self._since: float | None = None
+        self._until = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock: the epoch's first batch is fetched from here on."""
+        self._samples, self._seconds = 0, 0.0
+        self._since = self._until = time.perf_counter()
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: FeatureBatch | PairBatch, batch_idx: int
+    ) -> None:
+        """Go on after a validation amid the epoch."""
+        if self._since is None:
+            self._since = time.perf_counter()
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: STEP_OUTPUT,
+        batch: FeatureBatch | PairBatch,
+        batch_idx: int,
+    ) -> None:
+        """Count a batch."""
+        self._samples += len(batch["index"])
+        self._until = time.perf_counter()
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop the clock at the last batch, until the next one."""
+        if not trainer.sanity_checking:
+            self._stop()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log; the ranks' rates add up."""
+        self._stop()
+        if self._seconds > 0:
+            rate = self._samples / self._seconds
+            pl_module.log("train/samples_per_second", rate, sync_dist=True, reduce_fx="sum")
+
+    def _stop(self) -> None:
+        if self._since is not None:
+            self._seconds += max(0.0, self._until - self._since)
+            self._since = None

@@ -1,0 +1,89 @@
+"""Balance, correlation and the alarm, through the trainer."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.image import imread
+
+from mcmfh_lightning.callbacks.code_monitor import CodeMonitor
+
+
+class Collapsing:
+    """Turns the codes of a module of the world into ones that have collapsed in some way."""
+
+    def __init__(self, world, name):
+        self.module = world.Module()
+        plain = self.module.codes
+
+        def codes(batch):
+            outputs = plain(batch)
+            if name == "bit":
+                outputs["text"][:, 4] = 1.0
+            elif name == "largest":
+                alike = batch["index"] % 3 > 0
+                outputs["image"][alike] = torch.where(torch.arange(world.bits) < 3, 1.0, -1.0)
+            return outputs
+
+        self.module.codes = codes
+
+
+def validate(world, module, **settings):
+    trainer = world.trainer(CodeMonitor(), **settings)
+    trainer.validate(module, world.Data(world.splits), verbose=False)
+    return {name: value.item() for name, value in trainer.callback_metrics.items()}
+
+
+def test_numbers_are_those_of_the_queries(world):
+    logged = validate(world, world.Module())
+    assert len(logged) == 12
+    for modality in ("image", "text"):
+        codes = world.codes(world.Module(), world.splits["val"])[modality]
+        signs = np.where(codes >= 0, 1.0, -1.0)
+        assert logged[f"val/bits/{modality}/balance"] == pytest.approx(np.abs(signs.mean(0)).mean(), rel=1e-6)
+        pairs = np.corrcoef(signs.T)[np.triu_indices(world.bits, 1)]
+        assert logged[f"val/bits/{modality}/correlation"] == pytest.approx(np.abs(pairs).mean(), rel=1e-6)
+        distinct = len(np.unique(signs, axis=0)) / len(signs)
+        assert logged[f"val/bits/{modality}/distinct"] == pytest.approx(distinct, rel=1e-6)
+
+
+def test_two_processes_log_what_one_does(world):
+    assert validate(world, world.Module(), strategy="ddp_fork", devices=2) == validate(world, world.Module())
+
+
+def test_codes_that_differ_raise_no_alarm(world):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*collapsed")
+        logged = validate(world, world.Module())
+    assert logged["val/bits/image/collapsed"] == logged["val/bits/text/collapsed"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "modality", "message"),
+    [
+        ("bit", "text", r"the text codes have collapsed: 1 of 10 bits are the same for all 20 queries \(4\)\."),
+        ("largest", "image", "the image codes have collapsed: 1[3-9] of 20 queries have one and the same code"),
+    ],
+)
+def test_the_alarm_names_what_has_collapsed(world, name, modality, message):
+    with pytest.warns(UserWarning, match=message):
+        logged = validate(world, Collapsing(world, name).module)
+    other = {"image": "text", "text": "image"}[modality]
+    assert logged[f"val/bits/{modality}/collapsed"] == 1.0
+    assert logged[f"val/bits/{other}/collapsed"] == 0.0
+
+
+def test_the_alarm_is_given_once_a_fit_and_the_last_validation_is_drawn(world):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        trainer = world.trainer(CodeMonitor(), max_epochs=3)
+        trainer.fit(Collapsing(world, "bit").module, world.Data(world.splits))
+    assert sum("have collapsed" in str(warning.message) for warning in caught) == 1
+    assert imread(world.folder / "code_statistics.png").shape == (840, 1200, 4)
+
+
+def test_a_method_without_codes_is_left_alone(world):
+    module = world.Module()
+    module.distance = "cosine"
+    assert validate(world, module) == {}

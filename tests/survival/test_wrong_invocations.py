@@ -1,0 +1,187 @@
+"""What a user gets wrong ends in one line and exit code 2; a traceback comes when asked for."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mcmfh_lightning.checkpoint_io import AtomicCheckpointIO
+from mcmfh_lightning.cli import main
+from mcmfh_lightning.errors import CheckpointError
+
+
+@pytest.fixture(scope="module")
+def finished(features, tmp_path_factory):
+    """The folder of a finished run of two epochs."""
+    folder = tmp_path_factory.mktemp("finished")
+    small = ["--config", "experiments/demo.yaml", "--model.d_model", "32", "--data.global_batch_size", "128"]
+    quiet = ["--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"]
+    length = ["--trainer.max_epochs", "2", "--trainer.limit_val_batches", "0"]  # no best, and no time for it
+    main(["fit", *small, *quiet, *length, "--data.root", str(features), "--run_dir", str(folder)])
+    return folder
+
+
+@pytest.fixture
+def last(finished):
+    return finished / "fit" / "checkpoints" / "last.ckpt"
+
+
+# What is given, and what the line must say.
+COMMAND_LINES = {
+    "unknown option": (["--model.colour", "red"], "'colour' is not accepted"),
+    "unknown option of the trainer": (["--trainer.colour", "red"], "--trainer.colour"),
+    "abbreviated flag": (["--trainer.max_ep", "1"], "unrecognized arguments: --trainer.max_ep"),
+    "wrong type": (["--model.num_bits=abc"], "num_bits: Expected a <class 'int'>. Got value: abc"),
+    "unknown class": (["--model", "MCMFHH"], "MCMFHH"),
+    "no such config": (["--config", "nowhere.yaml"], "nowhere.yaml'"),
+    "no such folder": (["--data.root", "nowhere"], "nowhere/dataset.json does not exist"),
+    "value that does not fit": (["--model.num_heads", "7"], "num_heads=7 does not divide the token width 32"),
+    "ranks that do not divide": (["--trainer.devices", "3"], "global_batch_size 128 cannot be divided over 3 ranks"),
+    "more ranks than rows": (["--trainer.devices", "200"], "global_batch_size 128 cannot be divided over 200 ranks"),
+    "unknown strategy": (["--trainer.strategy", "nope"], "strategy='nope'"),
+    "no such checkpoint": (["--ckpt_path", "nowhere.ckpt"], "nowhere.ckpt does not exist"),
+}
+
+
+SLOW = (
+    *("unknown option of the trainer", "no such config", "value that does not fit", "more ranks than rows"),
+    *("unknown strategy", "unknown class"),
+)
+"""Left to `make test-slow`: each takes a second, and a similar one is fast."""
+
+
+def _cases(table, slow):
+    return [pytest.param(*row, id=name, marks=[pytest.mark.slow] * (name in slow)) for name, row in table.items()]
+
+
+@pytest.mark.parametrize(("more", "said"), _cases(COMMAND_LINES, SLOW))
+def test_wrong_command_line(fails, tmp_path, more, said):
+    assert said in fails("fit", tmp_path, "--trainer.accelerator", "cpu", *more)
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_broken_config_is_named(fails, tmp_path):
+    config = tmp_path / "mine.yaml"
+    config.write_text("seed_everything: [1,\nrun_dir: {")
+    line = fails("fit", tmp_path, "--config", config)
+    assert f"{config} is not YAML" in line
+    assert "line 2" in line
+
+
+def test_used_run_folder(fails, finished, last, tmp_path):
+    line = fails("fit", finished)
+    assert f"--ckpt_path {last} to resume" in line
+    elsewhere = tmp_path / "another" / "last.ckpt"
+    assert "earlier run" in fails("fit", finished, "--ckpt_path", elsewhere)  # and would be written over by this one
+
+
+def test_checkpoint_of_other_bits(fails, last, tmp_path):
+    line = fails("test", tmp_path, "--ckpt_path", last, "--model.num_bits", 64)
+    assert "num_bits=16" in line
+    assert "num_bits=64" in line
+
+
+# A flag that is not what the run began with, and what the line must say of both sides.
+RESUMED = {
+    "learning rate": ("--model.optimizer.lr=3", ("lr 0.001", "one 3.0")),
+    "length of the schedule": ("--trainer.max_epochs=9", ("trainer.max_epochs) 2", "one 9")),
+    "loss": ("--model.temperature=3", ("temperature 0.5", "one 3.0")),
+    "seed": ("--seed_everything=3", ("seed 0", "one 3")),
+    "global batch": ("--data.global_batch_size=64", ("global_batch_size 128 there", "64 here")),
+}
+
+
+@pytest.mark.parametrize(("flag", "said"), _cases(RESUMED, slow=("length of the schedule", "loss", "seed")))
+def test_flag_that_contradicts_the_resumed_run(fails, last, tmp_path, flag, said):
+    line = fails("fit", tmp_path, "--trainer.max_epochs", 2, "--ckpt_path", last, flag)
+    assert all(side in line for side in said), line
+
+
+def test_label_vocabulary_of_the_resumed_run(fails, last, make_features, tmp_path):
+    other = make_features(tmp_path / "features", vocabulary=("normal", "Pneumothorax"))
+    flags = ["--trainer.max_epochs", 2, "--ckpt_path", last, "--data.root", other]
+    line = fails("fit", tmp_path / "run", *flags)
+    assert "Cardiomegaly" in line
+    assert "Pneumothorax" in line
+
+
+class Code:
+    """Unpickling this would run code."""
+
+
+@pytest.mark.parametrize("damage", ["cut", "text", "no run", "code", "folder"])
+def test_file_that_is_no_checkpoint(last, tmp_path, damage):
+    path = tmp_path / "some.ckpt"
+    if damage == "cut":
+        path.write_bytes(last.read_bytes()[:20_000])
+    elif damage == "text":
+        path.write_text("hello")
+    elif damage == "no run":
+        torch.save({"weights": torch.zeros(3)}, path)
+    elif damage == "code":
+        torch.save({"pytorch-lightning_version": "2.6.0", "code": Code()}, path)
+    else:
+        path.mkdir()
+    with pytest.raises(CheckpointError, match=f"^{path} .*pass .* that `mcmfh fit` wrote$"):
+        AtomicCheckpointIO().load_checkpoint(path, weights_only=True)
+
+
+def test_cut_checkpoint(fails, last, tmp_path):
+    path = tmp_path / "some.ckpt"
+    path.write_bytes(last.read_bytes()[:20_000])
+    assert f"{path} is not a whole checkpoint" in fails("test", tmp_path / "run", "--ckpt_path", path)
+
+
+def test_loss_that_is_not_finite_names_the_pairs(fails, tmp_path):
+    line = fails("fit", tmp_path, "--model.optimizer.lr", 1e30)
+    assert "the loss is not finite" in line
+    assert "training pairs train0" in line
+    assert "lower the learning rate" in line
+
+
+def test_traceback_when_asked_for(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("MCMFH_TRACEBACK", "1")
+    with pytest.raises(Exception, match="num_heads=7") as caught:
+        run("fit", tmp_path, "--model.num_heads", 7)
+    assert caught.value.__cause__ is not None
+    with pytest.raises(Exception, match="'colour' is not accepted"):
+        run("fit", tmp_path, "--model.colour", "red")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["unknown option", "ranks that do not divide"])
+def test_wrong_command_line_of_a_process(name, features, tmp_path):
+    more, said = COMMAND_LINES[name]
+    command = [
+        Path(sys.executable).with_name("mcmfh"),
+        "fit",
+        "--config",
+        "experiments/demo.yaml",
+        "--model.d_model=32",
+    ]
+    flags = [
+        "--data.root",
+        features,
+        "--run_dir",
+        tmp_path,
+        "--data.global_batch_size=128",
+        "--trainer.accelerator=cpu",
+    ]
+    environment = {name: value for name, value in os.environ.items() if name != "MCMFH_TRACEBACK"}
+    done = subprocess.run(
+        [*command, *flags, *more],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 2
+    assert not done.stdout
+    assert "Traceback" not in done.stderr
+    assert [line for line in done.stderr.splitlines() if "error" in line] == [done.stderr.splitlines()[-1]]
+    assert said in done.stderr.splitlines()[-1]
