@@ -144,3 +144,8 @@ def test_diverged_weights_are_told_with_the_batch_and_the_mend(make_hasher, make
         DataError, match=r"not finite \(\w.*\).*with index 100, 101, .*119 and 5 more.*lower the learning rate"
     ):
         model.training_step(make_batch(rows=25), 0)
+
+
+def test_accumulated_gradients_are_said_to_cut_up_the_negatives(make_two_tower, make_data, make_trainer):
+    with pytest.warns(UserWarning, match="accumulate_grad_batches=2: the loss of each batch sees its own negatives"):
+        make_trainer(max_epochs=1, accumulate_grad_batches=2).fit(make_two_tower(), make_data())

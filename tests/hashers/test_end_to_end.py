@@ -356,6 +356,11 @@ def test_a_resumed_run_repeats_the_uninterrupted_one(tiny, make, fit, pairs, tmp
         assert torch.equal(value, resumed.state_dict()[name]), name
 
 
+def test_a_part_of_no_pairs_is_refused(make):
+    with pytest.raises(ValueError, match="micro_batch_size=0 is less than 1"):
+        make(micro_batch_size=0)
+
+
 def test_closed_forms_have_nothing_to_teach_an_encoder(tiny):
     with pytest.raises(ValueError, match=r"CCAITQ is fitted in closed form.*mcmfh predict"):
         EndToEnd(partial(CCAITQ, num_bits=4), tiny.Tiny(), [])

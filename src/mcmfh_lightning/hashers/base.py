@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
@@ -90,6 +91,15 @@ class Hasher(LightningModule, ABC):
     @abstractmethod
     def evaluate(self, batch: FeatureBatch) -> EvaluationOutput:
         """The codes of all protocols; nothing of a sample's partner may enter its unimodal codes."""
+
+    def on_fit_start(self) -> None:
+        """Say what accumulated gradients would mean here."""
+        if self.trainer.accumulate_grad_batches > 1:
+            rank_zero_warn(
+                f"accumulate_grad_batches={self.trainer.accumulate_grad_batches}: the loss of each batch sees its own "
+                "negatives only, not those of the others that make up the step. To save memory end to end, set "
+                "EndToEnd's micro_batch_size instead"
+            )
 
     def training_step(self, batch: FeatureBatch, batch_idx: int) -> Tensor:
         """Sum the loss terms and log everything as ``train/<name>``.
