@@ -44,7 +44,8 @@ def test_nulls_stand_in_every_table(repository):
 def test_every_flag_is_one(repository, features, tmp_path, monkeypatch, name):
     """One step of one run of each document."""
     monkeypatch.chdir(tmp_path)
-    runs = {run.where: run for run in read_runs(repository / "benchmarks" / "tables" / f"{name}.yaml")}
+    every = read_runs(repository / "benchmarks" / "tables" / f"{name}.yaml")
+    runs = {run.where: run for run in reversed(every)}  # the first of each: the fewest bits, which small features have
     for run in runs.values():
         main(["fit", *run.flags(), f"--data.root={features}", "--trainer.fast_dev_run=true"])
     assert len(runs) >= 6
