@@ -5,12 +5,13 @@ from math import isnan
 from typing import cast
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from mcmfh_lightning.callbacks.evaluation import EvaluationCallback
 from mcmfh_lightning.callbacks.evaluation_loaders import Stage, is_query_loader
 from mcmfh_lightning.callbacks.figures import log_figure
 from mcmfh_lightning.callbacks.run_folder import run_folder
@@ -25,7 +26,7 @@ many in one code, but with most of them there a ranking tells little."""
 _PLOT_NAME = "code_statistics.png"
 
 
-class CodeMonitor(Callback):
+class CodeMonitor(EvaluationCallback):
     """Logs how balanced, correlated and different the codes of the queries are, and warns when they collapse.
 
     Looked at are the codes of the image alone and of the text alone, of the queries of each validation and test. Every
@@ -50,56 +51,15 @@ class CodeMonitor(Callback):
         self._latest: dict[str, BitStatistics] = {}
         self._alarmed: set[str] = set()
 
-    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin an epoch; sanity checking is not one."""
-        self._begin(pl_module, hidden=trainer.sanity_checking)
-
-    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def begin(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:
         """Begin an epoch."""
-        self._begin(pl_module)
-
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: STEP_OUTPUT,
-        batch: FeatureBatch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Take the codes of a batch of queries."""
-        self._add(trainer, "validate", outputs, dataloader_idx)
-
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: STEP_OUTPUT,
-        batch: FeatureBatch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Take the codes of a batch of queries."""
-        self._add(trainer, "test", outputs, dataloader_idx)
-
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log, and warn of what has collapsed."""
-        self._finish(pl_module, "val")
-
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log, warn of what has collapsed, and draw."""
-        self._finish(pl_module, "test")
-        self._draw(trainer)
-
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the last validation."""
-        self._draw(trainer)
-
-    def _begin(self, pl_module: LightningModule, *, hidden: bool = False) -> None:
         has_codes = getattr(pl_module, "distance", "hamming") == "hamming"
-        self._codes = {"image": [], "text": []} if has_codes and not hidden else None
+        self._codes = {"image": [], "text": []} if has_codes else None
 
-    def _add(self, trainer: Trainer, stage: Stage, outputs: STEP_OUTPUT, dataloader_idx: int) -> None:
+    def add(
+        self, trainer: Trainer, outputs: STEP_OUTPUT, batch: FeatureBatch, stage: Stage, dataloader_idx: int
+    ) -> None:
+        """Take the codes of a batch of queries."""
         if self._codes is None or not is_query_loader(trainer, stage, dataloader_idx):
             return
         relaxed = cast(EvaluationOutput, outputs)
@@ -107,7 +67,17 @@ class CodeMonitor(Callback):
         self._codes["image"].append(pack_signs(relaxed["image"]))
         self._codes["text"].append(pack_signs(relaxed["text"]))
 
-    def _finish(self, pl_module: LightningModule, prefix: str) -> None:
+    def finish(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:
+        """Log, and warn of what has collapsed; draw a test."""
+        self._log(pl_module, "val" if stage == "validate" else "test")
+        if stage == "test":
+            self._draw(trainer)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the last validation."""
+        self._draw(trainer)
+
+    def _log(self, pl_module: LightningModule, prefix: str) -> None:
         codes, self._codes = self._codes, None
         if codes is None or not codes["image"]:
             return

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from matplotlib.figure import Figure
 from torch import Tensor
 from torchmetrics import Metric
 
+from mcmfh_lightning.callbacks.evaluation import EvaluationCallback
 from mcmfh_lightning.callbacks.evaluation_loaders import Stage, is_query_loader
 from mcmfh_lightning.callbacks.figures import log_figure
 from mcmfh_lightning.callbacks.run_folder import run_folder
@@ -46,7 +47,7 @@ class RoutingCounts(Metric):
         return self.counts
 
 
-class ExpertUtilisation(Callback):
+class ExpertUtilisation(EvaluationCallback):
     """Counts, over the databases of a validation or test, the tokens that each expert received.
 
     Every process encodes all queries but only its share of the databases, so queries are left out: the counts are the
@@ -71,49 +72,27 @@ class ExpertUtilisation(Callback):
         self._epochs = list(state_dict["epochs"])
         self._history = [torch.tensor(counts) for counts in state_dict["counts"]]
 
-    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin to count; sanity checking does not count."""
-        self._begin(pl_module, hidden=trainer.sanity_checking)
-
-    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def begin(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:
         """Begin to count."""
-        self._begin(pl_module)
+        shape = getattr(pl_module, "routing_shape", None)
+        self._counts = None if shape is None else RoutingCounts(shape).to(pl_module.device)
 
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: STEP_OUTPUT,
-        batch: FeatureBatch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+    def add(
+        self, trainer: Trainer, outputs: STEP_OUTPUT, batch: FeatureBatch, stage: Stage, dataloader_idx: int
     ) -> None:
         """Add a database batch."""
-        self._add(trainer, "validate", outputs, dataloader_idx)
+        if self._counts is not None and not is_query_loader(trainer, stage, dataloader_idx):
+            self._counts.update(cast(EvaluationOutput, outputs)["routing"])
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: STEP_OUTPUT,
-        batch: FeatureBatch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Add a database batch."""
-        self._add(trainer, "test", outputs, dataloader_idx)
-
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Sum over ranks, log and keep."""
-        counts = self._finish(pl_module, "val")
-        if counts is not None:
+    def finish(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:
+        """Sum over ranks and log; keep the counts of a validation, write those of a test."""
+        counts = self._log(pl_module, "val" if stage == "validate" else "test")
+        if counts is None:
+            return
+        if stage == "validate":
             self._epochs.append(trainer.current_epoch)
             self._history.append(counts)
-
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Sum over ranks, log and write."""
-        counts = self._finish(pl_module, "test")
-        if counts is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set at run time
+        elif not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set at run time
             folder = run_folder(trainer)
             if trainer.is_global_zero:
                 write_counts(folder / _CSV_NAME, [counts])
@@ -127,15 +106,7 @@ class ExpertUtilisation(Callback):
                 write_counts(folder / _CSV_NAME, self._history, self._epochs)
                 log_figure(trainer, folder / _PLOT_NAME, history_map(self._history, self._epochs))
 
-    def _begin(self, pl_module: LightningModule, *, hidden: bool = False) -> None:
-        shape = getattr(pl_module, "routing_shape", None)
-        self._counts = None if shape is None or hidden else RoutingCounts(shape).to(pl_module.device)
-
-    def _add(self, trainer: Trainer, stage: Stage, outputs: STEP_OUTPUT, dataloader_idx: int) -> None:
-        if self._counts is not None and not is_query_loader(trainer, stage, dataloader_idx):
-            self._counts.update(cast(EvaluationOutput, outputs)["routing"])
-
-    def _finish(self, pl_module: LightningModule, prefix: str) -> Tensor | None:
+    def _log(self, pl_module: LightningModule, prefix: str) -> Tensor | None:
         """Log; the counts of all ranks, (layers, 2, num_experts), None without any."""
         if self._counts is None:
             return None

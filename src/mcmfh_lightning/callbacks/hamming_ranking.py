@@ -7,12 +7,13 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from rich.console import Console
 from torch import Tensor
 
 from mcmfh_lightning import __version__
+from mcmfh_lightning.callbacks.evaluation import EvaluationCallback
 from mcmfh_lightning.callbacks.evaluation_loaders import Stage
 from mcmfh_lightning.callbacks.figures import log_figure
 from mcmfh_lightning.callbacks.ranking_labels import label_rows
@@ -35,7 +36,7 @@ normal label exists, else all queries. NaN if none of them has a relevant item."
 _TABLE_WIDTH = 150
 
 
-class HammingRanking(Callback):
+class HammingRanking(EvaluationCallback):
     """Ranks the databases of the datamodule for its queries and reports what comes out.
 
     The queries are collected first; then every database batch is counted at once and forgotten, on the device of the
@@ -84,43 +85,28 @@ class HammingRanking(Callback):
         if stage != "predict":
             self._data(trainer)
 
-    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin an epoch; sanity checking is not one."""
-        self._stream = None if trainer.sanity_checking else self._new_stream(trainer, pl_module, "validate")
-
-    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def begin(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:
         """Begin an epoch."""
-        self._stream = self._new_stream(trainer, pl_module, "test")
+        self._stream = self._new_stream(trainer, pl_module, stage)
 
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,  # a hook
-        pl_module: LightningModule,
-        outputs: STEP_OUTPUT,
-        batch: FeatureBatch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+    def add(
+        self, trainer: Trainer, outputs: STEP_OUTPUT, batch: FeatureBatch, stage: Stage, dataloader_idx: int
     ) -> None:
         """Take the codes of a batch."""
-        self._add(outputs, batch, dataloader_idx)
+        if self._stream is not None:
+            self._stream.add(dataloader_idx, cast(EvaluationOutput, outputs), batch)
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,  # a hook
-        pl_module: LightningModule,
-        outputs: STEP_OUTPUT,
-        batch: FeatureBatch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Take the codes of a batch."""
-        self._add(outputs, batch, dataloader_idx)
-
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the numbers, `MONITOR` among them."""
+    def finish(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:
+        """Log the numbers, `MONITOR` among them in a validation; print and write the report of a test."""
         if self._stream is None:
             return
         result, self._stream = self._stream.finish(), None
+        if stage == "validate":
+            self._monitor(trainer, pl_module, result)
+        elif result is not None:
+            self._report(trainer, pl_module, result)
+
+    def _monitor(self, trainer: Trainer, pl_module: LightningModule, result: StreamResult | None) -> None:
         rows = []
         if result is not None:
             rows = summarise(result, self._subsets(trainer, result.queries, "validate"), self.ks, bootstrap_seed=None)
@@ -128,13 +114,7 @@ class HammingRanking(Callback):
         monitored = _monitored(rows)
         pl_module.log(MONITOR, monitored, prog_bar=True, sync_dist=True, reduce_fx="max")
 
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log, print and write the report."""
-        if self._stream is None:
-            return
-        result, self._stream = self._stream.finish(), None
-        if result is None:
-            return
+    def _report(self, trainer: Trainer, pl_module: LightningModule, result: StreamResult) -> None:
         subsets = self._subsets(trainer, result.queries, "test")
         rows = summarise(result, subsets, self.ks, bootstrap_seed=self.seed)
         self._log(pl_module, "test", rows)
@@ -163,10 +143,6 @@ class HammingRanking(Callback):
             nulls = NullSettings(self.seed, ConstantRankings(labels, normal, pl_module.device), normal)
         distance: Distance = getattr(pl_module, "distance", "hamming")
         return RankingStream(loaders, self.protocols, nulls, pl_module.device, distance)
-
-    def _add(self, outputs: STEP_OUTPUT, batch: FeatureBatch, dataloader_idx: int) -> None:
-        if self._stream is not None:
-            self._stream.add(dataloader_idx, cast(EvaluationOutput, outputs), batch)
 
     def _subsets(self, trainer: Trainer, queries: Queries, stage: Stage) -> dict[str, Tensor]:
         """Query subsets by name, (Q,) bool each."""

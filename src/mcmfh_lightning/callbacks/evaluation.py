@@ -1,0 +1,70 @@
+"""The hooks of validation and test, which differ by their stage alone."""
+
+from abc import ABC, abstractmethod
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.types import STEP_OUTPUT
+
+from mcmfh_lightning.callbacks.evaluation_loaders import Stage
+from mcmfh_lightning.types import FeatureBatch
+
+
+class EvaluationCallback(Callback, ABC):
+    """Looks at the outputs of validations and tests; sanity checking is neither."""
+
+    @abstractmethod
+    def begin(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:
+        """Begin an epoch."""
+
+    @abstractmethod
+    def add(
+        self, trainer: Trainer, outputs: STEP_OUTPUT, batch: FeatureBatch, stage: Stage, dataloader_idx: int
+    ) -> None:
+        """Take a batch of one of the loaders."""
+
+    @abstractmethod
+    def finish(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:
+        """End the epoch."""
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin."""
+        if not trainer.sanity_checking:
+            self.begin(trainer, pl_module, "validate")
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin."""
+        self.begin(trainer, pl_module, "test")
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: STEP_OUTPUT,
+        batch: FeatureBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Take a batch."""
+        if not trainer.sanity_checking:
+            self.add(trainer, outputs, batch, "validate", dataloader_idx)
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: STEP_OUTPUT,
+        batch: FeatureBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Take a batch."""
+        self.add(trainer, outputs, batch, "test", dataloader_idx)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """End."""
+        if not trainer.sanity_checking:
+            self.finish(trainer, pl_module, "validate")
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """End."""
+        self.finish(trainer, pl_module, "test")
