@@ -1,6 +1,5 @@
 """Loggers through the command line: one folder a run, and no folder of the host where a server may see it."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -60,7 +59,7 @@ def test_from_an_empty_folder_everything_goes_below_the_run_folder(
     monkeypatch.chdir(tmp_path)
     flags = ["--data.root", str(features), "--run_dir", "run", "--trainer.logger", "logger/tensorboard.yaml"]
     main(["fit", *FLAGS, *flags])
-    assert os.listdir() == ["run"]  # noqa: PTH208  # of the working folder
+    assert [path.name for path in Path().iterdir()] == ["run"]
     assert [path.name for path in Path("run").iterdir()] == ["fit"]
     assert Path("run/fit/checkpoints/best.ckpt").is_file()
     config = yaml.safe_load(Path("run/fit/config.yaml").read_text())

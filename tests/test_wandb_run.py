@@ -1,7 +1,6 @@
 """A fit, two tests and a resumed fit of the phantom with each logger, and what a server would get to see of it."""
 
 import json
-import os
 import re
 import struct
 import time
@@ -67,7 +66,7 @@ def run(request: pytest.FixtureRequest, encoded: Path, tmp_path_factory: pytest.
         for _ in range(2):
             main(["test", *flags, "--ckpt_path", str(checkpoints / "best.ckpt")])
         main(["fit", *flags, "--ckpt_path", str(checkpoints / "last.ckpt")])
-    assert os.listdir(folder) == ["run"]  # noqa: PTH208
+    assert [path.name for path in Path(folder).iterdir()] == ["run"]
     return logger, folder / "run"
 
 
@@ -187,7 +186,7 @@ def test_wandb_gets_nothing_of_the_host(run: tuple[str, Path]) -> None:
         pytest.skip("of another logger")
     for wandb_run in folder.glob("*/wandb/offline-run-*"):
         sent = records(wandb_run).everything + (wandb_run / "files" / "requirements.txt").read_text()
-        sent += "".join(os.listdir(wandb_run / "files"))  # noqa: PTH208
+        sent += "".join(path.name for path in (wandb_run / "files").iterdir())
         for secret in (
             str(Path.home()),
             str(folder.parent),
