@@ -26,9 +26,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from mcmfh_lightning import hashers
 from mcmfh_lightning.datamodules.shards import FeatureShardReader
-from mcmfh_lightning.hashers.base import CHECKPOINT_KEY
+from mcmfh_lightning.hashers.stored import load_hasher
 from mcmfh_lightning.metrics.functional import (
     average_precision,
     hamming_distances,
@@ -73,14 +72,11 @@ def test_split(folder: Path) -> dict[str, Tensor]:
 
 def trained_codes(batch: dict[str, Tensor], checkpoint: Path) -> Codes:
     """Those of a hasher."""
-    stored = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    settings = dict(stored[CHECKPOINT_KEY]["architecture"])
-    name = settings.pop("hasher")
-    hasher = getattr(hashers, name)(**settings).eval()
-    hasher.load_state_dict(stored["state_dict"])
+    hasher = load_hasher(checkpoint).hasher
     with torch.inference_mode():
         codes = hasher.evaluate(batch)
-    return Codes(name, settings["num_bits"], {side: pack_signs(codes[side]) for side in ("image", "text")})
+    packed = {side: pack_signs(codes[side]) for side in ("image", "text")}
+    return Codes(type(hasher).__name__, int(hasher.architecture["num_bits"]), packed)
 
 
 def hyperplane_codes(batch: dict[str, Tensor]) -> Codes:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,11 +12,11 @@ import yaml
 from mcmfh_command import mcmfh
 from torch import Tensor
 
-from mcmfh_lightning import hashers
 from mcmfh_lightning.callbacks.ranking_nulls import derangement
 from mcmfh_lightning.datamodules import FeatureDataModule
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.hashers.base import CHECKPOINT_KEY, Hasher
+from mcmfh_lightning.hashers.base import Hasher
+from mcmfh_lightning.hashers.stored import load_hasher
 from mcmfh_lightning.metrics import CosineHistogram, HammingHistogram, RankingCounts
 from mcmfh_lightning.metrics.functional import pack_signs
 
@@ -101,15 +100,7 @@ class Run:
 
     def hasher(self) -> Hasher:
         """The trained model, on the CPU."""
-        stored = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-        settings = dict(stored[CHECKPOINT_KEY]["architecture"])
-        method: type[Hasher] = getattr(hashers, settings.pop("hasher"))
-        if "num_labels" in signature(method).parameters:  # those of the training data; no part of an architecture
-            settings["num_labels"] = len(stored[CHECKPOINT_KEY]["label_vocabulary"])
-        hasher = method(**settings)
-        hasher.on_load_checkpoint(stored)
-        hasher.load_state_dict(stored["state_dict"])
-        return hasher.eval()
+        return load_hasher(self.checkpoint).hasher
 
 
 class Items(NamedTuple):

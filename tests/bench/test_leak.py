@@ -147,7 +147,8 @@ def test_planted_pairs_show_the_leak(
     monkeypatch.setattr(leak, "SYSTEMS", {name: [*flags, *small] for name, flags in leak.SYSTEMS.items()})
     rows = run(leak, features, tmp_path, monkeypatch, "--seeds", "0")
     for system in leak.SYSTEMS:
-        assert mean_lead(leak, rows, system=system, images="real", protocol="unimodal") > 0.2
+        # Half of what both lead by here, and more than twice what the moved images below may.
+        assert mean_lead(leak, rows, system=system, images="real", protocol="unimodal") > 0.1
         unimodal, paired = (
             mean_lead(leak, rows, system=system, images="moved", protocol=protocol) for protocol in leak.PROTOCOLS
         )
