@@ -1,4 +1,4 @@
-"""The wheel installs in a new environment and fits from an empty folder."""
+"""The wheel installs in a new environment, has the pages of archives, and fits from an empty folder."""
 
 import os
 import subprocess
@@ -29,6 +29,10 @@ def test_wheel_fits_from_an_empty_folder(repository: Path, features: Path, tmp_p
         cwd=empty, env=env, check=True, capture_output=True, text=True,
     )  # fmt: skip
     assert where.stdout.startswith(str(own))
+    page = "from mcmfh_lightning.archive.server.page import page; print(page().html)"
+    shown = subprocess.run([python, "-c", page], cwd=empty, env=env, check=True, capture_output=True, text=True)
+    assert "Research use, not diagnosis" in shown.stdout
+    assert (own / "mcmfh_lightning" / "archive" / "show" / "page.html").is_file()
     flags = ["--data.root", features, "--trainer.max_epochs", "1"]
     command = [environment / "bin" / "mcmfh", "fit", "--config", "experiments/demo.yaml", *flags]
     subprocess.run(command, cwd=empty, env=env, check=True)

@@ -23,7 +23,7 @@ from mcmfh_lightning.datamodules.shards.pair import (
     check_pair_members,
     pair_from_members,
 )
-from mcmfh_lightning.datamodules.shards.tar import Member, index_tar
+from mcmfh_lightning.datamodules.shards.tar import Member, index_tar, record_key
 from mcmfh_lightning.errors import DataError
 
 
@@ -139,6 +139,46 @@ class PairShardReader:
             return pair_from_members(record.key, contents, record.place)
         except DataError as error:
             raise self._damaged(number, record, error) from error
+
+    def describe(self, position: int) -> Description:
+        """Return what is known of the pair at a position, without reading its image and text.
+
+        Raises:
+            DataError: As `__getitem__`.
+        """
+        number, record = self._record(position)
+        with self._paths[number].open("rb", buffering=0) as stream:
+            content = _read(stream.fileno(), record.members[DESCRIPTION])
+        try:
+            description = Description.decode(content, record.place)
+            description.check_members(record.key, record.members)
+        except DataError as error:
+            raise self._damaged(number, record, error) from error
+        return description
+
+    def find(self, shard: str, name: str) -> int | None:
+        """Return the position of a pair of which the shard is known, None if it is not there.
+
+        No other shard is read.
+
+        Args:
+            shard: File name of the shard.
+            name: Id of the pair.
+
+        Raises:
+            DataError: If the shard is damaged.
+        """
+        key = record_key(name)
+        for number, known in enumerate(self._shards):
+            if known.name == shard:
+                places = (place for place, record in enumerate(self._index(number)) if record.key == key)
+                place = next(places, None)
+                return None if place is None else int(self._starts[number]) + place
+        return None
+
+    def shard_of(self, position: int) -> str:
+        """Return the file name of the shard that has the pair at a position."""
+        return self._shards[int(np.searchsorted(self._starts, position, side="right")) - 1].name
 
     def where(self, position: int) -> str:
         """Name the shard and the key of a pair, for messages."""

@@ -5,6 +5,7 @@ from rich.text import Text
 
 from mcmfh_lightning.datamodules.verify.checks import Check
 from mcmfh_lightning.datamodules.verify.report import Report, Result
+from mcmfh_lightning.terminal import without_controls
 
 _STYLES: dict[Result, str] = {"ok": "green", "warning": "yellow", "failed": "bold red", "nothing to look at": "dim"}
 
@@ -21,7 +22,7 @@ def verify_table(report: Report, title: str) -> Table:
         result = report.result(check)
         found = f"{row.count:,}" if row.count else ""
         # Text and not markup: names in a damaged folder may hold anything.
-        told = Text(_told(check, row.examples, row.count), overflow="fold")
+        told = Text(without_controls(_told(check, row.examples, row.count)), overflow="fold")
         table.add_row(Text(check.name), Text(result, style=_STYLES[result]), f"{row.looked_at:,}", found, told)
     return table
 

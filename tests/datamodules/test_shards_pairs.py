@@ -69,6 +69,21 @@ def test_what_is_written_is_read(convert, make_pair, tmp_path):
         assert reader.info == info
 
 
+def test_a_pair_is_found_by_its_shard_and_described_without_its_content(convert, make_pair, tmp_path):
+    convert(tmp_path)
+    for shard in ("train-000-00000.tar", "train-000-00002.tar"):  # not those of the pairs below: never looked into
+        path = tmp_path / shard
+        path.write_bytes(b"\1" * path.stat().st_size)
+    reader = PairShardReader(tmp_path, "train")
+    assert [reader.find("train-000-00001.tar", f"train-{number}") for number in (4, 7)] == [4, 7]
+    assert reader.find("train-000-00001.tar", "train-8") is None
+    assert reader.find("train-000-00009.tar", "train-4") is None
+    assert [reader.shard_of(position)[-5:-4] for position in range(10)] == list("0000111122")
+    described, pair = reader.describe(5), make_pair(5, "train")
+    assert (described.id, described.labels, described.group) == (pair.id, pair.labels, pair.group)
+    assert (described.date, described.source, described.licence) == (pair.date, pair.source, pair.licence)
+
+
 def test_items_of_one_modality(pair_writer, make_pair, tmp_path):
     lacks = [None, "image", "text", None, "text", "image"]
     pairs = [make_pair(number, lacks=lack) for number, lack in enumerate(lacks)]

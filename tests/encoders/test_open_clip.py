@@ -2,6 +2,7 @@ import json
 import pickle
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import open_clip
@@ -123,6 +124,22 @@ def test_an_incomplete_folder_names_the_mend(
     (copy / "vocab.txt").unlink(missing_ok=True)
     with pytest.raises(DataError, match=mend):
         OpenCLIPEncoder(f"local-dir:{copy}")
+
+
+def test_no_code_of_a_model_runs(biomedclip: Path, tmp_path: Path, no_network: None) -> None:
+    """An archive from elsewhere may name any model, and transformers runs a tokenizer's code if its config says so."""
+    copy, ran = shutil.copytree(biomedclip, tmp_path / "copy"), tmp_path / "ran"
+    code = f"open({str(ran)!r}, 'w')\nfrom transformers import BertTokenizerFast\nclass Own(BertTokenizerFast): pass\n"
+    (copy / "own.py").write_text(code)
+    config = json.loads((copy / "open_clip_config.json").read_text())
+    config["model_cfg"]["text_cfg"]["tokenizer_kwargs"] = {"trust_remote_code": True}
+    (copy / "open_clip_config.json").write_text(json.dumps(config))
+    tokenizer = json.loads((copy / "tokenizer_config.json").read_text()) | {"tokenizer_class": "Own"}
+    tokenizer["auto_map"] = {"AutoTokenizer": [None, "own.Own"]}
+    (copy / "tokenizer_config.json").write_text(json.dumps(tokenizer))
+    with suppress(DataError):
+        OpenCLIPEncoder(f"local-dir:{copy}")
+    assert not ran.exists()
 
 
 def test_weights_of_another_shape_are_refused(biomedclip: Path, tmp_path: Path) -> None:

@@ -52,8 +52,8 @@ class OpenCLIPEncoder(Encoder):
             clip, preprocess = open_clip.create_model_from_pretrained(
                 model, pretrained=pretrained, precision=precision, **overrides
             )
-            tokenizer = open_clip.get_tokenizer(model)
             config = open_clip.get_model_config(model)
+            tokenizer = open_clip.get_tokenizer(model, **_tokenizer_options(config))
         except (OSError, RuntimeError, ValueError) as error:
             raise DataError(f"open_clip cannot load {model!r} (pretrained={pretrained!r}): {error}") from error
 
@@ -80,6 +80,11 @@ class OpenCLIPEncoder(Encoder):
     def encode_text(self, text: dict[str, Tensor]) -> Tensor:
         """Embed texts; see `Encoder.encode_text`."""
         return self._text_tower(text["tokens"]).float()
+
+
+def _tokenizer_options(config: dict[str, Any]) -> dict[str, Any]:
+    """What is said to transformers whatever the model says of itself: its files must not run code."""
+    return {"trust_remote_code": False} if config["text_cfg"].get("hf_tokenizer_name") else {}
 
 
 def _check_weights_are_named(model: str, pretrained: str | None, tags: list[str]) -> None:

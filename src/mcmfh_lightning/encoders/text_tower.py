@@ -121,12 +121,15 @@ def _load(folder: Path, file: Path) -> tuple[nn.Module, _Tokenizer]:
         model, report = AutoModel.from_pretrained(
             folder,
             local_files_only=True,
+            trust_remote_code=False,  # None would ask whoever sits at the terminal
             use_safetensors=file.suffix == ".safetensors",
             weights_only=True,
             dtype=torch.float32,
             output_loading_info=True,
         )
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, padding_side="right")
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, padding_side="right"
+        )
     except (OSError, ValueError, RuntimeError) as error:
         raise DataError(f"{folder}: transformers cannot load it ({error})") from error
     # Weights that are absent would silently stay random. A pooler is no part of the embedding.

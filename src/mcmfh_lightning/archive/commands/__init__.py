@@ -1,0 +1,1 @@
+"""One module of this package is one subcommand of ``mcmfh-archive``."""

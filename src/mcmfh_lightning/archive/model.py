@@ -1,0 +1,114 @@
+"""Codes of queries, made as those of the items were."""
+
+from pathlib import Path
+from threading import Lock
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from mcmfh_lightning.archive.devices import check_device
+from mcmfh_lightning.archive.identity import ArchiveInfo, build_archive_encoder, load_archive_hasher
+from mcmfh_lightning.archive.location import Location
+from mcmfh_lightning.archive.one_thread import torch_on_one_thread
+from mcmfh_lightning.datamodules.images import image_bytes
+from mcmfh_lightning.datamodules.shards import decode_image
+from mcmfh_lightning.datamodules.shards.members import MAX_BYTES, check_text
+from mcmfh_lightning.encoders import Encoder
+from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.hashers.base import Hasher
+from mcmfh_lightning.metrics.functional import pack_signs
+
+
+class QueryCode(NamedTuple):
+    """A query as an archive's items are stored."""
+
+    packed: NDArray[np.uint8]
+    """(bytes,)."""
+    relaxed: NDArray[np.float16] | None
+    """(num_bits,) the same before the sign; None if it was not kept."""
+
+
+def load_query_hasher(location: Location, info: ArchiveInfo, device: str) -> "QueryHasher":
+    """Build the encoder and the hasher of an archive, and try them once.
+
+    Raises:
+        DataError: If a file of theirs is missing.
+        CheckpointError: If they are not those that the items were hashed with; the message names both.
+        ConfigError: If the archive names an encoder that is not of this package, or that cannot be built here, or there
+            is no such device.
+    """
+    check_device(device)
+    hasher = load_archive_hasher(location, info)
+    loaded = QueryHasher(build_archive_encoder(info), hasher, device)
+    # The first pass of a network takes longer than the others.
+    loaded.text("normal")
+    loaded.image(Image.new("RGB", (64, 64)))
+    return loaded
+
+
+class QueryHasher:
+    """Encoder and hasher of an archive; may be used from several threads.
+
+    Each code is that of the protocol ``unimodal``: an image's from the image alone, a text's from the text alone.
+    Embeddings are rounded to half precision as those of the items were (feature shards hold such).
+
+    Args:
+        encoder: Of the features that the hasher was trained on.
+        hasher: That of the archive.
+        device: Where both run.
+    """
+
+    def __init__(self, encoder: Encoder, hasher: Hasher, device: str) -> None:
+        self._encoder = encoder.eval().to(device)
+        self._hasher = hasher.eval().to(device)
+        self._device = torch.device(device)
+        # A tokeniser of transformers must not be used by two threads at once.
+        self._lock = Lock()
+
+    def text(self, text: str) -> QueryCode:
+        """Hash a text.
+
+        Raises:
+            DataError: If it is empty, too long for a report, or holds half a character.
+        """
+        if not text.strip():
+            raise DataError("the query's text is empty: write what is to be found")
+        check_text(text)
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise DataError(f"the query's text holds half a character ({error}): write it anew") from error
+        with self._lock, torch_on_one_thread(), torch.inference_mode():
+            tokens = {name: column.to(self._device) for name, column in self._encoder.tokenize([text]).items()}
+            return _code(self._hasher.encode(None, self._encoder.encode_text(tokens).half().float()).text)
+
+    def image(self, picture: Image.Image) -> QueryCode:
+        """Hash a picture of any size."""
+        with self._lock, torch_on_one_thread(), torch.inference_mode():
+            pixels = self._encoder.preprocess(picture)[None].to(self._device)
+            return _code(self._hasher.encode(self._encoder.encode_image(pixels).half().float(), None).image)
+
+
+def read_picture(path: Path) -> Image.Image:
+    """Read a picture as the converters do: JPEG, PNG, or the picture of a DICOM file.
+
+    Raises:
+        DataError: If the file is missing, no such picture, damaged or of suspicious size.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such picture")
+    if path.stat().st_size > MAX_BYTES["png"]:
+        raise DataError(f"{path}: the file is larger than {MAX_BYTES['png']} bytes: scale the picture down")
+    try:
+        return decode_image(image_bytes(path))
+    except DataError as error:
+        raise DataError(f"{path}: {error}; give a JPEG, PNG or DICOM file") from error
+
+
+def _code(relaxed: Tensor | Any) -> QueryCode:  # noqa: ANN401  # None where the hasher breaks its promise
+    """Of a batch of one."""
+    return QueryCode(pack_signs(relaxed.float())[0].cpu().numpy(), relaxed[0].to(torch.float16).cpu().numpy())

@@ -1,0 +1,472 @@
+"""``mcmfh-archive``: build, add, upsert, delete, info, verify, on a small collection."""
+
+import io
+import json
+import os
+import shutil
+from contextlib import suppress
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mcmfh_lightning.archive.archive import Archive
+from mcmfh_lightning.archive.cli import main
+from mcmfh_lightning.archive.content import ContentReader
+from mcmfh_lightning.archive.encode import item_codes
+from mcmfh_lightning.archive.identity import ArchiveInfo, Identity, build_encoder, load_archive_hasher
+from mcmfh_lightning.archive.location import Location
+from mcmfh_lightning.archive.schema import code_array
+from mcmfh_lightning.archive.source import Source
+from mcmfh_lightning.archive.store import ItemTable
+from mcmfh_lightning.errors import ConfigError
+from mcmfh_lightning.hashers import MCMFH, LabelClassifier, RealValued
+from mcmfh_lightning.hashers.base import CHECKPOINT_KEY
+from mcmfh_lightning.hashers.stored import load_hasher
+
+from .collection import IMAGE_DIM, LABELS, TEXT_DIM, make_pair, write_checkpoint, write_features, write_pairs
+
+COUNT = 70
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory):
+    """Folders ``pairs``, ``features`` of the same items, and ``hasher.ckpt``; ``more`` has 20 others."""
+    folder = tmp_path_factory.mktemp("collection")
+    write_pairs(folder / "pairs", range(COUNT))
+    write_features(folder / "features", range(COUNT))
+    write_pairs(folder / "more" / "pairs", range(60, 90), [*LABELS, "nodule"])
+    write_features(folder / "more" / "features", range(60, 90), [*LABELS, "nodule"])
+    write_checkpoint(folder / "hasher.ckpt")
+    return folder
+
+
+@pytest.fixture
+def build(collection, tmp_path):
+    def run(*flags, features="features", checkpoint="hasher.ckpt", archive="archive"):
+        flags = [str(flag) for flag in flags]
+        folders = ["--features", str(collection / features)] if features else []
+        main(["build", str(tmp_path / archive), "--checkpoint", str(collection / checkpoint), *folders, *flags])
+        return tmp_path / archive
+
+    return run
+
+
+def rows(archive):
+    table = ItemTable.open(archive)
+    return {row.pop("id"): row for row in table.select(table.schema.names).drop_columns(["_rowid"]).to_pylist()}
+
+
+def refused(capsys, *command):
+    """What a command says when it refuses."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main([str(part) for part in command])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err.lstrip("\n")  # a progress bar that ends in an error may leave an empty line
+    assert said.count("\n") == 1
+    return said
+
+
+def test_items_are_those_of_the_collection(collection, build):
+    archive = build("--pairs", collection / "pairs", "--store-content")
+    found = rows(archive)
+    assert set(found) == {f"pair {number:03d}" for number in range(COUNT)}
+    for number in range(COUNT):
+        pair, row = make_pair(number), found[f"pair {number:03d}"]
+        assert (row["group"], row["date"], row["licence"], row["source"]) == (
+            pair.group,
+            pair.date,
+            pair.licence,
+            pair.source,
+        )
+        assert tuple(row["labels"]) == pair.labels
+        assert row["split"] == ("train" if number < COUNT - COUNT // 5 else "test")
+        assert (row["has_image"], row["has_text"]) == (pair.image is not None, pair.text is not None)
+        assert row["text"] == pair.text
+        assert (row["thumbnail"] is None) == (pair.image is None)
+        if row["thumbnail"] is not None:
+            picture = Image.open(io.BytesIO(row["thumbnail"]))
+            assert (picture.format, picture.size) == ("JPEG", (256, 192))
+            wanted = Image.open(io.BytesIO(pair.image)).convert("RGB").resize((256, 192))
+            assert np.abs(np.asarray(picture, float) - np.asarray(wanted, float)).mean() < 20
+
+
+def test_codes_are_those_of_the_protocols(collection, build):
+    found = rows(build())
+    hasher = load_hasher(collection / "hasher.ckpt").hasher
+    source = Source.of(str(collection / "features"), None)
+    kinds = set()
+    for row in range(COUNT):
+        (batch,) = source.batches(np.array([row]), None, "cpu")
+        image, text = (
+            batch[name] if there else None for name, there in zip(("image", "text"), batch["present"][0], strict=True)
+        )
+        item = found[source.ids[row]]
+        alone = {}
+        with torch.inference_mode():
+            alone["image"] = None if image is None else hasher.encode(image, None).image
+            alone["text"] = None if text is None else hasher.encode(None, text).text
+            alone["case"] = next(code for code in alone.values() if code is not None)
+            if image is not None and text is not None:
+                alone["case"] = hasher.evaluate(batch)["case"]
+        kinds.add((image is None, text is None))
+        for side, relaxed in alone.items():
+            if relaxed is None:
+                assert item[f"{side}_code"] is item[f"{side}_relaxed"] is None
+                continue
+            assert item[f"{side}_code"] == np.packbits(relaxed[0].numpy() >= 0).tobytes()
+            kept = np.frombuffer(item[f"{side}_relaxed"], "<f2")
+            assert np.allclose(kept, relaxed[0], atol=1e-3)
+    assert len(kinds) == 3
+
+
+def test_a_code_does_not_depend_on_its_batch(collection):
+    """Weights with which many relaxed codes are so near to 0 that rounding could decide."""
+    hasher = load_hasher(collection / "hasher.ckpt").hasher
+    with torch.no_grad():
+        for head in (hasher.image_head, hasher.text_head):
+            for parameter in head.parameters():
+                parameter.mul_(1e-3)
+    source = Source.of(str(collection / "features"), None)
+    (batch,) = source.batches(np.arange(len(source.ids) - COUNT // 5), None, "cpu")
+    whole = item_codes(hasher, batch)
+    assert any((codes.abs() < 1e-5).any() for codes in whole.values())
+    for row in range(0, len(batch["index"]), 9):
+        part = item_codes(hasher, {name: column[row : row + 3] for name, column in batch.items()})
+        for side, codes in part.items():
+            assert torch.equal(codes >= 0, whole[side][row : row + 3] >= 0)
+
+
+def test_content_stays_where_it_is_unless_asked_for(collection, build, capsys):
+    archive = build("--pairs", collection / "pairs")
+    found = rows(archive)
+    assert all(row["text"] is None and row["thumbnail"] is None for row in found.values())
+    for file in archive.rglob("*"):
+        assert not file.is_file() or b"O'Hara" not in file.read_bytes()
+    reader = ContentReader.at_hand(found["pair 001"]["folder"])
+    assert reader.text("pair 001", found["pair 001"]["shard"]) == make_pair(1).text
+    assert reader.text("pair 000", found["pair 000"]["shard"]) is None
+    assert reader.picture("pair 006", found["pair 006"]["shard"]) is None
+    assert Image.open(io.BytesIO(reader.picture("pair 068", found["pair 068"]["shard"]))).size == (256, 192)
+    assert ContentReader.at_hand(str(collection / "gone")) is None
+    assert ContentReader.at_hand("https://example.org/pairs") is None
+    said = refused(
+        capsys,
+        "build",
+        archive.with_name("other"),
+        "--checkpoint",
+        collection / "hasher.ckpt",
+        "--features",
+        collection / "features",
+        "--store-content",
+    )
+    assert "--store-content needs --pairs DIR" in said
+    assert not archive.with_name("other").exists()
+
+
+def test_building_and_adding_again_changes_nothing(collection, build, capsys):
+    archive = build("--splits", "[test]")
+    assert len(rows(archive)) == COUNT // 5
+    before = rows(build())
+    version = ItemTable.open(archive).version
+    capsys.readouterr()
+    build()
+    assert f"{archive}: 0 new items, {COUNT} were there; {COUNT} items, version {version}\n" == capsys.readouterr().out
+    main(["add", str(archive), "--features", str(collection / "features"), "--splits", "[train]"])
+    assert rows(archive) == before
+    assert ItemTable.open(archive).version == version
+
+
+def test_adding_other_items_and_their_labels(collection, build):
+    archive = build()
+    before = rows(archive)
+    more = ["--features", str(collection / "more" / "features"), "--pairs", str(collection / "more" / "pairs")]
+    main(["add", str(archive), *more, "--checkpoint", str(collection / "hasher.ckpt")])
+    found = rows(archive)
+    assert len(found) == 90
+    assert {name: found[name] for name in before} == before
+    assert found["pair 060"]["folder"] is None
+    assert ArchiveInfo.load(archive).label_vocabulary == (*LABELS, "nodule")
+    main(["upsert", str(archive), *more])
+    replaced = rows(archive)
+    assert replaced["pair 060"]["folder"] == str(collection / "more" / "pairs")
+    assert replaced["pair 059"] == before["pair 059"]
+    main(["verify", str(archive), "--features", str(collection / "features")])
+
+
+def test_deleting(collection, build, tmp_path, capsys):
+    archive = build("--pairs", collection / "pairs", "--store-content")
+    (tmp_path / "ids.txt").write_text("pair 005\nno such\n")
+    capsys.readouterr()
+    main(["delete", str(archive), "--ids", "[pair 003,pair 004]", "--ids-file", str(tmp_path / "ids.txt")])
+    assert "3 items deleted, 1 were not there; 67 items" in " ".join(capsys.readouterr().out.split())
+    main(["delete", str(archive), "--groups", "[0,34]"])
+    gone = {"pair 000", "pair 001", "pair 003", "pair 004", "pair 005", "pair 068", "pair 069"}
+    assert set(rows(archive)) == {f"pair {number:03d}" for number in range(COUNT)} - gone
+    traces = [file for file in archive.rglob("*") if file.is_file() and b"Finding 4 of" in file.read_bytes()]
+    assert traces, "earlier versions have it"
+    before = rows(archive)
+    (archive / "index").mkdir()
+    main(["delete", str(archive), "--erase"])
+    assert rows(archive) == before
+    assert not (archive / "index").exists()
+    for file in archive.rglob("*"):
+        assert not file.is_file() or b"Finding 4 of" not in file.read_bytes()
+    assert "nothing to delete" in refused(capsys, "delete", archive)
+
+
+def test_erasing_removes_codes_from_the_users_cache_too(build, tmp_path, monkeypatch):
+    """There they lie if the archive cannot be written to, or is on an object store."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    archive = build()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    Archive.open(archive)
+    assert list((tmp_path / "cache").rglob("case_code.npy"))
+    assert not (archive / "index").exists()
+    main(["delete", str(archive), "--ids", "pair 003", "--erase"])
+    assert not [file for file in (tmp_path / "cache").rglob("*") if file.is_file()]
+
+
+def test_deleting_ids_of_all_kinds(build, tmp_path, capsys):
+    archive = build(archive="of [/brackets]")
+    (tmp_path / "ids.txt").write_text("\ufeffpair 003\r\npair 004\r\n", encoding="utf-8")
+    capsys.readouterr()
+    main(["delete", str(archive), "--ids-file", str(tmp_path / "ids.txt")])
+    assert capsys.readouterr().out.startswith(f"{archive}: 2 items deleted; 68 items")
+    said = refused(capsys, "delete", archive, "--ids", "[pair 005,0012]")
+    assert "[pair 005,0012]: an entry is no text, such as a number: put each in quotes" in said
+    main(["delete", str(archive), "--ids", "['pair 005','0012']"])
+    assert "1 items deleted, 1 were not there" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("device", ["cuda:77", "no such"])
+def test_a_device_that_is_not_there_is_refused(collection, build, tmp_path, capsys, device):
+    archive = build()
+    shards = ["--features", collection / "features", "--device", device]
+    said = refused(capsys, "build", tmp_path / "new", "--checkpoint", collection / "hasher.ckpt", *shards)
+    assert f"--device {device} cannot be used here" in said
+    assert not (tmp_path / "new").exists()
+    for command in (["add", archive, *shards], ["serve", archive, "--device", device, "--port", "0"]):
+        assert f"--device {device} cannot be used here" in refused(capsys, *command)
+    assert f"--device {device}" in refused(capsys, "search", archive, "--text", "x", "--device", device)
+
+
+def test_other_hashers_and_encoders_are_refused(collection, build, tmp_path, capsys):
+    archive = build()
+    add = ["add", archive, "--features", collection / "features", "--checkpoint"]
+    bits = refused(capsys, *add, write_checkpoint(tmp_path / "64.ckpt", num_bits=64))
+    assert f"{tmp_path / '64.ckpt'} has num_bits 64, {archive} 16" in bits
+    weights = refused(capsys, *add, write_checkpoint(tmp_path / "seed.ckpt", seed=1))
+    assert "has weights_sha256" in weights
+    encoder = refused(capsys, *add, write_checkpoint(tmp_path / "encoder.ckpt", encoder={"name": "another"}))
+    assert f"has encoder 'another', {archive} 'planted'" in encoder
+    foreign = write_features(tmp_path / "foreign", range(5), encoder={"name": "planted", "precision": "fp16"})
+    said = refused(capsys, "add", archive, "--features", foreign)
+    assert "holds features of the encoder 'planted' with precision fp16" in said
+    assert refused(
+        capsys, "build", archive, "--checkpoint", tmp_path / "64.ckpt", "--features", collection / "features"
+    ).startswith(f"mcmfh-archive: error: {tmp_path / '64.ckpt'} has num_bits 64")
+    said = refused(capsys, "build", tmp_path / "new", "--checkpoint", collection / "hasher.ckpt", "--features", foreign)
+    assert "holds features of the encoder" in said
+    assert not (tmp_path / "new").exists()
+    assert len(rows(archive)) == COUNT
+
+
+@pytest.mark.parametrize(
+    ("hasher", "says"),
+    [
+        (RealValued(IMAGE_DIM, TEXT_DIM, d_model=8), "RealValued, which ranks by cosine and has no codes"),
+        (LabelClassifier(IMAGE_DIM, TEXT_DIM, num_labels=3), "LabelClassifier, which ranks by cosine"),
+    ],
+)
+def test_methods_without_codes_of_their_own_are_refused(collection, tmp_path, capsys, hasher, says):
+    checkpoint = write_checkpoint(tmp_path / "other.ckpt", hasher=hasher)
+    flags = ["--checkpoint", checkpoint, "--features", collection / "features"]
+    assert says in refused(capsys, "build", tmp_path / "archive", *flags)
+    assert not (tmp_path / "archive").exists()
+
+
+def test_wrong_folders_are_refused(collection, build, tmp_path, capsys):
+    archive = build()
+    assert "nothing to add" in refused(capsys, "add", archive)
+    assert "holds mcmfh-pairs, not mcmfh-features" in refused(
+        capsys, "add", archive, "--features", collection / "pairs"
+    )
+    assert "has no pairs in val" in refused(
+        capsys, "add", archive, "--features", collection / "features", "--splits", "[val]"
+    )
+    assert "has no pair pair 060" in refused(
+        capsys,
+        "upsert",
+        archive,
+        "--features",
+        collection / "more" / "features",
+        "--pairs",
+        collection / "pairs",
+        "--splits",
+        "[test]",
+    ).replace("pair 084", "pair 060")
+    assert "holds no archive" in refused(capsys, "info", tmp_path / "none")
+    assert "an archive lies in a local folder or at s3://" in refused(capsys, "info", "https://example.org/archive")
+    assert "was built with keep_relaxed=True, this command has False" in refused(
+        capsys,
+        "build",
+        archive,
+        "--checkpoint",
+        collection / "hasher.ckpt",
+        "--features",
+        collection / "features",
+        "--without-relaxed",
+    )
+
+
+def test_damaged_features_are_told_and_nothing_of_them_is_added(collection, build, tmp_path, capsys):
+    archive = build("--splits", "[test]")
+    damaged = tmp_path / "damaged"
+    shutil.copytree(collection / "features", damaged)
+    shard = damaged / "train-000-00000.tar"
+    content = bytearray(shard.read_bytes())
+    content[content.index(b"NUMPY", content.index(b"image.npy")) + 200] ^= 0xFF
+    shard.write_bytes(content)
+    assert str(shard) in refused(capsys, "add", archive, "--features", damaged)
+    assert len(rows(archive)) == COUNT // 5
+
+
+def test_info(collection, build, capsys):
+    archive = build("--pairs", collection / "pairs")
+    capsys.readouterr()
+    main(["info", str(archive), "--json"])
+    content = json.loads(capsys.readouterr().out)
+    pairs = [make_pair(number) for number in range(COUNT)]
+    assert content["items"] == COUNT
+    assert content["groups"] == COUNT // 2
+    assert content["with_image"] == sum(pair.image is not None for pair in pairs)
+    assert content["with_text"] == sum(pair.text is not None for pair in pairs)
+    assert content["splits"] == {"train": COUNT - COUNT // 5, "test": COUNT // 5}
+    assert content["labels"] == {label: sum(label in pair.labels for pair in pairs) for label in content["labels"]}
+    assert content["dates"] == [min(p.date for p in pairs if p.date), max(p.date for p in pairs if p.date)]
+    assert (content["num_bits"], content["hasher"], content["encoder"]) == (16, "MCMFH", {"name": "planted"})
+    main(["info", str(archive)])
+    assert "70 of 35 groups" in capsys.readouterr().out
+
+
+def test_archives_of_another_format_or_without_their_files_are_refused(build, capsys):
+    archive = build()
+    info = json.loads((archive / "archive.json").read_text())
+    (archive / "archive.json").write_text(json.dumps(info | {"format_version": 99}))
+    assert "format_version 99, this release reads 1" in refused(capsys, "info", archive)
+    (archive / "archive.json").write_text(json.dumps(info | {"surprise": 1}))
+    assert "an entry is missing or unknown" in refused(capsys, "info", archive)
+    (archive / "archive.json").write_text("{")
+    assert "archive.json is damaged" in refused(capsys, "info", archive)
+    for name in info.keys() - {"format_version"}:
+        (archive / "archive.json").write_text(json.dumps(info | {name: [3]}))
+        for command in (["info", archive], ["search", archive, "--id", "pair 001"]):
+            assert "copy the archive again" in refused(capsys, *command)
+
+
+def test_a_hasher_that_is_not_the_archives_is_found(collection, build, tmp_path, capsys):
+    archive = build()
+    write_checkpoint(archive / "hasher.ckpt", seed=5)
+    said = refused(capsys, "add", archive, "--features", collection / "more" / "features")
+    assert "weights_sha256" in said
+    with pytest.raises(SystemExit):
+        main(["verify", str(archive)])
+    assert "hasher.ckpt is the hasher of archive.json" in capsys.readouterr().out
+
+
+def _without_label_vocabulary(stored):
+    del stored[CHECKPOINT_KEY]["label_vocabulary"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _without_label_vocabulary,
+        lambda stored: stored[CHECKPOINT_KEY].update(architecture=None),
+        lambda stored: stored[CHECKPOINT_KEY]["architecture"].update(option_of_tomorrow=1),
+        lambda stored: stored["state_dict"].popitem(),
+        lambda stored: stored.update(state_dict=3),
+    ],
+)
+def test_a_hasher_of_another_release_is_told_in_one_line(collection, build, capsys, change):
+    archive = build()
+    stored = torch.load(archive / "hasher.ckpt", weights_only=True)
+    change(stored)
+    torch.save(stored, archive / "hasher.ckpt")
+    info = json.loads((archive / "archive.json").read_text())
+    with suppress(TypeError, AttributeError):  # as one that was written together with it
+        info["weights_sha256"] = Identity.of(archive / "hasher.ckpt").weights_sha256
+    (archive / "archive.json").write_text(json.dumps(info))
+    said = refused(capsys, "add", archive, "--features", collection / "more" / "features")
+    assert f"{archive}/hasher.ckpt does not fit this release" in said
+
+
+def test_an_encoder_of_another_package_is_never_built():
+    for path in ("os.system", "mcmfh_lightning.encoders.base.Encoder", "mcmfh_lightning.encoders.Encoder", 3, None):
+        with pytest.raises(ConfigError, match="is none of mcmfh_lightning"):
+            build_encoder({"class_path": path, "init_args": {"command": "true"}}, {})
+    for arguments in ({"surprise": 1}, {"image_weights": 3, "text_model": 3}, 3):
+        with pytest.raises(ConfigError, match="cannot be built"):
+            build_encoder({"class_path": "mcmfh_lightning.encoders.TwoTowerEncoder", "init_args": arguments}, {})
+
+
+def test_without_the_extra_one_line_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.setattr("mcmfh_lightning.archive.cli.find_spec", lambda name: None if name == "lancedb" else True)
+    assert "lancedb missing: pip install 'mcmfh-lightning[archive]'" in refused(capsys, "info", "archive")
+
+
+def test_every_subcommand_explains_itself(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("build", "add", "upsert", "delete", "info", "verify", "search", "serve"))
+
+
+def _change(archive, change):
+    """Let somebody else write rows."""
+    table = ItemTable.open(archive)
+    found = table.select(table.schema.names).drop_columns(["_rowid"]).to_pylist()
+    batch = type(table.select(["id"])).from_pylist([change(row) for row in found[:1]], schema=table.schema)
+    table.upsert(batch)
+
+
+@pytest.mark.parametrize(
+    ("change", "check"),
+    [
+        (lambda row: row | {"case_code": bytes(255 - byte for byte in row["case_code"])}, "codes are those that the"),
+        (lambda row: row | {"image_code": None, "image_relaxed": None}, "items have an image or a text"),
+        (lambda row: row | {"labels": ["surprise\x1b[2J"]}, "labels are in the vocabulary"),
+        (lambda row: row | {"date": "2012-3-1"}, "splits and dates"),
+        (lambda row: row | {"text": "a secret"}, "content is kept as"),
+        (lambda row: row | {"case_relaxed": np.full(16, np.nan, "<f2").tobytes()}, "codes are the signs of"),
+    ],
+)
+def test_verify_finds_what_was_changed(collection, build, capsys, change, check):
+    archive = build()
+    verify = ["verify", str(archive), "--features", str(collection / "features")]
+    main(verify)
+    _change(archive, change)
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main(verify)
+    assert ended.value.code == 1
+    told = capsys.readouterr().out
+    assert "\x1b" not in told
+    failed = [line for line in told.splitlines() if "failed" in line]
+    assert any(check in line for line in failed)
+
+
+def test_codes_of_bits_that_fill_no_byte(collection, tmp_path):
+    write_checkpoint(tmp_path / "11.ckpt", num_bits=11)
+    archive = tmp_path / "archive"
+    main(["build", str(archive), "--checkpoint", str(tmp_path / "11.ckpt"), "--features", str(collection / "features")])
+    codes = code_array(ItemTable.open(archive).select(["case_code"])["case_code"])
+    assert codes.shape == (COUNT, 2)
+    assert not (codes[:, 1] & 0b11111).any()
+    main(["verify", str(archive), "--features", str(collection / "features")])
+    hasher = load_archive_hasher(Location(archive), ArchiveInfo.load(archive))
+    assert isinstance(hasher, MCMFH)

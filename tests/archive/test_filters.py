@@ -1,0 +1,108 @@
+"""Filters against the same conditions written down item by item."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mcmfh_lightning.archive.filters import Filters, QueryError
+from mcmfh_lightning.archive.schema import item_schema
+from mcmfh_lightning.errors import DataError
+
+LABELS = ("Cardiomegaly", "Catheters, Indwelling", 'it\'s "quoted"', "normal")
+DATES = (None, "2012-12-31", "2013-01-01", "2013-06-30", "2013-06-30T08:00:00")
+LICENCES = ("CC0", "CC BY 4.0", "")
+SPLITS = (None, "train", "test")
+KNOWN = ["id", "group", "split", "has_image", "has_text", "labels", "date", "licence"]
+
+ITEMS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "group": st.integers(-2, 2),
+            "split": st.sampled_from(SPLITS),
+            "has_image": st.booleans(),
+            "has_text": st.booleans(),
+            "labels": st.lists(st.sampled_from(LABELS), unique=True),
+            "date": st.sampled_from(DATES),
+            "licence": st.sampled_from(LICENCES),
+        }
+    ),
+    max_size=12,
+)
+
+
+def some(values):
+    return st.lists(st.sampled_from(values), max_size=2).map(tuple)
+
+
+FILTERS = st.builds(
+    Filters,
+    labels=some(LABELS),
+    any_labels=some(LABELS),
+    since=st.sampled_from((None, "2013-01-01")),
+    until=st.sampled_from((None, "2013-06-30")),
+    licences=some(LICENCES),
+    groups=some((-2, 0, 1)),
+    without_groups=some((-2, 0, 1)),
+    splits=some(("train", "test")),
+    has_image=st.sampled_from((None, True, False)),
+    has_text=st.sampled_from((None, True, False)),
+)
+
+
+def passes(item: dict, filters: Filters) -> bool:
+    day = None if item["date"] is None else item["date"][:10]
+    return (
+        set(filters.labels) <= set(item["labels"])
+        and (not filters.any_labels or bool(set(filters.any_labels) & set(item["labels"])))
+        and (filters.since is None or (day is not None and day >= filters.since))
+        and (filters.until is None or (day is not None and day <= filters.until))
+        and (not filters.licences or item["licence"] in filters.licences)
+        and (not filters.groups or item["group"] in filters.groups)
+        and item["group"] not in filters.without_groups
+        and (not filters.splits or item["split"] in filters.splits)
+        and filters.has_image in (None, item["has_image"])
+        and filters.has_text in (None, item["has_text"])
+    )
+
+
+@settings(max_examples=300, deadline=None)
+@given(ITEMS, FILTERS, st.booleans())
+def test_they_let_pass_what_meets_every_condition(items, filters, in_pieces):
+    schema = pa.schema([field for field in item_schema(16) if field.name in KNOWN])
+    rows = [{"id": str(place), **item} for place, item in enumerate(items)]
+    table = pa.Table.from_pylist(rows, schema=schema)
+    if in_pieces and len(items) > 1:
+        table = pa.concat_tables([table.slice(0, 1), table.slice(1)])
+    found = filters.passing(table)
+    expected = [passes(item, filters) for item in items]
+    assert (found is None) == (filters == Filters())
+    assert (np.ones(len(items), dtype=bool) if found is None else found).tolist() == expected
+
+
+def test_no_condition_is_none():
+    assert Filters().passing(pa.Table.from_pylist([], schema=item_schema(16))) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"since": "2013-13-01"}, "since='2013-13-01' is not a date"),
+        ({"since": "20130101"}, "YYYY-MM-DD"),
+        ({"until": "yesterday"}, "until='yesterday'"),
+        ({"since": "2013-02-01", "until": "2013-01-01"}, "exchange them"),
+        ({"groups": (2**63,)}, "64 bits"),
+        ({"without_groups": (-(2**63) - 1,)}, "64 bits"),
+        ({"licences": ("\ud800",)}, "half a character"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(arguments, told):
+    with pytest.raises(QueryError, match=told):
+        Filters(**arguments)
+
+
+def test_an_unknown_label_is_refused_and_the_nearest_named():
+    with pytest.raises(DataError, match=r"'Cardiomegally' is unknown .* nearest is 'Cardiomegaly'"):
+        Filters(any_labels=("Cardiomegally",)).check_labels(LABELS)
+    Filters(labels=("Cardiomegaly",)).check_labels(LABELS)

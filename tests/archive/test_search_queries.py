@@ -1,0 +1,199 @@
+"""Texts and pictures as queries, with the package's own towers, over an archive of drawn films."""
+
+import json
+import shutil
+import struct
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mcmfh_lightning.archive import Archive, Filters
+from mcmfh_lightning.archive import archive as archive_module
+from mcmfh_lightning.archive.archive import labels_named
+from mcmfh_lightning.archive.store import ItemTable
+from mcmfh_lightning.datamodules.shards import PairShardReader, decode_image
+from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
+
+from .phantom_archive import build_archive
+
+TEXT = "There is a small pleural effusion."
+
+
+@pytest.fixture(scope="module")
+def archive(phantom_archive: Path) -> Archive:
+    return Archive.open(phantom_archive)
+
+
+@pytest.fixture(scope="module")
+def pairs(phantom_pairs):
+    return {pair.id: pair for split in ("train", "val", "test") for pair in PairShardReader(phantom_pairs, split)}
+
+
+def copied(phantom_archive: Path, folder: Path) -> Path:
+    return Path(shutil.copytree(phantom_archive, folder / "copy", ignore=shutil.ignore_patterns("index")))
+
+
+def png_claiming(side: int) -> bytes:
+    """A few bytes that say they are a picture of so many pixels a side."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    content = chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + content
+
+
+def test_a_text_is_hashed_as_the_text_of_an_item(archive, pairs):
+    for name in [name for name, pair in pairs.items() if pair.text][:6]:
+        found = archive.search(text=pairs[name].text, against="text", radius=0, rerank=0)
+        assert name in {hit.item.id for hit in found.hits}
+        by_item = archive.search(id=name, modality="text", against="case", k=24)
+        without = Filters(without_groups=(pairs[name].group,))
+        by_text = archive.search(text=pairs[name].text, against="case", k=24, filters=without)
+        assert [(hit.item.id, hit.distance) for hit in by_text.hits] == [
+            (hit.item.id, hit.distance) for hit in by_item.hits
+        ]
+        assert by_text.query_modality == "text"
+
+
+def test_a_picture_is_hashed_as_the_image_of_an_item(archive, pairs, tmp_path):
+    name = next(name for name, pair in pairs.items() if pair.image and pair.text)
+    file = tmp_path / "film.png"
+    file.write_bytes(pairs[name].image)
+    for image in (file, str(file), decode_image(pairs[name].image)):
+        found = archive.search(image=image, against="image", k=1)
+        assert (found.hits[0].item.id, found.hits[0].distance) == (name, 0)
+        assert found.hits[0].similarity == pytest.approx(1.0, abs=1e-5)
+        assert found.query_modality == "image"
+    assert archive.search(image=file).query == "film.png"
+
+
+@pytest.mark.parametrize("against", ["image", "text"])
+def test_only_items_with_the_code_that_is_asked_for_are_found(archive, pairs, against):
+    found = archive.search(text=TEXT, against=against, k=100)
+    having = {name for name, pair in pairs.items() if getattr(pair, against) is not None}
+    assert {hit.item.id for hit in found.hits} == having
+    assert found.candidates == len(having) < len(pairs)
+    everything = archive.search(text=TEXT, k=100)
+    assert {hit.item.id for hit in everything.hits} == set(pairs)
+
+
+def test_against_images_and_texts_a_code_knows_nothing_of_the_other_modality(archive, pairs):
+    """A case's code moves with its text; the code of its image is that of an item with the same image alone."""
+    table = ItemTable.open(archive.location)
+    rows = table.select(["id", "image_code", "text_code", "case_code"]).to_pylist()
+    for row in rows:
+        pair = pairs[row["id"]]
+        if pair.text is None:
+            assert row["case_code"] == row["image_code"]
+        if pair.image is None:
+            assert row["case_code"] == row["text_code"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("", "is empty"), (" \n\t", "is empty"), ("\ud800", "half a character"), ("a" * 100_001, "100001 characters")],
+)
+def test_a_text_that_cannot_be_searched_for_is_refused(archive, text, told):
+    with pytest.raises(DataError, match=told):
+        archive.search(text=text)
+
+
+def test_a_file_that_is_no_picture_is_named(archive, tmp_path):
+    damaged = png_claiming(64)[:-20]
+    contents = {"words.png": b"no picture", "cut.png": damaged, "bomb.png": png_claiming(60_000), "empty.jpg": b""}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    for name in (*contents, "missing.png", "."):
+        with pytest.raises(DataError, match=str(tmp_path / name)):
+            archive.search(image=tmp_path / name)
+
+
+def test_threads_find_what_one_finds_and_load_the_model_once(phantom_archive, pairs, monkeypatch):
+    loaded = []
+
+    def load(*arguments):
+        loaded.append(arguments)
+        return load_query_hasher(*arguments)
+
+    load_query_hasher = archive_module.load_query_hasher
+    monkeypatch.setattr(archive_module, "load_query_hasher", load)
+    archive = Archive.open(phantom_archive)
+    texts = [pair.text for pair in pairs.values() if pair.text][:8]
+    images = [decode_image(pair.image) for pair in pairs.values() if pair.image][:4]
+    queries = [{"text": text} for text in texts] + [{"image": image, "against": "image"} for image in images]
+
+    def found(query):
+        return archive.search(**query).hits
+
+    with ThreadPoolExecutor(8) as pool:
+        at_once = list(pool.map(found, queries * 2))
+    assert len(loaded) == 1
+    assert at_once == [found(query) for query in queries] * 2
+
+
+def test_content_that_is_not_in_the_archive_is_read_where_it_lies(phantom_pairs, archive, pairs, tmp_path):
+    moved = Path(shutil.copytree(phantom_pairs, tmp_path / "pairs"))
+    checkpoint = phantom_pairs.parent / "hasher.ckpt"
+    without = Archive.open(build_archive(tmp_path / "archive", moved, checkpoint, "--without-relaxed"))
+    for name, pair in pairs.items():
+        assert archive.item(name).text == without.item(name).text == pair.text
+        assert archive.picture(name) == without.picture(name)
+        assert (archive.picture(name) is None) == (pair.image is None)
+    name = next(name for name, pair in pairs.items() if pair.image)
+    assert decode_image(archive.picture(name)).size == decode_image(pairs[name].image).size
+    shutil.rmtree(moved)
+    for name in pairs:
+        assert without.item(name).text is None
+        assert without.picture(name) is None
+    assert len(without.search(text=TEXT, k=100).hits) == len(pairs)
+
+
+@pytest.mark.parametrize(
+    ("entry", "error", "told"),
+    [
+        ({"encoder_spec": {"class_path": "os.system", "init_args": {}}}, ConfigError, "encoder 'os.system' is none of"),
+        ({"encoder": {"name": "another"}}, CheckpointError, "another"),
+        ({"weights_sha256": "0" * 64}, CheckpointError, "weights_sha256 000"),
+    ],
+)
+def test_a_model_that_is_not_that_of_the_items_is_refused(phantom_archive, tmp_path, entry, error, told):
+    folder = copied(phantom_archive, tmp_path)
+    content = json.loads((folder / "archive.json").read_text())
+    (folder / "archive.json").write_text(json.dumps(content | entry))
+    opened = Archive.open(folder)
+    name = next(iter(ItemTable.open(folder).select(["id"])["id"].to_pylist()))
+    assert opened.search(id=name).hits  # which needs no encoder
+    with pytest.raises(error, match=told):
+        opened.search(text=TEXT)
+
+
+def test_labels_that_a_text_names():
+    vocabulary = ["Catheters, Indwelling", "Heart", "Lung, Hyperlucent", "Pleural Effusion", "..."]
+    assert labels_named("Heart failure: PLEURAL\neffusion.", vocabulary) == ("Heart", "Pleural Effusion")
+    assert labels_named("hyperlucent lung, indwelling catheters", vocabulary) == (
+        "Catheters, Indwelling",
+        "Lung, Hyperlucent",
+    )
+    assert labels_named("heartless effusions, pleural", vocabulary) == ()
+
+
+def test_times_of_the_parts_are_told(archive):
+    timing = archive.search(text=TEXT).timing
+    parts = np.array([timing.encode, timing.search, timing.rerank, timing.fetch])
+    assert (parts > 0).all()
+    assert timing.total == pytest.approx(parts.sum())
+
+
+def test_a_picture_of_sixteen_bits_is_not_clipped(archive, tmp_path):
+    """Pillow alone would turn all greys above 255 white."""
+    greys = np.linspace(0, 255, 64 * 64).reshape(64, 64)
+    Image.fromarray(greys.astype(np.uint8)).save(tmp_path / "8.png")
+    Image.fromarray(greys.astype(np.uint16) << 8).save(tmp_path / "16.png")
+    eight, sixteen = (archive.search(image=tmp_path / f"{bits}.png", k=24) for bits in (8, 16))
+    assert eight.hits == sixteen.hits

@@ -1,0 +1,403 @@
+"""Rankings of an archive against the metric code's distances, ordered item by item in plain Python."""
+
+import resource
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mcmfh_lightning.archive import Archive, Filters
+from mcmfh_lightning.archive.filters import QueryError
+from mcmfh_lightning.archive.identity import ArchiveInfo, Identity
+from mcmfh_lightning.archive.schema import binary_column, item_schema
+from mcmfh_lightning.archive.store import ItemTable
+from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.metrics.functional import hamming_distances, hamming_histogram
+
+SIDES = ("image", "text", "case")
+LABELS = ("Cardiomegaly", "Effusion", "normal")
+
+
+class Made:
+    """Items made up from a seed, with codes that tie, and the archive of them."""
+
+    def __init__(self, folder: Path, seed: int, count: int, num_bits: int, *, keep_relaxed: bool = True) -> None:
+        rng = np.random.default_rng(seed)
+        # Ids whose order by code point is not the order of the rows, nor that of their numbers.
+        self.ids = [f"{'éaZ'[place % 3]}{place}" for place in rng.permutation(count)]
+        self.groups = rng.integers(0, max(1, count // 2), count)
+        kind = rng.integers(0, 4, count)
+        self.has = {"image": kind != 1, "text": kind != 2, "case": np.ones(count, bool)}
+        self.labels = [sorted(rng.choice(LABELS, rng.integers(0, 3), replace=False)) for _ in range(count)]
+        self.splits = [[None, "train", "test"][number] for number in rng.integers(0, 3, count)]
+        few = rng.uniform(-1, 1, (5, num_bits))
+        self.relaxed = {
+            side: np.clip(few[rng.integers(0, 5, count)] + 0.3 * rng.normal(size=(count, num_bits)), -1, 1).astype("f2")
+            for side in SIDES
+        }
+        self.codes = {side: np.packbits(values >= 0, axis=1) for side, values in self.relaxed.items()}
+        self.num_bits = num_bits
+        self.folder = folder
+        table = ItemTable.create(folder, num_bits)
+        rows = self._rows(keep_relaxed)
+        for part in (rows.slice(0, count // 2), rows.slice(count // 2)):
+            if len(part):
+                table.add(part)
+        identity = Identity(num_bits, "MadeUp", "0" * 64, {"name": "made up"})
+        ArchiveInfo.new(identity, {}, LABELS, store_content=True, keep_relaxed=keep_relaxed).write(folder)
+
+    def _rows(self, keep_relaxed: bool) -> pa.Table:
+        count, schema = len(self.ids), item_schema(self.num_bits)
+        columns = {
+            "id": self.ids,
+            "group": self.groups,
+            "split": self.splits,
+            "has_image": self.has["image"],
+            "has_text": self.has["text"],
+            "labels": self.labels,
+            "date": [None] * count,
+            "licence": ["CC0"] * count,
+            "source": ["made up"] * count,
+            "text": [None] * count,
+            "thumbnail": [None] * count,
+            "folder": [None] * count,
+            "shard": [None] * count,
+        }
+        for side in SIDES:
+            columns[f"{side}_code"] = binary_column(self.codes[side], self.has[side])
+            kept = self.has[side] if keep_relaxed else np.zeros(count, bool)
+            columns[f"{side}_relaxed"] = binary_column(self.relaxed[side], kept)
+        arrays = [
+            columns[field.name]
+            if isinstance(columns[field.name], pa.Array)
+            else pa.array(columns[field.name], field.type)
+            for field in schema
+        ]
+        return pa.table(arrays, schema=schema)
+
+    def distances(self, query: int, modality: str, against: str) -> list[int]:
+        codes = torch.from_numpy(self.codes[against])
+        [row] = hamming_distances(torch.from_numpy(self.codes[modality][query : query + 1]), codes).tolist()
+        return row
+
+    def passing(self, query: int, against: str, filters: Filters) -> list[int]:
+        """Places of the items that may be found."""
+        return [
+            place
+            for place in range(len(self.ids))
+            if self.has[against][place]
+            and self.groups[place] != self.groups[query]
+            and set(filters.labels) <= set(self.labels[place])
+            and (not filters.splits or self.splits[place] in filters.splits)
+            and filters.has_text in (None, self.has["text"][place])
+        ]
+
+    def cosine(self, query: int, modality: str, against: str, place: int) -> float:
+        ours = self.relaxed[modality][query].astype(float)
+        theirs = self.relaxed[against][place].astype(float)
+        return float(np.dot(ours, theirs) / np.linalg.norm(ours) / np.linalg.norm(theirs))
+
+
+@pytest.fixture
+def made(tmp_path):
+    return Made(tmp_path / "archive", seed=3, count=200, num_bits=16)
+
+
+FILTERS = st.builds(
+    Filters,
+    labels=st.sampled_from(((), ("Effusion",), ("Cardiomegaly", "normal"))),
+    splits=st.sampled_from(((), ("test",))),
+    has_text=st.sampled_from((None, True, False)),
+)
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    seed=st.integers(0, 99),
+    count=st.integers(1, 40),
+    num_bits=st.sampled_from((5, 16, 64)),
+    filters=st.lists(FILTERS, min_size=6, max_size=6),
+    modality=st.sampled_from(("image", "text")),
+    index=st.sampled_from(("flat", "hash")),
+    data=st.data(),
+)
+def test_ids_and_distances_are_those_of_the_metric_code(seed, count, num_bits, filters, modality, index, data):
+    folder = Path(tempfile.mkdtemp())
+    try:
+        made = Made(folder / "archive", seed, count, num_bits)
+        archive = Archive.open(folder / "archive", index=index)
+        having = [place for place in range(count) if made.has[modality][place]]
+        for chosen in filters if having else ():
+            query = data.draw(st.sampled_from(having))
+            against = data.draw(st.sampled_from(SIDES))
+            k = data.draw(st.integers(1, count + 2))
+            radius = data.draw(st.none() | st.integers(0, num_bits))
+            distances = made.distances(query, modality, against)
+            expected = sorted((distances[place], made.ids[place]) for place in made.passing(query, against, chosen))
+            result = archive.search(
+                id=made.ids[query], modality=modality, against=against, filters=chosen, k=k, radius=radius, rerank=0
+            )
+            assert result.candidates == len(expected)
+            shown = expected[:k] if radius is None else [entry for entry in expected if entry[0] <= radius]
+            assert [(hit.distance, hit.item.id) for hit in result.hits] == shown
+            assert [hit.rank for hit in result.hits] == list(range(1, len(shown) + 1))
+            assert result.total == len(shown)
+            assert result.index == index
+            assert {hit.similarity for hit in result.hits} <= {None}
+            end = shown[-1][0] if shown else None
+            assert result.tie_distance == end
+            assert result.ties == sum(distance == end for distance, _ in expected)
+            assert result.tied_shown == sum(distance == end for distance, _ in shown)
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("against", SIDES)
+def test_items_at_each_distance_are_as_many_as_the_ranking_histogram_counts(made, against):
+    archive = Archive.open(made.folder)
+    present = made.has[against]
+    groups = torch.from_numpy(made.groups)
+    for query in np.flatnonzero(made.has["text"])[:20].tolist():
+        labels = torch.zeros(len(present), 1, dtype=torch.uint8)
+        counts, _ = hamming_histogram(
+            torch.from_numpy(made.codes["text"][query : query + 1]),
+            torch.from_numpy(made.codes[against][present]),
+            labels[:1],
+            labels[: int(present.sum())],
+            groups[query : query + 1],
+            groups[present],
+            made.num_bits,
+        )
+        result = archive.search(id=made.ids[query], modality="text", against=against, radius=made.num_bits, rerank=0)
+        found = np.bincount([hit.distance for hit in result.hits], minlength=made.num_bits + 1)
+        assert found.tolist() == counts[0].tolist()
+
+
+@pytest.mark.parametrize(("k", "rerank"), [(10, 40), (100, 7), (10, 1), (300, 300), (3, 200)])
+def test_the_nearest_are_ranked_anew_with_all_that_tie_with_the_last_of_them(made, k, rerank):
+    archive = Archive.open(made.folder)
+    query = int(np.flatnonzero(made.has["text"])[0])
+    distances = made.distances(query, "text", "image")
+    by_codes = sorted(made.passing(query, "image", Filters()), key=lambda place: (distances[place], made.ids[place]))
+    end = distances[by_codes[min(rerank, len(by_codes)) - 1]]
+    head = [place for place in by_codes if distances[place] <= end]
+    head.sort(key=lambda place: (-made.cosine(query, "text", "image", place), distances[place], made.ids[place]))
+    expected = [*head, *by_codes[len(head) :]][:k]
+    result = archive.search(id=made.ids[query], modality="text", against="image", k=k, rerank=rerank)
+    assert result.reranked == len(head)
+    assert [hit.item.id for hit in result.hits] == [made.ids[place] for place in expected]
+    assert [hit.distance for hit in result.hits] == [distances[place] for place in expected]
+    for hit, place in zip(result.hits, expected, strict=True):
+        if place in head:
+            assert hit.similarity == pytest.approx(made.cosine(query, "text", "image", place))
+        else:
+            assert hit.similarity is None
+    cut = distances[by_codes[len(expected) - 1]]
+    assert result.tie_distance == cut
+    assert result.ties == sum(distances[place] == cut for place in by_codes)
+    assert result.tied_shown == sum(distances[place] == cut for place in expected)
+
+
+def test_an_archive_without_relaxed_codes_ranks_by_codes_alone(tmp_path):
+    made = Made(tmp_path / "archive", seed=3, count=50, num_bits=16, keep_relaxed=False)
+    archive = Archive.open(made.folder)
+    query = made.ids[int(np.flatnonzero(made.has["image"])[0])]
+    asked, without = archive.search(id=query, k=50), archive.search(id=query, k=50, rerank=0)
+    assert asked.reranked == 0
+    assert asked.hits == without.hits
+
+
+@pytest.mark.parametrize("query", [{"k": 60}, {"radius": 7}, {"k": 60, "rerank": 0}, {"k": 300, "rerank": 20}])
+def test_pages_are_parts_of_the_whole_ranking(made, query):
+    archive = Archive.open(made.folder)
+    name = made.ids[int(np.flatnonzero(made.has["image"])[0])]
+    whole = archive.search(id=name, **query)
+    assert len(whole.hits) == whole.total > 14
+    pages = [archive.search(id=name, offset=offset, limit=7, **query) for offset in range(0, whole.total + 7, 7)]
+    assert [hit for page in pages for hit in page.hits] == list(whole.hits)
+    for page in pages:
+        assert (page.total, page.ties, page.tied_shown) == (whole.total, whole.ties, whole.tied_shown)
+
+
+def test_which_code_an_item_is_searched_by(made):
+    archive = Archive.open(made.folder)
+    both = int(np.flatnonzero(made.has["image"] & made.has["text"])[0])
+    assert archive.search(id=made.ids[both], k=1).query_modality == "image"
+    only_text = int(np.flatnonzero(~made.has["image"])[0])
+    assert archive.search(id=made.ids[only_text], k=1).query_modality == "text"
+    with pytest.raises(DataError, match="has no image: search by its other modality"):
+        archive.search(id=made.ids[only_text], modality="image")
+
+
+def test_what_is_known_of_an_item_comes_with_it(made):
+    archive = Archive.open(made.folder)
+    for place in range(0, len(made.ids), 13):
+        item = archive.item(made.ids[place])
+        assert (item.id, item.group, item.split) == (made.ids[place], made.groups[place], made.splits[place])
+        assert list(item.labels) == made.labels[place]
+        assert (item.has_image, item.has_text) == (made.has["image"][place], made.has["text"][place])
+    query = next(place for place in range(200) if made.has["image"][place] and len(made.labels[place]) > 1)
+    for hit in archive.search(id=made.ids[query], k=50, filters=Filters(any_labels=("normal", "Effusion"))).hits:
+        wanted = {*made.labels[query], "normal", "Effusion"}
+        assert list(hit.shared_labels) == [label for label in hit.item.labels if label in wanted]
+
+
+def test_facets_count_the_items(made):
+    facets = Archive.open(made.folder).facets()
+    assert facets.items == 200
+    assert facets.with_image == made.has["image"].sum()
+    assert facets.with_text == made.has["text"].sum()
+    counts = {label: sum(label in labels for labels in made.labels) for label in LABELS}
+    assert facets.labels == counts
+    assert list(facets.labels.values()) == sorted(counts.values(), reverse=True)
+    assert facets.splits == {split: made.splits.count(split) for split in ("train", "test")}
+    assert facets.licences == {"CC0": 200}
+    assert facets.dates is None
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ({}, "one of text, image and id"),
+        ({"text": "effusion", "id": "a"}, "one of text, image and id"),
+        ({"text": "effusion", "modality": "text"}, "give its id"),
+        ({"id": "a", "k": 0}, "k=0 is less than 1"),
+        ({"id": "a", "radius": -1}, "radius=-1 is less than 0"),
+        ({"id": "a", "rerank": -1}, "rerank=-1 is less than 0"),
+        ({"id": "a", "offset": -1}, "offset=-1 is less than 0"),
+        ({"id": "a", "limit": 0}, "limit=0 is less than 1"),
+    ],
+)
+def test_a_search_that_cannot_be_meant_is_refused(made, query, told):
+    with pytest.raises(QueryError, match=told):
+        Archive.open(made.folder).search(**query)
+
+
+def test_an_unknown_id_or_label_is_named(made):
+    archive = Archive.open(made.folder)
+    for name in ("", "zzz", "é", made.ids[0] + "0000"):
+        with pytest.raises(DataError, match="has no item"):
+            archive.search(id=name)
+    with pytest.raises(DataError, match="'Efusion' is unknown"):
+        archive.search(id=made.ids[0], filters=Filters(labels=("Efusion",)))
+
+
+def test_a_change_is_seen_after_refresh_and_not_before(made):
+    archive = Archive.open(made.folder)
+    query = made.ids[int(np.flatnonzero(made.has["image"])[0])]
+    before = archive.search(id=query, k=200, rerank=0)
+    assert not archive.refresh()
+    gone = before.hits[0].item.id
+    ItemTable.open(made.folder).delete([gone])
+    assert archive.search(id=query, k=200, rerank=0).hits == before.hits
+    version = archive.version
+    assert archive.refresh()
+    assert archive.version > version
+    assert len(archive) == 199
+    after = archive.search(id=query, k=200, rerank=0)
+    assert [hit.item.id for hit in after.hits] == [hit.item.id for hit in before.hits[1:]]
+    with pytest.raises(DataError, match="has no item"):
+        archive.item(gone)
+
+
+def test_files_of_codes_are_built_once_and_old_ones_removed(made):
+    Archive.open(made.folder)
+    index = made.folder / "index"
+    [built] = [entry for entry in index.iterdir() if entry.is_dir()]
+    written = {file.name: file.stat().st_mtime_ns for file in built.iterdir()}
+    Archive.open(made.folder)
+    assert {file.name: file.stat().st_mtime_ns for file in built.iterdir()} == written
+    (index / ".part-99").mkdir()  # of a killed process
+    ItemTable.open(made.folder).delete(made.ids[:1])
+    archive = Archive.open(made.folder)
+    assert [entry.name for entry in index.iterdir() if entry.is_dir()] == [str(archive.version)]
+
+
+@pytest.mark.parametrize("name", ["items.arrow", "case_code.npy", "image_relaxed.npy"])
+@pytest.mark.parametrize("damage", [lambda file: file.unlink(), lambda file: file.write_bytes(b"no such file")])
+def test_damaged_files_of_codes_are_built_anew(made, name, damage):
+    query = made.ids[int(np.flatnonzero(made.has["image"])[0])]
+    before = Archive.open(made.folder).search(id=query)
+    [folder] = [entry for entry in (made.folder / "index").iterdir() if entry.is_dir()]
+    damage(folder / name)
+    assert Archive.open(made.folder).search(id=query).hits == before.hits
+
+
+def test_an_archive_made_anew_in_the_same_place_is_not_searched_by_old_codes(tmp_path):
+    first = Made(tmp_path / "archive", seed=1, count=20, num_bits=16)
+    opened = Archive.open(first.folder)
+    shutil.rmtree(tmp_path / "archive" / "items.lance")
+    second = Made(tmp_path / "archive", seed=2, count=20, num_bits=16)
+    with pytest.raises(DataError, match="made anew: open it again"):
+        opened.refresh()
+    archive = Archive.open(first.folder)
+    query = int(np.flatnonzero(second.has["image"])[0])
+    distances = second.distances(query, "image", "case")
+    expected = sorted((distances[place], second.ids[place]) for place in second.passing(query, "case", Filters()))
+    found = archive.search(id=second.ids[query], k=20, rerank=0).hits
+    assert [(hit.distance, hit.item.id) for hit in found] == expected
+
+
+def ranked(archive, name):
+    return [(hit.item.id, hit.distance) for hit in archive.search(id=name, modality="image", k=200).hits]
+
+
+def test_a_table_that_was_restored_and_changed_anew_is_searched_as_it_is(made):
+    """Its version then has a number that files of codes are there for, and as many items."""
+    backup = made.folder.with_name("backup")
+    shutil.copytree(made.folder, backup)
+    name = made.ids[int(np.flatnonzero(made.has["image"])[0])]
+    rows = made._rows(keep_relaxed=True)
+    swapped = made.relaxed["case"][::-1], made.codes["case"][::-1]
+    ItemTable.open(made.folder).upsert(rows)
+    before = ranked(Archive.open(made.folder), name)
+    shutil.rmtree(made.folder / "items.lance")
+    shutil.copytree(backup / "items.lance", made.folder / "items.lance")
+    for column, values in zip(("case_relaxed", "case_code"), swapped, strict=True):
+        rows = rows.set_column(rows.schema.get_field_index(column), rows.schema.field(column), binary_column(values))
+    ItemTable.open(made.folder).upsert(rows)
+    found = ranked(Archive.open(made.folder), name)
+    shutil.rmtree(made.folder / "index")
+    assert found == ranked(Archive.open(made.folder), name)
+    assert found != before
+
+
+@pytest.mark.parametrize("content", [b"", b"half", np.zeros((7, 2), np.uint8), np.zeros((200, 2), np.float16)])
+def test_damaged_files_of_codes_are_made_anew(made, content):
+    name = made.ids[int(np.flatnonzero(made.has["image"])[0])]
+    expected = ranked(Archive.open(made.folder), name)
+    for file in sorted((made.folder / "index").rglob("*.npy")):
+        whole = file.read_bytes()
+        if isinstance(content, bytes):
+            file.write_bytes(whole[: len(whole) // 2] if content else b"")
+        else:
+            np.save(file, content)
+        assert ranked(Archive.open(made.folder), name) == expected
+        assert file.read_bytes() == whole
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_half_written(made):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"No space left on device: .*relaxed\.npy"):
+            Archive.open(made.folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [entry.name for entry in (made.folder / "index").iterdir()] == [".lock"]
+    assert len(Archive.open(made.folder)) == 200
+
+
+def test_an_empty_archive_finds_nothing(tmp_path):
+    made = Made(tmp_path / "archive", seed=0, count=0, num_bits=16)
+    archive = Archive.open(made.folder)
+    assert len(archive) == 0
+    assert archive.facets().labels == dict.fromkeys(LABELS, 0)
+    with pytest.raises(DataError, match="has no item"):
+        archive.search(id="a")

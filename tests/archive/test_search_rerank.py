@@ -1,0 +1,76 @@
+"""Ranking anew, against the same said in plain Python."""
+
+import math
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mcmfh_lightning.archive import rerank as rerank_module
+from mcmfh_lightning.archive.rerank import Ranking, cosines, looked_at_again, rerank, ties_at_the_end
+
+DISTANCES = st.lists(st.integers(0, 4), max_size=12).map(sorted)
+
+
+def near_of(distances):
+    return Ranking.by_codes(np.array(distances, dtype=np.int64), np.arange(len(distances)))
+
+
+@settings(deadline=None)
+@given(DISTANCES, st.integers(0, 15))
+def test_the_head_ends_where_a_distance_does(distances, number):
+    head = looked_at_again(near_of(distances), number)
+    if number == 0:
+        assert head == 0
+        return
+    assert head >= min(number, len(distances))
+    last = distances[:number][-1:]
+    assert [distance for distance in distances if [distance] <= last] == distances[:head]
+
+
+def test_the_head_is_bounded_unless_more_are_asked_for(monkeypatch):
+    monkeypatch.setattr(rerank_module, "MOST_RERANKED", 5)
+    near = near_of([0] * 20)
+    assert looked_at_again(near, 2) == 5
+    assert looked_at_again(near, 7) == 7
+    assert looked_at_again(near, 30) == 20
+
+
+@settings(deadline=None)
+@given(DISTANCES, st.data())
+def test_the_head_is_ordered_by_similarity_distance_row(distances, data):
+    head = data.draw(st.integers(0, len(distances)))
+    similarities = data.draw(st.lists(st.sampled_from([-1.0, 0.0, 0.5]), min_size=head, max_size=head))
+    ranking = rerank(near_of(distances), np.array(similarities))
+    expected = sorted(range(head), key=lambda row: (-similarities[row], distances[row], row))
+    assert ranking.rows.tolist() == [*expected, *range(head, len(distances))]
+    assert ranking.distances.tolist() == [distances[row] for row in ranking.rows]
+    assert ranking.similarities[:head].tolist() == [similarities[row] for row in expected]
+    assert np.isnan(ranking.similarities[head:]).all()
+
+
+@settings(deadline=None)
+@given(DISTANCES, st.integers(0, 12))
+def test_ties_are_counted_at_the_last_distance(distances, total):
+    near = near_of(distances)
+    ties = ties_at_the_end(near, near.part(0, total))
+    shown = distances[:total]
+    if not shown:
+        assert ties == (None, 0, 0)
+    else:
+        assert ties == (shown[-1], distances.count(shown[-1]), shown.count(shown[-1]))
+
+
+def test_cosines_are_those_of_the_definition_and_equal_for_equal_rows():
+    rng = np.random.default_rng(0)
+    query = rng.normal(size=64).astype(np.float16)
+    items = rng.normal(size=(7, 64)).astype(np.float16)
+    items[5], items[6] = items[0], 0.0
+    found = cosines(query, items)
+    for item, cosine in zip(items[:6].tolist(), found, strict=False):
+        product = math.fsum(a * b for a, b in zip(query.tolist(), item, strict=True))
+        norm = math.sqrt(math.fsum(a * a for a in query.tolist()) * math.fsum(b * b for b in item))
+        assert math.isclose(product / norm, cosine, rel_tol=1e-12)
+    assert found[5] == found[0]
+    assert found[6] == 0.0
+    assert cosines(query, np.tile(query, (3, 1))).tolist() == [1.0] * 3

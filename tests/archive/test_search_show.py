@@ -1,0 +1,186 @@
+"""What people and programs are shown, and the command that shows it."""
+
+import json
+from base64 import b64decode
+from dataclasses import replace
+from html.parser import HTMLParser
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from mcmfh_lightning.archive import Archive
+from mcmfh_lightning.archive.cli import main
+from mcmfh_lightning.archive.results import Hit, Item, SearchResult, Timing
+from mcmfh_lightning.archive.show import result_json, result_page, result_table
+
+NASTY = "</p><script src='https://example.org/x.js'>alert(1)</script>[bold]&amp;{{ 7 * 7 }}"
+ITEM = Item(
+    id=f"id {NASTY}",
+    group=1,
+    split="test",
+    has_image=True,
+    has_text=True,
+    labels=("Effusion", f"label {NASTY}"),
+    date="2012-01-02",
+    licence=f"licence {NASTY}",
+    source="made up",
+    text=f"text {NASTY}",
+)
+RESULT = SearchResult(
+    query=f"query {NASTY}",
+    query_modality="text",
+    against="case",
+    hits=(Hit(1, ITEM, 2, 0.5, ("Effusion",)), Hit(2, replace(ITEM, id="b", text=None, has_image=False), 3, None, ())),
+    total=2,
+    candidates=1234,
+    tie_distance=3,
+    ties=37,
+    tied_shown=1,
+    reranked=1,
+    num_bits=16,
+    code_bytes=2,
+    index="flat",
+    timing=Timing(0.01, 0.002, 0.0003, 0.004),
+)
+NOTICE = "Research use, not diagnosis."
+
+
+class Parsed(HTMLParser):
+    """Tags with their attributes, and the text between them."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags, self.texts = [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def printed(result) -> str:
+    console = Console(width=2000, file=StringIO())
+    console.print(result_table(result))
+    return console.file.getvalue()
+
+
+def test_a_page_loads_nothing_and_runs_nothing():
+    page = Parsed(result_page(RESULT, {ITEM.id: b"\xff\xd8jpeg"}.get))
+    assert {tag for tag, _ in page.tags}.isdisjoint({"script", "link", "iframe", "object", "base", "form", "a"})
+    for tag, attributes in page.tags:
+        assert not any(name.startswith("on") for name in attributes)
+        for name, value in attributes.items():
+            if name in ("src", "href", "srcset", "background", "action"):
+                assert (tag, name) == ("img", "src")
+                assert value.startswith("data:image/jpeg;base64,")
+    policy = next(attributes for _, attributes in page.tags if "http-equiv" in attributes)
+    assert policy["content"] == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    assert "url(" not in "".join(page.texts)
+
+
+def test_a_page_says_what_was_found_as_it_is():
+    page = Parsed(result_page(RESULT, {ITEM.id: b"\xff\xd8jpeg"}.get))
+    told = " ".join(" ".join(page.texts).split())
+    assert NASTY in told
+    for what in (f"id {NASTY}", f"text {NASTY}", f"label {NASTY}", f"licence {NASTY}", f"query {NASTY}", NOTICE):
+        assert what in told
+    for what in ("Hamming distance 2, cosine 0.500", "Effusion (shared)", "no image", "text not at hand", "Ties: 37"):
+        assert what in told
+    [image] = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert b64decode(image["src"].partition(",")[2]) == b"\xff\xd8jpeg"
+    assert image["alt"] == f"Image of {ITEM.id}"
+    assert "Nothing found." in result_page(replace(RESULT, hits=(), total=0, tie_distance=None), {}.get)
+
+
+def test_json_has_all_that_the_result_has():
+    content = json.loads(result_json(RESULT))
+    assert content["notice"] == NOTICE
+    assert content["timing"]["total"] == pytest.approx(0.0163)
+    assert (content["ties"], content["tie_distance"], content["tied_shown"]) == (37, 3, 1)
+    assert content["hits"][0]["item"]["text"] == ITEM.text
+    assert content["hits"][1]["similarity"] is None
+
+
+def test_a_table_shows_ties_time_and_notice_and_reads_no_markup():
+    shown = " ".join(printed(RESULT).split())
+    assert "[bold]&amp;{{ 7 * 7 }}" in shown
+    assert "2 found among 1,234 items, by codes of cases: 16 bits (2 bytes) each, flat index." in shown
+    assert "Ties: 37 items at Hamming distance 3, where the ranking by codes ends; 1 of them found." in shown
+    assert (
+        "Order: the 1 nearest by the cosine of their relaxed codes, the others by Hamming distance, then id." in shown
+    )
+    assert "Time after load: 16.3 ms (encode 10.0, search 2.0, rerank 0.3, fetch 4.0)." in shown
+    assert NOTICE in shown
+    colours = f"\x1b[2J{NASTY}\x07\x9b5m"
+    loud = replace(ITEM, id=colours, labels=(colours,), text=colours)
+    shown = printed(replace(RESULT, query=colours, hits=(replace(RESULT.hits[0], item=loud),)))
+    assert "�[2J" in shown
+    assert not {"\x1b", "\x07", "\x9b"} & set(shown)
+    assert "Order: Hamming distance, then id." in " ".join(printed(replace(RESULT, reranked=0)).split())
+
+
+@pytest.fixture
+def run(phantom_archive, capsys):
+    """The command over the phantom archive; what it prints."""
+
+    def call(*options: str) -> str:
+        main(["search", str(phantom_archive), *options])
+        return capsys.readouterr().out
+
+    return call
+
+
+def test_the_command_finds_what_the_api_finds(run, phantom_archive):
+    archive = Archive.open(phantom_archive)
+    found = json.loads(run("--text", "pleural effusion", "--k", "5", "--format", "json"))
+    expected = archive.search(text="pleural effusion", k=5)
+    assert [(hit["item"]["id"], hit["distance"]) for hit in found["hits"]] == [
+        (hit.item.id, hit.distance) for hit in expected.hits
+    ]
+    name = found["hits"][0]["item"]["id"]
+    label = found["hits"][0]["item"]["labels"][0]
+    options = ["--id", name, "--labels", label, "--splits", "[train,test]", "--radius", "16", "--rerank", "0"]
+    found = json.loads(run(*options, "--against", "image", "--has-image", "true", "--limit", "3", "--format", "json"))
+    assert found["total"] == found["candidates"] >= len(found["hits"])
+    for hit in found["hits"]:
+        assert label in hit["item"]["labels"]
+        assert label in hit["shared_labels"]
+        assert hit["item"]["split"] in ("train", "test")
+        assert hit["item"]["id"] != name
+
+
+def test_the_command_prints_a_table_and_writes_files(run, tmp_path):
+    printed_table = run("--text", "pleural effusion", "--k", "3")
+    assert "Ties:" in printed_table
+    assert NOTICE in printed_table
+    assert run("--text", "pleural effusion", "--format", "html", "--out", str(tmp_path / "page.html")) == ""
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("data:image/jpeg;base64,") > 10
+    assert NOTICE in page
+    run("--text", "pleural effusion", "--out", str(tmp_path / "table.txt"))
+    assert "Ties:" in (tmp_path / "table.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ([], "search by one of text, image and id"),
+        (["--text", "effusion", "--format", "html"], "name it by --out"),
+        (["--text", ""], "text is empty"),
+        (["--image", "missing.png"], "missing.png: no such picture"),
+        (["--id", "nobody"], "no item 'nobody'"),
+        (["--text", "effusion", "--labels", "Efusion"], "'Efusion' is unknown"),
+        (["--text", "effusion", "--since", "2012"], "since='2012' is not a date"),
+        (["--text", "effusion", "--k", "0"], "k=0 is less than 1"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(run, capsys, options, told):
+    with pytest.raises(SystemExit) as stopped:
+        run(*options)
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("mcmfh-archive: error: ")
+    assert told in error
