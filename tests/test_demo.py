@@ -2,11 +2,14 @@
 
 import csv
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from mcmfh_lightning.archive import Archive
 
 pytestmark = pytest.mark.slow
 
@@ -31,6 +34,20 @@ def test_prints_the_table_and_the_folder_of_plots(demo: tuple[str, Path]) -> Non
     assert "Research use, not diagnosis" in stdout
     assert str(folder) in stdout
     assert len(list(folder.glob("*.png"))) >= 3
+
+
+def test_ends_with_three_searches_of_its_test_split(demo: tuple[str, Path]) -> None:
+    stdout, folder = demo
+    archive = folder.parents[1] / "archive"
+    for query in ("enlarged heart with pleural effusion", "curvature of the spine", "CXR1_IM-1817-1001.png"):
+        assert query in stdout
+    assert f"mcmfh-archive serve {archive}" in stdout
+    with (folder.parents[1] / "phantom" / "splits.csv").open() as file:
+        unseen = {row["image_id"] for row in csv.DictReader(file) if row["split"] == "test"}
+    hits = re.findall(r"CXR\d+_IM-\d+-\d+(?!\S*\.png)", stdout[stdout.index("enlarged heart") :])
+    assert len(hits) >= 15
+    assert set(hits) <= unseen | {"CXR1_IM-1817-1001"}
+    assert len(Archive.open(archive)) == len(unseen)
 
 
 @pytest.mark.parametrize("direction", ["i2t", "t2i"])

@@ -26,7 +26,7 @@ def test_python_example_runs(repository: Path, tmp_path: Path) -> None:
 def test_every_command_is_known(repository: Path) -> None:
     """Each shell block is one of those that a test or CI runs."""
     programs = [re.match(r"\S+(?: \S+)?", block)[0] for block in _blocks(repository, "bash")]
-    assert programs == ["make demo", "make test", "mcmfh-data openi", "mcmfh-data manifest"]
+    assert programs == ["make demo", "make test", "mcmfh-data openi", "mcmfh-archive build", "mcmfh-data manifest"]
 
 
 def test_links_lead_somewhere(repository: Path) -> None:
@@ -36,21 +36,25 @@ def test_links_lead_somewhere(repository: Path) -> None:
                 assert (document.parent / target).exists(), (document, target)
 
 
-def _run_as_written(repository: Path, folder: Path, first: str) -> None:
-    """Run the shell block of the README that begins so, in a folder."""
+def _run_as_written(repository: Path, folder: Path, first: str) -> str:
+    """Run the shell block of the README that begins so, in a folder; returns what it prints."""
     (commands,) = (block for block in _blocks(repository, "bash") if block.startswith(first))
     env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(["bash", "-euc", commands], cwd=folder, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
 
 
 @pytest.mark.slow
-def test_four_commands_run_as_written(repository: Path, tmp_path: Path) -> None:
+def test_four_commands_run_as_written_and_then_the_archive(repository: Path, tmp_path: Path) -> None:
     """On a phantom under the names of the Open-i files, in an empty folder."""
     write_phantom(tmp_path, 400, 0, Console(quiet=True))
     (tmp_path / "reports.tgz").rename(tmp_path / "NLMCXR_reports.tgz")
     _run_as_written(repository, tmp_path, "mcmfh-data openi")
     assert (tmp_path / "runs" / "openi" / "test" / "ranking.csv").is_file()
+    found = _run_as_written(repository, tmp_path, "mcmfh-archive build")
+    assert found.count("CXR") >= 5
+    assert "Research use, not diagnosis" in found
 
 
 def test_own_collection_runs_as_written(repository: Path, tmp_path: Path) -> None:

@@ -1,0 +1,314 @@
+"""What a search for ten findings finds among items that no training saw; see docs/archive.md.
+
+    python benchmarks/findings.py --archives DIR [DIR ...] [--csv FILE] [--findings FILE] [--check N]
+
+Each archive holds the same collection with its splits, by codes of another length (`mcmfh-archive build`). Each finding
+of ``findings.yaml`` is searched for as a text among the items of the test split, against the codes of cases, of images
+and of texts, by codes alone and ranked anew. An item is relevant if it carries one of the labels that belong to the
+finding. P@20 is the share of relevant items among the first 20; where codes or scores tie, its expectation over all
+orders.
+
+Beside them stand what needs no model: random order, the best of three rankings that ignore the query (by the popularity
+of labels in the training split, which know the true labels of every item), and BM25 over the reports, which reads the
+report of each item. ``shuffled`` is a system's own rankings, each for the labels of the other nine findings.
+
+``--check N`` also searches by N test items, with and without filters, and compares ids and distances with those of the
+metric code.
+
+Prints two tables in Markdown and writes a CSV.
+"""
+
+import argparse
+import csv
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import NamedTuple, get_args
+
+import bm25s
+import numpy as np
+import torch
+import yaml
+from numpy.typing import NDArray
+
+from mcmfh_lightning.archive import Archive, Filters, Item
+from mcmfh_lightning.archive.results import Modality, Side
+from mcmfh_lightning.archive.schema import code_array
+from mcmfh_lightning.archive.store import ItemTable
+from mcmfh_lightning.callbacks.ranking_nulls import ConstantRankings
+from mcmfh_lightning.datamodules.shards import pack_labels
+from mcmfh_lightning.metrics.functional import (
+    bootstrap_means,
+    bootstrap_weights,
+    hamming_distances,
+    percentile_interval,
+    precision_at,
+)
+
+K = 20
+SPLIT = "test"
+FINDINGS = Path(__file__).with_name("findings.yaml")
+DRAWS, SEED = 10_000, 0
+AGAINST: Mapping[Side, str] = {
+    "case": "cases (image and report)",
+    "image": "images alone",
+    "text": "reports alone",
+}
+NO_MODEL = {"random": "nothing", "constant": "true labels", "BM25": "reports alone"}
+"""What the rankings without a model look at."""
+
+Row = dict[str, str]
+
+
+class Finding(NamedTuple):
+    """What is searched for."""
+
+    text: str
+    labels: frozenset[str]
+    """Of which a relevant item has at least one."""
+
+
+class Database(NamedTuple):
+    """The items that are searched, in ascending order of their ids."""
+
+    items: Sequence[Item]
+    relevant: NDArray[np.bool_]
+    """(findings, items)."""
+
+
+Precisions = NDArray[np.float64]
+"""(findings, findings): P@20 of the ranking for the one finding, counted by the labels of the other."""
+
+
+def read_findings(path: Path) -> list[Finding]:
+    """The findings of a file."""
+    return [Finding(entry["text"], frozenset(entry["labels"])) for entry in yaml.safe_load(path.read_text())]
+
+
+def measure(archives: Sequence[Archive], findings: Sequence[Finding]) -> Iterator[Row]:
+    """A row for each system and finding.
+
+    Raises:
+        ValueError: If the archives do not hold the same items.
+    """
+    database = read_database(archives[0], findings)
+    for archive in archives:
+        if [item.labels for item in database.items] != [item.labels for item in read_database(archive, findings).items]:
+            raise ValueError(f"{archive.location} holds other items than {archives[0].location}")
+    yield from _rows(findings, database, {"system": "random"}, _random(database))
+    yield from _rows(findings, database, {"system": "constant"}, _constant(archives[0], database))
+    yield from _rows(findings, database, {"system": "BM25"}, _bm25(findings, database))
+    for archive in archives:
+        info = archive.info
+        for against in AGAINST:
+            for order, precisions in (("codes", _by_codes), ("reranked", _reranked)):
+                system = {"system": info.hasher, "bits": str(info.num_bits), "against": against, "order": order}
+                yield from _rows(findings, database, system, precisions(archive, findings, database, against))
+
+
+def read_database(archive: Archive, findings: Sequence[Finding]) -> Database:
+    """The items of the test split."""
+    everything = archive.search(text=findings[0].text, radius=archive.info.num_bits, filters=Filters(splits=(SPLIT,)))
+    items = sorted((hit.item for hit in everything.hits), key=lambda item: item.id)
+    carried = [[bool(finding.labels & set(item.labels)) for item in items] for finding in findings]
+    return Database(items, np.array(carried))
+
+
+def _by_codes(archive: Archive, findings: Sequence[Finding], database: Database, against: Side) -> Precisions:
+    places = {item.id: place for place, item in enumerate(database.items)}
+    levels = np.zeros((len(findings), len(database.items)), dtype=np.int64)
+    for finding, of_finding in zip(findings, levels, strict=True):
+        found = archive.search(
+            text=finding.text,
+            radius=archive.info.num_bits,
+            against=against,
+            filters=Filters(splits=(SPLIT,)),
+            rerank=0,
+        )
+        for hit in found.hits:
+            of_finding[places[hit.item.id]] = hit.distance
+    return _expected(levels, database)
+
+
+def _reranked(archive: Archive, findings: Sequence[Finding], database: Database, against: Side) -> Precisions:
+    places = {item.id: place for place, item in enumerate(database.items)}
+    rows = []
+    for finding in findings:
+        found = archive.search(text=finding.text, k=K, against=against, filters=Filters(splits=(SPLIT,)))
+        rows.append(database.relevant[:, [places[hit.item.id] for hit in found.hits]].sum(1) / K)
+    return np.array(rows)
+
+
+def _random(database: Database) -> Precisions:
+    return _expected(np.zeros((len(database.relevant), len(database.items)), dtype=np.int64), database)
+
+
+def _constant(archive: Archive, database: Database) -> Precisions:
+    """The best of the three, which ranks alike for every finding."""
+    vocabulary = archive.info.label_vocabulary
+    table = ItemTable.open(archive.location).select(["labels"], "split = 'train'")
+    training = pack_labels(table["labels"].to_pylist(), vocabulary)
+    normal = vocabulary.index("normal") if "normal" in vocabulary else None
+    rankings = ConstantRankings(training, normal, torch.device("cpu"))
+    packed = torch.from_numpy(pack_labels([item.labels for item in database.items], vocabulary))
+    measured = [
+        _expected(np.tile(levels.numpy(), (len(database.relevant), 1)), database)
+        for levels in rankings.levels(packed).values()
+    ]
+    return max(measured, key=lambda precisions: float(precisions.trace()))
+
+
+def _bm25(findings: Sequence[Finding], database: Database) -> Precisions:
+    """Lucene's BM25 with bm25s' defaults: lower case, English stop words, k1 = 1.5, b = 0.75."""
+    ranker = bm25s.BM25()
+    ranker.index(bm25s.tokenize([item.text or "" for item in database.items], show_progress=False), show_progress=False)
+    words = bm25s.tokenize([finding.text for finding in findings], return_ids=False, show_progress=False)
+    scores = np.array([ranker.get_scores(of_finding) for of_finding in words])
+    return _expected(np.array([np.unique(-row, return_inverse=True)[1] for row in scores]), database)
+
+
+def _expected(levels: NDArray[np.int64], database: Database) -> Precisions:
+    """P@20 over all orders of tied items; levels are (findings, items), the best is 0."""
+    depth, width = torch.tensor([K]), int(levels.max()) + 1
+    rows = []
+    for of_finding in levels:
+        total = torch.from_numpy(np.bincount(of_finding, minlength=width))
+        hits = [np.bincount(of_finding[relevant], minlength=width) for relevant in database.relevant]
+        counts = total.expand(len(hits), -1).contiguous(), torch.from_numpy(np.array(hits))
+        rows.append(precision_at(*counts, depth)[:, 0].numpy())
+    return np.array(rows)
+
+
+def _rows(findings: Sequence[Finding], database: Database, system: Row, precisions: Precisions) -> Iterator[Row]:
+    for place, finding in enumerate(findings):
+        others = np.delete(precisions[:, place], place)
+        relevant = int(database.relevant[place].sum())
+        yield {
+            "bits": "",
+            "against": "",
+            "order": "",
+            **system,
+            "finding": finding.text,
+            "labels": "; ".join(sorted(finding.labels)),
+            "items": str(len(database.items)),
+            "relevant": str(relevant),
+            "p@20": repr(float(precisions[place, place])),
+            "shuffled": repr(float(others.mean())),
+        }
+
+
+def check(archive: Archive, number: int) -> int:
+    """Search by items of the test split and compare with the metric code's distances, ordered by (distance, id).
+
+    Returns:
+        How many rankings were compared.
+
+    Raises:
+        AssertionError: If one differs.
+    """
+    columns = ["id", "group", "split", "has_image", "has_text", "labels", *(f"{side}_code" for side in get_args(Side))]
+    table = ItemTable.open(archive.location).select(columns)
+    codes = {side: torch.from_numpy(code_array(table[f"{side}_code"])) for side in get_args(Side)}
+    rows = table.select(columns[:6]).to_pylist()
+    queries = [place for place, row in enumerate(rows) if row["split"] == SPLIT]
+    label = archive.info.label_vocabulary[-1]
+    conditions: list[tuple[Filters, Callable[[dict[str, object]], bool]]] = [
+        (Filters(), lambda row: True),
+        (Filters(splits=(SPLIT,)), lambda row: row["split"] == SPLIT),
+        (Filters(labels=(label,), has_image=True), lambda row: label in row["labels"] and bool(row["has_image"])),  # type: ignore[operator]  # a list
+    ]
+    compared = 0
+    for query in np.random.default_rng(SEED).permutation(queries)[:number].tolist():
+        for modality in get_args(Modality):
+            if not rows[query][f"has_{modality}"]:
+                continue
+            for against in get_args(Side):
+                [distances] = hamming_distances(codes[modality][query : query + 1], codes[against]).tolist()
+                for filters, holds in conditions:
+                    expected = sorted(
+                        (distances[place], row["id"])
+                        for place, row in enumerate(rows)
+                        if row["group"] != rows[query]["group"] and row.get(f"has_{against}", True) and holds(row)
+                    )[:1000]
+                    found = archive.search(
+                        id=rows[query]["id"], modality=modality, against=against, k=1000, filters=filters, rerank=0
+                    )
+                    if [(hit.distance, hit.item.id) for hit in found.hits] != expected:
+                        raise AssertionError(f"{rows[query]['id']} {modality} {against} {filters} differs")
+                    compared += 1
+    return compared
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """Means over the findings, one line a system, with intervals over the findings."""
+    heads = ["system", "bits", "looks at", "order", f"P@{K} [95 %]", "shuffled findings"]
+    lines = [heads, ["---", "---:", "---", "---", "---:", "---:"]]
+    for key, of_system in _systems(rows).items():
+        system, bits, against, order = key
+        values = torch.tensor([float(row["p@20"]) for row in of_system], dtype=torch.float64)[:, None]
+        draws = bootstrap_means(values, bootstrap_weights(torch.arange(len(values)), DRAWS, SEED))
+        low, high = (float(end[0]) for end in percentile_interval(draws))
+        looks = NO_MODEL[system] if system in NO_MODEL else AGAINST[against]  # type: ignore[index]  # of a file
+        shuffled = fmean(float(row["shuffled"]) for row in of_system)
+        value = f"{float(values.mean()):.3f} [{low:.3f}, {high:.3f}]"
+        shown = {"": "", "codes": "codes", "reranked": "ranked anew"}[order]
+        lines.append([system, bits, looks, shown, value, "" if system in NO_MODEL else f"{shuffled:.3f}"])
+    return _table(lines)
+
+
+def findings_markdown(rows: Sequence[Row], against: Side = "case") -> str:
+    """Each finding: how many items are relevant, and P@20 of the systems that rank anew, beside BM25 and random."""
+    systems = _systems(rows)
+    bits = sorted({int(row["bits"]) for row in rows if row["bits"]})
+    [hasher] = {row["system"] for row in rows} - NO_MODEL.keys()
+    columns = {f"{number} bits": systems[hasher, str(number), against, "reranked"] for number in bits}
+    columns |= {name: systems[name, "", "", ""] for name in ("BM25", "random")}
+    lines = [["finding", "relevant labels", "items", *columns], ["---", "---", "---:", *["---:"] * len(columns)]]
+    for place, row in enumerate(columns["random"]):
+        values = [f"{float(of_system[place]['p@20']):.2f}" for of_system in columns.values()]
+        lines.append([row["finding"], row["labels"], row["relevant"], *values])
+    return _table(lines)
+
+
+def _systems(rows: Sequence[Row]) -> dict[tuple[str, str, str, str], list[Row]]:
+    systems: dict[tuple[str, str, str, str], list[Row]] = {}
+    for row in rows:
+        systems.setdefault((row["system"], row["bits"], row["against"], row["order"]), []).append(row)
+    return systems
+
+
+def _table(lines: Sequence[Sequence[str]]) -> str:
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def read(path: Path) -> list[Row]:
+    """Rows of a CSV."""
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--archives", type=Path, nargs="+", required=True, help="of one collection")
+    parser.add_argument("--findings", type=Path, default=FINDINGS, help="texts and the labels that say the same")
+    parser.add_argument("--csv", type=Path, help="file for the rows")
+    parser.add_argument("--check", type=int, default=0, metavar="N", help="test items to compare with the metric code")
+    arguments = parser.parse_args()
+    archives = [Archive.open(path) for path in arguments.archives]
+    for archive in archives:
+        if arguments.check:
+            print(f"{archive.info.num_bits} bits: {check(archive, arguments.check)} rankings equal the metric code's")
+    rows = list(measure(archives, read_findings(arguments.findings)))
+    print(markdown(rows))
+    print()
+    print(findings_markdown(rows))
+    if arguments.csv is not None:
+        with arguments.csv.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
