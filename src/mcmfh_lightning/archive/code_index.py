@@ -38,13 +38,37 @@ class CodeIndex(Protocol):
     def nearest(
         self, query: NDArray[np.uint8], k: int, rows: NDArray[np.int64] | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The nearest ``k`` codes, or all if there are fewer."""
+        """The nearest ``k`` codes, or all if there are fewer.
+
+        Args:
+            query: (ceil(num_bits / 8),) uint8, packed.
+            k: How many, 0 or more.
+            rows: (M,) rows allowed, ascending; None for all.
+
+        Returns:
+            Distances and rows, in the order of both.
+
+        Raises:
+            ValueError: If the query is of another width or ``k`` is negative.
+        """
         ...
 
     def within(
         self, query: NDArray[np.uint8], radius: int, rows: NDArray[np.int64] | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """All codes at most ``radius`` bits away."""
+        """All codes at most ``radius`` bits away.
+
+        Args:
+            query: (ceil(num_bits / 8),) uint8, packed.
+            radius: In bits.
+            rows: (M,) rows allowed, ascending; None for all.
+
+        Returns:
+            Distances and rows, in the order of both.
+
+        Raises:
+            ValueError: If the query is of another width.
+        """
         ...
 
 

@@ -51,19 +51,7 @@ class FlatIndex:
     def nearest(
         self, query: NDArray[np.uint8], k: int, rows: NDArray[np.int64] | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The nearest ``k`` codes, or all if there are fewer; see `CodeIndex`.
-
-        Args:
-            query: (ceil(num_bits / 8),) uint8, packed.
-            k: How many, 0 or more.
-            rows: (M,) rows allowed, ascending; None for all.
-
-        Returns:
-            Distances and rows, in the order of both.
-
-        Raises:
-            ValueError: If the query is of another width or ``k`` is negative.
-        """
+        """The nearest ``k`` codes, or all if there are fewer; see `CodeIndex.nearest`."""
         check_query(query, self.num_bits)
         check_k(k)
         codes = self._allowed(rows)
@@ -79,19 +67,7 @@ class FlatIndex:
     def within(
         self, query: NDArray[np.uint8], radius: int, rows: NDArray[np.int64] | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """All codes at most ``radius`` bits away; see `CodeIndex`.
-
-        Args:
-            query: (ceil(num_bits / 8),) uint8, packed.
-            radius: In bits.
-            rows: (M,) rows allowed, ascending; None for all.
-
-        Returns:
-            Distances and rows, in the order of both.
-
-        Raises:
-            ValueError: If the query is of another width.
-        """
+        """All codes at most ``radius`` bits away; see `CodeIndex.within`."""
         check_query(query, self.num_bits)
         distances, places = _within(query, self._allowed(rows), radius)
         return distances, places if rows is None else rows[places]
