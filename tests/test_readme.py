@@ -57,6 +57,7 @@ def test_four_commands_run_as_written_and_then_the_archive(repository: Path, tmp
     assert "Research use, not diagnosis" in found
 
 
+@pytest.mark.slow
 def test_own_collection_runs_as_written(repository: Path, tmp_path: Path) -> None:
     """On a phantom's films, under a table of a row each."""
     write_phantom(tmp_path, 12, 0, Console(quiet=True))

@@ -121,6 +121,7 @@ def run(leak: ModuleType, features: Path, folder: Path, monkeypatch, *flags: str
     return leak.read(folder / "leak.csv")
 
 
+@pytest.mark.slow
 def test_it_runs_and_does_nothing_twice(
     leak: ModuleType, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:

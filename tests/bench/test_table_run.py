@@ -52,6 +52,7 @@ def failure(bench, capsys, *flags):
     return capsys.readouterr().err.strip().splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_trial_is_kept_although_another_run_fails(features, tmp_path, capsys):
     trial = sweep("LabelClassifier", "label_classifier", features, "val/mAP", model__optimizer__init_args__lr=0.01)
     broken = sweep("broken", "label_classifier", features, model__no_such_flag=3)

@@ -232,6 +232,7 @@ def test_a_second_run_is_already_complete_and_another_manifest_is_refused(folder
 # --- the dedicated converter ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_thousand_real_pairs_give_the_shards_of_the_dedicated_converter(shared_data, tmp_path):
     real = shared_data / "openi"
     collection, _ = read_openi(real / "NLMCXR_reports.tgz", real / "images", "mesh_major")

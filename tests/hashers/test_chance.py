@@ -4,6 +4,9 @@
 """
 
 import numpy as np
+import pytest
+
+pytestmark = pytest.mark.slow
 
 
 def test_untrained_model_is_at_chance(features, chance_leads, at_chance):

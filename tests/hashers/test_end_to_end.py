@@ -366,6 +366,7 @@ def test_closed_forms_have_nothing_to_teach_an_encoder(tiny):
         EndToEnd(partial(CCAITQ, num_bits=4), tiny.Tiny(), [])
 
 
+@pytest.mark.slow
 def test_two_processes_train_and_rank_as_one(tiny, pairs, tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
