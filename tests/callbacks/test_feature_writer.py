@@ -183,6 +183,7 @@ def test_predictions_are_not_kept(program: ModuleType, pairs: Path, tmp_path: Pa
     assert len(FeatureShardReader(tmp_path / "features", "train")) == 7
 
 
+@pytest.mark.slow
 def test_two_processes_write_what_one_writes(program: ModuleType, pairs: Path, tmp_path: Path) -> None:
     program.encode(pairs, tmp_path / "one")
     command = [sys.executable, str(SCRIPT), str(pairs), str(tmp_path / "two")]

@@ -347,6 +347,7 @@ def test_pairs_are_not_features(pair_writer, make_pair, tmp_path):
         FeatureDataModule(str(tmp_path))
 
 
+@pytest.mark.slow
 def test_two_processes(write_features, pair_writer, make_pair, tmp_path):
     """Real ranks under Lightning's own launcher, with databases that leave one rank a partial batch or none."""
     root = write_features(tmp_path / "features", {"train": 70, "val": 1, "test": 5})

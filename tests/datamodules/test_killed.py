@@ -27,14 +27,15 @@ def steps_of(log, ranks):
     return [[json.loads(line) for line in Path(f"{log}-{r}").read_text().splitlines()] for r in range(ranks)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("num_workers", "unique_groups", "ranks", "kill_after"),
     [
         (2, True, 1, 31),
-        pytest.param(0, False, 1, 8, marks=pytest.mark.slow),
-        pytest.param(3, False, 1, 44, marks=pytest.mark.slow),
-        pytest.param(0, True, 2, 29, marks=pytest.mark.slow),
-        pytest.param(1, False, 2, 13, marks=pytest.mark.slow),
+        (0, False, 1, 8),
+        (3, False, 1, 44),
+        (0, True, 2, 29),
+        (1, False, 2, 13),
     ],
 )
 def test_what_was_trained_on_before_and_after_is_the_sequence(

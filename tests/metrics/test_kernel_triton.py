@@ -158,6 +158,7 @@ class TestInTheInterpreter:
     def test_counts_equal_the_reference(self, case):
         assert_equal(case, graded=False)
 
+    @pytest.mark.slow
     @settings(max_examples=60, deadline=None)
     @given(case=cases)
     @example(case=random_case(0, 2, 9, 16, 1024, density=1.0))  # the number of shared labels takes 11 binary digits
