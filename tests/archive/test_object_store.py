@@ -22,7 +22,7 @@ COUNT = 60
 def bucket():
     """Address of an empty bucket; the environment says where its server is."""
     server_module = pytest.importorskip("moto.server", reason="moto, of the extra `dev`, is not installed")
-    boto3 = pytest.importorskip("boto3")
+    boto3 = pytest.importorskip("boto3", reason="boto3, which comes with moto, is not installed")
     server = server_module.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

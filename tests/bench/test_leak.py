@@ -148,8 +148,9 @@ def test_planted_pairs_show_the_leak(
     monkeypatch.setattr(leak, "SYSTEMS", {name: [*flags, *small] for name, flags in leak.SYSTEMS.items()})
     rows = run(leak, features, tmp_path, monkeypatch, "--seeds", "0")
     for system in leak.SYSTEMS:
-        # Half of what both lead by here, and more than twice what the moved images below may.
-        assert mean_lead(leak, rows, system=system, images="real", protocol="unimodal") > 0.1
+        # UCMFH reaches .19 since its dropout is keyed by sample; it was a little above .2 with another draw.
+        bound = 0.18 if system == "UCMFH" else 0.2
+        assert mean_lead(leak, rows, system=system, images="real", protocol="unimodal") > bound
         unimodal, paired = (
             mean_lead(leak, rows, system=system, images="moved", protocol=protocol) for protocol in leak.PROTOCOLS
         )

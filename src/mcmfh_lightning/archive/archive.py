@@ -96,7 +96,7 @@ class Archive:
         """
         self._query_hasher()
 
-    def item(self, id: str) -> Item:  # noqa: A002
+    def item(self, id: str) -> Item:  # noqa: A002  # as below
         """What is known of an item.
 
         Raises:
@@ -106,7 +106,7 @@ class Archive:
         [item] = snapshot.items(np.array([snapshot.row_of(id)]))
         return item
 
-    def picture(self, id: str) -> bytes | None:  # noqa: A002
+    def picture(self, id: str) -> bytes | None:  # noqa: A002  # as below
         """The picture of an item as a JPEG; None if it has none, or neither the archive nor its collection is at hand.
 
         Raises:

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcmfh_lightning.errors import ConfigError
 
-TOKEN_VARIABLE = "MCMFH_ARCHIVE_TOKEN"  # noqa: S105 - the name of the variable
+TOKEN_VARIABLE = "MCMFH_ARCHIVE_TOKEN"  # noqa: S105  # the name of the variable
 MIN_TOKEN_CHARACTERS = 16
 API = "/api/"
 
