@@ -32,7 +32,7 @@ def slow_nt_xent(first, second, temperature):
     return total / (2 * rows)
 
 
-def slow_class_proxy_loss(codes, proxies, labels, b=2.0, s_p=1.3, s_n=1.3, mu=1.0, tau=0.3, psi=0.3):
+def slow_class_proxy_loss(codes, proxies, labels, tau, psi, b=2.0, s_p=1.3, s_n=1.3, mu=1.0):
     true, missed, false = b + zero(codes), zero(codes), zero(codes)
     for i, code in enumerate(codes):
         for c, proxy in enumerate(proxies):
@@ -93,8 +93,8 @@ def slow_boundary_point_loss(first, second, similar, dissimilar):
             continue
         mean_s = min(max(sum(mine).item() / len(mine), 0), ub)
         mean_d = min(max(sum(others).item() / len(others), 0), ub)
-        top = sorted((x.item() for x in others), reverse=True)[: max(1, int(0.1 * len(others)))]
-        low = sorted(x.item() for x in mine)[: max(1, int(0.1 * len(mine)))]
+        top = sorted(x.item() for x in others)[int(0.9 * len(others)) :]  # as published: a tenth is rounded up
+        low = sorted((x.item() for x in mine), reverse=True)[int(0.9 * len(mine)) :]
         d_hat, s_hat = sum(top) / len(top), sum(low) / len(low)
         bp_s = mean_s - (ub - mean_s) / ub * abs(mean_s - d_hat)
         bp_d = mean_d - mean_d / ub * abs(mean_d - s_hat)
@@ -147,14 +147,19 @@ def test_nt_xent(batch, temperature):
 
 
 @examples
-@given(batch=batches, classes=st.integers(1, 5), density=densities)
-def test_class_proxy_loss(batch, classes, density):
+@given(
+    batch=batches,
+    classes=st.integers(1, 5),
+    density=densities,
+    limits=st.sampled_from([(0.9, 0.7), (0.3, 0.3)]),  # of the authors' collection, and of their first repository
+)
+def test_class_proxy_loss(batch, classes, density, limits):
     rows, width, seed = batch
     codes, proxies = drawn(rows, width, seed), drawn(classes, width, seed + 1)
     labels = mask(rows, classes, seed + 2, density)
-    agree(
-        losses.class_proxy_loss(codes, proxies, labels), slow_class_proxy_loss(codes, proxies, labels), codes, proxies
-    )
+    found = losses.class_proxy_loss(codes, proxies, labels, *limits)
+    agree(found, slow_class_proxy_loss(codes, proxies, labels, *limits), codes, proxies)
+    assert (limits != (0.9, 0.7)) or torch.equal(found, losses.class_proxy_loss(codes, proxies, labels))
 
 
 @examples

@@ -11,6 +11,7 @@ from mcmfh_lightning.hashers.base import Objective
 from mcmfh_lightning.hashers.towers import Towers
 from mcmfh_lightning.layers import HouseholderRotation
 from mcmfh_lightning.losses import bit_variance, class_proxy_loss, find_positives, gather_rows, semi_hard_triplet
+from mcmfh_lightning.losses.class_proxy import OFFSET, THRESHOLD
 from mcmfh_lightning.metrics.functional import unpack_bits
 from mcmfh_lightning.types import FeatureBatch
 
@@ -18,13 +19,15 @@ TRIPLET_MARGIN = 0.25
 
 
 class DScPH(Towers):
-    """Deep semantic-consistency penalising hashing (IEEE TMM 2025), supervised, on `Towers`.
+    """"Deep Semantic-consistent Penalizing Hashing" (IEEE TMM 2025), supervised, on `Towers`.
 
-    Loss terms, each the sum over both modalities:
+    The defaults are those of the authors' collection of methods. Loss terms, each the sum over both modalities:
 
-    - ``proxy``: `class_proxy_loss` against one learned proxy a class, shared by the modalities.
+    - ``proxy``: `class_proxy_loss` against one learned proxy a class, shared by the modalities, over the rows that have
+      labels.
     - ``bit_variance``: `bit_variance` of the codes after a learned `HouseholderRotation`.
-    - ``triplet``: `semi_hard_triplet`, which the authors' later repository drops; off by default.
+    - ``triplet``: `semi_hard_triplet` with a fixed margin of 0.25, off by default. The authors' first repository has
+      such a term, with a margin that it estimates again in each epoch; the collection has none.
 
     Args:
         num_bits: Bits of a code.
@@ -32,10 +35,15 @@ class DScPH(Towers):
         text_dim: Width of the text embeddings.
         num_labels: Classes. A model may be tested on data of other classes: there the proxies play no part.
         d_model: Width of the projections and of the hash heads.
+        negative_threshold: Cosine up to which the proxy of another class costs nothing (tau of the formula).
+        negative_offset: What is subtracted from the cosine of one that costs (psi of the formula).
         bit_variance_weight: Weight of ``bit_variance``.
         triplet_weight: Weight of ``triplet``; 0 leaves it out.
         optimizer: Makes the optimiser from the parameters.
         lr_scheduler: Makes a scheduler that is stepped once an epoch.
+
+    Raises:
+        ValueError: If ``negative_offset`` is greater than ``negative_threshold``.
     """
 
     def __init__(
@@ -45,6 +53,8 @@ class DScPH(Towers):
         text_dim: int,
         num_labels: int,
         d_model: int = 256,
+        negative_threshold: float = THRESHOLD,
+        negative_offset: float = OFFSET,
         bit_variance_weight: float = 1.0,
         triplet_weight: float = 0.0,
         optimizer: OptimizerCallable = torch.optim.AdamW,
@@ -55,7 +65,14 @@ class DScPH(Towers):
             optimizer,
             lr_scheduler,
         )
+        if negative_offset > negative_threshold:
+            raise ValueError(
+                f"negative_offset={negative_offset} is greater than negative_threshold={negative_threshold}: a negative "
+                "between them would lower the loss; give an offset up to the threshold"
+            )
         self.save_hyperparameters()
+        self.negative_threshold = negative_threshold
+        self.negative_offset = negative_offset
         self.bit_variance_weight = bit_variance_weight
         self.triplet_weight = triplet_weight
         self.build_towers(num_bits, image_dim, text_dim, d_model)
@@ -68,8 +85,10 @@ class DScPH(Towers):
         packed = gather_rows(batch["labels"])
         labels = unpack_bits(packed)[:, : len(self.proxies)]
         known = labels.bool().any(dim=1)  # a pair without labels is not known to be of none of the classes
+        limits = self.negative_threshold, self.negative_offset
+        proxy = [class_proxy_loss(codes[known], self.proxies, labels[known], *limits) for codes in both]
         terms = {
-            "proxy": torch.stack([class_proxy_loss(codes[known], self.proxies, labels[known]) for codes in both]).sum(),
+            "proxy": torch.stack(proxy).sum(),
             "bit_variance": self.bit_variance_weight
             * torch.stack([bit_variance(self.rotation(codes)) for codes in both]).sum(),
         }

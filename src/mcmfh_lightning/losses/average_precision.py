@@ -29,6 +29,16 @@ def average_precision_loss(
     H continues to real counts as digamma(N + 1) plus a constant, so the value is exact for codes in {-1, +1}. A bin
     with p_d <= 1 or n_d <= 1 has r_d = 0: a positive that is alone in its bin has no other one before it.
 
+    Where distances are integers, the loss is in [0, 1]. Between them it can fall below 0, down to 1 - pi^2 / 6 = -0.645
+    at most: a bin adds more than p_d only if it holds less than one item, and then at most
+    p_d (N_{d-1} + 1) trigamma(N_{d-1} + 1) <= p_d pi^2 / 6, where trigamma is the derivative of digamma. The lowest
+    known value is -0.195, of a query whose only positive comes first and is spread over two bins (1/2 - ln 2 = -0.193
+    in halves). It is not clamped, for a clamped query has no gradient.
+
+    With one positive a query, AP is the mean of 1 / rank over the orders of ties, (H_{N_d} - H_{N_{d-1}}) / n_d. Once
+    that positive comes first, the lowest loss is between two integer distances and not at a binary code: use a
+    quantisation term with it, which pulls the code to its signs.
+
     Args:
         queries: (N, K) relaxed codes in [-1, 1].
         database: (M, K) relaxed codes in [-1, 1].
@@ -37,7 +47,8 @@ def average_precision_loss(
         weight: (N,) how much each query counts; None for all alike.
 
     Returns:
-        Scalar in [0, 1], the mean over queries that have positives; 0 (with a zero gradient) if none that counts has.
+        Scalar in [1 - pi^2 / 6, 1], in [0, 1] for codes in {-1, +1}: the mean over queries that have positives; 0 (with
+        a zero gradient) if none that counts has.
     """
     counted = torch.ones_like(positives) if ignored is None else positives | ~ignored
     items, hits = _histograms(queries, database, positives, counted)

@@ -6,10 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-HARD_SHARE = 0.1
-"""Share of the most violating pairs of a row that move its boundary points."""
-
-
 def boundary_point_loss(first: Tensor, second: Tensor, similar: Tensor, dissimilar: Tensor) -> Tensor:
     r"""Logistic losses around two data-dependent thresholds of the inner product.
 
@@ -21,7 +17,8 @@ def boundary_point_loss(first: Tensor, second: Tensor, similar: Tensor, dissimil
 
     A similar column costs softplus(-a (x - B_S)), where a is the easy slope 6 ln(99) / K if x > B_S and twice that
     otherwise; a dissimilar one softplus(a (x - B_D)), easy if x < B_D. A row costs the mean over its similar plus the
-    mean over its dissimilar columns. DDBH (IEEE TCSVT 2025). A tenth is at least one column, and rounded down.
+    mean over its dissimilar columns. DDBH ("Deep Discriminative Boundary Hashing", IEEE TCSVT 2025). A tenth of n columns
+    is n - floor(9 n / 10) of them, so n / 10 rounded up: the authors take x[int(0.9 n):] of the sorted values.
 
     Args:
         first: (N, K) relaxed codes in [-1, 1].
@@ -86,9 +83,9 @@ def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def _mean_of_highest(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the highest `HARD_SHARE` of each row's masked values; 0 without any."""
+    """Average the highest tenth, rounded up, of each row's masked values; 0 without any."""
     ordered = values.masked_fill(~mask, -torch.inf).sort(dim=1, descending=True).values
     number = mask.sum(dim=1)
-    taken = torch.minimum((HARD_SHARE * number).long().clamp(min=1), number)
+    taken = number - 9 * number // 10
     chosen = torch.arange(values.shape[1], device=values.device) < taken[:, None]
     return torch.where(chosen, ordered, 0).sum(dim=1) / taken.clamp(min=1)

@@ -9,11 +9,15 @@ SHARPNESS = 1.3
 """s_p and s_n: how much harder pairs weigh more."""
 HARDEST = 1.0
 """mu: the cosine at which a negative has weight 1."""
-MARGIN = 0.3
-"""tau and psi: a proxy of another class that is less similar than this costs nothing."""
+THRESHOLD = 0.9
+"""tau: a proxy of another class with a lower cosine costs nothing."""
+OFFSET = 0.7
+"""psi: what is subtracted from the cosine of one that costs."""
 
 
-def class_proxy_loss(codes: Tensor, proxies: Tensor, labels: Tensor) -> Tensor:
+def class_proxy_loss(
+    codes: Tensor, proxies: Tensor, labels: Tensor, threshold: float = THRESHOLD, offset: float = OFFSET
+) -> Tensor:
     r"""A soft F-measure between codes and class proxies that weighs hard pairs more.
 
     With c_ic the cosine of code i and proxy c, y its label, sg the stop-gradient, and sums over batch and classes,
@@ -23,20 +27,26 @@ def class_proxy_loss(codes: Tensor, proxies: Tensor, labels: Tensor) -> Tensor:
     .. math:: L^+ = \sum y (1 - c)\, sg[e^{s_p (1 - c)}], \quad
        L^- = \sum_{c > \tau} (1 - y)(c - \psi)\, sg[e^{s_n (c - \mu)}]
 
-    DScPH (IEEE TMM 2025); b, s_p, s_n, mu, tau and psi are those of the authors' first repository.
+    DScPH ("Deep Semantic-consistent Penalizing Hashing", IEEE TMM 2025). The defaults of tau and psi are those of the
+    authors' collection of methods; their first repository has 0.3 for both. With 0.9, L^- is 0 until a code comes
+    close to the proxy of another class.
+
+    A row without labels would be a negative of every class. Leave such rows out where labels can be missing.
 
     Args:
         codes: (B, K) relaxed codes.
         proxies: (C, K), one for each class.
         labels: (B, C) multi-hot.
+        threshold: tau.
+        offset: psi <= tau.
 
     Returns:
         Scalar in [0, 1).
     """
     cosine = normalize(codes, dim=-1) @ normalize(proxies, dim=-1).T
     positive = labels.to(cosine.dtype)
-    negative = (1 - positive) * (cosine > MARGIN)
+    negative = (1 - positive) * (cosine > threshold)
     hits = SMOOTHING + 2 * (positive * cosine.clamp(min=0)).sum()
     missed = (positive * (1 - cosine) * (SHARPNESS * (1 - cosine)).exp().detach()).sum()
-    false = (negative * (cosine - MARGIN) * (SHARPNESS * (cosine - HARDEST)).exp().detach()).sum()
+    false = (negative * (cosine - offset) * (SHARPNESS * (cosine - HARDEST)).exp().detach()).sum()
     return 1 - hits / (hits + missed + false)

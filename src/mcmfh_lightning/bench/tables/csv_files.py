@@ -68,6 +68,7 @@ def _row_lines(panel: Panel, row: Row, ranked: str, protocols: Sequence[str]) ->
                         "direction": direction,
                         "metric": metric,
                         "system": row.system,
+                        "settings": row.settings,
                         "ranking": ranked,
                         "mean": value.mean,
                         "sd": value.sd,

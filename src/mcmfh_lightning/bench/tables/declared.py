@@ -11,6 +11,8 @@ from mcmfh_lightning.bench.sweep_file import Goal, Sweep, canonical, read_sweeps
 from mcmfh_lightning.errors import DataError
 
 CONFIG, ROOT, SEED, BITS = "config", "data.root", "seed_everything", "model.num_bits"
+PUBLISHED = "_published.yaml"
+"""How the name of a config ends that has the settings of a method's authors."""
 _RESERVED = ("run_dir", "ckpt_path")
 """Flags that the runner sets."""
 TRIAL, TEST = "val/", "test/"
@@ -41,6 +43,11 @@ class DeclaredRun:
     def num_bits(self) -> int | None:
         """Bits of a code, where declared: methods without codes have none."""
         return self.parameters.get(BITS)
+
+    @property
+    def is_published(self) -> bool:
+        """Whether its config has the settings of the method's authors."""
+        return str(self.parameters[CONFIG]).endswith(PUBLISHED)
 
     def file_name(self, data_name: str, data_key: str) -> str:
         """Name of its result; see the function of this name."""

@@ -27,8 +27,9 @@ from mcmfh_lightning.bench.tables.words import (
 
 NOT_RUN, UNDEFINED = "not run", "-"
 _LEGEND = (
-    "Mean ± standard deviation over seeds of tie-aware metrics; *trials* are runs on the validation split by which the "
-    f"system was tuned; *{UNDEFINED}*: the method has no such codes."
+    "Mean ± standard deviation over seeds of tie-aware metrics; *settings* are those published by the method's authors, "
+    "or tuned by trials on a validation split, of these data or of others; *trials*: how many there were on these data; "
+    f"*{UNDEFINED}*: the settings are neither, or the method has no such codes."
 )
 
 
@@ -58,20 +59,20 @@ def panel_table(panel: Panel, protocol: str, database: str) -> str:
     """
     queries = panel.headline_queries
     places = [(metric, direction) for metric in METRICS for direction in PROTOCOLS[protocol]]
-    head = ["system", "bits", "seeds", "trials", *(f"{metric} {arrow(direction)}" for metric, direction in places)]
+    head = ["system", "settings", "bits", "seeds", "trials", *(f"{metric} {arrow(direction)}" for metric, direction in places)]
     lines = []
     for row in panel.rows:
         values = [row.values(protocol, database, queries, way, MODEL, metric) for metric, way in places]
         numbers = [with_sd(value) if row.results else NOT_RUN for value in values]
-        lines.append([row.system, _bits(row), _seeds(row), str(row.trials), *numbers])
+        lines.append([row.system, row.settings, _bits(row), _seeds(row), str(row.trials), *numbers])
     best = panel.best_row_of(protocol)
     for null in NULLS:
         if best is None:
             break
         values = [best.values(protocol, database, queries, way, null, metric) for metric, way in places]
         if not all(isnan(value.mean) for value in values):  # a collection without a normal label has not all of them
-            lines.append([f"*{null}*", "", "", "", *(_of_null(value) for value in values)])
-    return pipe_table(head, lines, left=1)
+            lines.append([f"*{null}*", "", "", "", "", *(_of_null(value) for value in values)])
+    return pipe_table(head, lines, left=2)
 
 
 def panel_note(panel: Panel, protocol: str, database: str) -> str:

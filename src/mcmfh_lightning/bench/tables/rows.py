@@ -53,6 +53,8 @@ class Row:
     """Those that were run."""
     trials: int
     """Tuning trials of the system on these data."""
+    settings: str
+    """``published`` (by the method's authors), ``tuned`` (by trials on these or other data) or a dash."""
 
     def values(self, protocol: str, database: str, queries: str, direction: str, system: str, metric: str) -> Spread:
         """A number of the test over seeds; see `Result.value`."""
@@ -170,8 +172,7 @@ def panels(
     made = []
     for label, members in of_data.items():
         data = folders.get(members[0][0].root)
-        tuned = Counter(slug(one.system) for one in results if data and one.is_trial and one.data.key == data.key)
-        rows = _rows(members, tuned)
+        rows = _rows(members, [one for one in results if one.is_trial], data)
         bits: list[int | None] = [*sorted({run.num_bits for run, _ in members if run.num_bits is not None})]
         made += [
             Panel(label, num_bits, tuple(row for row in rows if row.num_bits in (num_bits, None)))
@@ -180,20 +181,32 @@ def panels(
     return made
 
 
-def _rows(runs: Sequence[tuple[DeclaredRun, Result | None]], trials: Mapping[str, int]) -> list[Row]:
-    grouped: dict[tuple[str, int | None], list[Result | None]] = {}
+def _rows(
+    runs: Sequence[tuple[DeclaredRun, Result | None]], trials: Sequence[Result], data: Data | None
+) -> list[Row]:
+    on_any = {slug(one.system) for one in trials}
+    on_these = Counter(slug(one.system) for one in trials if data and one.data.key == data.key)
+    grouped: dict[tuple[str, int | None], list[tuple[DeclaredRun, Result | None]]] = {}
     for run, result in runs:
-        grouped.setdefault((run.system, run.num_bits), []).append(result)
+        grouped.setdefault((run.system, run.num_bits), []).append((run, result))
     return [
         Row(
             system,
             num_bits,
             len(members),
-            tuple(result for result in members if result is not None),
-            trials.get(slug(system), 0),
+            tuple(result for _, result in members if result is not None),
+            on_these[slug(system)],
+            _settings([run for run, _ in members], tuned=slug(system) in on_any),
         )
         for (system, num_bits), members in grouped.items()
     ]
+
+
+def _settings(runs: Sequence[DeclaredRun], *, tuned: bool) -> str:
+    """Say where the settings of a row come from; see `Row.settings`."""
+    if all(run.is_published for run in runs):
+        return "published"
+    return "tuned" if tuned else "-"
 
 
 def _or_least(value: float) -> float:

@@ -1,0 +1,189 @@
+"""Losses with published settings against the published formulas, row by row in float64, at batch sizes 2 to 256.
+
+The formulas are written down here from the papers and repositories and share no code with the package. Gradients are
+compared for every parameter of the model.
+"""
+
+from math import ceil, log
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from mcmfh_lightning.cli import find_config
+from mcmfh_lightning.hashers import DDBH, UCMFH, DScPH
+from mcmfh_lightning.losses.boundary_points import _mean_of_highest
+
+SIZES = [2, 3, 7, 11, 16, 64, 99, 128, 256]
+CLASSES, IMAGE_DIM, TEXT_DIM = 5, 10, 6
+
+
+def published(hasher, name, **sizes):
+    """The model of a published config, small, in float64 and without dropout."""
+    settings = yaml.safe_load(Path(find_config(f"model/{name}_published.yaml")).read_text())["init_args"]
+    settings = {key: value for key, value in settings.items() if key not in ("optimizer", "lr_scheduler")}
+    torch.manual_seed(0)
+    return hasher(**settings | {"image_dim": IMAGE_DIM, "text_dim": TEXT_DIM, "d_model": 8} | sizes).double().eval()
+
+
+def batch_of(rows):
+    """Several labels a row, some rows without any; the second and third row are of one group."""
+    generator = torch.Generator().manual_seed(rows)
+    dense = torch.rand(rows, CLASSES, generator=generator) < 0.25
+    dense[0], dense[1] = torch.arange(CLASSES) == 0, torch.arange(CLASSES) == 1  # dissimilar, so that no loss is empty
+    weights = torch.tensor([128, 64, 32, 16, 8], dtype=torch.uint8)
+    return dense.tolist(), {
+        "image": torch.randn(rows, IMAGE_DIM, generator=generator, dtype=torch.float64),
+        "text": torch.randn(rows, TEXT_DIM, generator=generator, dtype=torch.float64),
+        "labels": (dense * weights).sum(1, keepdim=True, dtype=torch.uint8),
+        "group": torch.tensor([0, 1, 1, *range(3, rows)][:rows]),
+        "index": torch.arange(rows),
+    }
+
+
+def relations(labels, group):
+    """Similar and dissimilar columns of each row; between rows without labels and those of other groups neither."""
+    rows, group = range(len(labels)), group.tolist()
+    shared = [[group[i] == group[j] or any(map(min, labels[i], labels[j])) for j in rows] for i in rows]
+    known = [any(row) for row in labels]
+    similar = [[j for j in rows if shared[i][j]] for i in rows]
+    return similar, [[j for j in rows if not shared[i][j] and known[i] and known[j]] for i in rows]
+
+
+def agree(model, found, expected):
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    ours, theirs = (torch.autograd.grad(loss, weights, allow_unused=True) for loss in (found, expected))
+    assert any(gradient is not None and gradient.any() for gradient in theirs)
+    for our_gradient, their_gradient in zip(ours, theirs, strict=True):
+        assert (our_gradient is None) == (their_gradient is None)
+        if our_gradient is not None:
+            torch.testing.assert_close(our_gradient, their_gradient, rtol=1e-9, atol=1e-12)
+
+
+def mean(values):
+    return sum(values) / len(values)
+
+
+def softplus(x):
+    return x.clamp(min=0) + torch.log1p((-x.abs()).exp())
+
+
+def boundary_points(first, second, similar, dissimilar):
+    bits = first.shape[1]
+    bound, easy = bits / 4, log(99) * 6 / bits
+    rows = []
+    for code, mine, others in zip(first, similar, dissimilar, strict=True):
+        if not mine or not others:
+            continue
+        near, far = second[mine] @ code, second[others] @ code
+        near_mean = min(max(mean(near.tolist()), 0.0), bound)
+        far_mean = min(max(mean(far.tolist()), 0.0), bound)
+        highest = mean(sorted(far.tolist())[int(0.9 * len(far)) :])
+        lowest = mean(sorted(near.tolist(), reverse=True)[int(0.9 * len(near)) :])
+        near_point = near_mean - (bound - near_mean) / bound * abs(near_mean - highest)
+        far_point = far_mean - far_mean / bound * abs(far_mean - lowest)
+        near_slope = torch.tensor([easy if x > near_point else 2 * easy for x in near.tolist()], dtype=torch.float64)
+        far_slope = torch.tensor([easy if x < far_point else 2 * easy for x in far.tolist()], dtype=torch.float64)
+        attraction, repulsion = softplus(-near_slope * (near - near_point)), softplus(far_slope * (far - far_point))
+        rows.append(attraction.sum() / len(mine) + repulsion.sum() / len(others))
+    return mean(rows) if rows else first.sum() * 0
+
+
+@pytest.mark.parametrize("rows", SIZES)
+def test_ddbh(rows):
+    model = published(DDBH, "ddbh")
+    labels, batch = batch_of(rows)
+    similar, dissimilar = relations(labels, batch["group"])
+    image, text = model.encode(batch["image"], batch["text"])
+    expected = sum(boundary_points(*pair, similar, dissimilar) for pair in ((image, image), (text, text), (image, text)))
+    for codes in (image, text):
+        error = [len(mine) * ((code - code.sign()) ** 2).sum() for code, mine in zip(codes, similar, strict=True)]
+        expected = expected + 0.1 * sum(error) / (rows * 16)
+    agree(model, sum(model.objective(batch).terms.values()), expected)
+
+
+def test_a_tenth_is_what_the_authors_slice_off():
+    """Whether 0.9 n is rounded in floating point or in integers; ours takes so many of n values in descending order."""
+    assert all(n - 9 * n // 10 == n - int(0.9 * n) == ceil(n / 10) for n in range(1, 10_001))
+    numbers = torch.arange(1, 1001)
+    values = -torch.arange(1000.0).double().expand(1000, -1)
+    found = _mean_of_highest(values, torch.arange(1000) < numbers[:, None])
+    assert found.tolist() == [-mean(range(n - int(0.9 * n))) for n in numbers.tolist()]
+
+
+def class_proxies(codes, proxies, labels):
+    """With the constants of the authors' collection, over rows that have a label."""
+    hits, missed, false = 2.0, 0.0, 0.0
+    for code, row in zip(codes, labels, strict=True):
+        if not any(row):
+            continue
+        for proxy, is_mine in zip(proxies, row, strict=True):
+            cosine = code @ proxy / (code.norm() * proxy.norm())
+            if is_mine:
+                hits = hits + 2 * cosine.clamp(min=0)
+                missed = missed + (1 - cosine) * (1.3 * (1 - cosine)).exp().detach()
+            elif cosine > 0.9:
+                false = false + (cosine - 0.7) * (1.3 * (cosine - 1)).exp().detach()
+    return 1 - hits / (hits + missed + false)
+
+
+def bit_variance(codes, vectors):
+    """Of codes that are reflected at each vector, the last one first."""
+    for vector in reversed(list(vectors)):
+        codes = codes - 2 * torch.outer(codes @ vector, vector) / (vector @ vector)
+    chances = [1 / (1 + (-code / code.norm()).exp()) for code in codes]
+    return mean([mean(chance * (1 - chance)) for chance in chances])
+
+
+@pytest.mark.parametrize("rows", SIZES)
+def test_dscph(rows):
+    model = published(DScPH, "dscph", num_labels=CLASSES)
+    labels, batch = batch_of(rows)
+    with torch.no_grad():  # a code that coincides with the proxy of another class: negatives cost only above 0.9
+        model.proxies[1] = model.encode(batch["image"], None).image[0]
+    expected = 0
+    for codes in model.encode(batch["image"], batch["text"]):
+        expected = expected + class_proxies(codes, model.proxies, labels)
+        expected = expected + bit_variance(codes, model.rotation.vectors)
+    agree(model, sum(model.objective(batch).terms.values()), expected)
+
+
+def test_dscph_leaves_out_rows_without_labels():
+    """They are no negatives of every class; a batch of them alone has a proxy loss of 0."""
+    model = published(DScPH, "dscph", num_labels=CLASSES)
+    labels, batch = batch_of(64)
+    known = torch.tensor([any(row) for row in labels])
+    assert 3 < known.sum() < 61
+    part = {name: value[known] for name, value in batch.items()}
+    proxy = model.objective(batch).terms["proxy"]
+    torch.testing.assert_close(proxy, model.objective(part).terms["proxy"], rtol=1e-12, atol=0)
+    nobody = {name: value[~known] for name, value in batch.items()}
+    assert model.objective(nobody).terms["proxy"].item() == 0
+
+
+def test_dscph_refuses_limits_that_would_pay_for_negatives():
+    with pytest.raises(ValueError, match=r"negative_offset=0\.7 is greater than negative_threshold=0\.3"):
+        published(DScPH, "dscph", num_labels=CLASSES, negative_threshold=0.3)
+
+
+def nt_xent(first, second):
+    """At the published temperature of 0.5."""
+    views = torch.cat([first, second])
+    views = views / views.norm(dim=1, keepdim=True)
+    total = 0
+    for i, view in enumerate(views):
+        logits = views @ view / 0.5
+        others = torch.cat([logits[:i], logits[i + 1 :]])
+        total = total - (logits[(i + len(first)) % len(views)] - others.exp().sum().log())
+    return total / len(views)
+
+
+@pytest.mark.parametrize("rows", SIZES)
+def test_ucmfh(rows):
+    model = published(UCMFH, "ucmfh")
+    _, batch = batch_of(rows)
+    fused = model.fusion(model.image_projection(batch["image"]), model.text_projection(batch["text"]))
+    expected = nt_xent(*fused) + 0.5 * nt_xent(*model.encode(batch["image"], batch["text"]))
+    agree(model, sum(model.objective(batch).terms.values()), expected)

@@ -1,0 +1,119 @@
+"""What the pages of the methods call published or tuned is what the configs say, and what trials chose."""
+
+import re
+from inspect import Parameter, signature
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from mcmfh_lightning import hashers
+from mcmfh_lightning.bench.tables.declared import read_runs
+from mcmfh_lightning.bench.tables.page import make_page
+from mcmfh_lightning.bench.tables.result import load_all
+from mcmfh_lightning.cli import find_config
+
+METHODS = ["ddbh", "dscph", "ucmfh"]
+# The constants that facts about the published code give; the other rows of the pages are checked against configs alone.
+PUBLISHED = {
+    "ddbh": {"model.quantisation_weight": 0.1, "data.global_batch_size": 64},
+    "dscph": {
+        "model.negative_threshold": 0.9,
+        "model.negative_offset": 0.7,
+        "model.bit_variance_weight": 1,
+        "model.triplet_weight": 0,
+        "data.global_batch_size": 128,
+    },
+    "ucmfh": {
+        "model.temperature": 0.5,
+        "model.d_model": 512,
+        "model.fusion_lr_scale": 0.1,
+        "model.optimizer.init_args.betas": [0.5, 0.999],
+        "data.global_batch_size": 128,
+    },
+}
+SIZES = {"model.num_bits"}
+"""What a user chooses, and no page lists."""
+
+
+def configured(experiment):
+    """What the experiment sets of model and data: values by flag, classes by their last name."""
+    path = Path(find_config(f"experiments/{experiment}.yaml"))
+    content = yaml.safe_load(path.read_text())
+    found = {}
+    for part in ("model", "data"):
+        value = content[part]
+        if isinstance(value, str):
+            value = yaml.safe_load((path.parent / value).read_text())
+        found |= flattened(value["init_args"], f"{part}.")
+        found[part] = value["class_path"]
+    return found
+
+
+def flattened(arguments, prefix):
+    found = {}
+    for name, value in arguments.items():
+        if isinstance(value, dict):
+            found[prefix + name] = value["class_path"].rpartition(".")[2]
+            found |= flattened(value.get("init_args", {}), f"{prefix}{name}.init_args.")
+        else:
+            found[prefix + name] = value
+    return found
+
+
+def value_of(settings, flag):
+    """As set, or the default of the class that takes it."""
+    if flag in settings:
+        return settings[flag]
+    owner, _, name = flag.rpartition(".")
+    takes = getattr(torch.optim, settings["model.optimizer"]) if "optimizer" in owner else None
+    takes = takes or getattr(hashers, settings["model"].rpartition(".")[2])
+    default = signature(takes).parameters[name].default
+    assert default is not Parameter.empty
+    return list(default) if isinstance(default, tuple) else default
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_page_lists_what_the_configs_set(repository, method):
+    page = (repository / "docs" / "methods" / f"{method}.md").read_text()
+    rows = re.findall(r"^\| `([\w.]+)` \| (.+) \| (.+) \|$", page, re.MULTILINE)
+    listed = [flag for flag, _, _ in rows]
+    assert f"`experiments/{method}.yaml` is tuned; `experiments/{method}_published.yaml`" in page
+    for column, experiment in ((1, f"{method}_published"), (2, method)):
+        settings = configured(experiment)
+        for row in rows:
+            assert value_of(settings, row[0]) == plain(row[column]), (experiment, row[0])
+        unlisted = {flag for flag in settings if flag.startswith("model.")} - set(listed) - SIZES
+        assert unlisted <= {"model.lr_scheduler"}, f"{experiment} sets what its page does not list"
+
+
+def plain(cell):
+    """A cell of the page as Python has it: YAML, where 1e-6 is a number as well."""
+    return float(cell) if re.fullmatch(r"[\d.]+e-\d+", cell) else yaml.safe_load(cell)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_published_configs_have_the_published_constants(method):
+    settings = configured(f"{method}_published")
+    assert {flag: value_of(settings, flag) for flag in PUBLISHED[method]} == PUBLISHED[method]
+
+
+@pytest.fixture(scope="module")
+def every_trial(repository):
+    runs = read_runs(repository / "benchmarks" / "tables" / "tuning.yaml")
+    return make_page(runs, load_all(repository / "benchmarks" / "results"), None, {}).trials
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_tuned_config_has_what_the_best_trial_had(every_trial, method):
+    """As soon as all trials of the method were run."""
+    trials = [trial for trial in every_trial if trial.system.lower() == method]
+    assert len(trials) == 4
+    if not all(trial.run for trial in trials):
+        pytest.skip("not every trial was run: mcmfh-bench table benchmarks/tables/tuning.yaml --run")
+    (best,) = (trial for trial in trials if trial.chosen)
+    settings = configured(method)
+    for setting in best.settings.split(", "):
+        flag, value = setting.split(" ")
+        assert value_of(settings, flag) == plain(value), (best, flag)
