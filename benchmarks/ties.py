@@ -5,8 +5,8 @@
 The codes of a test split, of a trained hasher (``--checkpoint``) or of 16 random hyperplanes, are ranked for each other
 in ten random orders of the gallery, and in the order of the label sets and its reverse, by
 
-    (a) mAP@50 as UCMFH defines it, ties by position (its own sort is not stable), AP divided by the hits among the first
-        50, nothing left out,
+    (a) mAP@50 as UCMFH defines it, ties by position (its own sort is not stable), AP divided by the hits among the
+        first 50, nothing left out,
     (b) our mAP@50 with ties by position: AP divided by min(50, R), the query's own study left out,
     (c) our mAP@50: the same, in expectation over all orders of ties.
 

@@ -326,6 +326,8 @@ def test_trials_are_counted_and_shown(tmp_path):
     pages = folder.render()
     assert [row["trials"] for row in pages["planted, 16 bits: unimodal, unseen"][1][:2]] == ["2", "0"]
     assert pages["plain, 16 bits: unimodal, unseen"][1][0]["trials"] == "0"
+    for data in ("planted", "plain"):  # tuned on one collection, it has these settings on the other too
+        assert [row["settings"] for row in pages[f"{data}, 16 bits: unimodal, unseen"][1][:2]] == ["tuned", "-"]
     rows = pages["planted: tuning trials"][1]
     assert [(row["settings"], row["best val/mAP"]) for row in rows] == [
         ("`model.temperature 0.2`", ".310"),
@@ -333,6 +335,22 @@ def test_trials_are_counted_and_shown(tmp_path):
         ("`model.temperature 1.0`", "not run"),
     ]
     assert [line["run"] for line in folder.csv("trials.csv")] == ["True", "True", "False"]
+
+
+def test_a_row_of_published_settings_is_called_so(tmp_path):
+    """By the name of its config; also before it was run, and whatever trials there are."""
+    published = document("UCMFH, all views", "16").replace("x.yaml", "ucmfh_published.yaml")
+    folder = Folder(tmp_path, document("MCMFH", "16"), published)
+    folder.add(made_up("MCMFH", 0, 16), trial("UCMFH, all views"))
+    rows = folder.render()["planted, 16 bits: unimodal, unseen"][1]
+    assert [row["settings"] for row in rows[:3]] == ["-", "published", ""]
+    config = {"config": "experiments/ucmfh_published.yaml"}
+    one = made_up("UCMFH, all views", 0, 16)
+    folder.add(replace(one, parameters=one.parameters | config))
+    rows = folder.render()["planted, 16 bits: unimodal, unseen"][1]
+    assert (rows[1]["settings"], rows[1]["seeds"]) == ("published", "1 of 3")
+    lines = folder.csv("table.csv")
+    assert {(line["system"], line["settings"]) for line in lines} == {("MCMFH", "-"), ("UCMFH, all views", "published")}
 
 
 def test_a_table_and_a_curve_for_each_number_of_bits(tmp_path):

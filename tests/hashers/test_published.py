@@ -97,7 +97,9 @@ def test_ddbh(rows):
     labels, batch = batch_of(rows)
     similar, dissimilar = relations(labels, batch["group"])
     image, text = model.encode(batch["image"], batch["text"])
-    expected = sum(boundary_points(*pair, similar, dissimilar) for pair in ((image, image), (text, text), (image, text)))
+    expected = sum(
+        boundary_points(*pair, similar, dissimilar) for pair in ((image, image), (text, text), (image, text))
+    )
     for codes in (image, text):
         error = [len(mine) * ((code - code.sign()) ** 2).sum() for code, mine in zip(codes, similar, strict=True)]
         expected = expected + 0.1 * sum(error) / (rows * 16)

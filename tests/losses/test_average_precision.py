@@ -1,4 +1,5 @@
 from itertools import chain, groupby, permutations, product
+from math import log, pi
 
 import pytest
 import torch
@@ -44,6 +45,41 @@ def test_on_binary_codes_it_is_the_mean_over_all_tie_orders(items, bits, seed, d
             expected.append(1 - over_all_tie_orders(distances, positives[row][counted].tolist()))
     loss = average_precision_loss(queries, database, positives, ignored)
     assert loss.item() == pytest.approx(sum(expected) / len(expected) if expected else 0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 16])
+def test_between_integer_distances_the_loss_leaves_the_unit_interval_within_its_range(bits):
+    """As documented: a positive that comes first is best between two distances, at 1/2 - ln 2 in the middle."""
+    database = torch.ones(1, bits, dtype=torch.float64)
+    first = torch.ones(1001, bits, dtype=torch.float64)
+    first[:, 0] = torch.linspace(1, -1, 1001, dtype=torch.float64)  # distances 0 to 1
+    positive = torch.ones(1, 1, dtype=torch.bool)
+    losses = torch.stack([average_precision_loss(code[None], database, positive) for code in first])
+    assert losses[[0, -1]].tolist() == pytest.approx([0, 0], abs=1e-12)
+    assert losses[500].item() == pytest.approx(0.5 - log(2), abs=1e-12)
+    assert losses.min().item() == pytest.approx(-0.19536, abs=1e-5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    items=st.integers(1, 12), bits=st.integers(1, 8), seed=st.integers(0, 10**6), density=st.sampled_from([0.1, 0.6, 1])
+)
+def test_relaxed_codes_stay_within_the_documented_range(items, bits, seed, density):
+    generator = torch.Generator().manual_seed(seed)
+    queries, database = (torch.rand(n, bits, generator=generator).double() * 2 - 1 for n in (4, items))
+    positives = torch.rand(4, items, generator=generator) < density
+    for row in range(4):
+        loss = average_precision_loss(queries[row : row + 1], database, positives[row : row + 1]).item()
+        assert 1 - pi**2 / 6 < loss <= 1
+
+
+def test_with_one_positive_it_is_the_mean_reciprocal_rank():
+    """Over the orders of ties: two items come before, the positive is tied with two others."""
+    query = torch.ones(1, 4, dtype=torch.float64)
+    database = torch.tensor([[1.0, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, -1], [1, 1, -1, 1], [1, -1, 1, 1], [-1, -1, 1, 1]])
+    positives = torch.arange(6)[None] == 3
+    loss = average_precision_loss(query, database.double(), positives)
+    assert loss.item() == pytest.approx(1 - (1 / 3 + 1 / 4 + 1 / 5) / 3)
 
 
 def test_queries_without_positives_give_a_zero_loss_with_a_zero_gradient():

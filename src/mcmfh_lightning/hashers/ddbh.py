@@ -10,7 +10,7 @@ from mcmfh_lightning.types import FeatureBatch
 
 
 class DDBH(Towers):
-    """"Deep Discriminative Boundary Hashing" (IEEE TCSVT 2025), supervised, on `Towers`.
+    """Deep Discriminative Boundary Hashing (IEEE TCSVT 2025), supervised, on `Towers`.
 
     Loss terms: ``image``, ``text`` and ``cross``, the `boundary_point_loss` within each modality and from images to
     texts, and ``quantisation``, the `similarity_quantisation` of both modalities.

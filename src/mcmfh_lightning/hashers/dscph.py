@@ -19,7 +19,7 @@ TRIPLET_MARGIN = 0.25
 
 
 class DScPH(Towers):
-    """"Deep Semantic-consistent Penalizing Hashing" (IEEE TMM 2025), supervised, on `Towers`.
+    """Deep Semantic-consistent Penalizing Hashing (IEEE TMM 2025), supervised, on `Towers`.
 
     The defaults are those of the authors' collection of methods. Loss terms, each the sum over both modalities:
 
@@ -67,8 +67,8 @@ class DScPH(Towers):
         )
         if negative_offset > negative_threshold:
             raise ValueError(
-                f"negative_offset={negative_offset} is greater than negative_threshold={negative_threshold}: a negative "
-                "between them would lower the loss; give an offset up to the threshold"
+                f"negative_offset={negative_offset} is greater than negative_threshold={negative_threshold}: a "
+                "negative between them would lower the loss; give an offset up to the threshold"
             )
         self.save_hyperparameters()
         self.negative_threshold = negative_threshold

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+
 def boundary_point_loss(first: Tensor, second: Tensor, similar: Tensor, dissimilar: Tensor) -> Tensor:
     r"""Logistic losses around two data-dependent thresholds of the inner product.
 
@@ -17,8 +18,8 @@ def boundary_point_loss(first: Tensor, second: Tensor, similar: Tensor, dissimil
 
     A similar column costs softplus(-a (x - B_S)), where a is the easy slope 6 ln(99) / K if x > B_S and twice that
     otherwise; a dissimilar one softplus(a (x - B_D)), easy if x < B_D. A row costs the mean over its similar plus the
-    mean over its dissimilar columns. DDBH ("Deep Discriminative Boundary Hashing", IEEE TCSVT 2025). A tenth of n columns
-    is n - floor(9 n / 10) of them, so n / 10 rounded up: the authors take x[int(0.9 n):] of the sorted values.
+    mean over its dissimilar columns. DDBH ("Deep Discriminative Boundary Hashing", IEEE TCSVT 2025). A tenth of n
+    columns is n - floor(9 n / 10) of them, so n / 10 rounded up: the authors take x[int(0.9 n):] of the sorted values.
 
     Args:
         first: (N, K) relaxed codes in [-1, 1].

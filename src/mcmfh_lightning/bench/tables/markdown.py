@@ -27,9 +27,9 @@ from mcmfh_lightning.bench.tables.words import (
 
 NOT_RUN, UNDEFINED = "not run", "-"
 _LEGEND = (
-    "Mean ± standard deviation over seeds of tie-aware metrics; *settings* are those published by the method's authors, "
-    "or tuned by trials on a validation split, of these data or of others; *trials*: how many there were on these data; "
-    f"*{UNDEFINED}*: the settings are neither, or the method has no such codes."
+    "Mean ± standard deviation over seeds of tie-aware metrics; *settings* are those published by the method's "
+    "authors, or tuned by trials on a validation split, of these data or of others; *trials*: how many there were on "
+    f"these data; *{UNDEFINED}*: the settings are neither, or the method has no such codes."
 )
 
 
@@ -59,7 +59,14 @@ def panel_table(panel: Panel, protocol: str, database: str) -> str:
     """
     queries = panel.headline_queries
     places = [(metric, direction) for metric in METRICS for direction in PROTOCOLS[protocol]]
-    head = ["system", "settings", "bits", "seeds", "trials", *(f"{metric} {arrow(direction)}" for metric, direction in places)]
+    head = [
+        "system",
+        "settings",
+        "bits",
+        "seeds",
+        "trials",
+        *(f"{metric} {arrow(direction)}" for metric, direction in places),
+    ]
     lines = []
     for row in panel.rows:
         values = [row.values(protocol, database, queries, way, MODEL, metric) for metric, way in places]

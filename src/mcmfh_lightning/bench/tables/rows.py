@@ -181,9 +181,7 @@ def panels(
     return made
 
 
-def _rows(
-    runs: Sequence[tuple[DeclaredRun, Result | None]], trials: Sequence[Result], data: Data | None
-) -> list[Row]:
+def _rows(runs: Sequence[tuple[DeclaredRun, Result | None]], trials: Sequence[Result], data: Data | None) -> list[Row]:
     on_any = {slug(one.system) for one in trials}
     on_these = Counter(slug(one.system) for one in trials if data and one.data.key == data.key)
     grouped: dict[tuple[str, int | None], list[tuple[DeclaredRun, Result | None]]] = {}
