@@ -1,7 +1,7 @@
 """Read files of codes in HDF5: those of MATLAB 7.3, whose arrays are transposed, and others.
 
-MATLAB stores matrices column by column and HDF5 row by row: an (n, K) matrix of MATLAB is a (K, n) data set. h5py writes
-it as (n, K). A file of MATLAB says so in its first bytes, and a data set of MATLAB in its attribute ``MATLAB_class``.
+MATLAB stores matrices column by column and HDF5 row by row: an (n, K) matrix of MATLAB is a (K, n) data set, of h5py an
+(n, K) one. A file of MATLAB says so in its first bytes, and a data set of MATLAB in its attribute ``MATLAB_class``.
 """
 
 from pathlib import Path

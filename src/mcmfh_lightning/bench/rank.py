@@ -48,11 +48,11 @@ def rank(
         database: file of the database; it may be that of the queries, with other keys.
         query_keys: names of the arrays of the queries.
         database_keys: names of the arrays of the database.
-        all_directions: instead of --query and --database, one file as DCHMT and others write it: q_img, q_txt and q_l of
-            the queries, r_img, r_txt and r_l of the database. All four directions are reported.
+        all_directions: instead of --query and --database, one file as DCHMT and others write it: q_img, q_txt and q_l
+            of the queries, r_img, r_txt and r_l of the database. All four directions are reported.
         k: depth of mAP@k, P@k, R@k, NDCG@k and ACG@k; several as [10,50].
-        out: folder for results.json, results.csv, labels.csv and figures, with a folder for each direction where there are
-            several; without it nothing is written.
+        out: folder for results.json, results.csv, labels.csv and figures, with a folder for each direction where there
+            are several; without it nothing is written.
         num_bits: bits of a code; needed where codes are packed as numpy.packbits does.
         num_labels: number of labels; needed where label sets are packed, and 1 where there is a single label.
         label_names: text file with a label a line, in their order; without it labels are called by number.
