@@ -189,10 +189,10 @@ def test_bad_columns(items, tmp_path, capsys, column, values, pattern):
 @pytest.mark.parametrize(
     ("name", "write", "pattern"),
     [
-        ("d.mat", lambda path: io.savemat(path, {"codes": {"a": 1}, "labels": np.eye(2)}), "codes .*of type"),
-        ("d.mat", lambda path: io.savemat(path, {"codes": _CELLS, "labels": np.eye(2)}), "codes is a cell array"),
-        ("d.mat", lambda path: io.savemat(path, {"codes": np.eye(2) * 1j, "labels": np.eye(2)}), "discards the imaginary part"),
-        ("d.mat", lambda path: io.savemat(path, {"codes": np.eye(2), "labels": ["a", "b"]}), "labels must be a matrix"),
+        ("d.mat", lambda path: _mat(path, {"a": 1}), "codes .*of type"),
+        ("d.mat", lambda path: _mat(path, _CELLS), "codes is a cell array; save numbers"),
+        ("d.mat", lambda path: _mat(path, np.eye(2) * 1j), "discards the imaginary part"),
+        ("d.mat", lambda path: _mat(path, ["a", "b"]), "codes must be a matrix"),
         ("d.h5", lambda path: _hdf5(path, "string"), "codes is a MATLAB string; save numbers"),
         ("d.h5", lambda path: _hdf5(path, "cell"), "codes is a cell array; save numbers"),
         ("d.h5", lambda path: _hdf5(path, "folder"), "has no codes; it holds codes/a, labels"),
@@ -204,6 +204,10 @@ def test_foreign_arrays_that_are_no_matrix(items, tmp_path, capsys, name, write,
     write(tmp_path / name)
     query = save(tmp_path / "q.npz", items["query"])
     assert name in _fails(capsys, pattern, query, tmp_path / name)
+
+
+def _mat(path, codes):
+    io.savemat(path, {"codes": codes, "labels": np.eye(2)})
 
 
 _CELLS = np.array([np.eye(2), np.eye(3)], dtype=object)

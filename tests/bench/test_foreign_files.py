@@ -1,4 +1,4 @@
-"""Codes of MATLAB and HDF5 files, as MATLAB, SciPy, h5py and published code write them, against npz of the same codes."""
+"""Codes of MATLAB and HDF5 files, as MATLAB, SciPy, h5py and published code write them, against npz."""
 
 import json
 import shlex
@@ -132,6 +132,19 @@ def test_no_label_at_all_in_a_sparse_matrix(tmp_path):
     none = {"codes": np.array([[1.0, -1.0]] * 3), "labels": sparse.csc_matrix((3, 4))}
     for write in (v5, matlab_73):
         assert not read_items(write(tmp_path / "x.mat", none), None, None).labels.any()
+
+
+def test_texts_of_a_char_matrix(items, tmp_path):
+    """One text a row, padded with blanks; version 7.3 stores letters transposed."""
+    arrays = items["query"]
+    texts = np.array([f"café {number}" for number in range(len(arrays["ids"]))])
+    v5(tmp_path / "x.mat", arrays | {"ids": texts})
+    np.testing.assert_array_equal(read_items(tmp_path / "x.mat", None, None).ids, texts)
+    matlab_73(tmp_path / "x.mat", {key: arrays[key] for key in ("codes", "labels")})
+    with h5py.File(tmp_path / "x.mat", "r+") as file:
+        file["ids"] = np.array([[ord(letter) for letter in text.ljust(9)] for text in texts], dtype="u2").T
+        file["ids"].attrs["MATLAB_class"] = np.bytes_("char")
+    np.testing.assert_array_equal(read_items(tmp_path / "x.mat", None, None).ids, texts)
 
 
 def published(seed=0):

@@ -14,7 +14,7 @@ from mcmfh_lightning.bench.cli import main
 from mcmfh_lightning.bench.items import read_items
 from mcmfh_lightning.errors import DataError
 
-from .conftest import BITS, ITEMS, LABELS, QUERIES, random_items
+from .conftest import BITS, ITEMS, LABELS, QUERIES, random_items, save
 
 K = 5
 

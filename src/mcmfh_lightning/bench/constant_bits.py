@@ -53,7 +53,8 @@ def _constant(items: Items) -> NDArray[np.bool_]:
     if len(codes) == 1:
         return np.zeros(items.num_bits, dtype=bool)
     changing = np.bitwise_or.reduce(codes) & ~np.bitwise_and.reduce(codes)  # (ceil(num_bits / 8),)
-    return np.unpackbits(changing, count=items.num_bits) == 0
+    constant: NDArray[np.bool_] = np.unpackbits(changing, count=items.num_bits) == 0
+    return constant
 
 
 def _numbered(bits: Sequence[int], num_bits: int) -> str:

@@ -82,7 +82,7 @@ def _array(where: str, node: Any, *, of_matlab: bool) -> Array:  # noqa: ANN401 
 
 
 def _matlab_class(node: Any) -> str | None:  # noqa: ANN401  # h5py has no types
-    kind = node.attrs.get("MATLAB_class")
+    kind: bytes | str | None = node.attrs.get("MATLAB_class")
     return kind.decode() if isinstance(kind, bytes) else kind
 
 

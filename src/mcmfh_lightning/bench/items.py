@@ -169,7 +169,7 @@ def _pack_labels(where: str, labels: Array, num_labels: int | None) -> Tensor:
             f"{where}: {num_labels} labels are (n, {packed_width(num_labels or 0)}) packed uint8 or (n, {num_labels}) "
             f"multi-hot, got {labels.dtype} {labels.shape}; correct --num-labels"
         )
-    if labels.shape[1] == 1:
+    if labels.shape[1] == 1 and num_labels is None:
         # Of 0 and 1 as classes, items of class 0 are relevant to each other; as one label, they have none.
         packed = ", --num-labels with their number if they are packed" if labels.dtype == np.uint8 else ""
         raise DataError(

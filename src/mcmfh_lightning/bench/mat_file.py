@@ -51,7 +51,7 @@ def _plain(where: str, value: Any) -> Array:  # noqa: ANN401  # SciPy has no typ
     from scipy import sparse
 
     if sparse.issparse(value):
-        full = value.toarray()
+        full: Array = value.toarray()
         return full.astype(bool) if full.dtype == np.uint8 else full  # logical; MATLAB has no sparse bytes
     array: Array = value
     if array.dtype.kind == "U":
