@@ -42,6 +42,12 @@ def items() -> dict[str, dict[str, np.ndarray]]:
 
 
 @pytest.fixture
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports without their figures, which take longest."""
+    monkeypatch.setattr("mcmfh_lightning.bench.rank.plot_ranking", lambda *_: None)
+
+
+@pytest.fixture
 def report(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """Runs `mcmfh-bench rank` on items of both sides; gives results.json, the rest lies in ``tmp_path/out``."""
 

@@ -11,8 +11,10 @@ import torch
 from torchmetrics.retrieval import RetrievalMAP
 
 from mcmfh_lightning.bench.cli import main
+from mcmfh_lightning.bench.items import read_items
+from mcmfh_lightning.errors import DataError
 
-from .conftest import BITS, ITEMS, LABELS, QUERIES, random_items
+from .conftest import BITS, ITEMS, LABELS, QUERIES, random_items, save
 
 K = 5
 
@@ -122,6 +124,7 @@ FORMS = {
     ),
     "big-endian": ([], lambda items: items | {"codes": items["codes"].astype(">f4")}),
     "integer signs": ([], lambda items: items | {"codes": items["codes"].astype("i1")}),
+    "floating-point bits": ([], lambda items: items | {"codes": (items["codes"] > 0).astype("f4")}),
     "bool": ([], lambda items: items | {"codes": items["codes"] > 0}),
     "uint8 bits and labels": (
         [],
@@ -149,6 +152,81 @@ def test_the_form_changes_no_digit(report, items, form, suffix):
     flags, change = FORMS[form]
     changed = {side: change(one) for side, one in items.items()}
     assert report(changed, "--k", str(K), *flags, suffix=suffix)["results"] == expected
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_each_file_says_how_it_was_read(report, items, capsys):
+    """Signs on one side, 0 and 1 on the other: +1 is 1; signs of 0 are +1."""
+    codes = items["query"]["codes"]
+    expected = report(items)["results"]
+    items["database"]["codes"] = (items["database"]["codes"] > 0).astype("f8")
+    for kind, reading in (("f4", "floating-point signs"), ("i1", "integer signs")):
+        items["query"]["codes"] = np.where(codes > 0, np.arange(BITS) % 2, -1).astype(kind)
+        made = report(items)
+        assert made["results"] == expected
+        assert (made["query"]["codes_read_as"], made["database"]["codes_read_as"]) == (
+            reading,
+            "floating-point bits 0 and 1",
+        )
+        zeros = int((codes[:, ::2] > 0).sum())
+        assert (made["query"]["zero_signs"], made["database"]["zero_signs"]) == (zeros, 0)
+        printed = capsys.readouterr()
+        assert f"codes were read as: {reading} (queries), floating-point bits 0 and 1 (database)" in printed.out
+        assert f"q.npz: codes: {zeros} of {codes.size} signs are exactly 0" in printed.err.replace("query.npz", "q.npz")
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_one_label(report, items, tmp_path):
+    """A single label is said to be one; an item without it is relevant to nobody."""
+    two = {side: one | {"labels": one["labels"][:, :1] & [True, False]} for side, one in items.items()}
+    single = {side: one | {"labels": one["labels"][:, :1].astype("u1")} for side, one in items.items()}
+    assert report(single, "--num-labels", "1")["results"] == report(two)["results"]
+    classes = np.arange(QUERIES)[:, None] % 7
+    for kind, pattern in (("i8", "hold other values than 0 and 1"), ("u1", "bits set beyond label 1")):
+        path = save(tmp_path / "classes.npz", items["query"] | {"labels": classes.astype(kind)})
+        with pytest.raises(DataError, match=pattern):
+            read_items(path, None, 1)
+
+
+CONSTANT_BITS = {
+    "a bit of the queries": (
+        {"query": [3]},
+        ["query.npz: codes: 1 of 12 bits (counted from 0: 3) are the same in all queries but not in the database"],
+    ),
+    "bits of the database": (
+        {"database": [0, 11]},
+        ["database.npz: codes: 2 of 12 bits (counted from 0: 0, 11) are the same in the whole database but not in all"],
+    ),
+    "a bit of both": (
+        {"query": [1], "database": [1]},
+        ["query.npz: codes: 1 of 12 bits (counted from 0: 1) are the same in all queries and in the whole database"],
+    ),
+    "codes of the queries": ({"query": range(12)}, ["query.npz: codes: all 30 queries have the same code"]),
+    "codes of the database": (
+        {"database": range(12), "query": [2]},
+        ["database.npz: codes: all 80 items have the same code"],
+    ),
+    "all codes": (
+        {"database": range(12), "query": range(12)},
+        ["all 30 queries have the same code", "all 80 items have the same code"],
+    ),
+}
+
+
+@pytest.mark.usefixtures("without_figures")
+@pytest.mark.parametrize("name", CONSTANT_BITS)
+def test_bits_that_never_change_are_reported(report, items, capsys, name):
+    constant, expected = CONSTANT_BITS[name]
+    for side, bits in constant.items():
+        items[side]["codes"][:, list(bits)] = -1.0
+    made = report(items)
+    assert len(made["warnings"]) == len(expected)
+    printed = capsys.readouterr().err
+    for warning, wanted in zip(made["warnings"], expected, strict=True):
+        assert wanted in warning
+        assert warning in printed
+    if "codes of the database" in name:
+        assert made["results"]["mAP@all"]["value"] == pytest.approx(made["results"]["mAP@all"]["chance"])
 
 
 def test_one_file_packed_the_other_not(report, items):
@@ -282,8 +360,9 @@ def test_no_query_has_relevant_items(report, items, capsys):
 def test_one_of_each(report):
     """The least there is: one query, one item, one bit, one label."""
     one = {"codes": np.array([[1.0]]), "labels": np.array([[1]])}
-    made = report({"query": one, "database": one})
+    made = report({"query": one, "database": one}, "--num-labels", "1")
     assert made["results"]["mAP@50"]["value"] == 1
+    assert [warning for warning in made["warnings"] if "bits" in warning] == []
     packed = {"codes": np.array([[128]], np.uint8), "labels": np.array([[128]], np.uint8)}
     flags = ("--num-bits", "1", "--num-labels", "1")
     assert report({"query": packed, "database": one}, *flags)["results"] == made["results"]

@@ -1,62 +1,67 @@
-"""Arrays of a file of codes, as they stand: npz, or Parquet with a row an item. What they mean is told elsewhere."""
+"""Read the arrays of a file of codes as they are; `items` says what they mean."""
 
 import zipfile
 import zlib
-from collections.abc import Collection
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mcmfh_lightning.bench.hdf5_file import read_hdf5
+from mcmfh_lightning.bench.keys import KEYS, Array, Keys
+from mcmfh_lightning.bench.mat_file import read_mat
 from mcmfh_lightning.errors import DataError
 
-KEYS = ("codes", "labels", "groups", "ids")
-"""What is read; all else in a file is left alone."""
 
-Array = NDArray[Any]
-
-
-def read_arrays(path: Path) -> dict[str, Array]:
-    """Read those of `KEYS` that a file has; the ending of its name tells the format.
+def read_arrays(path: Path, keys: Keys = KEYS) -> dict[str, Array]:
+    """Read codes and labels, and groups and ids where a file has them; the ending of its name decides the format.
 
     Args:
-        path: ``.npz``, or ``.parquet`` with lists in its columns ``codes`` and ``labels``.
+        path: ``.npz``, ``.mat``, ``.h5``, ``.hdf5``, or ``.parquet`` with lists in the columns of codes and labels.
+        keys: Names of the arrays.
 
     Returns:
-        Arrays by key, without objects.
+        Arrays by ``codes``, ``labels``, ``groups`` and ``ids``, without objects.
 
     Raises:
-        DataError: The file or one of these keys cannot be read.
+        DataError: If the file or one of these arrays cannot be read, or codes or labels are missing.
     """
-    readers = {".npz": _read_npz, ".parquet": _read_parquet}
+    readers = {
+        ".npz": _read_npz,
+        ".parquet": _read_parquet,
+        ".mat": read_mat,
+        ".h5": read_hdf5,
+        ".hdf5": read_hdf5,
+    }
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise DataError(f"{path}: files of codes end in .npz or .parquet; save it as one of these")
+        raise DataError(f"{path}: files of codes end in .npz, .parquet, .mat, .h5 or .hdf5; save it as one of these")
     if not path.is_file():
         raise DataError(f"{path}: no such file; correct the path")
-    return reader(path)
+    arrays = reader(path, keys)
+    return {key: arrays[name] for key, name in asdict(keys).items() if name in arrays}
 
 
-def _read_npz(path: Path) -> dict[str, Array]:
+def _read_npz(path: Path, keys: Keys) -> dict[str, Array]:
     broken = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
     try:
         archive = np.load(path, allow_pickle=False)
-        known = _known(archive.files)
+        names = archive.files
     except (*broken, AttributeError) as error:  # a lone array, under another name, has no files
         raise DataError(f"{path}: not an npz archive; write it with numpy.savez") from error
     arrays = {}
     with archive:
-        for key in known:
+        for name in keys.names_in(path, names):
             try:
-                arrays[key] = archive[key]
+                arrays[name] = archive[name]
             except broken as error:
-                mend = "save plain numbers, strings or booleans: objects would need pickle, which is never read"
-                raise DataError(f"{path}: {key} cannot be read ({_first_line(error)}); {mend}") from error
+                advice = "save plain numbers, strings or booleans: objects would need pickle, which is never read"
+                raise DataError(f"{path}: {name} cannot be read ({_first_line(error)}); {advice}") from error
     return arrays
 
 
-def _read_parquet(path: Path) -> dict[str, Array]:
+def _read_parquet(path: Path, keys: Keys) -> dict[str, Array]:
     try:
         import pyarrow as pa
         from pyarrow.parquet import ParquetFile
@@ -64,10 +69,10 @@ def _read_parquet(path: Path) -> dict[str, Array]:
         raise DataError(f"{path}: Parquet needs pyarrow: pip install 'mcmfh-lightning[parquet]'") from error
     try:
         with ParquetFile(path) as file:
-            table = file.read(columns=_known(file.schema_arrow.names))
+            table = file.read(columns=keys.names_in(path, file.schema_arrow.names))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as Parquet ({_first_line(error)}); write it again") from error
-    return {key: _column(f"{path}: column {key}", table.column(key)) for key in table.column_names}
+    return {name: _column(f"{path}: column {name}", table.column(name)) for name in table.column_names}
 
 
 def _column(where: str, column: Any) -> Array:  # noqa: ANN401  # pyarrow has no types
@@ -97,10 +102,6 @@ def _plain(where: str, values: Any) -> Array:  # noqa: ANN401  # pyarrow has no 
             raise DataError(f"{where} is of {values.type}; give numbers, booleans, strings, or lists of them")
         return np.array(texts, dtype=str)
     return array
-
-
-def _known(names: Collection[str]) -> list[str]:
-    return [key for key in KEYS if key in names]
 
 
 def _first_line(error: BaseException) -> str:

@@ -30,6 +30,7 @@ def write_json(path: Path, rows: Sequence[Row], task: Task, seed: int) -> None:
     content = {
         "package": f"mcmfh-lightning {__version__}",
         "research_use": RESEARCH_USE,
+        **({"direction": task.direction} if task.direction else {}),
         "query": _file(task.query) | {"without_relevant": len(task.query) - counted},
         "database": _file(task.database),
         "num_bits": task.query.num_bits,
@@ -62,7 +63,14 @@ def write_csv(path: Path, rows: Sequence[Row] | Sequence[LabelRow], kind: type[R
 def _file(items: Items) -> dict[str, Any]:
     with items.path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"file": items.path.name, "sha256": digest, "number": len(items)}
+    return {
+        "file": items.path.name,
+        "sha256": digest,
+        "number": len(items),
+        "keys": asdict(items.keys),
+        "codes_read_as": items.reading,
+        "zero_signs": items.zeros,
+    }
 
 
 def _defined(values: Mapping[str, Any], without: str = "") -> dict[str, Any]:

@@ -2,15 +2,29 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mcmfh_lightning.bench.codes_file import Array, read_arrays
+from mcmfh_lightning.bench.codes_file import read_arrays
+from mcmfh_lightning.bench.keys import KEYS, Array, Keys
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.metrics.functional import pack_bits, packed_width
 from mcmfh_lightning.metrics.inputs import as_packed_codes
+
+
+class Codes(NamedTuple):
+    """Codes, and how they were read."""
+
+    packed: Tensor
+    """(n, ceil(num_bits / 8)) uint8."""
+    num_bits: int
+    reading: str
+    """Which of the forms of codes the file has, in words."""
+    zeros: int = 0
+    """Signs that are exactly 0, which count as +1."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +32,7 @@ class Items:
     """Queries or a database."""
 
     path: Path
+    keys: Keys
     codes: Tensor
     """(n, ceil(num_bits / 8)) uint8."""
     labels: Tensor
@@ -28,41 +43,57 @@ class Items:
     """(n,) integers or strings."""
     ids: Array | None
     """(n,) integers or strings."""
+    reading: str
+    """How the codes were read, in words."""
+    zeros: int
+    """Signs that are exactly 0, which count as +1."""
 
     def __len__(self) -> int:
         return len(self.codes)
 
+    def where(self, key: str) -> str:
+        """Name the file and one of its arrays, for a message."""
+        return self.keys.where(self.path, key)
 
-def read_items(path: Path, num_bits: int | None, num_labels: int | None) -> Items:
+
+def read_items(path: Path, num_bits: int | None, num_labels: int | None, keys: Keys = KEYS) -> Items:
     """Read and check a file.
 
     Args:
-        path: ``.npz`` or ``.parquet`` with ``codes`` and ``labels``, and perhaps ``groups`` and ``ids``.
+        path: ``.npz``, ``.parquet``, ``.mat``, ``.h5`` or ``.hdf5`` with codes and labels, and perhaps groups and ids.
         num_bits: Bits of a code; needed where codes are packed.
-        num_labels: Number of labels; needed where label sets are packed.
+        num_labels: Number of labels; needed where label sets are packed, or where there is one label.
+        keys: Names of the arrays.
 
     Raises:
-        DataError: The file cannot be used; the message names the key and the mend.
+        DataError: If the file cannot be used; the message names the key and the fix.
     """
-    arrays = read_arrays(path)
+    arrays = read_arrays(path, keys)
     for key in ("codes", "labels"):
-        if key not in arrays:
-            raise DataError(f"{path}: has no {key}; add them under this name")
-        _check_matrix(f"{path}: {key}", arrays[key])
+        _check_matrix(keys.where(path, key), arrays[key])
+    for key in arrays.keys() & {"groups", "ids"}:
+        if arrays[key].ndim == 2 and 1 in arrays[key].shape:  # MATLAB has no vectors
+            arrays[key] = arrays[key].ravel()
     for key, array in arrays.items():
         if array.shape[:1] != arrays["codes"].shape[:1]:
             rows = array.shape[0] if array.ndim else "no"
-            raise DataError(f"{path}: {key} has {rows} rows, codes {len(arrays['codes'])}; give one an item")
-    codes, labels = arrays["codes"], arrays["labels"]
-    bits = codes.shape[1] if num_bits is None else num_bits
+            raise DataError(
+                f"{keys.where(path, key)} has {rows} rows, codes {len(arrays['codes'])}; give one an item (if "
+                "an item is a column, transpose the matrix)"
+            )
+    codes = _read_codes(keys.where(path, "codes"), arrays["codes"], num_bits)
+    labels = arrays["labels"]
     return Items(
         path,
-        _pack_codes(f"{path}: codes", codes, num_bits),
-        _pack_labels(f"{path}: labels", labels, num_labels),
-        bits,
+        keys,
+        codes.packed,
+        _pack_labels(keys.where(path, "labels"), labels, num_labels),
+        codes.num_bits,
         labels.shape[1] if num_labels is None else num_labels,
-        _names(f"{path}: groups", arrays.get("groups")),
-        _names(f"{path}: ids", arrays.get("ids")),
+        _names(keys.where(path, "groups"), arrays.get("groups")),
+        _names(keys.where(path, "ids"), arrays.get("ids")),
+        codes.reading,
+        codes.zeros,
     )
 
 
@@ -74,32 +105,61 @@ def _check_matrix(where: str, array: Array) -> None:
         raise DataError(f"{where} are empty, of shape {array.shape}; there is nothing to rank")
     if array.dtype.kind not in "biuf":
         raise DataError(f"{where} are of type {array.dtype}; give numbers or booleans")
-    if array.dtype.kind == "f" and np.isnan(array).any():
-        row = int(np.isnan(array).any(axis=1).argmax())
-        raise DataError(f"{where} hold NaN, first in row {row} (counted from 0); leave these items out or mend them")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        row = int((~np.isfinite(array)).any(axis=1).argmax())
+        raise DataError(
+            f"{where} hold NaN or infinite values, first in row {row} (counted from 0); correct these items or leave "
+            "them out"
+        )
 
 
-def _pack_codes(where: str, codes: Array, num_bits: int | None) -> Tensor:
-    """Signs (floating point, or integers -1 and 1), bits, or with ``num_bits`` packed bytes."""
-    if codes.dtype == np.uint8 and num_bits is not None and codes.shape[1] == packed_width(num_bits):
-        usable = codes.copy()  # torch warns of arrays that it may not write to, as Parquet gives them
-    elif codes.dtype.kind == "f":
-        usable = codes.astype(np.float64)  # of any width and byte order
-    elif _zeros_and_ones(codes):
-        usable = codes != 0
-    elif codes.dtype.kind == "i" and bool((np.abs(codes) == 1).all()):
-        usable = codes.astype(np.float64)
-    else:
-        advice = "if they are packed pass --num-bits" if codes.dtype == np.uint8 else "give bits, signs or packed uint8"
-        raise DataError(f"{where} of {codes.dtype} are neither 0 and 1 nor -1 and 1; {advice}")
-    try:
-        return as_packed_codes(torch.from_numpy(usable), codes.shape[1] if num_bits is None else num_bits)
-    except ValueError as error:
-        raise DataError(f"{where}: {error}; correct them or --num-bits") from error
+def _read_codes(where: str, codes: Array, num_bits: int | None) -> Codes:
+    """Read bits 0 and 1, signs, or with ``num_bits`` packed bytes."""
+    width = codes.shape[1]
+    if width == num_bits and _zeros_and_ones(codes):  # one bit an item is not a packed byte
+        return _of_bits(codes)
+    if num_bits is not None and codes.dtype == np.uint8 and width == packed_width(num_bits):
+        try:
+            # The copy: torch warns of arrays that it may not write to, as Parquet gives them.
+            return Codes(as_packed_codes(torch.from_numpy(codes.copy()), num_bits), num_bits, "packed bytes")
+        except ValueError as error:
+            raise DataError(f"{where}: {error}; correct them or --num-bits") from error
+    if num_bits not in (None, width):
+        raise DataError(
+            f"{where}: codes of {num_bits} bits are (n, {packed_width(num_bits or 0)}) packed uint8 or (n, {num_bits}) "
+            f"bits or signs, got {codes.dtype} {codes.shape}; correct --num-bits"
+        )
+    if _zeros_and_ones(codes) and (codes.dtype.kind != "f" or codes.any()):
+        return _of_bits(codes)
+    lowest, highest = codes.min(), codes.max()
+    if codes.dtype.kind == "f":
+        if not lowest < 0 < highest and not (codes == -1).all():
+            # By its sign every value would be the same bit: outputs of a sigmoid or a ReLU, probabilities, counts.
+            raise DataError(
+                f"{where}: floating-point codes are read by their sign, and these are all on one side of 0 (from "
+                f"{lowest:.4g} to {highest:.4g}); subtract the threshold between the bits (0.5 for a sigmoid), or "
+                "give bits as 0 and 1, signs as -1 and 1"
+            )
+        return _of_signs(codes, "floating-point signs")
+    if lowest == -1 and highest <= 1 and (highest == 1 or (codes == -1).all()):
+        return _of_signs(codes, "integer signs")
+    advice = "if they are packed pass --num-bits" if codes.dtype == np.uint8 else "give bits, signs or packed uint8"
+    raise DataError(f"{where} of {codes.dtype} are neither 0 and 1 nor -1 and 1; {advice}")
+
+
+def _of_bits(codes: Array) -> Codes:
+    reading = "floating-point bits 0 and 1" if codes.dtype.kind == "f" else "bits 0 and 1"
+    return Codes(pack_bits(torch.from_numpy(codes != 0)), codes.shape[1], reading)
+
+
+def _of_signs(codes: Array, reading: str) -> Codes:
+    return Codes(pack_bits(torch.from_numpy(codes >= 0)), codes.shape[1], reading, int((codes == 0).sum()))
 
 
 def _pack_labels(where: str, labels: Array, num_labels: int | None) -> Tensor:
-    """Multi-hot zeros and ones of any type, or with ``num_labels`` packed bytes."""
+    """Pack multi-hot zeros and ones of any type, or check bytes that ``num_labels`` says are packed."""
+    if labels.shape[1] == num_labels and _zeros_and_ones(labels):  # one label is not a packed byte
+        return pack_bits(torch.from_numpy(labels != 0))
     if num_labels is not None and labels.dtype == np.uint8 and labels.shape[1] == packed_width(num_labels):
         if num_labels % 8 and bool((labels[:, -1] & (0xFF >> num_labels % 8)).any()):
             raise DataError(f"{where}: packed label sets have bits set beyond label {num_labels}; correct --num-labels")
@@ -108,6 +168,14 @@ def _pack_labels(where: str, labels: Array, num_labels: int | None) -> Tensor:
         raise DataError(
             f"{where}: {num_labels} labels are (n, {packed_width(num_labels or 0)}) packed uint8 or (n, {num_labels}) "
             f"multi-hot, got {labels.dtype} {labels.shape}; correct --num-labels"
+        )
+    if labels.shape[1] == 1 and num_labels is None:
+        # Of 0 and 1 as classes, items of class 0 are relevant to each other; as one label, they have none.
+        packed = ", --num-labels with their number if they are packed" if labels.dtype == np.uint8 else ""
+        raise DataError(
+            f"{where} have one column, which may be class numbers or a single label; give classes one-hot, "
+            "numpy.eye(classes)[labels[:, 0].astype(int)] with classes counted from 0; pass --num-labels 1 if 1 "
+            f"means that an item has the label{packed}"
         )
     if not _zeros_and_ones(labels):
         raise DataError(
@@ -118,7 +186,11 @@ def _pack_labels(where: str, labels: Array, num_labels: int | None) -> Tensor:
 
 
 def _names(where: str, array: Array | None) -> Array | None:
-    if array is not None and (array.ndim != 1 or array.dtype.kind not in "iuU"):
+    if array is None:
+        return None
+    if array.dtype.kind == "f" and bool((np.abs(array) < 2**53).all() and (array == np.rint(array)).all()):
+        array = array.astype(np.int64)  # numbers of MATLAB are doubles
+    if array.ndim != 1 or array.dtype.kind not in "iuU":
         raise DataError(f"{where} must be a vector of integers or strings, got {array.dtype} {array.shape}")
     return array
 

@@ -1,25 +1,34 @@
 """``mcmfh-bench rank``."""
 
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from mcmfh_lightning.bench.constants import constant_counts
 from mcmfh_lightning.bench.files import write_csv, write_json
+from mcmfh_lightning.bench.keys import KEYS, Keys
 from mcmfh_lightning.bench.plots import plot_ranking
 from mcmfh_lightning.bench.summary import LabelRow, Row, label_rows, legacy_rows, summarise
 from mcmfh_lightning.bench.table import rank_table
 from mcmfh_lightning.bench.task import Task, read_task
-from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.errors import ConfigError, DataError
 from mcmfh_lightning.metrics import HammingHistogram, RankingCounts
 
 _TABLE_WIDTH = 130
+_MODALITIES = {"image": "img", "text": "txt"}
+_DIRECTIONS = (("image", "text"), ("text", "image"), ("image", "image"), ("text", "text"))
 
 
 def rank(
     *,
-    query: Path,
-    database: Path,
+    query: Path | None = None,
+    database: Path | None = None,
+    query_keys: Keys = KEYS,
+    database_keys: Keys = KEYS,
+    all_directions: Path | None = None,
     k: int | list[int] = 50,
     out: Path | None = None,
     num_bits: int | None = None,
@@ -31,16 +40,21 @@ def rank(
 ) -> None:
     """Evaluate anybody's codes: rank a database for queries by Hamming distance, ties in closed form.
 
-    Both files (.npz or .parquet) hold codes (signs, 0/1 or packed bytes) and labels (0/1 or packed bytes), and perhaps
-    groups (patient, study: items of a query's own group are left out) and ids.
+    Files (.npz, .parquet, .mat, .h5 or .hdf5) hold codes (signs, 0/1 or packed bytes) and labels (0/1 or packed bytes),
+    and perhaps groups (patient, study: items of a query's own group are left out) and ids.
 
     Args:
         query: file of the queries.
-        database: file of the database.
+        database: file of the database; it may be that of the queries, with other keys.
+        query_keys: names of the arrays of the queries.
+        database_keys: names of the arrays of the database.
+        all_directions: instead of --query and --database, one file as DCHMT and others write it: q_img, q_txt and q_l
+            of the queries, r_img, r_txt and r_l of the database. All four directions are reported.
         k: depth of mAP@k, P@k, R@k, NDCG@k and ACG@k; several as [10,50].
-        out: folder for results.json, results.csv, labels.csv and figures; without it nothing is written.
+        out: folder for results.json, results.csv, labels.csv and figures, with a folder for each direction where there
+            are several; without it nothing is written.
         num_bits: bits of a code; needed where codes are packed as numpy.packbits does.
-        num_labels: number of labels; needed where label sets are packed.
+        num_labels: number of labels; needed where label sets are packed, and 1 where there is a single label.
         label_names: text file with a label a line, in their order; without it labels are called by number.
         exclude_same_id: leave out the database item of a query's own id.
         legacy: add what evaluators of published tables say, which depends on the order of the database.
@@ -50,12 +64,36 @@ def rank(
     for name, number in (("--num-bits", num_bits), ("--num-labels", num_labels)):
         if number is not None and number < 1:
             raise DataError(f"{name} must be at least 1, got {number}")
-    task = read_task(query, database, num_bits, num_labels, exclude_same_id=exclude_same_id)
-    names = _label_names(label_names, task.query.num_labels)
-    _make_folder(out)  # before the work: a wrong --out is told at once
+    read = partial(read_task, num_bits=num_bits, num_labels=num_labels, exclude_same_id=exclude_same_id)
+    if all_directions is None and query is not None and database is not None:
+        tasks = [read(query, database, query_keys=query_keys, database_keys=database_keys)]
+    elif all_directions is not None and query is database is None and query_keys == database_keys == KEYS:
+        tasks = [read(all_directions, all_directions, **direction) for direction in _directions()]
+    else:
+        raise ConfigError("give --query and --database, or one file with --all-directions and no --query-keys")
+    names = _label_names(label_names, tasks[0].query.num_labels)
+    folders = [out and out / task.direction.replace(" ", "_") for task in tasks]
+    for folder in folders:
+        _make_folder(folder)  # before the work: a wrong --out is reported at once
     errors = Console(stderr=True)
-    for warning in task.warnings:
+    for warning in dict.fromkeys(warning for task in tasks for warning in task.warnings):
         errors.print(f"warning: {warning}", style="yellow", soft_wrap=True, highlight=False, markup=False)
+    for task, folder in zip(tasks, folders, strict=True):
+        _report(task, folder, ks, names, seed, legacy=legacy)
+
+
+def _directions() -> Iterator[dict[str, Any]]:
+    """Keys of the four directions of a file that has the queries and the database of both modalities."""
+    for source, target in _DIRECTIONS:
+        yield {
+            "query_keys": Keys(f"q_{_MODALITIES[source]}", "q_l", groups=None, ids=None),
+            "database_keys": Keys(f"r_{_MODALITIES[target]}", "r_l", groups=None, ids=None),
+            "direction": f"{source} to {target}",
+        }
+
+
+def _report(task: Task, out: Path | None, ks: Sequence[int], names: Sequence[str], seed: int, *, legacy: bool) -> None:
+    """Print the table of a task, and write its files where there is a folder."""
     counts, constants = _counted(task), constant_counts(task)
     rows = summarise(counts, constants, task.query_groups, ks, seed)
     if legacy:
@@ -67,7 +105,8 @@ def rank(
         write_json(out / "results.json", rows, task, seed)
         write_csv(out / "results.csv", rows, Row)
         write_csv(out / "labels.csv", label_rows(counts, task, names, ks), LabelRow)
-        plot_ranking(out, counts, constants, f"{len(task.query):,} queries, {task.query.num_bits} bits")
+        title = f"{len(task.query):,} queries, {task.query.num_bits} bits"
+        plot_ranking(out, counts, constants, f"{task.direction}: {title}" if task.direction else title)
 
 
 def _counted(task: Task) -> RankingCounts:

@@ -26,8 +26,11 @@ def rank_table(rows: Sequence[Row], task: Task) -> Table:
         f"{len(task.query):,} queries ({without:,} without relevant items, left out), {len(task.database):,} items, "
         f"{task.query.num_bits} bits, {task.query.num_labels} labels"
     )
-    foot = [f"left out of each ranking: {task.excluded}", _constants_used(rows), _legacy_note(rows), RESEARCH_USE]
-    made = Table(title=f"Tie-aware ranking metrics\n{numbers}", caption="\n".join(filter(None, foot)))
+    readings = f"codes were read as: {task.query.reading} (queries), {task.database.reading} (database)"
+    excluded = f"left out of each ranking: {task.excluded}"
+    foot = [readings, excluded, _constants_used(rows), _legacy_note(rows), RESEARCH_USE]
+    title = f"Tie-aware ranking metrics{', ' if task.direction else ''}{task.direction}\n{numbers}"
+    made = Table(title=title, caption="\n".join(filter(None, foot)))
     made.add_column("metric", no_wrap=True)
     made.add_column("divided by", no_wrap=True)
     for heading in ("value", f"95 % over {task.resampled}", "worst to best order", "chance", "best constant"):

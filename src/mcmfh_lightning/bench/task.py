@@ -1,14 +1,15 @@
 """What is ranked for what: queries, database, and which pairs do not count."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mcmfh_lightning.bench.codes_file import Array
+from mcmfh_lightning.bench.constant_bits import constant_bit_warnings
 from mcmfh_lightning.bench.items import Items, read_items
+from mcmfh_lightning.bench.keys import KEYS, Array, Keys
 from mcmfh_lightning.errors import DataError
 
 
@@ -27,35 +28,53 @@ class Task:
     resampled: str
     """What the bootstrap draws: groups, or queries where no groups are given."""
     warnings: tuple[str, ...]
+    direction: str = ""
+    """Of what is ranked for what, where one file holds several: ``image to text``."""
 
 
 def read_task(
-    query: Path, database: Path, num_bits: int | None, num_labels: int | None, *, exclude_same_id: bool
+    query: Path,
+    database: Path,
+    num_bits: int | None,
+    num_labels: int | None,
+    *,
+    exclude_same_id: bool,
+    query_keys: Keys = KEYS,
+    database_keys: Keys = KEYS,
+    direction: str = "",
 ) -> Task:
     """Read both files and compare them.
 
     Args:
         query: File of the queries.
-        database: File of the database.
+        database: File of the database, which may be the same.
         num_bits: Bits of packed codes.
         num_labels: Labels of packed label sets.
         exclude_same_id: Whether a query does not find the item of its own id.
+        query_keys: Names of the arrays of the queries.
+        database_keys: Names of the arrays of the database.
+        direction: What the report calls this pair, where there are several.
 
     Raises:
-        DataError: A file cannot be used, or they do not fit each other.
+        DataError: If a file cannot be used, or they do not fit each other.
     """
-    ours, theirs = read_items(query, num_bits, num_labels), read_items(database, num_bits, num_labels)
+    ours = read_items(query, num_bits, num_labels, query_keys)
+    theirs = read_items(database, num_bits, num_labels, database_keys)
     for key, unit, mine, other in (
         ("codes", "bits", ours.num_bits, theirs.num_bits),
         ("labels", "labels", ours.num_labels, theirs.num_labels),
     ):
         if mine != other:
             raise DataError(
-                f"{database}: {key} have {other} {unit}, those of {query} {mine}; give both files of one method and "
-                "one vocabulary"
+                f"{theirs.where(key)} have {other} {unit}, those of {ours.where(key)} {mine}; give both files of one "
+                "method and one vocabulary"
             )
-    if exclude_same_id:
-        return _without_same_id(ours, theirs)
+    task = _without_same_id(ours, theirs) if exclude_same_id else _without_own_group(ours, theirs)
+    about_codes = (*_zero_warnings(ours), *_zero_warnings(theirs), *constant_bit_warnings(ours, theirs))
+    return replace(task, warnings=(*task.warnings, *about_codes), direction=direction)
+
+
+def _without_own_group(ours: Items, theirs: Items) -> Task:
     if (ours.groups is None) != (theirs.groups is None):
         lacking = ours if ours.groups is None else theirs
         raise DataError(f"{lacking.path}: has no groups, the other file has; give them in both or in neither")
@@ -90,6 +109,13 @@ def _numbered(key: str, query: Items, ours: Array, database: Items, theirs: Arra
     _, numbers = np.unique(np.concatenate([ours, theirs]), return_inverse=True)
     joined = torch.from_numpy(numbers.astype(np.int64))
     return joined[: len(query)], joined[len(query) :]
+
+
+def _zero_warnings(items: Items) -> list[str]:
+    if not items.zeros:
+        return []
+    signs = len(items) * items.num_bits
+    return [f"{items.where('codes')}: {items.zeros:,} of {signs:,} signs are exactly 0, which count as +1"]
 
 
 def _nothing_excluded(query: Items, database: Items) -> str:
