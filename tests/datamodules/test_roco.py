@@ -225,7 +225,7 @@ def cut(root: Path) -> Path:
 def test_upstreams_splits_are_refused_where_they_cut_an_article(cut, tmp_path, capsys):
     assert roco(cut, tmp_path / "out") == 2
     error = capsys.readouterr().err
-    assert "group 1003: ROCO_00006 in train, ROCO_00050 in test" in error
+    assert "group PMC1003: ROCO_00006 in train, ROCO_00050 in test" in error
     assert "--resplit 80/10/10" in error
 
 
