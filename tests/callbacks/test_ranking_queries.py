@@ -15,7 +15,7 @@ PAIRS = {
 
 
 def read(path):
-    with path.open() as file:
+    with path.open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -32,7 +32,10 @@ def test_every_value_against_brute_force(tested):
     name, world, rows, _ = tested
     module, queries = world.Module(), world.having(world.splits["test"], "both")
     assert [int(row["index"]) for row in rows] == queries["index"].tolist()
-    assert [int(row["group"]) for row in rows] == queries["group"].tolist()
+    assert [int(row["group_number"]) for row in rows] == queries["group"].tolist()
+    assert list(rows[0])[:2] == ["id", "group"]
+    assert [row["id"] for row in rows] == [f"test ä{index}" for index in queries["index"]]
+    assert [row["group"] for row in rows] == [f"P-{group}" for group in queries["group"]]
     ours = world.codes(module, queries)
     undefined = 0
     for database, table in world.databases.items():
