@@ -129,8 +129,8 @@ def _fingerprints(candidates: Sequence[Candidate]) -> dict[str, str]:
 
 
 def _digest(rows: Iterable[tuple[object, ...]]) -> str:
-    # The representation escapes line ends and lone surrogates. Names of groups are not in it: their numbers say as much,
-    # and a folder of version 2, which has no names, stays one that the same options finished.
+    # The representation escapes line ends and lone surrogates. Rows leave out the names of groups: their numbers say as
+    # much, and a folder of version 2, which has no names, stays one that the same options finished.
     return hashlib.sha256("\n".join(sorted(map(ascii, rows))).encode()).hexdigest()
 
 

@@ -190,7 +190,9 @@ def split_by_date(date_of: Mapping[int, str], items_of: Mapping[int, int], share
 
 
 def require_disjoint(
-    split_of: Mapping[str, str], group_of: Mapping[str, int | str], mend: str = "put all items of a group into one split"
+    split_of: Mapping[str, str],
+    group_of: Mapping[str, int | str],
+    mend: str = "put all items of a group into one split",
 ) -> None:
     """Refuse a split that puts items of one group into two splits.
 

@@ -9,8 +9,8 @@ _INTEGER = re.compile(r"0|-?[1-9][0-9]*")
 def group_number(name: str) -> int:
     """Return the number of a group: that of its name if it is an integer of 64 bits, else a hash of the name.
 
-    A hash, not a counter: the number of a group, and with it its split, must not depend on which other groups there are.
-    Two names may therefore have one number; who collects names looks out for it.
+    A hash, not a counter: the number of a group, and with it its split, must not depend on the other groups. Two names
+    may therefore have one number; code that collects names has to check it.
 
     >>> group_number("17"), group_number("P-17")
     (17, -440880982678804470)

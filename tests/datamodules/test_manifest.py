@@ -272,7 +272,9 @@ def test_a_thousand_real_pairs_give_the_shards_of_the_dedicated_converter(shared
         dedicated, ours = DatasetInfo.load(tmp_path / by), DatasetInfo.load(tmp_path / same)
         assert sum(entry.pairs for entry in ours.splits.values()) == 1000
         theirs = {name: replace(pair, group_name=f"{pair.group}") for name, pair in pairs(tmp_path / by).items()}
-        assert list(theirs.items()) == list(pairs(tmp_path / same).items())  # a manifest has no CXR12 whose number is 12
+        assert list(theirs.items()) == list(
+            pairs(tmp_path / same).items()
+        )  # a manifest has no CXR12 whose number is 12
         assert ours.label_vocabulary == dedicated.label_vocabulary
         assert (ours.source, ours.licence) == (dedicated.source, dedicated.licence)
 

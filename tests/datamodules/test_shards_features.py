@@ -18,7 +18,6 @@ from mcmfh_lightning.datamodules.shards import feature_writer as feature_writer_
 from mcmfh_lightning.datamodules.shards.checksums import place_checksum
 from mcmfh_lightning.datamodules.shards.feature_blocks import (
     COLUMNS,
-    IDS,
     ROW_ARRAYS,
     FeatureRows,
     column_checksum,

@@ -135,9 +135,7 @@ def rewrite_block(folder: Path, change: Callable[[dict[str, object]], None], spl
     change(arrays)
     place, rows = place_checksum(name, 0, key), len(arrays[IDS])
     arrays["rowcrc.npy"] = row_checksums(arrays, np.arange(rows), np.full(rows, place, dtype=np.uint32))
-    columns = [
-        column_checksum(encode_json(arrays[c]) if c.endswith("json") else arrays[c], place) for c in COLUMNS
-    ]
+    columns = [column_checksum(encode_json(arrays[c]) if c.endswith("json") else arrays[c], place) for c in COLUMNS]
     arrays["colcrc.npy"] = np.array(columns, dtype="<u4")
     encoded = {f"{key}.{n}": encode_json(a) if n.endswith("json") else encode_npy(a) for n, a in arrays.items()}
     rewrite(folder, name, encoded)
@@ -310,7 +308,9 @@ def test_an_id_that_occurs_twice(make_table):
 def test_a_group_in_two_splits(make_pairs, make_table):
     folder = make_pairs(p13={"group": 1})
     assert look(folder) == {checks.GROUPS: ("failed", 1)}
-    assert examples(folder, checks.GROUPS) == ["group study 1: train-000-00000.tar pair-2 and test-000-00000.tar pair-13"]
+    assert examples(folder, checks.GROUPS) == [
+        "group study 1: train-000-00000.tar pair-2 and test-000-00000.tar pair-13"
+    ]
 
     def change(tables):
         tables["val"]["groups"][:2] = tables["test"]["groups"][4]

@@ -97,7 +97,7 @@ def in_commits(batches: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
 def _learn_labels(location: Location, labels: tuple[str, ...]) -> None:
     """Before their items come, so that no item has a label that the archive does not know."""
     with location.writing():
-        # Always, so that an archive of version 1, whose table is about to be brought up to date, is one of this version.
+        # Always: the table of an archive of version 1 is about to become one of this version.
         ArchiveInfo.load(location).with_labels(labels).write(location)
 
 

@@ -26,7 +26,8 @@ class Filters:
     """Conditions that all must hold; an empty one holds always.
 
     Raises:
-        QueryError: If a date is not ISO (YYYY-MM-DD), the earliest is after the latest, or a name holds half a character.
+        QueryError: If a date is not ISO (YYYY-MM-DD), the earliest is after the latest, or a name holds half a
+            character.
     """
 
     labels: tuple[str, ...] = ()

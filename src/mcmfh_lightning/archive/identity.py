@@ -183,9 +183,10 @@ class ArchiveInfo:
         except (ValueError, RecursionError, KeyError, AttributeError) as error:
             raise DataError(f"{where} is damaged ({error!r}): copy the archive again") from error
         if found not in READ_VERSIONS:
+            readable = " and ".join(map(str, READ_VERSIONS))
             raise DataError(
-                f"{where}: format_version {found!r}, this release reads {' and '.join(map(str, READ_VERSIONS))}: install "
-                "the release that wrote it, or build the archive again"
+                f"{where}: format_version {found!r}, this release reads {readable}: install the release that wrote it, "
+                "or build the archive again"
             )
         try:
             info = cls(**{**entries, "label_vocabulary": tuple(entries["label_vocabulary"])})

@@ -41,8 +41,8 @@ CASES = Check("the case of an item of one modality is that modality", "failed", 
 GROUPS = Check(
     "a group has one name and one number",
     "warning",
-    "two groups of one number are left out of each other's results: number those of one collection anew. If a name is a "
-    "number, an earlier release added the item: upsert it",
+    "two groups of one number are left out of each other's results: rename the groups of one collection. If a name is "
+    "a number, an earlier release added the item: upsert it",
 )
 LABELS = Check("labels are in the vocabulary, each once", "failed", _AGAIN)
 KNOWN = Check("splits and dates are what they should be", "failed", "mend the collection, then upsert these items")

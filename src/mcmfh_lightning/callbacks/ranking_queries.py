@@ -16,10 +16,9 @@ def write_queries(
 ) -> None:
     """Write one line for each query, in the order of their index.
 
-    Columns: ``id`` and ``group`` as the collection names them, ``index``, ``group_number`` (what own groups are left out
-    and intervals drawn by), each query subset (1 for its members, else 0) and, as
-    ``<protocol>/<database>/<direction>``, the tie-aware AP over all items (AP@all) of the model's ranking; empty where
-    no item is relevant.
+    Columns: ``id`` and ``group`` as the collection names them, ``index`` in the split, ``group_number`` (for sums and
+    resampling), each query subset (1 for its members, else 0) and, as ``<protocol>/<database>/<direction>``, the
+    tie-aware AP over all items (AP@all) of the model's ranking; empty where no item is relevant.
 
     Args:
         path: File to write.
