@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 from rich.console import Console
@@ -164,6 +165,35 @@ def test_an_archive_of_version_1_is_added_to(table, earlier_versions, capsys):
     main(["delete", str(archive), "--groups", "[P-1009,7]"])
     left = set(ItemTable.open(archive).select(["id"])["id"].to_pylist())
     assert left == films([2, 3, *range(6, 12), *range(22, 26), 28, 29])
+
+
+def test_deleting_names_what_may_be_of_the_same_group(table, earlier_versions, capsys):
+    """A collection of CXR7 whose number is 7, with items of patient 7 that an earlier release added."""
+    archive = earlier_versions / "archive"
+    main(["add", str(archive), "--features", str(table / "features")])
+    items = ItemTable.open(archive)
+    rows = items.select(item_schema(8).names, where="id = 'film 26'").drop_columns(["_rowid"])
+    place = rows.schema.get_field_index("group_name")
+    items.upsert(rows.set_column(place, rows.schema.field(place), pa.array(["CXR7"])))
+    capsys.readouterr()
+    main(["delete", str(archive), "--groups", "CXR7"])
+    told = capsys.readouterr().out
+    assert told.startswith("not deleted: items of group '7', which has the same number.")
+    assert "1 items deleted; 21 items" in told
+    main(["delete", str(archive), "--groups", "7"])
+    assert "3 items deleted; 18 items" in capsys.readouterr().out
+
+
+def test_a_reader_of_version_1_learns_the_names_with_the_next_version(earlier_versions, table):
+    archive = earlier_versions / "archive"
+    reader, searched = ItemTable.open(archive), Archive.open(archive)
+    main(["add", str(archive), "--features", str(table / "features")])
+    assert len(reader.select(["group_name"])) == 12
+    assert reader.refresh()
+    assert searched.refresh()
+    names = {row["id"]: row["group_name"] for row in reader.select(["id", "group_name"]).to_pylist()}
+    assert (names["film 20"], names["film 01"]) == ("P-1009", hashed("P-1009"))
+    assert searched.item("film 20").group == "P-1009"
 
 
 def test_upserting_names_the_groups_of_items_that_an_earlier_release_added(earlier_versions, tmp_path):

@@ -32,6 +32,18 @@ def of_groups(items: pa.Table, groups: Iterable[str]) -> NDArray[np.bool_]:
     return found
 
 
+def others_of_their_number(items: pa.Table, found: NDArray[np.bool_]) -> list[str]:
+    """Name the groups that have the number of an item that was found, but were not asked for.
+
+    Args:
+        items: As `of_groups` takes them.
+        found: What it returned.
+    """
+    same = pc.is_in(items["group"], value_set=items["group"].filter(pa.array(found)).combine_chunks()).to_numpy()
+    names: list[str] = pc.unique(items["group_name"].filter(pa.array(same & ~found))).to_pylist()
+    return names
+
+
 def unknown_groups(items: pa.Table, groups: Iterable[str]) -> list[str]:
     """Name the groups that none of the items is of."""
     return [name for name in groups if not _of_group(items, name).any()]

@@ -53,8 +53,6 @@ class ItemTable:
     def __init__(self, table: Any, location: Location) -> None:  # noqa: ANN401  # LanceDB's classes differ by release
         self._table = table
         self.location = location
-        self.schema: pa.Schema = table.schema
-        """Columns, as `item_schema` gives them; without the names of groups in a table of version 1."""
 
     @classmethod
     def create(cls, location: str | Path | Location, num_bits: int) -> Self:
@@ -106,6 +104,12 @@ class ItemTable:
     def __len__(self) -> int:
         with _told(self.location, "read"):
             return int(self._table.count_rows())
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns, as `item_schema` gives them; without the names of groups in a table of version 1."""
+        with _told(self.location, "read"):
+            return self._table.schema
 
     @property
     def version(self) -> int:
@@ -270,9 +274,8 @@ class ItemTable:
     def _add_names(self) -> None:
         """Bring a table of version 1 up to date, unless another writer did."""
         self._table.checkout_latest()
-        if _NAME not in self._table.schema.names:
+        if _NAME not in self.schema.names:
             self._table.add_columns({_NAME: f"CAST(`{_NUMBER}` AS STRING)"})
-        self.schema = self._table.schema
 
     def _merge(self, batch: pa.Table, *, update: bool) -> int:
         if _NAME not in self.schema.names:

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from mcmfh_lightning.archive.codes_cache import remove_indexes
 from mcmfh_lightning.archive.commands.values import Names, listed
-from mcmfh_lightning.archive.groups import check_groups, of_groups
+from mcmfh_lightning.archive.groups import check_groups, of_groups, others_of_their_number
 from mcmfh_lightning.archive.identity import ArchiveInfo
 from mcmfh_lightning.archive.location import Location
 from mcmfh_lightning.archive.schema import GROUP
@@ -40,9 +40,9 @@ def delete(
     asked = listed(groups)
     if not named and not asked and not erase:
         raise DataError("nothing to delete: pass --ids, --ids-file or --groups")
-    members = _members(table, asked) if asked else []
-    found = table.delete([*named, *members])
     console = Console(soft_wrap=True, highlight=False, markup=False)
+    members = _members(table, asked, console) if asked else []
+    found = table.delete([*named, *members])
     missing = f", {len(set(named)) - found} were not there" if not asked and found < len(set(named)) else ""
     console.print(f"{location}: {found} items deleted{missing}; {len(table)} items, version {table.version}")
     if erase:
@@ -51,15 +51,21 @@ def delete(
         console.print(f"{location}: what was deleted is erased; version {table.version}")
 
 
-def _members(table: ItemTable, groups: tuple[str, ...]) -> list[str]:
-    """Ids of all items of some groups.
+def _members(table: ItemTable, groups: tuple[str, ...], console: Console) -> list[str]:
+    """Ids of all items of some groups; says which other names the same group may have.
 
     Raises:
         DataError: If the archive does not know one of them; then nothing was deleted.
     """
     items = table.select(["id", *GROUP])
     check_groups(items, groups)
-    members: list[str] = items.filter(pa.array(of_groups(items, groups)))["id"].to_pylist()
+    found = of_groups(items, groups)
+    if others := others_of_their_number(items, found):
+        console.print(
+            f"not deleted: items of group {', '.join(map(repr, others))}, which has the same number. Those that an "
+            "earlier release added may be of the same patient or study: then delete that group too"
+        )
+    members: list[str] = items.filter(pa.array(found))["id"].to_pylist()
     return members
 
 

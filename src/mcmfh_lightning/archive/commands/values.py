@@ -26,15 +26,16 @@ def listed(values: T | Sequence[T] | None) -> tuple[T, ...]:
         return ()
     if isinstance(values, str):
         # What jsonargparse leaves as one text is a list of which YAML reads an entry as a number, or the like.
-        values = _entries(values) if values.startswith("[") and values.endswith("]") else (values,)
+        in_brackets = values.startswith("[") and values.endswith("]")
+        return tuple(cast(list[T], _entries(values))) if in_brackets else (values,)
     return tuple(values)
 
 
-def _entries(text: str) -> list[T]:
+def _entries(text: str) -> list[str]:
     try:
         entries = yaml.load(text, yaml.BaseLoader)  # noqa: S506  # makes texts and lists of them alone, 007 stays 007
     except yaml.YAMLError:
         entries = None
     if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
         raise ConfigError(f"{text} is not a list such as [a, b]: put entries with brackets, commas or colons in quotes")
-    return cast(list[T], entries)
+    return entries
