@@ -29,8 +29,9 @@ def hashed(name: str) -> str:
     return str(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True))
 
 
-def write_features(folder: Path, first: int = 20, dims: tuple[int, int] = (4, 3)) -> Path:
+def write_features(folder: Path, first: int = 20, *, named: bool = True) -> Path:
     """From a table to features that the hasher of the earlier archive can use: films ``first`` and so on."""
+    image_dim, text_dim = 4, 3
     images = folder / "images"
     images.mkdir(parents=True)
     with (folder / "table.csv").open("w", newline="", encoding="utf-8") as file:
@@ -45,8 +46,8 @@ def write_features(folder: Path, first: int = 20, dims: tuple[int, int] = (4, 3)
     data_command(["manifest", *paths])
     pairs = PairShardReader(folder / "pairs", "train")
     writer = FeatureShardWriter(folder / "features", rank=0)
-    embeddings = [np.random.default_rng(first).normal(size=(len(pairs), width)) for width in dims]
-    columns = (pairs.labels, pairs.groups, pairs.text_hashes, pairs.present, pairs.group_names)
+    embeddings = [np.random.default_rng(first).normal(size=(len(pairs), width)) for width in (image_dim, text_dim)]
+    columns = (pairs.labels, pairs.groups, pairs.text_hashes, pairs.present, pairs.group_names if named else None)
     writer.write("train", pairs.ids, *embeddings, *columns)
     writer.close()
     info = DatasetInfo(
@@ -59,8 +60,8 @@ def write_features(folder: Path, first: int = 20, dims: tuple[int, int] = (4, 3)
         normal_label="normal",
         splits={},
         encoder={"name": "planted"},
-        image_dim=dims[0],
-        text_dim=dims[1],
+        image_dim=image_dim,
+        text_dim=text_dim,
     )
     merge_feature_parts(folder / "features", info, 1, expected_ids={"train": pairs.ids})
     return folder
@@ -115,6 +116,13 @@ def test_from_a_table_to_search_and_deletion(table, earlier_versions, tmp_path, 
     assert "5 items deleted; 3 items" in capsys.readouterr().out
     assert set(found(capsys, archive, "film 23")) == films([28, 29])
     main(["verify", str(archive), "--features", str(table / "features")])
+
+
+def test_pairs_name_the_groups_of_features_that_cannot(earlier_versions, tmp_path, capsys):
+    table, archive = write_features(tmp_path / "table", named=False), tmp_path / "archive"
+    sources = ["--features", str(table / "features"), "--pairs", str(table / "pairs")]
+    main(["build", str(archive), "--checkpoint", str(earlier_versions / "hasher.ckpt"), *sources])
+    assert set(found(capsys, archive, "film 20").values()) == set(NAMES[1:])
 
 
 def test_features_of_other_groups_than_their_pairs_are_refused(table, earlier_versions, tmp_path, capsys):
