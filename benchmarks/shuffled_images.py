@@ -44,6 +44,7 @@ def shuffle_images(features: Path, folder: Path, seed: int) -> Path:
             reader.groups,
             reader.text_hashes,
             reader.present,
+            reader.group_names,
         )
     writer.close()
     merge_feature_parts(folder, dataclasses.replace(info, splits={}), 1, expected_ids=ids)

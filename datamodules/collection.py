@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mcmfh_lightning.datamodules.shards.groups import name_of_number
 from mcmfh_lightning.datamodules.shards.info import Split
 
 
@@ -15,11 +16,12 @@ class Candidate:
         image: the image file, or None.
         text: the text, or None; an item has at least one of both.
         labels: its labels, before the vocabulary is chosen.
-        group: study, article or patient.
+        group: number of its study, article or patient.
         source: where it comes from.
         licence: its licence.
         date: what a split by date sorts by, or None; stored with the pair.
         split: the split the collection names, or None.
+        group_name: the collection's own name of the group; by default the number in digits.
     """
 
     id: str
@@ -31,6 +33,11 @@ class Candidate:
     licence: str
     date: str | None = None
     split: Split | None = None
+    group_name: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.group_name:
+            object.__setattr__(self, "group_name", name_of_number(self.group))
 
 
 @dataclass

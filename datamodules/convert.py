@@ -129,7 +129,8 @@ def _fingerprints(candidates: Sequence[Candidate]) -> dict[str, str]:
 
 
 def _digest(rows: Iterable[tuple[object, ...]]) -> str:
-    # The representation escapes line ends and lone surrogates.
+    # The representation escapes line ends and lone surrogates. Rows leave out the names of groups: their numbers say as
+    # much, and a folder of version 2, which has no names, stays one that the same options finished.
     return hashlib.sha256("\n".join(sorted(map(ascii, rows))).encode()).hexdigest()
 
 
@@ -164,7 +165,7 @@ def _as_given(collection: Collection) -> list[tuple[Candidate, Split]]:
             collection.skip(NO_SPLIT, candidate.id)
     require_disjoint(
         {candidate.id: split for candidate, split in assigned},
-        {candidate.id: candidate.group for candidate, _ in assigned},
+        {candidate.id: candidate.group_name for candidate, _ in assigned},
     )
     return assigned
 
@@ -240,4 +241,4 @@ def _write(writer: PairShardWriter, accepted: Sequence[Accepted], console: Conso
 def _pair(item: Accepted) -> Pair:
     c = item.candidate
     image = None if c.image is None else image_bytes(c.image)
-    return Pair(c.id, image, item.image_format, c.text, c.labels, c.group, c.date, c.source, c.licence)
+    return Pair(c.id, image, item.image_format, c.text, c.labels, c.group, c.date, c.source, c.licence, c.group_name)

@@ -10,7 +10,7 @@ One XML is one study with one report; each ``parentImage`` of it is one image. D
 - *labels* are the MeSH ``major`` headings up to the first slash (``Pleural Effusion/left/small`` is
   ``Pleural Effusion``) or the ``automatic`` terms. ``No Indexing`` is not a label; such pairs are kept without any.
   Automatic terms are never given to normal reports, so ``normal`` is taken from the major headings there too.
-- *group* is the number of the study (``CXR12`` is 12).
+- *group* is the study, by its number (``CXR12`` is 12).
 - *date*: every XML carries the day of publication (2013-08-01), not of the examination, so it is not read. Study
   dates come from a table (``read_splits_csv``) made from the collection's DICOM files.
 - *source* and *licence* are what each XML says of itself.
@@ -204,7 +204,16 @@ def _studies_sharing_text(collection: Collection) -> int:
 def _add(collection: Collection, study: Study, image_id: str, image: Path, scheme: LabelScheme) -> None:
     labels = study.labels(scheme)
     collection.candidates.append(
-        Candidate(image_id, image, study.text, labels, study.number, study.source, study.licence)
+        Candidate(
+            image_id,
+            image,
+            study.text,
+            labels,
+            study.number,
+            study.source,
+            study.licence,
+            group_name=f"CXR{study.number}",
+        )
     )
     if NO_INDEXING in study.major:
         collection.note(f"without a label: {NO_INDEXING}")

@@ -190,20 +190,22 @@ def split_by_date(date_of: Mapping[int, str], items_of: Mapping[int, int], share
 
 
 def require_disjoint(
-    split_of: Mapping[str, str], group_of: Mapping[str, int], mend: str = "put all items of a group into one split"
+    split_of: Mapping[str, str],
+    group_of: Mapping[str, int | str],
+    mend: str = "put all items of a group into one split",
 ) -> None:
     """Refuse a split that puts items of one group into two splits.
 
     Args:
         split_of: split of each item.
-        group_of: group of each item.
+        group_of: group of each item, as the message names it.
         mend: what to do about it, for the message.
 
     Raises:
         DataError: naming a group and two of its items, and how many groups are cut.
     """
-    first: dict[int, str] = {}
-    cut: dict[int, str] = {}
+    first: dict[int | str, str] = {}
+    cut: dict[int | str, str] = {}
     for item, split in split_of.items():
         other = first.setdefault(group_of[item], item)
         if split_of[other] != split:

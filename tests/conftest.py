@@ -1,6 +1,7 @@
 import csv
 import importlib
 import sys
+import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -40,6 +41,18 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the real collections (../shared/data) are not beside this checkout")
     return folder
+
+
+@pytest.fixture
+def earlier_versions(tmp_path: Path) -> Path:
+    """What commit 7ca89f9 wrote: ``pairs``, ``features`` (format version 2), ``archive`` (1) and its ``hasher.ckpt``.
+
+    Twelve films, "film 00" to "film 11", two of each of the groups P-1009, P-1010, 7, "O'Hara, Zoë", P-1013 and -3; the
+    first eight are train, then two val and two test. Features have 4 and 3 dimensions, of the encoder "planted".
+    """
+    with tarfile.open(REPOSITORY / "tests" / "data" / "earlier_versions.tgz") as tar:
+        tar.extractall(tmp_path / "earlier", filter="data")
+    return tmp_path / "earlier"
 
 
 @pytest.fixture(scope="session")

@@ -73,6 +73,7 @@ BAD_LABELS = Flaw("labels are not a list of strings", 'write ["a", "b"], or one 
 BAD_LABEL = Flaw("unusable label", "labels have 200 printable characters or fewer: correct it")
 
 NO_GROUP = Flaw("no group", "fill in the study or patient; for a row that stands alone, its id")
+BAD_GROUP = Flaw("unusable group", "groups have 200 printable characters or fewer: shorten or correct it")
 GROUP_COLLISION = Flaw("group number is taken by another group", "number the groups yourself: 1, 2, 3, ...")
 GROUP_CUT = Flaw("group in two splits", "put all rows of a group into one split")
 NO_SPLIT = Flaw("no split", "write train, val or test, or pass --split-by group to have splits drawn")

@@ -201,12 +201,12 @@ class _Rows:
             if first != row.number:
                 complain(DUPLICATE_ID, f"{name!r} is in row {first}")
         if group is not None and split is not None:
-            known, first = self._split_of_group.setdefault(group, (split, row.number))
+            known, first = self._split_of_group.setdefault(group.number, (split, row.number))
             if known != split:
                 complain(GROUP_CUT, f"{row.values[columns.group]!r} is in {split}, and in {known} by row {first}")
         if problems or name is None or labels is None or group is None:
             self._manifest.problems += problems
             return
         self._manifest.candidates[row.number] = Candidate(
-            name, image, text, labels, group, source, licence, date, split
+            name, image, text, labels, group.number, source, licence, date, split, group.name
         )

@@ -1,13 +1,14 @@
 """What the values of a row mean. Each function takes a value as it stands, None where there is none."""
 
-import hashlib
 import re
 from collections.abc import Iterable
 from datetime import date, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from mcmfh_lightning.datamodules.manifest.problems import (
     BAD_DATE,
+    BAD_GROUP,
     BAD_LABEL,
     BAD_LABELS,
     GROUP_COLLISION,
@@ -26,12 +27,12 @@ from mcmfh_lightning.datamodules.manifest.problems import (
     WRONG_TYPE,
     BadValueError,
 )
+from mcmfh_lightning.datamodules.shards.groups import group_number
 from mcmfh_lightning.datamodules.shards.info import SPLITS, Split
 from mcmfh_lightning.datamodules.shards.members import MAX_TEXT_CHARACTERS
-from mcmfh_lightning.datamodules.shards.pair import MAX_ID_LENGTH
+from mcmfh_lightning.datamodules.shards.pair import MAX_ID_LENGTH, is_name
 
 _DAY = re.compile(r"(\d{4})(-?)(\d{2})\2(\d{2})", re.ASCII)
-_INTEGER = re.compile(r"0|-?[1-9][0-9]*")
 _MAX_LABEL_LENGTH = 200
 
 
@@ -125,28 +126,31 @@ def read_labels(value: object, separator: str) -> tuple[str, ...]:
     return tuple(sorted(labels))
 
 
-class Groups:
-    """Numbers groups: integers are themselves, other names are hashed, and no two names have one number.
+class Group(NamedTuple):
+    """A group under its own name, and its number."""
 
-    A hash, not a counter: the number of a group, and with it its split, must not depend on which other rows there are.
-    """
+    name: str
+    number: int
+
+
+class Groups:
+    """Names and numbers of groups; no two names have one number."""
 
     def __init__(self) -> None:
         self._names: dict[int, str] = {}
 
-    def read(self, value: object) -> int:
-        """The number of a group's name."""
+    def read(self, value: object) -> Group:
+        """Read the name of a group."""
         name = read_word(value)
         if name is None:
             raise BadValueError(NO_GROUP)
-        # Only as Python writes it: the patients 7 and 007 may be two.
-        number = int(name) if _INTEGER.fullmatch(name) and len(name) <= 20 else None
-        if number is None or not -(2**63) <= number < 2**63:
-            number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+        if not is_name(name):
+            raise BadValueError(BAD_GROUP, _shortened(name))
+        number = group_number(name)
         other = self._names.setdefault(number, name)
         if other != name:
             raise BadValueError(GROUP_COLLISION, f"{_shortened(name)} and {_shortened(other)}")
-        return number
+        return Group(name, number)
 
 
 def read_split(value: object) -> Split:

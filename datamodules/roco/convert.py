@@ -110,7 +110,7 @@ def convert_roco(options: RocoOptions, out: Path, console: Console) -> DatasetIn
 def _require_whole_articles(collection: Collection) -> None:
     require_disjoint(
         {candidate.id: str(candidate.split) for candidate in collection.candidates},
-        {candidate.id: candidate.group for candidate in collection.candidates},
+        {candidate.id: candidate.group_name for candidate in collection.candidates},
         mend="upstream drew images, not articles: draw articles anew with --resplit 80/10/10",
     )
 

@@ -9,7 +9,8 @@ Decisions:
 - *text* is the caption, white space normalised (upstream's begin with a blank, and some contain tabs).
 - *labels* are UMLS concepts (``cuis.txt``) or the names of semantic types (``semtypes.txt``). A program looked up both
   from words of the caption, so a label says that the caption has a word, not that a reader saw something.
-- *group* is the number of the article in PubMed Central: figures of one article show one patient, or look alike.
+- *group* is the article, by its number in PubMed Central (``PMC123`` is 123): figures of one article show one patient,
+  or look alike.
 - *licence* is the article's, as ``licences.txt`` has it; *source* names the article and its file.
 - *date* stays empty. PubMed Central numbers articles as they come in, which is an order to split by and not a date.
 """
@@ -136,6 +137,7 @@ def _candidate(roco_id: str, part: Part, image: Path, split: Split) -> Candidate
         text=part.captions[roco_id] or None,
         labels=part.labels[roco_id],
         group=licence.article,
+        group_name=f"PMC{licence.article}",
         source=f"PMC{licence.article} {licence.file}, from {REPOSITORY}",
         licence=licence.name,
         split=split,

@@ -11,7 +11,7 @@ block (`place_checksum`), so that good bytes in the wrong place are found too:
 """
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,18 +42,36 @@ dimensions, the others one."""
 
 IDS = "ids.json"
 
-COLUMNS = ("labels.npy", "groups.npy", "texts.npy", "present.npy", IDS)
+GROUP_NAMES = "groups.json"
+"""The collection's own names of the groups. Version 2 of the format has none."""
+
+COLUMNS = ("labels.npy", "groups.npy", "texts.npy", "present.npy", IDS, GROUP_NAMES)
 """The members that are read as a whole, in the order of `COLUMN_CHECKSUMS`."""
 
 COLUMN_CHECKSUMS = "colcrc.npy"
-"""(len(COLUMNS),) uint32, one row a column and not a pair: so it is none of `ARRAYS`."""
+"""(c,) uint32, one row a column and not a pair: so it is none of `ARRAYS`."""
 
 COLUMN_CHECKSUMS_TYPE: np.dtype[np.generic] = np.dtype("<u4")
 
-MEMBERS = frozenset({*ARRAYS, IDS, COLUMN_CHECKSUMS})
+MEMBERS = frozenset({*ARRAYS, IDS, GROUP_NAMES, COLUMN_CHECKSUMS})
 """All members of a block."""
 
 FLOAT16_MAX = float(np.finfo(np.float16).max)
+
+
+def columns_of(members: Collection[str]) -> tuple[str, ...]:
+    """Return the columns of a block: `COLUMNS`, or those of version 2 of the format.
+
+    Args:
+        members: Extensions of the record.
+
+    Raises:
+        DataError: If the record is not that of a block.
+    """
+    odd = MEMBERS.symmetric_difference(members)
+    if odd - {GROUP_NAMES}:
+        raise DataError(f"missing or unknown members ({', '.join(sorted(odd))})")
+    return tuple(name for name in COLUMNS if name in members)
 
 
 def row_checksums(
@@ -83,7 +101,7 @@ def column_checksum(content: bytes | NDArray[np.generic], place: int) -> int:
     """Return the checksum of a whole column.
 
     Args:
-        content: One of `COLUMNS` of one block: the array in its stored type, or the bytes of the ids.
+        content: One of `COLUMNS` of one block: the array in its stored type, or the bytes of the member.
         place: `place_checksum` of the block.
     """
     return zlib.crc32(content if isinstance(content, bytes) else content.tobytes(), place)
@@ -99,6 +117,7 @@ class FeatureRows:
         text: (n, text_dim) floats.
         labels: (n, ceil(num_labels / 8)) uint8, packed.
         groups: (n,) int64.
+        group_names: n names of the groups.
         text_hashes: (n,) int64.
         present: (n, 2) bool: whether the pair has an image, a text.
     """
@@ -108,6 +127,7 @@ class FeatureRows:
     text: NDArray[np.floating]
     labels: NDArray[np.uint8]
     groups: NDArray[np.int64]
+    group_names: Sequence[str]
     text_hashes: NDArray[np.int64]
     present: NDArray[np.bool_]
 
@@ -126,6 +146,8 @@ class FeatureRows:
                 raise ValueError(
                     f"{name} has shape {array.shape}; {rows} ids need {dimensions} dimensions, {rows} rows"
                 )
+        if len(self.group_names) != rows:
+            raise ValueError(f"{len(self.group_names)} group_names; {rows} ids need {rows}")
         if self.labels.dtype != np.uint8:
             raise ValueError(f"labels are {self.labels.dtype}; pack them into uint8 with pack_labels()")
         if self.present.dtype != np.bool_ or self.present.shape[1] != 2:
@@ -160,11 +182,11 @@ class FeatureRows:
         place = place_checksum(shard, number, key)
         count = len(self.ids)
         arrays = {name: content[name].astype(dtype) for name, dtype in ROW_ARRAYS.items()}
-        ids = encode_json(list(self.ids))
-        columns = [column_checksum(ids if name == IDS else arrays[name], place) for name in COLUMNS]
+        names = {IDS: encode_json(list(self.ids)), GROUP_NAMES: encode_json(list(self.group_names))}
+        columns = [column_checksum(names[name] if name in names else arrays[name], place) for name in COLUMNS]
         arrays[ROW_CHECKSUMS] = row_checksums(arrays, np.arange(count), np.full(count, place, dtype=np.uint32))
         arrays[COLUMN_CHECKSUMS] = np.array(columns, dtype=COLUMN_CHECKSUMS_TYPE)
-        return {**{name: encode_npy(array) for name, array in arrays.items()}, IDS: ids}
+        return {**{name: encode_npy(array) for name, array in arrays.items()}, **names}
 
     def _halved(self, name: str, array: NDArray[np.floating], present: NDArray[np.bool_]) -> NDArray[np.float16]:
         array = np.where(present[:, None], array, 0)

@@ -17,13 +17,15 @@ from mcmfh_lightning.datamodules.shards.feature_blocks import (
     COLUMN_CHECKSUMS,
     COLUMN_CHECKSUMS_TYPE,
     COLUMNS,
+    GROUP_NAMES,
     IDS,
-    MEMBERS,
     ROW_CHECKSUMS,
     column_checksum,
+    columns_of,
     row_checksums,
 )
 from mcmfh_lightning.datamodules.shards.folder import ShardFolder
+from mcmfh_lightning.datamodules.shards.groups import name_of_number
 from mcmfh_lightning.datamodules.shards.info import DatasetInfo, ShardInfo
 from mcmfh_lightning.datamodules.shards.members import NPY_HEADER_BYTES, decode_json, read_npy_header
 from mcmfh_lightning.datamodules.shards.packing import packed_width
@@ -57,7 +59,7 @@ class _Block:
     place: int
     rows: int
     offsets: Mapping[str, int]
-    ids: Member
+    names: Mapping[str, Member]
     column_checksums: Mapping[str, int]
 
     def __str__(self) -> str:
@@ -107,19 +109,22 @@ class FeatureShardReader:
         Raises:
             DataError: If a block does not have one id a row, or they are damaged.
         """
-        ids: list[str] = []
-        for block in self._blocks:
-            data = self._bytes(block, block.ids.offset, block.ids.size)
-            self._check_column(block, IDS, data)
-            content = decode_json(data)
-            if (
-                not isinstance(content, list)
-                or len(content) != block.rows
-                or not all(isinstance(i, str) for i in content)
-            ):
-                raise DataError(f"{block}: {IDS} does not name its {block.rows} pairs; {_MEND}")
-            ids += content
-        return ids
+        return [name for block in self._blocks for name in self._names(block, IDS)]
+
+    @cached_property
+    def group_names(self) -> list[str]:
+        """The collection's own name of each pair's group, in order; features of version 2 have numbers only.
+
+        Raises:
+            DataError: If a block does not have one name a row, or they are damaged.
+        """
+        names: list[str] = []
+        for block, start in zip(self._blocks, self._starts.tolist(), strict=False):
+            if GROUP_NAMES in block.names:
+                names += self._names(block, GROUP_NAMES)
+            else:
+                names += map(name_of_number, self.groups[start : start + block.rows].tolist())
+        return names
 
     @cached_property
     def labels(self) -> NDArray[np.uint8]:
@@ -250,9 +255,10 @@ class FeatureShardReader:
         return blocks
 
     def _block(self, path: Path, descriptor: int, number: int, key: str, members: Mapping[str, Member]) -> _Block:
-        if members.keys() != MEMBERS:
-            odd = ", ".join(sorted(members.keys() ^ MEMBERS))
-            raise DataError(f"shard {path}, block {key}: missing or unknown members ({odd}); encode again")
+        try:
+            columns = columns_of(members)
+        except DataError as error:
+            raise DataError(f"shard {path}, block {key}: {error}; encode again") from error
         rows, offsets = None, {}
         for name, dtype in {**ARRAYS, COLUMN_CHECKSUMS: COLUMN_CHECKSUMS_TYPE}.items():
             try:
@@ -260,7 +266,7 @@ class FeatureShardReader:
             except DataError as error:
                 raise DataError(f"shard {path}, member {key}.{name}: {error}; encode again") from error
             if name == COLUMN_CHECKSUMS:
-                due: tuple[int | None, ...] = (len(COLUMNS),)
+                due: tuple[int | None, ...] = (len(columns),)
             else:
                 rows = shape[0] if rows is None and shape else rows
                 due = (rows, self._widths[name]) if name in self._widths else (rows,)
@@ -270,16 +276,26 @@ class FeatureShardReader:
                     f" image_dim {self.info.image_dim}, text_dim {self.info.text_dim}, {self.info.num_labels} labels);"
                     " encode again"
                 )
-        sums = np.frombuffer(os.pread(descriptor, 4 * len(COLUMNS), offsets[COLUMN_CHECKSUMS]), COLUMN_CHECKSUMS_TYPE)
+        sums = np.frombuffer(os.pread(descriptor, 4 * len(columns), offsets[COLUMN_CHECKSUMS]), COLUMN_CHECKSUMS_TYPE)
         return _Block(
             path=path,
             key=key,
             place=place_checksum(path.name, number, key),
             rows=int(rows or 0),
             offsets=offsets,
-            ids=members[IDS],
-            column_checksums=dict(zip(COLUMNS, sums.tolist(), strict=True)),
+            names={name: members[name] for name in (IDS, GROUP_NAMES) if name in members},
+            column_checksums=dict(zip(columns, sums.tolist(), strict=True)),
         )
+
+    def _names(self, block: _Block, name: str) -> list[str]:
+        """Read the ids of a block, or the names of its groups."""
+        member = block.names[name]
+        data = self._bytes(block, member.offset, member.size)
+        self._check_column(block, name, data)
+        content = decode_json(data)
+        if not isinstance(content, list) or len(content) != block.rows or not all(isinstance(i, str) for i in content):
+            raise DataError(f"{block}: {name} does not have a name for each of its {block.rows} pairs; {_MEND}")
+        return content
 
     def _column(self, name: str) -> NDArray[Any]:
         """Read one small array of all blocks.

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from mcmfh_lightning.datamodules.shards.feature_blocks import BLOCK_PAIRS, FeatureRows
 from mcmfh_lightning.datamodules.shards.feature_reader import FeatureShardReader
 from mcmfh_lightning.datamodules.shards.files import read_json, write_json
+from mcmfh_lightning.datamodules.shards.groups import name_of_number
 from mcmfh_lightning.datamodules.shards.info import (
     DATASET_FILE,
     SPLITS,
@@ -69,6 +70,7 @@ class FeatureShardWriter:
         groups: ArrayLike,
         text_hashes: ArrayLike,
         present: ArrayLike | None = None,
+        group_names: Sequence[str] | None = None,
     ) -> None:
         """Append n pairs to a split.
 
@@ -82,6 +84,7 @@ class FeatureShardWriter:
             text_hashes: (n,) int64.
             present: (n, 2) bool, whether a pair has an image, a text; None if all have both. The embedding and the
                 text hash of what is absent are stored as zeros, whatever is given here.
+            group_names: n names of the groups, by default their numbers in digits.
 
         Raises:
             DataError: If an embedding is NaN, infinite or too large for half precision.
@@ -94,12 +97,14 @@ class FeatureShardWriter:
                 raise ValueError(f"pairs of {split} after those of {last}: write split by split")
             self._finish_split()
             self._shards[split] = []
+        numbers = np.asarray(groups, dtype=np.int64)
         rows = FeatureRows(
             ids=list(ids),
             image=np.asarray(image, dtype=np.float32),
             text=np.asarray(text, dtype=np.float32),
             labels=np.asarray(labels),
-            groups=np.asarray(groups, dtype=np.int64),
+            groups=numbers,
+            group_names=list(map(name_of_number, numbers.tolist()) if group_names is None else group_names),
             text_hashes=np.asarray(text_hashes, dtype=np.int64),
             present=np.ones((len(ids), 2), dtype=np.bool_) if present is None else np.asarray(present),
         )
@@ -165,6 +170,7 @@ def _cut(rows: FeatureRows, at: int) -> tuple[FeatureRows, FeatureRows]:
             text=rows.text[part],
             labels=rows.labels[part],
             groups=rows.groups[part],
+            group_names=rows.group_names[part],
             text_hashes=rows.text_hashes[part],
             present=rows.present[part],
         )
@@ -179,6 +185,7 @@ def _join(parts: Sequence[FeatureRows]) -> FeatureRows:
         text=np.concatenate([part.text for part in parts]),
         labels=np.concatenate([part.labels for part in parts]),
         groups=np.concatenate([part.groups for part in parts]),
+        group_names=[name for part in parts for name in part.group_names],
         text_hashes=np.concatenate([part.text_hashes for part in parts]),
         present=np.concatenate([part.present for part in parts]),
     )

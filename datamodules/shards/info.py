@@ -11,7 +11,9 @@ from mcmfh_lightning.datamodules.shards.files import read_json, write_json
 from mcmfh_lightning.errors import DataError
 
 DATASET_FILE = "dataset.json"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+READ_VERSIONS = (2, FORMAT_VERSION)
+"""Version 2 lacks the names of groups; nothing else differs."""
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -188,10 +190,10 @@ class DatasetInfo:
         """
         path = Path(folder) / DATASET_FILE
         content = read_json(path)
-        if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
-            version = content.get("format_version") if isinstance(content, dict) else None
+        version = content.get("format_version") if isinstance(content, dict) else None
+        if not isinstance(content, dict) or version not in READ_VERSIONS:
             raise DataError(
-                f"{path}: format_version {version!r}, this release reads {FORMAT_VERSION}:"
+                f"{path}: format_version {version!r}, this release reads {' and '.join(map(str, READ_VERSIONS))}:"
                 " write the folder again, or install the release that wrote it"
             )
         del content["format_version"]

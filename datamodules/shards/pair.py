@@ -7,6 +7,7 @@ from typing import Any, Literal, Self, get_args
 
 import numpy as np
 
+from mcmfh_lightning.datamodules.shards.groups import name_of_number
 from mcmfh_lightning.datamodules.shards.members import (
     check_image_header,
     check_text,
@@ -21,6 +22,7 @@ ImageFormat = Literal["jpg", "png"]
 IMAGE_FORMATS: tuple[ImageFormat, ...] = get_args(ImageFormat)
 
 MAX_ID_LENGTH = 200
+"""Characters of an id, and of the name of a group."""
 
 DESCRIPTION = "json"
 """Extension of the member that describes the pair."""
@@ -43,6 +45,8 @@ class Pair:
         date: ISO date, or None if unknown.
         source: Where this pair comes from.
         licence: Its licence.
+        group_name: The collection's own name of the group: 1 to 200 printable characters. A name has one number, and a
+            number one name. By default the number in digits.
     """
 
     id: str
@@ -54,6 +58,11 @@ class Pair:
     date: str | None
     source: str
     licence: str
+    group_name: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.group_name:
+            object.__setattr__(self, "group_name", name_of_number(self.group))
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,7 @@ class Description:
         date: See above.
         source: See above.
         licence: See above.
+        group_name: See above.
         crc32: CRC-32 of each other member of the record, by extension: those are the members that there must be.
 
     Raises:
@@ -79,12 +89,17 @@ class Description:
     date: str | None
     source: str
     licence: str
+    group_name: str
     crc32: Mapping[str, int]
 
     def __post_init__(self) -> None:
         # Entries come from a file as well, where they may be of any type.
-        if not isinstance(self.id, str) or not 1 <= len(self.id) <= MAX_ID_LENGTH or not self.id.isprintable():
+        if not is_name(self.id):
             raise DataError(f"its id is not a string of 1 to {MAX_ID_LENGTH} printable characters; rename the item")
+        if not is_name(self.group_name):
+            raise DataError(
+                f"the name of its group is not a string of 1 to {MAX_ID_LENGTH} printable characters; rename the group"
+            )
         if not all(isinstance(label, str) for label in self.labels):
             raise DataError("its labels are not strings")
         if type(self.group) is not int or not _INT64.min <= self.group <= _INT64.max:
@@ -107,15 +122,17 @@ class Description:
             DataError: If the member is not such a description, or is damaged, or belongs to another place.
         """
         content = decode_json(data)
-        if not isinstance(content, dict) or content.keys() != _ENTRIES:
+        # In version 2 of the format groups have no names.
+        if not isinstance(content, dict) or content.keys() | {"group_name"} != _ENTRIES:
             raise DataError(f"its .json must have the entries {', '.join(sorted(_ENTRIES))} and no others")
         checksums, labels = content["crc32"], content["labels"]
         if not isinstance(checksums, dict) or not isinstance(labels, list):
             raise DataError("its labels are not a list, or its checksums are not given by extension")
         checksum = checksums.pop(DESCRIPTION, None)
-        description = cls(**{**content, "labels": tuple(labels)})
+        name = {"group_name": name_of_number(content["group"])}
+        description = cls(**{**name, **content, "labels": tuple(labels)})
         try:
-            found = zlib.crc32(encode_json(description._content()), place)
+            found = zlib.crc32(encode_json(content), place)
         except ValueError as error:
             # Half a character, or a number that is none, can be read and not written.
             raise DataError(f"its .json is damaged ({error})") from error
@@ -159,6 +176,11 @@ class Description:
 _ENTRIES = frozenset(Description.__dataclass_fields__)
 
 
+def is_name(value: object) -> bool:
+    """Return whether a value may be an id, or the name of a group."""
+    return isinstance(value, str) and 1 <= len(value) <= MAX_ID_LENGTH and value.isprintable()
+
+
 def pair_to_members(pair: Pair, place: int) -> dict[str, bytes]:
     """Turn a pair into the members of its record, by extension.
 
@@ -178,7 +200,16 @@ def pair_to_members(pair: Pair, place: int) -> dict[str, bytes]:
             check_text(pair.text)
             members["txt"] = pair.text.encode()
         checksums = {extension: zlib.crc32(content) for extension, content in members.items()}
-        description = Description(pair.id, pair.labels, pair.group, pair.date, pair.source, pair.licence, checksums)
+        description = Description(
+            id=pair.id,
+            labels=pair.labels,
+            group=pair.group,
+            date=pair.date,
+            source=pair.source,
+            licence=pair.licence,
+            group_name=pair.group_name,
+            crc32=checksums,
+        )
         members[DESCRIPTION] = description.encode(place)
         check_pair_members(members)
     except DataError as error:
@@ -214,6 +245,7 @@ def pair_from_members(key: str, members: Mapping[str, bytes], place: int) -> Pai
         date=description.date,
         source=description.source,
         licence=description.licence,
+        group_name=description.group_name,
     )
 
 

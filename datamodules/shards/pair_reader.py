@@ -40,6 +40,7 @@ class _Columns(NamedTuple):
 
     ids: list[str]
     groups: NDArray[np.int64]
+    group_names: list[str]
     labels: NDArray[np.uint8]
     present: NDArray[np.bool_]
 
@@ -79,7 +80,7 @@ class PairShardReader:
         """Ids of all pairs, in order.
 
         Raises:
-            DataError: If a description is damaged; so do the three that follow.
+            DataError: If a description is damaged; so do the four that follow.
         """
         return self._columns.ids
 
@@ -87,6 +88,11 @@ class PairShardReader:
     def groups(self) -> NDArray[np.int64]:
         """(N,) int64: study, article or patient."""
         return self._columns.groups
+
+    @property
+    def group_names(self) -> list[str]:
+        """The collection's own name of each pair's group, in order."""
+        return self._columns.group_names
 
     @property
     def labels(self) -> NDArray[np.uint8]:
@@ -187,7 +193,8 @@ class PairShardReader:
 
     @cached_property
     def _columns(self) -> _Columns:
-        ids, groups, present = [], [], []
+        ids, groups, group_names, present = [], [], [], []
+        known: dict[str, str] = {}  # one string for all pairs of a group
         labels = [np.empty((0, packed_width(self.info.num_labels)), dtype=np.uint8)]
         for number, record, description in self._descriptions():
             try:
@@ -196,10 +203,12 @@ class PairShardReader:
                 raise self._damaged(number, record, error) from error
             ids.append(description.id)
             groups.append(description.group)
+            group_names.append(known.setdefault(description.group_name, description.group_name))
             present.append((any(picture in record.members for picture in IMAGE_FORMATS), "txt" in record.members))
         return _Columns(
             ids,
             np.array(groups, dtype=np.int64),
+            group_names,
             np.concatenate(labels),
             np.array(present, dtype=np.bool_).reshape(-1, 2),
         )

@@ -238,7 +238,10 @@ class PairShardWriter:
         path = self.folder / PROGRESS_FILE
         progress = read_json(path)
         if not isinstance(progress, dict) or progress.get("format_version") != FORMAT_VERSION:
-            raise DataError(f"{path} is of another release or damaged: delete {self.folder} and convert again")
+            raise DataError(
+                f"{path} is of a conversion that another release began, or damaged: delete {self.folder} and convert"
+                " again"
+            )
         then, now = progress["fingerprint"], self._fingerprint()
         if then != now:
             raise DataError(

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcmfh_lightning.datamodules.shards import SPLITS
-from mcmfh_lightning.datamodules.verify.checks import GROUPS, IDS, SAME_PICTURES, SAME_TEXTS
+from mcmfh_lightning.datamodules.verify.checks import GROUP_NAMES, GROUPS, IDS, SAME_PICTURES, SAME_TEXTS
 from mcmfh_lightning.datamodules.verify.items import Items
 from mcmfh_lightning.datamodules.verify.report import Report
 
@@ -14,6 +14,7 @@ from mcmfh_lightning.datamodules.verify.report import Report
 def check_across(items: Items, report: Report) -> None:
     """Run all of them."""
     _check_ids(items, report)
+    _check_group_names(items, report)
     _check_groups(items, report)
     _check_pictures(items, report)
     _check_texts(items, report)
@@ -27,10 +28,24 @@ def _check_ids(items: Items, report: Report) -> None:
             report.find(IDS, f"{items.place(first[name])} and {items.place(row)}")
 
 
+def _check_group_names(items: Items, report: Report) -> None:
+    numbers: dict[str, int] = {}  # the first row that has a name
+    names: dict[int, int] = {}  # the first row that has a number
+    for row, (name, number) in enumerate(zip(items.group_names, items.groups.tolist(), strict=True)):
+        first, other = numbers.setdefault(name, row), names.setdefault(number, row)
+        if items.groups[first] != number:
+            two = f"group {name!r} has the numbers {items.groups[first]} and {number}"
+            report.find(GROUP_NAMES, f"{two}: {items.place(first)} and {items.place(row)}")
+        if items.group_names[other] != name:
+            two = f"groups {items.group_names[other]!r} and {name!r} have one number"
+            report.find(GROUP_NAMES, f"{two}: {items.place(other)} and {items.place(row)}")
+    report.look(GROUP_NAMES, len(numbers))
+
+
 def _check_groups(items: Items, report: Report) -> None:
     report.look(GROUPS, len(np.unique(items.groups)))
-    for group, rows in _in_two_splits(items.groups, items.splits):
-        report.find(GROUPS, f"group {group}: {_two_places(items, rows)}")
+    for _, rows in _in_two_splits(items.groups, items.splits):
+        report.find(GROUPS, f"group {items.group_names[rows[0]]}: {_two_places(items, rows)}")
 
 
 def _check_pictures(items: Items, report: Report) -> None:

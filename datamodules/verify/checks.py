@@ -36,6 +36,9 @@ TEXTS = Check("texts are readable and not blank", "failed", _COPY)
 DESCRIPTIONS = Check("descriptions are complete", "failed", _COPY)
 LABELS = Check("labels are in the vocabulary", "failed", "write the folder again")
 IDS = Check("ids are unique", "failed", "rename the items in the collection and write the folder again")
+GROUP_NAMES = Check(
+    "a group has one name and one number", "failed", "give each group a name of its own, and write the folder again"
+)
 GROUPS = Check(
     "no group is in two splits",
     "failed",
@@ -65,7 +68,7 @@ LEFTOVERS = Check(
 )
 
 FILE_CHECKS = (DATASET, PRESENT, SHA256, MEMBERS, COUNTS, CHECKSUMS)
-ACROSS_CHECKS = (LABELS, IDS, GROUPS, SAME_PICTURES, SAME_TEXTS)
+ACROSS_CHECKS = (LABELS, IDS, GROUP_NAMES, GROUPS, SAME_PICTURES, SAME_TEXTS)
 PAIR_CHECKS = (*FILE_CHECKS, PICTURES, TEXTS, DESCRIPTIONS, *ACROSS_CHECKS, LEFTOVERS)
 FEATURE_CHECKS = (*FILE_CHECKS, BLOCKS, FINITE, SAYING, ABSENT, VARYING, *ACROSS_CHECKS, LEFTOVERS)
 """In the order of the table."""

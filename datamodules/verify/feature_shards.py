@@ -15,15 +15,14 @@ from mcmfh_lightning.datamodules.shards.feature_blocks import (
     ARRAYS,
     COLUMN_CHECKSUMS,
     COLUMN_CHECKSUMS_TYPE,
-    COLUMNS,
+    GROUP_NAMES,
     IDS,
     ROW_CHECKSUMS,
     column_checksum,
+    columns_of,
     row_checksums,
 )
-from mcmfh_lightning.datamodules.shards.feature_blocks import (
-    MEMBERS as BLOCK_MEMBERS,
-)
+from mcmfh_lightning.datamodules.shards.groups import name_of_number
 from mcmfh_lightning.datamodules.shards.members import decode_json, decode_npy
 from mcmfh_lightning.datamodules.verify.checks import (
     ABSENT,
@@ -118,7 +117,7 @@ class FeatureShards:
         where = f"{shard.info.name} {key}"
         try:
             contents = read_members(shard, key)
-            ids, arrays = self._decode(contents)
+            ids, group_names, arrays = self._decode(contents)
         except (DataError, OSError) as error:
             return _Seen([Look(BLOCKS, f"{where}: {error}")])
         names = [f"{where} {name}" for name in ids]
@@ -126,7 +125,7 @@ class FeatureShards:
         place = place_checksum(shard.info.name, number, key)
         looks = [
             Look(BLOCKS),
-            _checksums(names, where, arrays, contents[IDS], place),
+            _checksums(names, where, arrays, contents, place),
             _labels(names, arrays["labels.npy"], self._info.num_labels),
         ]
         usable = []
@@ -144,20 +143,18 @@ class FeatureShards:
         ranges = tuple(_range(arrays[f"{name}.npy"][rows]) for name, rows in zip(MODALITIES, usable, strict=True))
         groups, texts = (arrays[name].astype(np.int64) for name in ("groups.npy", "texts.npy"))
         pictures = np.where(usable[0], _row_hashes(arrays["image.npy"]), 0)
-        items = Items.of(split, ids, shard.info.name, groups, pictures, np.where(present[:, 1], texts, 0))
+        texts = np.where(present[:, 1], texts, 0)
+        items = Items.of(split, ids, shard.info.name, groups, group_names, pictures, texts)
         return _Seen(looks, len(ids), items, ranges)
 
-    def _decode(self, contents: Mapping[str, bytes]) -> tuple[list[str], Arrays]:
-        """Decode a block.
+    def _decode(self, contents: Mapping[str, bytes]) -> tuple[list[str], list[str], Arrays]:
+        """Decode the ids, the names of groups and the arrays of a block.
 
         Raises:
             DataError: If a member is missing, unknown, or not what dataset.json tells of.
         """
-        if contents.keys() != BLOCK_MEMBERS:
-            raise DataError(f"missing or unknown members ({', '.join(sorted(contents.keys() ^ BLOCK_MEMBERS))})")
-        ids = decode_json(contents[IDS])
-        if not isinstance(ids, list) or not ids or not all(isinstance(name, str) for name in ids):
-            raise DataError(f"{IDS} is not a list of names")
+        columns = columns_of(contents)
+        ids = _names(contents, IDS)
         rows = len(ids)
         widths = {
             "image.npy": self._info.image_dim,
@@ -167,12 +164,24 @@ class FeatureShards:
         }
         arrays = {}
         due = {name: ((rows, widths[name]) if name in widths else (rows,), dtype) for name, dtype in ARRAYS.items()}
-        for name, (shape, dtype) in {**due, COLUMN_CHECKSUMS: ((len(COLUMNS),), COLUMN_CHECKSUMS_TYPE)}.items():
+        for name, (shape, dtype) in {**due, COLUMN_CHECKSUMS: ((len(columns),), COLUMN_CHECKSUMS_TYPE)}.items():
             arrays[name] = decode_npy(contents[name])
             found = (arrays[name].shape, arrays[name].dtype)
             if found != (shape, dtype):
                 raise DataError(f"{name} is {found[1]} of shape {found[0]}, {dtype} of shape {shape} expected")
-        return ids, arrays
+        if GROUP_NAMES not in columns:
+            return ids, [name_of_number(number) for number in arrays["groups.npy"].tolist()], arrays
+        group_names = _names(contents, GROUP_NAMES)
+        if len(group_names) != rows:
+            raise DataError(f"{GROUP_NAMES} has {len(group_names)} names, {IDS} has {rows}")
+        return ids, group_names, arrays
+
+
+def _names(contents: Mapping[str, bytes], name: str) -> list[str]:
+    names = decode_json(contents[name])
+    if not isinstance(names, list) or not names or not all(isinstance(one, str) for one in names):
+        raise DataError(f"{name} is not a list of names")
+    return names
 
 
 def _rows(check: Check, names: list[str], good: NDArray[np.bool_], what: str) -> Look:
@@ -181,14 +190,15 @@ def _rows(check: Check, names: list[str], good: NDArray[np.bool_], what: str) ->
     return Look(check, f"{names[bad[0]]}: {what}" if len(bad) else None, len(names), len(bad))
 
 
-def _checksums(names: list[str], where: str, arrays: Arrays, ids: bytes, place: int) -> Look:
+def _checksums(names: list[str], where: str, arrays: Arrays, contents: Mapping[str, bytes], place: int) -> Look:
     count = len(names)
-    columns = [column_checksum(ids if name == IDS else arrays[name], place) for name in COLUMNS]
-    damaged = np.flatnonzero(np.array(columns) != arrays[COLUMN_CHECKSUMS])
+    columns = columns_of(contents)
+    found = [column_checksum(arrays[name] if name in arrays else contents[name], place) for name in columns]
+    damaged = np.flatnonzero(np.array(found) != arrays[COLUMN_CHECKSUMS])
     if len(damaged):
-        return Look(CHECKSUMS, f"{where}: {', '.join(COLUMNS[i] for i in damaged)}", count, len(damaged))
-    found = row_checksums(arrays, np.arange(count), np.full(count, place, dtype=np.uint32))
-    return _rows(CHECKSUMS, names, np.equal(found, arrays[ROW_CHECKSUMS]), "row")
+        return Look(CHECKSUMS, f"{where}: {', '.join(columns[i] for i in damaged)}", count, len(damaged))
+    sums = row_checksums(arrays, np.arange(count), np.full(count, place, dtype=np.uint32))
+    return _rows(CHECKSUMS, names, np.equal(sums, arrays[ROW_CHECKSUMS]), "row")
 
 
 def _labels(names: list[str], packed: NDArray[np.generic], num_labels: int) -> Look:

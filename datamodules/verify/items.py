@@ -16,6 +16,7 @@ class Items:
         shards: n names of shards.
         splits: (n,) positions in `SPLITS`.
         groups: (n,) int64.
+        group_names: n names of the groups.
         pictures: (n,) int64, equal for equal pictures; 0 where there is none to compare.
         texts: (n,) int64 `text_hash`; 0 where there is none to compare.
     """
@@ -24,6 +25,7 @@ class Items:
     shards: Sequence[str]
     splits: NDArray[np.int64]
     groups: NDArray[np.int64]
+    group_names: Sequence[str]
     pictures: NDArray[np.int64]
     texts: NDArray[np.int64]
 
@@ -34,12 +36,15 @@ class Items:
         ids: Sequence[str],
         shard: str,
         groups: Sequence[int] | NDArray[np.int64],
+        group_names: Sequence[str],
         pictures: Sequence[int] | NDArray[np.int64],
         texts: Sequence[int] | NDArray[np.int64],
     ) -> "Items":
         """Make the items of one shard."""
-        columns = (np.asarray(column, dtype=np.int64) for column in ([split] * len(ids), groups, pictures, texts))
-        return cls(ids, [shard] * len(ids), *columns)
+        splits, groups, pictures, texts = (
+            np.asarray(column, dtype=np.int64) for column in ([split] * len(ids), groups, pictures, texts)
+        )
+        return cls(ids, [shard] * len(ids), splits, groups, group_names, pictures, texts)
 
     def place(self, row: int) -> str:
         """Name shard and id of an item."""
@@ -49,12 +54,13 @@ class Items:
     def join(cls, parts: Sequence["Items"]) -> "Items":
         """Put the items of all shards together."""
         if not parts:
-            return cls.of(0, [], "", [], [], [])
+            return cls.of(0, [], "", [], [], [], [])
         return cls(
             [one for part in parts for one in part.ids],
             [shard for part in parts for shard in part.shards],
             np.concatenate([part.splits for part in parts]),
             np.concatenate([part.groups for part in parts]),
+            [name for part in parts for name in part.group_names],
             np.concatenate([part.pictures for part in parts]),
             np.concatenate([part.texts for part in parts]),
         )

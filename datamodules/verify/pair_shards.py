@@ -71,6 +71,7 @@ class PairShards:
             [description.id for _, description in known],
             shard.info.name,
             [description.group for _, description in known],
+            [description.group_name for _, description in known],
             [one.picture for one, _ in known],
             [one.text for one, _ in known],
         )

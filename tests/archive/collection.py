@@ -39,6 +39,7 @@ def make_pair(number: int) -> Pair:
         text=f"Finding {number} of O'Hara: naïve." if no_image or number % 5 else None,
         labels=() if number % 4 == 3 else (LABELS[number % 3],),
         group=number // 2,
+        group_name=f"P-{number // 2:03d}",
         date=None if number % 3 == 2 else f"2012-03-{number % 28 + 1:02d}",
         source="made up",
         licence="CC0-1.0" if number % 2 else "CC-BY-4.0",
@@ -82,6 +83,7 @@ def write_features(
             np.array([pair.group for pair in pairs]),
             np.array([0 if pair.text is None else text_hash(pair.text) for pair in pairs]),
             np.array([(pair.image is not None, pair.text is not None) for pair in pairs]),
+            [pair.group_name for pair in pairs],
         )
     writer.close()
     info = DatasetInfo(

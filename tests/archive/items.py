@@ -16,9 +16,11 @@ def items(ids: Sequence[str], seed: int = 0, num_bits: int = NUM_BITS) -> pa.Tab
     count = len(ids)
     has_image, has_text = np.arange(count) % 3 != 1, np.arange(count) % 3 != 2
     present = {"image": has_image, "text": has_text, "case": np.ones(count, dtype=bool)}
+    groups = rng.integers(-5, 1 << 40, count)
     columns: dict[str, object] = {
         "id": pa.array(ids, pa.string()),
-        "group": pa.array(rng.integers(-5, 1 << 40, count)),
+        "group": pa.array(groups),
+        "group_name": pa.array([f"P-{group}" for group in groups]),
         "split": pa.array(["train", None, "test", "val"] * count, pa.string())[:count],
         "has_image": pa.array(has_image),
         "has_text": pa.array(has_text),

@@ -75,8 +75,9 @@ def test_items_are_those_of_the_collection(collection, build):
     assert set(found) == {f"pair {number:03d}" for number in range(COUNT)}
     for number in range(COUNT):
         pair, row = make_pair(number), found[f"pair {number:03d}"]
-        assert (row["group"], row["date"], row["licence"], row["source"]) == (
+        assert (row["group"], row["group_name"], row["date"], row["licence"], row["source"]) == (
             pair.group,
+            pair.group_name,
             pair.date,
             pair.licence,
             pair.source,
@@ -202,7 +203,9 @@ def test_deleting(collection, build, tmp_path, capsys):
     capsys.readouterr()
     main(["delete", str(archive), "--ids", "[pair 003,pair 004]", "--ids-file", str(tmp_path / "ids.txt")])
     assert "3 items deleted, 1 were not there; 67 items" in " ".join(capsys.readouterr().out.split())
-    main(["delete", str(archive), "--groups", "[0,34]"])
+    assert "no item of group 'P-035': write" in refused(capsys, "delete", archive, "--groups", "[P-035, P-034]")
+    assert len(rows(archive)) == 67
+    main(["delete", str(archive), "--groups", "[P-000,34]"])  # the second by its number
     gone = {"pair 000", "pair 001", "pair 003", "pair 004", "pair 005", "pair 068", "pair 069"}
     assert set(rows(archive)) == {f"pair {number:03d}" for number in range(COUNT)} - gone
     traces = [file for file in archive.rglob("*") if file.is_file() and b"Finding 4 of" in file.read_bytes()]
@@ -235,9 +238,8 @@ def test_deleting_ids_of_all_kinds(build, tmp_path, capsys):
     capsys.readouterr()
     main(["delete", str(archive), "--ids-file", str(tmp_path / "ids.txt")])
     assert capsys.readouterr().out.startswith(f"{archive}: 2 items deleted; 68 items")
-    said = refused(capsys, "delete", archive, "--ids", "[pair 005,0012]")
-    assert "[pair 005,0012]: an entry is no text, such as a number: put each in quotes" in said
-    main(["delete", str(archive), "--ids", "['pair 005','0012']"])
+    assert "is not a list such as [a, b]: put entries" in refused(capsys, "delete", archive, "--ids", "[pair 005,a: b]")
+    main(["delete", str(archive), "--ids", "[pair 005,0012]"])
     assert "1 items deleted, 1 were not there" in capsys.readouterr().out
 
 
@@ -356,7 +358,7 @@ def test_archives_of_another_format_or_without_their_files_are_refused(build, ca
     archive = build()
     info = json.loads((archive / "archive.json").read_text())
     (archive / "archive.json").write_text(json.dumps(info | {"format_version": 99}))
-    assert "format_version 99, this release reads 1" in refused(capsys, "info", archive)
+    assert "format_version 99, this release reads 1 and 2" in refused(capsys, "info", archive)
     (archive / "archive.json").write_text(json.dumps(info | {"surprise": 1}))
     assert "an entry is missing or unknown" in refused(capsys, "info", archive)
     (archive / "archive.json").write_text("{")

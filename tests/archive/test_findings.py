@@ -16,7 +16,7 @@ def findings(benchmark_file) -> ModuleType:
 
 
 def item(name: str, text: str | None, labels: tuple[str, ...]) -> Item:
-    return Item(name, 0, "test", True, text is not None, labels, None, "CC0", "made up", text)
+    return Item(name, "0", "test", True, text is not None, labels, None, "CC0", "made up", text)
 
 
 def test_the_tables_are_those_of_the_committed_file(repository: Path, findings: ModuleType) -> None:

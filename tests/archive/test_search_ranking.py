@@ -57,6 +57,7 @@ class Made:
         columns = {
             "id": self.ids,
             "group": self.groups,
+            "group_name": [f"P-{group}" for group in self.groups],
             "split": self.splits,
             "has_image": self.has["image"],
             "has_text": self.has["text"],
@@ -239,7 +240,7 @@ def test_what_is_known_of_an_item_comes_with_it(made):
     archive = Archive.open(made.folder)
     for place in range(0, len(made.ids), 13):
         item = archive.item(made.ids[place])
-        assert (item.id, item.group, item.split) == (made.ids[place], made.groups[place], made.splits[place])
+        assert (item.id, item.group, item.split) == (made.ids[place], f"P-{made.groups[place]}", made.splits[place])
         assert list(item.labels) == made.labels[place]
         assert (item.has_image, item.has_text) == (made.has["image"][place], made.has["text"][place])
     query = next(place for place in range(200) if made.has["image"][place] and len(made.labels[place]) > 1)

@@ -17,7 +17,7 @@ from mcmfh_lightning.archive.show import result_json, result_page, result_table
 NASTY = "</p><script src='https://example.org/x.js'>alert(1)</script>[bold]&amp;{{ 7 * 7 }}"
 ITEM = Item(
     id=f"id {NASTY}",
-    group=1,
+    group=f"group {NASTY}",
     split="test",
     has_image=True,
     has_text=True,

@@ -64,7 +64,13 @@ class Data(pl.LightningDataModule):
 
     def reader(self, split):
         table = self.splits[split]
-        return SimpleNamespace(labels=table["labels"], text_hashes=table["text_hash"], present=table["present"])
+        return SimpleNamespace(
+            labels=table["labels"],
+            text_hashes=table["text_hash"],
+            present=table["present"],
+            ids=[f"{split} ä{index}" for index in table["index"]],
+            group_names=[f"P-{group}" for group in table["group"]],
+        )
 
     def loader(self, *names, share=slice(None)):
         return self.batches({key: np.concatenate([self.splits[n][key] for n in names])[share] for key in FIELDS})

@@ -69,7 +69,9 @@ def write_pairs(folder: Path, lacks: Mapping[int, str]) -> Path:
                 image = None if lacks.get(number) == "image" else picture(number)
                 text = None if lacks.get(number) == "text" else "no finding" + "!" * number
                 kind = None if image is None else "png"
-                pair = Pair(f"p-{number}", image, kind, text, labels, number // 2, None, "here", "CC0-1.0")
+                pair = Pair(
+                    f"p-{number}", image, kind, text, labels, number // 2, None, "here", "CC0-1.0", f"P-{number // 2}"
+                )
                 writer.write(split, pair)
                 number += 1
         writer.skip("no picture", "p-99")
@@ -107,6 +109,7 @@ def test_features_are_those_of_the_pairs(program: ModuleType, pairs: Path, tmp_p
         bits = [[(number + i) >> bit & 1 for bit in range(3)] for i in range(size)]
         np.testing.assert_array_equal(unpack_bits(rows["labels"], 3), bits)
         np.testing.assert_array_equal(rows["group"], [(number + i) // 2 for i in range(size)])
+        assert reader.group_names == [f"P-{(number + i) // 2}" for i in range(size)]
         np.testing.assert_array_equal(rows["text_hash"], [text_hash(source[i].text) for i in range(size)])
         number += size
 

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from mcmfh_lightning.callbacks.hamming_ranking import HammingRanking
+from mcmfh_lightning.datamodules import FeatureDataModule
+from mcmfh_lightning.hashers import TwoTower
 
 PAIRS = {
     "unimodal": {"i2t": ("image", "text"), "t2i": ("text", "image")},
@@ -15,7 +17,7 @@ PAIRS = {
 
 
 def read(path):
-    with path.open() as file:
+    with path.open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -32,7 +34,10 @@ def test_every_value_against_brute_force(tested):
     name, world, rows, _ = tested
     module, queries = world.Module(), world.having(world.splits["test"], "both")
     assert [int(row["index"]) for row in rows] == queries["index"].tolist()
-    assert [int(row["group"]) for row in rows] == queries["group"].tolist()
+    assert [int(row["group_number"]) for row in rows] == queries["group"].tolist()
+    assert list(rows[0])[:2] == ["id", "group"]
+    assert [row["id"] for row in rows] == [f"test ä{index}" for index in queries["index"]]
+    assert [row["group"] for row in rows] == [f"P-{group}" for group in queries["group"]]
     ours = world.codes(module, queries)
     undefined = 0
     for database, table in world.databases.items():
@@ -70,3 +75,13 @@ def test_means_are_those_of_the_ranking(tested):
             assert float(one["value"] or nan) == pytest.approx(mean, rel=1e-12, nan_ok=True)
             compared += 1
     assert compared == 2 * 2 * 2 * 4
+
+
+def test_queries_of_feature_shards_are_named(make_features, world):
+    """By their own ids and groups, here the numbers in digits."""
+    data = FeatureDataModule(str(make_features(world.folder / "features", train=32, evaluated=24)))
+    trainer = world.trainer(HammingRanking(protocols=("unimodal",)))
+    trainer.test(TwoTower(8, data.image_dim, data.text_dim, d_model=8), data, verbose=False)
+    rows = read(world.folder / "queries.csv")
+    assert [row["id"] for row in rows] == [f"test{i:04d}" for i in range(24)]
+    assert [(row["group"], row["group_number"]) for row in rows] == [(f"{56 + i // 2}",) * 2 for i in range(24)]

@@ -39,6 +39,7 @@ def make_pair() -> Callable[..., Pair]:
             text=None if lacks == "text" else f"Finding {number}: naïve\ttext.",
             labels=(VOCABULARY[number % 3],),
             group=number // 2,
+            group_name=f"study {number // 2}",
             date=None if number % 2 else "2012-03-16",
             source="https://example.org",
             licence="CC0-1.0",
@@ -98,6 +99,7 @@ def feature_rows() -> Callable[..., dict[str, object]]:
             "text": np.stack([low, high], axis=1).astype(np.float32),
             "labels": pack_bits(numbers[:, None] % 11 == np.arange(11)),
             "groups": numbers // 2,
+            "group_names": [f"study {i // 2}" for i in numbers],
             "text_hashes": -numbers,
         }
 

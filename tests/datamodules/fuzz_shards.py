@@ -111,7 +111,12 @@ def read_pairs(folder: Path, split: str) -> tuple[list[str], list[Sample]]:
         if item.id != name:
             raise WrongError(f"row {row} is {item.id}, its id {name}")
         pixels = None if item.image is None else decode_image(item.image).tobytes()
-        columns = (int(reader.groups[row]), reader.labels[row].tolist(), reader.present[row].tolist())
+        columns = (
+            int(reader.groups[row]),
+            reader.group_names[row],
+            reader.labels[row].tolist(),
+            reader.present[row].tolist(),
+        )
         samples.append((item, pixels, *columns))
     return reader.ids, samples
 
@@ -132,6 +137,7 @@ def read_features(folder: Path, split: str) -> tuple[list[str], list[Sample]]:
         columns = (reader.present[row], reader.labels[row], reader.groups[row], reader.text_hashes[row])
         if sample[2:] != tuple(column.tolist() for column in columns):
             raise WrongError(f"row {row} differs from its columns")
+        samples[row] = (*sample, reader.group_names[row])
     return reader.ids, samples
 
 

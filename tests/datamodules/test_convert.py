@@ -79,6 +79,27 @@ def test_pairs_go_to_the_split_of_the_table_with_date_and_untouched_bytes(collec
     assert (info.source, info.licence) == ("drawn", "CC0")
 
 
+def test_groups_keep_their_names(collection, tmp_path):
+    named = collection.copy()
+    named.candidates = [replace(c, group_name=f"study {c.group}") for c in collection.candidates]
+    run(named, tmp_path / "out")
+    stored = [pair for split in read_all(tmp_path / "out").values() for pair in split.values()]
+    assert {pair.id: (pair.group_name, pair.group) for pair in stored} == {
+        f"im{number}": (f"study {number // 2}", number // 2) for number in range(PAIRS)
+    }
+    cut = rows_of(named) | {"im0": SplitRow("test", None)}
+    with pytest.raises(DataError, match=r"the first is group study 0: im0 in test, im1 in train"):
+        run(named, tmp_path / "cut", rows=cut)
+
+
+def test_a_folder_without_names_of_groups_is_one_that_the_same_options_finished(collection, tmp_path):
+    """That of an earlier release: it is used as it is, not refused."""
+    info = run(collection, tmp_path / "out")
+    named = collection.copy()
+    named.candidates = [replace(c, group_name=f"study {c.group}") for c in collection.candidates]
+    assert run(named, tmp_path / "out") == info
+
+
 def test_the_account_is_complete(collection, tmp_path):
     collection.candidates[3].image.write_bytes(b"\xff\xd8\xff broken")
     rows = rows_of(collection)

@@ -7,6 +7,7 @@ import io
 import re
 import shutil
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ def test_every_value_arrives(folder):
     number = int.from_bytes(hashlib.sha256(b"P-17").digest()[:8], "big", signed=True)
     content = (folder / "images" / "a.png").read_bytes()
     assert one == Pair(
-        "one", content, "png", "Lungs clear.", ("normal",), number, "2011-11-22", "St. Elsewhere", "CC0 1.0"
+        "one", content, "png", "Lungs clear.", ("normal",), number, "2011-11-22", "St. Elsewhere", "CC0 1.0", "P-17"
     )
     assert two.text == 'Has "quotes",\ntwo lines'
     assert (two.image_format, two.labels, two.date) == ("jpg", ("edema", "nodule"), "2012-03-04")
@@ -270,7 +271,10 @@ def test_a_thousand_real_pairs_give_the_shards_of_the_dedicated_converter(shared
         command(["manifest", "--manifest", str(manifest), *common, "--split-by", same, "--out", str(tmp_path / same)])
         dedicated, ours = DatasetInfo.load(tmp_path / by), DatasetInfo.load(tmp_path / same)
         assert sum(entry.pairs for entry in ours.splits.values()) == 1000
-        assert tars(tmp_path / by) == tars(tmp_path / same)
+        theirs = {name: replace(pair, group_name=f"{pair.group}") for name, pair in pairs(tmp_path / by).items()}
+        assert list(theirs.items()) == list(
+            pairs(tmp_path / same).items()
+        )  # a manifest has no CXR12 whose number is 12
         assert ours.label_vocabulary == dedicated.label_vocabulary
         assert (ours.source, ours.licence) == (dedicated.source, dedicated.licence)
 

@@ -149,6 +149,7 @@ def test_everything_named_is_a_pair_or_accounted_for(tmp_path, images):
     collection, _ = read_openi(archive, images, "mesh_major")
     first, second = collection.candidates
     assert (first.id, first.group, first.labels) == ("CXR1_1_IM-0001-3001", 1, ())
+    assert [first.group_name, second.group_name] == ["CXR1", "CXR2"]
     assert (second.id, second.group, second.labels) == ("CXR2_IM-0002-1001", 2, ("Nodule",))
     assert second.image == images / "CXR2_IM-0002-1001.png"
     assert first.date is None  # every report carries the day of publication; it is not the day of the examination

@@ -97,6 +97,7 @@ def test_an_item_is_read_in_full(root):
     assert first.image == root / "data/train/radiology/images/ROCO_00000.jpg"
     assert first.labels == (CHEST, ARROW)
     assert (first.group, first.licence, first.split) == (1000, "CC BY", "train")
+    assert first.group_name == "PMC1000"
     assert first.source.startswith("PMC1000 fig_0.jpg")
     assert first.date is None  # the order of articles is no date
     assert collection.kept == {"without a label: no CUI": 20}
@@ -225,7 +226,7 @@ def cut(root: Path) -> Path:
 def test_upstreams_splits_are_refused_where_they_cut_an_article(cut, tmp_path, capsys):
     assert roco(cut, tmp_path / "out") == 2
     error = capsys.readouterr().err
-    assert "group 1003: ROCO_00006 in train, ROCO_00050 in test" in error
+    assert "group PMC1003: ROCO_00006 in train, ROCO_00050 in test" in error
     assert "--resplit 80/10/10" in error
 
 

@@ -18,7 +18,6 @@ from mcmfh_lightning.datamodules.shards import feature_writer as feature_writer_
 from mcmfh_lightning.datamodules.shards.checksums import place_checksum
 from mcmfh_lightning.datamodules.shards.feature_blocks import (
     COLUMNS,
-    IDS,
     ROW_ARRAYS,
     FeatureRows,
     column_checksum,
@@ -52,6 +51,7 @@ def test_what_is_written_is_read(write_features, feature_rows, tmp_path, ranks):
         assert reader.ids == expected["ids"]
         np.testing.assert_array_equal(reader.labels, expected["labels"])
         np.testing.assert_array_equal(reader.groups, expected["groups"])
+        assert reader.group_names == expected["group_names"]
         np.testing.assert_array_equal(reader.text_hashes, expected["text_hashes"])
         rows = np.random.default_rng(0).permutation(size)[: size // 2]
         batch = reader.gather(rows)
@@ -106,8 +106,9 @@ def test_checksums_are_those_of_zlib(feature_rows):
     row = zlib.crc32(b"".join(part.tobytes() for part in content), place)
     assert np.load(io.BytesIO(members["rowcrc.npy"]))[2] == row
     groups = zlib.crc32(rows["groups"].astype("<i8").tobytes(), place)
-    ids = zlib.crc32(members["ids.json"], place)
-    assert np.load(io.BytesIO(members["colcrc.npy"]))[[1, 4]].tolist() == [groups, ids]
+    names = [zlib.crc32(members[f"{name}.json"], place) for name in ("ids", "groups")]
+    assert np.load(io.BytesIO(members["colcrc.npy"]))[[1, 4, 5]].tolist() == [groups, *names]
+    assert json.loads(members["groups.json"]) == ["study 0", "study 0", "study 1", "study 1"]
 
 
 def test_checksums_of_rows_of_several_blocks(feature_rows):
@@ -205,6 +206,7 @@ def test_the_largest_half_is_written(feature_rows, feature_info, tmp_path):
         ({"image": np.zeros((4, 3))}, "image has shape"),
         ({"text": np.zeros(5)}, "text has shape"),
         ({"groups": np.zeros((5, 1))}, "groups has shape"),
+        ({"group_names": ["a"] * 4}, "4 group_names; 5 ids need 5"),
         ({"labels": np.zeros((5, 11), dtype=bool)}, "pack_labels"),
         ({"present": np.ones((5, 1), dtype=bool)}, "two bools a pair"),
         ({"present": np.ones((5, 2))}, "two bools a pair"),
@@ -288,7 +290,7 @@ def fake(feature_info, feature_rows, tmp_path):
         if reseal:
             place = place_checksum(SHARD, 0, "000000")
             arrays = {name: np.load(io.BytesIO(members[name])) for name in ROW_ARRAYS}
-            columns = [column_checksum(members[IDS] if name == IDS else arrays[name], place) for name in COLUMNS]
+            columns = [column_checksum(arrays[name] if name in arrays else members[name], place) for name in COLUMNS]
             members["colcrc.npy"] = npy(np.array(columns, dtype=np.uint32))
             members["rowcrc.npy"] = npy(row_checksums(arrays, np.arange(4), np.full(4, place, dtype=np.uint32)))
         writer = ShardWriter(tmp_path / SHARD)
@@ -309,6 +311,7 @@ def test_the_fake_itself_is_good(fake):
     ("change", "message"),
     [
         ({"image_npy": None}, r"missing or unknown members \(image\.npy"),
+        ({"groups_json": None}, r"colcrc\.npy: shape \(6,\), \(5,\) expected"),
         ({"extra_npy": b""}, r"missing or unknown members \(extra\.npy"),
         ({"image_npy": npy(np.zeros((4, 3), np.float32))}, r"000000\.image\.npy: type float32, float16 expected"),
         ({"image_npy": npy(np.zeros((4, 3), ">f2"))}, "type >f2"),
@@ -319,7 +322,7 @@ def test_the_fake_itself_is_good(fake):
         ({"groups_npy": npy(np.zeros((4, 1), np.int64))}, r"groups\.npy: shape \(4, 1\), \(4,\) expected"),
         ({"texts_npy": npy(np.zeros(4, np.int64))[:-8]}, "does not fill the 152 bytes of the member"),
         ({"image_npy": ABSURD}, r"000000\.image\.npy: .*\(1000000000000, 3\) does not fill the 152 bytes"),
-        ({"colcrc_npy": npy(np.zeros(4, np.uint32))}, r"colcrc\.npy: shape \(4,\), \(5,\) expected"),
+        ({"colcrc_npy": npy(np.zeros(4, np.uint32))}, r"colcrc\.npy: shape \(4,\), \(6,\) expected"),
         ({"rowcrc_npy": npy(np.zeros(4, np.int32))}, r"rowcrc\.npy: type int32, uint32 expected"),
         ({"present_npy": npy(np.ones((4, 1), np.uint8))}, r"present\.npy: shape \(4, 1\), \(4, 2\) expected"),
         ({"texts_npy": b"not an array"}, r"texts\.npy: "),
@@ -342,11 +345,20 @@ def test_a_row_differs_from_its_checksum(fake, feature_rows, name):
         reader.gather(np.array([1, 2]))
 
 
-@pytest.mark.parametrize("ids", [["a", "b", "c"], ["a", "b", "c", 4], {"a": 1}])
-def test_ids_must_name_every_row(fake, ids):
-    reader = FeatureShardReader(fake(reseal=True, ids_json=json.dumps(ids).encode()), "train")
-    with pytest.raises(DataError, match="does not name its 4 pairs"):
+@pytest.mark.parametrize("names", [["a", "b", "c"], ["a", "b", "c", 4], {"a": 1}])
+def test_ids_and_groups_must_be_named_in_every_row(fake, names):
+    changes = {member: json.dumps(names).encode() for member in ("ids_json", "groups_json")}
+    reader = FeatureShardReader(fake(reseal=True, **changes), "train")
+    with pytest.raises(DataError, match=r"ids\.json does not have a name for each of its 4 pairs"):
         len(reader.ids)
+    with pytest.raises(DataError, match=r"groups\.json does not have a name for each of its 4 pairs"):
+        len(reader.group_names)
+
+
+def test_damaged_names_of_groups_are_found(fake):
+    names = json.dumps(["study 0", "study 0", "study 9", "study 1"]).encode()
+    with pytest.raises(DataError, match=r"groups\.json differs from its checksum"):
+        len(FeatureShardReader(fake(groups_json=names), "train").group_names)
 
 
 def test_bits_beyond_the_vocabulary_would_be_false_labels(fake):

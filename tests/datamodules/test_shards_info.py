@@ -36,7 +36,7 @@ def test_file_names_the_program_and_format_version(info, tmp_path):
     info.write(tmp_path)
     content = json.loads((tmp_path / "dataset.json").read_text())
     assert content["created_by"].startswith("mcmfh-lightning ")
-    assert content["format_version"] == 2
+    assert content["format_version"] == 3
     assert "encoder" not in content
 
 
@@ -81,7 +81,7 @@ def test_contradictions_are_refused(info, change, message):
         (None, "does not exist"),
         ("{", "not JSON"),
         ("[" * 200_000, "not JSON"),
-        ('{"format_version": 1}', "format_version 1, this release reads 2"),
+        ('{"format_version": 1}', "format_version 1, this release reads 2 and 3"),
         ("[]", "format_version None"),
         ('{"format_version": 2}', "missing or unknown"),
     ],

@@ -81,6 +81,7 @@ def test_a_pair_is_found_by_its_shard_and_described_without_its_content(convert,
     assert [reader.shard_of(position)[-5:-4] for position in range(10)] == list("0000111122")
     described, pair = reader.describe(5), make_pair(5, "train")
     assert (described.id, described.labels, described.group) == (pair.id, pair.labels, pair.group)
+    assert described.group_name == pair.group_name == "study 2"
     assert (described.date, described.source, described.licence) == (pair.date, pair.source, pair.licence)
 
 
@@ -109,6 +110,7 @@ def test_columns_are_read_without_pictures_and_texts(convert, make_pair, tmp_pat
     pairs = [make_pair(number, "train") for number in range(10)]
     np.testing.assert_array_equal(reader.groups, [pair.group for pair in pairs])
     assert reader.groups.dtype == np.int64
+    assert reader.group_names == [pair.group_name for pair in pairs]
     np.testing.assert_array_equal(reader.labels, pack_labels([pair.labels for pair in pairs], VOCABULARY))
     assert reader.present.all()
     assert reader.present.shape == (10, 2)
@@ -151,6 +153,7 @@ def test_webdataset_reads_the_shards(convert, make_pair, tmp_path):
         "id": pair.id,
         "labels": list(pair.labels),
         "group": pair.group,
+        "group_name": "study 3",
         "date": pair.date,
         "source": pair.source,
         "licence": pair.licence,
@@ -286,6 +289,8 @@ def test_a_collection_that_grew_is_refused(convert, pair_writer, make_pair, tmp_
         ({"id": "a" * 201}, "rename the item"),
         ({"id": "a\nb"}, "rename the item"),
         ({"id": "a\ud800"}, "rename the item"),
+        ({"group_name": "a" * 201}, "1 to 200 printable characters; rename the group"),
+        ({"group_name": "a\nb"}, "rename the group"),
         ({"date": 2012}, "date is neither"),
         ({"licence": None}, "source or licence"),
         ({"labels": ("normal", 1)}, "not in the label vocabulary"),
@@ -457,6 +462,7 @@ def test_a_member_that_was_taken_away_is_missed(convert, tmp_path):
         ({"labels": [1]}, "labels are not strings"),
         ({"group": 1.0}, "group 1.0 is not an integer"),
         ({"group": 2**63}, "not an integer of 64 bits"),
+        ({"group_name": None}, "rename the group"),
         ({"crc32": 7}, "checksums are not given"),
         ({"id": "other"}, "moved from another place"),
         ({"colour": "blue"}, "must have the entries"),

@@ -46,7 +46,9 @@ def make_pairs(tmp_path, pair_writer, make_pair) -> Callable[..., Path]:
         folder = tmp_path / "pairs"
         with pair_writer(folder) as writer:
             for number in range(18):
-                pair = dataclasses.replace(make_pair(number), **changes.get(f"p{number}", {}))
+                change = changes.get(f"p{number}", {})
+                name = {"group_name": f"study {change['group']}"} if "group" in change else {}
+                pair = dataclasses.replace(make_pair(number), **{**name, **change})
                 writer.write(SPLITS[number // 6], pair)
         return folder
 
@@ -133,9 +135,9 @@ def rewrite_block(folder: Path, change: Callable[[dict[str, object]], None], spl
     change(arrays)
     place, rows = place_checksum(name, 0, key), len(arrays[IDS])
     arrays["rowcrc.npy"] = row_checksums(arrays, np.arange(rows), np.full(rows, place, dtype=np.uint32))
-    columns = [column_checksum(encode_json(arrays[c]) if c == IDS else arrays[c], place) for c in COLUMNS]
+    columns = [column_checksum(encode_json(arrays[c]) if c.endswith("json") else arrays[c], place) for c in COLUMNS]
     arrays["colcrc.npy"] = np.array(columns, dtype="<u4")
-    encoded = {f"{key}.{n}": encode_json(a) if n == IDS else encode_npy(a) for n, a in arrays.items()}
+    encoded = {f"{key}.{n}": encode_json(a) if n.endswith("json") else encode_npy(a) for n, a in arrays.items()}
     rewrite(folder, name, encoded)
 
 
@@ -306,12 +308,31 @@ def test_an_id_that_occurs_twice(make_table):
 def test_a_group_in_two_splits(make_pairs, make_table):
     folder = make_pairs(p13={"group": 1})
     assert look(folder) == {checks.GROUPS: ("failed", 1)}
-    assert examples(folder, checks.GROUPS) == ["group 1: train-000-00000.tar pair-2 and test-000-00000.tar pair-13"]
+    assert examples(folder, checks.GROUPS) == [
+        "group study 1: train-000-00000.tar pair-2 and test-000-00000.tar pair-13"
+    ]
 
     def change(tables):
         tables["val"]["groups"][:2] = tables["test"]["groups"][4]
 
     assert look(make_table(change)) == {checks.GROUPS: ("failed", 1)}
+
+
+def test_a_group_of_two_names_and_a_name_of_two_groups(make_pairs, make_table):
+    places = "train-000-00000.tar pair-0 and test-000-00000.tar pair-13"
+    folder = make_pairs(p13={"group": 77, "group_name": "study 0"})
+    assert look(folder) == {checks.GROUP_NAMES: ("failed", 1)}
+    assert examples(folder, checks.GROUP_NAMES) == [f"group 'study 0' has the numbers 0 and 77: {places}"]
+
+    def change(tables):
+        tables["val"]["group_names"] = ["6", "7", "8", "9", "P-10", "11"]
+        tables["test"]["group_names"] = ["12", "13", "14", "P-15", "16", "17"]
+        tables["test"]["groups"][2:4] = 14
+
+    folder = make_table(change)
+    assert look(folder) == {checks.GROUP_NAMES: ("failed", 1)}
+    [told] = examples(folder, checks.GROUP_NAMES)
+    assert told == "groups '14' and 'P-15' have one number: test-000-00000.tar test-2 and test-000-00000.tar test-3"
 
 
 def test_a_picture_in_two_splits(make_pairs, make_pair, make_table):
@@ -458,7 +479,7 @@ def test_exit_code_and_table(make_pairs, make_pair, capsys):
     screen = capsys.readouterr().out
     row = next(line for line in screen.splitlines() if checks.GROUPS.name in line)
     assert "failed" in row
-    assert "group 1: train-000-00000.tar pair-2" in " ".join(screen.split())
+    assert "group study 1: train-000-00000.tar pair-2" in " ".join(screen.split())
     assert checks.GROUPS.mend.split(":")[0] in " ".join(screen.replace("│", "").split())
     assert "warning" in next(line for line in screen.splitlines() if checks.SAME_TEXTS.name in line)
 

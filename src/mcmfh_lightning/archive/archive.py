@@ -115,6 +115,10 @@ class Archive:
         snapshot = self._snapshot
         return snapshot.picture(snapshot.row_of(id))
 
+    def knows_groups(self, filters: Filters) -> bool:
+        """Whether there are items of each group that a filter asks for."""
+        return self._snapshot.knows_groups(filters)
+
     def facets(self) -> Facets:
         """What a search can be narrowed by: labels, licences, splits and dates, with the number of items."""
         return self._snapshot.facets
@@ -173,7 +177,7 @@ class Archive:
             row = snapshot.row_of(id)
             [item] = snapshot.items(np.array([row]))
             modality = modality or ("image" if item.has_image else "text")
-            name, labels, own_group = id, item.labels, item.group
+            name, labels, own_group = id, item.labels, snapshot.group_of(row)
             code = snapshot.code(row, modality)
         elif text is not None:
             hasher = self._query_hasher()

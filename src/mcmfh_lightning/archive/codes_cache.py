@@ -23,18 +23,18 @@ from numpy.typing import NDArray
 from mcmfh_lightning.archive.identity import ArchiveInfo
 from mcmfh_lightning.archive.location import Location
 from mcmfh_lightning.archive.results import Side
-from mcmfh_lightning.archive.schema import code_array, relaxed_array
+from mcmfh_lightning.archive.schema import GROUP, code_array, relaxed_array
 from mcmfh_lightning.archive.store import ROW_ID, ItemTable
 from mcmfh_lightning.datamodules.download import default_cache
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.metrics.functional import packed_width
 
 SIDES: tuple[Side, ...] = get_args(Side)
-_KNOWN = ["id", "group", "split", "has_image", "has_text", "labels", "date", "licence"]
+_KNOWN = ["id", *GROUP, "split", "has_image", "has_text", "labels", "date", "licence"]
 _READERS: Mapping[str, Callable[[pa.ChunkedArray], NDArray[Any]]] = {"code": code_array, "relaxed": relaxed_array}
 _ITEMS = "items.arrow"
 _STAMP = b"mcmfh-archive"
-_LAYOUT = 1
+_LAYOUT = 2
 """Of these files; they are written anew where a release wants another."""
 
 

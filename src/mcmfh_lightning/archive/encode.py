@@ -15,6 +15,7 @@ from mcmfh_lightning.archive.identity import ArchiveInfo
 from mcmfh_lightning.archive.results import Side
 from mcmfh_lightning.archive.schema import binary_column, item_schema
 from mcmfh_lightning.archive.source import Source
+from mcmfh_lightning.datamodules.shards.pair import Description
 from mcmfh_lightning.encoders import Encoder
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.hashers.base import Hasher
@@ -32,8 +33,10 @@ class _Content(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """What pair shards say of an item."""
+    """What shards say of an item."""
 
+    group: int
+    group_name: str
     date: str | None
     licence: str
     source: str
@@ -88,7 +91,8 @@ class ItemEncoder:
         known = list(pool.map(self._known, numbers))
         columns: dict[str, Any] = {
             "id": [source.ids[number] for number in numbers],
-            "group": batch["group"].numpy(),
+            "group": [one.group for one in known],
+            "group_name": [one.group_name for one in known],
             "split": [source.split(number) for number in numbers],
             "has_image": has_image,
             "has_text": has_text,
@@ -121,19 +125,26 @@ class ItemEncoder:
 
     def _known(self, row: int) -> _Known:
         place = self._source.pair_place(row)
+        group, name = self._source.group(row)
         if place is None:
-            return _Known(None, self._source.info.licence, self._source.info.source, None, _Content(None, None))
+            source = self._source.info
+            return _Known(group, name, None, source.licence, source.source, None, _Content(None, None))
         reader, position = place
         shard = reader.shard_of(position)
-        if not self._info.store_content:
-            described = reader.describe(position)
-            return _Known(described.date, described.licence, described.source, shard, _Content(None, None))
-        pair = reader[position]
+        pair = reader[position] if self._info.store_content else reader.describe(position)
+        if pair.group != group:
+            raise DataError(
+                f"{reader.where(position)}: is of group {pair.group_name}, its features are of {name}: pass the pairs "
+                "that were encoded"
+            )
+        known = group, pair.group_name, pair.date, pair.licence, pair.source, shard
+        if isinstance(pair, Description):
+            return _Known(*known, _Content(None, None))
         try:
             picture = None if pair.image is None else thumbnail(pair.image)
         except DataError as error:
             raise DataError(f"{reader.where(position)}: {error}; convert the collection again") from error
-        return _Known(pair.date, pair.licence, pair.source, shard, _Content(pair.text, picture))
+        return _Known(*known, _Content(pair.text, picture))
 
 
 @torch.inference_mode()

@@ -97,10 +97,8 @@ def in_commits(batches: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
 def _learn_labels(location: Location, labels: tuple[str, ...]) -> None:
     """Before their items come, so that no item has a label that the archive does not know."""
     with location.writing():
-        info = ArchiveInfo.load(location)
-        more = info.with_labels(labels)
-        if more != info:
-            more.write(location)
+        # Always: the table of an archive of version 1 is about to become one of this version.
+        ArchiveInfo.load(location).with_labels(labels).write(location)
 
 
 def items_bar(console: Console) -> Progress:

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from mcmfh_lightning.archive.groups import of_groups
 from mcmfh_lightning.errors import DataError, McmfhError
 
-_INT64 = np.iinfo(np.int64)
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -26,8 +26,8 @@ class Filters:
     """Conditions that all must hold; an empty one holds always.
 
     Raises:
-        QueryError: If a date is not ISO (YYYY-MM-DD), the earliest is after the latest, a group is not an integer of 64
-            bits, or a name holds half a character.
+        QueryError: If a date is not ISO (YYYY-MM-DD), the earliest is after the latest, or a name holds half a
+            character.
     """
 
     labels: tuple[str, ...] = ()
@@ -39,8 +39,9 @@ class Filters:
     until: str | None = None
     """Latest ISO date, inclusive; items without a date do not pass."""
     licences: tuple[str, ...] = ()
-    groups: tuple[int, ...] = ()
-    without_groups: tuple[int, ...] = ()
+    groups: tuple[str | int, ...] = ()
+    """Groups (studies, articles, patients) by their own names; see `mcmfh_lightning.archive.groups`."""
+    without_groups: tuple[str | int, ...] = ()
     splits: tuple[str, ...] = ()
     has_image: bool | None = None
     has_text: bool | None = None
@@ -51,9 +52,6 @@ class Filters:
                 raise QueryError(f"{name}={value!r} is not a date; write it as YYYY-MM-DD")
         if self.since is not None and self.until is not None and self.since > self.until:
             raise QueryError(f"since={self.since} is after until={self.until}; exchange them")
-        for group in (*self.groups, *self.without_groups):
-            if not _INT64.min <= group <= _INT64.max:
-                raise QueryError(f"group {group} is not an integer of 64 bits; correct it")
         for name in (*self.named_labels, *self.licences, *self.splits):
             if not _is_text(name):
                 raise QueryError(f"{name!r} holds half a character; write it anew")
@@ -62,6 +60,11 @@ class Filters:
     def named_labels(self) -> tuple[str, ...]:
         """All labels that are asked for."""
         return (*self.labels, *self.any_labels)
+
+    @property
+    def named_groups(self) -> tuple[str, ...]:
+        """All groups that are asked for, or that are to be left out."""
+        return tuple(map(str, (*self.groups, *self.without_groups)))
 
     def check_labels(self, known: Collection[str]) -> None:
         """Refuse a label that nothing carries and no vocabulary has, as a mistyped one would only find nothing.
@@ -104,11 +107,13 @@ class Filters:
     def _other_masks(self, items: pa.Table) -> list[NDArray[np.bool_]]:
         masks = [
             _numpy(pc.is_in(items[column], value_set=pa.array(allowed, type=items.schema.field(column).type)))
-            for column, allowed in (("licence", self.licences), ("group", self.groups), ("split", self.splits))
+            for column, allowed in (("licence", self.licences), ("split", self.splits))
             if allowed
         ]
+        if self.groups:
+            masks.append(of_groups(items, map(str, self.groups)))
         if self.without_groups:
-            masks.append(~_numpy(pc.is_in(items["group"], value_set=pa.array(self.without_groups, pa.int64()))))
+            masks.append(~of_groups(items, map(str, self.without_groups)))
         for column, wanted in (("has_image", self.has_image), ("has_text", self.has_text)):
             if wanted is not None:
                 masks.append(_numpy(items[column]) == wanted)

@@ -24,7 +24,9 @@ from mcmfh_lightning.hashers.stored import load_hasher, read_checkpoint, slim_ch
 
 INFO_FILE = "archive.json"
 HASHER_FILE = "hasher.ckpt"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+READ_VERSIONS = (1, FORMAT_VERSION)
+"""In version 1 the table lacks the names of groups; nothing else differs."""
 _MODULE = encoders.__name__
 _CONFIGS, _DEFAULT_ENCODER = "mcmfh_lightning.lightning_configs", "model/encoder_offline.yaml"
 _MOST_SHOWN = 100
@@ -180,10 +182,11 @@ class ArchiveInfo:
             found = entries.pop("format_version")
         except (ValueError, RecursionError, KeyError, AttributeError) as error:
             raise DataError(f"{where} is damaged ({error!r}): copy the archive again") from error
-        if found != FORMAT_VERSION:
+        if found not in READ_VERSIONS:
+            readable = " and ".join(map(str, READ_VERSIONS))
             raise DataError(
-                f"{where}: format_version {found!r}, this release reads {FORMAT_VERSION}: install the release that "
-                "wrote it, or build the archive again"
+                f"{where}: format_version {found!r}, this release reads {readable}: install the release that wrote it, "
+                "or build the archive again"
             )
         try:
             info = cls(**{**entries, "label_vocabulary": tuple(entries["label_vocabulary"])})

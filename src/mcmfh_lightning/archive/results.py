@@ -15,7 +15,8 @@ class Item:
     """What an archive knows of an item, its picture left out (`Archive.picture`)."""
 
     id: str
-    group: int
+    group: str
+    """The collection's own name of its study, article or patient."""
     split: str | None
     """``train``, ``val``, ``test`` of the collection it comes from; None for one added without."""
     has_image: bool

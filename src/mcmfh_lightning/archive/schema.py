@@ -16,6 +16,9 @@ for LanceDB takes lists of floats for vectors, whose nulls it refuses. `relaxed_
 PRIMARY_KEY = {b"lance-schema:unenforced-primary-key": b"true"}
 """What makes two writers that add the same id at once notice each other; see `store`."""
 
+GROUP = ("group", "group_name")
+"""Number and own name of an item's group. Tables of version 1 lack the name; see `store`."""
+
 THUMBNAIL_PIXELS = 256
 """Longest side of a stored picture."""
 
@@ -45,6 +48,8 @@ def item_schema(num_bits: int) -> pa.Schema:
         # Where both lie otherwise: a folder or URL of pair shards, and the shard in it.
         pa.field("folder", pa.string()),
         pa.field("shard", pa.string()),
+        # The last, where a table of version 1 gets it.
+        pa.field("group_name", pa.string(), nullable=False),
     ]
     return pa.schema(fields)
 

@@ -17,6 +17,7 @@ from mcmfh_lightning.archive.code_index import CodeIndex, IndexKind, code_index
 from mcmfh_lightning.archive.codes_cache import open_codes
 from mcmfh_lightning.archive.content import ContentReader
 from mcmfh_lightning.archive.filters import Filters
+from mcmfh_lightning.archive.groups import check_groups, unknown_groups
 from mcmfh_lightning.archive.identity import ArchiveInfo
 from mcmfh_lightning.archive.model import QueryCode
 from mcmfh_lightning.archive.results import Item, Modality, Side
@@ -24,7 +25,7 @@ from mcmfh_lightning.archive.store import ROW_ID, ItemTable
 from mcmfh_lightning.datamodules.shards import DATASET_FILE
 from mcmfh_lightning.errors import DataError
 
-_ITEM = ["id", "group", "split", "has_image", "has_text", "labels", "date", "licence", "source", "text"]
+_ITEM = ["id", "group_name", "split", "has_image", "has_text", "labels", "date", "licence", "source", "text"]
 _CONTENT = ["folder", "shard"]
 """Where what is not in the table lies."""
 
@@ -117,8 +118,12 @@ class Snapshot:
         return row
 
     def group_of(self, row: int) -> int:
-        """Group of an item."""
+        """Number of an item's group."""
         return int(self._codes.groups[row])
+
+    def knows_groups(self, filters: Filters) -> bool:
+        """Whether there are items of each group that is asked for."""
+        return not unknown_groups(self._codes.items, filters.named_groups)
 
     def candidates(self, filters: Filters, side: Side, without_group: int | None) -> NDArray[np.int64] | None:
         """Rows that a search may return: those that pass the filters, have the code and are not of the group.
@@ -127,9 +132,10 @@ class Snapshot:
             Ascending; None for all.
 
         Raises:
-            DataError: If a label is asked for that the archive does not know.
+            DataError: If a label or a group is asked for that the archive does not know.
         """
         filters.check_labels(self.facets.labels)
+        check_groups(self._codes.items, filters.named_groups)
         masks = [
             filters.passing(self._codes.items),
             self._codes.present[side],
@@ -162,7 +168,8 @@ class Snapshot:
         found = self._take(rows, [*_ITEM, *_CONTENT]).to_pylist()
         return [
             Item(
-                **{name: row[name] for name in _ITEM if name not in ("labels", "text")},
+                **{name: row[name] for name in _ITEM if name not in ("group_name", "labels", "text")},
+                group=row["group_name"],
                 labels=tuple(row["labels"]),
                 text=row["text"] if row["text"] is not None or not row["has_text"] else _of_collection("text", row),
             )

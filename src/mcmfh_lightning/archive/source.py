@@ -110,7 +110,7 @@ class Source:
 
     def load_columns(self) -> None:
         """Read what is known of all items, so that threads need not."""
-        _ = self.ids, self._starts
+        _ = self.ids, self._starts, [(reader.groups, reader.group_names) for reader in self.readers]
         if self.pairs is not None:
             _ = self._pair_readers
 
@@ -143,6 +143,12 @@ class Source:
     def split(self, row: int) -> str:
         """Split of an item."""
         return self.readers[self.place(row).reader].split
+
+    def group(self, row: int) -> tuple[int, str]:
+        """Number and name of an item's group; features of version 2 of the format know the number only."""
+        number, position = self.place(row)
+        reader = self.readers[number]
+        return int(reader.groups[position]), reader.group_names[position]
 
     def pair_place(self, row: int) -> tuple[PairShardReader, int] | None:
         """Where the pair of an item lies; None without pair shards.

@@ -9,6 +9,9 @@ What LanceDB promises is less than it seems, so this is what we measured (0.33 t
 - An id that occurs twice *within* a batch is inserted twice in any case.
 - An open table stays at its version until it writes or is told to look again.
 - Row ids are those of a version: updates and compaction change them.
+
+A table of version 1 lacks the names of groups. Reading fills them in, with the numbers in digits; the first writer adds
+the column.
 """
 
 import hashlib
@@ -23,11 +26,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mcmfh_lightning.archive.location import Location
-from mcmfh_lightning.archive.schema import item_schema
+from mcmfh_lightning.archive.schema import GROUP, item_schema
 from mcmfh_lightning.errors import DataError
 
 TABLE = "items"
 ROW_ID = "_rowid"
+_NUMBER, _NAME = GROUP
 _LARGEST = 2**64 - 1
 _REWRITTEN = 4096
 _AT_ONCE = timedelta(milliseconds=1)
@@ -49,8 +53,6 @@ class ItemTable:
     def __init__(self, table: Any, location: Location) -> None:  # noqa: ANN401  # LanceDB's classes differ by release
         self._table = table
         self.location = location
-        self.schema: pa.Schema = table.schema
-        """Columns, as `item_schema` gives them."""
 
     @classmethod
     def create(cls, location: str | Path | Location, num_bits: int) -> Self:
@@ -94,14 +96,20 @@ class ItemTable:
             columns: Names.
             size: Rows of a batch at most.
         """
-        query = self._table.search().select(list(columns))
+        query = self._table.search().select(self._stored(columns))
         with _told(self.location, "read"):
             for batch in query.to_batches(size):
-                yield pa.Table.from_batches([batch])
+                yield _with_names(pa.Table.from_batches([batch]), columns)
 
     def __len__(self) -> int:
         with _told(self.location, "read"):
             return int(self._table.count_rows())
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns, as `item_schema` gives them; without the names of groups in a table of version 1."""
+        with _told(self.location, "read"):
+            return self._table.schema
 
     @property
     def version(self) -> int:
@@ -143,8 +151,7 @@ class ItemTable:
         Raises:
             DataError: If an id occurs twice in the batch, a column does not fit, or the table cannot be written.
         """
-        merge = self._table.merge_insert("id").when_not_matched_insert_all()
-        return int(self._merge(merge, batch).num_inserted_rows)
+        return self._merge(batch, update=False)
 
     def upsert(self, batch: pa.Table) -> int:
         """Add items, replacing those that have the same ids, all in one commit.
@@ -158,8 +165,7 @@ class ItemTable:
         Raises:
             DataError: As `add`.
         """
-        merge = self._table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
-        return int(self._merge(merge, batch).num_inserted_rows)
+        return self._merge(batch, update=True)
 
     def delete(self, ids: Sequence[str]) -> int:
         """Remove items, all in one commit; ids that are not there are passed over.
@@ -195,7 +201,8 @@ class ItemTable:
         if where is not None:
             query = query.where(where)
         with _told(self.location, "read"):
-            return query.with_row_id(True).select(list(columns)).to_arrow()  # noqa: FBT003  # LanceDB's signature
+            found = query.with_row_id(True).select(self._stored(columns)).to_arrow()  # noqa: FBT003  # LanceDB's signature
+        return _with_names(found, columns)
 
     def take(self, row_ids: Sequence[int], columns: Sequence[str]) -> pa.Table:
         """Read rows.
@@ -215,8 +222,8 @@ class ItemTable:
             return self.select(columns, where="false")
         unique, inverse = np.unique(wanted, return_inverse=True)
         with _told(self.location, "read"):
-            query = self._table.take_row_ids(unique.tolist()).with_row_id().select(list(columns))
-            found = query.to_arrow()
+            query = self._table.take_row_ids(unique.tolist()).with_row_id().select(self._stored(columns))
+            found = _with_names(query.to_arrow(), columns)
         # LanceDB promises no order.
         found = found.take(pc.sort_indices(found[ROW_ID]))
         if not np.array_equal(found[ROW_ID].to_numpy(), unique):
@@ -258,15 +265,33 @@ class ItemTable:
             self._table.optimize()
             self._table.checkout_latest()
 
-    def _merge(self, merge: Any, batch: pa.Table) -> Any:  # noqa: ANN401  # LanceDB's classes differ by release
+    def _stored(self, columns: Sequence[str]) -> list[str]:
+        """What is read for some columns."""
+        if _NAME not in columns or _NAME in self.schema.names:
+            return list(columns)
+        return list(dict.fromkeys([_NUMBER if name == _NAME else name for name in columns]))
+
+    def _add_names(self) -> None:
+        """Bring a table of version 1 up to date, unless another writer did."""
+        self._table.checkout_latest()
+        if _NAME not in self.schema.names:
+            self._table.add_columns({_NAME: f"CAST(`{_NUMBER}` AS STRING)"})
+
+    def _merge(self, batch: pa.Table, *, update: bool) -> int:
+        if _NAME not in self.schema.names:
+            with self.location.writing(), _told(self.location, "write"):
+                self._add_names()
         batch = _fitting(batch, self.schema)
         ids = batch["id"]
         if len(pc.unique(ids)) != len(ids):
             counts = pc.value_counts(ids)
             twice = next(pair["values"].as_py() for pair in counts if pair["counts"].as_py() > 1)
             raise DataError(f"item {twice!r} occurs twice in what is to be written to {self.location}: rename one")
+        merge = self._table.merge_insert("id").when_not_matched_insert_all()
+        if update:
+            merge = merge.when_matched_update_all()
         with self.location.writing(), _told(self.location, "write"):
-            return merge.execute(batch)
+            return int(merge.execute(batch).num_inserted_rows)
 
 
 def quoted(text: str) -> str:
@@ -282,6 +307,15 @@ def _connect(place: Location) -> Any:  # noqa: ANN401  # LanceDB's classes diffe
     import lancedb
 
     return lancedb.connect(place.uri, storage_options=place.storage_options or None)
+
+
+def _with_names(found: pa.Table, columns: Sequence[str]) -> pa.Table:
+    """The columns that were asked for, with the names of groups where the table has only their numbers."""
+    if _NAME not in columns or _NAME in found.schema.names:
+        return found
+    field = pa.field(_NAME, pa.string(), nullable=False)
+    found = found.append_column(field, found[_NUMBER].cast(pa.string()))
+    return found.select([*columns, *(name for name in (ROW_ID,) if name in found.schema.names)])
 
 
 def _fitting(batch: pa.Table, schema: pa.Schema) -> pa.Table:

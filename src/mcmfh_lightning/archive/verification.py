@@ -38,6 +38,12 @@ PRESENT = Check("items have an image or a text, and a code of each and of no oth
 PADDING = Check("codes have no bits beyond their length", "failed", _AGAIN)
 RELAXED_CODES = Check("codes are the signs of what is kept of them", "failed", _AGAIN)
 CASES = Check("the case of an item of one modality is that modality", "failed", _AGAIN)
+GROUPS = Check(
+    "a group has one name and one number",
+    "warning",
+    "two groups of one number are left out of each other's results: rename the groups of one collection. If a name is "
+    "a number, an earlier release added the item: upsert it",
+)
 LABELS = Check("labels are in the vocabulary, each once", "failed", _AGAIN)
 KNOWN = Check("splits and dates are what they should be", "failed", "mend the collection, then upsert these items")
 CONTENT = Check("content is kept as archive.json says", "failed", _AGAIN)
@@ -55,6 +61,7 @@ CHECKS = (
     PADDING,
     RELAXED_CODES,
     CASES,
+    GROUPS,
     LABELS,
     KNOWN,
     CONTENT,
@@ -86,13 +93,15 @@ def verify_archive(location: Location, source: Source | None, console: Console) 
     report = Report(CHECKS)
     hasher = _hasher(location, info, report)
     report.look(COLUMNS)
-    if not table.schema.equals(item_schema(info.num_bits)):
+    schema = item_schema(info.num_bits)
+    first_version = schema.remove(schema.get_field_index("group_name"))
+    if not any(table.schema.equals(due) for due in (schema, first_version)):
         report.find(COLUMNS, f"not those of {info.num_bits} bits: {', '.join(table.schema.names)}")
         return report
     look = _Look(info, report)
     with items_bar(console) as bar:
         task = bar.add_task("looking", total=len(table))
-        for batch in table.batches(table.schema.names, _ROWS):
+        for batch in table.batches(schema.names, _ROWS):
             look.at(batch)
             bar.advance(task, len(batch))
     if hasher is not None:
@@ -120,6 +129,8 @@ class _Look:
         self._report = report
         self._vocabulary = set(info.label_vocabulary)
         self._ids: set[str] = set()
+        self._numbers: dict[str, int] = {}
+        self._names: dict[int, str] = {}
 
     def at(self, batch: pa.Table) -> None:
         """Look at some rows."""
@@ -132,6 +143,7 @@ class _Look:
             self._tell(PRESENT, ids, there != valid[f"{side}_code"], f"its {side} and the code of that")
         self._codes(ids, batch, valid)
         self._cases(ids, batch, present)
+        self._groups(ids, batch)
         self._known(ids, batch)
         self._content(ids, batch, present, valid)
 
@@ -161,6 +173,16 @@ class _Look:
             single = present[side] & ~present[other]
             differ = (code_array(batch["case_code"]) != code_array(batch[f"{side}_code"])).any(1)
             self._tell(CASES, ids, single & differ, f"an item of {side} alone")
+
+    def _groups(self, ids: Sequence[str], batch: pa.Table) -> None:
+        self._report.look(GROUPS, len(ids))
+        groups = zip(batch["group_name"].to_pylist(), batch["group"].to_pylist(), strict=True)
+        for item, (name, number) in zip(ids, groups, strict=True):
+            known = self._names.setdefault(number, name)
+            if known != name:
+                self._report.find(GROUPS, f"{item}: groups {known!r} and {name!r} have one number")
+            elif self._numbers.setdefault(name, number) != number:
+                self._report.find(GROUPS, f"{item}: group {name!r} has two numbers")
 
     def _known(self, ids: Sequence[str], batch: pa.Table) -> None:
         for name, labels in zip(ids, batch["labels"].to_pylist(), strict=True):

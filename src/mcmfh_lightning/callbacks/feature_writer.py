@@ -97,16 +97,17 @@ class FeatureWriter(BasePredictionWriter):
         if self._writer is not None:
             data = _pairs(trainer)
             split = data.split_of(dataloader_idx)
-            ids = data.reader(split).ids
+            reader, rows = data.reader(split), batch["index"].tolist()
             self._writer.write(
                 split,
-                ids=[ids[row] for row in batch["index"].tolist()],
+                ids=[reader.ids[row] for row in rows],
                 image=prediction["image"].cpu().numpy(),
                 text=prediction["text"].cpu().numpy(),
                 labels=batch["labels"].cpu().numpy(),
                 groups=batch["group"].cpu().numpy(),
                 text_hashes=batch["text_hash"].cpu().numpy(),
                 present=batch["present"].cpu().numpy(),
+                group_names=[reader.group_names[row] for row in rows],
             )
             self._truncated[split] += int(prediction["truncated"].sum())
         # With return_predictions the trainer would keep this very dict of every batch: leave nothing in it.

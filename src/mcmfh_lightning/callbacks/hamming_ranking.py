@@ -198,7 +198,8 @@ class HammingRanking(EvaluationCallback):
         write_json(folder / "metrics.json", rows, provenance)
         write_csv(folder / "ranking.csv", rows)
         write_csv(folder / "labels.csv", label_rows(result, self._data(trainer).label_vocabulary))
-        write_queries(folder / "queries.csv", result, subsets)
+        queries = self._data(trainer).reader("test")
+        write_queries(folder / "queries.csv", result, subsets, queries.ids, queries.group_names)
         headline = _headline(subsets)
         width = f"{result.num_bits} {'bits' if result.distance == 'hamming' else 'real numbers'}"
         title = f"{headline} queries, {width}"

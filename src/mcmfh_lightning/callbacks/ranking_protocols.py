@@ -52,7 +52,15 @@ def database_side(protocol: str, direction: str) -> Side:
 
 
 class LabelledItems(Protocol):
-    """The table of a split, as far as the nulls and the query subsets need it."""
+    """The table of a split, as far as the nulls, the query subsets and ``queries.csv`` need it."""
+
+    @property
+    def ids(self) -> list[str]:
+        """N ids, as the collection names its items."""
+
+    @property
+    def group_names(self) -> list[str]:
+        """N groups, as the collection names them."""
 
     @property
     def labels(self) -> NDArray[np.uint8]:

@@ -34,8 +34,8 @@ def search(
     since: str | None = None,
     until: str | None = None,
     licences: Names = None,
-    groups: int | list[int] | None = None,
-    without_groups: int | list[int] | None = None,
+    groups: Names = None,
+    without_groups: Names = None,
     splits: Names = None,
     has_image: bool | None = None,
     has_text: bool | None = None,
@@ -65,7 +65,7 @@ def search(
         since: earliest date, YYYY-MM-DD.
         until: latest date, YYYY-MM-DD.
         licences: licences of which it must have one.
-        groups: groups (studies, articles) of which it must be.
+        groups: groups (patients, studies, articles) of which it must be, by their own names.
         without_groups: groups of which it must not be.
         splits: splits of which it must be.
         has_image: whether it must have, or lack, an image.

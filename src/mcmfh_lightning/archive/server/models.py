@@ -39,7 +39,7 @@ def _check_not_blank(value: str) -> str:
 Name = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARACTERS, pattern=NO_NUL)]
 ItemId = Name
 Names = Annotated[list[Name], Field(max_length=MAX_CHOICES)]
-Group = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Group = Name | Annotated[int, Field(ge=-(2**63), lt=2**63)]
 Groups = Annotated[list[Group], Field(max_length=MAX_CHOICES)]
 IsoDate = Annotated[str, AfterValidator(_check_date), Field(json_schema_extra={"format": "date"})]
 Text = Annotated[
@@ -69,7 +69,7 @@ class SearchFilters(_Request):
     licences: Names = []
     """Licences of which an item must have one."""
     groups: Groups = []
-    """Studies, articles or patients of which an item must be."""
+    """Studies, articles or patients of which an item must be, by their own names; or their numbers."""
     without_groups: Groups = []
     """Studies, articles or patients of which an item must not be."""
     splits: Names = []

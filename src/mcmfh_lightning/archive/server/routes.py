@@ -131,8 +131,10 @@ def _item(archive: Archive, item_id: str) -> Item:
 
 
 def _checked(archive: Archive, filters: Filters) -> Archive:
-    """Refuse unknown labels in words that do not quote them."""
+    """Refuse unknown labels and groups in words that do not quote them."""
     known = archive.facets().labels
     if any(label not in known for label in filters.named_labels):
         raise RefusedError(422, "filters: a label is unknown to the archive; /api/facets lists them")
+    if not archive.knows_groups(filters):
+        raise RefusedError(422, "filters: a group is unknown to the archive; items say their group")
     return archive

@@ -101,13 +101,13 @@ def _of_queries(path: Path) -> QueryValues:
         database, _, direction = place.partition("/")
         if protocol in PROTOCOLS and database == HEADLINE[1]:
             values.setdefault(protocol, {})[direction] = [_number(row[name]) for row in rows]
-        elif not place and name not in ("index", "group", ALL):
+        elif not place and name not in ("id", "group", "index", "group_number", ALL):
             subsets[name] = [int(row[name]) for row in rows]
-    return QueryValues([int(row["group"]) for row in rows], subsets, values)
+    return QueryValues([int(row["group_number"]) for row in rows], subsets, values)
 
 
 def _rows(path: Path) -> Sequence[Mapping[str, str]]:
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 

@@ -67,8 +67,8 @@ function report(item) {
 }
 
 function about(item) {
-  const parts = [item.date, item.split && `${item.split} split`, item.licence].filter(Boolean);
-  return parts.length ? element("p", { className: "about" }, parts.join(" · ")) : null;
+  const parts = [`group ${item.group}`, item.date, item.split && `${item.split} split`, item.licence].filter(Boolean);
+  return element("p", { className: "about" }, parts.join(" · "));
 }
 
 function showCase(item, image) {
