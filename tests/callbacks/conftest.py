@@ -64,7 +64,8 @@ class Data(pl.LightningDataModule):
 
     def reader(self, split):
         table = self.splits[split]
-        return SimpleNamespace(labels=table["labels"], text_hashes=table["text_hash"], present=table["present"])
+        columns = {"labels": "labels", "groups": "group", "text_hashes": "text_hash", "present": "present"}
+        return SimpleNamespace(**{name: table[column] for name, column in columns.items()})
 
     def loader(self, *names, share=slice(None)):
         return self.batches({key: np.concatenate([self.splits[n][key] for n in names])[share] for key in FIELDS})
