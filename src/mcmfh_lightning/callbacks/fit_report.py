@@ -33,7 +33,7 @@ def _lines(trainer: Trainer) -> list[str]:
     lines = [f"chosen: epoch {epoch}, {keeper.monitor} {float(score):.3f}, {keeper.best_model_path}"]
     constant = trainer.callback_metrics.get(CONSTANT_MONITOR)
     if keeper.monitor == MONITOR and constant is not None:
-        verdict = "better than this model" if constant > score else "this model is better"
+        verdict = "better than this model" if float(constant) > float(score) else "this model is better"
         lines.append(
             f"the best constant ranking (one order of the items for all queries) has {float(constant):.3f} on the same "
             f"queries: {verdict}"
