@@ -5,8 +5,6 @@ import csv
 import hashlib
 import io
 import json
-import re
-import shutil
 
 import pytest
 import torch
@@ -14,36 +12,58 @@ import torch
 from mcmfh_lightning.archive.identity import Identity
 from mcmfh_lightning.cli import main
 
-FLAGS = (
-    *("--config", "experiments/demo.yaml", "--model.d_model", "32", "--data.global_batch_size", "128"),
-    *("--trainer.max_epochs", "3", "--trainer.enable_progress_bar", "false"),
-    *("--trainer.enable_model_summary", "false"),
-)
-
-
-def mcmfh(subcommand, root, run_dir, *more):
-    """Runs a command; returns its standard output."""
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out):
-        main([subcommand, *FLAGS, "--data.root", str(root), "--run_dir", str(run_dir), *map(str, more)])
-    return out.getvalue()
+CONFIG = """
+trainer:
+  max_epochs: 3
+  enable_progress_bar: false
+  enable_model_summary: false
+  callbacks:
+    - class_path: mcmfh_lightning.callbacks.HammingRanking
+      init_args: {protocols: [unimodal]}
+    - class_path: mcmfh_lightning.callbacks.BestCheckpoint
+      init_args: {monitor: val/mAP, mode: max, filename: best, enable_version_counter: false}
+"""
+"""Over the demo: what is not about results only takes time."""
 
 
 @pytest.fixture(scope="module")
-def fitted(features, tmp_path_factory):
+def mcmfh(tmp_path_factory):
+    """Runs a command; returns its standard output."""
+    config = tmp_path_factory.mktemp("config") / "quick.yaml"
+    config.write_text(CONFIG)
+    flags = ["--config", "experiments/demo.yaml", "--config", str(config)]
+    flags += ["--model.d_model", "32", "--data.global_batch_size", "32"]
+
+    def run(subcommand, root, run_dir, *more):
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            main([subcommand, *flags, "--data.root", str(root), "--run_dir", str(run_dir), *map(str, more)])
+        return out.getvalue()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def small(make_features, tmp_path_factory):
+    """A folder of planted features: 128, 40 and 40 pairs."""
+    return make_features(tmp_path_factory.mktemp("small") / "features", train=128, evaluated=40)
+
+
+@pytest.fixture(scope="module")
+def fitted(mcmfh, small, tmp_path_factory):
     """The folder of a fit, and what it printed."""
     folder = tmp_path_factory.mktemp("fitted")
-    return folder, mcmfh("fit", features, folder)
+    return folder, mcmfh("fit", small, folder)
+
+
+@pytest.fixture(scope="module")
+def tested(mcmfh, small, fitted):
+    """The same folder after a test, and what that printed."""
+    return fitted[0], mcmfh("test", small, fitted[0])
 
 
 @pytest.fixture
-def copied(fitted, tmp_path):
-    """A copy of the run, to test in."""
-    return shutil.copytree(fitted[0], tmp_path / "run")
-
-
-@pytest.fixture
-def refused(capsys):
+def refused(mcmfh, capsys):
     """The one line of a command that must fail."""
 
     def refused(*arguments):
@@ -80,87 +100,93 @@ def test_a_fit_ends_with_the_chosen_epoch_and_the_constant_ranking(fitted):
     assert constant.endswith("better than this model" if better else "this model is better")
 
 
-def test_a_test_takes_the_best_weights_and_names_them_and_the_data(features, copied):
-    best = copied / "fit" / "checkpoints" / "best.ckpt"
-    assert f"the best weights of the run: {best}" in mcmfh("test", features, copied)
-    found = report(copied)
+def test_a_test_takes_the_best_weights_and_names_them_and_the_data(small, tested):
+    folder, printed = tested
+    best = folder / "fit" / "checkpoints" / "best.ckpt"
+    assert f"the best weights of the run: {best}" in printed
+    found = report(folder)
     assert found["checkpoint"] == {
         "path": str(best),
         "sha256": hashlib.sha256(best.read_bytes()).hexdigest(),
         "epoch": torch.load(best, weights_only=True)["epoch"],
     }
     assert found["weights_sha256"] == Identity.of(best).weights_sha256  # which an archive of them has as well
-    dataset = json.loads((features / "dataset.json").read_text())
+    dataset = json.loads((small / "dataset.json").read_text())
     shards = [shard for split in ("train", "val", "test") for shard in dataset["splits"][split]["shards"]]
     content = "\n".join(f"{shard['name']} {shard['sha256']}" for shard in shards)
     assert found["data"] == {
         "name": "planted",
-        "path": str(features),
+        "path": str(small),
         "fingerprint": hashlib.sha256(content.encode()).hexdigest()[:16],
-        "pairs": {"train": 512, "val": 160, "test": 160},
+        "pairs": {"train": 128, "val": 40, "test": 40},
     }
-    # Again: said, and the same.
-    again = mcmfh("test", features, copied)
-    assert f"{copied / 'test'}: the results of the same weights on the same data are replaced" in again
-    assert report(copied) == found
+
+
+def test_the_same_test_again_says_that_it_replaces_the_results(mcmfh, small, tested):
+    folder, before = tested[0], report(tested[0])
+    assert f"{folder / 'test'}: the results of the same weights on the same data are replaced" in mcmfh(
+        "test", small, folder
+    )
+    assert report(folder) == before
 
 
 def test_results_of_other_data_other_weights_or_another_release_are_kept(
-    features, copied, make_features, tmp_path, refused
+    small, tested, make_features, tmp_path, refused
 ):
-    best = copied / "fit" / "checkpoints" / "best.ckpt"
-    mcmfh("test", features, copied)
-    before = files_of(copied / "test")
-    other = make_features(tmp_path / "other", train=300)
-    line = refused("test", other, copied)
-    for words in (f"{features}, fingerprint", f"{other}, fingerprint", "--run_dir", f"--ckpt_path {best}", "delete"):
+    folder = tested[0]
+    best = folder / "fit" / "checkpoints" / "best.ckpt"
+    before = files_of(folder / "test")
+    other = make_features(tmp_path / "other", train=100, evaluated=40)
+    line = refused("test", other, folder)
+    for words in (f"{small}, fingerprint", f"{other}, fingerprint", "--run_dir", f"--ckpt_path {best}", "delete"):
         assert words in line
     weights = torch.load(best, weights_only=True)
     weights["state_dict"] = {name: value + 1 for name, value in weights["state_dict"].items()}
     torch.save(weights, tmp_path / "other.ckpt")
-    assert f"this test is of {tmp_path / 'other.ckpt'}" in refused(
-        "test", features, copied, "--ckpt_path", tmp_path / "other.ckpt"
-    )
-    assert files_of(copied / "test") == before  # configuration and figures as well
+    line = refused("test", small, folder, "--ckpt_path", tmp_path / "other.ckpt")
+    assert f"this test is of {tmp_path / 'other.ckpt'}" in line
+    assert files_of(folder / "test") == before  # configuration and figures as well
 
-    (tmp_path / "elsewhere" / "test").mkdir(parents=True)
+    (tmp_path / "run" / "test").mkdir(parents=True)
     for content in ('{"package": "mcmfh-lightning 0.1.0"}', "not JSON"):
-        (tmp_path / "elsewhere" / "test" / "metrics.json").write_text(content)
-        line = refused("test", other, tmp_path / "elsewhere", "--ckpt_path", best)
+        (tmp_path / "run" / "test" / "metrics.json").write_text(content)
+        line = refused("test", other, tmp_path / "run", "--ckpt_path", best)
         assert "holds the results of another test, which does not name its weights and data" in line
-    shutil.rmtree(tmp_path / "elsewhere" / "test")
-    mcmfh("test", other, tmp_path / "elsewhere", "--ckpt_path", best)
-    assert report(tmp_path / "elsewhere")["data"]["pairs"]["train"] == 300
+
+
+@pytest.mark.slow
+def test_another_collection_is_tested_in_a_folder_of_its_own(mcmfh, tested, make_features, tmp_path):
+    best = tested[0] / "fit" / "checkpoints" / "best.ckpt"
+    mcmfh("test", make_features(tmp_path / "other", train=100, evaluated=40), tmp_path / "run", "--ckpt_path", best)
+    found = report(tmp_path / "run")
+    assert found["data"]["pairs"]["train"] == 100
+    assert found["weights_sha256"] == report(tested[0])["weights_sha256"]
 
 
 @pytest.mark.parametrize("subcommand", ["test", "validate", "predict"])
-def test_untrained_weights_are_not_measured(features, tmp_path, refused, subcommand):
-    line = refused(subcommand, features, tmp_path)
+def test_untrained_weights_are_not_measured(small, tmp_path, refused, subcommand):
+    line = refused(subcommand, small, tmp_path)
     assert f"{tmp_path / 'fit' / 'checkpoints' / 'best.ckpt'} does not exist" in line
     assert "--run_dir of a fit" in line
     assert not list(tmp_path.rglob("*.json"))
 
 
-def test_a_run_that_chose_nothing_points_to_its_last_epoch(features, tmp_path, refused):
-    printed = mcmfh("fit", features, tmp_path, "--trainer.limit_val_batches", 0, "--trainer.max_epochs", 1)
+def test_a_run_that_chose_nothing_points_to_its_last_epoch(mcmfh, small, tmp_path, refused):
+    printed = mcmfh("fit", small, tmp_path, "--trainer.limit_val_batches", 0, "--trainer.max_epochs", 1)
     last = tmp_path / "fit" / "checkpoints" / "last.ckpt"
     assert printed.strip().splitlines()[-1] == (
         f"no epoch was chosen: val/mAP was not measured, or undefined in every epoch; the last one is in {last}"
     )
-    assert "--ckpt_path last takes those of the last epoch" in refused("test", features, tmp_path)
+    assert "--ckpt_path last takes those of the last epoch" in refused("test", small, tmp_path)
 
 
-def test_validate_takes_the_best_weights(features, copied):
-    printed = mcmfh("validate", features, copied)
-    assert "the best weights of the run" in printed
-    with (copied / "fit" / "metrics.csv").open() as file:
-        values = [float(row["val/mAP"]) for row in csv.DictReader(file) if row["val/mAP"]]
-    (shown,) = re.findall(r"val/mAP\s+│\s+([\d.]+)", printed)
-    assert float(shown) == pytest.approx(max(values), rel=1e-6)
+def test_validate_takes_the_best_weights(mcmfh, small, fitted):
+    folder = fitted[0]
+    assert "the best weights of the run" in mcmfh("validate", small, folder)
+    of_fit, of_validate = (_values(folder / stage / "metrics.csv") for stage in ("fit", "validate"))
+    assert of_validate == [pytest.approx(max(of_fit), rel=1e-6)]
 
 
-def test_part_of_the_data_is_called_a_part(features, copied):
-    assert "limit_test_batches=1: the numbers are of a part" in mcmfh(
-        "test", features, copied, "--trainer.limit_test_batches", 1
-    )
-    assert any("limit_test_batches=1" in note for note in report(copied)["notes"])
+def _values(path):
+    with path.open() as file:
+        return [float(row["val/mAP"]) for row in csv.DictReader(file) if row["val/mAP"]]

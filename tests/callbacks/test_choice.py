@@ -188,3 +188,12 @@ def test_without_anything_relevant_a_test_says_that_its_map_is_undefined(world, 
     trainer = world.trainer(HammingRanking(protocols=("unimodal",)))
     trainer.test(world.Module(), world.Data(world.splits | {"test": test}), verbose=False)
     assert "mAP is undefined" in capsys.readouterr().out
+
+
+def test_a_part_of_the_data_is_called_a_part(world, capsys):
+    trainer = world.trainer(HammingRanking(protocols=("unimodal",)), limit_test_batches=1)
+    trainer.test(world.Module(), world.Data(world.splits), verbose=False)
+    assert "limit_test_batches=1: the numbers are of a part of the data" in capsys.readouterr().out
+    assert any(
+        "limit_test_batches=1" in note for note in json.loads((world.folder / "metrics.json").read_text())["notes"]
+    )
