@@ -21,7 +21,9 @@ def stats_tables(stats: Mapping[str, Any]) -> Group:
 
 def _broad_labels(stats: Mapping[str, Any]) -> list[Text]:
     """One line for the split where most items share a label, if any does."""
-    split = max(stats["splits"].values(), key=lambda split: split["share_probability"])
+    split = max(stats["splits"].values(), key=lambda split: split["share_probability"], default=None)
+    if split is None:
+        return []
     shares = {label: count / split["items"] for label, count in split["labels"].items()}
     line = describe_broad_labels(split["share_probability"], shares, stats["normal_label"])
     return [Text(without_controls(line))] if line else []

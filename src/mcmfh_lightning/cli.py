@@ -163,7 +163,12 @@ class McmfhCLI(LightningCLI):
     after_fit = after_validate = after_test = after_predict = _finish_wandb
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
-        """Loads checkpoints as data, never code, and leaves the result table of a test to the callback."""
+        """Loads checkpoints as data, never code, and leaves the result table of a test to the callback.
+
+        Raises:
+            CheckpointError: If there are no trained weights to measure.
+            DataError: If a test would replace the results of other weights or other data.
+        """
         kwargs: dict[str, Any] = super()._prepare_subcommand_kwargs(subcommand) | {"weights_only": True}
         run_dir = Path(self.config_init[subcommand]["run_dir"])
         kwargs["ckpt_path"] = find_checkpoint(run_dir, kwargs["ckpt_path"], fit=subcommand == "fit")
@@ -171,11 +176,12 @@ class McmfhCLI(LightningCLI):
             kwargs["ckpt_path"] = self._best_weights(run_dir)
         if subcommand != "test":
             return kwargs
-        first, dry = getattr(rank_zero_only, "rank", 0) == 0, self.trainer.fast_dev_run  # type: ignore[attr-defined]  # set at run time
-        if first and not dry and isinstance(self.datamodule, ShardDataModule):
-            folder = run_dir / subcommand
-            if check_results(folder, kwargs["ckpt_path"], self.datamodule.provenance()):
-                say(f"{folder}: the results of the same weights on the same data are replaced")
+        dry = self.trainer.fast_dev_run  # type: ignore[attr-defined]  # set at run time
+        first = getattr(rank_zero_only, "rank", 0) == 0
+        report = run_dir / subcommand / "metrics.json"
+        if first and not dry and report.is_file() and isinstance(self.datamodule, ShardDataModule):
+            check_results(report, kwargs["ckpt_path"], self.datamodule.provenance())
+            say(f"{report.parent}: the results of the same weights on the same data are replaced")
         return kwargs | {"verbose": False}
 
     def _best_weights(self, run_dir: Path) -> str | None:

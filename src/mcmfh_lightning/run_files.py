@@ -85,33 +85,26 @@ def find_best(run_dir: Path, subcommand: str) -> str:
     raise CheckpointError(f"{subcommand} needs trained weights, and {best} does not exist: {fix}, or --ckpt_path FILE")
 
 
-def check_results(folder: Path, ckpt_path: str, data: Mapping[str, Any]) -> bool:
+def check_results(report: Path, ckpt_path: str, data: Mapping[str, Any]) -> None:
     """Refuse a test that would replace the results of another one.
 
     Args:
-        folder: Where the test writes.
+        report: The ``metrics.json`` of an earlier test.
         ckpt_path: Weights of the test.
         data: What names the data of the test, with a ``fingerprint``.
 
-    Returns:
-        Whether there are results, which are of the same weights and data.
-
     Raises:
-        DataError: If there are results of other weights or other data.
+        DataError: If the results are of other weights or other data, or do not say of which.
     """
-    report = folder / "metrics.json"
-    if not report.is_file():
-        return False
     earlier = _read_report(report)
     weights, tested = earlier.get("checkpoint") or {}, earlier.get("data") or {}
     path = Path(ckpt_path)
     same_weights = path.is_file() and weights.get("sha256") == sha256_of(path)
-    if same_weights and tested.get("fingerprint") == data["fingerprint"]:
-        return True
-    raise DataError(
-        f"{report} holds the results of {_named(weights, tested)}; this test is of {_named({'path': path}, data)}: "
-        f"pass another --run_dir with --ckpt_path {path}, or delete {folder}"
-    )
+    if not same_weights or tested.get("fingerprint") != data["fingerprint"]:
+        raise DataError(
+            f"{report} holds the results of {_named(weights, tested)}; this test is of {_named({'path': path}, data)}: "
+            f"pass another --run_dir with --ckpt_path {path}, or delete {report.parent}"
+        )
 
 
 def _read_report(path: Path) -> Mapping[str, Any]:

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from lightning.pytorch import Callback
+from torch.multiprocessing import ProcessRaisedException
 
-from mcmfh_lightning.callbacks import BestCheckpoint, HammingRanking
+from mcmfh_lightning.callbacks import BestCheckpoint, CodeMonitor, FitReport, HammingRanking
 from mcmfh_lightning.callbacks.ranking_nulls import POPULARITY_LEVELS
 from mcmfh_lightning.callbacks.ranking_preview import preview
 from mcmfh_lightning.errors import DataError
@@ -146,6 +147,17 @@ def test_the_preview_agrees_with_brute_force(world):
         expected = share[whole].sum() / foreign if foreign else np.nan
         assert found.sharing == pytest.approx(expected, nan_ok=True)
     assert len(seen) == 5  # defined, and every reason
+
+
+def test_two_processes_say_it_once_and_are_refused_together(world, capfd):
+    settings = {"strategy": "ddp_fork_find_unused_parameters_true", "devices": 2, "max_epochs": 2}
+    shares = {0: slice(0, 3), 1: slice(3, None)}
+    fit(world, world.Data(world.splits, shares=shares), CodeMonitor(), keeper(world), FitReport(), **settings)
+    printed = capfd.readouterr().out
+    assert printed.count("chosen: epoch") == printed.count("the best constant ranking") == 1
+    splits = split_of(world, np.zeros((8, 9), dtype=np.uint8), np.arange(8))
+    with pytest.raises(ProcessRaisedException, match=r"val/mAP.*is undefined"):
+        fit(world, world.Data(splits, shares=shares), keeper(world), **settings)
 
 
 # --- what a report is of ----------------------------------------------------------------------------------------------
