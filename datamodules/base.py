@@ -228,6 +228,15 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
             raise ValueError(f"stage is {stage!r}; choose one of {', '.join(EVALUATION)}")
         return list(EVALUATION[stage])
 
+    def provenance(self) -> dict[str, Any]:
+        """Name the data, as plain JSON: for reports."""
+        return {
+            "name": self.info.name,
+            "path": str(self.folder),
+            "fingerprint": self._fingerprint(),
+            "pairs": {split: self.info.split(split).pairs for split in SPLITS},
+        }
+
     def state_dict(self) -> dict[str, Any]:
         """Return what the training order depends on."""
         return {

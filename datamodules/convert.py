@@ -89,6 +89,14 @@ def convert(
     collection = collection.copy()  # what is skipped from here on is added to its account
     accepted = _verify(collection, _assign(collection, split, seed), console)
     dropped = Counter(label for item in accepted for label in set(item.candidate.labels) & set(drop_labels))
+    if absent := sorted(set(drop_labels) - dropped.keys()):
+        shown = ", ".join(map(repr, absent[:3]))
+        console.print(
+            f"{len(absent)} of {len(drop_labels)} labels to drop are on no item: {shown}{' ...' * (len(absent) > 3)}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
     label_sets = ([x for x in item.candidate.labels if x not in drop_labels] for item in accepted)
     vocabulary = build_vocabulary(label_sets, min_label_count)
     accepted = [_restrict(item, vocabulary, collection) for item in accepted]

@@ -1,7 +1,8 @@
 """From the terms of each pair to a label vocabulary, and how much a label set says about relevance."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -10,6 +11,11 @@ from numpy.typing import NDArray
 from mcmfh_lightning.errors import DataError
 
 NORMAL = "normal"
+BROAD = 0.5
+"""Above this probability that two items of different groups share a label, most items are relevant to most queries."""
+_CARRIED_BY_MANY = 0.2
+"""Share of the items from which on a label is named as a reason for that."""
+_MOST_NAMED = 8
 
 
 def build_vocabulary(label_sets: Iterable[Iterable[str]], min_label_count: int) -> list[str]:
@@ -52,3 +58,49 @@ def share_probability(label_sets: Sequence[Sequence[str]], groups: Sequence[int]
         sharing += int(np.count_nonzero((hot[block] @ hot.T > 0) & foreign))
         others += int(np.count_nonzero(foreign))
     return sharing / others if others else 0.0
+
+
+def describe_broad_labels(sharing: float, shares: Mapping[str, float], normal_label: str | None) -> str:
+    """Say that labels make most items relevant, and the way out.
+
+    Converters, ``mcmfh-data stats``, ``mcmfh fit`` and ``mcmfh test`` all say it by this function.
+
+    Args:
+        sharing: Probability that two items of different groups share a label.
+        shares: Share of the items that carry each label.
+        normal_label: The label that says "nothing found", or None.
+
+    Returns:
+        One line; empty unless ``sharing`` is above `BROAD`.
+    """
+    if not sharing > BROAD:  # NaN without two groups
+        return ""
+    many = sorted((label for label in shares if shares[label] >= _CARRIED_BY_MANY), key=lambda label: -shares[label])
+    named = [f"{label!r} ({shares[label]:.0%})" for label in many if label != normal_label][:_MOST_NAMED]
+    line = (
+        f"labels: two items share one with probability {sharing:.2f}: most items are relevant to most queries, chance "
+        "is high and mAP says little."
+    )
+    if named:
+        line += (
+            f" On many items: {', '.join(named)}. If some of them are no findings (a modality, a plane), convert again "
+            "without them: --drop-labels FILE, one label a line."
+        )
+    if normal_label in many:
+        line += f" {normal_label!r} is on {shares[normal_label]:.0%}: read the abnormal queries."
+    return f"{line} NDCG and ACG of a test count the labels that are shared"
+
+
+def read_drop_labels(path: Path | None) -> frozenset[str]:
+    """Read the labels that a collection is to be converted without, one a line; none without a file.
+
+    Raises:
+        DataError: If the file cannot be read.
+    """
+    if path is None:
+        return frozenset()
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"--drop-labels {path}: cannot be read ({error})") from error
+    return frozenset(label for line in lines if (label := line.strip()))

@@ -4,8 +4,11 @@ from collections.abc import Mapping
 
 from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
+from mcmfh_lightning.datamodules.labels import describe_broad_labels
 from mcmfh_lightning.datamodules.shards import DatasetInfo
+from mcmfh_lightning.terminal import without_controls
 
 _TOP_LABELS = 10
 
@@ -32,7 +35,9 @@ def summary_table(info: DatasetInfo) -> Group:
     total = sum(entry.pairs for entry in info.splits.values())
     chance = summary["share_probability"]["all"]
     table.add_row("pairs written: all", f"{total:,}", f"P(share a label) {chance:.3f}")
-    return Group(table, _label_table(info, total))
+    shares = {label: count / total for label, count in summary["label_pairs"].items()}
+    broad = describe_broad_labels(chance, shares, info.normal_label)
+    return Group(table, _label_table(info, total), *([Text(without_controls(broad))] if broad else []))
 
 
 def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mcmfh_lightning.datamodules.convert import convert
+from mcmfh_lightning.datamodules.labels import read_drop_labels
 from mcmfh_lightning.datamodules.manifest.columns import Columns
 from mcmfh_lightning.datamodules.manifest.read import Manifest, Reading, SplitBy, read_manifest, verify_images
 from mcmfh_lightning.datamodules.splits import SplitPlan, parse_shares
@@ -38,6 +39,7 @@ def manifest(
     resplit: str | None = None,
     seed: int = 0,
     min_label_count: int = 1,
+    drop_labels: Path | None = None,
     skip_bad_rows: bool = False,
 ) -> None:
     """Convert a collection of your own into pair shards: a table of ids, images, texts, labels and groups.
@@ -68,6 +70,7 @@ def manifest(
         resplit: per cent of train, val and test when splits are not given. Default: 80/10/10.
         seed: of the split by group and of the order of items in the shards.
         min_label_count: items that a label needs to enter the vocabulary.
+        drop_labels: file of labels to leave out, one a line: those that are no findings, such as a modality.
         skip_bad_rows: convert the good rows all the same, and list the bad ones in skipped.csv.
     """
     console = Console(stderr=True)
@@ -101,6 +104,7 @@ def manifest(
         name=name,
         split=SplitPlan(read.split_by, parse_shares(resplit or "80/10/10")),
         min_label_count=min_label_count,
+        drop_labels=read_drop_labels(drop_labels),
         seed=seed,
         settings={
             "converter": "manifest",

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from mcmfh_lightning.datamodules.convert import convert
 from mcmfh_lightning.datamodules.download import UPSTREAM, default_cache, fetch_openi
+from mcmfh_lightning.datamodules.labels import read_drop_labels
 from mcmfh_lightning.datamodules.openi import LabelScheme, read_openi
 from mcmfh_lightning.datamodules.splits import SplitPlan, apply_rows, read_splits_csv
 from mcmfh_lightning.datamodules.summary import summary_table
@@ -30,6 +31,7 @@ def openi(
     split_by: OpeniSplit | None = None,
     labels: LabelScheme = "mesh_major",
     min_label_count: int = 10,
+    drop_labels: Path | None = None,
     seed: int = 0,
     name: str = "openi",
     mirror: str = UPSTREAM,
@@ -49,6 +51,7 @@ def openi(
             column study_date. Default: csv when splits is given, else study.
         labels: mesh_major takes MeSH headings, mesh_automatic the automatic terms.
         min_label_count: pairs that a label needs to enter the vocabulary.
+        drop_labels: file of labels to leave out, one a line: those that are no findings, such as a modality.
         seed: of the split by study and of the order of pairs in the shards.
         name: name of the data set in dataset.json.
         mirror: URL of a folder that serves NLMCXR_reports.tgz and NLMCXR_png.tgz.
@@ -81,6 +84,7 @@ def openi(
         name=name,
         split=_PLANS[split_by],
         min_label_count=min_label_count,
+        drop_labels=read_drop_labels(drop_labels),
         seed=seed,
         settings=settings,
         console=console,

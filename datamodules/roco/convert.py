@@ -9,6 +9,7 @@ from rich.console import Console
 
 from mcmfh_lightning.datamodules.collection import Collection
 from mcmfh_lightning.datamodules.convert import convert
+from mcmfh_lightning.datamodules.labels import read_drop_labels
 from mcmfh_lightning.datamodules.roco.artefacts import ARTEFACTS
 from mcmfh_lightning.datamodules.roco.metadata import LabelScheme
 from mcmfh_lightning.datamodules.roco.read import REPOSITORY, SUBSETS, read_roco
@@ -125,11 +126,7 @@ def _split_by_number(collection: Collection, plan: SplitPlan) -> None:
 def _dropped(options: RocoOptions) -> frozenset[str]:
     if options.drop_labels is None:
         return frozenset(artefact.cui for artefact in ARTEFACTS) if options.labels == "cuis" else frozenset()
-    try:
-        lines = options.drop_labels.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"--drop-labels {options.drop_labels}: cannot be read ({error})") from error
-    return frozenset(label for line in lines if (label := line.strip()))
+    return read_drop_labels(options.drop_labels)
 
 
 def _warnings(info: DatasetInfo, options: RocoOptions) -> list[str]:

@@ -7,13 +7,26 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from mcmfh_lightning.datamodules.labels import describe_broad_labels
+from mcmfh_lightning.terminal import without_controls
+
 _TOP_LABELS = 15
 _NOT_A_RANKING = ("queries", "without_relevant")
 
 
 def stats_tables(stats: Mapping[str, Any]) -> Group:
-    """Render the splits, what learns nothing, and the most frequent labels."""
-    return Group(_splits(stats), _nulls(stats), _labels(stats))
+    """Render the splits, what learns nothing, the most frequent labels, and labels that make most items relevant."""
+    return Group(_splits(stats), _nulls(stats), _labels(stats), *_broad_labels(stats))
+
+
+def _broad_labels(stats: Mapping[str, Any]) -> list[Text]:
+    """One line for the split where most items share a label, if any does."""
+    split = max(stats["splits"].values(), key=lambda split: split["share_probability"], default=None)
+    if split is None:
+        return []
+    shares = {label: count / split["items"] for label, count in split["labels"].items()}
+    line = describe_broad_labels(split["share_probability"], shares, stats["normal_label"])
+    return [Text(without_controls(line))] if line else []
 
 
 def _splits(stats: Mapping[str, Any]) -> Table:

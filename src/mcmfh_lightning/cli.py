@@ -22,13 +22,16 @@ import mcmfh_lightning.datamodules
 import mcmfh_lightning.encoders
 import mcmfh_lightning.hashers
 import mcmfh_lightning.loggers  # noqa: F401  (imported for the names, as the four above)
-from mcmfh_lightning.callbacks import ExampleGallery, LastCheckpoint, RunFolder
+from mcmfh_lightning.callbacks import ExampleGallery, FitReport, LastCheckpoint, RunFolder
 from mcmfh_lightning.checkpoint_io import AtomicCheckpointIO
 from mcmfh_lightning.command_line import OneLineParser, check_configs, one_line
 from mcmfh_lightning.csv_logger import ResumableCSVLogger
-from mcmfh_lightning.errors import TRACEBACK_VARIABLE, ConfigError, one_line_errors, own_error
-from mcmfh_lightning.run_files import check_unused, check_writable, find_checkpoint
+from mcmfh_lightning.datamodules.base import ShardDataModule
+from mcmfh_lightning.errors import TRACEBACK_VARIABLE, CheckpointError, ConfigError, one_line_errors, own_error
+from mcmfh_lightning.hashers.base import Hasher
+from mcmfh_lightning.run_files import check_results, check_unused, check_writable, find_best, find_checkpoint
 from mcmfh_lightning.saved_config import SaveRunConfig
+from mcmfh_lightning.terminal import say
 
 _NOT_INSTALLED = (
     "trainer.logger needs the package {0}, which is not installed: pip install 'mcmfh-lightning[{0}]', or choose "
@@ -138,6 +141,7 @@ class McmfhCLI(LightningCLI):
             RunFolder(folder),
             *(callbacks if isinstance(callbacks, list) else [callbacks]),
             *([ExampleGallery()] if config["log_examples"] else []),
+            *([FitReport()] if trains else []),
         ]
         trainer = super().instantiate_trainer(**kwargs)
         for logger in trainer.loggers:
@@ -159,11 +163,44 @@ class McmfhCLI(LightningCLI):
     after_fit = after_validate = after_test = after_predict = _finish_wandb
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
-        """Loads checkpoints as data, never code, and leaves the result table of a test to the callback."""
+        """Loads checkpoints as data, never code, and leaves the result table of a test to the callback.
+
+        Raises:
+            CheckpointError: If there are no trained weights to measure.
+            DataError: If a test would replace the results of other weights or other data.
+        """
         kwargs: dict[str, Any] = super()._prepare_subcommand_kwargs(subcommand) | {"weights_only": True}
         run_dir = Path(self.config_init[subcommand]["run_dir"])
         kwargs["ckpt_path"] = find_checkpoint(run_dir, kwargs["ckpt_path"], fit=subcommand == "fit")
-        return kwargs | {"verbose": False} if subcommand == "test" else kwargs
+        if kwargs["ckpt_path"] is None and _needs_weights(subcommand, self.model):
+            kwargs["ckpt_path"] = self._best_weights(run_dir)
+        if subcommand != "test":
+            return kwargs
+        dry = self.trainer.fast_dev_run  # type: ignore[attr-defined]  # set at run time
+        first = getattr(rank_zero_only, "rank", 0) == 0
+        report = run_dir / subcommand / "metrics.json"
+        if first and not dry and report.is_file() and isinstance(self.datamodule, ShardDataModule):
+            check_results(report, kwargs["ckpt_path"], self.datamodule.provenance())
+            say(f"{report.parent}: the results of the same weights on the same data are replaced")
+        return kwargs | {"verbose": False}
+
+    def _best_weights(self, run_dir: Path) -> str | None:
+        """The best weights of the run; in a ``fast_dev_run``, which leaves no numbers, it may have none."""
+        first = getattr(rank_zero_only, "rank", 0) == 0
+        try:
+            best = find_best(run_dir, str(self.subcommand))
+        except CheckpointError:
+            if not self.trainer.fast_dev_run:  # type: ignore[attr-defined]  # set at run time
+                raise
+            best = None
+        if first:
+            say("fast_dev_run with untrained weights" if best is None else f"the best weights of the run: {best}")
+        return best
+
+
+def _needs_weights(subcommand: str, model: LightningModule) -> bool:
+    """Whether a command without trained weights would measure or write what means nothing; an encoder has its own."""
+    return subcommand in ("validate", "test") or (subcommand == "predict" and isinstance(model, Hasher))
 
 
 def find_config(name: str) -> str:

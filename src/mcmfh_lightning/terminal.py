@@ -1,6 +1,8 @@
-"""What others wrote, on a terminal."""
+"""Lines on a terminal, and what others wrote in them."""
 
 import re
+
+from rich.console import Console
 
 _CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
@@ -14,3 +16,8 @@ def without_controls(text: str) -> str:
     'heart�[2J'
     """
     return _CONTROLS.sub("\ufffd", text)
+
+
+def say(line: str) -> None:
+    """Print a line on standard output as it is, however wide the terminal; call it on one process only."""
+    Console().print(without_controls(line), markup=False, highlight=False, soft_wrap=True)

@@ -64,10 +64,9 @@ class Data(pl.LightningDataModule):
 
     def reader(self, split):
         table = self.splits[split]
+        columns = {"labels": "labels", "groups": "group", "text_hashes": "text_hash", "present": "present"}
         return SimpleNamespace(
-            labels=table["labels"],
-            text_hashes=table["text_hash"],
-            present=table["present"],
+            **{name: table[column] for name, column in columns.items()},
             ids=[f"{split} ä{index}" for index in table["index"]],
             group_names=[f"P-{group}" for group in table["group"]],
         )

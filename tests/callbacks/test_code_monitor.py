@@ -5,8 +5,10 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Callback
 from matplotlib.image import imread
 
+from mcmfh_lightning.callbacks import BestCheckpoint
 from mcmfh_lightning.callbacks.code_monitor import CodeMonitor
 
 
@@ -74,12 +76,38 @@ def test_the_alarm_names_what_has_collapsed(world, name, modality, message):
     assert logged[f"val/bits/{other}/collapsed"] == 0.0
 
 
-def test_the_alarm_is_given_once_a_fit_and_the_last_validation_is_drawn(world):
+@pytest.mark.parametrize(
+    ("collapsed", "scores", "alarmed"),
+    [
+        ([0], [0.1, 0.5, 0.2], False),  # not after an epoch that a later one replaces
+        ([1], [0.1, 0.5, 0.2], True),  # of the chosen epoch, although the last one is fine
+        ([2], [0.1, 0.5, 0.2], False),  # the last one is not what is kept
+        ([2], None, True),  # it is where nothing is chosen
+    ],
+)
+def test_a_fit_ends_with_the_alarm_of_the_chosen_weights(world, collapsed, scores, alarmed):
+    module, bad, keepers = world.Module(), Collapsing(world, "bit").module, []
+
+    class Epochs(Callback):
+        """Scores the epochs as it is told, some of them with collapsed codes."""
+
+        def on_validation_epoch_start(self, trainer, pl_module):
+            pl_module.codes = (bad if trainer.current_epoch in collapsed else world.Module()).codes
+
+        def on_validation_epoch_end(self, trainer, pl_module):
+            if scores:
+                pl_module.log("score", scores[trainer.current_epoch])
+
+    if scores:
+        keepers = [BestCheckpoint(dirpath=world.folder, monitor="score", mode="max", filename="best")]
+    settings = {"max_epochs": 3, "num_sanity_val_steps": 0, "enable_checkpointing": bool(scores)}
+    trainer = world.trainer(Epochs(), CodeMonitor(), *keepers, **settings)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        trainer = world.trainer(CodeMonitor(), max_epochs=3)
-        trainer.fit(Collapsing(world, "bit").module, world.Data(world.splits))
-    assert sum("have collapsed" in str(warning.message) for warning in caught) == 1
+        trainer.fit(module, world.Data(world.splits))
+    said = [str(warning.message) for warning in caught if "have collapsed" in str(warning.message)]
+    assert len(said) == alarmed
+    assert all("the text codes have collapsed: 1 of 10 bits" in line for line in said)
     assert imread(world.folder / "code_statistics.png").shape == (840, 1200, 4)
 
 

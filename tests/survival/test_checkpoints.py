@@ -1,6 +1,7 @@
 """What is kept of a run, and that going on from it is exact."""
 
 import csv
+from math import nan
 
 import lightning.pytorch as pl
 import pytest
@@ -79,6 +80,13 @@ def test_last_is_of_the_last_epoch_and_best_of_the_best(fit, tmp_path):
     fit(tmp_path, [0.5, 0.9, 0.1])
     assert _step(tmp_path / "checkpoints" / "last.ckpt") == 12
     assert _step(tmp_path / "checkpoints" / "best.ckpt") == 8
+
+
+def test_an_undefined_score_is_never_the_best(fit, tmp_path):
+    fit(tmp_path / "some", [nan, 0.2, nan])
+    assert _step(tmp_path / "some" / "checkpoints" / "best.ckpt") == 8
+    fit(tmp_path / "none", [nan, nan])
+    assert [path.name for path in (tmp_path / "none" / "checkpoints").iterdir()] == ["last.ckpt"]
 
 
 @pytest.mark.parametrize("moved", [False, True])

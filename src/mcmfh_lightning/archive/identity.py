@@ -1,6 +1,5 @@
 """What an archive is made with: ``archive.json`` and ``hasher.ckpt``."""
 
-import hashlib
 import io
 import json
 import tempfile
@@ -19,6 +18,7 @@ from mcmfh_lightning import encoders
 from mcmfh_lightning.archive.location import Location
 from mcmfh_lightning.encoders import Encoder
 from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
+from mcmfh_lightning.fingerprints import weights_sha256
 from mcmfh_lightning.hashers.base import CHECKPOINT_KEY, Hasher
 from mcmfh_lightning.hashers.stored import load_hasher, read_checkpoint, slim_checkpoint
 
@@ -75,7 +75,7 @@ class Identity(NamedTuple):
             )
         if encoder is None:
             raise CheckpointError(f"{path} does not say which encoder its features are of: fit it on feature shards")
-        return cls(int(entry["num_bits"]), name, _digest(architecture, stored["state_dict"]), encoder)
+        return cls(int(entry["num_bits"]), name, weights_sha256(architecture, stored["state_dict"]), encoder)
 
     def check_same(self, other: Self, here: str, there: str) -> None:
         """Refuse another hasher or encoder.
@@ -324,12 +324,3 @@ def named(encoder: Mapping[str, Any], other: Mapping[str, Any]) -> str:
 def _short(value: object) -> str:
     text = str(value)
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
-
-
-def _digest(architecture: Mapping[str, Any], state: Mapping[str, Any]) -> str:
-    """SHA-256 of weights by name, whatever the layout of the file."""
-    digest = hashlib.sha256(json.dumps(architecture, sort_keys=True).encode())
-    for name, tensor in sorted(state.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

@@ -7,6 +7,7 @@ from mcmfh_lightning.callbacks.example_gallery import ExampleGallery
 from mcmfh_lightning.callbacks.expert_utilisation import ExpertUtilisation
 from mcmfh_lightning.callbacks.feature_writer import FeatureWriter
 from mcmfh_lightning.callbacks.figures import log_figure
+from mcmfh_lightning.callbacks.fit_report import FitReport
 from mcmfh_lightning.callbacks.hamming_ranking import HammingRanking
 from mcmfh_lightning.callbacks.last_checkpoint import LastCheckpoint
 from mcmfh_lightning.callbacks.run_folder import RunFolder, run_folder
@@ -19,6 +20,7 @@ __all__ = [
     "ExampleGallery",
     "ExpertUtilisation",
     "FeatureWriter",
+    "FitReport",
     "HammingRanking",
     "LastCheckpoint",
     "RunFolder",

@@ -3,15 +3,24 @@
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """`ModelCheckpoint` whose record of the best survives that the run folder is moved.
+    """`ModelCheckpoint` whose record of the best survives that the run folder is moved, and that chooses by numbers.
 
     Lightning forgets the best value when a run resumes under another path of its folder (moved, or once relative and
-    once absolute), and the next epoch would replace ``best.ckpt`` by a worse one.
+    once absolute), and the next epoch would replace ``best.ckpt`` by a worse one. Where the monitored value is NaN in
+    every epoch, it keeps the first one as if it were the best; here such an epoch is never kept.
     """
+
+    def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
+        """Decide whether an epoch is kept: not if its value is undefined."""
+        if current is not None and bool(current.isnan()):
+            return False
+        return super().check_monitor_top_k(trainer, current)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the record; if the files lie in this run's folder, under their names here."""

@@ -1,16 +1,18 @@
-"""Whether the codes use the bits they have: balance, correlation and collapse, epoch by epoch."""
+"""Whether the codes use the bits they have: balance, correlation and collapse."""
 
 from collections.abc import Mapping
 from math import isnan
-from typing import cast
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from mcmfh_lightning.callbacks.chosen import read_chosen
 from mcmfh_lightning.callbacks.evaluation import EvaluationCallback
 from mcmfh_lightning.callbacks.evaluation_loaders import Stage, is_query_loader
 from mcmfh_lightning.callbacks.figures import log_figure
@@ -39,7 +41,11 @@ class CodeMonitor(EvaluationCallback):
     - ``largest``: queries with the most frequent code, as a share of all;
     - ``constant``: number of bits that are the same for all queries;
     - ``collapsed``: 1 if a bit is constant or ``largest`` is above `LARGEST_SHARE`, else 0 (and with less than `FEWEST`
-      queries). When it becomes 1, a warning says what has collapsed.
+      queries).
+
+    A warning says what has collapsed: in a test or a validation of finished weights at once, in a fit at its end, for
+    the weights that it has chosen (the last ones if it has chosen none). A model that has hardly begun to learn may
+    well have constant bits, which says nothing.
 
     A fit (the last validation) and a test end with a figure, ``code_statistics.png``, in the run's folder. Does nothing
     for a method without codes.
@@ -49,7 +55,12 @@ class CodeMonitor(EvaluationCallback):
         self._codes: dict[str, list[Tensor]] | None = None
         self._num_bits = 0
         self._latest: dict[str, BitStatistics] = {}
-        self._alarmed: set[str] = set()
+        self._collapsed: dict[str, str] = {}
+        self._step = -1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what has collapsed, so that a checkpoint says it of its own weights."""
+        return {"global_step": self._step, "collapsed": dict(self._collapsed)}
 
     def begin(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:
         """Begin an epoch."""
@@ -68,14 +79,25 @@ class CodeMonitor(EvaluationCallback):
         self._codes["text"].append(pack_signs(relaxed["text"]))
 
     def finish(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:
-        """Log, and warn of what has collapsed; draw a test."""
+        """Log; warn of what has collapsed, unless the weights may yet change; draw a test."""
+        self._collapsed, self._step = {}, trainer.global_step
         self._log(pl_module, "val" if stage == "validate" else "test")
+        if trainer.state.fn != TrainerFn.FITTING:
+            _warn(self._collapsed)
         if stage == "test":
             self._draw(trainer)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the last validation."""
+        """Warn of what has collapsed in the chosen weights; draw the last validation."""
+        if trainer.is_global_zero:
+            _warn(self._collapsed_in_chosen(trainer))
         self._draw(trainer)
+
+    def _collapsed_in_chosen(self, trainer: Trainer) -> Mapping[str, str]:
+        chosen = read_chosen(trainer)
+        noted = chosen["callbacks"].get(self.state_key, {}) if "callbacks" in chosen else self.state_dict()
+        # Weights that were kept between validations were not looked at.
+        return noted["collapsed"] if noted.get("global_step") == chosen.get("global_step", trainer.global_step) else {}
 
     def _log(self, pl_module: LightningModule, prefix: str) -> None:
         codes, self._codes = self._codes, None
@@ -85,13 +107,8 @@ class CodeMonitor(EvaluationCallback):
         num_queries = sum(map(len, codes["image"]))
         values: dict[str, float] = {}
         for name, statistics in self._latest.items():
-            collapse = describe_collapse(statistics, num_queries)
-            if collapse and name not in self._alarmed:
-                rank_zero_warn(
-                    f"the {name} codes have collapsed: {collapse}. Training may yet spread them; if not, lower the "
-                    f"learning rate or raise the weight of bit balance"
-                )
-            self._alarmed = self._alarmed | {name} if collapse else self._alarmed - {name}
+            if collapse := describe_collapse(statistics, num_queries):
+                self._collapsed[name] = collapse
             numbers = _scalars(statistics, num_queries) | {"collapsed": float(bool(collapse))}
             values |= {f"{prefix}/bits/{name}/{key}": value for key, value in numbers.items() if not isnan(value)}
         # Equal on all processes, so that their maximum is exact.
@@ -118,6 +135,13 @@ def describe_collapse(statistics: BitStatistics, num_items: int) -> str:
     if statistics.largest > LARGEST_SHARE * num_items:
         found.append(f"{statistics.largest} of {num_items} queries have one and the same code")
     return " and ".join(found)
+
+
+def _warn(collapsed: Mapping[str, str]) -> None:
+    for name, what in collapsed.items():
+        rank_zero_warn(
+            f"the {name} codes have collapsed: {what}. Lower the learning rate or raise the weight of bit balance"
+        )
 
 
 def _scalars(statistics: BitStatistics, num_items: int) -> dict[str, float]:

@@ -1,13 +1,15 @@
 """Evaluates a hasher by ranking databases for queries, in both directions, with the nulls beside it."""
 
 from collections.abc import Mapping, Sequence
-from math import isnan, nan
+from math import isnan
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from rich.console import Console
 from torch import Tensor
@@ -16,23 +18,38 @@ from mcmfh_lightning import __version__
 from mcmfh_lightning.callbacks.evaluation import EvaluationCallback
 from mcmfh_lightning.callbacks.evaluation_loaders import Stage
 from mcmfh_lightning.callbacks.figures import log_figure
+from mcmfh_lightning.callbacks.ranking_headline import (
+    CONSTANT_MONITOR,
+    MONITOR,
+    chooses_by_monitor,
+    headline,
+    headline_mean,
+)
 from mcmfh_lightning.callbacks.ranking_labels import label_rows
 from mcmfh_lightning.callbacks.ranking_nulls import ConstantRankings
 from mcmfh_lightning.callbacks.ranking_plots import ranking_figures
-from mcmfh_lightning.callbacks.ranking_protocols import PROTOCOLS, EvaluationData, ProtocolName
+from mcmfh_lightning.callbacks.ranking_preview import preview
+from mcmfh_lightning.callbacks.ranking_protocols import EvaluationData, ProtocolName
+from mcmfh_lightning.callbacks.ranking_provenance import other_results, provenance_of
 from mcmfh_lightning.callbacks.ranking_queries import write_queries
+from mcmfh_lightning.callbacks.ranking_remarks import broad_labels, is_limited, remarks, undefined_monitor
 from mcmfh_lightning.callbacks.ranking_report import table, write_csv, write_json
-from mcmfh_lightning.callbacks.ranking_stream import MODEL, NullSettings, Queries, RankingStream, StreamResult
+from mcmfh_lightning.callbacks.ranking_stream import (
+    CONSTANT,
+    MODEL,
+    NullSettings,
+    Queries,
+    RankingStream,
+    StreamResult,
+)
 from mcmfh_lightning.callbacks.ranking_summary import DRAWS, Row, summarise
 from mcmfh_lightning.callbacks.run_folder import run_folder
 from mcmfh_lightning.choices import check_choice
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.metrics.functional import unpack_bits
+from mcmfh_lightning.terminal import say
 from mcmfh_lightning.types import Distance, EvaluationOutput, FeatureBatch
 
-MONITOR = "val/mAP"
-"""What model selection watches: unimodal mAP@all, unseen database, mean of both directions, abnormal queries where a
-normal label exists, else all queries. NaN if none of them has a relevant item."""
 _TABLE_WIDTH = 150
 
 
@@ -40,12 +57,17 @@ class HammingRanking(EvaluationCallback):
     """Ranks the databases of the datamodule for its queries and reports what comes out.
 
     The queries are collected first; then every database batch is counted at once and forgotten, on the device of the
-    model, and only integer counts are summed over processes. Logged are `MONITOR` and, as ``val|test/<protocol>/
-    <database>/<queries>/<direction>/<name>``, mAP@all, mAP@k and chance. A test also ranks by nulls (chance, the best
-    constant ranking, queries shuffled among all and within strata, random hyperplanes), adds 95 % intervals by
-    resampling groups, adds graded metrics and, in the split of the queries, where each query's own partner comes. It
-    prints one table and writes ``metrics.json``, ``ranking.csv``, ``labels.csv``, ``queries.csv`` and plots into the
-    run's folder (not in a ``fast_dev_run``); loggers that show pictures get the plots too.
+    model, and only integer counts are summed over processes. Logged are `MONITOR`, `CONSTANT_MONITOR` and, as
+    ``val|test/<protocol>/<database>/<queries>/<direction>/<name>``, mAP@all, mAP@k and chance. A test also ranks by
+    nulls (chance, the best constant ranking, queries shuffled among all and within strata, random hyperplanes), adds
+    95 % intervals by resampling groups, adds graded metrics and, in the split of the queries, where each query's own
+    partner comes. It prints one table and writes ``metrics.json``, ``ranking.csv``, ``labels.csv``, ``queries.csv`` and
+    plots into the run's folder (not in a ``fast_dev_run``); loggers that show pictures get the plots too.
+
+    A fit that chooses its epoch by `MONITOR` is refused where the labels of the validation split leave it undefined.
+    Labels that make most items relevant are reported when a fit begins and with a test. ``metrics.json`` names the
+    weights, their checkpoint and the data. Results of other weights or other data that it takes the place of are
+    reported with a warning (the command ``mcmfh test`` refuses).
 
     How often to evaluate is for the trainer to say (``check_val_every_n_epoch``, ``val_check_interval``); a
     ``ModelCheckpoint`` that monitors `MONITOR` keeps the weights that rank validation queries best.
@@ -75,6 +97,8 @@ class HammingRanking(EvaluationCallback):
         self.ks = tuple(dict.fromkeys(ks))
         self.seed = seed
         self._stream: RankingStream | None = None
+        self._constant: float | None = None
+        self._epoch: int | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # a hook
         """Refuse a datamodule that does not say which loader is which.
@@ -84,6 +108,29 @@ class HammingRanking(EvaluationCallback):
         """
         if stage != "predict":
             self._data(trainer)
+        self._constant = self._epoch = None
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Note the epoch of the weights, for the report."""
+        self._epoch = checkpoint.get("epoch")
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look at the labels of the validation split.
+
+        Raises:
+            DataError: If the fit is to choose its epoch by `MONITOR`, which is undefined on this split.
+        """
+        dry = trainer.fast_dev_run  # type: ignore[attr-defined]  # set at run time
+        if dry or not trainer.enable_validation:
+            return
+        data = self._data(trainer)
+        table = data.reader("val")
+        known = preview(table, _normal_position(data))
+        if known.undefined and chooses_by_monitor(trainer):
+            raise DataError(undefined_monitor(data, known.undefined))
+        broad = broad_labels(data, table.labels, known.sharing)
+        if broad and trainer.is_global_zero:
+            say(broad)
 
     def begin(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:
         """Begin an epoch."""
@@ -111,8 +158,25 @@ class HammingRanking(EvaluationCallback):
         if result is not None:
             rows = summarise(result, self._subsets(trainer, result.queries, "validate"), self.ks, bootstrap_seed=None)
         self._log(pl_module, "val", rows)
-        monitored = _monitored(rows)
+        monitored = headline_mean(rows, MODEL)
+        if isnan(monitored) and trainer.state.fn == TrainerFn.FITTING and chooses_by_monitor(trainer):
+            self._undefined(trainer)
         pl_module.log(MONITOR, monitored, prog_bar=True, sync_dist=True, reduce_fx="max")
+        if self._constant is None:  # it is the same in every epoch: counted in the first one
+            self._constant = headline_mean(rows, CONSTANT)
+        if not isnan(self._constant):
+            pl_module.log(CONSTANT_MONITOR, self._constant, prog_bar=True, sync_dist=True, reduce_fx="max")
+
+    def _undefined(self, trainer: Trainer) -> None:
+        """Stop a fit that cannot choose; where only a part of the split was seen, warn."""
+        limit = trainer.limit_val_batches
+        if not is_limited(limit):
+            raise DataError(undefined_monitor(self._data(trainer), "no query that was seen has a relevant item"))
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set at run time
+            rank_zero_warn(
+                f"{MONITOR} is undefined with limit_val_batches={limit}: no query that was seen has a relevant item, "
+                "so no epoch is chosen by it"
+            )
 
     def _report(self, trainer: Trainer, pl_module: LightningModule, result: StreamResult) -> None:
         subsets = self._subsets(trainer, result.queries, "test")
@@ -120,29 +184,33 @@ class HammingRanking(EvaluationCallback):
         self._log(pl_module, "test", rows)
         folder = run_folder(trainer)
         if trainer.is_global_zero:
-            notes = [
+            left_out = [
                 f"{protocol}: left out, {type(pl_module).__name__} gives no {' and '.join(names)}"
                 for protocol, names in result.missing.items()
             ]
             console = Console()
             console.width = max(console.width, _TABLE_WIDTH)
-            console.print(table(rows, notes))
+            console.print(table(rows, left_out))
+            said = remarks(self._data(trainer), result, headline_mean(rows, MODEL), trainer.limit_test_batches)
+            for remark in said:
+                say(remark)
             if not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by the trainer at run time
-                self._write(folder, trainer, pl_module, result, rows, subsets, notes)
+                self._write(folder, trainer, pl_module, result, rows, subsets, [*left_out, *said])
 
     def _new_stream(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> RankingStream:
         data = self._data(trainer)
         loaders = data.evaluation_loaders(stage)
         if loaders[0] != "query":
             raise ValueError(f"the first evaluation loader must be 'query', got {loaders}")
-        nulls = None
-        if stage == "test":
+        normal = _normal_position(data)
+        nulls = NullSettings(self.seed, normal) if stage == "test" else None
+        constants = None
+        if stage == "test" or self._constant is None:
             table = data.reader("train")
             labels = table.labels[table.present.all(1)]  # of the pairs that are trained on
-            normal = _normal_position(data)
-            nulls = NullSettings(self.seed, ConstantRankings(labels, normal, pl_module.device), normal)
+            constants = ConstantRankings(labels, normal, pl_module.device)
         distance: Distance = getattr(pl_module, "distance", "hamming")
-        return RankingStream(loaders, self.protocols, nulls, pl_module.device, distance)
+        return RankingStream(loaders, self.protocols, nulls, pl_module.device, distance, constants)
 
     def _subsets(self, trainer: Trainer, queries: Queries, stage: Stage) -> dict[str, Tensor]:
         """Query subsets by name, (Q,) bool each."""
@@ -184,8 +252,13 @@ class HammingRanking(EvaluationCallback):
         notes: Sequence[str],
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        entry = provenance_of(trainer, pl_module, self._data(trainer), self._epoch)
+        report = folder / "metrics.json"
+        if other_results(report, entry):
+            rank_zero_warn(f"{report}: the results of other weights or other data that were here are replaced")
         provenance: dict[str, Any] = {
             "package": f"mcmfh-lightning {__version__}",
+            **entry,
             "hasher": getattr(pl_module, "architecture", {"hasher": type(pl_module).__name__}),
             "distance": result.distance,
             "num_bits": result.num_bits if result.distance == "hamming" else None,
@@ -195,15 +268,15 @@ class HammingRanking(EvaluationCallback):
             "seed": pl_module.hparams.get("seed"),
             "evaluation": {"seed": self.seed, "bootstrap_draws": DRAWS, "interval": 0.95, "resampled": "groups"},
         }
-        write_json(folder / "metrics.json", rows, provenance)
+        write_json(report, rows, provenance)
         write_csv(folder / "ranking.csv", rows)
         write_csv(folder / "labels.csv", label_rows(result, self._data(trainer).label_vocabulary))
         queries = self._data(trainer).reader("test")
         write_queries(folder / "queries.csv", result, subsets, queries.ids, queries.group_names)
-        headline = _headline(subsets)
+        chosen = headline(subsets)
         width = f"{result.num_bits} {'bits' if result.distance == 'hamming' else 'real numbers'}"
-        title = f"{headline} queries, {width}"
-        for name, figure in ranking_figures(result.rankings, subsets[headline], title).items():
+        title = f"{chosen} queries, {width}"
+        for name, figure in ranking_figures(result.rankings, subsets[chosen], title).items():
             log_figure(trainer, folder / name, figure)
 
     def _data(self, trainer: Trainer) -> EvaluationData:
@@ -218,19 +291,3 @@ class HammingRanking(EvaluationCallback):
 
 def _normal_position(data: EvaluationData) -> int | None:
     return None if data.normal_label is None else list(data.label_vocabulary).index(data.normal_label)
-
-
-def _headline(subsets: Mapping[str, object]) -> str:
-    """The query subset that speaks for a model."""
-    return "abnormal" if "abnormal" in subsets else "all"
-
-
-def _monitored(rows: Sequence[Row]) -> float:
-    headline = _headline({row.queries: None for row in rows})
-    values = [
-        row.value
-        for row in rows
-        if (row.system, row.protocol, row.database, row.queries, row.metric)
-        == (MODEL, "unimodal", "unseen", headline, "mAP@all")
-    ]
-    return sum(values) / len(PROTOCOLS["unimodal"]) if values else nan

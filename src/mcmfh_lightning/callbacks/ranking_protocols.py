@@ -67,6 +67,10 @@ class LabelledItems(Protocol):
         """(N, ceil(num_labels / 8)) packed label sets."""
 
     @property
+    def groups(self) -> NDArray[np.int64]:
+        """(N,) study, article or patient of an item."""
+
+    @property
     def present(self) -> NDArray[np.bool_]:
         """(N, 2) whether an item has an image, a text."""
 

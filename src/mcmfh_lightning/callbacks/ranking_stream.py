@@ -83,10 +83,9 @@ class StreamResult(NamedTuple):
 
 
 class NullSettings(NamedTuple):
-    """What the nulls need beside the batches."""
+    """What the nulls of a test need beside the batches."""
 
     seed: int
-    constants: ConstantRankings
     normal_label: int | None
     """Position of the normal label, if there is one."""
 
@@ -100,6 +99,7 @@ class RankingStream:
         nulls: Settings of the nulls; None leaves out them, grades and instances, which model selection does not need.
         device: Where the batches are.
         distance: What the model ranks by. Where each query's partner comes is asked of codes only.
+        constants: Constant rankings to count as well; None leaves them out.
     """
 
     def __init__(
@@ -109,8 +109,10 @@ class RankingStream:
         nulls: NullSettings | None,
         device: torch.device,
         distance: Distance = "hamming",
+        constants: ConstantRankings | None = None,
     ) -> None:
         self._distance = distance
+        self._constant_rankings = constants
         self._loaders = loaders
         self._protocols = protocols
         self._nulls = nulls
@@ -282,12 +284,12 @@ class RankingStream:
 
     def _new_constants(self) -> dict[str, LevelHistogram]:
         """Empty counts of every constant ranking, by name."""
-        if self._nulls is None:
+        if self._constant_rankings is None:
             return {}
         labels, groups = (torch.cat([batch[name] for batch in self._query_batches]) for name in ("labels", "group"))
         constants = {
             name: LevelHistogram(num_levels, graded=self._graded)
-            for name, num_levels in self._nulls.constants.num_levels.items()
+            for name, num_levels in self._constant_rankings.num_levels.items()
         }
         for constant in constants.values():
             constant.set_queries(labels, groups, self._index)
@@ -341,8 +343,8 @@ class RankingStream:
         for ranking, instance in self._instances.get(database, {}).items():
             able, code = of(ranking)
             instance.update(code, groups[able], batch["index"][able], content=batch["text_hash"][able])
-        if self._nulls is not None:
-            self._count_constants(self._nulls.constants, self._constants[database], kinds, batch)
+        if self._constant_rankings is not None:
+            self._count_constants(self._constant_rankings, self._constants[database], kinds, batch)
 
     def _count_constants(
         self,
@@ -373,8 +375,8 @@ def _rows_of_kinds(present: Tensor) -> dict[Kind, Tensor]:
 
 def _added(counts: Sequence[RankingCounts]) -> RankingCounts:
     """Counts of the items of several databases together."""
-    fields = ((one.total, one.relevant, one.database_size, *one.grades()) for one in counts)
-    return RankingCounts(*(torch.stack(parts).sum(0) for parts in zip(*fields, strict=True)))
+    counted = ([field for field in one if field is not None] for one in counts)  # grades in a test only
+    return RankingCounts(*(torch.stack(parts).sum(0) for parts in zip(*counted, strict=True)))
 
 
 def _everywhere(tensor: Tensor) -> list[Tensor]:
