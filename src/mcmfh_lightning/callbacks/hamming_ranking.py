@@ -124,6 +124,8 @@ class HammingRanking(EvaluationCallback):
                 f"{protocol}: left out, {type(pl_module).__name__} gives no {' and '.join(names)}"
                 for protocol, names in result.missing.items()
             ]
+            if not self._data(trainer).label_vocabulary:
+                notes.append("the data have no labels: no item is relevant to another, and every mAP is undefined")
             console = Console()
             console.width = max(console.width, _TABLE_WIDTH)
             console.print(table(rows, notes))
@@ -197,7 +199,8 @@ class HammingRanking(EvaluationCallback):
         }
         write_json(folder / "metrics.json", rows, provenance)
         write_csv(folder / "ranking.csv", rows)
-        write_csv(folder / "labels.csv", label_rows(result, self._data(trainer).label_vocabulary))
+        if self._data(trainer).label_vocabulary:
+            write_csv(folder / "labels.csv", label_rows(result, self._data(trainer).label_vocabulary))
         write_queries(folder / "queries.csv", result, subsets)
         headline = _headline(subsets)
         width = f"{result.num_bits} {'bits' if result.distance == 'hamming' else 'real numbers'}"
