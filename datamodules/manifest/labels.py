@@ -103,7 +103,10 @@ class LabelRules:
             return names
         if other := _other_separator(text, self.separator):
             note(f"labels that hold {other!r}, which may separate them, and not {self.separator!r}")
-        return text.split(self.separator)
+        parts = text.split(self.separator)
+        if len(parts) > 1 and any(_LISTLIKE.match(part.strip()) for part in parts):
+            raise BadValueError(BAD_LIST, shortened(cell))
+        return parts
 
 
 def _check(labels: Iterable[str]) -> None:

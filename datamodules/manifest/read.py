@@ -68,11 +68,11 @@ def _label_rules(path: Path, table: Table, reading: Reading) -> LabelRules:
         if is_finding and reading.columns.label_columns:
             findings.add(column)
         elif is_numeric(cells) or (is_finding and not all(map(is_missing, cells))):
-            row = next(row for row, cell in zip(table.rows, cells, strict=True) if not is_missing(cell))
+            row, cell = next((row, cell) for row, cell in zip(table.rows, cells, strict=True) if not is_missing(cell))
             raise DataError(
-                f"{path}, column {column!r}: numbers, or yes and no, in place of labels, such as "
-                f"{shortened(row.values[column])} in row {row.number}; if 1, 0 and -1 say whether a finding is there pass --label-columns with the columns of "
-                "all findings, else write words, such as 'class 3'"
+                f"{path}, column {column!r}: numbers, or yes and no, in place of labels ({shortened(cell)} in row "
+                f"{row.number}); if 1, 0 and -1 say whether a finding is there pass --label-columns with all such "
+                "columns, else write words, such as 'class 3'"
             )
     return LabelRules(reading.label_separator, frozenset(findings), reading.uncertain_is_present, reading.normal_labels)
 

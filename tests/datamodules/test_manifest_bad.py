@@ -115,14 +115,14 @@ WHOLE = {
     "no JSON at all": Bad("id\n1\n", ", row 1: not JSON...; write one JSON object a line", ending="jsonl"),
     "labels are numbers": Bad(
         "id,text,labels,group\na,t,,1\nb,t,1,2\n",
-        ", column 'labels': numbers in place of words, such as '1' in row 3; if 1, 0 and -1 say...pass --label-columns",
+        ", column 'labels': numbers, or yes and no,...('1' in row 3); if 1, 0 and -1 say...pass --label-columns",
     ),
     "labels are yes and no": Bad(
-        "id,text,labels,group\na,t,yes,1\nb,t,No,2\n", ", column 'labels': numbers in place of words, such as 'yes'"
+        "id,text,labels,group\na,t,yes,1\nb,t,No,2\n", ", column 'labels': numbers, or yes and no,...('yes' in row 2)"
     ),
     "no label at all": Bad(
         "id,text,labels,group\na,t,,1\nb,t,[],2\n",
-        ": no row has a label in 'labels'; fill it in, read others by --labels-column or --label-columns, or pass --no-labels",
+        ": no row has a label in 'labels'; fill it in, read others by --labels-column or --label-columns...--no-labels",
     ),
     "no such normal label": Bad(
         HEADER + FINE, ": no row has the label 'fine' in 'labels'; correct --normal-label", "--normal-label=fine"
@@ -239,7 +239,7 @@ ROWS = {
     ),
     "backslashes": last(
         "n,sub\\z.png,t,x,1,,train",
-        ", row 3, column 'image': missing image file (...with / in place of the backslashes 'sub/z.png' is missing too);",
+        ", row 3, column 'image': missing image file (...with / in place of the backslashes 'sub/z.png' is missing...",
     ),
     "backslashes that leave": last(
         "n,..\\m.csv,t,x,1,,train", ", row 3, column 'image': image outside --images (...); copy"
