@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
 from mcmfh_lightning.datamodules.manifest.dates import fitting_formats
+from mcmfh_lightning.datamodules.manifest.values import is_missing
 
 NORMAL_WITH_OTHERS = "the normal label together with another label"
 SPELLED_ALIKE = "a label that another label equals up to case, blanks, - and _"
@@ -80,6 +81,23 @@ def label_traits(labels: Mapping[int, Sequence[str]], normal: str) -> tuple[dict
 
 def _counted(labels: Iterable[str], counts: Mapping[str, int]) -> str:
     return ", ".join(f"{label!r} (on {counts[label]:,})" for label in labels)
+
+
+def shared_words(by_column: Mapping[str, Sequence[object]]) -> str | None:
+    """Name a word that several columns of labels have: ``mild`` of two findings would be one label.
+
+    Args:
+        by_column: The values of each column.
+    """
+    first: dict[str, str] = {}
+    for column, cells in by_column.items():
+        for word in sorted({cell.strip() for cell in cells if isinstance(cell, str) and any(map(str.isalpha, cell))}):
+            if not is_missing(word) and first.setdefault(word, column) != column:
+                return (
+                    f"{word!r} stands in the columns {first[word]!r} and {column!r} and is one label; if it says how "
+                    "much of each there is, write the finding with it"
+                )
+    return None
 
 
 def date_hint(unread: Mapping[int, str]) -> str | None:

@@ -28,8 +28,9 @@ _ITEM = re.compile(
 )
 
 _TRUE, _FALSE = "true", "false"
-_OTHER_STATES = frozenset({"yes", "no", "y", "n", "t", "f"})
-"""Words that mean 1 or 0 to people; they are refused, and make a column one of findings and not one of labels."""
+_YES_AND_NO = frozenset({"yes", "no", "y", "n", "t", "f"})
+_MARKS = frozenset({"x", "+", "-", "✓", "u", "positive", "negative", "pos", "neg", "present", "absent", "uncertain"})
+"""Both mean 1, 0 or -1 to people; they are not read, but make a column one of a finding and not one of labels."""
 
 
 @dataclass(frozen=True)
@@ -183,13 +184,18 @@ def _number(cell: object) -> float | None:
         return None
 
 
-def says_whether(cells: Iterable[object]) -> bool:
+def says_whether(cells: Iterable[object], *, one_of_several: bool) -> bool:
     """Decide whether a column says if a finding is there: at least half of its values are 1, 0, -1, true, yes, ...
 
     The others are then mistakes to report, not labels. A column without a value says that nothing is there.
+
+    Args:
+        cells: The values of the column.
+        one_of_several: Whether there are other columns of labels. In a single one, "positive" may be a class.
     """
+    words = _YES_AND_NO | _MARKS if one_of_several else _YES_AND_NO
     present = [cell for cell in cells if not is_missing(cell)]
-    states = sum(_state(cell) is not None or str(cell).strip().casefold() in _OTHER_STATES for cell in present)
+    states = sum(_state(cell) is not None or str(cell).strip().casefold() in words for cell in present)
     return 2 * states >= len(present)
 
 

@@ -1,5 +1,6 @@
 """From the rows of a manifest to candidates of a collection, and problems."""
 
+from itertools import chain
 from pathlib import Path
 
 from rich.console import Console
@@ -8,7 +9,7 @@ from rich.progress import track
 from mcmfh_lightning.datamodules.images import MENDS, Unusable, check_images
 from mcmfh_lightning.datamodules.manifest.columns import check_columns
 from mcmfh_lightning.datamodules.manifest.dates import DateReader
-from mcmfh_lightning.datamodules.manifest.hints import date_hint, label_traits
+from mcmfh_lightning.datamodules.manifest.hints import date_hint, label_traits, shared_words
 from mcmfh_lightning.datamodules.manifest.labels import LabelRules, is_numeric, other_separators, says_whether
 from mcmfh_lightning.datamodules.manifest.problems import NO_DATE, Flaw, Problem
 from mcmfh_lightning.datamodules.manifest.reading import Manifest, Reading
@@ -64,8 +65,9 @@ def _label_rules(path: Path, table: Table, reading: Reading) -> LabelRules:
     findings = set()
     for column in reading.columns.of_labels:
         cells = [row.values.get(column) for row in table.rows]
-        is_finding = says_whether(cells)
-        if is_finding and reading.columns.label_columns:
+        several = bool(reading.columns.label_columns)
+        is_finding = says_whether(cells, one_of_several=several)
+        if is_finding and several:
             findings.add(column)
         elif is_numeric(cells) or (is_finding and not all(map(is_missing, cells))):
             row, cell = next((row, cell) for row, cell in zip(table.rows, cells, strict=True) if not is_missing(cell))
@@ -102,8 +104,10 @@ def _look_at_labels(manifest: Manifest, table: Table) -> None:
     for row, held in traits.items():
         manifest.traits.setdefault(row, []).extend(held)
     manifest.hints += [f"{manifest.path}: {hint}" for hint in hints]
-    cells = (row.values.get(column) for row in table.rows for column in reading.columns.of_labels)
-    others = other_separators(cells, reading.label_separator)
+    by_column = {column: [row.values.get(column) for row in table.rows] for column in reading.columns.of_labels}
+    if hint := shared_words(by_column):
+        manifest.hints.append(f"{manifest.path}: {hint}")
+    others = other_separators(chain(*by_column.values()), reading.label_separator)
     for other, count in others.most_common(1):
         manifest.hints.append(
             f"{manifest.path}: {count:,} cells of labels hold {other!r} and not the separator "

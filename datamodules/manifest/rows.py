@@ -24,6 +24,7 @@ from mcmfh_lightning.datamodules.manifest.values import (
     Groups,
     group_key,
     is_missing,
+    known_group,
     read_id,
     read_split,
     read_text,
@@ -87,7 +88,7 @@ class RowReader:
         image = take(columns.image, lambda value: self._images.read(value, traits.append))
         text = take(columns.text, read_text)
         labels = self._read_labels(row, problems, traits)
-        group = take(columns.group, self._groups.read)
+        group = take(columns.group, lambda value: self._groups.read(known_group(value)))
         date = take(columns.date, lambda value: self._read_date(row.number, value, traits.append))
         names = self._reading.split_names
         split = take(columns.split, lambda value: read_split(value, names, traits.append)) if given else None

@@ -32,6 +32,9 @@ MISSING_WORDS = frozenset(["", "-1.#qnan", "#n/a n/a", *_WORDS.split()])
 """How pandas, R, Excel and databases write that a value is missing, in lower case."""
 
 
+_UNKNOWN = frozenset({"", "unknown", "unk", "missing", "undefined", "not available", "not known", "anon", "anonymous"})
+
+
 def is_missing(value: object) -> bool:
     """Decide whether a value says nothing: None, white space, not a number, or a word that programs write for it."""
     if isinstance(value, str):
@@ -89,6 +92,13 @@ def read_text(value: object) -> str | None:
     if text is not None and len(text) > MAX_TEXT_CHARACTERS:
         raise BadValueError(LONG_TEXT, f"{len(text):,} characters")
     return text
+
+
+def known_group(value: object) -> object:
+    """Refuse a word that says that the group is not known, such as ``unknown``; pass other values on."""
+    if isinstance(value, str) and value.strip(" .?-*").casefold() in _UNKNOWN:
+        raise BadValueError(NO_GROUP, shortened(value))
+    return value
 
 
 class Groups:

@@ -202,7 +202,7 @@ def test_words_for_missing_values_are_read_as_missing_in_every_column(folder):
     assert kept(info)["a word for a missing value among the labels"] == len(MISSING) + 1
 
 
-@pytest.mark.parametrize("word", [*MISSING, ""])
+@pytest.mark.parametrize("word", [*MISSING, "", "unknown", "Anonymous", "?", "-", "."])
 def test_a_missing_group_is_never_a_group(folder, capsys, word):
     (folder / "m.csv").write_text(f"{HEADER}a,a.png,t,x,{word},,train\nb,b.jpg,t,x,{word},,test\n")
     assert run(folder, folder / "m.csv") == 2

@@ -5,7 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from mcmfh_lightning.datamodules.manifest.hints import LIKE_NORMAL, NORMAL_WITH_OTHERS, SPELLED_ALIKE, label_traits
+from mcmfh_lightning.datamodules.manifest.hints import (
+    LIKE_NORMAL,
+    NORMAL_WITH_OTHERS,
+    SPELLED_ALIKE,
+    label_traits,
+    shared_words,
+)
 from mcmfh_lightning.datamodules.manifest.labels import (
     LabelRules,
     is_numeric,
@@ -153,8 +159,21 @@ def test_labels_of_several_columns_are_joined():
     ],
 )
 def test_columns_of_findings_and_of_numbers_are_told_from_columns_of_words(cells, whether, numeric):
-    assert says_whether(cells) is whether
+    assert says_whether(cells, one_of_several=False) is whether
+    assert says_whether(cells, one_of_several=True) is whether
     assert is_numeric(cells) is numeric
+
+
+@pytest.mark.parametrize("cells", [["x", "", "x"], ["positive", "negative"], ["+", "-"], ["present", "u", "Absent"]])
+def test_marks_are_states_in_one_of_several_columns_and_may_be_labels_in_a_single_one(cells):
+    assert says_whether(cells, one_of_several=True)
+    assert not says_whether(cells, one_of_several=False)
+
+
+def test_a_word_in_two_columns_is_reported():
+    columns = {"Edema": ["mild", "", "nan"], "Mass": ["severe", "mild", "nan"], "Site": ["1", None, ["mild"]]}
+    assert shared_words(columns).startswith("'mild' stands in the columns 'Edema' and 'Mass' and is one label")
+    assert shared_words({"Edema": ["1", "nan"], "Mass": ["1", "nan"], "Site": ["left"]}) is None
 
 
 def test_cells_with_another_separator_are_counted():
