@@ -51,7 +51,7 @@ def manifest(
 ) -> None:
     """Convert a collection of your own into pair shards: a table of ids, images, texts, labels and groups.
 
-    If any row is bad nothing is written, and every problem is told with its row and its mend.
+    If any row is bad nothing is written, and every problem is reported with its row and its fix.
 
     Args:
         manifest: .csv, .jsonl or .parquet with the columns id, image and/or text, labels, group, and if known date,
@@ -94,6 +94,8 @@ def manifest(
         raise DataError("--labels-column is empty; name a column, or pass --no-labels")
     if label_columns and labels_column != "labels":
         raise DataError("--labels-column and --label-columns: pass one of them, with all columns of labels")
+    if uncertain_is_present and not label_columns:
+        raise DataError("--uncertain-is-present is about columns of one finding each: name them by --label-columns")
     if no_labels and (label_columns or normal_label or labels_column != "labels"):
         raise DataError("--no-labels reads no labels; leave out the options that say where they are")
     if resplit is not None and split_by is None:
@@ -116,16 +118,16 @@ def manifest(
     )
     name = name or manifest.stem
     reading = Reading(
-        columns,
-        encoding,
-        label_separator,
-        uncertain_is_present,
-        tuple(normal_label or ()),
-        tuple(date_format or ()),
-        _named_splits(split_names or ()),
-        split_by,
-        source or name,
-        licence,
+        columns=columns,
+        encoding=encoding,
+        label_separator=label_separator,
+        uncertain_is_present=uncertain_is_present,
+        normal_labels=tuple(normal_label or ()),
+        date_formats=tuple(date_format or ()),
+        split_names=_named_splits(split_names or ()),
+        split_by=split_by,
+        source=source or name,
+        licence=licence,
     )
     read = read_manifest(manifest, images, reading)
     verify_images(read, console)

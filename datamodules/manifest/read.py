@@ -37,6 +37,7 @@ def read_manifest(path: Path, images: Path, reading: Reading) -> Manifest:
     split_by = reading.split_by or ("given" if columns.split in table.columns else "group")
     needed = {"id", "labels", "group"} | {"given": {"split"}, "group": set(), "date": {"date"}}[split_by]
     unread = check_columns(path, table.columns, columns, needed)
+    _require_used(path, table, reading)
     manifest = Manifest(path, reading, split_by, unread, table.blank)
     if not table.rows and not table.problems:
         raise DataError(f"{path}: no row; write one for each image or text")
@@ -58,6 +59,19 @@ def read_manifest(path: Path, images: Path, reading: Reading) -> Manifest:
             f"{rows.spelled[0]}; they count as different groups: spell them alike if they are one patient"
         )
     return manifest
+
+
+def _require_used(path: Path, table: Table, reading: Reading) -> None:
+    """Refuse options about a column that the table does not have: it may have another name."""
+    options = {"split": ("--split-names", reading.split_names), "date": ("--date-format", reading.date_formats)}
+    for field, (option, value) in options.items():
+        column = reading.columns.names[field]
+        if value and column not in table.columns:
+            listed = ", ".join(map(repr, table.columns))
+            raise DataError(
+                f"{path}, row 1: {option} needs a column {column!r} (has {listed}); add it, or name another by "
+                f"--{field}-column"
+            )
 
 
 def _label_rules(path: Path, table: Table, reading: Reading) -> LabelRules:

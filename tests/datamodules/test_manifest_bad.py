@@ -358,6 +358,9 @@ def test_missing_paths_are_named(folder, capsys):
         (["--split-names", "dev=dev"], "--split-names 'dev=dev': write NAME=train, NAME=val or NAME=test"),
         (["--split-names", "dev=val", "dev=test"], "--split-names gives 'dev' two splits, val and test"),
         (["--split-names", "dev=val", "--split-by=group"], "--split-names is about the splits of the manifest"),
+        (["--split-names", "dev=val", "--split-column=fold"], "no column 'fold'"),
+        (["--date-format", "%d.%m.%Y"], "row 1: --date-format needs a column 'date' (has 'id', 'image'"),
+        (["--uncertain-is-present"], "--uncertain-is-present is about columns of one finding each"),
         (["--no-labels", "--normal-label", "x"], "--no-labels reads no labels; leave out the options"),
         (["--labels-column=text", "--label-columns", "x"], "--labels-column and --label-columns: pass one of them"),
         (["--labels-column="], "--labels-column is empty; name a column, or pass --no-labels"),
@@ -371,6 +374,13 @@ def test_options_that_contradict_each_other(folder, capsys, options, words):
     rows = [{**row, "split": "train"} for row in GOOD]
     assert run(folder, write_csv(folder / "m.csv", rows), *options) == 2
     assert words in capsys.readouterr().err
+
+
+def test_names_of_splits_without_a_column_of_splits(folder, capsys):
+    """Drawn splits in place of those that were meant would be wrong in silence."""
+    assert run(folder, write_csv(folder / "m.csv", GOOD), "--split-names", "dev=val") == 2
+    assert "row 1: --split-names needs a column 'split' (has 'id', 'image'" in capsys.readouterr().err
+    assert not (folder / "out").exists()
 
 
 def test_parquet_without_pyarrow_names_the_extra(folder, capsys, monkeypatch):
