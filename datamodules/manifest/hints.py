@@ -83,6 +83,12 @@ def _counted(labels: Iterable[str], counts: Mapping[str, int]) -> str:
     return ", ".join(f"{label!r} (on {counts[label]:,})" for label in labels)
 
 
+def near_labels(names: Iterable[str], labels: Iterable[str]) -> list[str]:
+    """Return the labels that are, or may be meant by, names of the normal label that no row has."""
+    keys = {_key(name) for name in names}
+    return sorted({label for label in labels if _key(label) in keys or _like_normal(label)})
+
+
 def shared_words(by_column: Mapping[str, Sequence[object]]) -> str | None:
     """Name a word that several columns of labels have: ``mild`` of two findings would be one label.
 

@@ -45,10 +45,10 @@ class ImageFolder:
             raise BadValueError(NO_IMAGE_FILE, shortened(name)) from error
 
     def _find(self, name: str, note: Callable[[str], None]) -> Path:
-        path, spelled = self._below(name), name
+        path, spelled = self._below(name, name), name
         if not path.exists() and "\\" in name:
             spelled = name.replace("\\", "/")
-            path = self._below(spelled)
+            path = self._below(spelled, name)
         if path.exists():
             if spelled != name:
                 note(BACKSLASHES)
@@ -59,15 +59,15 @@ class ImageFolder:
             raise BadValueError(NOT_A_FILE, shortened(name))
         return path
 
-    def _below(self, name: str) -> Path:
+    def _below(self, spelled: str, name: str) -> Path:
         """Resolve a path. That it is below comes first: a manifest learns nothing of what else is on the machine."""
-        path = (self._root / name).resolve()
+        path = (self._root / spelled).resolve()
         if not path.is_relative_to(self._root):
             raise BadValueError(OUTSIDE, shortened(name))
         return path
 
     def _respelled(self, name: str, spelled: str) -> Path:
-        wanted = self._below(spelled).relative_to(self._root).parts
+        wanted = self._below(spelled, name).relative_to(self._root).parts
         found = self._walk(wanted, _same_file)
         if found is not None:
             return found

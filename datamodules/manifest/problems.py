@@ -80,6 +80,7 @@ BAD_LABEL = Flaw("unusable label", "labels have 200 printable characters or fewe
 NO_GROUP = Flaw("no group", "fill in the study or patient; for a row that stands alone, its id")
 GROUP_COLLISION = Flaw("group number is taken by another group", "number the groups yourself: 1, 2, 3, ...")
 GROUP_CUT = Flaw("group in two splits", "put all rows of a group into one split")
+ROUNDED_GROUP = Flaw("group rounded by a spreadsheet", "export the column as text, with all its digits")
 GROUP_SPELLED = Flaw(
     "group spelled in two ways, which may cut a patient",
     "spell it alike in all rows; if these are two patients, number the groups: 1, 2, 3, ...",

@@ -1,5 +1,6 @@
 """From the rows of a manifest to candidates of a collection, and problems."""
 
+from collections.abc import Collection
 from itertools import chain
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from rich.progress import track
 from mcmfh_lightning.datamodules.images import MENDS, Unusable, check_images
 from mcmfh_lightning.datamodules.manifest.columns import check_columns
 from mcmfh_lightning.datamodules.manifest.dates import DateReader
-from mcmfh_lightning.datamodules.manifest.hints import date_hint, label_traits, shared_words
+from mcmfh_lightning.datamodules.manifest.hints import date_hint, label_traits, near_labels, shared_words
 from mcmfh_lightning.datamodules.manifest.labels import LabelRules, is_numeric, other_separators, says_whether
 from mcmfh_lightning.datamodules.manifest.problems import NO_DATE, Flaw, Problem
 from mcmfh_lightning.datamodules.manifest.reading import Manifest, Reading
@@ -43,14 +44,15 @@ def read_manifest(path: Path, images: Path, reading: Reading) -> Manifest:
         raise DataError(f"{path}: no row; write one for each image or text")
     if not images.is_dir():
         raise DataError(f"{images}: no such folder of images; correct --images")
-    rows = RowReader(manifest, images.resolve(), reading, dates, _label_rules(path, table, reading))
+    labels = _label_rules(path, table, reading)
+    rows = RowReader(manifest, images.resolve(), reading, dates, labels)
     for row in table.rows:
         rows.read(row)
     manifest.problems += table.problems
     if split_by == "date":
         _require_dates(manifest)
     if columns.of_labels:
-        _look_at_labels(manifest, table)
+        _look_at_labels(manifest, table, labels.findings)
     if hint := date_hint(rows.unread_dates):
         manifest.hints.append(f"{path}: {hint}")
     if rows.spelled:
@@ -93,8 +95,13 @@ def _label_rules(path: Path, table: Table, reading: Reading) -> LabelRules:
     return LabelRules(reading.label_separator, frozenset(findings), reading.uncertain_is_present, reading.normal_labels)
 
 
-def _look_at_labels(manifest: Manifest, table: Table) -> None:
+def _look_at_labels(manifest: Manifest, table: Table, findings: Collection[str]) -> None:
     """Find what may be wrong with the labels of all rows.
+
+    Args:
+        manifest: Takes hints and traits.
+        table: Its rows.
+        findings: Columns that say whether one finding is there.
 
     Raises:
         DataError: If no row has a label, or none has one that was named as the normal label.
@@ -110,15 +117,16 @@ def _look_at_labels(manifest: Manifest, table: Table) -> None:
             "another, and mAP is undefined)"
         )
     if complete and reading.normal_labels and not any(reading.normal_label in names for names in labels.values()):
-        raise DataError(
-            f"{manifest.path}: no row has the label {' or '.join(map(repr, reading.normal_labels))} in {columns}; "
-            "correct --normal-label"
-        )
+        near = near_labels(reading.normal_labels, chain(*labels.values()))
+        there = f", there is {', '.join(map(repr, near))}" if near else ""
+        names = " or ".join(map(repr, reading.normal_labels))
+        raise DataError(f"{manifest.path}: no row has the label {names} in {columns}{there}; correct --normal-label")
     traits, hints = label_traits(labels, reading.normal_label)
     for row, held in traits.items():
         manifest.traits.setdefault(row, []).extend(held)
     manifest.hints += [f"{manifest.path}: {hint}" for hint in hints]
-    by_column = {column: [row.values.get(column) for row in table.rows] for column in reading.columns.of_labels}
+    words = [column for column in reading.columns.of_labels if column not in findings]
+    by_column = {column: [row.values.get(column) for row in table.rows] for column in words}
     if hint := shared_words(by_column):
         manifest.hints.append(f"{manifest.path}: {hint}")
     others = other_separators(chain(*by_column.values()), reading.label_separator)

@@ -15,6 +15,7 @@ from mcmfh_lightning.datamodules.manifest.problems import (
     NO_SPLIT,
     NOT_UNICODE,
     NUL,
+    ROUNDED_GROUP,
     UNKNOWN_SPLIT,
     UNPRINTABLE_ID,
     WRONG_TYPE,
@@ -26,6 +27,7 @@ from mcmfh_lightning.datamodules.shards.pair import MAX_ID_LENGTH
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]*")
 _PRINTED_INTEGER = re.compile(r"(-?)0*([0-9]+)(?:\.0+)?", re.ASCII)
+_ROUNDED = re.compile(r"\d(?:[.,]\d+)?[Ee]\+\d+")
 
 _WORDS = "nan -nan none null na n/a n.a. nat <na> <nan> <nat> <none> <null> (null) #n/a #na \\n 1.#ind -1.#ind 1.#qnan"
 MISSING_WORDS = frozenset(["", "-1.#qnan", "#n/a n/a", *_WORDS.split()])
@@ -95,9 +97,11 @@ def read_text(value: object) -> str | None:
 
 
 def known_group(value: object) -> object:
-    """Refuse a word that says that the group is not known, such as ``unknown``; pass other values on."""
+    """Refuse a word that says that the group is not known, such as ``unknown``, or a number without its last digits."""
     if isinstance(value, str) and value.strip(" .?-*").casefold() in _UNKNOWN:
         raise BadValueError(NO_GROUP, shortened(value))
+    if isinstance(value, str) and _ROUNDED.fullmatch(value.strip()):
+        raise BadValueError(ROUNDED_GROUP, shortened(value))
     return value
 
 

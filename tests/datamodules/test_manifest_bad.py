@@ -127,6 +127,11 @@ WHOLE = {
     "no such normal label": Bad(
         HEADER + FINE, ": no row has the label 'fine' in 'labels'; correct --normal-label", "--normal-label=fine"
     ),
+    "another case of the normal label": Bad(
+        HEADER + FINE,
+        ": no row has the label 'X' in 'labels', there is 'x'; correct --normal-label",
+        "--normal-label=X",
+    ),
     "no such column of labels": Bad(
         HEADER + FINE, ", row 1: no column 'Edema' (has...); correct --label-columns", "--label-columns=Edema"
     ),
@@ -243,6 +248,14 @@ ROWS = {
     ),
     "backslashes that leave": last(
         "n,..\\m.csv,t,x,1,,train", ", row 3, column 'image': image outside --images (...); copy"
+    ),
+    "backslashes of a server": last(
+        "n,\\\\server\\films\\a.png,t,x,1,,train",
+        ", row 3, column 'image': image outside --images ('\\\\\\\\server...; copy it",
+    ),
+    "group rounded": last(
+        "n,a.png,t,x,1.23E+15,,train",
+        ", row 3, column 'group': group rounded by a spreadsheet ('1.23E+15'); export the",
     ),
     "another case": last(
         "n,SUB/C.png,t,x,1,,train",

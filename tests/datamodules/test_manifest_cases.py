@@ -384,6 +384,15 @@ def test_one_column_for_each_finding(folder, uncertain):
     assert kept(info)[f"an uncertain finding (-1) read as {'present' if uncertain else 'absent'}"] == 2
 
 
+def test_words_in_two_columns_are_reported_but_not_states(folder, capsys):
+    table = "id,text,Edema,Mass,group\na,t,{},false,1\nb,t,false,{},2\n"
+    convert(folder, table.format("true", "true"), "--label-columns", "Edema", "Mass")
+    assert "stands in the columns" not in capsys.readouterr().err
+    (folder / "m.csv").write_text(table.replace("false", "").format("mild", "mild"))
+    assert run(folder, folder / "m.csv", "--label-columns", "Edema", "Mass", out="words") == 0
+    assert "'mild' stands in the columns 'Edema' and 'Mass' and is one label" in capsys.readouterr().err
+
+
 def test_a_value_that_is_not_one_of_the_states_is_a_bad_row(folder, capsys):
     (folder / "m.csv").write_text(CHEXPERT.replace("-1.0", "u"))
     options = ["--label-columns", "No Finding", "Edema", "Effusion, left"]
