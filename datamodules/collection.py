@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mcmfh_lightning.datamodules.labels import NORMAL
 from mcmfh_lightning.datamodules.shards.groups import name_of_number
 from mcmfh_lightning.datamodules.shards.info import Split
 
@@ -50,6 +51,8 @@ class Collection:
         read: what was read, in the order in which the summary tells it.
         kept: items that are candidates but worth knowing about, by trait.
         gloss: what a label stands for, where its name does not say it.
+        normal_label: the label that says that nothing was found, if an item has it.
+        labelled: whether items have labels at all; without any, no item is relevant to another.
     """
 
     candidates: list[Candidate] = field(default_factory=list)
@@ -57,6 +60,8 @@ class Collection:
     read: dict[str, int] = field(default_factory=dict)
     kept: dict[str, int] = field(default_factory=dict)
     gloss: dict[str, str] = field(default_factory=dict)
+    normal_label: str = NORMAL
+    labelled: bool = True
 
     def copy(self) -> "Collection":
         """A collection whose account can be continued without touching this one."""
@@ -66,6 +71,8 @@ class Collection:
             dict(self.read),
             dict(self.kept),
             dict(self.gloss),
+            self.normal_label,
+            self.labelled,
         )
 
     def skip(self, reason: str, item: str) -> None:

@@ -98,7 +98,8 @@ def convert(
             soft_wrap=True,
         )
     label_sets = ([x for x in item.candidate.labels if x not in drop_labels] for item in accepted)
-    vocabulary = build_vocabulary(label_sets, min_label_count)
+    vocabulary = build_vocabulary(label_sets, min_label_count) if collection.labelled else []
+    _require_normal(collection, vocabulary, min_label_count)
     accepted = [_restrict(item, vocabulary, collection) for item in accepted]
     accepted.sort(key=lambda item: hashlib.sha256(f"{seed}:{item.candidate.id}".encode()).digest())
     summary = {
@@ -115,7 +116,7 @@ def convert(
         licence=_joined(item.candidate.licence for item in accepted),
         settings={**settings, "summary": summary},
         label_vocabulary=vocabulary,
-        normal_label=NORMAL if NORMAL in vocabulary else None,
+        normal_label=collection.normal_label if collection.normal_label in vocabulary else None,
     ) as writer:
         for reason, items in collection.skipped.items():
             for item in items:
@@ -212,6 +213,15 @@ def _verify(collection: Collection, assigned: Sequence[tuple[Candidate, Split]],
         reasons = ", ".join(f"{reason}: {len(items)}" for reason, items in collection.skipped.items())
         raise DataError(f"no item is left to convert (skipped {reasons or 'nothing'}); check the paths given")
     return accepted
+
+
+def _require_normal(collection: Collection, vocabulary: Sequence[str], min_label_count: int) -> None:
+    """Refuse to lose a normal label that was named: without it, no query would count as abnormal."""
+    if collection.normal_label not in (NORMAL, *vocabulary):
+        raise DataError(
+            f"the normal label {collection.normal_label!r} is on fewer than {min_label_count} items that can be used: "
+            "lower --min-label-count, or leave out --normal-label"
+        )
 
 
 def _restrict(item: Accepted, vocabulary: Sequence[str], collection: Collection) -> Accepted:

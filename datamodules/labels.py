@@ -26,17 +26,17 @@ def build_vocabulary(label_sets: Iterable[Iterable[str]], min_label_count: int) 
     model learns of a label still comes from training pairs only.
 
     Raises:
-        DataError: if no label is frequent enough, naming the option.
+        DataError: If there is no label, or none is frequent enough; the message names the option.
     """
     counts = Counter(label for labels in label_sets for label in set(labels))
     kept = sorted((label for label, count in counts.items() if count >= min_label_count), key=lambda x: (-counts[x], x))
     if not kept:
-        best = "no pair carries any label"
-        for label, count in counts.most_common(1):
-            best = f"the most frequent, {label!r}, is on {count}"
+        if not counts:
+            raise DataError("no pair has a label: check what the labels are read from")
+        label, count = counts.most_common(1)[0]
         raise DataError(
-            f"no label is carried by {min_label_count} pairs or more ({best}): "
-            "lower --min-label-count or choose other --labels"
+            f"no label is on {min_label_count} pairs or more (the most frequent, {label!r}, is on {count}): "
+            "lower --min-label-count"
         )
     return kept
 

@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException
@@ -42,12 +42,15 @@ NO_IMAGE = "report without an image"
 MISSING_IMAGE = "missing image file"
 NO_TEXT = "report without FINDINGS and IMPRESSION"
 DUPLICATE = "image id named twice"
+OTHER_NAME = "image file named as another copy of the collection has it"
 
 _MAX_XML_BYTES = 1 << 20  # upstream's largest report has 9 kB
 _TITLES = {
     "Indiana University Chest X-ray Collection": "Open-i: Indiana University Chest X-ray Collection "
     "(https://openi.nlm.nih.gov)"
 }
+# CXR10_IM-0002-1001 is 10_IM-0002-1001.dcm.png in copies made from the DICOM files; CXR1_1_IM-... is 1_IM-... there.
+_IMAGE_NAME = re.compile(r"(?:cxr)?0*(\d+)_(?:\1_)?(im-[\w-]+?)((?:\.dcm|\.png|\.jpe?g)*)")
 _CREATIVE_COMMONS = re.compile(r"creativecommons\.org/(?:licenses/([a-z-]+)|publicdomain/(zero))/(\d\.\d)")
 
 
@@ -153,13 +156,19 @@ def _in_folder(folder: Path) -> Iterator[tuple[str, bytes]]:
 def read_openi(reports: Path, images: Path, labels: LabelScheme) -> tuple[Collection, str]:
     """Read all reports and match them with the image files ``<parentImage id>.png|.jpg|.jpeg``.
 
+    Copies made from the collection's DICOM files name them in another way (``10_IM-0002-1001.dcm.png``); these are
+    matched and counted.
+
     Returns:
         The collection, candidates by study and id, and the SHA-256 of the reports' names and contents.
+
+    Raises:
+        DataError: If reports or images cannot be read, two files are one image, or the reports name none of the files.
     """
-    files = index_images(images)
+    files = _Images(images)
     collection = Collection()
     content_hash = hashlib.sha256()
-    seen: set[str] = set()
+    seen: dict[str, Path | None] = {}
     studies = without_text = 0
     for name, xml in sorted(read_reports(reports)):
         content_hash.update(f"{name}\0{len(xml)}\0".encode() + xml)
@@ -173,26 +182,84 @@ def read_openi(reports: Path, images: Path, labels: LabelScheme) -> tuple[Collec
         if not study.images:
             collection.skip(NO_IMAGE, f"CXR{study.number}")
         for image_id in study.images:
+            image = files.find(image_id)
             if image_id in seen:
                 collection.skip(DUPLICATE, image_id)
-            elif image_id not in files:
+            elif image is None:
                 collection.skip(MISSING_IMAGE, image_id)
             elif not study.text:
                 collection.skip(NO_TEXT, image_id)
             else:
-                _add(collection, study, image_id, files[image_id], labels)
-            seen.add(image_id)
+                _add(collection, study, image_id, image, labels)
+            seen[image_id] = image
+    found = {image for image in seen.values() if image is not None}
+    if seen and not found:
+        files.refuse(next(iter(seen)))
     collection.candidates.sort(key=lambda candidate: (candidate.group, candidate.id))
     collection.read = {
         "reports read": studies,
         "reports without FINDINGS and IMPRESSION": without_text,
         "images named by reports": len(seen),
         "image files": len(files),
-        "image files no report names": len(files.keys() - seen),
+        "image files no report names": len(files) - len(found),
         "pairs found": len(collection.candidates),
         "studies whose text another study has too": _studies_sharing_text(collection),
     }
     return collection, content_hash.hexdigest()
+
+
+class _Images:
+    """The image files of a folder, by the ids of the reports.
+
+    Args:
+        folder: The folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files = index_images(folder)
+        self._alike: dict[str, list[Path]] = {}
+        for stem, path in self._files.items():
+            self._alike.setdefault(_image_key(stem), []).append(path)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def find(self, image_id: str) -> Path | None:
+        """Find the file of an image: named by its id, or as another copy of the collection names it.
+
+        Raises:
+            DataError: If two files may be it.
+        """
+        if image_id in self._files:
+            return self._files[image_id]
+        alike = self._alike.get(_image_key(image_id), [])
+        if len(alike) > 1:
+            raise DataError(
+                f"{self._folder}: both {alike[0].name} and {alike[1].name} may be {image_id}; keep one file per image"
+            )
+        return alike[0] if alike else None
+
+    def refuse(self, image_id: str) -> NoReturn:
+        """Refuse a folder that has none of the images.
+
+        Args:
+            image_id: An image that was looked for.
+
+        Raises:
+            DataError: Always; the message shows one name that was looked for and one that is there.
+        """
+        there = next((f"one file there is {path.name}" for path in self._files.values()), "and no .png, .jpg or .jpeg")
+        raise DataError(
+            f"{self._folder}: holds no image of the reports; they name {image_id} (.png, .jpg or .jpeg), {there}: pass "
+            "the folder that directly holds the images, or rename them"
+        )
+
+
+def _image_key(stem: str) -> str:
+    """Return what the names of one image in copies of the collection have in common."""
+    match = _IMAGE_NAME.fullmatch(stem.casefold())
+    return f"{match[1]}_{match[2]}" if match else stem
 
 
 def _studies_sharing_text(collection: Collection) -> int:
@@ -215,6 +282,8 @@ def _add(collection: Collection, study: Study, image_id: str, image: Path, schem
             group_name=f"CXR{study.number}",
         )
     )
+    if image.stem != image_id:
+        collection.note(OTHER_NAME)
     if NO_INDEXING in study.major:
         collection.note(f"without a label: {NO_INDEXING}")
     elif not labels:

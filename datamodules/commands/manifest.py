@@ -1,6 +1,7 @@
 """``mcmfh-data manifest``."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -8,7 +9,9 @@ from rich.console import Console
 from mcmfh_lightning.datamodules.convert import convert
 from mcmfh_lightning.datamodules.labels import read_drop_labels
 from mcmfh_lightning.datamodules.manifest.columns import Columns
-from mcmfh_lightning.datamodules.manifest.read import Manifest, Reading, SplitBy, read_manifest, verify_images
+from mcmfh_lightning.datamodules.manifest.read import read_manifest, verify_images
+from mcmfh_lightning.datamodules.manifest.reading import Manifest, Reading, SplitBy
+from mcmfh_lightning.datamodules.shards.info import SPLITS, Split
 from mcmfh_lightning.datamodules.splits import SplitPlan, parse_shares
 from mcmfh_lightning.datamodules.summary import summary_table
 from mcmfh_lightning.errors import DataError
@@ -28,14 +31,20 @@ def manifest(
     image_column: str = "image",
     text_column: str = "text",
     labels_column: str = "labels",
+    label_columns: list[str] | None = None,
     group_column: str = "group",
     date_column: str = "date",
     split_column: str = "split",
     source_column: str = "source",
     licence_column: str = "licence",
     label_separator: str = ";",
+    uncertain_is_present: bool = False,
+    normal_label: list[str] | None = None,
+    no_labels: bool = False,
+    date_format: list[str] | None = None,
     encoding: str = "utf-8",
     split_by: SplitBy | None = None,
+    split_names: list[str] | None = None,
     resplit: str | None = None,
     seed: int = 0,
     min_label_count: int = 1,
@@ -44,7 +53,7 @@ def manifest(
 ) -> None:
     """Convert a collection of your own into pair shards: a table of ids, images, texts, labels and groups.
 
-    If any row is bad nothing is written, and every problem is told with its row and its mend.
+    If any row is bad nothing is written, and every problem is reported with its row and its fix.
 
     Args:
         manifest: .csv, .jsonl or .parquet with the columns id, image and/or text, labels, group, and if known date,
@@ -58,15 +67,23 @@ def manifest(
         image_column: path of the image; empty where there is only a text.
         text_column: the text; empty where there is only an image.
         labels_column: a list of strings, or one string with separators.
+        label_columns: several columns of labels in place of one, each of words, or of 1, 0, -1 or nothing where it says
+            whether the finding that it is named after is present, absent, uncertain or not mentioned.
         group_column: study or patient: an integer or any string. If each row stands alone, the column of ids.
-        date_column: 2011-11-22 or 20111122.
+        date_column: 2011-11-22 or 20111122; a year or a month alone is its first day.
         split_column: train, val or test.
         source_column: where the row comes from.
         licence_column: licence of the row.
         label_separator: between the labels of a string.
+        uncertain_is_present: let -1 in a column of a finding count as present.
+        normal_label: names of the label that says that nothing was found; all become the first. Default: normal.
+        no_labels: convert without labels, for training with supervision pairs; evaluation then has no relevance.
+        date_format: forms of dates that are not ISO, as Python's strptime writes them, such as '%B %d, %Y'. Default: a
+            date that cannot be read is left out, and its row kept, unless the split is by date.
         encoding: of .csv and .jsonl, with or without a byte order mark.
         split_by: given takes the column split, group draws groups, date cuts in time. Default: given if there is a
             column split, else group.
+        split_names: splits of the column by other names, such as dev=val valid=val.
         resplit: per cent of train, val and test when splits are not given. Default: 80/10/10.
         seed: of the split by group and of the order of items in the shards.
         min_label_count: items that a label needs to enter the vocabulary.
@@ -74,27 +91,48 @@ def manifest(
         skip_bad_rows: convert the good rows all the same, and list the bad ones in skipped.csv.
     """
     console = Console(stderr=True)
+    if not label_separator:
+        raise DataError("--label-separator is empty; give one or more characters")
+    if not labels_column:
+        raise DataError("--labels-column is empty; name a column, or pass --no-labels")
+    if label_columns and labels_column != "labels":
+        raise DataError("--labels-column and --label-columns: pass one of them, with all columns of labels")
+    if uncertain_is_present and not label_columns:
+        raise DataError("--uncertain-is-present is about columns of one finding each: name them by --label-columns")
+    if no_labels and (label_columns or normal_label or labels_column != "labels"):
+        raise DataError("--no-labels reads no labels; leave out the options that say where they are")
+    if resplit is not None and split_by is None:
+        split_by = "group"
+    if resplit is not None and split_by == "given":
+        raise DataError("--resplit draws new splits, --split-by given takes those of the manifest; drop one of them")
+    if split_names and split_by in ("group", "date"):
+        raise DataError("--split-names is about the splits of the manifest, and new ones are drawn; drop one of them")
     columns = Columns(
         id_column,
         image_column,
         text_column,
-        labels_column,
+        "" if no_labels else labels_column,
         group_column,
         date_column,
         split_column,
         source_column,
         licence_column,
+        tuple(label_columns or ()),
     )
-    if not label_separator:
-        raise DataError("--label-separator is empty; give one or more characters")
-    if resplit is not None and split_by is None:
-        split_by = "group"
-    if resplit is not None and split_by == "given":
-        raise DataError("--resplit draws new splits, --split-by given takes those of the manifest; drop one of them")
     name = name or manifest.stem
-    read = read_manifest(
-        manifest, images, Reading(columns, encoding, label_separator, split_by, source or name, licence)
+    reading = Reading(
+        columns=columns,
+        encoding=encoding,
+        label_separator=label_separator,
+        uncertain_is_present=uncertain_is_present,
+        normal_labels=tuple(normal_label or ()),
+        date_formats=tuple(date_format or ()),
+        split_names=_named_splits(split_names or ()),
+        split_by=split_by,
+        source=source or name,
+        licence=licence,
     )
+    read = read_manifest(manifest, images, reading)
     verify_images(read, console)
     _tell(read, console, skip_bad_rows=skip_bad_rows)
     collection = read.collection()
@@ -112,12 +150,34 @@ def manifest(
             "columns": columns.names,
             "encoding": encoding,
             "label_separator": label_separator,
+            "label_columns": label_columns or [],
+            "uncertain_is_present": uncertain_is_present,
+            "normal_labels": normal_label or [],
+            "date_formats": date_format or [],
+            "split_names": reading.split_names,
         },
         console=console,
     )
     Console().print(summary_table(info))
     if single := sum(item.image is None or item.text is None for item in collection.candidates):
         console.print(f"{single:,} items have one modality: they serve in databases, never in training or as queries")
+
+
+def _named_splits(pairs: Sequence[str]) -> dict[str, Split]:
+    """Read ``dev=val``, several times.
+
+    Raises:
+        DataError: If one is not a name and a split, or two give one name two splits.
+    """
+    splits: dict[str, Split] = {}
+    for pair in pairs:
+        name, _, target = (part.strip() for part in pair.rpartition("="))
+        split = next((split for split in SPLITS if split == target), None)
+        if not name or split is None:
+            raise DataError(f"--split-names {pair!r}: write NAME=train, NAME=val or NAME=test, such as dev=val")
+        if splits.setdefault(name, split) != split:
+            raise DataError(f"--split-names gives {name!r} two splits, {splits[name]} and {split}; drop one of them")
+    return splits
 
 
 def _tell(read: Manifest, console: Console, *, skip_bad_rows: bool) -> None:
@@ -128,8 +188,8 @@ def _tell(read: Manifest, console: Console, *, skip_bad_rows: bool) -> None:
 
     if read.unread:
         tell(f"columns that are not read: {', '.join(read.unread)}")
-    if read.hint:
-        tell(f"hint: {read.hint}")
+    for hint in read.hints:
+        tell(f"hint: {hint}")
     problems = sorted(read.problems, key=lambda problem: problem.row)
     for problem in problems[:_TOLD]:
         tell(problem.told(read.path))

@@ -10,7 +10,20 @@ from mcmfh_lightning.errors import DataError
 
 @dataclass(frozen=True)
 class Columns:
-    """The name that each field has in a manifest."""
+    """The name that each field has in a manifest.
+
+    Attributes:
+        id: As in the documentation, and so are those that follow.
+        image: See there.
+        text: See there.
+        labels: See there; empty if labels are not read. Not read either if there are several columns of labels.
+        group: See there.
+        date: See there.
+        split: See there.
+        source: See there.
+        licence: See there.
+        label_columns: Several columns of labels, or none.
+    """
 
     id: str = "id"
     image: str = "image"
@@ -21,16 +34,25 @@ class Columns:
     split: str = "split"
     source: str = "source"
     licence: str = "licence"
+    label_columns: tuple[str, ...] = ()
 
     @property
     def names(self) -> dict[str, str]:
-        """Column names by field."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        """Column names by field; without labels where they have several columns, or none."""
+        names = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "label_columns"}
+        if self.label_columns or not self.labels:
+            del names["labels"]
+        return names
+
+    @property
+    def of_labels(self) -> tuple[str, ...]:
+        """The columns that labels are read from."""
+        return self.label_columns or ((self.labels,) if self.labels else ())
 
 
-_OPTIONS = ("id", "image", "text", "labels", "group", "date", "split", "source", "licence")
 _WITHOUT = {
-    "labels": "items are relevant to each other where they share a label",
+    "labels": "items are relevant to each other where they share a label; for one column for each finding pass "
+    "--label-columns with all of them, for a collection without labels --no-labels",
     "group": "rows of one study or patient must stay in one split; if each row stands alone pass --group-column id",
 }
 
@@ -50,13 +72,11 @@ def check_columns(manifest: Path, found: Sequence[str], columns: Columns, needed
     Raises:
         DataError: for a missing column, one that occurs twice, or one that differs from a documented name in spelling.
     """
+    _require_separate(manifest, found)
     listed = ", ".join(repr(name) for name in found)
-    twice = sorted({name for name in found if name and list(found).count(name) > 1})
-    if twice:
-        raise DataError(f"{manifest}, row 1: column {twice[0]!r} occurs twice; rename or remove one")
-    if len(found) == 1 and any(separator in found[0] for separator in ";\t|"):
-        raise DataError(f"{manifest}, row 1: one single column, {listed}; columns are separated by commas: save it so")
-    unread = [name for name in found if name not in columns.names.values()]
+    unread = [name for name in found if name not in {*columns.names.values(), *columns.label_columns}]
+    if absent := [column for column in columns.label_columns if column not in found]:
+        raise DataError(f"{manifest}, row 1: no column {absent[0]!r} (has {listed}); correct --label-columns")
     for field, column in columns.names.items():
         if column in found:
             continue
@@ -78,6 +98,17 @@ def check_columns(manifest: Path, found: Sequence[str], columns: Columns, needed
             "--image-column and --text-column"
         )
     return unread
+
+
+def _require_separate(manifest: Path, found: Sequence[str]) -> None:
+    """Refuse a column that occurs twice, and a header that another separator than the comma may divide."""
+    twice = sorted({name for name in found if name and list(found).count(name) > 1})
+    if twice:
+        raise DataError(f"{manifest}, row 1: column {twice[0]!r} occurs twice; rename or remove one")
+    if len(found) == 1 and any(separator in found[0] for separator in ";\t|"):
+        raise DataError(
+            f"{manifest}, row 1: one single column, {found[0]!r}; columns are separated by commas: save it so"
+        )
 
 
 def _alike(field: str, names: Sequence[str]) -> str | None:

@@ -20,10 +20,11 @@ class Flaw(NamedTuple):
 class BadValueError(Exception):
     """A value that cannot be used."""
 
-    def __init__(self, flaw: Flaw, detail: str = "") -> None:
-        super().__init__(flaw, detail)
+    def __init__(self, flaw: Flaw, detail: str = "", column: str | None = None) -> None:
+        super().__init__(flaw, detail, column)
         self.flaw = flaw
         self.detail = detail
+        self.column = column
 
 
 @dataclass(frozen=True)
@@ -70,13 +71,24 @@ OUTSIDE = Flaw("image outside --images", "copy it below --images, or pass a fold
 LONG_TEXT = Flaw("text too long", "texts have 100,000 characters or fewer: shorten it")
 
 BAD_LABELS = Flaw("labels are not a list of strings", 'write ["a", "b"], or one string with separators')
+BAD_LIST = Flaw("labels look like a list that cannot be read", "write ['a', 'b'] or [\"a\", \"b\"]")
+BAD_FINDING = Flaw(
+    "neither 1, 0 nor -1", "write 1 for present, 0 for absent, -1 for uncertain, and nothing where it is not mentioned"
+)
 BAD_LABEL = Flaw("unusable label", "labels have 200 printable characters or fewer: correct it")
 
 NO_GROUP = Flaw("no group", "fill in the study or patient; for a row that stands alone, its id")
 BAD_GROUP = Flaw("unusable group", "groups have 200 printable characters or fewer: shorten or correct it")
 GROUP_COLLISION = Flaw("group number is taken by another group", "number the groups yourself: 1, 2, 3, ...")
 GROUP_CUT = Flaw("group in two splits", "put all rows of a group into one split")
+ROUNDED_GROUP = Flaw("group rounded by a spreadsheet", "export the column as text, with all its digits")
+GROUP_SPELLED = Flaw(
+    "group spelled in two ways, which may cut a patient",
+    "spell it alike in all rows; if these are two patients, number the groups: 1, 2, 3, ...",
+)
 NO_SPLIT = Flaw("no split", "write train, val or test, or pass --split-by group to have splits drawn")
-UNKNOWN_SPLIT = Flaw("unknown split", "write train, val or test")
-BAD_DATE = Flaw("impossible date", "write days as 2011-11-22 or 20111122, and nothing where unknown")
+UNKNOWN_SPLIT = Flaw("unknown split", "write train, val or test, or map its name, as in --split-names dev=val")
+BAD_DATE = Flaw(
+    "impossible date", "write days as 2011-11-22 or 20111122, and nothing where unknown, or name their --date-format"
+)
 NO_DATE = Flaw("no date", "--split-by date needs a date in at least one row of each group")

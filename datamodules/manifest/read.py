@@ -1,102 +1,23 @@
 """From the rows of a manifest to candidates of a collection, and problems."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from itertools import chain
 from pathlib import Path
-from typing import Literal, TypeVar
 
 from rich.console import Console
 from rich.progress import track
 
-from mcmfh_lightning.datamodules.collection import Candidate, Collection
 from mcmfh_lightning.datamodules.images import MENDS, Unusable, check_images
-from mcmfh_lightning.datamodules.manifest.columns import Columns, check_columns
-from mcmfh_lightning.datamodules.manifest.problems import (
-    DUPLICATE_ID,
-    EMPTY,
-    GROUP_CUT,
-    NO_DATE,
-    BadValueError,
-    Flaw,
-    Problem,
-)
-from mcmfh_lightning.datamodules.manifest.tables import Row, read_table
-from mcmfh_lightning.datamodules.manifest.values import (
-    Groups,
-    other_separator,
-    read_date,
-    read_id,
-    read_image,
-    read_labels,
-    read_split,
-    read_text,
-    read_word,
-)
-from mcmfh_lightning.datamodules.shards.info import Split
+from mcmfh_lightning.datamodules.manifest.columns import check_columns
+from mcmfh_lightning.datamodules.manifest.dates import DateReader
+from mcmfh_lightning.datamodules.manifest.hints import date_hint, label_traits, near_labels, shared_words
+from mcmfh_lightning.datamodules.manifest.labels import LabelRules, is_numeric, other_separators, says_whether
+from mcmfh_lightning.datamodules.manifest.problems import NO_DATE, Flaw, Problem
+from mcmfh_lightning.datamodules.manifest.reading import Manifest, Reading
+from mcmfh_lightning.datamodules.manifest.rows import RowReader
+from mcmfh_lightning.datamodules.manifest.tables import Table, read_table
+from mcmfh_lightning.datamodules.manifest.values import is_missing, shortened
 from mcmfh_lightning.errors import DataError
-
-SplitBy = Literal["given", "group", "date"]
-
-_Value = TypeVar("_Value")
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How a manifest is to be read.
-
-    Attributes:
-        columns: The name of each field.
-        encoding: Of CSV and JSON lines.
-        label_separator: Between the labels of a string.
-        split_by: What the splits will be made of; the columns of the others are not read. None takes the column of
-            splits if there is one, and draws groups if not.
-        source: Where rows come from that do not say so.
-        licence: Of rows that do not say so.
-    """
-
-    columns: Columns
-    encoding: str
-    label_separator: str
-    split_by: SplitBy | None
-    source: str
-    licence: str
-
-
-@dataclass
-class Manifest:
-    """A manifest that was read.
-
-    Attributes:
-        path: The file.
-        split_by: As asked for, or as its columns suggest.
-        unread: Columns that are not read.
-        candidates: The items, by row.
-        ids: The id of each row that has one.
-        problems: Those of all other rows.
-        hint: What may be wrong with all rows, or None.
-    """
-
-    path: Path
-    split_by: SplitBy
-    unread: list[str]
-    candidates: dict[int, Candidate] = field(default_factory=dict)
-    ids: dict[int, str] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
-    hint: str | None = None
-
-    def collection(self) -> Collection:
-        """The good rows as candidates; each bad row is skipped for the first of its problems."""
-        collection = Collection(list(self.candidates.values()))
-        reasons: dict[int, str] = {}
-        for problem in self.problems:
-            reasons.setdefault(problem.row, problem.flaw.reason)
-        for row, reason in sorted(reasons.items()):
-            collection.skip(reason, f"row {row}: {self.ids[row]}" if row in self.ids else f"row {row}")
-        collection.read = {
-            "rows read": len(self.candidates) + len(reasons),
-            "rows that can be used": len(self.candidates),
-        }
-        return collection
 
 
 def read_manifest(path: Path, images: Path, reading: Reading) -> Manifest:
@@ -108,30 +29,113 @@ def read_manifest(path: Path, images: Path, reading: Reading) -> Manifest:
         reading: names of columns and so on.
 
     Raises:
-        DataError: if the file cannot be read as a whole. What is wrong with single rows is in ``problems``.
+        DataError: If the file cannot be read as a whole, its labels are numbers, or no row has a label. What is wrong
+            with single rows is in ``problems``.
     """
     columns = reading.columns
-    table = read_table(path, reading.encoding, columns.names.values())
+    dates = DateReader(reading.date_formats)
+    table = read_table(path, reading.encoding, {*columns.names.values(), *columns.label_columns})
     split_by = reading.split_by or ("given" if columns.split in table.columns else "group")
     needed = {"id", "labels", "group"} | {"given": {"split"}, "group": set(), "date": {"date"}}[split_by]
-    manifest = Manifest(path, split_by, check_columns(path, table.columns, columns, needed))
+    unread = check_columns(path, table.columns, columns, needed)
+    _require_used(path, table, reading)
+    manifest = Manifest(path, reading, split_by, unread, table.blank)
     if not table.rows and not table.problems:
         raise DataError(f"{path}: no row; write one for each image or text")
     if not images.is_dir():
         raise DataError(f"{images}: no such folder of images; correct --images")
-    rows = _Rows(manifest, images.resolve(), reading)
+    labels = _label_rules(path, table, reading)
+    rows = RowReader(manifest, images.resolve(), reading, dates, labels)
     for row in table.rows:
         rows.read(row)
     manifest.problems += table.problems
     if split_by == "date":
         _require_dates(manifest)
-    other = other_separator((row.values.get(columns.labels) for row in table.rows), reading.label_separator)
-    if other:
-        manifest.hint = (
-            f"{path}: no labels hold the separator {reading.label_separator!r}, but some hold {other!r}; if that "
-            f"separates them pass --label-separator {other!r}"
+    if columns.of_labels:
+        _look_at_labels(manifest, table, labels.findings)
+    if hint := date_hint(rows.unread_dates):
+        manifest.hints.append(f"{path}: {hint}")
+    if rows.spelled:
+        manifest.hints.append(
+            f"{path}: {len(rows.spelled):,} rows spell their group almost as an earlier row does, the first: "
+            f"{rows.spelled[0]}; they count as different groups: spell them alike if they are one patient"
         )
     return manifest
+
+
+def _require_used(path: Path, table: Table, reading: Reading) -> None:
+    """Refuse options about a column that the table does not have: it may have another name."""
+    options = {"split": ("--split-names", reading.split_names), "date": ("--date-format", reading.date_formats)}
+    for field, (option, value) in options.items():
+        column = reading.columns.names[field]
+        if value and column not in table.columns:
+            listed = ", ".join(map(repr, table.columns))
+            raise DataError(
+                f"{path}, row 1: {option} needs a column {column!r} (has {listed}); add it, or name another by "
+                f"--{field}-column"
+            )
+
+
+def _label_rules(path: Path, table: Table, reading: Reading) -> LabelRules:
+    """Decide which columns of labels say whether one finding is there, and refuse those that hold other numbers."""
+    findings = set()
+    for column in reading.columns.of_labels:
+        cells = [row.values.get(column) for row in table.rows]
+        several = bool(reading.columns.label_columns)
+        is_finding = says_whether(cells, one_of_several=several)
+        if is_finding and several:
+            findings.add(column)
+        elif is_numeric(cells) or (is_finding and not all(map(is_missing, cells))):
+            row, cell = next((row, cell) for row, cell in zip(table.rows, cells, strict=True) if not is_missing(cell))
+            raise DataError(
+                f"{path}, column {column!r}: numbers, or yes and no, in place of labels ({shortened(cell)} in row "
+                f"{row.number}); if 1, 0 and -1 say whether a finding is there pass --label-columns with all such "
+                "columns, else write words, such as 'class 3'"
+            )
+    return LabelRules(reading.label_separator, frozenset(findings), reading.uncertain_is_present, reading.normal_labels)
+
+
+def _look_at_labels(manifest: Manifest, table: Table, findings: Collection[str]) -> None:
+    """Find what may be wrong with the labels of all rows.
+
+    Args:
+        manifest: Takes hints and traits.
+        table: Its rows.
+        findings: Columns that say whether one finding is there.
+
+    Raises:
+        DataError: If no row has a label, or none has one that was named as the normal label.
+    """
+    reading = manifest.reading
+    labels = {row: candidate.labels for row, candidate in manifest.candidates.items()}
+    columns = ", ".join(map(repr, reading.columns.of_labels))
+    complete = labels and not manifest.problems  # otherwise the bad rows come first
+    if complete and not any(labels.values()):
+        raise DataError(
+            f"{manifest.path}: no row has a label in {columns}; fill it in, read others by --labels-column or "
+            "--label-columns, or pass --no-labels to train with --model.supervision pairs (no item is then relevant to "
+            "another, and mAP is undefined)"
+        )
+    if complete and reading.normal_labels and not any(reading.normal_label in names for names in labels.values()):
+        near = near_labels(reading.normal_labels, chain(*labels.values()))
+        there = f", there is {', '.join(map(repr, near))}" if near else ""
+        names = " or ".join(map(repr, reading.normal_labels))
+        raise DataError(f"{manifest.path}: no row has the label {names} in {columns}{there}; correct --normal-label")
+    traits, hints = label_traits(labels, reading.normal_label)
+    for row, held in traits.items():
+        manifest.traits.setdefault(row, []).extend(held)
+    manifest.hints += [f"{manifest.path}: {hint}" for hint in hints]
+    words = [column for column in reading.columns.of_labels if column not in findings]
+    by_column = {column: [row.values.get(column) for row in table.rows] for column in words}
+    if hint := shared_words(by_column):
+        manifest.hints.append(f"{manifest.path}: {hint}")
+    others = other_separators(chain(*by_column.values()), reading.label_separator)
+    for other, count in others.most_common(1):
+        manifest.hints.append(
+            f"{manifest.path}: {count:,} cells of labels hold {other!r} and not the separator "
+            f"{reading.label_separator!r}; if that separates them pass --label-separator {other!r}, and write one "
+            "separator in all rows"
+        )
 
 
 def verify_images(manifest: Manifest, console: Console) -> None:
@@ -156,57 +160,3 @@ def _reject(manifest: Manifest, rows: list[int], flaw: Flaw, detail: str = "") -
 def _require_dates(manifest: Manifest) -> None:
     dated = {candidate.group for candidate in manifest.candidates.values() if candidate.date is not None}
     _reject(manifest, [row for row, c in manifest.candidates.items() if c.group not in dated], NO_DATE)
-
-
-class _Rows:
-    """Reads rows one after the other, remembering what later ones must not repeat or contradict."""
-
-    def __init__(self, manifest: Manifest, images: Path, reading: Reading) -> None:
-        self._manifest = manifest
-        self._images = images
-        self._reading = reading
-        self._groups = Groups()
-        self._row_of_id: dict[str, int] = {}
-        self._split_of_group: dict[int, tuple[Split, int]] = {}
-
-    def read(self, row: Row) -> None:
-        """Make a row a candidate, or list all that is wrong with it."""
-        columns, given = self._reading.columns, self._manifest.split_by == "given"
-        problems: list[Problem] = []
-
-        def take(column: str, meaning: Callable[[object], _Value]) -> _Value | None:
-            try:
-                return meaning(row.values.get(column))
-            except BadValueError as error:
-                problems.append(Problem(row.number, error.flaw, error.detail, column))
-                return None
-
-        def complain(flaw: Flaw, detail: str = "") -> None:
-            problems.append(Problem(row.number, flaw, detail))
-
-        name = take(columns.id, read_id)
-        image = take(columns.image, lambda value: read_image(value, self._images))
-        text = take(columns.text, read_text)
-        labels = take(columns.labels, lambda value: read_labels(value, self._reading.label_separator))
-        group = take(columns.group, self._groups.read)
-        date = take(columns.date, read_date)
-        split = take(columns.split, read_split) if given else None
-        source = take(columns.source, read_word) or self._reading.source
-        licence = take(columns.licence, read_word) or self._reading.licence
-        if image is None and text is None and not problems:
-            complain(EMPTY)
-        if name is not None:
-            self._manifest.ids[row.number] = name
-            first = self._row_of_id.setdefault(name, row.number)
-            if first != row.number:
-                complain(DUPLICATE_ID, f"{name!r} is in row {first}")
-        if group is not None and split is not None:
-            known, first = self._split_of_group.setdefault(group.number, (split, row.number))
-            if known != split:
-                complain(GROUP_CUT, f"{row.values[columns.group]!r} is in {split}, and in {known} by row {first}")
-        if problems or name is None or labels is None or group is None:
-            self._manifest.problems += problems
-            return
-        self._manifest.candidates[row.number] = Candidate(
-            name, image, text, labels, group.number, source, licence, date, split, group.name
-        )

@@ -15,6 +15,7 @@ from mcmfh_lightning.datamodules.manifest.problems import (
     BadValueError,
     Problem,
 )
+from mcmfh_lightning.datamodules.manifest.values import is_missing
 from mcmfh_lightning.errors import DataError
 
 
@@ -40,11 +41,13 @@ class Table:
         columns: Every column there is.
         rows: The rows that could be read.
         problems: Of those that could not.
+        blank: How many rows say nothing in any column, as spreadsheets leave them below a table; they are passed over.
     """
 
     columns: tuple[str, ...] = ()
     rows: list[Row] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    blank: int = 0
 
 
 def read_table(path: Path, encoding: str, wanted: Collection[str]) -> Table:
@@ -102,7 +105,9 @@ def _parse_csv(path: Path, text: str, wanted: Collection[str]) -> Table:
     for number, cells in _records(path, text):
         if not cells:  # an empty line
             continue
-        if not table.columns:
+        if all(map(is_missing, cells)):
+            table.blank += 1
+        elif not table.columns:
             if any("\0" in cell for cell in cells):
                 raise DataError(
                     f"{path}, row {number}: NUL bytes in the header; if it is UTF-16 pass --encoding utf-16"
@@ -144,6 +149,9 @@ def _read_jsonl(path: Path, text: str, wanted: Collection[str]) -> Table:
             table.problems.append(Problem(number, error.flaw, error.detail))
         else:
             columns |= dict.fromkeys(values)
+            if all(map(is_missing, values.values())):
+                table.blank += 1
+                continue
             table.rows.append(Row(number, {name: values[name] for name in wanted if name in values}))
     if table.problems and not table.rows:
         raise DataError(f"{table.problems[0].told(path)} (and no other row is)")
@@ -181,4 +189,7 @@ def _read_parquet(path: Path, wanted: Collection[str]) -> Table:
             rows = [row for batch in batches for row in batch.to_pylist()]
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as Parquet ({error}); write it again") from error
-    return Table(columns, [Row(number, values) for number, values in enumerate(rows, 1)])
+    numbered = [
+        Row(number, values) for number, values in enumerate(rows, 1) if not all(map(is_missing, values.values()))
+    ]
+    return Table(columns, numbered, blank=len(rows) - len(numbered))

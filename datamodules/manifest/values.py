@@ -1,27 +1,22 @@
 """What the values of a row mean. Each function takes a value as it stands, None where there is none."""
 
+import math
 import re
-from collections.abc import Iterable
-from datetime import date, datetime
-from pathlib import Path
+import unicodedata
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from mcmfh_lightning.datamodules.manifest.problems import (
-    BAD_DATE,
     BAD_GROUP,
-    BAD_LABEL,
-    BAD_LABELS,
     GROUP_COLLISION,
     LONG_ID,
     LONG_TEXT,
     NO_GROUP,
     NO_ID,
-    NO_IMAGE_FILE,
     NO_SPLIT,
-    NOT_A_FILE,
     NOT_UNICODE,
     NUL,
-    OUTSIDE,
+    ROUNDED_GROUP,
     UNKNOWN_SPLIT,
     UNPRINTABLE_ID,
     WRONG_TYPE,
@@ -32,8 +27,22 @@ from mcmfh_lightning.datamodules.shards.info import SPLITS, Split
 from mcmfh_lightning.datamodules.shards.members import MAX_TEXT_CHARACTERS
 from mcmfh_lightning.datamodules.shards.pair import MAX_ID_LENGTH, is_name
 
-_DAY = re.compile(r"(\d{4})(-?)(\d{2})\2(\d{2})", re.ASCII)
-_MAX_LABEL_LENGTH = 200
+_PRINTED_INTEGER = re.compile(r"(-?)0*([0-9]+)(?:\.0+)?", re.ASCII)
+_ROUNDED = re.compile(r"\d(?:[.,]\d+)?[Ee]\+\d+")
+
+_WORDS = "nan -nan none null na n/a n.a. nat <na> <nan> <nat> <none> <null> (null) #n/a #na \\n 1.#ind -1.#ind 1.#qnan"
+MISSING_WORDS = frozenset(["", "-1.#qnan", "#n/a n/a", *_WORDS.split()])
+"""How pandas, R, Excel and databases write that a value is missing, in lower case."""
+
+
+_UNKNOWN = frozenset({"", "unknown", "unk", "missing", "undefined", "not available", "not known", "anon", "anonymous"})
+
+
+def is_missing(value: object) -> bool:
+    """Decide whether a value says nothing: None, white space, not a number, or a word that programs write for it."""
+    if isinstance(value, str):
+        return value.strip().casefold() in MISSING_WORDS
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def read_string(value: object) -> str | None:
@@ -45,14 +54,14 @@ def read_string(value: object) -> str | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise BadValueError(WRONG_TYPE, f"{type(value).__name__} {_shortened(value)}")
+        raise BadValueError(WRONG_TYPE, f"{type(value).__name__} {shortened(value)}")
     text = str(value)
     if "\0" in text:
         raise BadValueError(NUL)
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise BadValueError(NOT_UNICODE, _shortened(text)) from error
+        raise BadValueError(NOT_UNICODE, shortened(text)) from error
     return text if text.strip() else None
 
 
@@ -62,7 +71,8 @@ def read_word(value: object) -> str | None:
     return None if text is None else text.strip()
 
 
-def _shortened(value: object) -> str:
+def shortened(value: object) -> str:
+    """Show a value in a message."""
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
 
@@ -75,7 +85,7 @@ def read_id(value: object) -> str:
     if len(name) > MAX_ID_LENGTH:
         raise BadValueError(LONG_ID, f"{len(name)} characters")
     if not name.isprintable():
-        raise BadValueError(UNPRINTABLE_ID, _shortened(name))
+        raise BadValueError(UNPRINTABLE_ID, shortened(name))
     return name
 
 
@@ -87,43 +97,13 @@ def read_text(value: object) -> str | None:
     return text
 
 
-def read_image(value: object, root: Path) -> Path | None:
-    """The file that a path names, if it lies below a folder when links are followed.
-
-    Args:
-        value: relative to the folder, or absolute.
-        root: the folder, resolved.
-    """
-    name = read_word(value)
-    if name is None:
-        return None
-    try:
-        path = (root / name).resolve()
-        # Whether it lies below comes first: a manifest learns nothing of what else is on the machine.
-        if not path.is_relative_to(root):
-            raise BadValueError(OUTSIDE, _shortened(name))
-        if not path.exists():
-            raise BadValueError(NO_IMAGE_FILE, _shortened(name))
-        if not path.is_file():  # reading a pipe or a device may never end
-            raise BadValueError(NOT_A_FILE, _shortened(name))
-    except (OSError, RuntimeError) as error:  # a name too long, a folder that may not be read, a circle of links
-        raise BadValueError(NO_IMAGE_FILE, _shortened(name)) from error
-    return path
-
-
-def read_labels(value: object, separator: str) -> tuple[str, ...]:
-    """A list of labels, or one string with separators: sorted, each once, without empty ones."""
-    if value is None:
-        return ()
-    if isinstance(value, str):
-        value = value.split(separator)
-    if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
-        raise BadValueError(BAD_LABELS, _shortened(value))
-    labels = {label.strip() for label in value} - {""}
-    for label in labels:
-        if len(label) > _MAX_LABEL_LENGTH or not label.isprintable():
-            raise BadValueError(BAD_LABEL, _shortened(label))
-    return tuple(sorted(labels))
+def known_group(value: object) -> object:
+    """Refuse a word that says that the group is not known, such as ``unknown``, or a number without its last digits."""
+    if isinstance(value, str) and value.strip(" .?-*").casefold() in _UNKNOWN:
+        raise BadValueError(NO_GROUP, shortened(value))
+    if isinstance(value, str) and _ROUNDED.fullmatch(value.strip()):
+        raise BadValueError(ROUNDED_GROUP, shortened(value))
+    return value
 
 
 class Group(NamedTuple):
@@ -145,44 +125,39 @@ class Groups:
         if name is None:
             raise BadValueError(NO_GROUP)
         if not is_name(name):
-            raise BadValueError(BAD_GROUP, _shortened(name))
+            raise BadValueError(BAD_GROUP, shortened(name))
         number = group_number(name)
         other = self._names.setdefault(number, name)
         if other != name:
-            raise BadValueError(GROUP_COLLISION, f"{_shortened(name)} and {_shortened(other)}")
+            raise BadValueError(GROUP_COLLISION, f"{shortened(name)} and {shortened(other)}")
         return Group(name, number)
 
 
-def read_split(value: object) -> Split:
-    """A split."""
+def group_key(value: object) -> str:
+    """Return what is equal for spellings of a group that may mean one: ``P1`` and ``p 1``, ``7``, ``007`` and ``7.0``.
+
+    Spreadsheets drop zeros, and tables with a missing number print the others as 7.0.
+    """
+    name = "".join(unicodedata.normalize("NFKC", str(value)).casefold().split())
+    match = _PRINTED_INTEGER.fullmatch(name)
+    return name if match is None else f"{match[1]}{match[2]}"
+
+
+def read_split(value: object, names: Mapping[str, Split], note: Callable[[str], None]) -> Split:
+    """Read a split.
+
+    Args:
+        value: What the row says.
+        names: Splits by other names.
+        note: Takes what had to be assumed, for the summary.
+    """
     name = read_word(value)
     if name is None:
         raise BadValueError(NO_SPLIT)
+    if name in names:
+        note(f"split {name!r} read as {names[name]!r}")
+        return names[name]
     for split in SPLITS:
         if name == split:
             return split
-    raise BadValueError(UNKNOWN_SPLIT, _shortened(name))
-
-
-def read_date(value: object) -> str | None:
-    """A day, as ISO writes it."""
-    if isinstance(value, date):  # of Parquet; a datetime is one too
-        return (value.date() if isinstance(value, datetime) else value).isoformat()
-    word = read_word(value)
-    if word is None:
-        return None
-    match = _DAY.fullmatch(word)
-    if match is None:
-        raise BadValueError(BAD_DATE, _shortened(word))
-    try:
-        return date(int(match[1]), int(match[3]), int(match[4])).isoformat()
-    except ValueError as error:
-        raise BadValueError(BAD_DATE, _shortened(word)) from error
-
-
-def other_separator(values: Iterable[object], separator: str) -> str | None:
-    """A separator that label strings hold where none holds the given one: ``a|b`` read with ``;`` is one label."""
-    strings = [value for value in values if isinstance(value, str)]
-    if any(separator in string for string in strings):
-        return None
-    return next((other for other in ";|,\t" if any(other in string for string in strings)), None)
+    raise BadValueError(UNKNOWN_SPLIT, shortened(name))

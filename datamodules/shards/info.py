@@ -149,8 +149,6 @@ class DatasetInfo:
         complaints = []
         if self.format not in get_args(DatasetFormat):
             complaints.append(f"format {self.format!r} is not one of {', '.join(get_args(DatasetFormat))}")
-        if not vocabulary:
-            complaints.append("the label vocabulary is empty, so nothing is relevant to anything; keep rarer labels")
         if len(set(vocabulary)) != len(vocabulary):
             complaints.append("the label vocabulary names a label twice")
         if self.normal_label is not None and self.normal_label not in vocabulary:

@@ -1,6 +1,7 @@
 """Command lines whose subcommands are functions: ``mcmfh-data``, ``mcmfh-bench``."""
 
 import inspect
+import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
@@ -20,15 +21,20 @@ def run_subcommand(program: str, commands: Mapping[str, Callable[..., None]], ar
         commands: Functions by name of the subcommand.
         args: The command line after the program's name; None takes the process's own.
     """
-    switches = {
+    arguments = [_underscored(argument) for argument in (sys.argv[1:] if args is None else args)]
+    arguments = _listed(_switched(arguments, _options(commands, bool)), _options(commands, list[str] | None))
+    with one_line_errors(program):
+        auto_cli(dict(commands), args=arguments, as_positional=True, allow_abbrev=False, prog=program)
+
+
+def _options(commands: Mapping[str, Callable[..., None]], kind: object) -> set[str]:
+    """The options of a type."""
+    return {
         f"--{parameter.name}"
         for command in commands.values()
         for parameter in inspect.signature(command).parameters.values()
-        if parameter.annotation is bool
+        if parameter.annotation == kind
     }
-    arguments = _switched([_underscored(argument) for argument in (sys.argv[1:] if args is None else args)], switches)
-    with one_line_errors(program):
-        auto_cli(dict(commands), args=arguments, as_positional=True, allow_abbrev=False, prog=program)
 
 
 def _underscored(argument: str) -> str:
@@ -43,3 +49,22 @@ def _switched(arguments: Sequence[str], switches: set[str]) -> list[str]:
         f"{argument}=true" if argument in switches and value not in ("true", "false") else argument
         for argument, value in zip_longest(arguments, arguments[1:])
     ]
+
+
+def _listed(arguments: Sequence[str], lists: set[str]) -> list[str]:
+    """Let an option that takes a list be followed by its values, once or several times: jsonargparse asks for JSON."""
+    result: list[str] = []
+    values: dict[str, list[str]] = {}
+    current = None
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if name in lists:
+            current = values.setdefault(name, [])
+            current += [value] if equals else []
+        elif current is not None and not argument.startswith("--"):
+            current.append(argument)
+        else:
+            current = None
+            result.append(argument)
+    # Without a value the name stands alone, and jsonargparse says so.
+    return result + [f"{name}={json.dumps(items)}" if items else name for name, items in values.items()]

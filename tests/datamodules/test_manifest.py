@@ -5,6 +5,7 @@ import datetime as dt
 import hashlib
 import io
 import re
+import shlex
 import shutil
 import tarfile
 from dataclasses import replace
@@ -77,11 +78,12 @@ def test_ids_that_are_no_file_names_come_back_as_they_were(folder):
 
 
 def test_integers_are_groups_as_they_are_and_other_names_are_hashed(folder):
-    groups = ["7", "-3", "007", "9223372036854775808", "Müller^Änne", "7.0"]
+    groups = ["7", "-3", "9223372036854775808", "Müller^Änne", "008", "9.0"]
     rows = [{"id": f"i{i}", "text": "t", "labels": ["l"], "group": group} for i, group in enumerate(groups)]
     assert run(folder, write_csv(folder / "m.csv", rows)) == 0
     found = [pairs(folder / "out")[f"i{i}"].group for i in range(len(groups))]
     assert found[:2] == [7, -3]
+    assert not {8, 9} & set(found)
     assert len(set(found)) == len(groups)
     assert run(folder, write_jsonl(folder / "m.jsonl", [{**rows[0], "group": 7}]), out="json") == 0
     assert pairs(folder / "json")["i0"].group == 7
@@ -315,6 +317,27 @@ def test_the_example_of_the_documentation(repository, tmp_path):
         assert run(tmp_path, tmp_path / f"m.{ending}", "--source=x", out=ending) == 0
     assert len(pairs(tmp_path / "csv")) == 3
     assert tars(tmp_path / "csv") == tars(tmp_path / "jsonl")
+
+
+def test_the_commands_of_the_documentation_run_as_written(repository, tmp_path, monkeypatch):
+    page = (repository / "docs" / "manifest.md").read_text().replace("\\\n", "")
+    commands = [shlex.split(line) for line in re.findall(r"^    mcmfh-data (.*)$", page, re.MULTILINE)]
+    assert len(commands) == 3
+    make_images(tmp_path)
+    (tmp_path / "images").rename(tmp_path / "films")
+    rows = [dict(GOOD[0], date="January 22, 2020"), dict(GOOD[1], date="23.01.2020")]
+    write_csv(tmp_path / "pairs.csv", rows)
+    findings = [{"No Finding": "1.0", "Cardiomegaly": "", "Edema": "0.0"}, {"No Finding": "", "Edema": "-1.0"}]
+    write_csv(tmp_path / "chexpert.csv", [row | found for row, found in zip(rows, findings, strict=True)])
+    monkeypatch.chdir(tmp_path)
+    for arguments in commands:
+        shutil.rmtree("pairs", ignore_errors=True)
+        command(arguments)
+        found = pairs(tmp_path / "pairs")
+        assert len(found) == 2
+        dates = ["2020-01-22", "2020-01-23"] if "--date-format" in arguments else [None, None]
+        assert [found[row["id"]].date for row in rows] == dates
+        assert found["one"].labels == (("No Finding",) if "chexpert.csv" in arguments else ("normal",))
 
 
 def test_every_option_of_the_documentation_exists(repository, capsys):

@@ -60,6 +60,15 @@ def last(row: str, words: str) -> Bad:
     return Bad(HEADER + FINE + row + "\n", words)
 
 
+def dated(date: str) -> Bad:
+    """A row whose date cannot be read, where the split is by date."""
+    return Bad(
+        f"{HEADER}ok,a.png,Fine.,x,1,2011-11-22,\nn,a.png,t,x,2,{date},\n",
+        f", row 3, column 'date': impossible date ('{date}'); write days as...name their --date-format",
+        "--split-by=date",
+    )
+
+
 def json_last(words: str, row: str | None = None, **values: object) -> Bad:
     """The same in JSON lines; values replace some of an object that is fine."""
     fine = {"id": "ok", "image": "a.png", "text": "t", "labels": ["x"], "group": 1}
@@ -104,6 +113,28 @@ WHOLE = {
     "open quote": last('n,a.png,"never closed,x,1,,train', ", row 3: unexpected end of data; close each quote"),
     "stray quote": last('n,a.png,"a" b,x,1,,train', ", row 3: ...expected after...; close each quote"),
     "no JSON at all": Bad("id\n1\n", ", row 1: not JSON...; write one JSON object a line", ending="jsonl"),
+    "labels are numbers": Bad(
+        "id,text,labels,group\na,t,,1\nb,t,1,2\n",
+        ", column 'labels': numbers, or yes and no,...('1' in row 3); if 1, 0 and -1 say...pass --label-columns",
+    ),
+    "labels are yes and no": Bad(
+        "id,text,labels,group\na,t,yes,1\nb,t,No,2\n", ", column 'labels': numbers, or yes and no,...('yes' in row 2)"
+    ),
+    "no label at all": Bad(
+        "id,text,labels,group\na,t,,1\nb,t,[],2\n",
+        ": no row has a label in 'labels'; fill it in, read others by --labels-column or --label-columns...--no-labels",
+    ),
+    "no such normal label": Bad(
+        HEADER + FINE, ": no row has the label 'fine' in 'labels'; correct --normal-label", "--normal-label=fine"
+    ),
+    "another case of the normal label": Bad(
+        HEADER + FINE,
+        ": no row has the label 'X' in 'labels', there is 'x'; correct --normal-label",
+        "--normal-label=X",
+    ),
+    "no such column of labels": Bad(
+        HEADER + FINE, ", row 1: no column 'Edema' (has...); correct --label-columns", "--label-columns=Edema"
+    ),
     "no Parquet": Bad(b"PAR1 not at all", ": cannot be read as Parquet (...); write it again", ending="parquet"),
 }
 
@@ -182,16 +213,53 @@ ROWS = {
         "n,a.png,t,x,1,,", ", row 3, column 'split': no split; write train, val or test, or pass --split"
     ),
     "unknown split": last(
-        "n,a.png,t,x,1,,dev", ", row 3, column 'split': unknown split ('dev'); write train, val or test"
+        "n,a.png,t,x,1,,dev",
+        ", row 3, column 'split': unknown split ('dev'); write train, val or test, or map...--split-names dev=val",
     ),
-    "no such day": last(
-        "n,a.png,t,x,1,2011-02-30,train", ", row 3, column 'date': impossible date ('2011-02-30'); write days as"
+    "no such day": dated("2011-02-30"),
+    "American day": dated("11/22/2011"),
+    "short day": dated("2011-1-12"),
+    "printed list cut off": last(
+        "n,a.png,t,\"['x', 'y\",1,,train",
+        ", row 3, column 'labels': labels look like a list that cannot be read (...); write",
     ),
-    "American day": last(
-        "n,a.png,t,x,1,11/22/2011,train", ", row 3, column 'date': impossible date ('11/22/2011'); write days as"
+    "printed list of half its commas": last(
+        "n,a.png,t,\"['x' 'y', 'z']\",1,,train", ", row 3, column 'labels': labels look like a list that cannot be read"
     ),
-    "short day": last(
-        "n,a.png,t,x,1,2011-1-12,train", ", row 3, column 'date': impossible date ('2011-1-12'); write days as"
+    "printed list of numbers": last(
+        'n,a.png,t,"[3, 4]",1,,train',
+        ", row 3, column 'labels': labels look like a list that cannot be read ('[3, 4]')",
+    ),
+    "missing group in words": last("n,a.png,t,x,NaN,,train", ", row 3, column 'group': no group; fill in the study"),
+    "missing id in words": last("NULL,a.png,t,x,1,,train", ", row 3, column 'id': no id; give each row an id"),
+    "missing image and text in words": last("n,nan,<NA>,x,1,,train", ", row 3: neither image nor text; fill in one"),
+    "group of another case": Bad(
+        HEADER + "ok,a.png,Fine.,x,P1,,train\nn,b.jpg,t,x,p1,,test\n",
+        ", row 3: group spelled in two ways, which may cut a patient ('p1' here, 'P1' in row 2); spell it alike",
+    ),
+    "group with a point": Bad(
+        HEADER + "ok,a.png,Fine.,x,12,,\nn,b.jpg,t,x,12.0,,\n",
+        ", row 3: group spelled in two ways...('12.0' here, '12' in row 2); spell it alike",
+        "--split-by=group",
+    ),
+    "backslashes": last(
+        "n,sub\\z.png,t,x,1,,train",
+        ", row 3, column 'image': missing image file (...with / in place of the backslashes 'sub/z.png' is missing...",
+    ),
+    "backslashes that leave": last(
+        "n,..\\m.csv,t,x,1,,train", ", row 3, column 'image': image outside --images (...); copy"
+    ),
+    "backslashes of a server": last(
+        "n,\\\\server\\films\\a.png,t,x,1,,train",
+        ", row 3, column 'image': image outside --images ('\\\\\\\\server...; copy it",
+    ),
+    "group rounded": last(
+        "n,a.png,t,x,1.23E+15,,train",
+        ", row 3, column 'group': group rounded by a spreadsheet ('1.23E+15'); export the",
+    ),
+    "another case": last(
+        "n,SUB/C.png,t,x,1,,train",
+        ", row 3, column 'image': missing image file ('SUB/C.png'; there is 'sub/c.png'); paths",
     ),
     "undated": Bad(
         f"{HEADER}ok,a.png,t,x,1,20111122,\nn,a.png,t,x,2,,\n",
@@ -297,6 +365,19 @@ def test_missing_paths_are_named(folder, capsys):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        (["--date-format", "%d/%m"], "--date-format '%d/%m' has no year; add %Y"),
+        (["--date-format", "%d.%q.%Y"], "--date-format '%d.%q.%Y' is not a form of dates"),
+        (["--split-names", "dev:val"], "--split-names 'dev:val': write NAME=train, NAME=val or NAME=test"),
+        (["--split-names", "dev=dev"], "--split-names 'dev=dev': write NAME=train, NAME=val or NAME=test"),
+        (["--split-names", "dev=val", "dev=test"], "--split-names gives 'dev' two splits, val and test"),
+        (["--split-names", "dev=val", "--split-by=group"], "--split-names is about the splits of the manifest"),
+        (["--split-names", "dev=val", "--split-column=fold"], "no column 'fold'"),
+        (["--date-format", "%d.%m.%Y"], "row 1: --date-format needs a column 'date' (has 'id', 'image'"),
+        (["--uncertain-is-present"], "--uncertain-is-present is about columns of one finding each"),
+        (["--no-labels", "--normal-label", "x"], "--no-labels reads no labels; leave out the options"),
+        (["--labels-column=text", "--label-columns", "x"], "--labels-column and --label-columns: pass one of them"),
+        (["--labels-column="], "--labels-column is empty; name a column, or pass --no-labels"),
+        (["--normal-label", "--seed=1"], "normal_label"),
         (["--label-separator="], "--label-separator is empty"),
         (["--resplit=80/10/10", "--split-by=given"], "drop one of them"),
         (["--resplit=80/10"], "'80/10' is no division into train, val and test"),
@@ -306,6 +387,13 @@ def test_options_that_contradict_each_other(folder, capsys, options, words):
     rows = [{**row, "split": "train"} for row in GOOD]
     assert run(folder, write_csv(folder / "m.csv", rows), *options) == 2
     assert words in capsys.readouterr().err
+
+
+def test_names_of_splits_without_a_column_of_splits(folder, capsys):
+    """Drawn splits in place of those that were meant would be wrong in silence."""
+    assert run(folder, write_csv(folder / "m.csv", GOOD), "--split-names", "dev=val") == 2
+    assert "row 1: --split-names needs a column 'split' (has 'id', 'image'" in capsys.readouterr().err
+    assert not (folder / "out").exists()
 
 
 def test_parquet_without_pyarrow_names_the_extra(folder, capsys, monkeypatch):

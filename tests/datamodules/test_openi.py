@@ -12,6 +12,7 @@ from mcmfh_lightning.datamodules.openi import (
     MISSING_IMAGE,
     NO_IMAGE,
     NO_TEXT,
+    OTHER_NAME,
     UNREADABLE,
     parse_study,
     read_openi,
@@ -169,6 +170,50 @@ def test_everything_named_is_a_pair_or_accounted_for(tmp_path, images):
         "text is FINDINGS only": 1,
         "text contains XXXX (de-identification)": 1,
     }
+
+
+@pytest.mark.parametrize(
+    ("image_id", "name"),
+    [
+        ("CXR12_IM-0120-1001", "12_IM-0120-1001.dcm.png"),
+        ("CXR12_IM-0120-1001", "CXR12_IM-0120-1001.dcm.jpg"),
+        ("CXR12_IM-0120-1001-0001", "cxr12_im-0120-1001-0001.PNG"),
+        ("CXR1_1_IM-0001-3001", "1_IM-0001-3001.dcm.png"),
+    ],
+)
+def test_image_files_as_other_copies_name_them(tmp_path, images, image_id, name):
+    Image.new("L", (4, 4)).save(tmp_path / "new.png")
+    (images / "CXR1_1_IM-0001-3001.jpg").unlink()
+    (tmp_path / "new.png").rename(images / name)
+    archive = write_archive(tmp_path / "r.tgz", {"1.xml": report(12, image_id)})
+    collection, _ = read_openi(archive, images, "mesh_major")
+    assert [(c.id, c.image.name) for c in collection.candidates] == [(image_id, name)]
+    assert collection.kept == {OTHER_NAME: 1}
+    assert collection.read["image files no report names"] == 3
+
+
+@pytest.mark.parametrize("name", ["1_IM-0120-1001.dcm.png", "12_IM-0120-1002.png", "12-IM-0120-1001.png"])
+def test_image_files_of_no_report_are_refused_with_one_name_of_each(tmp_path, images, name):
+    for path in images.iterdir():
+        path.unlink()
+    archive = write_archive(tmp_path / "r.tgz", {"1.xml": report(12, "CXR12_IM-0120-1001")})
+    with pytest.raises(
+        DataError, match=r"they name CXR12_IM-0120-1001 .*, and no \.png, \.jpg or \.jpeg: pass the folder"
+    ):
+        read_openi(archive, images, "mesh_major")
+    Image.new("L", (4, 4)).save(images / name)
+    with pytest.raises(DataError, match=f"they name CXR12_IM-0120-1001 .*, one file there is {name}: pass the folder"):
+        read_openi(archive, images, "mesh_major")
+
+
+def test_two_files_that_may_be_one_image_are_refused(tmp_path, images):
+    for name in ("12_IM-0120-1001.png", "12_IM-0120-1001.dcm.png"):
+        Image.new("L", (4, 4)).save(images / name)
+    archive = write_archive(tmp_path / "r.tgz", {"1.xml": report(12, "CXR12_IM-0120-1001")})
+    with pytest.raises(DataError, match=r"both 12_IM.* and 12_IM.* may be CXR12_IM-0120-1001; keep one file per image"):
+        read_openi(archive, images, "mesh_major")
+    Image.new("L", (4, 4)).save(images / "CXR12_IM-0120-1001.png")
+    assert read_openi(archive, images, "mesh_major")[0].candidates[0].image.name == "CXR12_IM-0120-1001.png"
 
 
 def test_a_folder_of_reports_is_the_same_as_the_archive(tmp_path, images):

@@ -59,7 +59,6 @@ def test_impossible_shards(change):
     ("change", "message"),
     [
         ({"format": "csv"}, "mcmfh-pairs, mcmfh-features"),
-        ({"label_vocabulary": ()}, "vocabulary is empty"),
         ({"label_vocabulary": ("normal", "normal")}, "names a label twice"),
         ({"normal_label": "healthy"}, "'healthy' is not in the label vocabulary"),
         ({"splits": {"dev": SplitInfo(0, ())}}, "train, val, test"),

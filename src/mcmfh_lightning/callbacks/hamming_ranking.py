@@ -270,7 +270,8 @@ class HammingRanking(EvaluationCallback):
         }
         write_json(report, rows, provenance)
         write_csv(folder / "ranking.csv", rows)
-        write_csv(folder / "labels.csv", label_rows(result, self._data(trainer).label_vocabulary))
+        if self._data(trainer).label_vocabulary:
+            write_csv(folder / "labels.csv", label_rows(result, self._data(trainer).label_vocabulary))
         queries = self._data(trainer).reader("test")
         write_queries(folder / "queries.csv", result, subsets, queries.ids, queries.group_names)
         chosen = headline(subsets)

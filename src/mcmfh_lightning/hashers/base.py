@@ -92,8 +92,23 @@ class Hasher(LightningModule, ABC):
     def evaluate(self, batch: FeatureBatch) -> EvaluationOutput:
         """The codes of all protocols; nothing of a sample's partner may enter its unimodal codes."""
 
+    @property
+    def needs_labels(self) -> bool:
+        """Whether training learns from labels."""
+        return getattr(self, "supervision", "pairs") == "labels"
+
     def on_fit_start(self) -> None:
-        """Say what accumulated gradients would mean here."""
+        """Refuse data without the labels that training needs, and say what accumulated gradients would mean here.
+
+        Raises:
+            DataError: If the data have no labels.
+        """
+        if self.needs_labels and self._of_data("label_vocabulary") == ():
+            way_out = ", or pass --model.supervision pairs" if hasattr(self, "supervision") else ""
+            raise DataError(
+                f"the data have no labels, and {self.architecture['hasher']} learns from them; convert data with "
+                f"labels, choose a method that needs none{way_out}"
+            )
         if self.trainer.accumulate_grad_batches > 1:
             rank_zero_warn(
                 f"accumulate_grad_batches={self.trainer.accumulate_grad_batches}: the loss of each batch sees its own "

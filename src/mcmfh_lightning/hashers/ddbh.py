@@ -44,6 +44,11 @@ class DDBH(Towers):
         self.quantisation_weight = quantisation_weight
         self.build_towers(num_bits, image_dim, text_dim, d_model)
 
+    @property
+    def needs_labels(self) -> bool:
+        """Always."""
+        return True
+
     def objective(self, batch: FeatureBatch) -> Objective:
         """The terms of the class description, on the global batch."""
         image, text = gather_rows(self.image_tower(batch["image"])), gather_rows(self.text_tower(batch["text"]))

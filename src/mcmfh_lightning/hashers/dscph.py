@@ -79,6 +79,11 @@ class DScPH(Towers):
         self.proxies = nn.Parameter(torch.randn(num_labels, num_bits))
         self.rotation = HouseholderRotation(num_bits)
 
+    @property
+    def needs_labels(self) -> bool:
+        """Always."""
+        return True
+
     def objective(self, batch: FeatureBatch) -> Objective:
         """The terms of the class description, on the global batch."""
         both = [gather_rows(self.image_tower(batch["image"])), gather_rows(self.text_tower(batch["text"]))]

@@ -93,6 +93,11 @@ class EndToEnd(Hasher):
         """What evaluation ranks by: the hasher's."""
         return self.hasher.distance
 
+    @property
+    def needs_labels(self) -> bool:
+        """Whether the hasher does."""
+        return self.hasher.needs_labels
+
     def encode(self, image: Tensor | None, text: Tensor | None) -> Codes:
         """Hash embeddings; see `Hasher.encode`."""
         return self.hasher.encode(image, text)

@@ -47,6 +47,11 @@ class LabelClassifier(Towers):
         self._dims = image_dim, text_dim
         self._build(num_labels)
 
+    @property
+    def needs_labels(self) -> bool:
+        """Always."""
+        return True
+
     def objective(self, batch: FeatureBatch) -> Objective:
         """Binary cross entropy of each modality, on the global batch; pairs without labels are not counted."""
         labels = unpack_bits(gather_rows(batch["labels"]))[:, : len(self.carriers)].float()

@@ -1,0 +1,99 @@
+"""A table as a hospital exports it, by flags alone."""
+
+import csv
+from collections import Counter
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mcmfh_lightning.datamodules.cli import main as command
+from mcmfh_lightning.datamodules.shards import DatasetInfo, PairShardReader
+
+FINDINGS = ("No Finding", "Cardiomegaly", "Effusion", "Edema")
+FLAGS = (
+    *("--id-column", "Accession", "--image-column", "File", "--text-column", "Report", "--group-column", "Patient"),
+    *("--label-columns", "Finding", "Device", "--normal-label", "No Finding"),
+    *(
+        "--date-column",
+        "Study Date",
+        "--date-format",
+        "%B %d, %Y",
+        "--split-column",
+        "Fold",
+        "--split-names",
+        "dev=val",
+    ),
+)
+
+
+def write_table(folder: Path, pairs: int) -> list[dict[str, str]]:
+    """Films and ``export.csv``: two films a patient, string groups, written dates, two columns of labels, NaN."""
+    rng = np.random.default_rng(0)
+    (folder / "films").mkdir()
+    rows = []
+    for number in range(pairs):
+        patient = number // 2
+        Image.fromarray(rng.integers(0, 256, (12, 12), dtype=np.uint8)).save(folder / "films" / f"{number:04d}.png")
+        day = date(2020, 1, 22) + timedelta(days=patient)
+        finding = FINDINGS[patient % 4]
+        rows.append(
+            {
+                "Accession": f"A-{number:05d}",
+                "File": f".\\{number:04d}.png",
+                "Report": f"Film {number} of patient {patient}. {finding}.",
+                "Finding": f"['{finding}', 'Scoliosis']" if patient % 8 == 1 else finding,
+                "Device": "Pacemaker" if patient % 5 == 0 else "NaN",
+                "Patient": f"P-{1000 + patient}",
+                "Study Date": f"{day:%B %d, %Y}",
+                "Fold": ("train", "dev", "test")[0 if patient % 10 < 7 else 1 if patient % 10 < 8 else 2],
+            }
+        )
+    with (folder / "export.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+        file.write(",,,,,,,\n" * 3)  # as spreadsheets leave them
+    return rows
+
+
+def test_600_pairs_from_the_table_to_verified_shards(tmp_path):
+    rows = write_table(tmp_path, 600)
+    out = tmp_path / "pairs"
+    paths = ["--manifest", str(tmp_path / "export.csv"), "--images", str(tmp_path / "films"), "--out", str(out)]
+    command(["manifest", *paths, *FLAGS])
+    info = DatasetInfo.load(out)
+    assert info.normal_label == "No Finding"
+    assert set(info.label_vocabulary) == {*FINDINGS, "Scoliosis", "Pacemaker"}
+    folds = Counter(row["Fold"] for row in rows)
+    sizes = {split: entry.pairs for split, entry in info.splits.items()}
+    assert sizes == {"train": folds["train"], "val": folds["dev"], "test": folds["test"]}
+    found = {}
+    for split in sizes:
+        reader = PairShardReader(out, split)
+        found |= {reader[i].id: (split, reader[i]) for i in range(len(reader))}
+    groups: dict[int, set[str]] = {}
+    for number, row in enumerate(rows):
+        split, pair = found[row["Accession"]]
+        assert split == row["Fold"].replace("dev", "val")
+        assert pair.image == (tmp_path / "films" / f"{number:04d}.png").read_bytes()
+        assert pair.text == row["Report"]
+        expected = {FINDINGS[number // 2 % 4]} | {"Pacemaker"} & {row["Device"]}
+        assert set(pair.labels) == expected | ({"Scoliosis"} if "Scoliosis" in row["Finding"] else set())
+        assert pair.date == (date(2020, 1, 22) + timedelta(days=number // 2)).isoformat()
+        groups.setdefault(pair.group, set()).add(row["Patient"])
+    assert len(groups) == 300
+    assert all(len(patients) == 1 for patients in groups.values())
+    summary = info.settings["summary"]
+    assert summary["read"] == {"rows read": 600, "rows that can be used": 600, "blank rows": 3}
+    assert summary["kept"] == {
+        "a path with backslashes, read with / in their place": 600,
+        "a word for a missing value among the labels": sum(row["Device"] == "NaN" for row in rows),
+        "labels read from a printed list": sum("[" in row["Finding"] for row in rows),
+        "split 'dev' read as 'val'": folds["dev"],
+        "the normal label together with another label": sum(
+            row["Finding"] == "No Finding" and row["Device"] == "Pacemaker" for row in rows
+        ),
+    }
+    command(["verify", str(out)])  # would end with another exit code than 0

@@ -1,0 +1,218 @@
+"""Labels of a manifest: printed lists, columns of findings, names of the normal label."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mcmfh_lightning.datamodules.manifest.hints import (
+    LIKE_NORMAL,
+    NORMAL_WITH_OTHERS,
+    SPELLED_ALIKE,
+    label_traits,
+    shared_words,
+)
+from mcmfh_lightning.datamodules.manifest.labels import (
+    LabelRules,
+    is_numeric,
+    other_separators,
+    read_printed_list,
+    says_whether,
+)
+from mcmfh_lightning.datamodules.manifest.problems import BAD_FINDING, BAD_LABEL, BAD_LABELS, BAD_LIST, BadValueError
+
+WORDS = ("effusion", "Kerley's lines", 'so-called "mass"', "a, b", "x;y", "größer", "nodule (2 cm)", "back\\slash", " ")
+
+
+def read(cell: object, **rules: object) -> tuple[tuple[str, ...], list[str]]:
+    """Labels of a cell and what was noted."""
+    noted: list[str] = []
+    return LabelRules(**rules).read({"labels": cell}, noted.append), noted
+
+
+def test_lists_as_python_json_and_numpy_print_them_come_back():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        names = [WORDS[i] for i in rng.integers(len(WORDS), size=rng.integers(1, 6))]
+        with np.printoptions(linewidth=40):  # NumPy breaks lines
+            printed = [
+                repr(names),
+                json.dumps(names),
+                json.dumps(names, ensure_ascii=False),
+                str(np.array(names, object)),
+            ]
+        printed += [repr(tuple(names)), f" [{', '.join(map(repr, names))}, ] "]
+        for text in printed:
+            assert read_printed_list(text.strip()) == names, text
+            labels, noted = read(text)
+            assert labels == tuple(sorted({name.strip() for name in names} - {""}))
+            assert noted == ["labels read from a printed list"]
+
+
+@pytest.mark.parametrize(
+    "cell", ["[]", "[ ]", "()", "{}", "set()", "['']", "[nan]", "[None]", "[null]", "nan", None, " ;"]
+)
+def test_lists_without_a_label(cell):
+    assert read(cell)[0] == ()
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "a; ['b']",
+        "['a' 'b', 'c']",
+        "['a''b']",
+        "['a', 'b'",
+        "'a', 'b']",
+        "[a, b]",
+        "[1, 2]",
+        "['a' ...]",
+        "[['a']]",
+        '{"a": 1}',
+        "[",
+        "['a'] ['b']",
+        "array(['a'], dtype=object)",
+        "[np.str_('a')]",
+        "['a', __import__('os')]",
+        "[f'a']",
+        "['\\d']",
+    ],
+)
+def test_what_looks_like_a_list_and_cannot_be_read_is_bad(cell):
+    with pytest.raises(BadValueError) as error:
+        read(cell)
+    assert error.value.flaw is BAD_LIST
+    assert error.value.column == "labels"
+
+
+@pytest.mark.parametrize("cell", ["Effusion [left]", "(left) effusion", "mass {2}", "set(up)", "it's"])
+def test_words_with_brackets_are_labels(cell):
+    assert read(cell) == ((cell,), [])
+
+
+def test_a_word_for_a_missing_value_is_a_label_only_as_the_named_normal_label():
+    assert read("None;effusion") == (("effusion",), ["a word for a missing value among the labels"])
+    assert read("None;effusion", normal=("None",)) == (("None", "effusion"), [])
+
+
+def test_names_of_the_normal_label_become_the_first():
+    normal = ("No Finding", "normal")
+    assert read("normal;edema", normal=normal) == (
+        ("No Finding", "edema"),
+        ["another name of the normal label read as 'No Finding'"],
+    )
+    assert read("No Finding", normal=normal) == (("No Finding",), [])
+    assert read("NORMAL", normal=normal) == (("NORMAL",), [])
+
+
+@pytest.mark.parametrize(
+    ("cell", "plain", "uncertain"),
+    [
+        *[(cell, True, True) for cell in (1, 1.0, True, "1", "1.0", " 1 ", "true", "True", "TRUE")],
+        *[
+            (cell, False, False)
+            for cell in (0, 0.0, False, "0", "0.0", "false", None, "", " ", "nan", float("nan"), "<NA>")
+        ],
+        *[(cell, False, True) for cell in (-1, -1.0, "-1", "-1.0")],
+    ],
+)
+def test_what_a_column_of_a_finding_says(cell, plain, uncertain):
+    for counts, present in ((False, plain), (True, uncertain)):
+        labels, noted = read(cell, findings=frozenset({"labels"}), uncertain=counts)
+        assert labels == (("labels",) if present else ())
+        unsure = f"an uncertain finding (-1) read as {'present' if counts else 'absent'}"
+        assert noted == ([unsure] if plain != uncertain else [])
+
+
+@pytest.mark.parametrize("cell", [2, 0.5, "2", "x", "yes", "u", [1], "1;0"])
+def test_other_values_in_a_column_of_a_finding_are_bad(cell):
+    with pytest.raises(BadValueError) as error:
+        read(cell, findings=frozenset({"labels"}))
+    assert error.value.flaw is BAD_FINDING
+
+
+def test_labels_of_several_columns_are_joined():
+    rules = LabelRules(findings=frozenset({"Edema", "No Finding"}), normal=("No Finding",))
+    cells = {"Edema": "1.0", "No Finding": "", "where": "left lung; upper", "more": "['mass', 'Edema']"}
+    assert rules.read(cells, lambda note: None) == ("Edema", "left lung", "mass", "upper")
+    with pytest.raises(BadValueError) as error:
+        rules.read({"Edema": "1", "where": 3}, lambda note: None)
+    assert (error.value.flaw, error.value.column) == (BAD_LABELS, "where")
+    with pytest.raises(BadValueError) as error:
+        rules.read({"where": "a\x07"}, lambda note: None)
+    assert (error.value.flaw, error.value.column) == (BAD_LABEL, "where")
+
+
+@pytest.mark.parametrize(
+    ("cells", "whether", "numeric"),
+    [
+        (["1", "0", "", None, "-1.0"], True, True),
+        (["1", "0", "x"], True, False),  # a mistake in one row
+        ([True, False, None], True, False),
+        (["yes", "No", "n"], True, False),
+        (["3", "7", "1"], False, True),  # classes by number
+        (["427.31", 486], False, True),
+        (["1", "2", "4a"], False, False),
+        (["normal", "edema"], False, False),
+        ([["1"], ["0"]], False, False),
+        (["", None, "nan"], True, False),
+    ],
+)
+def test_columns_of_findings_and_of_numbers_are_told_from_columns_of_words(cells, whether, numeric):
+    assert says_whether(cells, one_of_several=False) is whether
+    assert says_whether(cells, one_of_several=True) is whether
+    assert is_numeric(cells) is numeric
+
+
+@pytest.mark.parametrize("cells", [["x", "", "x"], ["positive", "negative"], ["+", "-"], ["present", "u", "Absent"]])
+def test_marks_are_states_in_one_of_several_columns_and_may_be_labels_in_a_single_one(cells):
+    assert says_whether(cells, one_of_several=True)
+    assert not says_whether(cells, one_of_several=False)
+
+
+def test_a_word_in_two_columns_is_reported():
+    columns = {"Edema": ["mild", "", "nan"], "Mass": ["severe", "mild", "nan"], "Site": ["1", None, ["mild"]]}
+    assert shared_words(columns).startswith("'mild' stands in the columns 'Edema' and 'Mass' and is one label")
+    assert shared_words({"Edema": ["1", "nan"], "Mass": ["1", "nan"], "Site": ["left"]}) is None
+
+
+def test_cells_with_another_separator_are_counted():
+    cells = ["a;b", "a|b", "a|b;c", "a,b", "['a', 'b']", "c", None, ["x|y"], "d|e"]
+    assert other_separators(cells, ";") == {"|": 2, ",": 1}
+
+
+def test_labels_that_may_mean_the_same_are_reported():
+    labels = {
+        2: ("normal",),
+        3: ("No Finding",),
+        4: ("Normal", "edema"),
+        5: ("Edema", "normal"),
+        6: ("Pleural_Effusion",),
+        7: ("pleural effusion", "abnormal"),
+        8: ("mass",),
+    }
+    traits, hints = label_traits(labels, "normal")
+    assert traits == {
+        2: [SPELLED_ALIKE],
+        3: [LIKE_NORMAL],
+        4: [SPELLED_ALIKE, LIKE_NORMAL],
+        5: [SPELLED_ALIKE, NORMAL_WITH_OTHERS],
+        6: [SPELLED_ALIKE],
+        7: [SPELLED_ALIKE],
+    }
+    assert hints[0].startswith("labels 'Edema' (on 1), 'edema' (on 1) differ by case, blanks")
+    assert hints[1].startswith("labels 'Pleural_Effusion' (on 1), 'pleural effusion' (on 1) differ")
+    assert hints[2].endswith('If they do, pass --normal-label "normal" "No Finding" "Normal"')
+    assert "1 rows have the normal label 'normal' together with another, the first is row 5" in hints[3]
+    assert len(hints) == 4
+    assert label_traits({1: ("normal",), 2: ("mass", "edema")}, "normal") == ({}, [])
+
+
+@pytest.mark.parametrize("label", ["Normal", "NORMAL ", "no_findings", "No acute findings", "norml", "unremarkable"])
+def test_names_close_to_the_normal_label(label):
+    assert LIKE_NORMAL in label_traits({1: (label,)}, "normal")[0][1]
+
+
+@pytest.mark.parametrize("label", ["abnormal", "Abnormality", "nodule", "No Indexing", "formal"])
+def test_names_that_only_look_close_to_it(label):
+    assert label_traits({1: (label,)}, "normal") == ({}, [])

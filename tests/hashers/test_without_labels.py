@@ -1,0 +1,89 @@
+"""Data without any label: what trains on pairs can be trained, what learns from labels refuses them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lightning.pytorch import Trainer
+
+from mcmfh_lightning.callbacks import HammingRanking
+from mcmfh_lightning.datamodules import FeatureDataModule
+from mcmfh_lightning.datamodules.shards import DatasetInfo, FeatureShardWriter, merge_feature_parts
+from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.hashers import DDBH, MCMFH, UCMFH, DScPH, LabelClassifier, RealValued, TwoTower
+
+WIDTH = 12
+
+
+@pytest.fixture(scope="module")
+def unlabelled(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("unlabelled") / "features"
+    rng = np.random.default_rng(0)
+    writer = FeatureShardWriter(folder, rank=0)
+    ids, first = {}, 0
+    for split, pairs in (("train", 64), ("val", 16), ("test", 16)):
+        ids[split] = [f"{split}{i}" for i in range(pairs)]
+        image, text = rng.normal(size=(2, pairs, WIDTH))
+        numbers = first + np.arange(pairs)
+        writer.write(split, ids[split], image, text, np.zeros((pairs, 0), np.uint8), numbers, numbers)
+        first += pairs
+    writer.close()
+    info = DatasetInfo(
+        "mcmfh-features", "x", "s", "l", {}, (), None, {}, encoder={"name": "p"}, image_dim=WIDTH, text_dim=WIDTH
+    )
+    merge_feature_parts(folder, info, 1, expected_ids=ids)
+    return folder
+
+
+def trainer(folder: Path) -> Trainer:
+    return Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        default_root_dir=folder,
+        logger=False,
+        callbacks=[HammingRanking(protocols=("unimodal",))],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def test_training_on_pairs_and_a_test_that_says_what_is_undefined(unlabelled, tmp_path, capsys):
+    data = FeatureDataModule(str(unlabelled), global_batch_size=32)
+    model = MCMFH(16, WIDTH, WIDTH, d_model=16, supervision="pairs")
+    before = [parameter.clone() for parameter in model.parameters()]
+    run = trainer(tmp_path)
+    run.fit(model, datamodule=data)
+    assert any(not (old == new).all() for old, new in zip(before, model.parameters(), strict=True))
+    run.test(model, datamodule=data, verbose=False)
+    assert (
+        "the data have no labels: no item is relevant to another, and every mAP is undefined" in capsys.readouterr().out
+    )
+    assert not (tmp_path / "labels.csv").exists()
+    assert "mAP@all" in (tmp_path / "ranking.csv").read_text()
+    report = json.loads((tmp_path / "metrics.json").read_text())
+    assert "the data have no labels" in json.dumps(report)
+
+
+@pytest.mark.parametrize(
+    ("model", "way_out"),
+    [
+        (MCMFH(16, WIDTH, WIDTH, d_model=16), True),
+        (TwoTower(16, WIDTH, WIDTH), True),
+        (RealValued(WIDTH, WIDTH), True),
+        (DDBH(16, WIDTH, WIDTH), False),
+        (DScPH(16, WIDTH, WIDTH, num_labels=1), False),
+        (LabelClassifier(WIDTH, WIDTH, num_labels=1), False),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_methods_that_learn_from_labels_refuse(unlabelled, tmp_path, model, way_out):
+    data = FeatureDataModule(str(unlabelled), global_batch_size=32)
+    with pytest.raises(DataError, match=f"no labels, and {type(model).__name__} learns from them") as error:
+        trainer(tmp_path).fit(model, datamodule=data)
+    assert ("--model.supervision pairs" in str(error.value)) is way_out
+
+
+def test_methods_without_supervision_need_no_labels():
+    assert not UCMFH(16, WIDTH, WIDTH).needs_labels
