@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mcmfh_lightning.datamodules.convert import convert
+from mcmfh_lightning.datamodules.depth import ValueRange, check_value_range
 from mcmfh_lightning.datamodules.manifest.columns import Columns
 from mcmfh_lightning.datamodules.manifest.read import Manifest, Reading, SplitBy, read_manifest, verify_images
 from mcmfh_lightning.datamodules.splits import SplitPlan, parse_shares
@@ -39,6 +40,7 @@ def manifest(
     seed: int = 0,
     min_label_count: int = 1,
     skip_bad_rows: bool = False,
+    value_range: ValueRange | None = None,
 ) -> None:
     """Convert a collection of your own into pair shards: a table of ids, images, texts, labels and groups.
 
@@ -69,6 +71,8 @@ def manifest(
         seed: of the split by group and of the order of items in the shards.
         min_label_count: items that a label needs to enter the vocabulary.
         skip_bad_rows: convert the good rows all the same, and list the bad ones in skipped.csv.
+        value_range: values that become black and white, as [0, 4095], of images that have more than 8 bits and no
+            window of their own. Default: by the depth of each image.
     """
     console = Console(stderr=True)
     columns = Columns(
@@ -92,7 +96,7 @@ def manifest(
     read = read_manifest(
         manifest, images, Reading(columns, encoding, label_separator, split_by, source or name, licence)
     )
-    verify_images(read, console)
+    verify_images(read, console, check_value_range(value_range))
     _tell(read, console, skip_bad_rows=skip_bad_rows)
     collection = read.collection()
     info = convert(
@@ -110,6 +114,7 @@ def manifest(
             "label_separator": label_separator,
         },
         console=console,
+        value_range=value_range,
     )
     Console().print(summary_table(info))
     if single := sum(item.image is None or item.text is None for item in collection.candidates):
