@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from pydicom import dcmread
 from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
@@ -173,6 +172,7 @@ def test_an_overlay_in_the_lower_bits_neither(tmp_path):
 
 
 @pytest.mark.parametrize("slope", ["0", "0.0", "nan"])
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_slope_of_zero_is_ignored(tmp_path, slope):
     values = film(12)
     path = write_dicom(
@@ -212,6 +212,7 @@ def test_half_of_a_rescaling(tmp_path, missing):
         ("100", "50", "CUBIC"),
     ],
 )
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_window_that_cannot_be_is_ignored(tmp_path, center, width, function):
     values = film(12)
     window = {"WindowCenter": center, "WindowWidth": width, "VOILUTFunction": function}
@@ -240,11 +241,7 @@ def test_files_without_a_header(tmp_path, syntax, kind):
     values = film(12)
     dicom(values, syntax, BitsStored=12).save_as(tmp_path / "a", enforce_file_format=True)
     content = (tmp_path / "a").read_bytes()
-    stream = io.BytesIO()
-    dataset = dcmread(tmp_path / "a")
-    del dataset.file_meta
-    dataset.save_as(stream, implicit_vr=syntax == ImplicitVRLittleEndian, little_endian=True)
-    bare = stream.getvalue()
+    bare = content[144 + int.from_bytes(content[140:144], "little") :]  # behind group 2, whose length comes first
     content = {
         "no preamble": content[132:],
         "only the mark": content[128:],
@@ -325,7 +322,7 @@ def test_damaged_headerless_files_never_escape_as_another_error():
     content = stream.getvalue()[132:]
     for _ in range(100):
         damaged = np.frombuffer(content, np.uint8).copy()
-        damaged[RNG.integers(8, 1000, 5)] = RNG.integers(0, 256, 5)
+        damaged[RNG.integers(8, len(content), 5)] = RNG.integers(0, 256, 5)
         try:
             decode_picture(damaged.tobytes())
         except Exception as error:
