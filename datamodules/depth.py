@@ -16,7 +16,7 @@ ValueRange = tuple[float, float]
 """The values that become black and white."""
 
 DEPTHS = (8, 10, 12, 14, 16)
-"""Bits that detectors and their files have."""
+"""Bits that detectors and their files have; what has more is taken by its own length."""
 
 BY_RANGE = "scaled by --value-range"
 
@@ -54,24 +54,19 @@ def check_value_range(value_range: ValueRange | None) -> ValueRange | None:
     return low, high
 
 
-def choose_scale(greatest: int, stated: int | None, value_range: ValueRange | None) -> Scale | None:
+def choose_scale(greatest: int, stated: int | None, value_range: ValueRange | None) -> Scale:
     """Choose how the values of a picture become 8 bits.
 
     Args:
         greatest: Its greatest value; the least is 0 or more.
         stated: Bits that its file says it has, or None.
         value_range: The user's range, or None.
-
-    Returns:
-        The scale; None if the values have more than 16 bits, which no rule covers.
     """
     if value_range is not None:
         return Scale(*value_range, None, BY_RANGE)
     if stated is not None:
         return Scale(0, 2**stated - 1, stated, f"scaled from {stated} bits, as the file says")
-    bits = next((bits for bits in DEPTHS if greatest < 2**bits), None)
-    if bits is None:
-        return None
+    bits = next((bits for bits in DEPTHS if greatest < 2**bits), greatest.bit_length())
     return Scale(0, 2**bits - 1, bits, f"scaled from {bits} bits, by its greatest value")
 
 

@@ -159,7 +159,9 @@ def _read(data: bytes, attributes: list[str], assumed: list[str]) -> "Dataset":
     stream = io.BytesIO(data)
     # Ahead of the rest, since a "deflated" file is inflated, to any size, by the mere reading of its attributes.
     stream.seek(len(_PREAMBLE) + len(_MARK))
-    meta = read_dataset(stream, False, True, stop_when=lambda tag, *_: tag.group != 2)  # noqa: FBT003  # pydicom's
+    meta = read_dataset(
+        stream, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, _vr, _length: tag.group != 2
+    )
     syntax = meta.get("TransferSyntaxUID")
     if syntax:
         _require_decoder(syntax)
@@ -257,7 +259,7 @@ def _eight_bits(
         levels, places = np.arange(least, greatest + 1), np.clip(values, least, greatest) - least
     else:
         levels, places = np.unique(np.clip(values, least, greatest), return_inverse=True)
-    shown, scaled_from = _present(levels, dataset, stated, padding is not None, value_range, assumed)
+    shown, scaled_from = _present(levels, dataset, stated, value_range, assumed, has_padding=padding is not None)
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         shown = 255 - shown
     grey = shown[places.reshape(values.shape)]
@@ -323,8 +325,6 @@ def _colour(
     if stated == 8:
         return values.astype(np.uint8), 8
     scale = choose_scale(int(values.max()), stated, value_range)
-    if scale is None:
-        raise PictureError(UNREADABLE, "colours of more than 16 bits")
     assumed.append(scale.assumed)
     return to_eight_bits(np.arange(values.max() + 1), scale.low, scale.high)[values], scale.bits
 
@@ -347,9 +347,10 @@ def _present(
     levels: "NDArray[Any]",
     dataset: "Dataset",
     stated: int | None,
-    has_padding: bool,  # noqa: FBT001
     value_range: ValueRange | None,
     assumed: list[str],
+    *,
+    has_padding: bool,
 ) -> tuple[NDArray[np.uint8], int | None]:
     """Bring grey values to 0..255 by the file's VOI LUT or window, else by the user's range or the depth.
 
@@ -357,9 +358,9 @@ def _present(
         levels: The values of the picture, ascending.
         dataset: The attributes.
         stated: Bits of a value, if the file says so.
-        has_padding: Whether the file speaks of padding.
         value_range: The user's range.
         assumed: Is continued.
+        has_padding: Whether the file speaks of padding.
     """
     from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut, apply_windowing
 
@@ -380,7 +381,7 @@ def _present(
             low, high = apply_windowing(np.array([-_FAR, _FAR]), dataset)
     else:
         shown = measured
-        low, high, bits = _range(levels, measured, dataset, stated, has_padding, value_range, assumed)
+        low, high, bits = _range(levels, measured, dataset, stated, value_range, assumed, has_padding=has_padding)
     low, high = float(low), float(high)
     if low == high:
         return np.zeros(shown.shape, np.uint8), bits
@@ -394,9 +395,10 @@ def _range(
     measured: "NDArray[Any]",
     dataset: "Dataset",
     stated: int | None,
-    has_padding: bool,  # noqa: FBT001
     value_range: ValueRange | None,
     assumed: list[str],
+    *,
+    has_padding: bool,
 ) -> tuple[float, float, int | None]:
     """Choose the values that become black and white where the file does not say them, and the depth behind them."""
     from pydicom.pixels.processing import apply_modality_lut

@@ -4,7 +4,7 @@ This is the only decoder of such files. Encoders read JPEG and PNG of 8 bits; a 
 transparency and is the right way up is stored as it is. Of all others the shards hold a PNG of what is made here:
 
 - more than 8 bits: scaled as `mcmfh_lightning.datamodules.depth` says;
-- transparency: laid on white, as most viewers do; on black if nothing would be seen on white;
+- transparency: laid on white, as most viewers do; on black if on white it hardly shows;
 - EXIF orientation: turned and mirrored as it says;
 - DICOM: see `mcmfh_lightning.datamodules.dicom`.
 
@@ -39,9 +39,11 @@ _FORMATS: Mapping[str | None, ImageFormat] = {"JPEG": "jpg", "MPO": "jpg", "PNG"
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 _GREY_MODES = ("1", "L", "LA", "La")
 _OPAQUE = 255
+_FAINT = 32
+"""Grey levels; a picture that spans fewer on white is laid on black if that shows more."""
 
 ON_WHITE = "transparent picture laid on white"
-ON_BLACK = "transparent picture laid on black: nothing of it shows on white"
+ON_BLACK = "transparent picture laid on black: on white it hardly shows"
 TURNED = "turned or mirrored as its EXIF orientation says"
 FIRST_OF_SEVERAL = "first picture of a JPEG file that holds several (MPO)"
 BLANK = "blank: every pixel has one value"
@@ -190,7 +192,7 @@ def _errors() -> Iterator[None]:
         raise PictureError.of(UNDECODABLE, error) from error
 
 
-def _open(data: bytes) -> Image.Image:
+def _open(data: bytes) -> ImageFile.ImageFile:
     try:
         image = Image.open(io.BytesIO(data), formats=("JPEG", "PNG"))
     except UnidentifiedImageError as error:  # its message holds an address in memory
@@ -249,15 +251,15 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
 
 
 def _flatten(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8], assumed: list[str]) -> NDArray[np.uint8]:
-    """Lay a transparent picture on white, or on black if on white it has one value everywhere."""
+    """Lay a transparent picture on white, or on black if on white it hardly shows."""
     if not alpha.any():
         raise PictureError(TRANSPARENT)
     on_white = _laid_on(255, pixels, alpha)
-    if on_white.min() < on_white.max():
-        assumed.append(ON_WHITE)
-        return on_white
-    assumed.append(ON_BLACK)
-    return _laid_on(0, pixels, alpha)
+    if np.ptp(on_white) < _FAINT and np.ptp(on_black := _laid_on(0, pixels, alpha)) > np.ptp(on_white):
+        assumed.append(ON_BLACK)
+        return on_black
+    assumed.append(ON_WHITE)
+    return on_white
 
 
 def _laid_on(background: int, pixels: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -303,14 +305,12 @@ def _deep(
     if channels in (2, 4):
         opacity, values = values[..., -1], values[..., 0] if channels == 2 else values[..., :3]
         scale = choose_scale(int(opacity.max()), _believed(stated[-1:], opacity), None)
-        assert scale is not None  # noqa: S101  # of 16 bits at most
         alpha = sixteen_to_eight_bits(opacity, scale)
         stated = stated[:-1]
     elif (key := image.info.get("transparency")) is not None:
         matches = values == np.asarray(key)
         alpha = np.where(matches.all(2) if values.ndim == 3 else matches, np.uint8(0), np.uint8(_OPAQUE))
     scale = choose_scale(int(values.max()), _believed(stated, values), value_range)
-    assert scale is not None  # noqa: S101  # as above
     assumed.append(scale.assumed)
     return sixteen_to_eight_bits(values, scale), alpha, scale.bits
 
@@ -325,7 +325,6 @@ def _deep_colour(data: bytes, raw_mode: str) -> NDArray[np.uint16]:
 
 def _read_as(data: bytes, raw_mode: str) -> NDArray[np.uint8]:
     with _open(data) as image:
-        assert isinstance(image, ImageFile.ImageFile)  # noqa: S101  # what `Image.open` makes
         image.tile = [tile._replace(args=raw_mode) for tile in image.tile]
         return np.asarray(image)
 

@@ -131,7 +131,9 @@ def test_transparency_of_eight_bits_is_laid_on_white(tmp_path, mode):
     assert check_image(path).assumed == (ON_WHITE,)
 
 
-@pytest.mark.parametrize(("colour", "background", "words"), [(0, 1, ON_WHITE), (255, 0, ON_BLACK), (90, 1, ON_WHITE)])
+@pytest.mark.parametrize(
+    ("colour", "background", "words"), [(0, 1, ON_WHITE), (255, 0, ON_BLACK), (250, 0, ON_BLACK), (90, 1, ON_WHITE)]
+)
 @pytest.mark.parametrize("channels", [2, 4])
 @pytest.mark.parametrize("depth", [8, 16])
 def test_a_picture_that_is_in_the_alpha_channel_alone_shows(tmp_path, colour, background, words, channels, depth):
@@ -296,7 +298,7 @@ def test_pictures_in_memory_are_read_as_their_files():
     np.testing.assert_array_equal(scaled, shown)
     with pytest.raises(PictureError, match=NO_DEPTH):
         flatten_picture(Image.fromarray(FILM.astype(np.float32)))
-    clear = np.dstack([FILM] * 3 + [FILM // 2])
+    clear = np.dstack([FILM] * 3 + [255 - FILM // 2])
     expected = on(1, clear[..., :3] / 255, clear[..., 3] / 255)
     np.testing.assert_array_equal(np.asarray(flatten_picture(Image.fromarray(clear))), expected)
     with pytest.raises(PictureError, match="give its path"):
