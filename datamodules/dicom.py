@@ -289,7 +289,9 @@ def _values(dataset: "Dataset", bits: int, assumed: list[str]) -> "tuple[NDArray
         # pydicom would cut off what is above BitsStored, also where HighBit puts the value there.
         dataset.BitsStored = dataset.BitsAllocated
     cells = _native(pixel_array(dataset))
-    wide = cells.view(f"u{cells.dtype.itemsize}").astype(np.int64 if cells.dtype.itemsize > 2 else np.int32)
+    wide: NDArray[Any] = cells.view(f"u{cells.dtype.itemsize}").astype(
+        np.int64 if cells.dtype.itemsize > 2 else np.int32
+    )
     shift = int(dataset.HighBit) + 1 - bits
     values = wide >> shift & 2**bits - 1
     if not signed and (values << shift != wide).any():
@@ -334,13 +336,14 @@ def _padding(cells: "NDArray[Any]", values: "NDArray[Any]", dataset: "Dataset") 
 
     A padding value may be written with the other sign, or use bits of the cell that are not part of a value.
     """
-    ends = [dataset.get(name) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
-    given = [int(end) for end in ends if end not in (None, "")]
-    if not given or ends[0] in (None, ""):
+    first, last = (dataset.get(name) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit"))
+    if first in (None, ""):
         return None
-    width = 8 * cells.dtype.itemsize
-    low, *_, high = sorted(np.array([end % 2**width for end in (*given, *given)], f"u{width // 8}").view(cells.dtype))
-    return ((cells >= low) & (cells <= high)) | ((values >= int(low)) & (values <= int(high)))
+    ends = [int(first), int(first if last in (None, "") else last)]
+    bits = 8 * cells.dtype.itemsize
+    low, high = np.sort(np.array([end % 2**bits for end in ends], f"u{bits // 8}").view(cells.dtype)).tolist()
+    padding: NDArray[np.bool_] = (cells >= low) & (cells <= high) | (values >= low) & (values <= high)
+    return padding
 
 
 def _present(
@@ -439,6 +442,7 @@ def _has_window(dataset: "Dataset", assumed: list[str]) -> bool:
     )
     if center in (None, "") or width in (None, ""):
         return False
+    center, width = float(center), float(width)
     dataset.VOILUTFunction = function = str(dataset.get("VOILUTFunction") or "LINEAR").strip().upper()
     enough = {"LINEAR": width >= 1, "LINEAR_EXACT": width > 0, "SIGMOID": width > 0}.get(function, False)
     if enough and math.isfinite(width) and math.isfinite(center):

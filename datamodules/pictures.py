@@ -320,7 +320,7 @@ def _deep_colour(data: bytes, raw_mode: str) -> NDArray[np.uint16]:
     if raw_mode == _DEEP_GREY_ALPHA:
         return np.ascontiguousarray(_read_as(data, "RGBA")).view(">u2").astype(np.uint16)
     upper, lower = _read_as(data, raw_mode), _read_as(data, _DEEP_COLOUR[raw_mode])
-    return upper.astype(np.uint16) << 8 | lower
+    return upper.astype(np.uint16) << np.uint16(8) | lower
 
 
 def _read_as(data: bytes, raw_mode: str) -> NDArray[np.uint8]:
