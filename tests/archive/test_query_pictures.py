@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,15 @@ from mcmfh_lightning.archive.identity import ArchiveInfo
 from mcmfh_lightning.archive.model import query_picture
 from mcmfh_lightning.archive.server.app import create_app
 from mcmfh_lightning.archive.server.served import ServedArchive
+from mcmfh_lightning.archive.source import Source
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.datamodules.cli import main as data_command
-from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.datamodules.dicom import STRETCHED
+from mcmfh_lightning.errors import ConfigError, DataError
 
 from ..datamodules.dicom_files import dicom, write_dicom
 from ..datamodules.png_files import png_bytes, write_png
+from .collection import write_features, write_pairs
 from .phantom_archive import build_archive, untrained_checkpoint
 from .service import client_of
 
@@ -203,3 +207,36 @@ def test_without_pydicom_the_service_says_what_it_takes(served: TestClient, film
     answer = served.post("/api/search/image", files={"image": ("film", films["film.dcm"].read_bytes())})
     assert answer.status_code == 415
     assert "pydicom is not installed here: send the picture as JPEG or PNG" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("converted", "archive", "accepted"),
+    [
+        ({}, None, True),
+        ({}, (0, 9), True),  # of 8 bits, as all earlier collections
+        ({"value_range": [0, 9]}, (0, 9), True),
+        ({"value_range": [0, 9]}, None, False),
+        ({"value_range": [0, 9]}, (0, 8), False),
+        ({"summary": {"image_bits": {"12": 3}}}, None, True),
+        ({"summary": {"image_bits": {"12": 3}}}, (0, 9), False),
+        ({"summary": {"kept": {STRETCHED: 3}}}, (0, 9), False),
+    ],
+)
+@pytest.mark.parametrize("kind", ["pairs", "features"])
+def test_features_and_pairs_say_how_their_pictures_were_scaled(tmp_path, kind, converted, archive, accepted) -> None:
+    folder = (write_pairs if kind == "pairs" else write_features)(tmp_path / kind, range(10))
+    entries = json.loads((folder / "dataset.json").read_text())
+    entries["settings"] = converted if kind == "pairs" else {"pairs": converted}
+    (folder / "dataset.json").write_text(json.dumps(entries))
+    source = Source.of(**{"features": None, "pairs": None, kind: str(folder)})
+    assert source.value_range == (None if "value_range" not in converted else (0, 9))
+    with nullcontext() if accepted else pytest.raises(ConfigError, match="archive reads queries with"):
+        source.check_value_range(archive)
+
+
+def test_a_damaged_range_of_a_collection_is_named(tmp_path: Path) -> None:
+    folder = write_pairs(tmp_path / "pairs", range(10))
+    entries = json.loads((folder / "dataset.json").read_text())
+    (folder / "dataset.json").write_text(json.dumps(entries | {"settings": {"value_range": ["x", 3]}}))
+    with pytest.raises(DataError, match=r"pairs: dataset\.json holds no value_range"):
+        _ = Source.of(None, str(folder)).value_range

@@ -9,13 +9,16 @@ import pytest
 from PIL import Image
 
 from mcmfh_lightning.datamodules import dicom
+from mcmfh_lightning.datamodules.cli import main as command
 from mcmfh_lightning.datamodules.pictures import FIRST_OF_SEVERAL, ON_WHITE
 from mcmfh_lightning.datamodules.shards import DatasetInfo
-from mcmfh_lightning.datamodules.unusable import NO_PIXELS, UNDECODABLE
+from mcmfh_lightning.datamodules.unusable import NO_PIXELS, TRANSPARENT, UNDECODABLE
 
 from .dicom_files import write_dicom
 from .manifests import pairs, run, tars, write_csv
 from .png_files import png_bytes, write_png
+from .test_openi import report
+from .test_roco import write_part
 
 CASES = {
     "image_mpo": FIRST_OF_SEVERAL,
@@ -166,3 +169,29 @@ def test_no_exception_of_a_library_ends_a_conversion(tmp_path, films, capsys, mo
     assert run(tmp_path, table) == 2
     assert "row 3: undecodable image (odd.png: " in capsys.readouterr().err
     assert run(tmp_path, table, "--skip-bad-rows") == 0
+
+
+def test_the_converters_of_collections_take_a_value_range_and_account_for_what_is_broken(tmp_path):
+    films, data = tmp_path / "films", tmp_path / "roco"
+    films.mkdir()
+    write_part(data / "data" / "train" / "radiology", range(12))
+    deep = np.random.default_rng(0).integers(0, 4096, (9, 7))
+    reports = tmp_path / "reports"
+    reports.mkdir()
+    for number in range(4):
+        name = f"CXR{number}_IM-1"
+        (reports / f"{number}.xml").write_bytes(report(number, name))
+        write_png(films / f"{name}.png", deep)
+    (films / "CXR3_IM-1.png").write_bytes(png_bytes(np.dstack([deep, deep * 0])))
+    images = data / "data" / "train" / "radiology" / "images"
+    write_png(images / "ROCO_00003.jpg", deep)
+    (images / "ROCO_00004.jpg").write_bytes((images / "ROCO_00003.jpg").read_bytes()[:60])
+    ranged = ["--value-range", "[0, 8190]", "--min-label-count", "1"]
+    command(["openi", "--reports", str(reports), "--images", str(films), "--out", str(tmp_path / "a"), *ranged])
+    command(["roco", "--root", str(data), "--out", str(tmp_path / "b"), *ranged])
+    for name, item, skipped in (("a", "CXR0_IM-1", TRANSPARENT), ("b", "ROCO_00003", UNDECODABLE)):
+        info = DatasetInfo.load(tmp_path / name)
+        assert info.settings["value_range"] == [0, 8190]
+        assert info.skipped[skipped] == 1
+        [shown] = [pair.image for key, pair in pairs(tmp_path / name).items() if key == item]
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(shown))), np.rint(deep / 8190 * 255))
