@@ -1,11 +1,13 @@
 """From a collection to pair shards: split, verify, choose the vocabulary, write, and account for everything."""
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Collection as Container
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -268,9 +270,17 @@ def _write(
     for split in SPLITS:
         items = [item for item in accepted if item.split == split]
         done = writer.resume_from(split)
-        remaining = islice(items, done, None)
-        for item in track(remaining, f"Writing {split}", total=len(items) - done, console=console):
-            writer.write(split, _pair(item, value_range))
+        pairs = _pairs(items[done:], value_range)
+        for pair in track(pairs, f"Writing {split}", total=len(items) - done, console=console):
+            writer.write(split, pair)
+
+
+def _pairs(items: Sequence[Accepted], value_range: ValueRange | None) -> Iterator[Pair]:
+    """Make the pairs on every core, in order and a few at a time: a PNG of a film takes a second to write."""
+    cores = os.cpu_count() or 1
+    with ThreadPoolExecutor(cores) as pool:
+        for start in range(0, len(items), 4 * cores):
+            yield from pool.map(partial(_pair, value_range=value_range), items[start : start + 4 * cores])
 
 
 def _pair(item: Accepted, value_range: ValueRange | None) -> Pair:

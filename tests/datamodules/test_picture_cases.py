@@ -128,7 +128,7 @@ def test_a_collection_of_eight_bits_says_nothing_new(tmp_path, films):
     assert settings["summary"]["kept"] == {}
 
 
-def test_an_interrupted_conversion_is_completed_to_the_same_bytes(tmp_path, films):
+def test_two_conversions_give_the_same_bytes(tmp_path, films):
     table = manifest(tmp_path, films.values())
     assert run(tmp_path, table) == run(tmp_path, table, out="again") == 0
     assert tars(tmp_path / "out") == tars(tmp_path / "again")
