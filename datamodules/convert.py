@@ -1,11 +1,13 @@
 """From a collection to pair shards: split, verify, choose the vocabulary, write, and account for everything."""
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Collection as Container
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,12 @@ from rich.console import Console
 from rich.progress import track
 
 from mcmfh_lightning.datamodules.collection import Candidate, Collection
-from mcmfh_lightning.datamodules.images import Unusable, check_images, image_bytes
+from mcmfh_lightning.datamodules.depth import ValueRange, check_value_range
+from mcmfh_lightning.datamodules.images import Decodable, Unusable, check_images, image_bytes
 from mcmfh_lightning.datamodules.labels import NORMAL, build_vocabulary, share_probability
 from mcmfh_lightning.datamodules.shards import DATASET_FILE, SPLITS, DatasetInfo, Pair, PairShardWriter
 from mcmfh_lightning.datamodules.shards.info import Split
 from mcmfh_lightning.datamodules.shards.members import MAX_TEXT_CHARACTERS
-from mcmfh_lightning.datamodules.shards.pair import ImageFormat
 from mcmfh_lightning.datamodules.splits import SplitPlan, require_disjoint, split_by_date, split_by_group
 from mcmfh_lightning.errors import DataError
 
@@ -32,10 +34,10 @@ NO_KEPT_LABEL = "without a label: all dropped or below the minimum count"
 
 @dataclass(frozen=True)
 class Accepted:
-    """A candidate that decodes, with the format in which its image is stored and its split."""
+    """A candidate that decodes, with how its image is stored and its split."""
 
     candidate: Candidate
-    image_format: ImageFormat | None
+    image: Decodable | None
     split: Split
 
 
@@ -51,12 +53,13 @@ def convert(
     seed: int,
     settings: Mapping[str, Any],
     console: Console,
+    value_range: ValueRange | None = None,
 ) -> DatasetInfo:
     """Write a collection as pair shards.
 
-    Images are decoded in full before anything is written, so that no later step meets a broken one; JPEG and PNG files
-    are stored as they are. Items lie in the shards in an order drawn from (seed, id), so that items which are read
-    together are a sample of the whole and not one study after the other.
+    Images are decoded in full before anything is written, so that no later step meets a broken one; what a shard stores
+    of them is decided by `mcmfh_lightning.datamodules.pictures`. Items are in the shards in an order drawn from
+    (seed, id), so that items which are read together are a sample of the whole and not one study after the other.
 
     Args:
         collection: what was read; left as it is.
@@ -69,10 +72,14 @@ def convert(
         seed: of the order, and of the split by group.
         settings: what else decides the content of the folder; stored and compared.
         console: where progress is shown.
+        value_range: values that become black and white, of images with more than 8 bits and without a window; stored,
+            so that queries are read alike.
 
     Raises:
+        ConfigError: If ``value_range`` is not a range.
         DataError: an empty collection or vocabulary, a split that cuts a group, or a folder of another conversion.
     """
+    value_range = check_value_range(value_range)
     settings = {
         **settings,
         "split_by": split.by,
@@ -80,6 +87,7 @@ def convert(
         "min_label_count": min_label_count,
         "drop_labels": sorted(drop_labels),
         "seed": seed,
+        **({} if value_range is None else {"value_range": list(value_range)}),
         **_fingerprints(collection.candidates),
     }
     if (out / DATASET_FILE).exists():
@@ -87,7 +95,7 @@ def convert(
         console.print(f"{out} is already complete", markup=False, soft_wrap=True)
         return info
     collection = collection.copy()  # what is skipped from here on is added to its account
-    accepted = _verify(collection, _assign(collection, split, seed), console)
+    accepted = _verify(collection, _assign(collection, split, seed), value_range, console)
     dropped = Counter(label for item in accepted for label in set(item.candidate.labels) & set(drop_labels))
     if absent := sorted(set(drop_labels) - dropped.keys()):
         shown = ", ".join(map(repr, absent[:3]))
@@ -105,6 +113,7 @@ def convert(
     summary = {
         "read": collection.read,
         "kept": dict(sorted(collection.kept.items())),
+        **_depths(accepted, console),
         "dropped_labels": dict(sorted(dropped.items())),
         "label_gloss": {label: collection.gloss[label] for label in vocabulary if label in collection.gloss},
         **_sharing(accepted, vocabulary),
@@ -121,7 +130,7 @@ def convert(
         for reason, items in collection.skipped.items():
             for item in items:
                 writer.skip(reason, item)
-        _write(writer, accepted, console)
+        _write(writer, accepted, value_range, console)
         return writer.close()
 
 
@@ -194,8 +203,14 @@ def _by_date(collection: Collection, plan: SplitPlan) -> list[tuple[Candidate, S
     return [(candidate, of_group[candidate.group]) for candidate in candidates if candidate.group in dates]
 
 
-def _verify(collection: Collection, assigned: Sequence[tuple[Candidate, Split]], console: Console) -> list[Accepted]:
-    checks = check_images(candidate.image for candidate, _ in assigned if candidate.image is not None)
+def _verify(
+    collection: Collection,
+    assigned: Sequence[tuple[Candidate, Split]],
+    value_range: ValueRange | None,
+    console: Console,
+) -> list[Accepted]:
+    paths = (candidate.image for candidate, _ in assigned if candidate.image is not None)
+    checks = check_images(paths, value_range)
     accepted = []
     for candidate, split in track(assigned, "Decoding images", console=console):
         check = None if candidate.image is None else next(checks)
@@ -204,7 +219,9 @@ def _verify(collection: Collection, assigned: Sequence[tuple[Candidate, Split]],
         elif candidate.text is not None and len(candidate.text) > MAX_TEXT_CHARACTERS:
             collection.skip(LONG_TEXT, candidate.id)
         else:
-            accepted.append(Accepted(candidate, check.format if check else None, split))
+            accepted.append(Accepted(candidate, check, split))
+            for assumption in dict.fromkeys(check.assumed if check else ()):
+                collection.note(assumption)
             if candidate.text is None:
                 collection.note(IMAGE_ONLY)
             elif candidate.image is None:
@@ -222,6 +239,25 @@ def _require_normal(collection: Collection, vocabulary: Sequence[str], min_label
             f"the normal label {collection.normal_label!r} is on fewer than {min_label_count} items that can be used: "
             "lower --min-label-count, or leave out --normal-label"
         )
+
+
+def _depths(accepted: Sequence[Accepted], console: Console) -> dict[str, Any]:
+    """Count the images of each depth, if any is stored with more than 8 bits; warn if there are several depths.
+
+    Not counted are those that a window, their own range or ``value_range`` scaled.
+    """
+    depths = Counter(item.image.bits for item in accepted if item.image is not None and item.image.bits is not None)
+    if depths.keys() <= {8}:
+        return {}
+    if len(depths) > 1:
+        counts = ", ".join(f"{bits} bits: {depths[bits]:,}" for bits in sorted(depths))
+        console.print(
+            f"warning: images of several depths ({counts}), each scaled by its own; if they come from one kind of "
+            "device, pass --value-range [LOW, HIGH] to scale all of more than 8 bits alike",
+            markup=False,
+            soft_wrap=True,
+        )
+    return {"image_bits": {str(bits): depths[bits] for bits in sorted(depths)}}
 
 
 def _restrict(item: Accepted, vocabulary: Sequence[str], collection: Collection) -> Accepted:
@@ -247,16 +283,28 @@ def _joined(values: Iterable[str]) -> str:
     return "; ".join(sorted(set(values)))
 
 
-def _write(writer: PairShardWriter, accepted: Sequence[Accepted], console: Console) -> None:
+def _write(
+    writer: PairShardWriter, accepted: Sequence[Accepted], value_range: ValueRange | None, console: Console
+) -> None:
     for split in SPLITS:
         items = [item for item in accepted if item.split == split]
         done = writer.resume_from(split)
-        remaining = islice(items, done, None)
-        for item in track(remaining, f"Writing {split}", total=len(items) - done, console=console):
-            writer.write(split, _pair(item))
+        pairs = _pairs(items[done:], value_range)
+        for pair in track(pairs, f"Writing {split}", total=len(items) - done, console=console):
+            writer.write(split, pair)
 
 
-def _pair(item: Accepted) -> Pair:
-    c = item.candidate
-    image = None if c.image is None else image_bytes(c.image)
-    return Pair(c.id, image, item.image_format, c.text, c.labels, c.group, c.date, c.source, c.licence, c.group_name)
+def _pairs(items: Sequence[Accepted], value_range: ValueRange | None) -> Iterator[Pair]:
+    """Make the pairs on every core, in order and a few at a time: a PNG of a film takes a second to write."""
+    cores = os.cpu_count() or 1
+    with ThreadPoolExecutor(cores) as pool:
+        for start in range(0, len(items), 4 * cores):
+            yield from pool.map(partial(_pair, value_range=value_range), items[start : start + 4 * cores])
+
+
+def _pair(item: Accepted, value_range: ValueRange | None) -> Pair:
+    c, data = item.candidate, None
+    if c.image is not None and item.image is not None:
+        data = c.image.read_bytes() if item.image.unchanged else image_bytes(c.image, value_range)
+    image_format = item.image.format if item.image else None
+    return Pair(c.id, data, image_format, c.text, c.labels, c.group, c.date, c.source, c.licence, c.group_name)

@@ -1,39 +1,61 @@
-"""DICOM files, of which nothing but the picture is read.
+"""DICOM files, of which only the picture is read.
 
 The steps are those of the standard (PS3.4, annex N.2), done by pydicom's own functions: stored values, modality LUT or
 rescaling, VOI LUT or window, presentation. Decisions:
 
 - Only the attributes that the picture needs are read; the patient's never leave the file.
 - A VOI LUT of the file comes before its window, and the first of several is taken, as pydicom does. Its output range
-  becomes 0 to 255. A file without either: 8-bit values are taken as they are, deeper ones are stretched from the least
-  to the greatest value of the picture.
+  becomes 0 to 255.
+- Without either, the range that the user gives; else the rule of `mcmfh_lightning.datamodules.depth`: 0 to the greatest
+  value of ``BitsStored`` bits. Where that fills 16 allocated bits, which writers do without meaning it, the depth is
+  that of the greatest value. Signed values, values with padding and those of a modality LUT are measurements, whose
+  greatest possible value says nothing: they are stretched from the least to the greatest of the picture.
+- ``PixelPaddingValue`` (to ``PixelPaddingRangeLimit``) is not part of the picture: it takes no part in a stretch, and
+  is black.
+- Bits outside of ``HighBit`` and ``BitsStored`` are not part of a value.
 - ``MONOCHROME1`` (the least value is white) is inverted: bone is bright in every picture.
+- A rescaling by 0 and a window that has no width are ignored, attributes that are missing get their usual values, a
+  file may lack its preamble or its file meta information. All of that is reported with the picture.
 - Names burned into the pixels are pixels, they stay. De-identify such pictures before they come here.
 """
 
 import io
-from pathlib import Path
-from typing import TYPE_CHECKING
+import math
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
+from mcmfh_lightning.datamodules.depth import BY_RANGE, ValueRange, choose_scale, to_eight_bits
 from mcmfh_lightning.datamodules.shards.members import MAX_PICTURE_SIDE
+from mcmfh_lightning.datamodules.unusable import (
+    COMPRESSED,
+    MULTI_FRAME,
+    NO_PIXELS,
+    NO_PYDICOM,
+    TOO_LARGE,
+    UNREADABLE,
+    PictureError,
+)
 
 if TYPE_CHECKING:
     from pydicom import Dataset
     from pydicom.uid import UID
 
-NO_PYDICOM = "DICOM image without pydicom"
-UNREADABLE = "undecodable DICOM image"
-NO_PIXELS = "DICOM file without an image"
-COMPRESSED = "DICOM image of a compression that is not supported"
-MULTI_FRAME = "DICOM image of several frames"
-TOO_LARGE = "image too large"
-DEEP_COLOUR = "DICOM colour image deeper than 8 bits"
+NO_PREAMBLE = "DICOM without a preamble"
+NO_SYNTAX = "DICOM without a transfer syntax: taken as uncompressed"
+DEFAULTS = "DICOM with missing attributes: their usual values taken"
+NO_SLOPE = "DICOM with a rescale slope of 0: not rescaled"
+NO_WINDOW = "DICOM with a window that cannot be (width 0, not a number): ignored"
+STRETCHED = "DICOM without a window: stretched from its least to its greatest value"
+PADDED = "DICOM with padding: shown black"
+ALL_PADDING = "DICOM in which every pixel is padding: padding ignored"
+EXTRA_BITS = "DICOM with bits outside of BitsStored: ignored"
 
 _FAR = 1e12  # beyond any window
+_MOST_LEVELS = 2**16
 _COLOURS = ("Red", "Green", "Blue")
 _ATTRIBUTES = [
     "SamplesPerPixel",
@@ -46,6 +68,8 @@ _ATTRIBUTES = [
     "BitsStored",
     "HighBit",
     "PixelRepresentation",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
     "PixelData",
     "ModalityLUTSequence",
     "RescaleIntercept",
@@ -57,40 +81,98 @@ _ATTRIBUTES = [
     *(f"{colour}PaletteColorLookupTableDescriptor" for colour in _COLOURS),
     *(f"{colour}PaletteColorLookupTableData" for colour in _COLOURS),
 ]
+_SIZE = ["Rows", "Columns"]
+_MARK = b"DICM"
+_PREAMBLE = bytes(128)
+# The first element of group 2 (file meta information) or 8 (the data set itself), in either order of bytes.
+_HEADERLESS = re.compile(rb"[\x02\x08]\x00[\x00-\xff]\x00|\x00[\x02\x08]\x00[\x00-\xff]", re.DOTALL)
 
 
-class DicomError(Exception):
-    """A DICOM file from which no picture can be made; the message is the reason, one of this module's constants."""
+class DicomPicture(NamedTuple):
+    """The picture of a DICOM file.
+
+    Attributes:
+        pixels: (rows, columns) or (rows, columns, 3), 8 bits.
+        bits: Depth that it was scaled from; None where a window or the picture's own range decided.
+        assumed: What the file left open or has wrong; summaries count it.
+    """
+
+    pixels: NDArray[np.uint8]
+    bits: int | None
+    assumed: list[str]
 
 
-def is_dicom(path: Path) -> bool:
-    """Whether a file says that it is DICOM (PS3.10): ``DICM`` behind a preamble of 128 bytes."""
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+def is_dicom(data: bytes) -> bool:
+    """Find out by the first bytes whether a file is DICOM (PS3.10), with or without its preamble of 128 bytes."""
+    return data[128:132] == _MARK or data[:4] == _MARK or _HEADERLESS.match(data) is not None
 
 
-def dicom_to_png(path: Path) -> bytes:
-    """The picture of a DICOM file as an 8-bit PNG, grey or RGB, without metadata.
+def dicom_size(data: bytes) -> tuple[int, int]:
+    """Read width and height from the header of a file.
 
     Raises:
-        DicomError: if there is no picture that can be shown in 8 bits, or pydicom is not installed.
+        PictureError: If it has none, or pydicom is not installed.
     """
     try:
-        from pydicom import dcmread
-        from pydicom.filereader import read_file_meta_info
-    except ImportError as error:
-        raise DicomError(NO_PYDICOM) from error
-    try:
-        # Ahead of the rest, since a "deflated" file is inflated, to any size, by the mere reading of its attributes.
-        _require_decoder(read_file_meta_info(path).TransferSyntaxUID)
-        pixels = _eight_bits(dcmread(path, specific_tags=list(_ATTRIBUTES)))
-    except DicomError:
+        return _checked_size(_read(data, _SIZE, []))
+    except PictureError:
         raise
     except Exception as error:  # a damaged file makes pydicom raise whatever its parsing ran into
-        raise DicomError(UNREADABLE) from error
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, format="PNG")
-    return stream.getvalue()
+        raise PictureError.of(UNREADABLE, error) from error
+
+
+def decode_dicom(data: bytes, value_range: ValueRange | None = None) -> DicomPicture:
+    """Decode the picture of a DICOM file.
+
+    Args:
+        data: The whole file.
+        value_range: Values, after rescaling, that become black and white where the file has no window and more than
+            8 bits.
+
+    Raises:
+        PictureError: If there is no picture that can be shown, or pydicom is not installed.
+    """
+    assumed: list[str] = []
+    try:
+        dataset = _read(data, _ATTRIBUTES, assumed)
+        _require_one_picture(dataset)
+        _fill_in(dataset, assumed)
+        pixels, bits = _eight_bits(dataset, value_range, assumed)
+    except PictureError:
+        raise
+    except Exception as error:  # as above
+        raise PictureError.of(UNREADABLE, error) from error
+    return DicomPicture(pixels, bits, assumed)
+
+
+def _read(data: bytes, attributes: list[str], assumed: list[str]) -> "Dataset":
+    """Read attributes; a file without a header gets one, as pydicom reads the others by force only."""
+    try:
+        from pydicom import dcmread
+        from pydicom.filereader import read_dataset
+        from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+    except ImportError as error:
+        raise PictureError(NO_PYDICOM) from error
+    if data[128:132] != _MARK:
+        assumed.append(NO_PREAMBLE)
+        data = _PREAMBLE + _MARK + data.removeprefix(_MARK)
+    stream = io.BytesIO(data)
+    # Ahead of the rest, since a "deflated" file is inflated, to any size, by the mere reading of its attributes.
+    stream.seek(len(_PREAMBLE) + len(_MARK))
+    meta = read_dataset(
+        stream, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, _vr, _length: tag.group != 2
+    )
+    syntax = meta.get("TransferSyntaxUID")
+    if syntax:
+        _require_decoder(syntax)
+    stream.seek(0)
+    dataset = dcmread(stream, specific_tags=list(attributes), stop_before_pixels="PixelData" not in attributes)
+    if not syntax:
+        assumed.append(NO_SYNTAX)
+        implicit, little = dataset.original_encoding
+        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
+    return dataset
 
 
 def _require_decoder(syntax: "UID") -> None:
@@ -102,60 +184,268 @@ def _require_decoder(syntax: "UID") -> None:
     except NotImplementedError:  # an unknown syntax, or one that holds no pictures
         supported = False
     if not supported:
-        raise DicomError(COMPRESSED)
+        raise PictureError(COMPRESSED, syntax.name)
 
 
-def _eight_bits(dataset: "Dataset") -> NDArray[np.uint8]:
-    """Decode the picture and bring it to 8 bits: (rows, columns) or (rows, columns, 3)."""
-    from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
-    from pydicom.pixels.utils import pixel_array
-
+def _require_one_picture(dataset: "Dataset") -> None:
+    """Refuse what has no single picture, or announces too large a one: a header of a few bytes may say 4 gigapixels."""
     if "PixelData" not in dataset:
-        raise DicomError(NO_PIXELS)
+        raise PictureError(NO_PIXELS)
     if int(dataset.get("NumberOfFrames") or 1) > 1:
-        raise DicomError(MULTI_FRAME)
-    # Before decoding: a header of a few bytes may announce 4 billion pixels. Pillow's limit, as for other pictures.
-    rows, columns = int(dataset.Rows), int(dataset.Columns)
-    if rows * columns > 2 * (Image.MAX_IMAGE_PIXELS or rows * columns) or max(rows, columns) > MAX_PICTURE_SIDE:
-        raise DicomError(TOO_LARGE)
-    stored = pixel_array(dataset)
+        raise PictureError(MULTI_FRAME)
+    _checked_size(dataset)
+
+
+def _checked_size(dataset: "Dataset") -> tuple[int, int]:
+    """Return width and height, within the limits that hold for all pictures."""
+    rows, columns = (int(dataset.get(name) or 0) for name in _SIZE)
+    if rows < 1 or columns < 1:
+        raise PictureError(UNREADABLE, "Rows or Columns are missing")
+    limit = 2 * (Image.MAX_IMAGE_PIXELS or rows * columns)
+    if rows * columns > limit or max(rows, columns) > MAX_PICTURE_SIDE:
+        raise PictureError(TOO_LARGE, f"{columns} x {rows} pixels")
+    return columns, rows
+
+
+def _fill_in(dataset: "Dataset", assumed: list[str]) -> None:
+    """Give attributes that are missing their usual values."""
+    samples = int(dataset.get("SamplesPerPixel") or 1)
+    pixels = int(dataset.Rows) * int(dataset.Columns) * samples
+    allocated = dataset.get("BitsAllocated") or 8 * max(1, len(dataset.PixelData) // pixels)
+    stored = dataset.get("BitsStored") or allocated
+    defaults = {
+        "SamplesPerPixel": samples,
+        "PhotometricInterpretation": "MONOCHROME2" if samples == 1 else "RGB",
+        "BitsAllocated": allocated,
+        "BitsStored": stored,
+        "HighBit": stored - 1,
+        "PixelRepresentation": 0,
+        **({"PlanarConfiguration": 0} if samples > 1 else {}),
+    }
+    for name, value in defaults.items():
+        if dataset.get(name) in (None, ""):
+            setattr(dataset, name, value)
+            assumed.append(DEFAULTS)
+    if not 0 < dataset.BitsStored <= dataset.HighBit + 1 <= dataset.BitsAllocated:
+        raise PictureError(
+            UNREADABLE,
+            f"BitsAllocated {dataset.BitsAllocated}, BitsStored {dataset.BitsStored} and HighBit {dataset.HighBit} "
+            "contradict each other",
+        )
+
+
+def _eight_bits(
+    dataset: "Dataset", value_range: ValueRange | None, assumed: list[str]
+) -> tuple[NDArray[np.uint8], int | None]:
+    """Decode the picture and bring it to 8 bits: (rows, columns) or (rows, columns, 3)."""
+    from pydicom.pixels.processing import apply_color_lut
+
+    allocated, bits = int(dataset.BitsAllocated), int(dataset.BitsStored)
+    stated = bits if bits < allocated or bits <= 8 else None
+    cells, values = _values(dataset, bits, assumed)
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
-        stored = apply_color_lut(stored, dataset)[..., :3]
-        return (stored >> 8).astype(np.uint8) if stored.dtype == np.uint16 else stored
-    if stored.ndim == 3:
-        if stored.dtype != np.uint8:
-            raise DicomError(DEEP_COLOUR)
-        return stored
-    grey = _present(apply_modality_lut(stored, dataset), stored, dataset)
-    return 255 - grey if dataset.PhotometricInterpretation == "MONOCHROME1" else grey
+        looked_up = apply_color_lut(values, dataset)[..., :3]
+        return (looked_up >> 8).astype(np.uint8) if looked_up.dtype == np.uint16 else looked_up, 8
+    if values.ndim == 3:
+        return _colour(values, stated, value_range, assumed)
+    padding = _padding(cells, values, dataset)
+    if padding is not None and padding.all():
+        assumed.append(ALL_PADDING)
+        padding = None
+    picture = values if padding is None else values[~padding]
+    # There are far fewer values than pixels: each is presented once, and looked up.
+    least, greatest = int(picture.min()), int(picture.max())
+    if greatest - least < _MOST_LEVELS:
+        levels, places = np.arange(least, greatest + 1), np.clip(values, least, greatest) - least
+    else:
+        levels, places = np.unique(np.clip(values, least, greatest), return_inverse=True)
+    shown, scaled_from = _present(levels, dataset, stated, value_range, assumed, has_padding=padding is not None)
+    if dataset.PhotometricInterpretation == "MONOCHROME1":
+        shown = 255 - shown
+    grey = shown[places.reshape(values.shape)]
+    if padding is not None and padding.any():
+        grey[padding] = 0
+        assumed.append(PADDED)
+    return grey, scaled_from
 
 
-def _present(values: NDArray[np.generic], stored: NDArray[np.generic], dataset: "Dataset") -> NDArray[np.uint8]:
-    """Bring grey values to 0..255 by the file's VOI LUT or window, else by the range of the picture.
+def _values(dataset: "Dataset", bits: int, assumed: list[str]) -> "tuple[NDArray[Any], NDArray[Any]]":
+    """Decode the pixel cells, and take of each the bits that are its value.
+
+    Returns:
+        The cells, whose spare bits may say that they are padding, and the values, of 32 or 64 bits with sign.
+    """
+    from pydicom.encaps import generate_frames
+    from pydicom.pixels.utils import pixel_array
+    from pydicom.uid import RLELossless
+
+    syntax = dataset.file_meta.TransferSyntaxUID
+    signed = bool(dataset.PixelRepresentation)
+    if syntax.is_compressed and syntax != RLELossless:
+        _check_frame(next(generate_frames(dataset.PixelData, number_of_frames=1)), _checked_size(dataset))
+        cells = _native(pixel_array(dataset))
+        return cells, cells.astype(np.int64 if cells.dtype.itemsize > 2 else np.int32)
+    if dataset.BitsAllocated > 1:
+        # pydicom would cut off what is above BitsStored, also where HighBit puts the value there.
+        dataset.BitsStored = dataset.BitsAllocated
+    cells = _native(pixel_array(dataset))
+    wide: NDArray[Any] = cells.view(f"u{cells.dtype.itemsize}").astype(
+        np.int64 if cells.dtype.itemsize > 2 else np.int32
+    )
+    shift = int(dataset.HighBit) + 1 - bits
+    values = wide >> shift & 2**bits - 1
+    if not signed and (values << shift != wide).any():
+        assumed.append(EXTRA_BITS)
+    if signed:
+        values -= values >> bits - 1 << bits
+    return cells, values
+
+
+def _native(cells: "NDArray[Any]") -> "NDArray[Any]":
+    """Return numbers in the machine's order of bytes."""
+    return cells.astype(cells.dtype.newbyteorder("="), copy=False)
+
+
+def _check_frame(frame: bytes, size: tuple[int, int]) -> None:
+    """Compare the size in the header of a compressed frame with that of the file, before it is decoded."""
+    try:
+        with Image.open(io.BytesIO(frame), formats=("JPEG", "JPEG2000")) as header:
+            found = header.size
+    except UnidentifiedImageError:  # of a kind that only pydicom's plugins know
+        return
+    if found != size:
+        raise PictureError(
+            UNREADABLE, f"its header says {size[0]} x {size[1]} pixels, its frame {found[0]} x {found[1]}"
+        )
+
+
+def _colour(
+    values: "NDArray[Any]", stated: int | None, value_range: ValueRange | None, assumed: list[str]
+) -> tuple[NDArray[np.uint8], int | None]:
+    if values.min() < 0:
+        raise PictureError(UNREADABLE, "colours below 0")
+    if stated == 8:
+        return values.astype(np.uint8), 8
+    scale = choose_scale(int(values.max()), stated, value_range)
+    assumed.append(scale.assumed)
+    return to_eight_bits(np.arange(values.max() + 1), scale.low, scale.high)[values], scale.bits
+
+
+def _padding(cells: "NDArray[Any]", values: "NDArray[Any]", dataset: "Dataset") -> NDArray[np.bool_] | None:
+    """Find the pixels that are padding; None if the file does not speak of any.
+
+    A padding value may be written with the other sign, or use bits of the cell that are not part of a value.
+    """
+    first, last = (dataset.get(name) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit"))
+    if first in (None, ""):
+        return None
+    ends = [int(first), int(first if last in (None, "") else last)]
+    bits = 8 * cells.dtype.itemsize
+    low, high = np.sort(np.array([end % 2**bits for end in ends], f"u{bits // 8}").view(cells.dtype)).tolist()
+    padding: NDArray[np.bool_] = (cells >= low) & (cells <= high) | (values >= low) & (values <= high)
+    return padding
+
+
+def _present(
+    levels: "NDArray[Any]",
+    dataset: "Dataset",
+    stated: int | None,
+    value_range: ValueRange | None,
+    assumed: list[str],
+    *,
+    has_padding: bool,
+) -> tuple[NDArray[np.uint8], int | None]:
+    """Bring grey values to 0..255 by the file's VOI LUT or window, else by the user's range or the depth.
 
     Args:
-        values: behind the modality LUT, (rows, columns).
-        stored: before it.
-        dataset: the attributes.
+        levels: The values of the picture, ascending.
+        dataset: The attributes.
+        stated: Bits of a value, if the file says so.
+        value_range: The user's range.
+        assumed: Is continued.
+        has_padding: Whether the file speaks of padding.
     """
-    from pydicom.pixels.processing import apply_voi_lut, apply_windowing
+    from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut, apply_windowing
 
+    _correct_rescaling(dataset, assumed)
+    measured = apply_modality_lut(levels, dataset)
+    bits = None
     if sequence := dataset.get("VOILUTSequence"):
         entries, first, _ = sequence[0].LUTDescriptor
         last = first + (entries or 2**16) - 1
         # For entries of 8 bits pydicom indexes with 8 bits, which wraps around; as 16 bits they are the same entries.
         sequence[0].LUTDescriptor = [entries, first, 16]
-        shown = apply_voi_lut(np.clip(np.rint(values), first, last).astype(np.int64), dataset)
+        shown = apply_voi_lut(np.clip(np.rint(measured), first, last).astype(np.int64), dataset)
         table = apply_voi_lut(np.arange(first, last + 1), dataset)
         low, high = table.min(), table.max()
-    elif dataset.get("WindowCenter") is not None and dataset.get("WindowWidth") is not None:
-        shown = apply_windowing(values, dataset)
+    elif _has_window(dataset, assumed):
+        shown = apply_windowing(measured, dataset)
         with np.errstate(over="ignore"):  # of a sigmoid window
             low, high = apply_windowing(np.array([-_FAR, _FAR]), dataset)
-    elif stored.dtype == np.uint8 and dataset.BitsStored == 8:
-        return stored.astype(np.uint8)
     else:
-        shown, low, high = values, values.min(), values.max()
+        shown = measured
+        low, high, bits = _range(levels, measured, dataset, stated, value_range, assumed, has_padding=has_padding)
+    low, high = float(low), float(high)
     if low == high:
-        return np.zeros(shown.shape, np.uint8)
-    return np.rint((shown - float(low)) * (255 / (float(high) - float(low)))).astype(np.uint8)
+        return np.zeros(shown.shape, np.uint8), bits
+    if low > high:  # by a window behind a falling rescaling
+        return to_eight_bits(-shown, -low, -high), bits
+    return to_eight_bits(shown, low, high), bits
+
+
+def _range(
+    levels: "NDArray[Any]",
+    measured: "NDArray[Any]",
+    dataset: "Dataset",
+    stated: int | None,
+    value_range: ValueRange | None,
+    assumed: list[str],
+    *,
+    has_padding: bool,
+) -> tuple[float, float, int | None]:
+    """Choose the values that become black and white where the file does not say them, and the depth behind them."""
+    from pydicom.pixels.processing import apply_modality_lut
+
+    deep = dataset.BitsAllocated > 8
+    if deep and value_range is not None:
+        assumed.append(BY_RANGE)
+        return *value_range, None
+    measurements = dataset.PixelRepresentation or dataset.get("ModalityLUTSequence") or (deep and has_padding)
+    scale = None if measurements else choose_scale(int(levels[-1]), stated, None)
+    if scale is None:
+        assumed.append(STRETCHED)
+        return measured.min(), measured.max(), None
+    if scale.bits != 8 or deep:
+        assumed.append(scale.assumed)
+    ends = apply_modality_lut(np.array([scale.low, scale.high]), dataset)
+    return ends.min(), ends.max(), scale.bits
+
+
+def _correct_rescaling(dataset: "Dataset", assumed: list[str]) -> None:
+    """Leave out a rescaling that cannot be meant, and complete one of which half is missing."""
+    slope, intercept = (dataset.get(name) for name in ("RescaleSlope", "RescaleIntercept"))
+    if slope is None and intercept is None:
+        return
+    slope, intercept = 1.0 if slope is None else float(slope), float(intercept or 0)
+    if slope == 0 or not (math.isfinite(slope) and math.isfinite(intercept)):
+        assumed.append(NO_SLOPE)
+        slope, intercept = 1.0, 0.0
+    dataset.RescaleSlope, dataset.RescaleIntercept = slope, intercept
+
+
+def _has_window(dataset: "Dataset", assumed: list[str]) -> bool:
+    """Find out whether there is a window that can be applied."""
+    center, width = (dataset.get(name) for name in ("WindowCenter", "WindowWidth"))
+    # Several windows are lists.
+    center, width = (
+        v if v is None or isinstance(v, float | int | str) else next(iter(v), None) for v in (center, width)
+    )
+    if center in (None, "") or width in (None, ""):
+        return False
+    center, width = float(center), float(width)
+    dataset.VOILUTFunction = function = str(dataset.get("VOILUTFunction") or "LINEAR").strip().upper()
+    enough = {"LINEAR": width >= 1, "LINEAR_EXACT": width > 0, "SIGMOID": width > 0}.get(function, False)
+    if enough and math.isfinite(width) and math.isfinite(center):
+        return True
+    assumed.append(NO_WINDOW)
+    return False

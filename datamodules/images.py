@@ -1,39 +1,19 @@
 """Finding image files and proving that they decode, before anything depends on them."""
 
-import io
 import os
-import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from PIL import Image
-
-from mcmfh_lightning.datamodules import dicom
-from mcmfh_lightning.datamodules.dicom import TOO_LARGE, DicomError, dicom_to_png, is_dicom
-from mcmfh_lightning.datamodules.shards.members import MAX_BYTES, MAX_PICTURE_SIDE
+from mcmfh_lightning.datamodules.depth import ValueRange
+from mcmfh_lightning.datamodules.pictures import read_picture
 from mcmfh_lightning.datamodules.shards.pair import ImageFormat
+from mcmfh_lightning.datamodules.unusable import FIXES, PictureError
 from mcmfh_lightning.errors import DataError
 
-_FORMATS: dict[str, ImageFormat] = {"JPEG": "jpg", "PNG": "png"}
 _SUFFIXES = (".png", ".jpg", ".jpeg")
-# Pillow reads deeper images as "I" and "F", whose conversion to RGB clips instead of scaling.
-_EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
-UNDECODABLE = "undecodable image"
-TOO_DEEP = "image deeper than 8 bits"
-MENDS: Mapping[str, str] = {
-    UNDECODABLE: "copy it again, or convert it to JPEG or PNG",
-    TOO_DEEP: "convert it to 8 bits, or give the DICOM file that it was made from",
-    TOO_LARGE: "scale it down",
-    dicom.NO_PYDICOM: "pip install 'mcmfh-lightning[dicom]'",
-    dicom.UNREADABLE: "copy it again, or export it without compression",
-    dicom.NO_PIXELS: "export the image, not the report, the plan or the waveform",
-    dicom.COMPRESSED: "export it without compression, or install a decoder of pydicom's for it",
-    dicom.MULTI_FRAME: "export the frame that the text is about",
-    dicom.DEEP_COLOUR: "export it with 8 bits a colour",
-}
-"""What to do about an unusable image, by reason."""
 
 
 def index_images(folder: Path) -> dict[str, Path]:
@@ -55,56 +35,56 @@ def index_images(folder: Path) -> dict[str, Path]:
 
 @dataclass(frozen=True)
 class Decodable:
-    """An image file that can be used, and the format in which it is stored: ``png`` for DICOM."""
+    """An image file that can be used, and how a shard stores it.
+
+    Attributes:
+        format: Format in which it is stored.
+        unchanged: Whether the file is stored as it is.
+        bits: Depth that it was scaled from; None where a window or a range decided.
+        assumed: What was decided without the file saying so in full.
+    """
 
     format: ImageFormat
+    unchanged: bool = True
+    bits: int | None = 8
+    assumed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Unusable:
-    """An image file that cannot be used, and why."""
+    """An image file that cannot be used, why, and what exactly is wrong with it."""
 
     reason: str
+    detail: str = field(default="", compare=False)
 
 
-def image_bytes(path: Path) -> bytes:
-    """What a shard stores of an image file: JPEG and PNG as they are, of DICOM nothing but the picture, as 8-bit PNG.
+def image_bytes(path: Path, value_range: ValueRange | None = None) -> bytes:
+    """Return what a shard stores of an image file: the file itself, or a PNG of the picture.
+
+    Args:
+        path: JPEG, PNG or DICOM.
+        value_range: See `mcmfh_lightning.datamodules.pictures.decode_picture`.
 
     Raises:
-        DataError: if the file cannot be read, or is a DICOM file without a usable picture.
+        DataError: If no picture can be made of it.
     """
     try:
-        return dicom_to_png(path) if is_dicom(path) else path.read_bytes()
-    except (OSError, DicomError) as error:
-        raise DataError(f"{path}: {error}; leave it out, or give it as JPEG or PNG") from error
+        picture, data = read_picture(path, value_range)
+    except PictureError as error:
+        raise DataError(f"{path}: {error}; {FIXES[error.reason]}") from error
+    return picture.stored(data)
 
 
-def check_image(path: Path) -> Decodable | Unusable:
-    """Decode the whole file; its first bytes decide the format, not its name.
-
-    Guards against decompression bombs with Pillow's own limit (``PIL.Image.MAX_IMAGE_PIXELS``).
-    """
+def check_image(path: Path, value_range: ValueRange | None = None) -> Decodable | Unusable:
+    """Decode the whole file; its first bytes decide the format, not its name."""
     try:
-        if path.stat().st_size > MAX_BYTES["png"]:
-            return Unusable(TOO_LARGE)
-        if is_dicom(path):
-            dicom_to_png(path)
-            return Decodable("png")
-        with Image.open(io.BytesIO(path.read_bytes()), formats=tuple(_FORMATS)) as image:
-            if max(image.size) > MAX_PICTURE_SIDE:
-                return Unusable(TOO_LARGE)
-            image.load()
-            image_format, mode = image.format, image.mode
-    except DicomError as error:
-        return Unusable(str(error))
-    except (OSError, EOFError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError):
-        return Unusable(UNDECODABLE)
-    if mode not in _EIGHT_BIT_MODES:
-        return Unusable(TOO_DEEP)
-    return Decodable(_FORMATS[image_format or ""])
+        picture, _ = read_picture(path, value_range)
+    except PictureError as error:
+        return Unusable(error.reason, error.detail)
+    return Decodable(picture.format, picture.unchanged, picture.bits, picture.assumed)
 
 
-def check_images(paths: Iterable[Path]) -> Iterator[Decodable | Unusable]:
-    """``check_image`` on every core, results in the order of ``paths``. Threads: Pillow decodes outside the GIL."""
+def check_images(paths: Iterable[Path], value_range: ValueRange | None = None) -> Iterator[Decodable | Unusable]:
+    """Run `check_image` on every core, results in the order of ``paths``. Threads: Pillow decodes outside the GIL."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(check_image, paths)
+        yield from pool.map(partial(check_image, value_range=value_range), paths)

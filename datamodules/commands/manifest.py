@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mcmfh_lightning.datamodules.convert import convert
+from mcmfh_lightning.datamodules.depth import ValueRange, check_value_range
 from mcmfh_lightning.datamodules.labels import read_drop_labels
 from mcmfh_lightning.datamodules.manifest.columns import Columns
 from mcmfh_lightning.datamodules.manifest.read import read_manifest, verify_images
@@ -50,6 +51,7 @@ def manifest(
     min_label_count: int = 1,
     drop_labels: Path | None = None,
     skip_bad_rows: bool = False,
+    value_range: ValueRange | None = None,
 ) -> None:
     """Convert a collection of your own into pair shards: a table of ids, images, texts, labels and groups.
 
@@ -89,6 +91,8 @@ def manifest(
         min_label_count: items that a label needs to enter the vocabulary.
         drop_labels: file of labels to leave out, one a line: those that are no findings, such as a modality.
         skip_bad_rows: convert the good rows all the same, and list the bad ones in skipped.csv.
+        value_range: values that become black and white, as [0, 4095], of images that have more than 8 bits and no
+            window of their own. Default: by the depth of each image.
     """
     console = Console(stderr=True)
     if not label_separator:
@@ -133,7 +137,7 @@ def manifest(
         licence=licence,
     )
     read = read_manifest(manifest, images, reading)
-    verify_images(read, console)
+    verify_images(read, console, check_value_range(value_range))
     _tell(read, console, skip_bad_rows=skip_bad_rows)
     collection = read.collection()
     info = convert(
@@ -157,6 +161,7 @@ def manifest(
             "split_names": reading.split_names,
         },
         console=console,
+        value_range=value_range,
     )
     Console().print(summary_table(info))
     if single := sum(item.image is None or item.text is None for item in collection.candidates):

@@ -7,6 +7,7 @@ from typing import Literal
 from rich.console import Console
 
 from mcmfh_lightning.datamodules.convert import convert
+from mcmfh_lightning.datamodules.depth import ValueRange
 from mcmfh_lightning.datamodules.download import UPSTREAM, default_cache, fetch_openi
 from mcmfh_lightning.datamodules.labels import read_drop_labels
 from mcmfh_lightning.datamodules.openi import LabelScheme, read_openi
@@ -37,6 +38,7 @@ def openi(
     mirror: str = UPSTREAM,
     cache: Path | None = None,
     images_sha256: str | None = None,
+    value_range: ValueRange | None = None,
 ) -> None:
     """Convert Open-i's chest X-ray collection, or one of the same file formats, into pair shards.
 
@@ -57,6 +59,8 @@ def openi(
         mirror: URL of a folder that serves NLMCXR_reports.tgz and NLMCXR_png.tgz.
         cache: folder for downloads. Default: the user's cache folder.
         images_sha256: SHA-256 that a downloaded NLMCXR_png.tgz must have; see dataset.json of an earlier conversion.
+        value_range: values that become black and white, as [0, 4095], of images that have more than 8 bits and no
+            window of their own. Default: by the depth of each image.
     """
     console = Console(stderr=True)
     settings: dict[str, object] = {"converter": "openi", "labels": labels}
@@ -88,5 +92,6 @@ def openi(
         seed=seed,
         settings=settings,
         console=console,
+        value_range=value_range,
     )
     Console().print(summary_table(info))

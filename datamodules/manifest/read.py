@@ -7,7 +7,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from mcmfh_lightning.datamodules.images import MENDS, Unusable, check_images
+from mcmfh_lightning.datamodules.depth import ValueRange
+from mcmfh_lightning.datamodules.images import Unusable, check_images
 from mcmfh_lightning.datamodules.manifest.columns import check_columns
 from mcmfh_lightning.datamodules.manifest.dates import DateReader
 from mcmfh_lightning.datamodules.manifest.hints import date_hint, label_traits, near_labels, shared_words
@@ -17,6 +18,7 @@ from mcmfh_lightning.datamodules.manifest.reading import Manifest, Reading
 from mcmfh_lightning.datamodules.manifest.rows import RowReader
 from mcmfh_lightning.datamodules.manifest.tables import Table, read_table
 from mcmfh_lightning.datamodules.manifest.values import is_missing, shortened
+from mcmfh_lightning.datamodules.unusable import FIXES
 from mcmfh_lightning.errors import DataError
 
 
@@ -138,17 +140,17 @@ def _look_at_labels(manifest: Manifest, table: Table, findings: Collection[str])
         )
 
 
-def verify_images(manifest: Manifest, console: Console) -> None:
+def verify_images(manifest: Manifest, console: Console, value_range: ValueRange | None = None) -> None:
     """Decode the image of each candidate in full, on every core; those that do not decode become problems."""
     rows: dict[Path, list[int]] = {}
     for row, candidate in manifest.candidates.items():
         if candidate.image is not None:
             rows.setdefault(candidate.image, []).append(row)
-    checks = zip(rows, check_images(rows), strict=True)
+    checks = zip(rows, check_images(rows, value_range), strict=True)
     for path, check in track(checks, "Checking images", total=len(rows), console=console):
         if isinstance(check, Unusable):
-            flaw = Flaw(check.reason, MENDS[check.reason])
-            _reject(manifest, rows[path], flaw, path.name)
+            flaw = Flaw(check.reason, FIXES[check.reason])
+            _reject(manifest, rows[path], flaw, f"{path.name}: {check.detail}" if check.detail else path.name)
 
 
 def _reject(manifest: Manifest, rows: list[int], flaw: Flaw, detail: str = "") -> None:

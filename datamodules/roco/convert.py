@@ -9,6 +9,7 @@ from rich.console import Console
 
 from mcmfh_lightning.datamodules.collection import Collection
 from mcmfh_lightning.datamodules.convert import convert
+from mcmfh_lightning.datamodules.depth import ValueRange
 from mcmfh_lightning.datamodules.labels import read_drop_labels
 from mcmfh_lightning.datamodules.roco.artefacts import ARTEFACTS
 from mcmfh_lightning.datamodules.roco.metadata import LabelScheme
@@ -37,6 +38,8 @@ class RocoOptions:
         licences: licences to keep, separated by commas, as licences.txt names them. Default: all.
         seed: of the split by article and of the order of pairs in the shards.
         name: name of the data set in dataset.json.
+        value_range: values that become black and white, as [0, 4095], of images that have more than 8 bits and no
+            window of their own. Default: by the depth of each image.
 
     Raises:
         DataError: if resplit is no division, or given for upstream's split.
@@ -52,6 +55,7 @@ class RocoOptions:
     licences: str | None = None
     seed: int = 0
     name: str = "roco"
+    value_range: ValueRange | None = None
 
     def __post_init__(self) -> None:
         self.plan()
@@ -102,6 +106,7 @@ def convert_roco(options: RocoOptions, out: Path, console: Console) -> DatasetIn
             "articles_split_by": f"{by} {'/'.join(map(str, plan.shares))}" if by != "upstream" else by,
         },
         console=console,
+        value_range=options.value_range,
     )
     for warning in _warnings(info, options):
         console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)

@@ -256,7 +256,7 @@ def test_what_is_no_film_is_told(open_page: Callable[..., Watched], server: Serv
     page.wait_for_selector("#examples button")
     problem = page.locator("#problem")
     watched.drop(b"hello", "film.png")
-    problem.get_by_text("no JPEG or PNG").wait_for()
+    problem.get_by_text("not a JPEG, PNG or DICOM picture").wait_for()
     assert page.locator(".card").count() == 0
     watched.drop(film[: len(film) // 2])
     problem.get_by_text("damaged or incomplete").wait_for()

@@ -194,6 +194,6 @@ def test_a_picture_of_sixteen_bits_is_not_clipped(archive, tmp_path):
     """Pillow alone would turn all greys above 255 white."""
     greys = np.linspace(0, 255, 64 * 64).reshape(64, 64)
     Image.fromarray(greys.astype(np.uint8)).save(tmp_path / "8.png")
-    Image.fromarray(greys.astype(np.uint16) << 8).save(tmp_path / "16.png")
+    Image.fromarray(greys.astype(np.uint8).astype(np.uint16) * 257).save(tmp_path / "16.png")
     eight, sixteen = (archive.search(image=tmp_path / f"{bits}.png", k=24) for bits in (8, 16))
     assert eight.hits == sixteen.hits

@@ -33,7 +33,6 @@ def folder(tmp_path) -> Path:
     (images / "circle.png").symlink_to(images / "circle.png")
     (images / "cut.png").write_bytes((images / "a.png").read_bytes()[:100])
     (images / "notes.txt").write_text("no image")
-    Image.fromarray(np.full((4, 4), 40_000, np.uint16)).save(images / "deep.png")
     write_dicom(images / "frames.dcm", np.zeros((8, 8), np.uint8), NumberOfFrames=2)
     return tmp_path
 
@@ -169,9 +168,10 @@ ROWS = {
     "absolute": last("n,/etc/passwd,t,x,1,,train", ", row 3, column 'image': image outside --images (...); copy it"),
     "link out": last("n,out.png,t,x,1,,train", ", row 3, column 'image': image outside --images ('out.png'); copy it"),
     "circle of links": last("n,circle.png,t,x,1,,train", ", row 3, column 'image': missing image file ('circle.png');"),
-    "truncated image": last("n,cut.png,t,x,1,,train", ", row 3: undecodable image (cut.png); copy it again"),
-    "not an image": last("n,notes.txt,t,x,1,,train", ", row 3: undecodable image (notes.txt);... convert it to JPEG"),
-    "deep image": last("n,deep.png,t,x,1,,train", ", row 3: image deeper than 8 bits (deep.png); convert it to 8 bits"),
+    "truncated image": last("n,cut.png,t,x,1,,train", ", row 3: undecodable image (cut.png:...); copy it again"),
+    "not an image": last(
+        "n,notes.txt,t,x,1,,train", ", row 3: neither JPEG nor PNG nor DICOM (notes.txt); convert it to JPEG"
+    ),
     "several frames": last(
         "n,frames.dcm,t,x,1,,train", ", row 3: DICOM image of several frames (frames.dcm); export the frame"
     ),

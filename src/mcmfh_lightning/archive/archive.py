@@ -16,7 +16,7 @@ from mcmfh_lightning.archive.codes_cache import index_folder
 from mcmfh_lightning.archive.filters import Filters, QueryError
 from mcmfh_lightning.archive.identity import ArchiveInfo
 from mcmfh_lightning.archive.location import Location
-from mcmfh_lightning.archive.model import QueryCode, QueryHasher, load_query_hasher, read_picture
+from mcmfh_lightning.archive.model import QueryCode, QueryHasher, load_query_hasher, query_picture
 from mcmfh_lightning.archive.one_thread import faiss_on_one_thread
 from mcmfh_lightning.archive.rerank import Ranking, cosines, looked_at_again, rerank, ties_at_the_end
 from mcmfh_lightning.archive.results import Hit, Item, Modality, SearchResult, Side, Timing
@@ -187,9 +187,10 @@ class Archive:
         else:
             hasher = self._query_hasher()
             started = perf_counter()
-            picture, name = _picture(image)
+            picture = image if isinstance(image, Image.Image) else Path(image or "")
+            name = picture.name if isinstance(picture, Path) else "picture"
             modality = "image"
-            code = hasher.image(picture)
+            code = hasher.image(query_picture(picture, self.info.value_range))
         encoded = perf_counter()
         candidates = snapshot.candidates(filters, against, own_group)
         index = snapshot.index(against)
@@ -253,14 +254,6 @@ def _check_numbers(k: int, radius: int | None, rerank: int, offset: int, limit: 
     for name, number, least in numbers:
         if number is not None and number < least:
             raise QueryError(f"{name}={number} is less than {least}")
-
-
-def _picture(image: Image.Image | str | Path | None) -> tuple[Image.Image, str]:
-    """A picture and its name."""
-    if isinstance(image, Image.Image):
-        return image, "picture"
-    path = Path(image or "")
-    return read_picture(path), path.name
 
 
 def _near(

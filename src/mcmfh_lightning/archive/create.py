@@ -7,9 +7,10 @@ from typing import Any
 from mcmfh_lightning.archive.identity import ArchiveInfo, Identity, write_hasher
 from mcmfh_lightning.archive.location import Location
 from mcmfh_lightning.archive.store import ItemTable
+from mcmfh_lightning.datamodules.depth import ValueRange
 from mcmfh_lightning.errors import ConfigError
 
-_SETTINGS = ("encoder_spec", "store_content", "keep_relaxed")
+_SETTINGS = ("encoder_spec", "store_content", "keep_relaxed", "value_range")
 
 
 def create_archive(
@@ -20,6 +21,7 @@ def create_archive(
     *,
     store_content: bool,
     keep_relaxed: bool,
+    value_range: ValueRange | None = None,
 ) -> None:
     """Make an archive without items; one that is there already and is the same is left as it is.
 
@@ -32,7 +34,12 @@ def create_archive(
     """
     identity = Identity.of(checkpoint)
     info = ArchiveInfo.new(
-        identity, encoder_spec, label_vocabulary, store_content=store_content, keep_relaxed=keep_relaxed
+        identity,
+        encoder_spec,
+        label_vocabulary,
+        store_content=store_content,
+        keep_relaxed=keep_relaxed,
+        value_range=value_range,
     )
     with location.writing():
         found = ArchiveInfo.find(location)

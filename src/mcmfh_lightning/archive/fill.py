@@ -55,13 +55,14 @@ def fill(
 
     Raises:
         CheckpointError: If the features are of another encoder.
-        ConfigError: If there is no such device.
+        ConfigError: If there is no such device, or the pictures were scaled by another value range than the archive's.
         DataError: If an item is damaged, or the archive cannot be written; what was committed stays.
     """
     check_device(device)
     info = ArchiveInfo.load(location)
     table = ItemTable.open(location)
     source.check_encoder(info.encoder)
+    source.check_value_range(info.value_range)
     if source.features is None and encoder is None:
         encoder = build_archive_encoder(info)
     items = ItemEncoder(info, load_archive_hasher(location, info), source, encoder, device)

@@ -16,6 +16,7 @@ import yaml
 
 from mcmfh_lightning import encoders
 from mcmfh_lightning.archive.location import Location
+from mcmfh_lightning.datamodules.depth import ValueRange, check_value_range
 from mcmfh_lightning.encoders import Encoder
 from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
 from mcmfh_lightning.fingerprints import weights_sha256
@@ -113,6 +114,8 @@ class ArchiveInfo:
         store_content: Whether texts and pictures are in the table.
         keep_relaxed: Whether codes before the sign are.
         created_by: The release that made it.
+        value_range: Values that became black and white in the items' pictures of more than 8 bits; queries are read
+            alike. None if each was scaled by its own depth.
     """
 
     uid: str
@@ -125,6 +128,7 @@ class ArchiveInfo:
     store_content: bool
     keep_relaxed: bool
     created_by: str
+    value_range: ValueRange | None = None
 
     @classmethod
     def new(
@@ -135,6 +139,7 @@ class ArchiveInfo:
         *,
         store_content: bool,
         keep_relaxed: bool,
+        value_range: ValueRange | None = None,
     ) -> Self:
         """Of an archive that is being made."""
         return cls(
@@ -148,6 +153,7 @@ class ArchiveInfo:
             store_content=store_content,
             keep_relaxed=keep_relaxed,
             created_by=f"mcmfh-lightning {version('mcmfh-lightning')}",
+            value_range=value_range,
         )
 
     @classmethod
@@ -189,8 +195,12 @@ class ArchiveInfo:
                 "or build the archive again"
             )
         try:
-            info = cls(**{**entries, "label_vocabulary": tuple(entries["label_vocabulary"])})
-        except (KeyError, TypeError) as error:
+            known = {
+                "label_vocabulary": tuple(entries["label_vocabulary"]),
+                "value_range": check_value_range(entries.get("value_range")),
+            }
+            info = cls(**{**entries, **known})
+        except (KeyError, TypeError, ValueError, ConfigError) as error:
             raise DataError(f"{where}: an entry is missing or unknown ({error}): copy the archive again") from error
         wrong = [name for name, kind in _TYPES.items() if type(entries[name]) is not kind]
         if wrong or info.num_bits < 1 or not all(isinstance(label, str) for label in info.label_vocabulary):
@@ -200,7 +210,10 @@ class ArchiveInfo:
 
     def write(self, location: str | Path | Location) -> None:
         """Write it, atomically."""
-        content = json.dumps({"format_version": FORMAT_VERSION} | asdict(self), indent=1, ensure_ascii=False)
+        entries = {"format_version": FORMAT_VERSION} | asdict(self)
+        if self.value_range is None:  # most archives, which earlier releases read too
+            del entries["value_range"]
+        content = json.dumps(entries, indent=1, ensure_ascii=False)
         Location.of(location).write(INFO_FILE, content.encode() + b"\n")
 
     @property

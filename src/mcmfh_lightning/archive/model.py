@@ -14,9 +14,10 @@ from mcmfh_lightning.archive.devices import check_device
 from mcmfh_lightning.archive.identity import ArchiveInfo, build_archive_encoder, load_archive_hasher
 from mcmfh_lightning.archive.location import Location
 from mcmfh_lightning.archive.one_thread import torch_on_one_thread
-from mcmfh_lightning.datamodules.images import image_bytes
-from mcmfh_lightning.datamodules.shards import decode_image
-from mcmfh_lightning.datamodules.shards.members import MAX_BYTES, check_text
+from mcmfh_lightning.datamodules.depth import ValueRange
+from mcmfh_lightning.datamodules.pictures import flatten_picture, read_picture
+from mcmfh_lightning.datamodules.shards.members import check_text
+from mcmfh_lightning.datamodules.unusable import FIXES, PictureError
 from mcmfh_lightning.encoders import Encoder
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.hashers.base import Hasher
@@ -87,26 +88,29 @@ class QueryHasher:
             return _code(self._hasher.encode(None, self._encoder.encode_text(tokens).half().float()).text)
 
     def image(self, picture: Image.Image) -> QueryCode:
-        """Hash a picture of any size."""
+        """Hash a picture of any size, as `query_picture` makes it."""
         with self._lock, torch_on_one_thread(), torch.inference_mode():
             pixels = self._encoder.preprocess(picture)[None].to(self._device)
             return _code(self._hasher.encode(self._encoder.encode_image(pixels).half().float(), None).image)
 
 
-def read_picture(path: Path) -> Image.Image:
-    """Read a picture as the converters do: JPEG, PNG, or the picture of a DICOM file.
+def query_picture(image: Image.Image | Path, value_range: ValueRange | None) -> Image.Image:
+    """Make of a query's picture what a shard would hold of it, as RGB.
+
+    Args:
+        image: A picture in memory, or a JPEG, PNG or DICOM file.
+        value_range: That of the archive.
 
     Raises:
-        DataError: If the file is missing, no such picture, damaged or of suspicious size.
+        DataError: If the file is missing, is not such a picture, is damaged or of suspicious size.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: no such picture")
-    if path.stat().st_size > MAX_BYTES["png"]:
-        raise DataError(f"{path}: the file is larger than {MAX_BYTES['png']} bytes: scale the picture down")
     try:
-        return decode_image(image_bytes(path))
-    except DataError as error:
-        raise DataError(f"{path}: {error}; give a JPEG, PNG or DICOM file") from error
+        if isinstance(image, Image.Image):
+            return flatten_picture(image, value_range)
+        return read_picture(image, value_range)[0].rgb()
+    except PictureError as error:
+        name = "the query's picture" if isinstance(image, Image.Image) else str(image)
+        raise DataError(f"{name}: {error}; {FIXES[error.reason]}") from error
 
 
 def _code(relaxed: Tensor | Any) -> QueryCode:  # noqa: ANN401  # None where the hasher breaks its promise

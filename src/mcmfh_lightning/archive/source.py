@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mcmfh_lightning.archive.identity import named
+from mcmfh_lightning.datamodules.depth import ValueRange, check_value_range
+from mcmfh_lightning.datamodules.dicom import STRETCHED
 from mcmfh_lightning.datamodules.shards import SPLITS, DatasetInfo, FeatureShardReader, PairShardReader, unpack_bits
 from mcmfh_lightning.datamodules.shards.folder import ShardFolder
 from mcmfh_lightning.datamodules.shards.urls import without_password
@@ -22,7 +24,7 @@ from mcmfh_lightning.datamodules.streams import EvaluationStream
 from mcmfh_lightning.datamodules.tables import FeatureTable, PairTable
 from mcmfh_lightning.encoders import Encoder
 from mcmfh_lightning.encoders.embedding import embed_pairs
-from mcmfh_lightning.errors import CheckpointError, DataError
+from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
 from mcmfh_lightning.types import FeatureBatch
 
 _FEATURE_ROWS = 1024
@@ -107,6 +109,42 @@ class Source:
                 f"{self.features} holds features of the encoder {named(found, encoder)}, the archive's hasher was "
                 f"trained on those of {named(encoder, found)}: encode the pairs with that (`mcmfh predict`)"
             )
+
+    @property
+    def value_range(self) -> ValueRange | None:
+        """Values that became black and white when the pictures were converted; None if each had its own.
+
+        Raises:
+            DataError: If ``dataset.json`` holds something else.
+        """
+        try:
+            return check_value_range(self._converted.get("value_range"))
+        except (ConfigError, TypeError, ValueError) as error:
+            raise DataError(f"{self.folder}: dataset.json holds no value_range ({error}); convert again") from error
+
+    def check_value_range(self, value_range: ValueRange | None) -> None:
+        """Refuse pictures that were scaled in another way than the archive reads queries.
+
+        Args:
+            value_range: That of the archive.
+
+        Raises:
+            ConfigError: If a value range decided about pictures of either, and the other has a different one.
+        """
+        summary = self._converted.get("summary", {})
+        deep = self.value_range is not None or "image_bits" in summary or STRETCHED in summary.get("kept", {})
+        if deep and self.value_range != value_range:
+            raise ConfigError(
+                f"{self.folder} was converted with --value-range {_shown(self.value_range)}, the archive reads queries "
+                f"with {_shown(value_range)}: convert the collection again with that of the archive, or build another "
+                "archive"
+            )
+
+    @property
+    def _converted(self) -> Mapping[str, Any]:
+        """Settings of the conversion; features hold those of their pairs."""
+        settings = self.info.settings
+        return settings if self.features is None else settings.get("pairs") or {}
 
     def load_columns(self) -> None:
         """Read what is known of all items, so that threads need not."""
@@ -232,6 +270,10 @@ class Source:
             pairs = PairShardReader(self.pairs, reader.split)
             found.append((pairs, {name: position for position, name in enumerate(pairs.ids)}))
         return found
+
+
+def _shown(value_range: ValueRange | None) -> str:
+    return "none" if value_range is None else f"[{value_range[0]:g}, {value_range[1]:g}]"
 
 
 def _moved(value: Any, device: str) -> Any:  # noqa: ANN401  # tensors, or mappings of them

@@ -53,6 +53,7 @@ def build(
         source.info.label_vocabulary,
         store_content=store_content,
         keep_relaxed=not without_relaxed,
+        value_range=source.value_range,
     )
     console = Console(stderr=True)
     report(location, fill(location, source, replace=False, device=device, console=console, encoder=built))

@@ -1,6 +1,6 @@
 """What a request may weigh, and what an upload must be, before any of it is worked on."""
 
-import io
+from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 from fastapi import HTTPException
@@ -9,8 +9,17 @@ from PIL import Image
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mcmfh_lightning.datamodules.shards.members import check_image_header, decode_image
-from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.datamodules.depth import ValueRange
+from mcmfh_lightning.datamodules.pictures import decode_picture, picture_size
+from mcmfh_lightning.datamodules.unusable import (
+    FIXES,
+    NO_PYDICOM,
+    NOT_A_PICTURE,
+    TOO_LARGE,
+    UNDECODABLE,
+    UNREADABLE,
+    PictureError,
+)
 
 IMAGE_SEARCH = "/api/search/image"
 
@@ -21,7 +30,7 @@ MAX_JSON_BYTES = 128 * 1024
 """Of any other body. `MAX_QUERY_CHARACTERS` fit in it, whatever escapes the client writes them with."""
 
 MAX_PIXELS = 36_000_000
-"""Of a picture: films of digital radiography have 5 to 24 million. Decoding one takes up to 12 bytes a pixel."""
+"""Of a picture: films of digital radiography have 5 to 24 million. Decoding one takes up to 20 bytes a pixel."""
 
 MAX_SIDES_RATIO = 20
 """Of the longer to the shorter side: encoders scale the shorter one to some 256 pixels, which makes one of 12 GB of a
@@ -37,7 +46,15 @@ MAX_OFFSET = 1_000_000
 MAX_CHOICES = 100
 """Entries of one filter."""
 
-_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
+_DAMAGED = "the picture is damaged or incomplete: export it again"
+_REFUSALS: Mapping[str, tuple[int, str]] = {
+    NOT_A_PICTURE: (415, "the file is not a JPEG, PNG or DICOM picture: export it as one of these"),
+    NO_PYDICOM: (415, "this service reads no DICOM, as pydicom is not installed here: send the picture as JPEG or PNG"),
+    TOO_LARGE: (413, f"the picture has more than {MAX_PIXELS:,} pixels: send a smaller one"),
+    UNDECODABLE: (422, _DAMAGED),
+    UNREADABLE: (422, _DAMAGED),
+}
+"""Status and message by the reason why there is no picture. What the decoder says of a file may quote it."""
 
 
 class RefusedError(HTTPException):
@@ -91,18 +108,19 @@ class _BodyTooLargeError(Exception):
     pass
 
 
-def read_picture(upload: BinaryIO, filename: str | None) -> Image.Image:
+def read_picture(upload: BinaryIO, filename: str | None, value_range: ValueRange | None) -> Image.Image:
     """Decode an uploaded picture after every check that costs less than decoding.
 
     Args:
         upload: The bytes, from their beginning.
         filename: What the client calls it. Used for nothing, but one that names a folder is no browser's.
+        value_range: That of the archive.
 
     Returns:
         RGB.
 
     Raises:
-        RefusedError: 413 if it has too many bytes or pixels or is a strip, 415 if it is neither JPEG nor PNG by its
+        RefusedError: 413 if it has too many bytes or pixels or is a strip, 415 if it is not JPEG, PNG or DICOM by its
             content, 422 if it says it is and cannot be decoded, or if the name has a folder or an unprintable character
             in it.
     """
@@ -111,22 +129,17 @@ def read_picture(upload: BinaryIO, filename: str | None) -> Image.Image:
     data = upload.read(MAX_UPLOAD_BYTES + 1)
     if len(data) > MAX_UPLOAD_BYTES:
         raise RefusedError(413, f"the picture has more than {MAX_UPLOAD_BYTES:,} bytes: send a smaller one")
-    if not data.startswith(_MAGIC):
-        raise RefusedError(415, "the file is no JPEG or PNG: export the picture as one of these")
     try:
-        check_image_header(data)
-        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as header:
-            pixels, ratio = header.width * header.height, max(header.size) / min(header.size)
-        if ratio > MAX_SIDES_RATIO:
+        size = picture_size(data)
+        if max(size) > MAX_SIDES_RATIO * min(size):
             raise RefusedError(413, f"a side of the picture is more than {MAX_SIDES_RATIO} times the other: cut it")
+        pixels = size[0] * size[1]
         if pixels > MAX_PIXELS:
             raise RefusedError(413, f"the picture has {pixels:,} pixels, more than {MAX_PIXELS:,}: send a smaller one")
-        return decode_image(data)
-    except DataError as error:
-        if isinstance(error.__cause__, Image.DecompressionBombError):
-            raise RefusedError(413, f"the picture has more than {MAX_PIXELS:,} pixels: send a smaller one") from error
-        # What the decoder says may quote the file.
-        raise RefusedError(422, "the picture is damaged or incomplete: export it again") from error
+        return decode_picture(data, value_range).rgb()
+    except PictureError as error:
+        status, message = _REFUSALS.get(error.reason, (422, f"{error.reason}: {FIXES.get(error.reason)}"))
+        raise RefusedError(status, message) from error
 
 
 def public_errors(errors: list[Any]) -> str:

@@ -23,7 +23,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
         403: "Another web page made the browser ask",
         404: "There is no such item or picture",
         413: "The body or the picture is too large",
-        415: "The file is neither JPEG nor PNG",
+        415: "The file is not JPEG, PNG or DICOM",
         421: "Asked for under a name that is not of this machine, without a token",
         422: "Something of the request is not as it must be",
         500: "The server failed",
@@ -90,7 +90,7 @@ def routes(served: ServedArchive, *, guarded: bool) -> APIRouter:
 
     @router.post(IMAGE_SEARCH.removeprefix("/api"), responses=_answers(400, 413, 415, 422))
     def search_image(
-        image: Annotated[UploadFile, File(description="JPEG or PNG")],
+        image: Annotated[UploadFile, File(description="JPEG, PNG or DICOM")],
         options: Options = None,
     ) -> SearchResult:
         """Search by a picture, which is not kept."""
@@ -98,7 +98,7 @@ def routes(served: ServedArchive, *, guarded: bool) -> APIRouter:
         filters = options.filters.parsed()
         archive = _checked(served.with_encoder(), filters)
         with served.encoding():
-            picture = read_picture(image.file, image.filename)
+            picture = read_picture(image.file, image.filename, archive.info.value_range)
             return archive.search(image=picture, filters=filters, **_options(options))
 
     @router.get("/items/{item_id:path}", responses=_answers(404, 422))

@@ -154,7 +154,7 @@ function takeFile(files) {
   const [first] = files;
   if (first === undefined) {
     say("");
-    showProblem("That is not a file. Drop a JPEG or PNG.");
+    showProblem("That is not a file. Drop a JPEG, PNG or DICOM file.");
   } else if (first.size > MAX_UPLOAD_BYTES) {
     say("");
     showProblem(`The film has ${bytes(first.size)}; the most is 20 MB. Send a smaller one.`);

@@ -1,0 +1,52 @@
+"""Why a picture cannot be used, and what to do about it."""
+
+from collections.abc import Mapping
+
+NOT_READ = "image file that cannot be read"
+UNDECODABLE = "undecodable image"
+NOT_A_PICTURE = "neither JPEG nor PNG nor DICOM"
+TOO_LARGE = "image too large"
+TRANSPARENT = "image that is transparent everywhere"
+NO_DEPTH = "image of floating-point or 32-bit values"
+NO_PYDICOM = "DICOM image without pydicom"
+UNREADABLE = "undecodable DICOM image"
+NO_PIXELS = "DICOM file without an image"
+COMPRESSED = "DICOM image of a compression that is not supported"
+MULTI_FRAME = "DICOM image of several frames"
+
+FIXES: Mapping[str, str] = {
+    NOT_READ: "correct its path or its permissions",
+    UNDECODABLE: "copy it again, or convert it to JPEG or PNG",
+    NOT_A_PICTURE: "convert it to JPEG or PNG",
+    TOO_LARGE: "scale it down",
+    TRANSPARENT: "export it without its alpha channel",
+    NO_DEPTH: "scale its values to 8 or 16 bits, or give their range by --value-range",
+    NO_PYDICOM: "pip install 'mcmfh-lightning[dicom]'",
+    UNREADABLE: "copy it again, or export it without compression",
+    NO_PIXELS: "export the image, not the report, the plan or the waveform",
+    COMPRESSED: "export it without compression, or install a decoder of pydicom's for it",
+    MULTI_FRAME: "export the frame that the text is about",
+}
+"""What to do about an unusable picture, by reason."""
+
+_MOST_SHOWN = 200
+
+
+class PictureError(Exception):
+    """A file that no picture can be made of.
+
+    Args:
+        reason: One of the constants of this module; summaries count by it.
+        detail: What exactly is wrong with this file, or nothing.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason} ({detail})" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+    @classmethod
+    def of(cls, reason: str, error: Exception) -> "PictureError":
+        """Make one of what a library raised; its message becomes one short line."""
+        said = " ".join(str(error).split()) or type(error).__name__
+        return cls(reason, said if len(said) <= _MOST_SHOWN else f"{said[:_MOST_SHOWN]}...")
