@@ -50,7 +50,7 @@ def _why_undefined(table: LabelledItems, queries: Tensor) -> str:
     labels, groups = torch.from_numpy(table.labels), torch.from_numpy(table.groups)
     # Texts are found by image queries and images by text queries: both directions need a query that can find something.
     found = torch.zeros(2, dtype=torch.bool)
-    for chunk in queries.split(_QUERIES_PER_CHUNK):
+    for chunk in torch.split(queries, _QUERIES_PER_CHUNK):
         relevant, _ = _relevant(labels, groups, chunk)
         found |= torch.from_numpy(table.present[relevant.any(dim=0).numpy()]).any(dim=0)
         if found.all():

@@ -83,7 +83,7 @@ class StreamResult(NamedTuple):
 
 
 class NullSettings(NamedTuple):
-    """What the nulls of a test need beside the batches."""
+    """What the nulls of a test need, apart from the batches."""
 
     seed: int
     normal_label: int | None
