@@ -54,8 +54,7 @@ demo: $(STAMP) ## phantom chest films: draw, convert, encode with real towers, f
 define encode-fit-test
 	test -f $(1)/features/dataset.json || $(BIN)/mcmfh predict --config experiments/encode_offline.yaml \
 	    --data.root $(1)/pairs --model.output_dir $(1)/features --run_dir $(1)/encode
-	test -f $(1)/run/fit/checkpoints/best.ckpt || $(BIN)/mcmfh fit --config experiments/mcmfh.yaml \
-	    --data.root $(1)/features --run_dir $(1)/run
+	$(BIN)/mcmfh fit --config experiments/mcmfh.yaml --data.root $(1)/features --run_dir $(1)/run --ckpt_path last
 	$(BIN)/mcmfh test --config experiments/mcmfh.yaml --data.root $(1)/features \
 	    --run_dir $(1)/run --ckpt_path $(1)/run/fit/checkpoints/best.ckpt
 	@echo "Plots, ranking.csv and metrics.json: $(1)/run/test"

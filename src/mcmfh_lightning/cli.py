@@ -1,8 +1,10 @@
 """The ``mcmfh`` command: LightningCLI with fit, validate, test and predict."""
 
+import signal
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +17,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.plugins import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 # Short class names in configs and flags (--model MCMFH) resolve against what is imported here.
 import mcmfh_lightning.callbacks
@@ -224,6 +227,19 @@ def find_configs(args: Sequence[str]) -> list[str]:
     return found
 
 
+@contextmanager
+def _unfinished_on_sigterm() -> Iterator[None]:
+    """Exits with 143 when SIGTERM ends the work early, as a shell does.
+
+    Lightning's exception has exit code 0: a script would go on and test half-trained weights.
+    """
+    try:
+        yield
+    except SIGTERMException:
+        sys.stderr.write("mcmfh: stopped by SIGTERM before the end; `fit` resumes with --ckpt_path last\n")
+        sys.exit(128 + signal.SIGTERM)
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """Runs ``mcmfh``; errors of this package end in one line and exit code 2."""
     for message in (
@@ -239,7 +255,7 @@ def main(args: Sequence[str] | None = None) -> None:
     ):
         warnings.filterwarnings("ignore", message=message)
     sys.argv[1:] = find_configs(sys.argv[1:])  # in place: processes that Lightning relaunches under DDP see the same
-    with one_line_errors("mcmfh"):
+    with _unfinished_on_sigterm(), one_line_errors("mcmfh"):
         check_configs(sys.argv[1:] if args is None else find_configs(args))
         McmfhCLI(
             LightningModule,
