@@ -57,7 +57,7 @@ def test_training_on_pairs_and_a_test_that_says_what_is_undefined(unlabelled, tm
     run.fit(model, datamodule=data)
     assert any(not (old == new).all() for old, new in zip(before, model.parameters(), strict=True))
     run.test(model, datamodule=data, verbose=False)
-    assert "mAP is undefined: no query of the headline has a relevant item" in " ".join(capsys.readouterr().err.split())
+    assert "mAP is undefined: no query of the headline has a relevant item" in " ".join(capsys.readouterr().out.split())
     assert not (tmp_path / "labels.csv").exists()
     assert "mAP@all" in (tmp_path / "ranking.csv").read_text()
     report = json.loads((tmp_path / "metrics.json").read_text())

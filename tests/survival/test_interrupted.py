@@ -14,9 +14,10 @@ def test_sigterm_ends_with_another_exit_code_than_0_and_the_fit_can_be_completed
             os.kill(os.getpid(), signal.SIGTERM)
 
     short = ["--trainer.max_epochs", 2]
-    with monkeypatch.context() as patch, pytest.raises(SystemExit) as stopped:
-        patch.setattr(MCMFH, "on_train_batch_start", stop)
+    monkeypatch.setattr(MCMFH, "on_train_batch_start", stop)
+    with pytest.raises(SystemExit) as stopped:
         run("fit", tmp_path, *short)
+    monkeypatch.undo()
     assert stopped.value.code == 128 + signal.SIGTERM
     assert "--ckpt_path last" in capsys.readouterr().err
 
