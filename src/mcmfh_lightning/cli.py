@@ -250,7 +250,7 @@ def main(args: Sequence[str] | None = None) -> None:
         "You have overridden `on_after_batch_transfer`",  # pairs are embedded by the module, not by the data
         "Found \\d+ module\\(s\\) in eval mode",  # encoders that learn stay in it
         "Experiment logs directory",  # testing again replaces the result of the earlier test
-        "`ModelCheckpoint\\(monitor=.* could not find",  # without validation, as the last line of the fit says
+        "`ModelCheckpoint\\(monitor=.* could not find",  # without validation; the fit ends by saying so
         "`isinstance\\(treespec, LeafSpec\\)` is deprecated",  # Lightning's own affair
     ):
         warnings.filterwarnings("ignore", message=message)

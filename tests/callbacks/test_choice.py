@@ -175,6 +175,9 @@ def test_weights_in_memory_are_called_so_and_other_results_are_not_replaced_sile
     assert first["data"] == {"name": "Data"}  # of a datamodule that is not ours
     assert test(world.Module()) == first
     assert not any("are replaced" in str(warning.message) for warning in recwarn)
+    (world.folder / "metrics.json").write_text("not JSON")
+    with pytest.warns(UserWarning, match="are replaced"):
+        assert test(world.Module()) == first
     other = world.Module()
     other.image.data += 1
     with pytest.warns(UserWarning, match=r"metrics\.json: the results of other weights or other data .* are replaced"):

@@ -44,8 +44,17 @@ def provenance_of(
 
 
 def other_results(report: Path, entry: Mapping[str, Any]) -> bool:
-    """Whether a ``metrics.json`` is there that is of other weights or other data."""
+    """Whether a ``metrics.json`` is there that is of other weights or other data, or does not say of which."""
     if not report.is_file():
         return False
-    earlier = json.loads(report.read_bytes())
-    return any(earlier.get(name) != entry[name] for name in ("weights_sha256", "data"))
+    try:
+        earlier = json.loads(report.read_bytes())
+    except ValueError:
+        return True
+    return not isinstance(earlier, dict) or _measured(earlier) != _measured(entry)
+
+
+def _measured(entry: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Weights and data, wherever the data are kept."""
+    data = entry.get("data") or {}
+    return entry.get("weights_sha256"), *(data.get(name) for name in ("name", "fingerprint"))
