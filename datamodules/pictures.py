@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
+from mcmfh_lightning.datamodules.deep_png import DEEP_COLOUR, believed_bits, read_deep_colour, stated_bits
 from mcmfh_lightning.datamodules.depth import BY_RANGE, ValueRange, choose_scale, sixteen_to_eight_bits, to_eight_bits
 from mcmfh_lightning.datamodules.dicom import decode_dicom, dicom_size, is_dicom
 from mcmfh_lightning.datamodules.shards.members import MAX_BYTES, MAX_PICTURE_SIDE
@@ -59,10 +60,6 @@ _TURNS = {
 }
 """By EXIF orientation."""
 
-# Pillow has no mode for colour of 16 bits and drops the lower byte of each value. These raw modes take its bytes apart
-# instead: one pass for the upper, one for the lower bytes, or four "colours" a pixel that are the bytes of two values.
-_DEEP_COLOUR = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L"}
-_DEEP_GREY_ALPHA = "LA;16B"
 _KEY_SCALES = {"L;2": 85, "L;4": 17}
 """Pillow scales greys of few bits to 8, but not the grey that tRNS names as transparent."""
 
@@ -207,7 +204,7 @@ def _decode(image: Image.Image, data: bytes, value_range: ValueRange | None) -> 
     """Decode what `_open` opened, or flatten a picture in memory, whose `data` is empty."""
     raw_mode = image.tile[0].args if isinstance(image, ImageFile.ImageFile) and image.tile else None
     assumed = [FIRST_OF_SEVERAL] if image.format == "MPO" else []
-    if image.mode[0] in "IF" or raw_mode in _DEEP_COLOUR or raw_mode == _DEEP_GREY_ALPHA:
+    if image.mode[0] in "IF" or raw_mode in DEEP_COLOUR:
         pixels, alpha, bits = _deep(image, raw_mode, data, value_range, assumed)
         return _made(pixels, alpha, _turn(image), bits, assumed)
     image.load()
@@ -298,57 +295,18 @@ def _deep(
     else:
         if not data:
             raise PictureError(UNDECODABLE, "a 16-bit colour picture opened by Pillow: give its path instead")
-        values = _deep_colour(data, str(raw_mode))
+        values = read_deep_colour(data, str(raw_mode))
     channels = values.shape[2] if values.ndim == 3 else 1
-    stated = _stated_bits(data)
+    stated = stated_bits(data)
     alpha = None
     if channels in (2, 4):
         opacity, values = values[..., -1], values[..., 0] if channels == 2 else values[..., :3]
-        scale = choose_scale(int(opacity.max()), _believed(stated[-1:], opacity), None)
+        scale = choose_scale(int(opacity.max()), believed_bits(stated[-1:], opacity), None)
         alpha = sixteen_to_eight_bits(opacity, scale)
         stated = stated[:-1]
     elif (key := image.info.get("transparency")) is not None:
         matches = values == np.asarray(key)
         alpha = np.where(matches.all(2) if values.ndim == 3 else matches, np.uint8(0), np.uint8(_OPAQUE))
-    scale = choose_scale(int(values.max()), _believed(stated, values), value_range)
+    scale = choose_scale(int(values.max()), believed_bits(stated, values), value_range)
     assumed.append(scale.assumed)
     return sixteen_to_eight_bits(values, scale), alpha, scale.bits
-
-
-def _deep_colour(data: bytes, raw_mode: str) -> NDArray[np.uint16]:
-    """Read a PNG of 16-bit colour, or grey with opacity: (rows, columns, channels)."""
-    if raw_mode == _DEEP_GREY_ALPHA:
-        return np.ascontiguousarray(_read_as(data, "RGBA")).view(">u2").astype(np.uint16)
-    upper, lower = _read_as(data, raw_mode), _read_as(data, _DEEP_COLOUR[raw_mode])
-    return upper.astype(np.uint16) << np.uint16(8) | lower
-
-
-def _read_as(data: bytes, raw_mode: str) -> NDArray[np.uint8]:
-    with _open(data) as image:
-        image.tile = [tile._replace(args=raw_mode) for tile in image.tile]
-        return np.asarray(image)
-
-
-def _stated_bits(data: bytes) -> tuple[int, ...]:
-    """Read the chunk sBIT of a PNG: significant bits of each channel; none if there is no such chunk."""
-    at = len(_MAGIC[1])
-    while at + 8 <= len(data) and data[:4] == _MAGIC[1][:4]:
-        length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
-        if kind == b"sBIT":
-            return tuple(data[at + 8 : at + 8 + length])
-        if kind == b"IDAT":
-            break
-        at += 12 + length
-    return ()
-
-
-def _believed(stated: tuple[int, ...], values: NDArray[np.uint16]) -> int | None:
-    """Return the depth that the values of a 16-bit PNG fill, by its sBIT.
-
-    The standard wants values of fewer bits to be scaled to all 16, yet many programs write them as they are: then they
-    fit into the bits that sBIT names.
-    """
-    bits = max(stated, default=0)
-    if not 1 <= bits <= 16:
-        return None
-    return bits if values.max() < 2**bits else 16

@@ -21,7 +21,7 @@ from mcmfh_lightning.archive.server.served import ServedArchive
 from mcmfh_lightning.archive.source import Source
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.datamodules.cli import main as data_command
-from mcmfh_lightning.datamodules.dicom import STRETCHED
+from mcmfh_lightning.datamodules.dicom_presentation import STRETCHED
 from mcmfh_lightning.errors import ConfigError, DataError
 
 from ..datamodules.dicom_files import dicom, write_dicom

@@ -10,6 +10,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
 from mcmfh_lightning.datamodules import dicom as notes
+from mcmfh_lightning.datamodules.dicom_presentation import NO_SLOPE, NO_WINDOW, STRETCHED
 from mcmfh_lightning.datamodules.images import Decodable, Unusable, check_image, image_bytes
 from mcmfh_lightning.datamodules.pictures import decode_picture
 from mcmfh_lightning.datamodules.unusable import UNREADABLE
@@ -84,7 +85,7 @@ def test_signed_values_are_stretched(tmp_path, kind, low):
     path = write_dicom(tmp_path / "a", values, PhotometricInterpretation=kind)
     expected = scaled(values, values.min(), values.max())
     np.testing.assert_array_equal(shown(path), 255 - expected if kind == "MONOCHROME1" else expected)
-    assert notes.STRETCHED in check_image(path).assumed
+    assert STRETCHED in check_image(path).assumed
 
 
 @pytest.mark.parametrize("cells", [0x0000, 0xF000])
@@ -123,7 +124,7 @@ def test_padding_takes_no_part_and_is_black(tmp_path, case, kind, syntax):
     expected = 255 - expected if kind == "MONOCHROME1" else expected
     expected[outside] = 0
     np.testing.assert_array_equal(shown(tmp_path / "a"), expected)
-    assert {notes.PADDED, notes.STRETCHED} <= set(check_image(tmp_path / "a").assumed)
+    assert {notes.PADDED, STRETCHED} <= set(check_image(tmp_path / "a").assumed)
 
 
 def test_padding_is_black_also_in_a_window(tmp_path):
@@ -186,7 +187,7 @@ def test_a_slope_of_zero_is_ignored(tmp_path, slope):
     )
     expected = np.clip(((values - 2047.5) / 4095 + 0.5) * 255, 0, 255)
     np.testing.assert_allclose(shown(path), expected, atol=0.51)
-    assert notes.NO_SLOPE in check_image(path).assumed
+    assert NO_SLOPE in check_image(path).assumed
 
 
 @pytest.mark.parametrize("missing", ["RescaleSlope", "RescaleIntercept"])
@@ -218,7 +219,7 @@ def test_a_window_that_cannot_be_is_ignored(tmp_path, center, width, function):
     window = {"WindowCenter": center, "WindowWidth": width, "VOILUTFunction": function}
     path = write_dicom(tmp_path / "a", values, BitsStored=12, **window)
     np.testing.assert_array_equal(shown(path), scaled(values, 0, 4095))
-    assert notes.NO_WINDOW in check_image(path).assumed
+    assert NO_WINDOW in check_image(path).assumed
 
 
 def test_half_a_window_and_an_empty_one_are_none(tmp_path):

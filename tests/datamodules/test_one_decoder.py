@@ -11,6 +11,7 @@ READERS = {"Image.open", "dcmread", "read_dataset", "read_file", "pixel_array", 
 KNOWN = {
     # The decoder.
     "pictures.py": {"Image.open": 1},
+    "deep_png.py": {"Image.open": 1},
     "dicom.py": {"dcmread": 1, "read_dataset": 1, "pixel_array": 2, "Image.open": 1},  # the last: a frame's header
     # Of shards, whose pictures the decoder has made.
     "shards/members.py": {"Image.open": 1},

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mcmfh_lightning.datamodules import dicom
+from mcmfh_lightning.datamodules import dicom, dicom_presentation
 from mcmfh_lightning.datamodules.cli import main as command
 from mcmfh_lightning.datamodules.pictures import FIRST_OF_SEVERAL, ON_WHITE
 from mcmfh_lightning.datamodules.shards import DatasetInfo
@@ -27,7 +27,7 @@ CASES = {
     "image_rgb16_12bit": "scaled from 12 bits, by its greatest value",
     "image_g16": "scaled from 16 bits, by its greatest value",
     "dicom_padding": dicom.PADDED,
-    "dicom_slope0": dicom.NO_SLOPE,
+    "dicom_slope0": dicom_presentation.NO_SLOPE,
     "dicom_nopreamble": dicom.NO_PREAMBLE,
     "dicom_nometa": dicom.NO_SYNTAX,
 }

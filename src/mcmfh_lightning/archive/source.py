@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from mcmfh_lightning.archive.identity import named
 from mcmfh_lightning.datamodules.depth import ValueRange, check_value_range
-from mcmfh_lightning.datamodules.dicom import STRETCHED
+from mcmfh_lightning.datamodules.dicom_presentation import STRETCHED
 from mcmfh_lightning.datamodules.shards import SPLITS, DatasetInfo, FeatureShardReader, PairShardReader, unpack_bits
 from mcmfh_lightning.datamodules.shards.folder import ShardFolder
 from mcmfh_lightning.datamodules.shards.urls import without_password
