@@ -26,6 +26,7 @@ from mcmfh_lightning.callbacks import ExampleGallery, LastCheckpoint, RunFolder
 from mcmfh_lightning.checkpoint_io import AtomicCheckpointIO
 from mcmfh_lightning.command_line import OneLineParser, check_configs, one_line
 from mcmfh_lightning.csv_logger import ResumableCSVLogger
+from mcmfh_lightning.datamodules.loader import worker_errors
 from mcmfh_lightning.errors import TRACEBACK_VARIABLE, ConfigError, one_line_errors, own_error
 from mcmfh_lightning.run_files import check_unused, check_writable, find_checkpoint
 from mcmfh_lightning.saved_config import SaveRunConfig
@@ -201,7 +202,7 @@ def main(args: Sequence[str] | None = None) -> None:
     ):
         warnings.filterwarnings("ignore", message=message)
     sys.argv[1:] = find_configs(sys.argv[1:])  # in place: processes that Lightning relaunches under DDP see the same
-    with one_line_errors("mcmfh"):
+    with one_line_errors("mcmfh"), worker_errors():
         check_configs(sys.argv[1:] if args is None else find_configs(args))
         McmfhCLI(
             LightningModule,
