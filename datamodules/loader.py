@@ -3,12 +3,13 @@
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
 from torch.utils.data import DataLoader
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from mcmfh_lightning.datamodules.streams import BatchStream, Numbered
 from mcmfh_lightning.errors import DataError, McmfhError
@@ -17,7 +18,8 @@ _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # only its size is looked at
 _SMALL = 64 * 2**20
 """Bytes: what Docker gives by default."""
 _WORKER_ENDED = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) ([^.]*)")
-_MEMORY = re.compile(r"MemoryError|allocate memory|Cannot allocate", re.IGNORECASE)
+_MEMORY = re.compile(r"MemoryError|allocate memory")
+_CLASS = re.compile(r"^[\w.]+Error: ")
 _loaders: "WeakValueDictionary[int, BatchLoader]" = WeakValueDictionary()
 """The loader of each worker process, by its process id."""
 
@@ -63,22 +65,35 @@ class BatchLoader(DataLoader[Any]):
             batches: Iterator[Numbered] = super().__iter__()
         except OSError as error:
             raise self.failed(f"{self.num_workers} worker processes cannot be started ({error.strerror})") from error
-        for worker in getattr(batches, "_workers", ()):
-            _loaders[worker.pid] = self
+        if isinstance(batches, _MultiProcessingDataLoaderIter):
+            _loaders.update((worker.pid, self) for worker in batches._workers)
         return self._checked(batches, numbers)
 
     def _checked(self, batches: Iterator[Numbered], numbers: range) -> Iterator[Mapping[str, Any]]:
-        for position, number in enumerate(numbers):
-            arrived = self._next(batches)
-            if arrived is None:
-                raise self.failed(f"{position} of {len(numbers)} batches arrived, the others are lost")
-            found, batch = arrived
-            if found != number:
-                what = "came twice" if found < number else f"did not arrive (batch {found} came in its place)"
-                raise self.failed(f"of {len(numbers)} batches, batch {min(found, number)} {what}")
-            yield batch
-        if self._next(batches) is not None:
-            raise self.failed(f"more than the {len(numbers)} announced batches arrived")
+        try:
+            for position, number in enumerate(numbers):
+                arrived = self._next(batches)
+                if arrived is None:
+                    raise self.failed(f"{position} of {len(numbers)} batches arrived, the others are lost")
+                found, batch = arrived
+                if found < number:
+                    raise self.failed(f"batch {found - numbers.start + 1} of {len(numbers)} came twice")
+                if found > number:
+                    other = f"batch {found - numbers.start + 1} came in its place"
+                    raise self.failed(f"batch {position + 1} of {len(numbers)} did not arrive ({other})")
+                yield batch
+            if self._next(batches) is not None:
+                raise self.failed(f"more than the {len(numbers)} announced batches arrived")
+        except DataError:
+            self._end_workers(batches)
+            raise
+
+    def _end_workers(self, batches: Iterator[Numbered]) -> None:
+        """End the workers now, not when the iterator is deleted, where Python would print what torch raises."""
+        if isinstance(batches, _MultiProcessingDataLoaderIter):
+            with suppress(RuntimeError):  # about the worker that has failed
+                batches._shutdown_workers()
+            self._iterator = None  # a training loader keeps its workers; the next pass starts others
 
     def _next(self, batches: Iterator[Numbered]) -> Numbered | None:
         """Return the next batch, or None at the end."""
@@ -88,16 +103,20 @@ class BatchLoader(DataLoader[Any]):
             try:
                 return next(batches, None)
             except Exception as error:
-                # What was raised in a worker has a traceback as its message; the last line says what is wrong.
-                line = (str(error).strip() or repr(error)).splitlines()[-1]
-                if isinstance(error, McmfhError | OSError | EOFError) or _MEMORY.search(line):
-                    line = re.sub(r"^[\w.]+Error: ", "", line)
-                    raise DataError(f"loader {self.name}: {line}") from error
+                lines = (str(error).strip() or repr(error)).splitlines()
+                if _WORKER_ENDED.match(lines[0]):
+                    raise
+                if not lines[0].startswith("Caught "):
+                    raise self.failed(f"a batch could not be fetched from a worker process ({lines[0]})") from error
+                # Raised in a worker: the message is a traceback, whose last line says what is wrong.
+                if isinstance(error, McmfhError | OSError) or _MEMORY.search(lines[-1]):
+                    raise DataError(f"loader {self.name}: {_CLASS.sub('', lines[-1])}") from error
                 raise
 
     def failed(self, what: str) -> DataError:
         """Make the error that says what became of this loader's batches, and what to do."""
-        return DataError(f"loader {self.name}: {what}: {_room_in_shared_memory()}{self.fix}")
+        fix = f"{_room_in_shared_memory()}{self.fix}" if self.num_workers else "please report this as a mistake of ours"
+        return DataError(f"loader {self.name}: {what}: {fix}")
 
 
 @contextmanager
