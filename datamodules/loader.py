@@ -48,7 +48,8 @@ class BatchLoader(DataLoader[Any]):
         num_workers: int = 0,
         **options: Any,  # noqa: ANN401  # torch's
     ) -> None:
-        super().__init__(dataset, num_workers=num_workers, **{**options, "batch_size": None})
+        options["batch_size"] = None
+        super().__init__(dataset, num_workers=num_workers, **options)
         self.stream = dataset
         self.name = name
         self.fix = fix

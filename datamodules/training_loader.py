@@ -34,9 +34,8 @@ class TrainingLoader(BatchLoader):
         num_workers: int = 0,
         **options: Any,  # noqa: ANN401  # torch's
     ) -> None:
-        super().__init__(
-            dataset, **{"name": "train", **options, "num_workers": num_workers, "persistent_workers": num_workers > 0}
-        )
+        options["persistent_workers"] = num_workers > 0
+        super().__init__(dataset, "train", num_workers=num_workers, **options)
         self._trainer = trainer
         self._announced = -1
 

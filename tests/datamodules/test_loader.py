@@ -2,8 +2,12 @@
 
 import errno
 import os
+import re
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import lightning.pytorch as pl
@@ -12,12 +16,14 @@ import pytest
 import torch
 from torch.utils.data import get_worker_info
 
+from mcmfh_lightning.cli import main
 from mcmfh_lightning.datamodules import FeatureDataModule
 from mcmfh_lightning.datamodules import features as features_module
 from mcmfh_lightning.datamodules import loader as loader_module
 from mcmfh_lightning.datamodules.loader import BatchLoader, worker_errors
 from mcmfh_lightning.datamodules.parcel import Parcel
 from mcmfh_lightning.datamodules.streams import BatchStream, EvaluationStream
+from mcmfh_lightning.datamodules.tables import FeatureTable
 from mcmfh_lightning.errors import DataError
 
 
@@ -266,3 +272,31 @@ def test_every_stage_ends_when_a_batch_is_lost(kind, stage, loader, settings, ru
 def test_stopping_early_is_no_loss(stage, num_workers, settings, seen, run):
     names = {"t": "train", "v": "validate ", "e": "test ", "p": "predict "}
     assert run(stage, num_workers, **settings) == [names[word[0]] + word[1:] for word in seen.split()]
+
+
+def test_the_command_ends_with_one_line_when_a_worker_is_killed(features, tmp_path, monkeypatch, capsys):
+    plain = FeatureTable.batch
+
+    def killed(self, rows):
+        if get_worker_info() is not None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return plain(self, rows)
+
+    monkeypatch.setattr(FeatureTable, "batch", killed)
+    run = ["--config", "experiments/demo.yaml", "--data.root", str(features), "--run_dir", str(tmp_path)]
+    quiet = ["--trainer.enable_progress_bar", "false", "--trainer.num_sanity_val_steps", "0"]
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", *run, *quiet, "--data.num_workers", "1"])
+    assert stop.value.code == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert re.match(r"mcmfh: error: loader train: its worker process \d+ .*--data.num_workers 0", last)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["whole", "lossy"])
+def test_two_ranks_end_when_one_loses_a_batch(kind, folder):
+    command = [sys.executable, str(Path(__file__).with_name("lossy_ranks.py")), folder, kind]
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=200)
+    assert ("finished" in done.stdout) == (done.returncode == 0) == (kind == "whole"), done.stderr[-3000:]
+    assert ("loader validate/unseen: " in done.stderr) == (kind == "lossy")
