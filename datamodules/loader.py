@@ -67,7 +67,7 @@ class BatchLoader(DataLoader[Any]):
         except OSError as error:
             raise self.failed(f"{self.num_workers} worker processes cannot be started ({error.strerror})") from error
         if isinstance(batches, _MultiProcessingDataLoaderIter):
-            _loaders.update((worker.pid, self) for worker in batches._workers)
+            _loaders.update((worker.pid, self) for worker in batches._workers if worker.pid is not None)
         return self._checked(batches, numbers)
 
     def _checked(self, batches: Iterator[Numbered], numbers: range) -> Iterator[Mapping[str, Any]]:

@@ -53,7 +53,7 @@ class BatchStream(IterableDataset[Numbered], ABC):
         mine = self.numbers()[worker.id :: worker.num_workers]
         if sys.platform != "linux":
             return ((number, self.batch(number)) for number in mine)  # each tensor in shared memory of torch
-        return map(Parcel, mine, map(self.batch, mine))  # type: ignore[return-value]  # arrive unpacked
+        return map(Parcel, mine, map(self.batch, mine))  # type: ignore[arg-type]  # arrive unpacked
 
 
 class TrainingStream(BatchStream):
