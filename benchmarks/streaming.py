@@ -131,7 +131,7 @@ def loading(features: str) -> list[dict[str, str | int | float]]:
 
     def ours(table: FeatureTable, workers: int) -> TrainingLoader:
         stream = TrainingStream(table, sequence, rank=0, world_size=1)
-        return TrainingLoader(stream, None, batch_size=None, num_workers=workers, pin_memory=False)
+        return TrainingLoader(stream, None, num_workers=workers)
 
     rates: dict[tuple[str, int], list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -12,8 +12,8 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
 
+from mcmfh_lightning.datamodules.loader import BatchLoader
 from mcmfh_lightning.datamodules.sequence import BatchSequence
 from mcmfh_lightning.datamodules.shards import SPLITS, DatasetInfo
 from mcmfh_lightning.datamodules.shards.folder import ShardFolder
@@ -27,8 +27,6 @@ from mcmfh_lightning.datamodules.streams import (
 from mcmfh_lightning.datamodules.tables import Reader
 from mcmfh_lightning.datamodules.training_loader import TrainingLoader
 from mcmfh_lightning.errors import CheckpointError, DataError
-
-Loader = DataLoader[Mapping[str, Any]]
 
 QUERY = "query"
 UNSEEN = "unseen"
@@ -54,7 +52,6 @@ def shard_rows(num_rows: int, rank: int, world_size: int) -> NDArray[np.int64]:
 class LoaderSettings(TypedDict):
     """Arguments that all loaders share."""
 
-    batch_size: None
     num_workers: int
     pin_memory: bool
 
@@ -210,11 +207,11 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
         stream = TrainingStream(table, self._sequence(table), rank=self.rank, world_size=self.world_size)
         return TrainingLoader(stream, self.trainer, **self.loader_settings())
 
-    def val_dataloader(self) -> list[Loader]:
+    def val_dataloader(self) -> list[BatchLoader]:
         """Return the loaders that ``evaluation_loaders("validate")`` names."""
         return self._evaluation("validate")
 
-    def test_dataloader(self) -> list[Loader]:
+    def test_dataloader(self) -> list[BatchLoader]:
         """Return the loaders that ``evaluation_loaders("test")`` names."""
         return self._evaluation("test")
 
@@ -263,14 +260,14 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
                 f" settings, or start a new run. The data here are {self.folder}"
             )
 
-    def loader(self, stream: BatchStream) -> Loader:
-        """Return a loader of all batches of a stream."""
-        return DataLoader(stream, **self.loader_settings())
+    def loader(self, stream: BatchStream, name: str) -> BatchLoader:
+        """Return a loader of all batches of a stream, by the name that errors use."""
+        return BatchLoader(stream, name, **self.loader_settings())
 
     def loader_settings(self) -> LoaderSettings:
-        """Return the arguments that all loaders share; Lightning leaves loaders of whole batches as they are."""
+        """Return the arguments that all loaders share."""
         on_cuda = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
-        return {"batch_size": None, "num_workers": self.num_workers, "pin_memory": on_cuda}
+        return {"num_workers": self.num_workers, "pin_memory": on_cuda}
 
     def _training_reader(self) -> Reader:
         """Open the training split for this rank.
@@ -298,7 +295,7 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
         except DataError as error:
             raise DataError(f"{self.folder}: {error}") from error
 
-    def _evaluation(self, stage: str) -> list[Loader]:
+    def _evaluation(self, stage: str) -> list[BatchLoader]:
         loaders = []
         for name, splits in EVALUATION[stage].items():
             table = self.table(splits)
@@ -307,7 +304,8 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
                 raise DataError(
                     f"{self.folder} has no pairs in {' or '.join(splits)} to {stage} with: split the collection anew"
                 )
-            loaders.append(self.loader(EvaluationStream(table, rows, self.evaluation_batch_size)))
+            stream = EvaluationStream(table, rows, self.evaluation_batch_size)
+            loaders.append(self.loader(stream, f"{stage}/{name}"))
         return loaders
 
     def _fingerprint(self) -> str:

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from lightning.fabric.utilities import suggested_max_num_workers
-from torch.utils.data import DataLoader
 
 from mcmfh_lightning.datamodules.base import LoaderSettings, ShardDataModule, shard_rows
+from mcmfh_lightning.datamodules.loader import BatchLoader
 from mcmfh_lightning.datamodules.shards import SPLITS, PairShardReader
 from mcmfh_lightning.datamodules.streams import EvaluationStream
 from mcmfh_lightning.datamodules.tables import PairTable, Preprocess, Tokenize
@@ -120,13 +120,13 @@ class PairDataModule(ShardDataModule[PairShardReader]):
         encoder = self._encoder()
         return PairTable([self.reader(split) for split in splits], encoder.preprocess, encoder.tokenize)
 
-    def predict_dataloader(self) -> list[DataLoader[Mapping[str, Any]]]:
+    def predict_dataloader(self) -> list[BatchLoader]:
         """Return one loader a split."""
         loaders = []
         for split in self.splits:
             table = self.table([split])
             rows = shard_rows(len(table), self.rank, self.world_size)
-            loaders.append(self.loader(EvaluationStream(table, rows, self.batch_size)))
+            loaders.append(self.loader(EvaluationStream(table, rows, self.batch_size), f"predict/{split}"))
         return loaders
 
     def _encoder(self) -> _Encoder:

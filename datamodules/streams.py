@@ -1,13 +1,16 @@
 """Streams of batches: training in the exact order, evaluation in the order of the shards."""
 
+import mmap
+import os
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from multiprocessing.queues import Queue
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 # Workers that are spawned import this module: no Lightning here, which takes seconds.
@@ -19,11 +22,15 @@ from mcmfh_lightning.datamodules.tables import FeatureTable, PairTable
 AnyTable = FeatureTable | PairTable
 
 
-class BatchStream(IterableDataset[Mapping[str, Any]], ABC):
+Numbered = tuple[int, Mapping[str, Any]]
+"""A batch behind its number, by which a loader sees that none is missing."""
+
+
+class BatchStream(IterableDataset[Numbered], ABC):
     """A finite sequence of whole batches, dealt out to the workers of a loader.
 
     Worker w of W makes batches w, w + W, ...; since a DataLoader asks its workers in turn, the batches come in the same
-    order for any number of workers. Instances are picklable.
+    order for any number of workers. Iterating gives pairs of a number and its batch. Instances are picklable.
     """
 
     @abstractmethod
@@ -38,11 +45,15 @@ class BatchStream(IterableDataset[Mapping[str, Any]], ABC):
     def batch(self, number: int) -> Mapping[str, Any]:
         """Make a batch."""
 
-    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+    def __iter__(self) -> Iterator[Numbered]:
         worker = get_worker_info()
         if worker is None:
-            return map(self.batch, self.numbers())
-        return map(_to_send, map(self.batch, self.numbers()[worker.id :: worker.num_workers]))
+            return ((number, self.batch(number)) for number in self.numbers())
+        _end_worker_on_loss()
+        mine = self.numbers()[worker.id :: worker.num_workers]
+        if sys.platform != "linux":
+            return ((number, self.batch(number)) for number in mine)  # each tensor in shared memory of torch
+        return map(Parcel, mine, map(self.batch, mine))  # type: ignore[arg-type]  # arrive unpacked
 
 
 class TrainingStream(BatchStream):
@@ -63,8 +74,8 @@ class TrainingStream(BatchStream):
         self.sequence = sequence
         self.rank = rank
         self.world_size = world_size
-        self._position = torch.zeros((), dtype=torch.int64)
-        self._position.share_memory_()  # type: ignore[no-untyped-call]  # torch's own
+        # Memory that forked workers share without a file in /dev/shm, which may be full.
+        self._position = torch.frombuffer(mmap.mmap(-1, mmap.PAGESIZE), dtype=torch.int64, count=1)
 
     def __len__(self) -> int:
         return len(self.sequence)
@@ -109,6 +120,19 @@ class EvaluationStream(BatchStream):
         return self.table.batch(self.rows[number * self.batch_size : (number + 1) * self.batch_size])
 
 
-def _to_send(batch: Mapping[str, Any]) -> Any:  # noqa: ANN401  # arrives as the batch
-    """Make one piece of a batch of tensors; nested ones, as encoders take them, go as they are."""
-    return Parcel(batch) if all(isinstance(value, Tensor) for value in batch.values()) else batch
+def _end_worker_on_loss() -> None:
+    """End this worker when one of its threads that send batches fails.
+
+    Python prints such an error and forgets the batch; the loader would skip it, or wait for it forever. That a worker
+    has ended is seen by the loader at once.
+    """
+
+    def end(error: BaseException) -> None:
+        if not isinstance(error, BrokenPipeError):  # the process that asked has ended
+            sys.stderr.write(f"a worker process of a loader could not hand over a batch: {error!r}\n")
+            sys.stderr.flush()
+        os._exit(1)
+
+    # The thread that feeds the queue calls the first, the one that sends open files the second.
+    Queue._on_queue_feeder_error = staticmethod(lambda error, _: end(error))  # type: ignore[attr-defined]  # no stub has it
+    sys.excepthook = lambda _, error, __: end(error)

@@ -1,20 +1,17 @@
 """The loader of training batches, which goes on where the trainer stands."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_info
-from torch.utils.data import DataLoader
 
+from mcmfh_lightning.datamodules.loader import BatchLoader
 from mcmfh_lightning.datamodules.progress import batches_trained
 from mcmfh_lightning.datamodules.streams import TrainingStream
 
-if TYPE_CHECKING:
-    from torch.utils.data.dataloader import _BaseDataLoaderIter
 
-
-class TrainingLoader(DataLoader[Mapping[str, Any]]):
+class TrainingLoader(BatchLoader):
     """A loader that asks the trainer for its position whenever it is iterated.
 
     Workers begin to read as soon as a loader is iterated, so the position must be known before. They live as long as
@@ -23,27 +20,28 @@ class TrainingLoader(DataLoader[Mapping[str, Any]]):
     Args:
         dataset: What to load.
         trainer: The trainer, or None to start at the beginning.
-        batch_size: None: the batches come whole.
         num_workers: Processes that read ahead.
-        pin_memory: Whether batches go to page-locked memory.
+        options: Other arguments of torch's `DataLoader`.
     """
 
+    stream: TrainingStream
+
     def __init__(
-        self, dataset: TrainingStream, trainer: Trainer | None, *, batch_size: None, num_workers: int, pin_memory: bool
+        self,
+        dataset: TrainingStream,
+        trainer: Trainer | None,
+        *,
+        num_workers: int = 0,
+        **options: Any,  # noqa: ANN401  # torch's
     ) -> None:
-        super().__init__(
-            dataset,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            pin_memory=pin_memory,
-            persistent_workers=num_workers > 0,
-        )
-        self._stream = dataset
+        options["persistent_workers"] = num_workers > 0
+        super().__init__(dataset, "train", num_workers=num_workers, **options)
         self._trainer = trainer
         self._announced = -1
 
-    def __iter__(self) -> "_BaseDataLoaderIter":
-        stream, sequence = self._stream, self._stream.sequence
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:  # type: ignore[override]  # see `BatchLoader`
+        """Start where the trainer stands."""
+        stream, sequence = self.stream, self.stream.sequence
         stream.position = batches_trained(self._trainer)
         epoch = stream.position // len(stream)
         # Here, so that workers that are forked now inherit the order and need not compute it each.

@@ -30,6 +30,7 @@ from mcmfh_lightning.checkpoint_io import AtomicCheckpointIO
 from mcmfh_lightning.command_line import OneLineParser, check_configs, one_line
 from mcmfh_lightning.csv_logger import ResumableCSVLogger
 from mcmfh_lightning.datamodules.base import ShardDataModule
+from mcmfh_lightning.datamodules.loader import worker_errors
 from mcmfh_lightning.errors import TRACEBACK_VARIABLE, CheckpointError, ConfigError, one_line_errors, own_error
 from mcmfh_lightning.hashers.base import Hasher
 from mcmfh_lightning.run_files import check_results, check_unused, check_writable, find_best, find_checkpoint
@@ -255,7 +256,7 @@ def main(args: Sequence[str] | None = None) -> None:
     ):
         warnings.filterwarnings("ignore", message=message)
     sys.argv[1:] = find_configs(sys.argv[1:])  # in place: processes that Lightning relaunches under DDP see the same
-    with _unfinished_on_sigterm(), one_line_errors("mcmfh"):
+    with _unfinished_on_sigterm(), one_line_errors("mcmfh"), worker_errors():
         check_configs(sys.argv[1:] if args is None else find_configs(args))
         McmfhCLI(
             LightningModule,

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import torch
-from torch.utils.data import DataLoader
 
+from mcmfh_lightning.datamodules.loader import BatchLoader
 from mcmfh_lightning.datamodules.streams import BatchStream
 
 RANKS = (1, 2, 4, 8)
@@ -57,7 +57,7 @@ def main(method, out, *folders):
             chain = Chain(list(streams(folders, rank, world_size)))
             for workers in WORKERS:
                 rows = [[] for _ in chain.streams]
-                for batch in DataLoader(chain, batch_size=None, num_workers=workers):
+                for batch in BatchLoader(chain, "chain", num_workers=workers):
                     rows[batch["stream"]].append(batch["rows"].tolist())
                 found[f"{world_size} {workers} {rank}"] = rows
     Path(out).write_text(json.dumps(found))

@@ -62,7 +62,7 @@ def test_an_epoch_reads_little_more_than_the_shards(folder, world_size, unique_g
     pairs = 0
     for rank in range(world_size):
         table = data.table(["train"]).__class__([pickle.loads(sent)])
-        for batch in TrainingStream(table, sequence, rank=rank, world_size=world_size):
+        for _, batch in TrainingStream(table, sequence, rank=rank, world_size=world_size):
             pairs += len(batch["index"])
     read = bytes_read() - before
     assert pairs == PAIRS

@@ -14,6 +14,7 @@ import torch
 
 from mcmfh_lightning.datamodules import FeatureDataModule
 from mcmfh_lightning.datamodules import features as features_module
+from mcmfh_lightning.datamodules.loader import BatchLoader
 from mcmfh_lightning.datamodules.order import epoch_order
 from mcmfh_lightning.errors import CheckpointError, DataError
 
@@ -306,7 +307,7 @@ def test_streams_can_be_pickled(folder):
 @pytest.mark.slow
 def test_spawned_workers_read_the_same(folder):
     stream = FeatureDataModule(folder, BATCH).train_dataloader().dataset
-    loader = torch.utils.data.DataLoader(stream, batch_size=None, num_workers=2, multiprocessing_context="spawn")
+    loader = BatchLoader(stream, "train", num_workers=2, multiprocessing_context="spawn")
     assert [batch["index"].tolist() for batch in loader] == expected(1)
 
 

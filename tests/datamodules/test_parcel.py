@@ -4,7 +4,6 @@ import numpy as np
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils.data import DataLoader
 
 from mcmfh_lightning.datamodules import FeatureDataModule
 from mcmfh_lightning.datamodules.parcel import Parcel
@@ -18,7 +17,12 @@ SHAPES = st.lists(st.integers(0, 5), max_size=3)
 def test_a_batch_arrives_as_it_was(tensors, seed):
     torch.manual_seed(seed)
     batch = {str(i): (torch.randn(shape) * 9).to(dtype) for i, (dtype, shape) in enumerate(tensors)}
-    arrived = pickle.loads(pickle.dumps(Parcel(batch)))
+    nested = batch | {"text": {"ids": torch.arange(3), "words": ["a", "b"]}}
+    number, arrived = pickle.loads(pickle.dumps(Parcel(7, nested)))
+    assert number == 7
+    text = arrived.pop("text")
+    assert text["words"] == ["a", "b"]
+    assert torch.equal(text["ids"], torch.arange(3))
     assert type(arrived) is dict
     assert list(arrived) == list(batch)
     for name, tensor in batch.items():
@@ -29,9 +33,9 @@ def test_a_batch_arrives_as_it_was(tensors, seed):
 
 def test_a_batch_of_a_worker_comes_in_one_piece(write_features, tmp_path):
     data = FeatureDataModule(str(write_features(tmp_path, {"train": 40})), 16)
-    stream = data.train_dataloader().dataset
-    here = list(stream)
-    sent = list(DataLoader(stream, batch_size=None, num_workers=1))
+    here = list(data.train_dataloader())
+    data.num_workers = 1
+    sent = list(data.train_dataloader())
     assert len({tensor.untyped_storage().data_ptr() for tensor in sent[0].values()}) == 1
     torch.testing.assert_close(sent, here, rtol=0, atol=0)
     # Written to like any other batch, without a word to the others.

@@ -15,6 +15,7 @@ from mcmfh_lightning.archive.identity import ArchiveInfo, Identity, build_archiv
 from mcmfh_lightning.archive.location import Location
 from mcmfh_lightning.archive.source import Source
 from mcmfh_lightning.archive.store import ItemTable
+from mcmfh_lightning.datamodules.loader import worker_errors
 from mcmfh_lightning.encoders import Encoder
 
 COMMIT_ITEMS = 2048
@@ -72,7 +73,7 @@ def fill(
         rows = np.array([row for row, name in enumerate(source.ids) if name not in there], dtype=np.int64)
     _learn_labels(location, source.info.label_vocabulary)
     new = commits = 0
-    with items_bar(console) as bar:
+    with worker_errors(), items_bar(console) as bar:
         task = bar.add_task("replacing" if replace else "adding", total=len(rows))
         for batch in in_commits(items.rows(rows), COMMIT_ITEMS):
             new += table.upsert(batch) if replace else table.add(batch)

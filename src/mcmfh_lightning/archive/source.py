@@ -12,11 +12,11 @@ import torch
 from lightning.fabric.utilities import suggested_max_num_workers
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from mcmfh_lightning.archive.identity import named
 from mcmfh_lightning.datamodules.depth import ValueRange, check_value_range
 from mcmfh_lightning.datamodules.dicom_presentation import STRETCHED
+from mcmfh_lightning.datamodules.loader import BatchLoader
 from mcmfh_lightning.datamodules.shards import SPLITS, DatasetInfo, FeatureShardReader, PairShardReader, unpack_bits
 from mcmfh_lightning.datamodules.shards.folder import ShardFolder
 from mcmfh_lightning.datamodules.shards.urls import without_password
@@ -222,7 +222,8 @@ class Source:
         """
         if self.features is not None:
             table = FeatureTable(self.readers)  # type: ignore[arg-type]  # of features, as there are some
-            yield from EvaluationStream(table, rows, _FEATURE_ROWS)  # type: ignore[misc]  # batches of that table
+            stream = EvaluationStream(table, rows, _FEATURE_ROWS)
+            yield from BatchLoader(stream, "archive")  # type: ignore[misc]  # batches of that table
             return
         assert encoder is not None  # noqa: S101  # see above
         encoder = encoder.to(device)
@@ -230,9 +231,10 @@ class Source:
         workers = 0 if len(rows) <= _FEW else suggested_max_num_workers(1)
         # Not forked: LanceDB's threads run already.
         context = "spawn" if workers else None
-        loader = DataLoader(
+        loader = BatchLoader(
             EvaluationStream(pairs, rows, _ENCODER_ROWS),
-            batch_size=None,
+            "archive",
+            fix="encode the pairs with `mcmfh predict --data.num_workers 0` and add those features",
             num_workers=workers,
             multiprocessing_context=context,
         )

@@ -1,0 +1,154 @@
+"""The loader of all stages: every batch that a stream announces arrives once and in order, or an error says so."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
+
+from torch.utils.data import DataLoader
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
+
+from mcmfh_lightning.datamodules.streams import BatchStream, Numbered
+from mcmfh_lightning.errors import DataError, McmfhError
+
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # only its size is looked at
+_SMALL = 64 * 2**20
+"""Bytes: what Docker gives by default."""
+_WORKER_ENDED = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) ([^.]*)")
+_MEMORY = re.compile(r"MemoryError|allocate memory")
+_CLASS = re.compile(r"^[\w.]+Error: ")
+_loaders: "WeakValueDictionary[int, BatchLoader]" = WeakValueDictionary()
+"""The loader of each worker process, by its process id."""
+
+
+class BatchLoader(DataLoader[Any]):
+    """A loader of the batches of a stream that counts what arrives.
+
+    Torch can lose a batch of an iterable data set on its way from a worker process and continue with the next one.
+    Here each batch has its number, and the numbers must be those of the stream, in order. Whoever stops before the
+    last batch, such as a trainer with ``limit_val_batches``, gets no error.
+
+    Args:
+        dataset: What to load.
+        name: What errors call this loader, such as ``test/query``.
+        fix: What errors advise in place of worker processes.
+        num_workers: Processes that read ahead.
+        options: Other arguments of torch's `DataLoader`; the batches come whole.
+    """
+
+    def __init__(
+        self,
+        dataset: BatchStream,
+        name: str,
+        *,
+        fix: str = "use no worker processes (--data.num_workers 0)",
+        num_workers: int = 0,
+        **options: Any,  # noqa: ANN401  # torch's
+    ) -> None:
+        options["batch_size"] = None
+        super().__init__(dataset, num_workers=num_workers, **options)
+        self.stream = dataset
+        self.name = name
+        self.fix = fix
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:  # type: ignore[override]  # torch's iterators have no open base
+        """Start the workers and return an iterator of the batches.
+
+        Raises:
+            DataError: If the workers cannot be started, one of them ends, or a batch is missing, comes twice or was
+                not announced.
+        """
+        numbers = self.stream.numbers()
+        try:
+            batches: Iterator[Numbered] = super().__iter__()
+        except OSError as error:
+            raise self.failed(f"{self.num_workers} worker processes cannot be started ({error.strerror})") from error
+        if isinstance(batches, _MultiProcessingDataLoaderIter):
+            _loaders.update((worker.pid, self) for worker in batches._workers if worker.pid is not None)
+        return self._checked(batches, numbers)
+
+    def _checked(self, batches: Iterator[Numbered], numbers: range) -> Iterator[Mapping[str, Any]]:
+        try:
+            for position, number in enumerate(numbers):
+                arrived = self._next(batches)
+                if arrived is None:
+                    raise self.failed(f"{position} of {len(numbers)} batches arrived, the others are lost")
+                found, batch = arrived
+                if found < number:
+                    raise self.failed(f"batch {found - numbers.start + 1} of {len(numbers)} came twice")
+                if found > number:
+                    other = f"batch {found - numbers.start + 1} came in its place"
+                    raise self.failed(f"batch {position + 1} of {len(numbers)} did not arrive ({other})")
+                yield batch
+            if self._next(batches) is not None:
+                raise self.failed(f"more than the {len(numbers)} announced batches arrived")
+        except DataError:
+            self._end_workers(batches)
+            raise
+
+    def _end_workers(self, batches: Iterator[Numbered]) -> None:
+        """End the workers now, not when the iterator is deleted, where Python would print what torch raises."""
+        if isinstance(batches, _MultiProcessingDataLoaderIter):
+            with suppress(RuntimeError):  # about the worker that has failed
+                batches._shutdown_workers()
+            self._iterator = None  # a training loader keeps its workers; the next pass starts others
+
+    def _next(self, batches: Iterator[Numbered]) -> Numbered | None:
+        """Return the next batch, or None at the end."""
+        if not self.num_workers:
+            return next(batches, None)
+        with worker_errors():
+            try:
+                return next(batches, None)
+            except Exception as error:
+                lines = (str(error).strip() or repr(error)).splitlines()
+                if _WORKER_ENDED.match(lines[0]):
+                    raise
+                if not lines[0].startswith("Caught "):
+                    raise self.failed(f"a batch could not be fetched from a worker process ({lines[0]})") from error
+                # Raised in a worker: the message is a traceback, whose last line says what is wrong.
+                if isinstance(error, McmfhError | OSError) or _MEMORY.search(lines[-1]):
+                    raise DataError(f"loader {self.name}: {_CLASS.sub('', lines[-1])}") from error
+                raise
+
+    def failed(self, what: str) -> DataError:
+        """Make the error that says what became of this loader's batches, and what to do."""
+        fix = f"{_room_in_shared_memory()}{self.fix}" if self.num_workers else "please report this as a mistake of ours"
+        return DataError(f"loader {self.name}: {what}: {fix}")
+
+
+@contextmanager
+def worker_errors() -> Iterator[None]:
+    """Turn torch's error about a worker that has ended into one that names the loader and the fix.
+
+    Torch raises it in whatever line the main process is at that moment, within a training step for example.
+
+    Raises:
+        DataError: If the body raises such an error.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        ended = _WORKER_ENDED.match(str(error))
+        loader = _loaders.get(int(ended[1].split(",")[0])) if ended else None
+        if ended is None or loader is None:
+            raise
+        raise loader.failed(f"its worker process {ended[1]} {ended[2].strip()}") from error
+
+
+def _room_in_shared_memory() -> str:
+    """Say how to enlarge shared memory where there is little of it, else nothing."""
+    try:
+        found = os.statvfs(_SHARED_MEMORY)
+    except OSError:
+        return ""
+    free, size = (blocks * found.f_frsize for blocks in (found.f_bavail, found.f_blocks))
+    if free > _SMALL:
+        return ""
+    return (
+        f"{_SHARED_MEMORY} has {free / 2**20:.1f} MiB left of {size / 2**20:.1f}; give it more (docker run"
+        " --shm-size=8g), or "
+    )
