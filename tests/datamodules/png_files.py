@@ -35,8 +35,8 @@ def png_bytes(pixels: np.ndarray, depth: int = 16, chunks: Sequence[Chunk] = ())
         corner = np.concatenate([np.zeros(width, np.int64), above[:-width]])
         guess = left + above - corner
         distances = np.abs(np.stack([guess - left, guess - above, guess - corner]))
-        paeth = np.choose(distances.argmin(0), [left, above, corner])
-        predicted = [0 * line, left, above, (left + above) // 2, paeth][number % 5]
+        nearest = np.choose(distances.argmin(0), [left, above, corner])
+        predicted = [0 * line, left, above, (left + above) // 2, nearest][number % 5]
         lines.append(bytes([number % 5]) + ((line - predicted) % 256).astype(np.uint8).tobytes())
         above = line
     header = struct.pack(">IIBBBBB", columns, rows, depth, _KINDS[channels], 0, 0, 0)
