@@ -1,13 +1,18 @@
 """A table as a hospital exports it, by flags alone."""
 
 import csv
+import json
 from collections import Counter
 from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from mcmfh_lightning.archive import Archive
+from mcmfh_lightning.archive.cli import main as archive_command
+from mcmfh_lightning.cli import main as mcmfh
 from mcmfh_lightning.datamodules.cli import main as command
 from mcmfh_lightning.datamodules.shards import DatasetInfo, PairShardReader
 
@@ -15,16 +20,8 @@ FINDINGS = ("No Finding", "Cardiomegaly", "Effusion", "Edema")
 FLAGS = (
     *("--id-column", "Accession", "--image-column", "File", "--text-column", "Report", "--group-column", "Patient"),
     *("--label-columns", "Finding", "Device", "--normal-label", "No Finding"),
-    *(
-        "--date-column",
-        "Study Date",
-        "--date-format",
-        "%B %d, %Y",
-        "--split-column",
-        "Fold",
-        "--split-names",
-        "dev=val",
-    ),
+    *("--date-column", "Study Date", "--date-format", "%B %d, %Y"),
+    *("--split-column", "Fold", "--split-names", "dev=val"),
 )
 
 
@@ -97,3 +94,32 @@ def test_600_pairs_from_the_table_to_verified_shards(tmp_path):
         ),
     }
     command(["verify", str(out)])  # would end with another exit code than 0
+
+
+@pytest.mark.slow
+def test_from_the_table_to_an_archive_and_the_deletion_of_a_patient(tmp_path, capsys):
+    write_table(tmp_path, 600)
+    pairs, features, run, archive = (str(tmp_path / name) for name in ("pairs", "features", "run", "archive"))
+    paths = ["--manifest", str(tmp_path / "export.csv"), "--images", str(tmp_path / "films"), "--out", pairs]
+    command(["manifest", *paths, *FLAGS])
+    encode = ["--config", "experiments/encode_offline.yaml", "--data.root", pairs, "--model.output_dir", features]
+    mcmfh(["predict", *encode, "--run_dir", str(tmp_path / "encode")])
+    short = ["--config", "experiments/demo.yaml", "--data.root", features, "--run_dir", run]
+    mcmfh(["fit", *short, "--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "false"])
+    checkpoint = str(tmp_path / "run" / "fit" / "checkpoints" / "best.ckpt")
+    archive_command(["build", archive, "--checkpoint", checkpoint, "--features", features, "--pairs", pairs])
+    capsys.readouterr()
+
+    of_patient = ["--text", "effusion", "--k", "10", "--groups", "P-1009", "--format", "json"]
+    archive_command(["search", archive, *of_patient])
+    hits = json.loads(capsys.readouterr().out)["hits"]
+    assert sorted(hit["id"] for hit in hits) == ["A-00018", "A-00019"]
+    assert {hit["group"] for hit in hits} == {"P-1009"}
+    assert {hit["date"] for hit in hits} == {"2020-01-31"}
+
+    archive_command(["delete", archive, "--groups", "P-1009"])
+    assert len(Archive.open(archive)) == 598
+    with pytest.raises(SystemExit) as unknown:
+        archive_command(["search", archive, *of_patient])
+    assert unknown.value.code == 2
+    assert "P-1009" in capsys.readouterr().err
