@@ -113,9 +113,9 @@ def test_from_the_table_to_an_archive_and_the_deletion_of_a_patient(tmp_path, ca
     of_patient = ["--text", "effusion", "--k", "10", "--groups", "P-1009", "--format", "json"]
     archive_command(["search", archive, *of_patient])
     hits = json.loads(capsys.readouterr().out)["hits"]
-    assert sorted(hit["id"] for hit in hits) == ["A-00018", "A-00019"]
-    assert {hit["group"] for hit in hits} == {"P-1009"}
-    assert {hit["date"] for hit in hits} == {"2020-01-31"}
+    assert sorted(hit["item"]["id"] for hit in hits) == ["A-00018", "A-00019"]
+    assert {hit["item"]["group"] for hit in hits} == {"P-1009"}
+    assert {hit["item"]["date"] for hit in hits} == {"2020-01-31"}
 
     archive_command(["delete", archive, "--groups", "P-1009"])
     assert len(Archive.open(archive)) == 598
