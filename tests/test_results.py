@@ -91,12 +91,15 @@ def test_a_fit_ends_with_the_chosen_epoch_and_the_constant_ranking(fitted):
         rows = [row for row in csv.DictReader(file) if row["val/mAP"]]
     best = max(rows, key=lambda row: float(row["val/mAP"]))
     path = folder / "fit" / "checkpoints" / "best.ckpt"
-    chosen, constant = printed.strip().splitlines()[-2:]
+    lines = printed.strip().splitlines()
+    chosen, constant, *few = lines[next(i for i, line in enumerate(lines) if line.startswith("chosen: ")) :]
     assert chosen == f"chosen: epoch {best['epoch']}, val/mAP {float(best['val/mAP']):.3f}, {path}"
     assert torch.load(path, weights_only=True)["epoch"] == int(best["epoch"])
     assert len({row["val/constant"] for row in rows}) == 1
     better = float(best["val/constant"]) > float(best["val/mAP"])
-    assert f"has {float(best['val/constant']):.3f} on the same queries" in constant
+    queries = int(float(best["val/queries"]))
+    assert f"has {float(best['val/constant']):.3f} on the same {queries} queries" in constant
+    assert [line[: line.index(" have")] for line in few] == [f"only {queries} validation queries"] * (queries < 20)
     assert constant.endswith("better than this model" if better else "this model is better")
 
 

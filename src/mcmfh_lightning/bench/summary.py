@@ -1,4 +1,4 @@
-"""From counts to the rows of a report: values, intervals, bounds, chance, the best constant ranking, labels."""
+"""From counts to the rows of a report: values, intervals, bounds, chance, the better constant ranking, labels."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

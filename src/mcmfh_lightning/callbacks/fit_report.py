@@ -7,8 +7,11 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from mcmfh_lightning.callbacks.chosen import read_chosen, selecting_callback
 from mcmfh_lightning.callbacks.last_checkpoint import LastCheckpoint
-from mcmfh_lightning.callbacks.ranking_headline import CONSTANT_MONITOR, MONITOR
+from mcmfh_lightning.callbacks.ranking_headline import CONSTANT_MONITOR, MONITOR, QUERIES_MONITOR
 from mcmfh_lightning.terminal import say
+
+FEW_QUERIES = 20
+"""Fewer than this, and one query decides which epoch is the best."""
 
 
 class FitReport(Callback):
@@ -31,12 +34,19 @@ def _lines(trainer: Trainer) -> list[str]:
         return [f"no epoch was chosen: {_why_none(keeper)}{_last(trainer)}"]
     epoch = read_chosen(trainer).get("epoch", "?")
     lines = [f"chosen: epoch {epoch}, {keeper.monitor} {float(score):.3f}, {keeper.best_model_path}"]
+    if keeper.monitor != MONITOR:
+        return lines
+    queries = int(trainer.callback_metrics.get(QUERIES_MONITOR, 0))
     constant = trainer.callback_metrics.get(CONSTANT_MONITOR)
-    if keeper.monitor == MONITOR and constant is not None:
+    if constant is not None:
         verdict = "better than this model" if float(constant) > float(score) else "this model is better"
         lines.append(
-            f"the best constant ranking (one order of the items for all queries) has {float(constant):.3f} on the same "
-            f"queries: {verdict}"
+            "the better of two constant rankings (one order of the items for all queries: by label popularity, or "
+            f"normals first) has {float(constant):.3f} on the same {queries:,} queries: {verdict}"
+        )
+    if queries < FEW_QUERIES:
+        lines.append(
+            f"only {queries} validation queries have a relevant item: these numbers say little; validate on more"
         )
     return lines
 

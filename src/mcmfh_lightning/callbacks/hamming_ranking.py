@@ -21,9 +21,11 @@ from mcmfh_lightning.callbacks.figures import log_figure
 from mcmfh_lightning.callbacks.ranking_headline import (
     CONSTANT_MONITOR,
     MONITOR,
+    QUERIES_MONITOR,
     chooses_by_monitor,
     headline,
     headline_mean,
+    headline_queries,
 )
 from mcmfh_lightning.callbacks.ranking_labels import label_rows
 from mcmfh_lightning.callbacks.ranking_nulls import ConstantRankings
@@ -57,12 +59,13 @@ class HammingRanking(EvaluationCallback):
     """Ranks the databases of the datamodule for its queries and reports what comes out.
 
     The queries are collected first; then every database batch is counted at once and forgotten, on the device of the
-    model, and only integer counts are summed over processes. Logged are `MONITOR`, `CONSTANT_MONITOR` and, as
-    ``val|test/<protocol>/<database>/<queries>/<direction>/<name>``, mAP@all, mAP@k and chance. A test also ranks by
-    nulls (chance, the best constant ranking, queries shuffled among all and within strata, random hyperplanes), adds
-    95 % intervals by resampling groups, adds graded metrics and, in the split of the queries, where each query's own
-    partner comes. It prints one table and writes ``metrics.json``, ``ranking.csv``, ``labels.csv``, ``queries.csv`` and
-    plots into the run's folder (not in a ``fast_dev_run``); loggers that show pictures get the plots too.
+    model, and only integer counts are summed over processes. Logged are `MONITOR`, `CONSTANT_MONITOR`,
+    `QUERIES_MONITOR` and, as ``val|test/<protocol>/<database>/<queries>/<direction>/<name>``, mAP@all, mAP@k and
+    chance. A test also ranks by nulls (chance, the better of two constant rankings, queries shuffled among all and
+    within strata, random hyperplanes), adds 95 % intervals by resampling groups, adds graded metrics and, in the split of the
+    queries, where each query's own partner comes. It prints one table and writes ``metrics.json``, ``ranking.csv``,
+    ``labels.csv``, ``queries.csv`` and plots into the run's folder (not in a ``fast_dev_run``); loggers that show
+    pictures get the plots too.
 
     A fit that chooses its epoch by `MONITOR` is refused where the labels of the validation split leave it undefined.
     Labels that make most items relevant are reported when a fit begins and with a test. ``metrics.json`` names the
@@ -162,6 +165,8 @@ class HammingRanking(EvaluationCallback):
         if isnan(monitored) and trainer.state.fn == TrainerFn.FITTING and chooses_by_monitor(trainer):
             self._undefined(trainer)
         pl_module.log(MONITOR, monitored, prog_bar=True, sync_dist=True, reduce_fx="max")
+        queries = float(headline_queries(rows, MODEL))
+        pl_module.log(QUERIES_MONITOR, queries, sync_dist=True, reduce_fx="max")
         if self._constant is None:  # it is the same in every epoch: counted in the first one
             self._constant = headline_mean(rows, CONSTANT)
         if not isnan(self._constant):
