@@ -90,7 +90,7 @@ table-run: $(STAMP) ## run what has no result yet (JOBS at a time), then render;
 plain-copy = rm -rf build && $(BIN)/python -m pip install --quiet --no-deps --target build/package .
 
 test: $(STAMP) ## fast tests (under 8 min on 2 cores)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: $(STAMP) ## the tests marked slow: full-size towers, process pools, the demo, a wheel in a new environment
 	$(BIN)/python -m pytest -m slow

@@ -62,10 +62,10 @@ class HammingRanking(EvaluationCallback):
     model, and only integer counts are summed over processes. Logged are `MONITOR`, `CONSTANT_MONITOR`,
     `QUERIES_MONITOR` and, as ``val|test/<protocol>/<database>/<queries>/<direction>/<name>``, mAP@all, mAP@k and
     chance. A test also ranks by nulls (chance, the better of two constant rankings, queries shuffled among all and
-    within strata, random hyperplanes), adds 95 % intervals by resampling groups, adds graded metrics and, in the split of the
-    queries, where each query's own partner comes. It prints one table and writes ``metrics.json``, ``ranking.csv``,
-    ``labels.csv``, ``queries.csv`` and plots into the run's folder (not in a ``fast_dev_run``); loggers that show
-    pictures get the plots too.
+    within strata, random hyperplanes), adds 95 % intervals by resampling groups, adds graded metrics and, in the
+    split of the queries, where each query's own partner comes. It prints one table and writes ``metrics.json``,
+    ``ranking.csv``, ``labels.csv``, ``queries.csv`` and plots into the run's folder (not in a ``fast_dev_run``);
+    loggers that show pictures get the plots too.
 
     A fit that chooses its epoch by `MONITOR` is refused where the labels of the validation split leave it undefined.
     Labels that make most items relevant are reported when a fit begins and with a test. ``metrics.json`` names the
