@@ -170,7 +170,7 @@ def test_the_command_prints_a_table_and_writes_files(run, tmp_path):
         ([], "search by one of text, image and id"),
         (["--text", "effusion", "--format", "html"], "name it by --out"),
         (["--text", ""], "text is empty"),
-        (["--image", "missing.png"], "missing.png: no such picture"),
+        (["--image", "missing.png"], "missing.png: image file that cannot be read"),
         (["--id", "nobody"], "no item 'nobody'"),
         (["--text", "effusion", "--labels", "Efusion"], "'Efusion' is unknown"),
         (["--text", "effusion", "--since", "2012"], "since='2012' is not a date"),

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from torch.utils.data import get_worker_info
+from torch.utils.data._utils import signal_handling
 
 from mcmfh_lightning.cli import main
 from mcmfh_lightning.datamodules import FeatureDataModule
@@ -109,7 +110,10 @@ def test_a_killed_worker_is_an_error(number):
         numbers(rows_loader(lambda: os.kill(os.getpid(), number), num_workers=2))
 
 
-def test_a_worker_killed_while_the_main_process_is_busy():
+def test_a_worker_killed_while_the_main_process_is_busy(monkeypatch):
+    # Torch sets its handler once; a trainer of an earlier test has put back the one before (Lightning's teardown).
+    monkeypatch.setattr(signal_handling, "_SIGCHLD_handler_set", False)
+
     def killed_later():
         time.sleep(0.3)
         os.kill(os.getpid(), signal.SIGKILL)
