@@ -107,7 +107,7 @@ def convert(
         )
     label_sets = ([x for x in item.candidate.labels if x not in drop_labels] for item in accepted)
     vocabulary = build_vocabulary(label_sets, min_label_count) if collection.labelled else []
-    _require_normal(collection, vocabulary, min_label_count)
+    _require_normal(collection, vocabulary, min_label_count, drop_labels)
     accepted = [_restrict(item, vocabulary, collection) for item in accepted]
     accepted.sort(key=lambda item: hashlib.sha256(f"{seed}:{item.candidate.id}".encode()).digest())
     summary = {
@@ -232,13 +232,21 @@ def _verify(
     return accepted
 
 
-def _require_normal(collection: Collection, vocabulary: Sequence[str], min_label_count: int) -> None:
+def _require_normal(
+    collection: Collection, vocabulary: Sequence[str], min_label_count: int, drop_labels: Container[str]
+) -> None:
     """Refuse to lose a normal label that was named: without it, no query would count as abnormal."""
-    if collection.normal_label not in (NORMAL, *vocabulary):
+    if collection.normal_label in (NORMAL, *vocabulary):
+        return
+    if collection.normal_label in drop_labels:
         raise DataError(
-            f"the normal label {collection.normal_label!r} is on fewer than {min_label_count} items that can be used: "
-            "lower --min-label-count, or leave out --normal-label"
+            f"the normal label {collection.normal_label!r} is one of --drop-labels; take it out of that file, or leave "
+            "out --normal-label"
         )
+    raise DataError(
+        f"the normal label {collection.normal_label!r} is on fewer than {min_label_count} items that can be used: "
+        "lower --min-label-count, or leave out --normal-label"
+    )
 
 
 def _depths(accepted: Sequence[Accepted], console: Console) -> dict[str, Any]:

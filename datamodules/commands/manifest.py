@@ -192,7 +192,7 @@ def _tell(read: Manifest, console: Console, *, skip_bad_rows: bool) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     if read.unread:
-        tell(f"columns that are not read: {', '.join(read.unread)}")
+        tell(f"columns that are not read: {', '.join(name or 'one without a name' for name in read.unread)}")
     for hint in read.hints:
         tell(f"hint: {hint}")
     problems = sorted(read.problems, key=lambda problem: problem.row)

@@ -19,6 +19,7 @@ _DAYS += ["%B %d, %Y", "%b %d, %Y", "%d %B %Y", "%d %b %Y", "%d-%b-%Y", "%d%b%Y"
 _COMMON = [f"{day}{time}" for time in ("", " %H:%M", " %H:%M:%S") for day in _DAYS]
 # Two first days of a year that are the same day of the week: they differ in nothing but the year.
 _FIRST, _OTHER_YEAR, _OTHER_DAY = datetime(2010, 1, 1), datetime(2021, 1, 1), datetime(2010, 1, 15)
+_ONE_DAY = datetime(2010, 11, 23)
 MONTH_ASSUMED = "a date that is a year or a month alone, stored as its first day"
 
 
@@ -30,7 +31,7 @@ class DateReader:
             the year: then 2011-05-06 may mean the fifth of June.
 
     Raises:
-        DataError: If a format is not one, or has no year.
+        DataError: If a format is not one, or names no year, or a day of no month.
     """
 
     def __init__(self, formats: Sequence[str] = ()) -> None:
@@ -56,17 +57,15 @@ class DateReader:
         word = read_word(value)
         if word is None:
             return None
-        days = {form: day for form in self._formats if (day := _by_format(word, form)) is not None}
-        if len(set(days.values())) > 1:
-            forms = " and ".join(map(repr, days))
-            raise BadValueError(BAD_DATE, f"{shortened(word)}, which {forms} read as different days")
-        if days:
-            form, day = next(iter(days.items()))
-            whole = _names_a_day(form)
-        else:
-            day, whole = _by_iso(word) if self._iso else (None, True)
-        if day is None:
+        days = {repr(form): (day, _names_a_day(form)) for form in self._formats if (day := _by_format(word, form))}
+        iso = _by_iso(word) if self._iso else None
+        if iso is not None and (iso[1] or not days):  # a year or a month alone gives way to a format
+            days["ISO"] = iso
+        if not days:
             raise BadValueError(BAD_DATE, shortened(word))
+        if len({day for day, _ in days.values()}) > 1:
+            raise BadValueError(BAD_DATE, f"{shortened(word)}, which {' and '.join(days)} read as different days")
+        day, whole = next(iter(days.values()))
         if not whole:
             note(MONTH_ASSUMED)
         return day.isoformat()
@@ -82,6 +81,11 @@ def _check(form: str) -> None:
         ) from error
     if _FIRST.strftime(form) == _OTHER_YEAR.strftime(form):
         raise DataError(f"--date-format {form!r} has no year; add %Y, or %y for one of two digits")
+    if _names_a_day(form) and _by_format(_ONE_DAY.strftime(form), form) != _ONE_DAY.date():
+        raise DataError(
+            f"--date-format {form!r} names a day or a week and not which of the year; add %m or %B for the month, "
+            "or %a for the day of the week"
+        )
 
 
 def _by_format(word: str, form: str) -> date | None:
@@ -95,18 +99,17 @@ def _names_a_day(form: str) -> bool:
     return _FIRST.strftime(form) != _OTHER_DAY.strftime(form)
 
 
-def _by_iso(word: str) -> tuple[date | None, bool]:
-    """Return the day that an ISO date means, and whether it names that day."""
+def _by_iso(word: str) -> tuple[date, bool] | None:
+    """Return the day that an ISO date means, and whether it names that day; None for another form."""
     match = _ISO.fullmatch(word)
     if match is None:
-        return None, True
-    whole = match["y"] is not None
+        return None
     try:
-        if whole:
+        if match["y"] is not None:
             return date(int(match["y"]), int(match["m"]), int(match["d"])), True
         return date(int(match["year"]), int(match["month"] or 1), 1), False
     except ValueError:
-        return None, True
+        return None
 
 
 def fitting_formats(words: Sequence[str]) -> list[str]:

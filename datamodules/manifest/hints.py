@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
 from mcmfh_lightning.datamodules.manifest.dates import fitting_formats
+from mcmfh_lightning.datamodules.manifest.labels import is_state
 from mcmfh_lightning.datamodules.manifest.values import is_missing
 
 NORMAL_WITH_OTHERS = "the normal label together with another label"
+STATE = "a label that is 1, 0, -1, true or false"
 SPELLED_ALIKE = "a label that another label equals up to case, blanks, - and _"
 LIKE_NORMAL = "a label that may be another name of the normal label"
 _EXAMPLES = 5
@@ -49,11 +51,13 @@ def label_traits(labels: Mapping[int, Sequence[str]], normal: str) -> tuple[dict
     several = {label for same in alike for label in same}
     normals = sorted(label for label in counts if label != normal and _like_normal(label))
     findings = [same for same in alike if not {normal, *normals}.issuperset(same)]  # for normals there is an option
+    states = sorted(label for label in counts if is_state(label))
     traits: dict[int, list[str]] = {}
     for row, names in labels.items():
         found = {
             SPELLED_ALIKE: not several.isdisjoint(names),
             LIKE_NORMAL: not set(normals).isdisjoint(names),
+            STATE: not set(states).isdisjoint(names),
             NORMAL_WITH_OTHERS: normal in names and len(names) > 1,
         }
         if held := [trait for trait, holds in found.items() if holds]:
@@ -69,6 +73,11 @@ def label_traits(labels: Mapping[int, Sequence[str]], normal: str) -> tuple[dict
         hints.append(
             f"{_counted(normals, counts)} may name the normal label; for now only {normal!r} does. If they do, pass "
             f"--normal-label {names}"
+        )
+    if states:
+        hints.append(
+            f"labels {_counted(states[:_EXAMPLES], counts)} say that something is there, and not what; write words, "
+            "such as 'class 1', or pass --label-columns with columns of one finding each"
         )
     mixed = [row for row, held in traits.items() if NORMAL_WITH_OTHERS in held]
     if mixed:
@@ -103,6 +112,22 @@ def shared_words(by_column: Mapping[str, Sequence[object]]) -> str | None:
                     f"{word!r} stands in the columns {first[word]!r} and {column!r} and is one label; if it says how "
                     "much of each there is, write the finding with it"
                 )
+    return None
+
+
+def few_words(by_column: Mapping[str, Sequence[object]]) -> str | None:
+    """Name a column of words that may say whether one finding is there in words that are not known here.
+
+    Args:
+        by_column: The values of each column.
+    """
+    for column, cells in by_column.items():
+        counts = Counter(str(cell).strip() for cell in cells if not is_missing(cell))
+        if len(counts) <= 3 < counts.total():
+            return (
+                f"the column {column!r} holds {_counted(sorted(counts), counts)} and nothing else, each of which is a "
+                "label; if they say whether the finding is there, write 1 and 0"
+            )
     return None
 
 

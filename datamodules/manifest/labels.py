@@ -3,9 +3,9 @@
 import ast
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
 from mcmfh_lightning.datamodules.manifest.problems import (
     BAD_FINDING,
@@ -14,22 +14,29 @@ from mcmfh_lightning.datamodules.manifest.problems import (
     BAD_LIST,
     BadValueError,
 )
-from mcmfh_lightning.datamodules.manifest.values import MISSING_WORDS, is_missing, shortened
+from mcmfh_lightning.datamodules.manifest.values import is_missing, shortened
 
 _MAX_LABEL_LENGTH = 200
-_SEPARATORS = ";|,\t"
+_SEPARATORS = (";", "|", "\t", " / ", "\uff1b", "\u3001", "\uff0c")
+"""What separates labels; no label holds one of these. A comma may also be a part of a label."""
 
-# What begins like a list that a program printed: ['a', ...], ("a", ...), {'a', ...}, array(['a']), or is its end
-_LISTLIKE = re.compile(r"\[|[({]\s*['\"]|(?:array|set|frozenset)\(\s*[\[({]|[^\[]*['\"]\s*\]$")
-_EMPTY_LISTS = frozenset({"[]", "()", "{}", "set()"})
+# What begins or ends like a list that a program printed: ['a', ...], ("a", ...), {a, ...}, array(['a']), c("a"), or has
+# such a list in it
+_LISTLIKE = re.compile(r"\[|[({]\s*['\"]|\{.*\}$|[\w.]+\(\s*[\[({'\"]|[^\[]*['\"]\s*\]$|.*\[\s*['\"]", re.DOTALL)
+_QUOTED = re.compile(r"[bru]?(['\"]).*\1", re.DOTALL | re.IGNORECASE)
+_EMPTY_LIST = re.compile(r"\[\s*\]|\{\s*\}|\w*\(\s*\)|character\(0\)")
 _ESCAPE = r"\\(?:['\"\\nrt]|x[0-9a-f]{2}|u[0-9a-f]{4}|U000[0-9a-f]{5})"
 _ITEM = re.compile(
     rf"(?P<item>'(?:[^'\\]|{_ESCAPE})*'|\"(?:[^\"\\]|{_ESCAPE})*\"|[^\s,'\"\[\](){{}}]+)(?P<gap>\s*,\s*|\s+|$)"
 )
 
+_DECIMAL_COMMA = re.compile(r"([-+]?\d+),(\d+)")
 _TRUE, _FALSE = "true", "false"
 _YES_AND_NO = frozenset({"yes", "no", "y", "n", "t", "f"})
-_MARKS = frozenset({"x", "+", "-", "✓", "u", "positive", "negative", "pos", "neg", "present", "absent", "uncertain"})
+_WORDS = (
+    "x + - ✓ u positive negative pos neg present absent uncertain mentioned seen found ja nein oui non si sí sim não"
+)
+_MARKS = frozenset(_WORDS.split())
 """Both mean 1, 0 or -1 to people; they are not read, but make a column one of a finding and not one of labels."""
 
 
@@ -90,34 +97,54 @@ class LabelRules:
         if not isinstance(names, list) or not all(isinstance(name, str | None) for name in names):
             raise BadValueError(BAD_LABELS, shortened(cell))
         labels = {name.strip() for name in names if name is not None} - {""}
-        if words := {label for label in labels if label not in self.normal and label.casefold() in MISSING_WORDS}:
+        if not isinstance(cell, str) and any(_is_list(label) for label in labels):
+            raise BadValueError(BAD_LIST, shortened(cell))
+        if other := self.other_separator(cell):
+            note(f"labels that hold {other!r}, which may separate them")
+        if words := {label for label in labels if label not in self.normal and is_missing(label)}:
             note("a word for a missing value among the labels")
         return labels - words
 
     def _split(self, cell: str, note: Callable[[str], None]) -> list[str]:
         text = cell.strip()
-        if text in _EMPTY_LISTS:
+        if _EMPTY_LIST.fullmatch(text):
             return []
-        if _LISTLIKE.match(text):
+        parts = [part.strip() for part in text.split(self.separator)]
+        if _QUOTED.fullmatch(text) and all(map(_QUOTED.fullmatch, parts)):  # one by one: "a";"b"
+            names = [name for part in parts for name in read_printed_list(f"[{part}]")]
+        elif _is_list(text):
             names = read_printed_list(text)
-            note("labels read from a printed list")
-            return names
-        if other := _other_separator(text, self.separator):
-            note(f"labels that hold {other!r}, which may separate them, and not {self.separator!r}")
-        parts = text.split(self.separator)
-        if len(parts) > 1 and any(_LISTLIKE.match(part.strip()) for part in parts):
+        elif len(parts) > 1 and any(map(_is_list, parts)):
             raise BadValueError(BAD_LIST, shortened(cell))
-        return parts
+        else:
+            return parts
+        note("labels read from a printed list")
+        return names
+
+    def other_separator(self, cell: object) -> str | None:
+        """Return what may separate labels in a cell that is not split there; None if there is nothing such."""
+        try:
+            names = self._split(cell, lambda note: None) if isinstance(cell, str) else cell
+        except BadValueError:
+            return None
+        if not isinstance(names, list):
+            return None
+        others = {*_SEPARATORS, self.separator.strip() or self.separator}
+        if isinstance(cell, str) and names == [cell.strip()]:  # in a list, or next to a separator, a comma may be text
+            others.add(",")
+        held = (other for name in names if isinstance(name, str) for other in others if other in name.strip())
+        return min(held, default=None)
+
+
+def _is_list(text: str) -> bool:
+    """Decide whether a text looks like a list that a program printed, or is in quotes."""
+    return _LISTLIKE.match(text) is not None or _QUOTED.fullmatch(text) is not None
 
 
 def _check(labels: Iterable[str]) -> None:
     for label in labels:
         if len(label) > _MAX_LABEL_LENGTH or not label.isprintable():
             raise BadValueError(BAD_LABEL, shortened(label))
-
-
-def _other_separator(text: str, separator: str) -> str | None:
-    return None if separator in text else next((other for other in _SEPARATORS if other in text), None)
 
 
 def read_printed_list(text: str) -> list[str]:
@@ -150,7 +177,7 @@ def read_printed_list(text: str) -> list[str]:
     if len(set(gaps[:-1])) > 1 or (len(items) > 1 and gaps[-1] and not gaps[0]):
         raise BadValueError(BAD_LIST, shortened(text))
     bare = [item for item in items if item[0] not in "'\""]
-    if any(item.casefold() not in MISSING_WORDS for item in bare):
+    if not all(map(is_missing, bare)):
         raise BadValueError(BAD_LIST, shortened(text))
     return [item if item in bare else str(ast.literal_eval(item)) for item in items]
 
@@ -172,14 +199,14 @@ def _state(cell: object) -> int | None:
     if word in (_TRUE, _FALSE):
         return int(word == _TRUE)
     number = _number(cell)
-    return int(number) if number in (1, 0, -1) else None
+    return int(number) if number in (1, 0, -1) and "%" not in word else None
 
 
 def _number(cell: object) -> float | None:
-    if isinstance(cell, bool) or not isinstance(cell, str | int | float):
+    if isinstance(cell, bool) or not isinstance(cell, str | int | float | Decimal):
         return None
     try:
-        return float(cell)
+        return float(_DECIMAL_COMMA.sub(r"\1.\2", cell.strip().removesuffix("%")) if isinstance(cell, str) else cell)
     except (ValueError, OverflowError):
         return None
 
@@ -195,18 +222,27 @@ def says_whether(cells: Iterable[object], *, one_of_several: bool) -> bool:
     """
     words = _YES_AND_NO | _MARKS if one_of_several else _YES_AND_NO
     present = [cell for cell in cells if not is_missing(cell)]
-    states = sum(_state(cell) is not None or str(cell).strip().casefold() in words for cell in present)
+    states = sum(
+        _state(cell) is not None or str(cell).strip().casefold().removeprefix("not ") in words for cell in present
+    )
     return 2 * states >= len(present)
 
 
 def is_numeric(cells: Iterable[object]) -> bool:
-    """Decide whether all values of a column are single numbers, so that it names no label."""
-    present = [cell for cell in cells if not is_missing(cell)]
-    return bool(present) and all(_number(cell) is not None for cell in present)
+    """Decide whether a column holds nothing but numbers, one or several in a cell, so that it names no label."""
+    parts = [part for cell in cells if not is_missing(cell) for part in _parts(cell)]
+    return bool(parts) and all(_number(part) is not None for part in parts)
 
 
-def other_separators(cells: Iterable[object], separator: str) -> Counter[str]:
-    """Count the strings that hold another separator and not the given one, by that separator."""
-    strings = (cell for cell in cells if isinstance(cell, str) and not _LISTLIKE.match(cell.strip()))
-    found = (_other_separator(string.strip(), separator) for string in strings)
-    return Counter(other for other in found if other is not None)
+def is_state(label: str) -> bool:
+    """Decide whether a label is 1, 0, -1, true or false, which says that something is there and not what."""
+    return _state(label) is not None
+
+
+def _parts(cell: object) -> Iterable[object]:
+    """Return what a cell may be made of, whatever separates it: ``1;0;0``, ``[1 0 0]`` and ``["1", "0"]`` alike."""
+    if isinstance(cell, list):
+        return [part for item in cell if item is not None for part in _parts(item)]
+    if isinstance(cell, str) and _number(cell) is None:
+        return [part for part in re.split(r"[\s;|,/\uff1b\u3001\uff0c'\"()\[\]{}]+", cell) if part]
+    return [cell]

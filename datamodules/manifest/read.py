@@ -1,6 +1,6 @@
 """From the rows of a manifest to candidates of a collection, and problems."""
 
-from collections.abc import Collection
+from collections import Counter
 from itertools import chain
 from pathlib import Path
 
@@ -11,8 +11,8 @@ from mcmfh_lightning.datamodules.depth import ValueRange
 from mcmfh_lightning.datamodules.images import Unusable, check_images
 from mcmfh_lightning.datamodules.manifest.columns import check_columns
 from mcmfh_lightning.datamodules.manifest.dates import DateReader
-from mcmfh_lightning.datamodules.manifest.hints import date_hint, label_traits, near_labels, shared_words
-from mcmfh_lightning.datamodules.manifest.labels import LabelRules, is_numeric, other_separators, says_whether
+from mcmfh_lightning.datamodules.manifest.hints import date_hint, few_words, label_traits, near_labels, shared_words
+from mcmfh_lightning.datamodules.manifest.labels import LabelRules, is_numeric, says_whether
 from mcmfh_lightning.datamodules.manifest.problems import NO_DATE, Flaw, Problem
 from mcmfh_lightning.datamodules.manifest.reading import Manifest, Reading
 from mcmfh_lightning.datamodules.manifest.rows import RowReader
@@ -54,9 +54,11 @@ def read_manifest(path: Path, images: Path, reading: Reading) -> Manifest:
     if split_by == "date":
         _require_dates(manifest)
     if columns.of_labels:
-        _look_at_labels(manifest, table, labels.findings)
+        _look_at_labels(manifest, table, labels)
     if hint := date_hint(rows.unread_dates):
         manifest.hints.append(f"{path}: {hint}")
+    if unused := [name for name in reading.split_names if name not in rows.split_names]:
+        manifest.hints.append(f"{path}: no row has the split {unused[0]!r}, which --split-names names; correct it")
     if rows.spelled:
         manifest.hints.append(
             f"{path}: {len(rows.spelled):,} rows spell their group almost as an earlier row does, the first: "
@@ -97,13 +99,13 @@ def _label_rules(path: Path, table: Table, reading: Reading) -> LabelRules:
     return LabelRules(reading.label_separator, frozenset(findings), reading.uncertain_is_present, reading.normal_labels)
 
 
-def _look_at_labels(manifest: Manifest, table: Table, findings: Collection[str]) -> None:
+def _look_at_labels(manifest: Manifest, table: Table, rules: LabelRules) -> None:
     """Find what may be wrong with the labels of all rows.
 
     Args:
         manifest: Takes hints and traits.
         table: Its rows.
-        findings: Columns that say whether one finding is there.
+        rules: How they were read.
 
     Raises:
         DataError: If no row has a label, or none has one that was named as the normal label.
@@ -127,17 +129,18 @@ def _look_at_labels(manifest: Manifest, table: Table, findings: Collection[str])
     for row, held in traits.items():
         manifest.traits.setdefault(row, []).extend(held)
     manifest.hints += [f"{manifest.path}: {hint}" for hint in hints]
-    words = [column for column in reading.columns.of_labels if column not in findings]
+    words = [column for column in reading.columns.of_labels if column not in rules.findings]
     by_column = {column: [row.values.get(column) for row in table.rows] for column in words}
     if hint := shared_words(by_column):
         manifest.hints.append(f"{manifest.path}: {hint}")
-    others = other_separators(chain(*by_column.values()), reading.label_separator)
+    others = Counter(other for cell in chain(*by_column.values()) if (other := rules.other_separator(cell)))
     for other, count in others.most_common(1):
         manifest.hints.append(
-            f"{manifest.path}: {count:,} cells of labels hold {other!r} and not the separator "
-            f"{reading.label_separator!r}; if that separates them pass --label-separator {other!r}, and write one "
-            "separator in all rows"
+            f"{manifest.path}: {count:,} cells of labels hold {other!r} and are not split there; if that separates "
+            f"labels pass --label-separator {other!r}, and write one separator in all rows"
         )
+    if reading.columns.label_columns and (hint := few_words(by_column)):
+        manifest.hints.append(f"{manifest.path}: {hint}")
 
 
 def verify_images(manifest: Manifest, console: Console, value_range: ValueRange | None = None) -> None:

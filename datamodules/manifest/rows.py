@@ -1,6 +1,6 @@
 """From a row of a manifest to a candidate of a collection, or problems."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,11 +9,11 @@ from mcmfh_lightning.datamodules.manifest.dates import DateReader
 from mcmfh_lightning.datamodules.manifest.labels import LabelRules
 from mcmfh_lightning.datamodules.manifest.paths import ImageFolder
 from mcmfh_lightning.datamodules.manifest.problems import (
-    BAD_DATE,
     DUPLICATE_ID,
     EMPTY,
     GROUP_CUT,
     GROUP_SPELLED,
+    IMAGE_CUT,
     BadValueError,
     Flaw,
     Problem,
@@ -21,6 +21,7 @@ from mcmfh_lightning.datamodules.manifest.problems import (
 from mcmfh_lightning.datamodules.manifest.reading import Manifest, Reading
 from mcmfh_lightning.datamodules.manifest.tables import Row
 from mcmfh_lightning.datamodules.manifest.values import (
+    Group,
     Groups,
     group_key,
     is_missing,
@@ -47,6 +48,7 @@ class RowReader:
 
     Attributes:
         unread_dates: Dates that could not be read, by row.
+        split_names: What the rows say in the column of splits.
         spelled: Groups in one split that another group equals up to its spelling.
     """
 
@@ -55,6 +57,7 @@ class RowReader:
     ) -> None:
         self.unread_dates: dict[int, str] = {}
         self.spelled: list[str] = []
+        self.split_names: set[str] = set()
         self._manifest = manifest
         self._images = ImageFolder(images)
         self._reading = reading
@@ -63,6 +66,7 @@ class RowReader:
         self._groups = Groups()
         self._row_of_id: dict[str, int] = {}
         self._split_of_group: dict[int, tuple[Split, int]] = {}
+        self._use_of_image: dict[Path, tuple[int, int, Split | None]] = {}
         self._spelling_of_group: dict[str, tuple[str, int, Split | None]] = {}
 
     def read(self, row: Row) -> None:
@@ -71,12 +75,13 @@ class RowReader:
         problems: list[Problem] = []
         traits: list[str] = []
 
-        def take(column: str, meaning: Callable[[object], _Value]) -> _Value | None:
+        def take(column: str, meaning: Callable[[object], _Value], named: Collection[str] = ()) -> _Value | None:
             value = row.values.get(column)
-            if isinstance(value, str) and value.strip() and is_missing(value):
+            missing = is_missing(value) and not (isinstance(value, str) and value.strip() in named)
+            if missing and isinstance(value, str) and value.strip():
                 traits.append(f"a word for a missing value in {column!r}")
             try:
-                return meaning(None if is_missing(value) else value)
+                return meaning(None if missing else value)
             except BadValueError as error:
                 problems.append(Problem(row.number, error.flaw, error.detail, column))
                 return None
@@ -91,7 +96,8 @@ class RowReader:
         group = take(columns.group, lambda value: self._groups.read(known_group(value)))
         date = take(columns.date, lambda value: self._read_date(row.number, value, traits.append))
         names = self._reading.split_names
-        split = take(columns.split, lambda value: read_split(value, names, traits.append)) if given else None
+        split = take(columns.split, lambda value: read_split(value, names, traits.append), names) if given else None
+        self.split_names.add(str(row.values.get(columns.split, "")).strip())
         source = take(columns.source, read_word) or self._reading.source
         licence = take(columns.licence, read_word) or self._reading.licence
         if image is None and text is None and not problems:
@@ -102,7 +108,8 @@ class RowReader:
             if first != row.number:
                 complain(DUPLICATE_ID, f"{name!r} is in row {first}")
         if group is not None and (split is not None or not given):
-            self._check_group(row, group.number, split, complain, traits)
+            self._check_group(row, group, split, complain, traits)
+            self._check_image(row.number, image, group, split, complain)
         if problems or name is None or labels is None or group is None:
             self._manifest.problems += problems
             return
@@ -123,25 +130,23 @@ class RowReader:
         """Read a date; one that cannot be read is left out, unless the split needs it."""
         try:
             return self._dates.read(value, note)
-        except BadValueError as error:
+        except BadValueError:
             if self._manifest.split_by == "date":
                 raise
-            if error.flaw is BAD_DATE:
-                self.unread_dates[row] = str(value)
+            self.unread_dates[row] = str(value)
             note("a date that cannot be read, left out")
             return None
 
     def _check_group(
-        self, row: Row, group: int, split: Split | None, complain: Callable[[Flaw, str], None], traits: list[str]
+        self, row: Row, group: Group, split: Split | None, complain: Callable[[Flaw, str], None], traits: list[str]
     ) -> None:
         """Compare the split and the spelling of a group with those of earlier rows.
 
         ``P1`` and ``p1`` are two groups: where splits are drawn, each is drawn by itself.
         """
-        columns = self._reading.columns
-        name = str(row.values[columns.group]).strip()
+        columns, name = self._reading.columns, group.name
         if split is not None:
-            known, number = self._split_of_group.setdefault(group, (split, row.number))
+            known, number = self._split_of_group.setdefault(group.number, (split, row.number))
             if known != split:
                 complain(GROUP_CUT, f"{name!r} is in {split}, and in {known} by row {number}")
         if columns.group == columns.id:  # each row stands alone, and ids may differ in case
@@ -152,5 +157,17 @@ class RowReader:
         if split is None or split != other:
             complain(GROUP_SPELLED, f"{name!r} here, {first!r} in row {number}")
         else:
-            traits.append("a group that another group equals up to case, blanks, leading zeros or .0")
+            traits.append("a group that another group equals up to case, punctuation, leading zeros or .0")
             self.spelled.append(f"{name!r} in row {row.number}, {first!r} in row {number}")
+
+    def _check_image(
+        self, row: int, image: Path | None, group: Group, split: Split | None, complain: Callable[[Flaw, str], None]
+    ) -> None:
+        """Refuse a picture in two splits, or in two groups that may be drawn into two: it would be a leak."""
+        if image is None:
+            return
+        first, number, other = self._use_of_image.setdefault(image, (group.number, row, split))
+        if split != other:
+            complain(IMAGE_CUT, f"{image.name!r} is in {split}, and in {other} by row {number}")
+        elif split is None and first != group.number:
+            complain(IMAGE_CUT, f"{image.name!r} is of two groups, here and in row {number}, that splits may part")

@@ -79,14 +79,14 @@ def _decoded(path: Path, encoding: str) -> str:
     content = path.read_bytes()
     try:
         text = content.decode(encoding).removeprefix("\ufeff")
-    except LookupError as error:
-        raise DataError(f"{path}: no text encoding is called {encoding!r}; correct --encoding") from error
     except UnicodeDecodeError as error:
         row = content.count(b"\n", 0, error.start) + 1
         raise DataError(
             f"{path}, row {row}: byte {error.start} is not {encoding} ({error.reason}); save it as UTF-8 or pass its "
             "--encoding (cp1252 for most files of Windows, utf-16 for Unicode text of Excel)"
         ) from error
+    except (LookupError, ValueError) as error:  # also "undefined", which Python has and which reads nothing
+        raise DataError(f"{path}: no text encoding is called {encoding!r}; correct --encoding") from error
     if not text.strip():
         raise DataError(f"{path}: empty file; its first row names the columns")
     return text
@@ -107,6 +107,8 @@ def _parse_csv(path: Path, text: str, wanted: Collection[str]) -> Table:
             continue
         if all(map(is_missing, cells)):
             table.blank += 1
+        elif not table.columns and cells[0].strip().casefold().startswith("sep="):
+            continue  # for Excel; the separator is the comma, or the header shows that it is not
         elif not table.columns:
             if any("\0" in cell for cell in cells):
                 raise DataError(

@@ -4,6 +4,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import NamedTuple
 
 from mcmfh_lightning.datamodules.manifest.problems import (
@@ -27,32 +28,46 @@ from mcmfh_lightning.datamodules.shards.info import SPLITS, Split
 from mcmfh_lightning.datamodules.shards.members import MAX_TEXT_CHARACTERS
 from mcmfh_lightning.datamodules.shards.pair import MAX_ID_LENGTH, is_name
 
-_PRINTED_INTEGER = re.compile(r"(-?)0*([0-9]+)(?:\.0+)?", re.ASCII)
 _ROUNDED = re.compile(r"\d(?:[.,]\d+)?[Ee]\+\d+")
+_EXACT_FLOATS = 2**53
 
-_WORDS = "nan -nan none null na n/a n.a. nat <na> <nan> <nat> <none> <null> (null) #n/a #na \\n 1.#ind -1.#ind 1.#qnan"
-MISSING_WORDS = frozenset(["", "-1.#qnan", "#n/a n/a", *_WORDS.split()])
-"""How pandas, R, Excel and databases write that a value is missing, in lower case."""
+_AROUND = " \t\r\n'\"`\u2018\u2019\u201c\u201d[](){}<>"
+_NOTHING = r"(?:nan|none|null|nil|nat|na|n[/.]a)"
+_MISSING = re.compile(
+    rf"-?{_NOTHING}(?:[\s_.,;:|/-]+{_NOTHING})*(?:\.0*)?"  # also nan.0 and None_None, of columns that were joined
+    rf"|(?:pd|np|pandas|numpy|math)\.{_NOTHING}|-?nan\(\w*|na_\w+_|\\n|-?1\.#\w+"
+    r"|#\S*[!?]|#n/?a(?: n/a)?|#nv|err:\d+"  # errors of spreadsheets
+)
+"""How pandas, R, Excel and databases write that a value is missing, in lower case and without what is around it."""
 
-
-_UNKNOWN = frozenset({"", "unknown", "unk", "missing", "undefined", "not available", "not known", "anon", "anonymous"})
+_WORDS = "unknown unk missing undefined unspecified known available applicable specified given blank empty withheld "
+_WORDS += "anon anonym anonymous anonymized anonymised deidentified redacted removed"
+_UNKNOWN = frozenset(_WORDS.split())
+_WORDS = "not no name id p pid patient patients subject study case group number value"
+_NOT_A_NAME = frozenset(_WORDS.split())
+"""Words next to one of those, as in ``patient unknown`` and ``not available``."""
 
 
 def is_missing(value: object) -> bool:
     """Decide whether a value says nothing: None, white space, not a number, or a word that programs write for it."""
     if isinstance(value, str):
-        return value.strip().casefold() in MISSING_WORDS
-    return value is None or (isinstance(value, float) and math.isnan(value))
+        word = value.strip(_AROUND).casefold()
+        return not word or _MISSING.fullmatch(word) is not None
+    return value is None or (isinstance(value, float | Decimal) and math.isnan(value))
 
 
 def read_string(value: object) -> str | None:
-    """A string or integer, as a string; None for white space alone.
+    """Return a string or a whole number as a string; None for white space alone.
+
+    pandas turns a column of integers in which one is missing into 2.0: that is 2.
 
     Raises:
         BadValueError: for other types, NUL bytes and what cannot be written as UTF-8.
     """
     if value is None:
         return None
+    if isinstance(value, float | Decimal) and abs(float(value)) <= _EXACT_FLOATS and value == int(value):
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise BadValueError(WRONG_TYPE, f"{type(value).__name__} {shortened(value)}")
     text = str(value)
@@ -98,12 +113,23 @@ def read_text(value: object) -> str | None:
 
 
 def known_group(value: object) -> object:
-    """Refuse a word that says that the group is not known, such as ``unknown``, or a number without its last digits."""
-    if isinstance(value, str) and value.strip(" .?-*").casefold() in _UNKNOWN:
+    """Refuse a word that says that the group is not known, such as ``unknown``, or a number without its last digits.
+
+    ``Unknown patient`` is such a word and ``unknown 17`` is not: it may be told from other patients.
+    """
+    if isinstance(value, str) and _says_unknown(value):
         raise BadValueError(NO_GROUP, shortened(value))
     if isinstance(value, str) and _ROUNDED.fullmatch(value.strip()):
         raise BadValueError(ROUNDED_GROUP, shortened(value))
     return value
+
+
+def _says_unknown(name: str) -> bool:
+    if not any(map(str.isalnum, name)):
+        return True
+    words = re.findall(r"[^\W_]+", name.casefold().replace("de-", "de"))
+    unknown = [word in _UNKNOWN or is_missing(word) for word in words]
+    return any(unknown) and all(says or word in _NOT_A_NAME for says, word in zip(unknown, words, strict=True))
 
 
 class Group(NamedTuple):
@@ -134,13 +160,21 @@ class Groups:
 
 
 def group_key(value: object) -> str:
-    """Return what is equal for spellings of a group that may mean one: ``P1`` and ``p 1``, ``7``, ``007`` and ``7.0``.
+    """Return what is equal for spellings of a group that may mean one: ``P1`` and ``p-01``, ``7``, ``007`` and ``7.0``.
 
-    Spreadsheets drop zeros, and tables with a missing number print the others as 7.0.
+    Spreadsheets drop zeros, put an apostrophe before numbers and points or commas into them; tables with a missing
+    number print the others as 7.0. What is between two digits is kept as a point: ``1-2`` is not ``12``.
     """
     name = "".join(unicodedata.normalize("NFKC", str(value)).casefold().split())
-    match = _PRINTED_INTEGER.fullmatch(name)
-    return name if match is None else f"{match[1]}{match[2]}"
+    if re.fullmatch(r"\d{1,3}(,\d{3})+(\.0+)?", name):
+        name = name.replace(",", "")
+    negative = re.match(r"[-\u2212]\d", name) is not None
+    if len(re.findall("[.,]", name)) == 1:
+        name = re.sub(r"(?<=\d)[.,]0+(?=\W*$)", "", name)
+    key = re.sub(r"(?<=\d)[\W_]+(?=\d)", ".", name)
+    key = re.sub(r"(?<!\d)[\W_]+|[\W_]+(?!\d)", "", key)
+    key = re.sub(r"(?<!\d)0+(?=\d)", "", key)
+    return f"-{key}" if negative and key != "0" else key
 
 
 def read_split(value: object, names: Mapping[str, Split], note: Callable[[str], None]) -> Split:

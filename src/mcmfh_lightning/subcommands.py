@@ -23,6 +23,7 @@ def run_subcommand(program: str, commands: Mapping[str, Callable[..., None]], ar
     """
     arguments = [_underscored(argument) for argument in (sys.argv[1:] if args is None else args)]
     arguments = _listed(_switched(arguments, _options(commands, bool)), _options(commands, list[str] | None))
+    arguments = _in_brackets(arguments, _options(commands, str | list[str] | None))
     with one_line_errors(program):
         auto_cli(dict(commands), args=arguments, as_positional=True, allow_abbrev=False, prog=program)
 
@@ -68,3 +69,17 @@ def _listed(arguments: Sequence[str], lists: set[str]) -> list[str]:
             result.append(argument)
     # Without a value the name stands alone, and jsonargparse says so.
     return result + [f"{name}={json.dumps(items)}" if items else name for name, items in values.items()]
+
+
+def _in_brackets(arguments: Sequence[str], options: set[str]) -> list[str]:
+    """Write the one value of an option that takes one or several as a list: YAML reads null, ~ and &a as no value."""
+    result: list[str] = []
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if result and result[-1] in options and not argument.startswith("--"):
+            name, equals, value = result.pop(), "=", argument
+        if name in options and equals:
+            several = value.startswith("[") and value.endswith("]")
+            argument = f"{name}={value if several else json.dumps([value])}"
+        result.append(argument)
+    return result

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from mcmfh_lightning.archive import Archive
 from mcmfh_lightning.archive.cli import main
+from mcmfh_lightning.archive.commands.values import Names, listed
 from mcmfh_lightning.archive.filters import Filters
 from mcmfh_lightning.archive.location import Location
 from mcmfh_lightning.archive.schema import item_schema
@@ -20,6 +21,7 @@ from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.archive.verification import GROUPS, verify_archive
 from mcmfh_lightning.datamodules.cli import main as data_command
 from mcmfh_lightning.datamodules.shards import DatasetInfo, FeatureShardWriter, PairShardReader, merge_feature_parts
+from mcmfh_lightning.subcommands import run_subcommand
 
 NAMES = ("P-1009", "P-1010", "0012", "7", "O'Hara, Zoë")
 """Of a table of ten films, two a group."""
@@ -227,3 +229,16 @@ def test_the_service_takes_and_gives_names(client, archive, rows):
     hits = client.post("/api/search", json=body).json()["hits"]
     assert {hit["item"]["group"] for hit in hits} == {"P-4"}
     assert client.get(f"/api/items/{hits[0]['item']['id']}").json()["group"] == "P-4"
+
+
+@pytest.mark.parametrize("name", ["P-1", "null", "~", "&a", "*a", "007", "-5", "O'Hara, Zoë", "[a"])
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_group_on_the_command_line_is_the_text_that_it_is(name, joined):
+    seen: list[Names] = []
+
+    def delete(archive: str, *, groups: Names = None, erase: bool = False) -> None:
+        seen.append(groups)
+
+    option = [f"--groups={name}", "--erase"] if joined else ["--groups", name]
+    run_subcommand("program", {"delete": delete}, ["delete", "folder", *option])
+    assert listed(seen[0]) == (name,)

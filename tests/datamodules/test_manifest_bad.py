@@ -109,6 +109,9 @@ WHOLE = {
     "unknown encoding": Bad(
         HEADER + FINE, ": no text encoding is called 'utf-9'; correct --encoding", "--encoding=utf-9"
     ),
+    "encoding that reads nothing": Bad(
+        HEADER + FINE, ": no text encoding is called 'undefined'; correct --encoding", "--encoding=undefined"
+    ),
     "open quote": last('n,a.png,"never closed,x,1,,train', ", row 3: unexpected end of data; close each quote"),
     "stray quote": last('n,a.png,"a" b,x,1,,train', ", row 3: ...expected after...; close each quote"),
     "no JSON at all": Bad("id\n1\n", ", row 1: not JSON...; write one JSON object a line", ending="jsonl"),
@@ -262,7 +265,7 @@ ROWS = {
         ", row 3, column 'image': missing image file ('SUB/C.png'; there is 'sub/c.png'); paths",
     ),
     "undated": Bad(
-        f"{HEADER}ok,a.png,t,x,1,20111122,\nn,a.png,t,x,2,,\n",
+        f"{HEADER}ok,a.png,t,x,1,20111122,\nn,b.jpg,t,x,2,,\n",
         ", row 3: no date; --split-by date needs a date in at least one row of each group",
         "--split-by=date",
     ),

@@ -3,13 +3,15 @@
 import os
 import re
 import unicodedata
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from mcmfh_lightning.datamodules.cli import main as command
-from mcmfh_lightning.datamodules.manifest.values import group_key
+from mcmfh_lightning.datamodules.manifest.problems import BadValueError
+from mcmfh_lightning.datamodules.manifest.values import group_key, is_missing, known_group, read_string
 from mcmfh_lightning.datamodules.shards import DatasetInfo, PairShardReader
 
 from .manifests import make_images, pairs, run, write_csv, write_jsonl, write_parquet
@@ -309,7 +311,7 @@ def rows_of(*groups: tuple[str, str]) -> str:
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("P1", "p1"), ("12", "12.0"), ("P 1", "P1"), ("M\u00fcller", "Mu\u0308ller")],
+    [("P1", "p1"), ("12", "12.0"), ("P 1", "P1"), ("P-1", "P01"), ("M\u00fcller", "Mu\u0308ller")],
 )
 def test_one_patient_in_two_spellings(folder, capsys, one, other):
     (folder / "m.csv").write_text(rows_of((one, "train"), ("Q", "val"), (other, "test")))
@@ -319,17 +321,84 @@ def test_one_patient_in_two_spellings(folder, capsys, one, other):
             capsys.readouterr().err
         )
     info = convert(folder, rows_of((one, "train"), ("Q", "val"), (other, "train")))
-    assert kept(info)["a group that another group equals up to case, blanks, leading zeros or .0"] == 1
+    assert kept(info)["a group that another group equals up to case, punctuation, leading zeros or .0"] == 1
     assert f"1 rows spell their group almost as an earlier row does, the first: {other!r} in row 4" in (
         capsys.readouterr().err
     )
 
 
 def test_spellings_of_a_group():
-    alike = [("7", "007"), ("-3", "-3.00"), ("ß", "SS"), ("P1", " p 1 "), (7, "7.0")]
-    assert all(group_key(one) == group_key(other) for one, other in alike)
-    different = ["7", "-7", "7.5", "70", "P7", "P07", "P-7", "1e3", "1000"]
+    alike = [
+        ("7", "007"),
+        ("-3", "-3.00"),
+        ("ß", "SS"),
+        ("P1", " p 1 "),
+        (7, "7.0"),
+        ("P1", "P-1"),
+        ("P-1", "P\u20131"),
+    ]
+    alike += [("P01", "P1"), ("P1.0", "P1"), ("'7", "7"), ('"7"', "7"), ("+7", "7"), ("-0", "0"), ("1,234", "1234")]
+    alike += [("12", "12,0"), ("7.", "7"), ("\uff17", "7"), ("2011/01", "2011-1"), ("1,234.0", "1234")]
+    for one, other in alike:
+        assert group_key(one) == group_key(other), (one, other)
+    different = [
+        "7",
+        "-7",
+        "7.5",
+        "70",
+        "75",
+        "P7",
+        "P70",
+        "1e3",
+        "1000",
+        "1-2",
+        "12",
+        "A1-1",
+        "A-11",
+        "P0",
+        "P",
+        "1.20",
+    ]
+    different += ["1.2.0", "1.2.3.0", "1.2.3", "1.2.30", "12,34", "a7", "7a"]
     assert len({group_key(name) for name in different}) == len(different)
+
+
+UNKNOWN = """#REF! #VALUE! #NAME? #DIV/0! #NUM! #¡REF! #WERT! #NV Err:502 [NULL] (none) (blank) n.a nan.0 nil pd.NA
+np.nan NA_character_ NaN(ind) '' [] {} _ # -- nan_nan None_None P-nan Anonymized de-identified <unknown>
+unknown_patient"""
+NAMES = "NA12 NA-12 Nana Nano nanny1 unknown-17 Anon3 Nancy C(6) #7 1.2.276.0 Ann N P Noel Case1 A_ study-NA1 0 Knownes"
+
+
+def test_words_for_an_unknown_group_and_names_that_only_look_like_them():
+    def known(word: str) -> bool:
+        try:
+            known_group(word)
+        except BadValueError:
+            return False
+        return not is_missing(word)
+
+    unknown = [
+        *UNKNOWN.split(),
+        '""',
+        "not applicable",
+        "Unknown patient",
+        "not available",
+        "(not known)",
+        "[no id] NULL",
+    ]
+    assert [word for word in unknown if known(word)] == []
+    assert [word for word in NAMES.split() if not known(word)] == []
+
+
+@pytest.mark.parametrize("value", [2.0, Decimal("2.00"), 2])
+def test_a_whole_number_is_an_integer_however_a_program_keeps_it(value):
+    assert read_string(value) == "2"
+
+
+@pytest.mark.parametrize("value", [2.5, Decimal("2.5"), 2.0**60, float("inf"), Decimal("NaN"), True])
+def test_other_numbers_are_not_names(value):
+    with pytest.raises(BadValueError):
+        read_string(value)
 
 
 def test_groups_that_are_different_and_ids_as_groups_are_left_alone(folder):
@@ -349,6 +418,21 @@ def test_mixed_separators_are_reported_and_counted(folder, capsys, cells, told):
     noted = [trait for trait in kept(info) if trait.startswith("labels that hold")]
     assert len(noted) == (told is not None)
     assert (told or "not the separator") in capsys.readouterr().err or told is None
+
+
+def test_numbers_in_place_of_labels_are_refused_however_they_are_separated(folder, capsys):
+    (folder / "m.csv").write_text(HEADER + "a,,t,1;0;0,1,,train\nb,,t,0;1;0,2,,test\n")
+    assert run(folder, folder / "m.csv") == 2
+    assert "numbers, or yes and no, in place of labels ('1;0;0' in row 2)" in capsys.readouterr().err
+
+
+def test_one_picture_in_two_splits_is_a_bad_row(folder, capsys):
+    (folder / "m.csv").write_text(f"{HEADER}a,a.png,t,x,1,,train\nb,a.png,t,x,2,,test\nc,b.jpg,t,x,3,,val\n")
+    assert run(folder, folder / "m.csv") == 2
+    assert "row 3: one image file in two splits or groups ('a.png' is in test, and in train by row 2)" in capsys.readouterr().err
+    assert run(folder, folder / "m.csv", "--split-by=group") == 2
+    assert "'a.png' is of two groups, here and in row 2, that splits may part" in capsys.readouterr().err
+    convert(folder, f"{HEADER}a,a.png,t,x,1,,train\nb,a.png,u,x,2,,train\nc,a.png,v,x,2,,train\n")
 
 
 # --- columns of labels, normal label --------------------------------------------------------------------------------
@@ -437,6 +521,12 @@ def test_a_date_that_cannot_be_read_costs_the_date_and_not_the_row(folder, capsy
     ) in capsys.readouterr().err
 
 
+def test_a_date_of_another_type_is_reported_too(folder, capsys):
+    rows = [{"id": "a", "text": "t", "labels": ["x"], "group": "1", "date": 2011.5}]
+    assert run(folder, write_jsonl(folder / "m.jsonl", rows)) == 0
+    assert "1 dates cannot be read and are left out, the first is '2011.5' in row 1" in capsys.readouterr().err
+
+
 def test_years_split_by_date(folder):
     rows = "".join(f"n{i},,t,x,{i},{1990 + i},\n" for i in range(20))
     convert(folder, HEADER + rows, "--split-by=date", "--resplit=80/10/10")
@@ -466,3 +556,25 @@ def test_names_of_splits_are_mapped_by_an_option_only(folder, capsys):
         "split 'dev' read as 'val'": 1,
         "split 'validation' read as 'val'": 1,
     }
+
+
+def test_a_split_may_be_called_like_a_missing_value_and_a_name_of_no_row_is_reported(folder, capsys):
+    options = ("--split-names", "NA=test", "dve=val")
+    info = convert(folder, HEADER + "a,,t,x,1,,train\nb,,t,x,2,,NA\n", *options)
+    assert {split: entry.pairs for split, entry in info.splits.items()}["test"] == 1
+    assert kept(info)["split 'NA' read as 'test'"] == 1
+    error = capsys.readouterr().err
+    assert "no row has the split 'dve', which --split-names names" in error
+    assert "'NA', which" not in error
+
+
+def test_a_line_for_excel_and_a_column_without_a_name(folder, capsys):
+    convert(folder, "sep=,\nid,text,labels,group,\na,t,x,1,note\n")
+    assert "columns that are not read: one without a name\n" in capsys.readouterr().err
+
+
+def test_a_normal_label_that_is_dropped(folder, capsys):
+    (folder / "drop.txt").write_text("x\n")
+    (folder / "m.csv").write_text(HEADER + "a,,t,x;y,1,,train\n")
+    assert run(folder, folder / "m.csv", "--normal-label=x", "--drop-labels", str(folder / "drop.txt")) == 2
+    assert "the normal label 'x' is one of --drop-labels; take it out of that file" in capsys.readouterr().err

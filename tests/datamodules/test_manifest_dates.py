@@ -43,7 +43,8 @@ def test_a_year_or_a_month_alone_is_its_first_day(value, day):
 
 
 @pytest.mark.parametrize(
-    "form", ["%B %d, %Y", "%d.%m.%Y", "%m/%d/%y", "%d%b%Y", "%Y/%m/%d", "%A, %d. %B %Y", "%c", "%Y-%j"]
+    "form",
+    ["%B %d, %Y", "%d.%m.%Y", "%m/%d/%y", "%d%b%Y", "%Y/%m/%d", "%A, %d. %B %Y", "%c", "%Y-%j", "%G-%V-%u", "%a %W %Y"],
 )
 def test_forms_that_are_named(form):
     for days in range(0, 4000, 37):
@@ -73,6 +74,19 @@ def test_a_date_that_two_forms_read_as_different_days_is_not_read():
     assert error.value.detail == "'05/06/2011', which '%d/%m/%Y' and '%m/%d/%Y' read as different days"
 
 
+@pytest.mark.parametrize("form", ["%d%m%Y", "%m%d%Y"])
+def test_iso_counts_as_one_more_form(form):
+    with pytest.raises(BadValueError) as error:
+        read("10111122" if form == "%m%d%Y" else "20111122", form)
+    assert error.value.detail.endswith(f"which '{form}' and ISO read as different days")
+    day = datetime(2012, 11, 22)
+    assert read(day.strftime(form), form) == read("2012-11-22", form) == ("2012-11-22", [])
+
+
+def test_a_format_comes_before_a_year_alone():
+    assert read("2011", "%y%m") == ("2020-11-01", [MONTH_ASSUMED])
+
+
 @pytest.mark.parametrize(
     "value", ["2011-02-30", "2011-13", "201111", "22.11.2011", "1", "0000", "2011-1-12", "2011-11-22 or so"]
 )
@@ -82,7 +96,7 @@ def test_other_dates_are_bad(value):
     assert error.value.flaw is BAD_DATE
 
 
-@pytest.mark.parametrize("form", ["%d/%m", "%H:%M", "day", "%Q", "%d.%m.%Y %"])
+@pytest.mark.parametrize("form", ["%d/%m", "%H:%M", "day", "%Q", "%d.%m.%Y %", "%U %Y", "%d %Y", "%Y week %W"])
 def test_forms_that_are_none(form):
     with pytest.raises(DataError, match="--date-format"):
         DateReader([form])

@@ -1,6 +1,7 @@
 """Labels of a manifest: printed lists, columns of findings, names of the normal label."""
 
 import json
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -9,19 +10,20 @@ from mcmfh_lightning.datamodules.manifest.hints import (
     LIKE_NORMAL,
     NORMAL_WITH_OTHERS,
     SPELLED_ALIKE,
+    STATE,
+    few_words,
     label_traits,
     shared_words,
 )
 from mcmfh_lightning.datamodules.manifest.labels import (
     LabelRules,
     is_numeric,
-    other_separators,
     read_printed_list,
     says_whether,
 )
 from mcmfh_lightning.datamodules.manifest.problems import BAD_FINDING, BAD_LABEL, BAD_LABELS, BAD_LIST, BadValueError
 
-WORDS = ("effusion", "Kerley's lines", 'so-called "mass"', "a, b", "x;y", "größer", "nodule (2 cm)", "back\\slash", " ")
+WORDS = ("effusion", "Kerley's lines", 'so-called "mass"', "a, b", "x:y", "größer", "nodule (2 cm)", "back\\slash", " ")
 
 
 def read(cell: object, **rules: object) -> tuple[tuple[str, ...], list[str]]:
@@ -46,11 +48,28 @@ def test_lists_as_python_json_and_numpy_print_them_come_back():
             assert read_printed_list(text.strip()) == names, text
             labels, noted = read(text)
             assert labels == tuple(sorted({name.strip() for name in names} - {""}))
-            assert noted == ["labels read from a printed list"]
+            assert noted[0] == "labels read from a printed list"
+            assert len(noted) == 1
 
 
 @pytest.mark.parametrize(
-    "cell", ["[]", "[ ]", "()", "{}", "set()", "['']", "[nan]", "[None]", "[null]", "nan", None, " ;"]
+    "cell",
+    [
+        "[]",
+        "[ ]",
+        "()",
+        "{}",
+        "set()",
+        "['']",
+        "[nan]",
+        "[None]",
+        "[null]",
+        "nan",
+        None,
+        " ;",
+        "character(0)",
+        "list()",
+    ],
 )
 def test_lists_without_a_label(cell):
     assert read(cell)[0] == ()
@@ -76,6 +95,19 @@ def test_lists_without_a_label(cell):
         "['a', __import__('os')]",
         "[f'a']",
         "['\\d']",
+        'c("edema", "mass")',
+        '{edema,"pleural effusion"}',
+        "{edema}",
+        "Index(['edema', 'mass'], dtype='object')",
+        "pd.Series(['edema'])",
+        "list(['edema'])",
+        "dict_keys(['mass'])",
+        "b'edema'",
+        "edema, ['mass']",
+        "edema;{mass, nodule}",
+        ["['x', 'y']"],
+        ["edema", "{x,y}"],
+        "'a' and 'b'",
     ],
 )
 def test_what_looks_like_a_list_and_cannot_be_read_is_bad(cell):
@@ -85,9 +117,31 @@ def test_what_looks_like_a_list_and_cannot_be_read_is_bad(cell):
     assert error.value.column == "labels"
 
 
-@pytest.mark.parametrize("cell", ["Effusion [left]", "(left) effusion", "mass {2}", "set(up)", "it's"])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "Effusion [left]",
+        "(left) effusion",
+        "mass {2}",
+        "set(up)",
+        "it's",
+        "C(6)",
+        "T1(a)N0",
+        "'60s implant",
+        'nodule ("coin" lesion)',
+        'so-called "mass"',
+        "w/o contrast",
+        "5' 6\"",
+    ],
+)
 def test_words_with_brackets_are_labels(cell):
     assert read(cell) == ((cell,), [])
+
+
+@pytest.mark.parametrize("cell", ["'edema', 'mass'", '"edema";"mass"', "'edema';'mass'"])
+def test_labels_in_quotes_are_read_without_them(cell):
+    assert read(cell) == (("edema", "mass"), ["labels read from a printed list"])
+    assert read("'edema'")[0] == ("edema",)
 
 
 def test_a_word_for_a_missing_value_is_a_label_only_as_the_named_normal_label():
@@ -154,7 +208,14 @@ def test_labels_of_several_columns_are_joined():
         (["427.31", 486], False, True),
         (["1", "2", "4a"], False, False),
         (["normal", "edema"], False, False),
-        ([["1"], ["0"]], False, False),
+        ([["1"], ["0", "1"]], False, True),
+        (["1;0;0", "0;1;0"], False, True),  # multi-hot, in one cell
+        (["1 0 0", "[0, 1, 0]", "0|0|1", "0/1/0", "['0', '1']"], False, True),
+        (["1,0", "0,0"], True, True),
+        (["100%", "0%"], False, True),
+        ([Decimal(1), Decimal("0.0")], True, True),
+        (["T1 N0", "T2 N1"], False, False),
+        (["class 3;class 7", "3"], False, False),
         (["", None, "nan"], True, False),
     ],
 )
@@ -164,7 +225,17 @@ def test_columns_of_findings_and_of_numbers_are_told_from_columns_of_words(cells
     assert is_numeric(cells) is numeric
 
 
-@pytest.mark.parametrize("cells", [["x", "", "x"], ["positive", "negative"], ["+", "-"], ["present", "u", "Absent"]])
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["x", "", "x"],
+        ["positive", "negative"],
+        ["+", "-"],
+        ["present", "u", "Absent"],
+        ["Present", "Not present", "not mentioned"],
+        ["ja", "nein", "Nein"],
+    ],
+)
 def test_marks_are_states_in_one_of_several_columns_and_may_be_labels_in_a_single_one(cells):
     assert says_whether(cells, one_of_several=True)
     assert not says_whether(cells, one_of_several=False)
@@ -176,9 +247,45 @@ def test_a_word_in_two_columns_is_reported():
     assert shared_words({"Edema": ["1", "nan"], "Mass": ["1", "nan"], "Site": ["left"]}) is None
 
 
-def test_cells_with_another_separator_are_counted():
-    cells = ["a;b", "a|b", "a|b;c", "a,b", "['a', 'b']", "c", None, ["x|y"], "d|e"]
-    assert other_separators(cells, ";") == {"|": 2, ",": 1}
+@pytest.mark.parametrize(
+    ("separator", "cell", "other"),
+    [
+        (";", "a;b", None),
+        (";", "a|b", "|"),
+        (";", "a|b;c", "|"),
+        (";", "a,b", ","),
+        (";", "effusion, left;mass", None),
+        (";", "['a', 'b']", None),
+        (";", ["x|y"], "|"),
+        (";", ["x;y"], ";"),
+        (";", '["edema;mass"]', ";"),
+        (";", ["effusion, left"], None),
+        (", ", "a, b,c", ","),
+        (", ", "a, b", None),
+        (";", "a\uff1bb", "\uff1b"),
+        (";", "a / b", " / "),
+        (";", "w/o contrast", None),
+        (";", None, None),
+    ],
+)
+def test_cells_with_another_separator_are_noted(separator, cell, other):
+    assert LabelRules(separator).other_separator(cell) == other
+    noted = read(cell, separator=separator)[1]
+    assert [note for note in noted if "may separate" in note] == (
+        [] if other is None else [f"labels that hold {other!r}, which may separate them"]
+    )
+
+
+def test_a_column_of_two_or_three_words_is_reported():
+    columns = {"Edema": ["vorhanden", "fehlt", "fehlt", "vorhanden", ""], "Mass": ["a", "b", "c", "d"]}
+    assert few_words(columns).startswith("the column 'Edema' holds 'fehlt' (on 2), 'vorhanden' (on 2) and nothing else")
+    assert few_words({"Mass": ["a", "b", "c", "d"], "Site": ["left", "right"]}) is None
+
+
+def test_zeros_and_ones_among_labels_are_reported():
+    traits, hints = label_traits({1: ("0", "edema"), 2: ("mass", "427.31"), 3: ("T1", "486")}, "normal")
+    assert traits == {1: [STATE]}
+    assert hints[0].startswith("labels '0' (on 1) say that something is there, and not what; write")
 
 
 def test_labels_that_may_mean_the_same_are_reported():
