@@ -6,6 +6,8 @@ Lengths, numbers of frames and kinds of color are therefore compared before anyt
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mcmfh_lightning.datamodules.unusable import MULTI_FRAME, UNREADABLE, PictureError
 
 if TYPE_CHECKING:
@@ -125,7 +127,37 @@ def _check_frames(dataset: "Dataset") -> None:
     _, *fragments = generate_fragments(dataset.PixelData)  # the first holds offsets
     if dataset.file_meta.TransferSyntaxUID == RLELossless:  # each frame is one fragment
         frames = len(fragments)
+        _check_run_lengths(fragments[0], int(dataset.Rows), int(dataset.Columns))
     else:
         frames = sum(fragment.startswith(_FRAME_STARTS) for fragment in fragments)
     if frames > 1:
         raise PictureError(MULTI_FRAME, f"PixelData holds {frames} frames, NumberOfFrames says one")
+
+
+def _check_run_lengths(frame: bytes, rows: int, columns: int) -> None:
+    """Refuse an RLE frame that holds more pixels than are announced: pydicom would cut it, and show it sheared."""
+    count, *starts = np.frombuffer(frame, "<u4", 16).tolist()
+    ends = [*starts[1:count], len(frame)]
+    for start, end in zip(starts[:count], ends, strict=True):
+        length, said = _unpacked_length(frame[start:end]), rows * columns
+        if length > said + 1:  # lengths are even, by one byte of padding
+            raise PictureError(
+                UNREADABLE,
+                f"a part of PixelData unpacks to {length:,} bytes; Rows {rows} and Columns {columns} say {said:,}",
+            )
+
+
+def _unpacked_length(packed: bytes) -> int:
+    """Count the bytes that run lengths (PS3.5, annex G.3) stand for, without making them."""
+    length, at, size = 0, 0, len(packed)
+    while at + 1 < size:
+        head = packed[at]
+        if head < 128:  # so many bytes follow as they are, and one more
+            length += min(head + 1, size - at - 1)
+            at += head + 2
+        elif head > 128:  # the next byte, several times
+            length += 257 - head
+            at += 2
+        else:
+            at += 1
+    return length

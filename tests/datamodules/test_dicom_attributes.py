@@ -115,8 +115,8 @@ def _compressed(kind: str, picture: np.ndarray, frames: int = 1, **attributes: o
     return dataset
 
 
-def _run_lengths() -> Dataset:
-    dataset = dicom(SMOOTH)
+def _run_lengths(picture: np.ndarray = SMOOTH) -> Dataset:
+    dataset = dicom(picture)
     dataset.compress(RLELossless)
     return dataset
 
@@ -145,6 +145,22 @@ def test_frames_of_run_lengths_that_nothing_announces():
     dataset.compress(RLELossless)
     del dataset.NumberOfFrames
     assert refusal(dataset).reason == MULTI_FRAME
+
+
+@pytest.mark.parametrize("picture", [SMOOTH, FILM, np.zeros((64, 64), np.uint8), np.dstack([SMOOTH] * 3)])
+@pytest.mark.parametrize("attributes", [{"Columns": 60}, {"Rows": 60}, {"Columns": 62, "Rows": 65}], ids=str)
+def test_run_lengths_of_more_pixels_than_the_attributes_say(picture, attributes):
+    dataset = _run_lengths(picture)
+    decoded(dataset)
+    for name, value in attributes.items():
+        setattr(dataset, name, value)
+    assert "PixelData unpacks to 4,096 bytes; Rows" in refusal(dataset).detail
+
+
+@pytest.mark.parametrize("shape", [(9, 11), (1, 1), (3, 5)])
+def test_run_lengths_of_an_odd_number_of_pixels(shape):
+    picture = RNG.integers(0, 3, shape, dtype=np.uint8)
+    np.testing.assert_array_equal(np.asarray(decoded(_run_lengths(picture)).image), picture)
 
 
 def test_a_compressed_color_picture_that_is_said_to_be_grey():
