@@ -155,6 +155,7 @@ def _read(data: bytes, attributes: Sequence[str | int], assumed: list[str]) -> "
     try:
         from pydicom import dcmread
         from pydicom.filereader import read_dataset
+        from pydicom.tag import Tag
         from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
     except ImportError as error:
         raise PictureError(NO_PYDICOM) from error
@@ -171,7 +172,9 @@ def _read(data: bytes, attributes: Sequence[str | int], assumed: list[str]) -> "
     if syntax:
         _require_decoder(syntax)
     stream.seek(0)
-    dataset = dcmread(stream, specific_tags=list(attributes), stop_before_pixels="PixelData" not in attributes)
+    dataset = dcmread(
+        stream, specific_tags=[Tag(name) for name in attributes], stop_before_pixels="PixelData" not in attributes
+    )
     if not syntax:
         _require_uncompressed(dataset)
         assumed.append(NO_SYNTAX)

@@ -13,6 +13,7 @@ Of a camera's JPEG with further pictures in it (MPO) and of an animated PNG the 
 """
 
 import io
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -190,6 +191,7 @@ def _file_of(image: PngImagePlugin.PngImageFile) -> bytes:
     Raises:
         PictureError: If Pillow has cut its depth, or the file is gone and nothing else says whether it has.
     """
+    data = b""
     stream = getattr(image, "_fp", None)  # also of a loaded picture, where the caller has opened the file
     try:
         if stream is not None and not stream.closed:
@@ -198,9 +200,9 @@ def _file_of(image: PngImagePlugin.PngImageFile) -> bytes:
             data = stream.read()
             stream.seek(place)
         else:
-            data = Path(image.filename).read_bytes()
+            data = Path(os.fsdecode(image.filename)).read_bytes()
     except (OSError, ValueError):  # it was removed or closed
-        data = b""
+        pass
     header = chunks(data[:_PNG_HEADER])
     if not image.tile and image.mode in _CUT_MODES and not (header and header[0][1][8] <= 8):
         raise PictureError(UNDECODABLE, "Pillow has loaded it, and cuts colors of 16 bits to 8: give its path instead")

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from itertools import product
 
 import numpy as np
 import pytest
@@ -42,12 +43,9 @@ def noise(channels: int, depth: int, shape: tuple[int, int] = (21, 17)) -> np.nd
     return RNG.integers(0, 2**depth, (*shape, channels))
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
-@pytest.mark.parametrize("depth", [1, 8, 16])
+@pytest.mark.parametrize(("depth", "channels"), [(1, 1), *product([8, 16], [1, 2, 3, 4])])
 @pytest.mark.parametrize("missing", [1, 10])
 def test_missing_rows_are_refused(channels, depth, missing):
-    if depth == 1 and channels > 1:
-        pytest.skip("there is no such PNG")
     pixels = noise(channels, depth)
     whole, short = (png(21, 17, channels, depth, rows_of(pixels[:rows], depth)) for rows in (21, 21 - missing))
     decode_picture(whole)
