@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+from mcmfh_lightning.datamodules.png_rows import chunks, load_all_rows
 
 # Pillow has no mode for colour of 16 bits and drops the lower byte of each value. These raw modes take its bytes apart
 # instead: one pass for the upper, one for the lower bytes, or four "colours" a pixel that are the bytes of two values.
@@ -27,20 +27,13 @@ def read_deep_colour(data: bytes, raw_mode: str) -> NDArray[np.uint16]:
 def _read_as(data: bytes, raw_mode: str) -> NDArray[np.uint8]:
     with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
         image.tile = [tile._replace(args=raw_mode) for tile in image.tile]
+        load_all_rows(image, data)
         return np.asarray(image)
 
 
 def stated_bits(data: bytes) -> tuple[int, ...]:
     """Read the chunk sBIT of a PNG: significant bits of each channel; none if there is no such chunk."""
-    at = len(_SIGNATURE)
-    while at + 8 <= len(data) and data[:4] == _SIGNATURE[:4]:
-        length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
-        if kind == b"sBIT":
-            return tuple(data[at + 8 : at + 8 + length])
-        if kind == b"IDAT":
-            break
-        at += 12 + length
-    return ()
+    return next((tuple(content) for kind, content in chunks(data) if kind == b"sBIT"), ())
 
 
 def believed_bits(stated: tuple[int, ...], values: NDArray[np.uint16]) -> int | None:

@@ -12,15 +12,19 @@ rescaling, VOI LUT or window, presentation. Decisions:
   greatest possible value says nothing: they are stretched from the least to the greatest of the picture.
 - ``PixelPaddingValue`` (to ``PixelPaddingRangeLimit``) is not part of the picture: it takes no part in a stretch, and
   is black.
-- Bits outside of ``HighBit`` and ``BitsStored`` are not part of a value.
-- ``MONOCHROME1`` (the least value is white) is inverted: bone is bright in every picture.
+- Bits outside of ``HighBit`` and ``BitsStored`` are not part of a value. Values that need more bits are refused.
+- ``MONOCHROME1`` (the least value is white) is inverted, as is what ``PresentationLUTShape`` says to invert: bone is
+  bright in every picture.
+- Attributes that contradict the pixels are refused (`mcmfh_lightning.datamodules.dicom_attributes`).
 - A rescaling by 0 and a window that has no width are ignored, attributes that are missing get their usual values, a
-  file may lack its preamble or its file meta information. All of that is reported with the picture.
+  file may lack its preamble, or its file meta information if its pixels are not compressed. All of that is reported
+  with the picture.
 - Names burned into the pixels are pixels, they stay. De-identify such pictures before they come here.
 """
 
 import io
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -28,7 +32,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from mcmfh_lightning.datamodules.depth import ValueRange, choose_scale, to_eight_bits
-from mcmfh_lightning.datamodules.dicom_presentation import present
+from mcmfh_lightning.datamodules.dicom_attributes import check_pixel_data, complete_attributes, whole_number
+from mcmfh_lightning.datamodules.dicom_presentation import is_inverted, look_up_colours, present
 from mcmfh_lightning.datamodules.shards.members import MAX_PICTURE_SIDE
 from mcmfh_lightning.datamodules.unusable import (
     COMPRESSED,
@@ -46,7 +51,6 @@ if TYPE_CHECKING:
 
 NO_PREAMBLE = "DICOM without a preamble"
 NO_SYNTAX = "DICOM without a transfer syntax: taken as uncompressed"
-DEFAULTS = "DICOM with missing attributes: their usual values taken"
 PADDED = "DICOM with padding: shown black"
 ALL_PADDING = "DICOM in which every pixel is padding: padding ignored"
 EXTRA_BITS = "DICOM with bits outside of BitsStored: ignored"
@@ -67,6 +71,7 @@ _ATTRIBUTES = [
     "PixelPaddingValue",
     "PixelPaddingRangeLimit",
     "PixelData",
+    "PresentationLUTShape",
     "ModalityLUTSequence",
     "RescaleIntercept",
     "RescaleSlope",
@@ -77,7 +82,10 @@ _ATTRIBUTES = [
     *(f"{colour}PaletteColorLookupTableDescriptor" for colour in _COLOURS),
     *(f"{colour}PaletteColorLookupTableData" for colour in _COLOURS),
 ]
+_OVERLAY_POSITIONS = [0x60000102 + (number << 17) for number in range(16)]
+"""The bit of a cell that holds an overlay, of each of the 16 overlays that a file may have."""
 _SIZE = ["Rows", "Columns"]
+_ITEM = b"\xfe\xff\x00\xe0"
 _MARK = b"DICM"
 _PREAMBLE = bytes(128)
 # The first element of group 2 (file meta information) or 8 (the data set itself), in either order of bytes.
@@ -130,9 +138,10 @@ def decode_dicom(data: bytes, value_range: ValueRange | None = None) -> DicomPic
     """
     assumed: list[str] = []
     try:
-        dataset = _read(data, _ATTRIBUTES, assumed)
+        dataset = _read(data, [*_ATTRIBUTES, *_OVERLAY_POSITIONS], assumed)
         _require_one_picture(dataset)
-        _fill_in(dataset, assumed)
+        complete_attributes(dataset, assumed)
+        check_pixel_data(dataset)
         pixels, bits = _eight_bits(dataset, value_range, assumed)
     except PictureError:
         raise
@@ -141,11 +150,12 @@ def decode_dicom(data: bytes, value_range: ValueRange | None = None) -> DicomPic
     return DicomPicture(pixels, bits, assumed)
 
 
-def _read(data: bytes, attributes: list[str], assumed: list[str]) -> "Dataset":
+def _read(data: bytes, attributes: Sequence[str | int], assumed: list[str]) -> "Dataset":
     """Read attributes; a file without a header gets one, as pydicom reads the others by force only."""
     try:
         from pydicom import dcmread
         from pydicom.filereader import read_dataset
+        from pydicom.tag import Tag
         from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
     except ImportError as error:
         raise PictureError(NO_PYDICOM) from error
@@ -162,8 +172,11 @@ def _read(data: bytes, attributes: list[str], assumed: list[str]) -> "Dataset":
     if syntax:
         _require_decoder(syntax)
     stream.seek(0)
-    dataset = dcmread(stream, specific_tags=list(attributes), stop_before_pixels="PixelData" not in attributes)
+    dataset = dcmread(
+        stream, specific_tags=[Tag(name) for name in attributes], stop_before_pixels="PixelData" not in attributes
+    )
     if not syntax:
+        _require_uncompressed(dataset)
         assumed.append(NO_SYNTAX)
         implicit, little = dataset.original_encoding
         explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
@@ -183,18 +196,27 @@ def _require_decoder(syntax: "UID") -> None:
         raise PictureError(COMPRESSED, syntax.name)
 
 
+def _require_uncompressed(dataset: "Dataset") -> None:
+    """Refuse compressed pixels in a file that does not name its transfer syntax: its bytes would be read as pixels."""
+    if "PixelData" not in dataset:
+        return
+    pixels = dataset["PixelData"]
+    if pixels.is_undefined_length or (pixels.value or b"")[:4] == _ITEM:
+        raise PictureError(COMPRESSED, "its pixels are compressed, and it has no transfer syntax that says how")
+
+
 def _require_one_picture(dataset: "Dataset") -> None:
     """Refuse what has no single picture, or announces too large a one: a header of a few bytes may say 4 gigapixels."""
-    if "PixelData" not in dataset:
+    if not dataset.get("PixelData"):
         raise PictureError(NO_PIXELS)
-    if int(dataset.get("NumberOfFrames") or 1) > 1:
+    if (whole_number(dataset, "NumberOfFrames") or 1) > 1:
         raise PictureError(MULTI_FRAME)
     _checked_size(dataset)
 
 
 def _checked_size(dataset: "Dataset") -> tuple[int, int]:
     """Return width and height, within the limits that hold for all pictures."""
-    rows, columns = (int(dataset.get(name) or 0) for name in _SIZE)
+    rows, columns = (whole_number(dataset, name) or 0 for name in _SIZE)
     if rows < 1 or columns < 1:
         raise PictureError(UNREADABLE, "Rows or Columns are missing")
     limit = 2 * (Image.MAX_IMAGE_PIXELS or rows * columns)
@@ -203,48 +225,19 @@ def _checked_size(dataset: "Dataset") -> tuple[int, int]:
     return columns, rows
 
 
-def _fill_in(dataset: "Dataset", assumed: list[str]) -> None:
-    """Give attributes that are missing their usual values."""
-    samples = int(dataset.get("SamplesPerPixel") or 1)
-    pixels = int(dataset.Rows) * int(dataset.Columns) * samples
-    allocated = dataset.get("BitsAllocated") or 8 * max(1, len(dataset.PixelData) // pixels)
-    stored = dataset.get("BitsStored") or allocated
-    defaults = {
-        "SamplesPerPixel": samples,
-        "PhotometricInterpretation": "MONOCHROME2" if samples == 1 else "RGB",
-        "BitsAllocated": allocated,
-        "BitsStored": stored,
-        "HighBit": stored - 1,
-        "PixelRepresentation": 0,
-        **({"PlanarConfiguration": 0} if samples > 1 else {}),
-    }
-    for name, value in defaults.items():
-        if dataset.get(name) in (None, ""):
-            setattr(dataset, name, value)
-            assumed.append(DEFAULTS)
-    if not 0 < dataset.BitsStored <= dataset.HighBit + 1 <= dataset.BitsAllocated:
-        raise PictureError(
-            UNREADABLE,
-            f"BitsAllocated {dataset.BitsAllocated}, BitsStored {dataset.BitsStored} and HighBit {dataset.HighBit} "
-            "contradict each other",
-        )
-
-
 def _eight_bits(
     dataset: "Dataset", value_range: ValueRange | None, assumed: list[str]
 ) -> tuple[NDArray[np.uint8], int | None]:
     """Decode the picture and bring it to 8 bits: (rows, columns) or (rows, columns, 3)."""
-    from pydicom.pixels.processing import apply_color_lut
-
     allocated, bits = int(dataset.BitsAllocated), int(dataset.BitsStored)
     stated = bits if bits < allocated or bits <= 8 else None
     cells, values = _values(dataset, bits, assumed)
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
-        looked_up = apply_color_lut(values, dataset)[..., :3]
-        return (looked_up >> 8).astype(np.uint8) if looked_up.dtype == np.uint16 else looked_up, 8
-    if values.ndim == 3:
+        return look_up_colours(values, dataset), 8
+    padding = _padding(cells, values, dataset) if dataset.SamplesPerPixel == 1 else None
+    _check_spare_bits(cells, values, padding, bits, dataset, assumed)
+    if dataset.SamplesPerPixel == 3:
         return _colour(values, stated, value_range, assumed)
-    padding = _padding(cells, values, dataset)
     if padding is not None and padding.all():
         assumed.append(ALL_PADDING)
         padding = None
@@ -256,7 +249,7 @@ def _eight_bits(
     else:
         levels, places = np.unique(np.clip(values, least, greatest), return_inverse=True)
     shown, scaled_from = present(levels, dataset, stated, value_range, assumed, has_padding=padding is not None)
-    if dataset.PhotometricInterpretation == "MONOCHROME1":
+    if is_inverted(dataset, assumed):
         shown = 255 - shown
     grey = shown[places.reshape(values.shape)]
     if padding is not None and padding.any():
@@ -273,28 +266,61 @@ def _values(dataset: "Dataset", bits: int, assumed: list[str]) -> "tuple[NDArray
     """
     from pydicom.encaps import generate_frames
     from pydicom.pixels.utils import pixel_array
-    from pydicom.uid import RLELossless
 
-    syntax = dataset.file_meta.TransferSyntaxUID
-    signed = bool(dataset.PixelRepresentation)
-    if syntax.is_compressed and syntax != RLELossless:
-        _check_frame(next(generate_frames(dataset.PixelData, number_of_frames=1)), _checked_size(dataset))
+    if _is_decoded_by_frame(dataset):
+        _check_frame(next(generate_frames(dataset.PixelData, number_of_frames=1)), dataset)
         cells = _native(pixel_array(dataset))
-        return cells, cells.astype(np.int64 if cells.dtype.itemsize > 2 else np.int32)
+        return cells, _wide(cells)
     if dataset.BitsAllocated > 1:
         # pydicom would cut off what is above BitsStored, also where HighBit puts the value there.
         dataset.BitsStored = dataset.BitsAllocated
     cells = _native(pixel_array(dataset))
-    wide: NDArray[Any] = cells.view(f"u{cells.dtype.itemsize}").astype(
-        np.int64 if cells.dtype.itemsize > 2 else np.int32
-    )
-    shift = int(dataset.HighBit) + 1 - bits
-    values = wide >> shift & 2**bits - 1
-    if not signed and (values << shift != wide).any():
-        assumed.append(EXTRA_BITS)
-    if signed:
+    values = _wide(cells.view(f"u{cells.dtype.itemsize}")) >> int(dataset.HighBit) + 1 - bits & 2**bits - 1
+    if dataset.PixelRepresentation:
         values -= values >> bits - 1 << bits
     return cells, values
+
+
+def _check_spare_bits(
+    cells: "NDArray[Any]",
+    values: "NDArray[Any]",
+    padding: NDArray[np.bool_] | None,
+    bits: int,
+    dataset: "Dataset",
+    assumed: list[str],
+) -> None:
+    """Refuse values that need more than BitsStored bits; count other bits outside of these, such as an overlay.
+
+    An overlay is named by the file, or leaves the bit above the values free. Values that are too large use that bit.
+    """
+    is_shifted = not _is_decoded_by_frame(dataset)
+    top = int(dataset.HighBit) + 1 if is_shifted else bits
+    wide = _wide(cells.view(f"u{cells.dtype.itemsize}"))
+    if is_shifted and not dataset.PixelRepresentation and (values << top - bits != wide).any():
+        assumed.append(EXTRA_BITS)
+    overlays = (int(dataset[tag].value or 0) for tag in _OVERLAY_POSITIONS if tag in dataset)
+    if top >= 8 * cells.dtype.itemsize or top in overlays:
+        return
+    # The bit above a negative value repeats its sign, or is free.
+    too_large = (wide >> top & 1).astype(bool) & (values >= 0)
+    if padding is not None:
+        too_large &= ~padding
+    if too_large.any():
+        needed = int(wide[too_large].max()).bit_length()
+        raise PictureError(UNREADABLE, f"BitsStored is {bits}, its values use {needed} bits and no overlay is named")
+
+
+def _is_decoded_by_frame(dataset: "Dataset") -> bool:
+    """Find out whether a codec of pictures decodes it: then values come without spare bits, wherever HighBit is."""
+    from pydicom.uid import RLELossless
+
+    syntax = dataset.file_meta.TransferSyntaxUID
+    return bool(syntax.is_compressed) and syntax != RLELossless
+
+
+def _wide(cells: "NDArray[Any]") -> "NDArray[Any]":
+    """Return numbers with sign that have room for all values of their cells."""
+    return cells.astype(np.int64 if cells.dtype.itemsize > 2 else np.int32)
 
 
 def _native(cells: "NDArray[Any]") -> "NDArray[Any]":
@@ -302,17 +328,20 @@ def _native(cells: "NDArray[Any]") -> "NDArray[Any]":
     return cells.astype(cells.dtype.newbyteorder("="), copy=False)
 
 
-def _check_frame(frame: bytes, size: tuple[int, int]) -> None:
-    """Compare the size in the header of a compressed frame with that of the file, before it is decoded."""
+def _check_frame(frame: bytes, dataset: "Dataset") -> None:
+    """Compare the header of a compressed frame with that of the file, before it is decoded."""
+    size = _checked_size(dataset)
     try:
         with Image.open(io.BytesIO(frame), formats=("JPEG", "JPEG2000")) as header:
-            found = header.size
+            found, samples = header.size, len(header.getbands())
     except UnidentifiedImageError:  # of a kind that only pydicom's plugins know
         return
     if found != size:
         raise PictureError(
             UNREADABLE, f"its header says {size[0]} x {size[1]} pixels, its frame {found[0]} x {found[1]}"
         )
+    if samples != dataset.SamplesPerPixel:
+        raise PictureError(UNREADABLE, f"SamplesPerPixel is {dataset.SamplesPerPixel}, its frame has {samples}")
 
 
 def _colour(
@@ -332,10 +361,10 @@ def _padding(cells: "NDArray[Any]", values: "NDArray[Any]", dataset: "Dataset") 
 
     A padding value may be written with the other sign, or use bits of the cell that are not part of a value.
     """
-    first, last = (dataset.get(name) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit"))
-    if first in (None, ""):
+    first, last = (whole_number(dataset, name) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit"))
+    if first is None:
         return None
-    ends = [int(first), int(first if last in (None, "") else last)]
+    ends = [first, first if last is None else last]
     bits = 8 * cells.dtype.itemsize
     low, high = np.sort(np.array([end % 2**bits for end in ends], f"u{bits // 8}").view(cells.dtype)).tolist()
     padding: NDArray[np.bool_] = (cells >= low) & (cells <= high) | (values >= low) & (values <= high)

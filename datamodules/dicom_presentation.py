@@ -1,4 +1,4 @@
-"""What grey values of a DICOM file look like: modality LUT, VOI LUT, window, depth (PS3.4, annex N.2)."""
+"""What values of a DICOM file look like: modality LUT, VOI LUT, window, depth, palette (PS3.4, annex N.2)."""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -7,12 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcmfh_lightning.datamodules.depth import BY_RANGE, ValueRange, choose_scale, to_eight_bits
+from mcmfh_lightning.datamodules.dicom_attributes import one_number
+from mcmfh_lightning.datamodules.unusable import UNREADABLE, PictureError
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 NO_SLOPE = "DICOM with a rescale slope of 0: not rescaled"
 NO_WINDOW = "DICOM with a window that cannot be (width 0, not a number): ignored"
+INVERSE = "DICOM of MONOCHROME2 with PresentationLUTShape INVERSE: inverted"
 STRETCHED = "DICOM without a window: stretched from its least to its greatest value"
 
 _FAR = 1e12  # beyond any window
@@ -95,10 +98,10 @@ def _range(
 
 def _correct_rescaling(dataset: "Dataset", assumed: list[str]) -> None:
     """Leave out a rescaling that cannot be meant, and complete one of which half is missing."""
-    slope, intercept = (dataset.get(name) for name in ("RescaleSlope", "RescaleIntercept"))
+    slope, intercept = (one_number(dataset, name) for name in ("RescaleSlope", "RescaleIntercept"))
     if slope is None and intercept is None:
         return
-    slope, intercept = 1.0 if slope is None else float(slope), float(intercept or 0)
+    slope, intercept = 1.0 if slope is None else slope, intercept or 0.0
     if slope == 0 or not (math.isfinite(slope) and math.isfinite(intercept)):
         assumed.append(NO_SLOPE)
         slope, intercept = 1.0, 0.0
@@ -106,18 +109,67 @@ def _correct_rescaling(dataset: "Dataset", assumed: list[str]) -> None:
 
 
 def _has_window(dataset: "Dataset", assumed: list[str]) -> bool:
-    """Find out whether there is a window that can be applied."""
-    center, width = (dataset.get(name) for name in ("WindowCenter", "WindowWidth"))
-    # Several windows are lists.
-    center, width = (
-        v if v is None or isinstance(v, float | int | str) else next(iter(v), None) for v in (center, width)
-    )
-    if center in (None, "") or width in (None, ""):
-        return False
-    center, width = float(center), float(width)
+    """Find out whether there is a window that can be applied, and leave the first such as the only one."""
     dataset.VOILUTFunction = function = str(dataset.get("VOILUTFunction") or "LINEAR").strip().upper()
-    enough = {"LINEAR": width >= 1, "LINEAR_EXACT": width > 0, "SIGMOID": width > 0}.get(function, False)
-    if enough and math.isfinite(width) and math.isfinite(center):
-        return True
-    assumed.append(NO_WINDOW)
+    windows = list(zip(*(_listed(dataset.get(name)) for name in ("WindowCenter", "WindowWidth")), strict=False))
+    for center, width in windows:
+        enough = {"LINEAR": width >= 1, "LINEAR_EXACT": width > 0, "SIGMOID": width > 0}.get(function, False)
+        if enough and math.isfinite(width) and math.isfinite(center):
+            dataset.WindowCenter, dataset.WindowWidth = center, width
+            return True
+        assumed.append(NO_WINDOW)
     return False
+
+
+def _listed(numbers: object) -> list[float]:
+    """Return the numbers of an attribute that has none, one or several."""
+    if numbers in (None, ""):
+        return []
+    several = [numbers] if isinstance(numbers, float | int | str) else numbers
+    return [float(number) for number in several]  # type: ignore[attr-defined]  # pydicom's lists have no common type
+
+
+def is_inverted(dataset: "Dataset", assumed: list[str]) -> bool:
+    """Find out whether the least value of a grey picture is white."""
+    if dataset.PhotometricInterpretation == "MONOCHROME1":
+        return True
+    if str(dataset.get("PresentationLUTShape") or "").strip().upper() != "INVERSE":
+        return False
+    assumed.append(INVERSE)
+    return True
+
+
+def look_up_colours(values: "NDArray[Any]", dataset: "Dataset") -> NDArray[np.uint8]:
+    """Look up the colors of a palette picture.
+
+    Args:
+        values: (rows, columns), whole numbers.
+        dataset: The attributes.
+
+    Returns:
+        (rows, columns, 3). Entries of 16 bits lose their lower byte, unless none is greater than 255: then they are
+        entries of 8 bits, whatever the descriptor says.
+
+    Raises:
+        PictureError: If the palette is not complete.
+    """
+    palettes = [_palette(dataset, color) for color in ("Red", "Green", "Blue")]
+    shift = 8 if max(int(entries.max()) for _, entries in palettes) > 255 else 0
+    looked_up = [entries[np.clip(values - first, 0, len(entries) - 1)] >> shift for first, entries in palettes]
+    return np.stack(looked_up, axis=-1).astype(np.uint8)
+
+
+def _palette(dataset: "Dataset", color: str) -> tuple[int, NDArray[np.uint16]]:
+    """Read the value that the first entry of a palette is for, and the entries."""
+    name = f"{color}PaletteColorLookupTable"
+    descriptor, data = dataset.get(f"{name}Descriptor"), dataset.get(f"{name}Data")
+    if not isinstance(data, bytes) or descriptor is None or len(descriptor) != 3:
+        raise PictureError(UNREADABLE, f"PALETTE COLOR without a usable {name}Descriptor and {name}Data")
+    count, first, _ = (int(number) for number in descriptor)
+    count = count or 2**16
+    if len(data) == 2 * count:
+        order = "<" if dataset.file_meta.TransferSyntaxUID.is_little_endian else ">"
+        return first, np.frombuffer(data, f"{order}u2").astype(np.uint16)
+    if len(data) not in (count, count + count % 2):
+        raise PictureError(UNREADABLE, f"{name}Data is {len(data):,} bytes, its descriptor says {count:,} entries")
+    return first, np.frombuffer(data, np.uint8, count).astype(np.uint16)

@@ -8,10 +8,12 @@ transparency and is the right way up is stored as it is. Of all others the shard
 - EXIF orientation: turned and mirrored as it says;
 - DICOM: see `mcmfh_lightning.datamodules.dicom`.
 
-A camera's JPEG with further pictures in it (MPO) is read as its first. Colour profiles (ICC) are not applied.
+Of a camera's JPEG with further pictures in it (MPO) and of an animated PNG the first picture is read. Colour profiles
+(ICC) are not applied.
 """
 
 import io
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,11 +21,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
 from mcmfh_lightning.datamodules.deep_png import DEEP_COLOUR, believed_bits, read_deep_colour, stated_bits
 from mcmfh_lightning.datamodules.depth import BY_RANGE, ValueRange, choose_scale, sixteen_to_eight_bits, to_eight_bits
 from mcmfh_lightning.datamodules.dicom import decode_dicom, dicom_size, is_dicom
+from mcmfh_lightning.datamodules.png_rows import SIGNATURE, chunks, load_all_rows
 from mcmfh_lightning.datamodules.shards.members import MAX_BYTES, MAX_PICTURE_SIDE
 from mcmfh_lightning.datamodules.shards.pair import ImageFormat
 from mcmfh_lightning.datamodules.unusable import (
@@ -37,16 +40,19 @@ from mcmfh_lightning.datamodules.unusable import (
 )
 
 _FORMATS: Mapping[str | None, ImageFormat] = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png"}
-_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
+_MAGIC = (b"\xff\xd8\xff", SIGNATURE)
 _GREY_MODES = ("1", "L", "LA", "La")
 _OPAQUE = 255
+_CUT_MODES = ("RGB", "RGBA")
+"""What Pillow makes of a PNG of 16 bits in other colors than grey."""
+_PNG_HEADER = 33  # bytes: signature and first chunk
 _FAINT = 32
 """Grey levels; a picture that spans fewer on white is laid on black if that shows more."""
 
 ON_WHITE = "transparent picture laid on white"
 ON_BLACK = "transparent picture laid on black: on white it hardly shows"
 TURNED = "turned or mirrored as its EXIF orientation says"
-FIRST_OF_SEVERAL = "first picture of a JPEG file that holds several (MPO)"
+FIRST_OF_SEVERAL = "first picture of a file that holds several (MPO, animated PNG)"
 BLANK = "blank: every pixel has one value"
 
 _TURNS = {
@@ -160,20 +166,47 @@ def read_picture(path: Path, value_range: ValueRange | None = None) -> tuple[Pic
 def flatten_picture(image: Image.Image, value_range: ValueRange | None = None) -> Image.Image:
     """Make of a picture in memory what `decode_picture` makes of its file.
 
-    Pillow itself drops the lower byte of 16-bit colour; give the file for such a picture.
+    Pillow drops the lower byte of 16-bit color when it loads a PNG. A picture that was opened and is not loaded yet is
+    read from its file; one that has lost its depth is refused. A copy or a conversion of such a picture shows no trace
+    of the loss: give the path of a file of 16 bits.
 
     Args:
-        image: Of any mode.
+        image: Of any mode. Alters nothing but the place in an open file.
         value_range: See `decode_picture`.
 
     Returns:
         8-bit RGB.
 
     Raises:
-        PictureError: If no picture can be made of it.
+        PictureError: If no picture can be made of it, or Pillow has cut its depth.
     """
     with _errors():
-        return _decode(image, b"", value_range).rgb()
+        data = _file_of(image) if isinstance(image, PngImagePlugin.PngImageFile) else b""
+        return _decode(image, data, value_range).rgb()
+
+
+def _file_of(image: PngImagePlugin.PngImageFile) -> bytes:
+    """Read the file from which Pillow opened a picture.
+
+    Raises:
+        PictureError: If Pillow has cut its depth, or the file is gone and nothing else says whether it has.
+    """
+    data = b""
+    stream = getattr(image, "_fp", None)  # also of a loaded picture, where the caller has opened the file
+    try:
+        if stream is not None and not stream.closed:
+            place = stream.tell()
+            stream.seek(0)
+            data = stream.read()
+            stream.seek(place)
+        else:
+            data = Path(os.fsdecode(image.filename)).read_bytes()
+    except (OSError, ValueError):  # it was removed or closed
+        pass
+    header = chunks(data[:_PNG_HEADER])
+    if not image.tile and image.mode in _CUT_MODES and not (header and header[0][1][8] <= 8):
+        raise PictureError(UNDECODABLE, "Pillow has loaded it, and cuts colors of 16 bits to 8: give its path instead")
+    return data
 
 
 @contextmanager
@@ -201,13 +234,14 @@ def _open(data: bytes) -> ImageFile.ImageFile:
 
 
 def _decode(image: Image.Image, data: bytes, value_range: ValueRange | None) -> Picture:
-    """Decode what `_open` opened, or flatten a picture in memory, whose `data` is empty."""
+    """Decode what `_open` opened, or flatten a picture in memory, whose `data` is empty if it has no file."""
     raw_mode = image.tile[0].args if isinstance(image, ImageFile.ImageFile) and image.tile else None
-    assumed = [FIRST_OF_SEVERAL] if image.format == "MPO" else []
+    assumed = [FIRST_OF_SEVERAL] if image.format in _FORMATS and getattr(image, "n_frames", 1) > 1 else []
+    if isinstance(image, ImageFile.ImageFile) and image.tile and raw_mode not in DEEP_COLOUR:
+        load_all_rows(image, data)
     if image.mode[0] in "IF" or raw_mode in DEEP_COLOUR:
         pixels, alpha, bits = _deep(image, raw_mode, data, value_range, assumed)
         return _made(pixels, alpha, _turn(image), bits, assumed)
-    image.load()
     turn = _turn(image)
     if image.has_transparency_data:
         pixels, alpha = _split(image, raw_mode)
@@ -293,8 +327,6 @@ def _deep(
             raise PictureError(NO_DEPTH)
         values = values.astype(np.uint16)
     else:
-        if not data:
-            raise PictureError(UNDECODABLE, "a 16-bit colour picture opened by Pillow: give its path instead")
         values = read_deep_colour(data, str(raw_mode))
     channels = values.shape[2] if values.ndim == 3 else 1
     stated = stated_bits(data)

@@ -22,7 +22,7 @@ FIXES: Mapping[str, str] = {
     TRANSPARENT: "export it without its alpha channel",
     NO_DEPTH: "scale its values to 8 or 16 bits, or give their range by --value-range",
     NO_PYDICOM: "pip install 'mcmfh-lightning[dicom]'",
-    UNREADABLE: "copy it again, or export it without compression",
+    UNREADABLE: "copy it again, or export it again: without compression, with attributes that fit its pixels",
     NO_PIXELS: "export the image, not the report, the plan or the waveform",
     COMPRESSED: "export it without compression, or install a decoder of pydicom's for it",
     MULTI_FRAME: "export the frame that the text is about",

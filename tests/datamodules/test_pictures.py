@@ -301,5 +301,35 @@ def test_pictures_in_memory_are_read_as_their_files():
     clear = np.dstack([FILM] * 3 + [255 - FILM // 2])
     expected = on(1, clear[..., :3] / 255, clear[..., 3] / 255)
     np.testing.assert_array_equal(np.asarray(flatten_picture(Image.fromarray(clear))), expected)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("opened", ["by path", "from memory"])
+def test_a_deep_picture_that_pillow_opened_is_that_of_its_file(tmp_path, channels, opened):
+    """Pillow cuts 12-bit colors to 4 when it loads them."""
+    values = RNG.integers(0, 4096, (9, 7, channels))
+    chunks = [(b"sBIT", bytes([14] * channels))]
+    path = write_png(tmp_path / "a.png", values, chunks=chunks)
+    image = Image.open(path if opened == "by path" else io.BytesIO(path.read_bytes()))
+    expected = np.asarray(decode_picture(path.read_bytes()).rgb())
+    np.testing.assert_array_equal(np.asarray(flatten_picture(image)), expected)
+    image.load()
+    if channels == 1:
+        np.testing.assert_array_equal(np.asarray(flatten_picture(image)), expected)
+    else:
+        with pytest.raises(PictureError, match="give its path"):
+            flatten_picture(image)
+
+
+def test_a_picture_of_eight_bits_that_pillow_has_loaded(tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(np.dstack([FILM] * 3)).save(path)
+    for source in (path, io.BytesIO(path.read_bytes())):
+        image = Image.open(source)
+        image.load()
+        np.testing.assert_array_equal(np.asarray(flatten_picture(image))[..., 0], FILM)
+    image = Image.open(path)
+    image.load()
+    path.unlink()
     with pytest.raises(PictureError, match="give its path"):
-        flatten_picture(Image.open(io.BytesIO(png_bytes(RNG.integers(0, 65536, (9, 7, 3))))))
+        flatten_picture(image)
