@@ -81,7 +81,6 @@ NO_GROUP = Flaw("no group", "fill in the study or patient; for a row that stands
 BAD_GROUP = Flaw("unusable group", "groups have 200 printable characters or fewer: shorten or correct it")
 GROUP_COLLISION = Flaw("group number is taken by another group", "number the groups yourself: 1, 2, 3, ...")
 GROUP_CUT = Flaw("group in two splits", "put all rows of a group into one split")
-IMAGE_CUT = Flaw("one image file in two splits or groups", "give all rows of an image one group and one split")
 ROUNDED_GROUP = Flaw("group rounded by a spreadsheet", "export the column as text, with all its digits")
 GROUP_SPELLED = Flaw(
     "group spelled in two ways, which may cut a patient",

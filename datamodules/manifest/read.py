@@ -57,6 +57,12 @@ def read_manifest(path: Path, images: Path, reading: Reading) -> Manifest:
         _look_at_labels(manifest, table, labels)
     if hint := date_hint(rows.unread_dates):
         manifest.hints.append(f"{path}: {hint}")
+    if rows.shared_images:
+        first = min(rows.shared_images, key=lambda text: "splits" not in text)
+        manifest.hints.append(
+            f"{path}: {len(rows.shared_images):,} rows show an image file that a row of another group shows too, such "
+            f"as {first}; in two splits it is a leak that raises every number: give all rows of an image one group"
+        )
     if unused := [name for name in reading.split_names if name not in rows.split_names]:
         manifest.hints.append(f"{path}: no row has the split {unused[0]!r}, which --split-names names; correct it")
     if rows.spelled:

@@ -13,7 +13,6 @@ from mcmfh_lightning.datamodules.manifest.problems import (
     EMPTY,
     GROUP_CUT,
     GROUP_SPELLED,
-    IMAGE_CUT,
     BadValueError,
     Flaw,
     Problem,
@@ -48,6 +47,7 @@ class RowReader:
 
     Attributes:
         unread_dates: Dates that could not be read, by row.
+        shared_images: Image files that an earlier row of another group shows.
         split_names: What the rows say in the column of splits.
         spelled: Groups in one split that another group equals up to its spelling.
     """
@@ -57,6 +57,7 @@ class RowReader:
     ) -> None:
         self.unread_dates: dict[int, str] = {}
         self.spelled: list[str] = []
+        self.shared_images: list[str] = []
         self.split_names: set[str] = set()
         self._manifest = manifest
         self._images = ImageFolder(images)
@@ -109,7 +110,7 @@ class RowReader:
                 complain(DUPLICATE_ID, f"{name!r} is in row {first}")
         if group is not None and (split is not None or not given):
             self._check_group(row, group, split, complain, traits)
-            self._check_image(row.number, image, group, split, complain)
+            self._check_image(row.number, image, group, split, traits)
         if problems or name is None or labels is None or group is None:
             self._manifest.problems += problems
             return
@@ -160,14 +161,12 @@ class RowReader:
             traits.append("a group that another group equals up to case, punctuation, leading zeros or .0")
             self.spelled.append(f"{name!r} in row {row.number}, {first!r} in row {number}")
 
-    def _check_image(
-        self, row: int, image: Path | None, group: Group, split: Split | None, complain: Callable[[Flaw, str], None]
-    ) -> None:
-        """Refuse a picture in two splits, or in two groups that may be drawn into two: it would be a leak."""
+    def _check_image(self, row: int, image: Path | None, group: Group, split: Split | None, traits: list[str]) -> None:
+        """Note a picture that two groups show: in two splits, it is a leak."""
         if image is None:
             return
         first, number, other = self._use_of_image.setdefault(image, (group.number, row, split))
-        if split != other:
-            complain(IMAGE_CUT, f"{image.name!r} is in {split}, and in {other} by row {number}")
-        elif split is None and first != group.number:
-            complain(IMAGE_CUT, f"{image.name!r} is of two groups, here and in row {number}, that splits may part")
+        if first != group.number:
+            traits.append("an image file that another group shows too")
+            splits = f", in the splits {split} and {other}" if split != other else ""
+            self.shared_images.append(f"{image.name!r} in row {row} and in row {number}{splits}")

@@ -71,7 +71,7 @@ NAMES = ("1.2.276.0.7230010.3", "Fälle/2011/7", "Fälle.2011.7", "a b c", "影�
 
 
 def test_ids_that_are_no_file_names_come_back_as_they_were(folder):
-    rows = [{"id": name, "image": "a.png", "text": name, "labels": ["l"], "group": 1} for name in NAMES]
+    rows = [{"id": name, "image": "a.png", "text": name, "labels": ["l"], "group": i} for i, name in enumerate(NAMES)]
     assert run(folder, write_csv(folder / "m.csv", rows)) == 0
     found = pairs(folder / "out")
     assert {name: pair.text for name, pair in found.items()} == {name: name for name in NAMES}

@@ -265,7 +265,7 @@ ROWS = {
         ", row 3, column 'image': missing image file ('SUB/C.png'; there is 'sub/c.png'); paths",
     ),
     "undated": Bad(
-        f"{HEADER}ok,a.png,t,x,1,20111122,\nn,b.jpg,t,x,2,,\n",
+        f"{HEADER}ok,a.png,t,x,1,20111122,\nn,a.png,t,x,2,,\n",
         ", row 3: no date; --split-by date needs a date in at least one row of each group",
         "--split-by=date",
     ),

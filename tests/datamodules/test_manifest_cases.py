@@ -426,13 +426,23 @@ def test_numbers_in_place_of_labels_are_refused_however_they_are_separated(folde
     assert "numbers, or yes and no, in place of labels ('1;0;0' in row 2)" in capsys.readouterr().err
 
 
-def test_one_picture_in_two_splits_is_a_bad_row(folder, capsys):
-    (folder / "m.csv").write_text(f"{HEADER}a,a.png,t,x,1,,train\nb,a.png,t,x,2,,test\nc,b.jpg,t,x,3,,val\n")
-    assert run(folder, folder / "m.csv") == 2
-    assert "row 3: one image file in two splits or groups ('a.png' is in test, and in train by row 2)" in capsys.readouterr().err
-    assert run(folder, folder / "m.csv", "--split-by=group") == 2
-    assert "'a.png' is of two groups, here and in row 2, that splits may part" in capsys.readouterr().err
-    convert(folder, f"{HEADER}a,a.png,t,x,1,,train\nb,a.png,u,x,2,,train\nc,a.png,v,x,2,,train\n")
+def test_one_picture_of_two_groups_is_reported(folder, capsys):
+    rows = "a,a.png,t,x,1,,train\nb,a.png,t,x,2,,train\n"
+    info = convert(folder, HEADER + rows)
+    assert kept(info)["an image file that another group shows too"] == 1
+    assert (
+        "1 rows show an image file that a row of another group shows too, such as 'a.png' in row 3 and in row 2;"
+        in (capsys.readouterr().err)
+    )
+    (folder / "m.csv").write_text(HEADER + rows + "c,a.png,t,x,3,,test\n")
+    assert run(folder, folder / "m.csv", out="leak") == 0
+    assert (
+        "such as 'a.png' in row 4 and in row 2, in the splits test and train; in two splits" in capsys.readouterr().err
+    )
+    alone = HEADER + "a,a.png,t,x,1,,train\nb,a.png,t,x,1,,train\n"
+    (folder / "m.csv").write_text(alone)
+    assert run(folder, folder / "m.csv", out="one") == 0
+    assert "image file" not in capsys.readouterr().err
 
 
 # --- columns of labels, normal label --------------------------------------------------------------------------------
