@@ -35,7 +35,7 @@ _AROUND = " \t\r\n'\"`\u2018\u2019\u201c\u201d[](){}<>"
 _NOTHING = r"(?:nan|none|null|nil|nat|na|n[/.]a)"
 _MISSING = re.compile(
     rf"-?{_NOTHING}(?:[\s_.,;:|/-]+{_NOTHING})*(?:\.0*)?"  # also nan.0 and None_None, of columns that were joined
-    rf"|(?:pd|np|pandas|numpy|math)\.{_NOTHING}|-?nan\(\w*|na_\w+_|\\n|-?1\.#\w+"
+    rf"|(?:pd|np|pandas|numpy|math)\.{_NOTHING}|-?nan\(\w*|na_\w+_|object object|\\n|-?1\.#\w+"
     r"|#\S*[!?]|#n/?a(?: n/a)?|#nv|err:\d+"  # errors of spreadsheets
 )
 """How pandas, R, Excel and databases write that a value is missing, in lower case and without what is around it."""

@@ -385,6 +385,7 @@ def test_words_for_an_unknown_group_and_names_that_only_look_like_them():
         "not available",
         "(not known)",
         "[no id] NULL",
+        "[object Object]",
     ]
     assert [word for word in unknown if known(word)] == []
     assert [word for word in NAMES.split() if not known(word)] == []
