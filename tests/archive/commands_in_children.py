@@ -20,8 +20,8 @@ def note_commits(log):
     fill.COMMIT_ITEMS = source._FEATURE_ROWS = 20
     merge = ItemTable._merge
 
-    def noted(table, builder, batch):
-        result = merge(table, builder, batch)
+    def noted(table, batch, **options):
+        result = merge(table, batch, **options)
         line = json.dumps(batch["id"].to_pylist()) + "\n"
         descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.write(descriptor, line.encode())
