@@ -93,7 +93,7 @@ test: $(STAMP) ## fast tests (under 8 min on 2 cores)
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: $(STAMP) ## the tests marked slow: full-size towers, process pools, the demo, a wheel in a new environment
-	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m slow
 
 check: $(STAMP) ## format, lint, spelling, types, docs build
 	$(BIN)/ruff format --check .
