@@ -115,7 +115,7 @@ def read_text(value: object) -> str | None:
 def known_group(value: object) -> object:
     """Refuse a word that says that the group is not known, such as ``unknown``, or a number without its last digits.
 
-    ``Unknown patient`` is such a word and ``unknown 17`` is not: it may be told from other patients.
+    ``Unknown patient`` is such a word and ``unknown 17`` is not: it may be kept apart from other patients.
     """
     if isinstance(value, str) and _says_unknown(value):
         raise BadValueError(NO_GROUP, shortened(value))
