@@ -38,11 +38,6 @@ class OpeniFiles:
     sha256: dict[str, str]
 
 
-def default_cache() -> Path:
-    """The user's cache folder for downloads of this package (``~/.cache/mcmfh-lightning`` on Linux)."""
-    return Path(pooch.os_cache("mcmfh-lightning"))
-
-
 def fetch_openi(
     cache: Path,
     console: Console,

@@ -8,7 +8,8 @@ from rich.console import Console
 
 from mcmfh_lightning.datamodules.convert import convert
 from mcmfh_lightning.datamodules.depth import ValueRange
-from mcmfh_lightning.datamodules.download import UPSTREAM, default_cache, fetch_openi
+from mcmfh_lightning.datamodules.shards.files import default_cache
+from mcmfh_lightning.datamodules.download import UPSTREAM, fetch_openi
 from mcmfh_lightning.datamodules.labels import read_drop_labels
 from mcmfh_lightning.datamodules.openi import LabelScheme, read_openi
 from mcmfh_lightning.datamodules.splits import SplitPlan, apply_rows, read_splits_csv

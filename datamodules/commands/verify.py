@@ -9,7 +9,6 @@ from mcmfh_lightning.datamodules.verify import verify as run
 from mcmfh_lightning.datamodules.verify import verify_table
 from mcmfh_lightning.errors import DataError
 
-_TABLE_WIDTH = 150
 
 
 def verify(folder: str) -> None:

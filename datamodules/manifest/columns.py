@@ -1,6 +1,6 @@
 """The columns of a manifest: documented names, other names by option, and look-alikes that would go unread."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence, Set as AbstractSet
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -57,7 +57,7 @@ _WITHOUT = {
 }
 
 
-def check_columns(manifest: Path, found: Sequence[str], columns: Columns, needed: Collection[str]) -> list[str]:
+def check_columns(manifest: Path, found: Sequence[str], columns: Columns, needed: AbstractSet[str]) -> list[str]:
     """Refuse a manifest whose columns cannot be told.
 
     Args:

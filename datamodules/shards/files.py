@@ -84,3 +84,10 @@ def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file as 64 hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def default_cache() -> Path:
+    """Return the user's cache folder for downloads of this package (``~/.cache/mcmfh-lightning`` on Linux)."""
+    import pooch  # slow to import, and needed for downloads alone
+
+    return Path(pooch.os_cache("mcmfh-lightning"))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from mcmfh_lightning.datamodules.shards.files import PART_SUFFIX, atomic_write, publish, sha256_of
+from mcmfh_lightning.datamodules.shards.files import PART_SUFFIX, atomic_write, default_cache, publish, sha256_of
 from mcmfh_lightning.datamodules.shards.info import DATASET_FILE, ShardInfo
 from mcmfh_lightning.datamodules.shards.urls import is_url, without_password
 from mcmfh_lightning.errors import DataError
@@ -35,7 +35,7 @@ class ShardFolder:
 
     def __init__(self, root: str | Path, cache: Path | None = None) -> None:
         self._url = root.rstrip("/") if isinstance(root, str) and is_url(root) else None
-        self.path = Path(root) if self._url is None else _cached(self._url, cache or _default_cache())
+        self.path = Path(root) if self._url is None else _cached(self._url, cache or default_cache() / "shards")
 
     @classmethod
     def of(cls, folder: "str | Path | ShardFolder") -> "ShardFolder":
@@ -57,13 +57,6 @@ class ShardFolder:
                 if not path.exists():
                     _fetch(f"{self._url}/{shard.name}", path, shard)
         return shard.check_present(self.path)
-
-
-def _default_cache() -> Path:
-    # Here, because that module needs this package.
-    from mcmfh_lightning.datamodules.download import default_cache
-
-    return default_cache() / "shards"
 
 
 def _cached(url: str, cache: Path) -> Path:

@@ -98,7 +98,7 @@ def test_readers_and_datamodules_take_urls(server, tmp_path):
 
 
 def test_the_default_cache_is_the_users(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "default_cache", lambda: tmp_path / "users")
+    monkeypatch.setattr("mcmfh_lightning.datamodules.shards.folder.default_cache", lambda: tmp_path / "users")
     assert ShardFolder(server.url).path.parent == tmp_path / "users" / "shards"
 
 

@@ -9,7 +9,6 @@ from mcmfh_lightning.archive.source import Source
 from mcmfh_lightning.archive.verification import verify_archive
 from mcmfh_lightning.datamodules.verify import verify_table
 
-_TABLE_WIDTH = 150
 
 
 def verify(archive: str, *, features: str | None = None, pairs: str | None = None) -> None:

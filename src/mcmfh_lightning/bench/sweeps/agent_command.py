@@ -7,7 +7,7 @@ from mcmfh_lightning.errors import DataError
 
 ARGS = "${args}"
 """The agent puts the parameters of a run in its place, as --name=value."""
-PROGRAM = "mcmfh fit"
+COMMAND = "mcmfh fit"
 PLACES = ("run_dir", "trainer.logger")
 """Flags that say where a run writes and logs. They are no part of what it is: `mcmfh-bench` has its own."""
 
@@ -34,11 +34,11 @@ def fixed_flags(where: str, command: Sequence[str]) -> dict[str, int | str]:
     if command[-1] != ARGS:
         raise DataError(f"{where}: command: ends in {command[-1]!r}; end it in {ARGS}, so that parameters come last")
     launcher = [word for word in command[:-1] if not word.startswith("--")]
-    if PROGRAM not in " ".join(launcher):
-        raise DataError(f"{where}: command: does not run {PROGRAM!r}; only fits are swept")
+    if COMMAND not in " ".join(launcher):
+        raise DataError(f"{where}: command: does not run {COMMAND!r}; only fits are swept")
     for line in launcher:
-        if PROGRAM in line and not re.search(rf'{PROGRAM} "\$@"', line):
-            raise DataError(f'{where}: command: {line!r} has to pass on the flags that follow: {PROGRAM} "$@" ...')
+        if COMMAND in line and not re.search(rf'{COMMAND} "\$@"', line):
+            raise DataError(f'{where}: command: {line!r} has to pass on the flags that follow: {COMMAND} "$@" ...')
     for name in re.findall(r"(?:^|\s)--([\w.]+)", " ".join(launcher)):
         if name not in PLACES:
             raise DataError(
