@@ -31,10 +31,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from mcmfh_lightning.callbacks import HammingRanking
-from mcmfh_lightning.callbacks.ranking_protocols import ProtocolName
 from mcmfh_lightning.datamodules import FeatureDataModule
-from mcmfh_lightning.datamodules.shards import DatasetInfo
+from mcmfh_lightning.evaluation.protocols import ProtocolName
 from mcmfh_lightning.hashers import CCAITQ, DDBH, MCMFH, UCMFH, DScPH, LabelClassifier, RealValued, TwoTower
+from mcmfh_lightning.shards import DatasetInfo
 from mcmfh_lightning.types import FeatureBatch
 
 D_MODEL = 64

@@ -35,8 +35,7 @@ from mcmfh_lightning.archive import Archive, Filters, Item
 from mcmfh_lightning.archive.results import Modality, Side
 from mcmfh_lightning.archive.schema import code_array
 from mcmfh_lightning.archive.store import ItemTable
-from mcmfh_lightning.callbacks.ranking_nulls import ConstantRankings
-from mcmfh_lightning.datamodules.shards import pack_labels
+from mcmfh_lightning.evaluation.nulls import ConstantRankings
 from mcmfh_lightning.metrics.functional import (
     bootstrap_means,
     bootstrap_weights,
@@ -44,6 +43,7 @@ from mcmfh_lightning.metrics.functional import (
     percentile_interval,
     precision_at,
 )
+from mcmfh_lightning.shards import pack_labels
 
 K = 20
 SPLIT = "test"

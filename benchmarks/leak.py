@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from mcmfh_command import mcmfh
 from shuffled_images import shuffle_images
 
-from mcmfh_lightning.datamodules.shards import DatasetInfo
+from mcmfh_lightning.shards import DatasetInfo
 
 SYSTEMS = {
     "UCMFH": ["--config", "experiments/ucmfh.yaml"],

@@ -2,7 +2,7 @@
 
 import warnings
 
-from mcmfh_lightning.cli import main
+from mcmfh_lightning.cli.train import main
 
 
 def mcmfh(subcommand: str, *arguments: str) -> None:

@@ -52,7 +52,7 @@ from mcmfh_lightning.metrics.functional import (
     unpack_bits,
 )
 from mcmfh_lightning.metrics.kernels.cpu import _ones
-from mcmfh_lightning.metrics.kernels.words import to_words
+from mcmfh_lightning.metrics.kernels.reference import to_words
 
 NUM_LABELS = 64
 DENSITY = 0.05

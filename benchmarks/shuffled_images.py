@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mcmfh_lightning.datamodules.shards import DatasetInfo, FeatureShardReader, FeatureShardWriter, merge_feature_parts
+from mcmfh_lightning.shards import DatasetInfo, FeatureShardReader, FeatureShardWriter, merge_feature_parts
 
 
 def shuffle_images(features: Path, folder: Path, seed: int) -> Path:

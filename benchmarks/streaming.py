@@ -33,12 +33,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from mcmfh_lightning.datamodules import FeatureDataModule
-from mcmfh_lightning.datamodules.sequence import BatchSequence
-from mcmfh_lightning.datamodules.shards import FeatureShardReader
+from mcmfh_lightning.datamodules.loader import TrainingLoader
+from mcmfh_lightning.datamodules.order import BatchSequence
 from mcmfh_lightning.datamodules.streams import TrainingStream
 from mcmfh_lightning.datamodules.tables import FeatureTable
-from mcmfh_lightning.datamodules.training_loader import TrainingLoader
 from mcmfh_lightning.hashers import MCMFH
+from mcmfh_lightning.shards import FeatureShardReader
 
 BATCH = 256
 RECORDS_PER_TAR = 1000

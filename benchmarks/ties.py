@@ -27,7 +27,6 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from mcmfh_lightning.datamodules.shards import FeatureShardReader
 from mcmfh_lightning.hashers.stored import load_hasher
 from mcmfh_lightning.metrics.functional import (
     average_precision,
@@ -38,6 +37,7 @@ from mcmfh_lightning.metrics.functional import (
     pack_signs,
     share_label,
 )
+from mcmfh_lightning.shards import FeatureShardReader
 
 K = 50
 BITS = 16

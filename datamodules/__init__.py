@@ -4,9 +4,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mcmfh_lightning.datamodules.features import FeatureDataModule as FeatureDataModule
-    from mcmfh_lightning.datamodules.pairs import PairDataModule as PairDataModule
-    from mcmfh_lightning.datamodules.roco.datamodule import RocoDataModule as RocoDataModule
+    from mcmfh_lightning.datamodules.features import FeatureDataModule
+    from mcmfh_lightning.datamodules.pairs import PairDataModule
+    from mcmfh_lightning.datamodules.roco import RocoDataModule
 
 if __name__ != "mcmfh_lightning.datamodules":
     # From a clone, the bare name would import a second copy of every class.
@@ -14,7 +14,7 @@ if __name__ != "mcmfh_lightning.datamodules":
 
 __all__ = ["FeatureDataModule", "PairDataModule", "RocoDataModule"]
 
-_MODULES = {"FeatureDataModule": "features", "PairDataModule": "pairs", "RocoDataModule": "roco.datamodule"}
+_MODULES = {"FeatureDataModule": "features", "PairDataModule": "pairs", "RocoDataModule": "roco"}
 
 
 def __getattr__(name: str) -> object:

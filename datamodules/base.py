@@ -13,20 +13,13 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from numpy.typing import NDArray
 
-from mcmfh_lightning.datamodules.loader import BatchLoader
-from mcmfh_lightning.datamodules.sequence import BatchSequence
-from mcmfh_lightning.datamodules.shards import SPLITS, DatasetInfo
-from mcmfh_lightning.datamodules.shards.folder import ShardFolder
-from mcmfh_lightning.datamodules.sharing import from_rank_zero
-from mcmfh_lightning.datamodules.streams import (
-    AnyTable,
-    BatchStream,
-    EvaluationStream,
-    TrainingStream,
-)
-from mcmfh_lightning.datamodules.tables import Reader
-from mcmfh_lightning.datamodules.training_loader import TrainingLoader
+from mcmfh_lightning.datamodules.loader import BatchLoader, TrainingLoader
+from mcmfh_lightning.datamodules.order import BatchSequence
+from mcmfh_lightning.datamodules.streams import AnyTable, BatchStream, EvaluationStream, TrainingStream
+from mcmfh_lightning.datamodules.tables import Reader, from_rank_zero
 from mcmfh_lightning.errors import CheckpointError, DataError
+from mcmfh_lightning.shards import SPLITS, DatasetInfo
+from mcmfh_lightning.shards.folder import ShardFolder
 
 QUERY = "query"
 UNSEEN = "unseen"

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mcmfh_lightning.datamodules.base import ShardDataModule
-from mcmfh_lightning.datamodules.shards import FeatureShardReader
 from mcmfh_lightning.datamodules.tables import FeatureTable
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.shards import FeatureShardReader
 
 EVALUATION_BATCH_SIZE = 1024
 """Items of an evaluation batch on each rank. It changes no result, so it is no option: large enough to keep the kernels

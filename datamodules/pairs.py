@@ -7,10 +7,10 @@ from lightning.fabric.utilities import suggested_max_num_workers
 
 from mcmfh_lightning.datamodules.base import LoaderSettings, ShardDataModule, shard_rows
 from mcmfh_lightning.datamodules.loader import BatchLoader
-from mcmfh_lightning.datamodules.shards import SPLITS, PairShardReader
 from mcmfh_lightning.datamodules.streams import EvaluationStream
 from mcmfh_lightning.datamodules.tables import PairTable, Preprocess, Tokenize
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.shards import SPLITS, PairShardReader
 
 
 class _Encoder(Protocol):

@@ -1,4 +1,7 @@
-"""Streams of batches: training in the exact order, evaluation in the order of the shards."""
+"""Streams of batches: training in the exact order, evaluation in the order of the shards.
+
+Where a run stands, read from the trainer: the only counter that a checkpoint restores exactly.
+"""
 
 import mmap
 import os
@@ -10,13 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning.pytorch import Trainer
 from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
 
 # Workers that are spawned import this module: no Lightning here, which takes seconds.
-from mcmfh_lightning.datamodules.order import rank_slice
+from mcmfh_lightning.datamodules.order import BatchSequence, rank_slice
 from mcmfh_lightning.datamodules.parcel import Parcel
-from mcmfh_lightning.datamodules.sequence import BatchSequence
 from mcmfh_lightning.datamodules.tables import FeatureTable, PairTable
 
 AnyTable = FeatureTable | PairTable
@@ -136,3 +139,20 @@ def _end_worker_on_loss() -> None:
     # The thread that feeds the queue calls the first, the one that sends open files the second.
     Queue._on_queue_feeder_error = staticmethod(lambda error, _: end(error))  # type: ignore[attr-defined]  # no stub has it
     sys.excepthook = lambda _, error, __: end(error)
+
+
+def batches_trained(trainer: Trainer | None) -> int:
+    """Return how many batches a run has trained on, over all its epochs: the number of the next one.
+
+    A loader cannot know this by itself: Lightning fetches ahead and workers read ahead, so when a checkpoint is saved
+    the loader's own counter is beyond what was trained on. Nor does Lightning's epoch counter serve: a run limited by
+    ``max_steps`` counts an epoch twice when it resumes from the end of one (seen in 2.6).
+
+    Args:
+        trainer: The trainer, at the moment at which a training loader is iterated; None stands for a new run.
+    """
+    if trainer is None:
+        return 0
+    # `processed` is raised right after the optimizer's step, before any hook that may save a checkpoint.
+    processed: int = trainer.fit_loop.epoch_loop.batch_progress.total.state_dict()["processed"]
+    return processed

@@ -1,4 +1,7 @@
-"""Splits of a folder as tables that make batches of any of their rows."""
+"""Splits of a folder as tables that make batches of any of their rows.
+
+One rank reads, all ranks know.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -6,18 +9,13 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
+from lightning.pytorch import Trainer
 from numpy.typing import NDArray
 from PIL.Image import Image
 from torch import Tensor
 
-from mcmfh_lightning.datamodules.shards import (
-    FeatureShardReader,
-    PairShardReader,
-    decode_image,
-    pack_labels,
-    text_hash,
-)
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.shards import FeatureShardReader, PairShardReader, decode_image, pack_labels, text_hash
 
 Preprocess = Callable[[Image], Tensor]
 Tokenize = Callable[[Sequence[str]], Tensor | dict[str, Tensor]]
@@ -120,3 +118,31 @@ class PairTable(Table[PairShardReader]):
             number, position = place
             raise DataError(f"{self.readers[number].where(position)}: {error}; convert the collection again") from error
         return self._preprocess(image)
+
+
+_Result = TypeVar("_Result")
+
+
+def from_rank_zero(trainer: Trainer | None, make: Callable[[], _Result]) -> _Result:
+    """Call a function on rank 0 and hand its result to all ranks.
+
+    Args:
+        trainer: The trainer, its processes running; None stands for a single process.
+        make: What rank 0 calls; its result can be pickled.
+
+    Raises:
+        DataError: On all ranks alike, if ``make`` raised one: no rank is left waiting for another that gave up.
+    """
+    if trainer is None or trainer.world_size == 1:
+        return make()
+    result: _Result | None = None
+    complaint: str | None = None
+    if trainer.is_global_zero:
+        try:
+            result = make()
+        except DataError as error:
+            complaint = str(error)
+    complaint, result = trainer.strategy.broadcast((complaint, result))
+    if complaint is not None:
+        raise DataError(complaint)
+    return result  # type: ignore[return-value]  # rank 0 has called make()

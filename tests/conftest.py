@@ -13,13 +13,8 @@ from lightning.pytorch import Trainer, seed_everything
 
 from mcmfh_lightning.callbacks import HammingRanking
 from mcmfh_lightning.datamodules import FeatureDataModule
-from mcmfh_lightning.datamodules.shards import (
-    DatasetInfo,
-    FeatureShardWriter,
-    merge_feature_parts,
-    pack_bits,
-)
 from mcmfh_lightning.hashers import MCMFH
+from mcmfh_lightning.shards import DatasetInfo, FeatureShardWriter, merge_feature_parts, pack_bits
 
 # A forked process hangs in a pool of OpenMP threads that it did not inherit; tests that fork need no pool to exist.
 torch.set_num_threads(1)

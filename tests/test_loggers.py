@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mcmfh_lightning.cli import find_config, main
-from mcmfh_lightning.loggers import without_folders
+from mcmfh_lightning.cli.train import find_config, main
+from mcmfh_lightning.trainer.loggers import without_folders
 
 FLAGS = ["--config", "experiments/demo.yaml", "--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "false"]
 
@@ -43,7 +43,7 @@ def test_wandb_knows_the_settings_that_we_ship() -> None:
 def test_a_logger_that_is_not_installed_names_the_extra(
     package: str, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("mcmfh_lightning.cli.find_spec", lambda name: None)
+    monkeypatch.setattr("mcmfh_lightning.cli.train.find_spec", lambda name: None)
     flags = ["--data.root", str(features), "--run_dir", str(tmp_path), "--trainer.logger", f"logger/{package}.yaml"]
     with pytest.raises(SystemExit) as stop:
         main(["fit", *FLAGS, *flags])

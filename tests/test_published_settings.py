@@ -11,8 +11,8 @@ import yaml
 from mcmfh_lightning import hashers
 from mcmfh_lightning.bench.tables.declared import read_runs
 from mcmfh_lightning.bench.tables.page import make_page
-from mcmfh_lightning.bench.tables.result import load_all
-from mcmfh_lightning.cli import find_config
+from mcmfh_lightning.cli.train import find_config
+from mcmfh_lightning.sweeps.result import load_all
 
 METHODS = ["ddbh", "dscph", "ucmfh"]
 # The constants that facts about the published code give; the other rows of the pages are checked against configs alone.

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mcmfh_lightning.archive.identity import Identity
-from mcmfh_lightning.cli import main
+from mcmfh_lightning.cli.train import main
 
 CONFIG = """
 trainer:

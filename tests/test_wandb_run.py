@@ -14,10 +14,10 @@ import torch
 from matplotlib.image import imread
 
 from mcmfh_lightning.callbacks import example_gallery
-from mcmfh_lightning.cli import main
+from mcmfh_lightning.cli.data import main as data
+from mcmfh_lightning.cli.train import main
 from mcmfh_lightning.datamodules import PairDataModule
-from mcmfh_lightning.datamodules.cli import main as data
-from mcmfh_lightning.datamodules.shards import PairShardReader
+from mcmfh_lightning.shards import PairShardReader
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from generalise.rows import Row
 from generalise.runs import SEED, Data, Run, carried, encode_test_split, ranked
-from mcmfh_lightning.callbacks.ranking_summary import DRAWS
+from mcmfh_lightning.evaluation.summary import DRAWS
 from mcmfh_lightning.metrics.functional import (
     average_precision,
     bootstrap_means,

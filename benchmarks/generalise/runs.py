@@ -12,9 +12,9 @@ import yaml
 from mcmfh_command import mcmfh
 from torch import Tensor
 
-from mcmfh_lightning.callbacks.ranking_nulls import derangement
 from mcmfh_lightning.datamodules import FeatureDataModule
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.evaluation.nulls import derangement
 from mcmfh_lightning.hashers.base import Hasher
 from mcmfh_lightning.hashers.stored import load_hasher
 from mcmfh_lightning.metrics import CosineHistogram, HammingHistogram, RankingCounts

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcmfh_lightning.archive.code_index import CodeIndex
-from mcmfh_lightning.archive.flat_index import FlatIndex
-from mcmfh_lightning.archive.hash_index import HashIndex
+from mcmfh_lightning.archive.faiss_indexes import FlatIndex, HashIndex
 from retrieval.rows import FAISS_FLAT, FLAT, HASH, MULTI_HASH, REAL
 
 K = 50

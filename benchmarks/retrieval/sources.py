@@ -10,10 +10,10 @@ from generalise.runs import Data, carried, encode_test_split, ranked
 from numpy.typing import NDArray
 from torch.nn.functional import normalize
 
-from mcmfh_lightning.datamodules.shards import FeatureShardReader
 from mcmfh_lightning.hashers.base import Hasher
 from mcmfh_lightning.hashers.stored import load_hasher
 from mcmfh_lightning.metrics.functional import average_precision, pack_signs
+from mcmfh_lightning.shards import FeatureShardReader
 from retrieval.rows import QUALITY
 
 DEPTH = 50

@@ -9,8 +9,8 @@ from typing import cast
 import torch
 
 from mcmfh_lightning.datamodules import FeatureDataModule
-from mcmfh_lightning.datamodules.shards import DatasetInfo, FeatureShardWriter, merge_feature_parts
 from mcmfh_lightning.hashers import MCMFH
+from mcmfh_lightning.shards import DatasetInfo, FeatureShardWriter, merge_feature_parts
 from mcmfh_lightning.types import FeatureBatch
 from throughput.products import RecordProducts, replay
 from throughput.rows import LOADING, PRODUCTS, STEP, Row

@@ -1,10 +1,19 @@
-"""Errors that name the file or key at fault and the mend."""
+"""Errors that name the file or key at fault and the mend.
+
+Checks of arguments that take one of a few words.
+
+Lines on a terminal, and what others wrote in them.
+"""
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import get_args
+
+from rich.console import Console
 
 
 class McmfhError(Exception):
@@ -61,3 +70,38 @@ def _of_system(error: Exception) -> str | None:
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{error.strerror}: make room, or write elsewhere"
     return None if error.filename is None else f"{error.filename}: {error.strerror}"
+
+
+def check_choice(name: str, value: str, literal: object) -> None:
+    """Refuse a word that the ``Literal`` does not list.
+
+    Args:
+        name: The argument's name, for the message.
+        value: What was given.
+        literal: The ``typing.Literal`` that lists the valid words.
+
+    Raises:
+        ValueError: If ``value`` is none of them; the message lists them.
+    """
+    valid = get_args(literal)
+    if value not in valid:
+        raise ValueError(f"{name}={value!r} is not one of {', '.join(map(repr, valid))}")
+
+
+_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+
+
+def without_controls(text: str) -> str:
+    r"""The text with a mark for each control character but line feeds.
+
+    A report, an id or a label from elsewhere could otherwise move the cursor, rename the window or fill the clipboard.
+
+    >>> without_controls("heart\x1b[2J")
+    'heart�[2J'
+    """
+    return _CONTROLS.sub("\ufffd", text)
+
+
+def say(line: str) -> None:
+    """Print a line on standard output as it is, however wide the terminal; call it on one process only."""
+    Console().print(without_controls(line), markup=False, highlight=False, soft_wrap=True)

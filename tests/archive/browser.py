@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-SERVE = "import sys; from mcmfh_lightning.archive.cli import main; main(['serve', *sys.argv[1:]])"
+SERVE = "import sys; from mcmfh_lightning.cli.archive import main; main(['serve', *sys.argv[1:]])"
 
 
 class Server:

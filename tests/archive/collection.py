@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mcmfh_lightning.datamodules.shards import (
+from mcmfh_lightning.hashers import MCMFH
+from mcmfh_lightning.hashers.base import CHECKPOINT_KEY, Hasher
+from mcmfh_lightning.shards import (
     DatasetInfo,
     FeatureShardWriter,
     Pair,
@@ -18,8 +20,6 @@ from mcmfh_lightning.datamodules.shards import (
     pack_labels,
     text_hash,
 )
-from mcmfh_lightning.hashers import MCMFH
-from mcmfh_lightning.hashers.base import CHECKPOINT_KEY, Hasher
 
 IMAGE_DIM, TEXT_DIM = 12, 9
 ENCODER = {"name": "planted"}

@@ -11,9 +11,10 @@ from importlib import import_module
 
 import torch
 
-from mcmfh_lightning.archive import fill, source
-from mcmfh_lightning.archive.cli import main
+from mcmfh_lightning.archive import build as fill
+from mcmfh_lightning.archive import source
 from mcmfh_lightning.archive.store import ItemTable
+from mcmfh_lightning.cli.archive import main
 
 
 def note_commits(log):
@@ -34,7 +35,7 @@ def note_commits(log):
 def serve():
     torch.set_num_threads(1)
     # Most of what LanceDB imports; itself it starts a thread, which a fork would not survive.
-    for name in ("mcmfh_lightning.archive.commands.build", "mcmfh_lightning.archive.commands.add", "lance_namespace"):
+    for name in ("mcmfh_lightning.cli.archive", "mcmfh_lightning.cli.archive", "lance_namespace"):
         import_module(name)
     sys.stdout.write("ready\n")
     sys.stdout.flush()

@@ -8,15 +8,14 @@ import torch
 import yaml
 
 from mcmfh_lightning import encoders
-from mcmfh_lightning.archive.cli import main as archive_command
-from mcmfh_lightning.cli import main as lightning_command
-from mcmfh_lightning.datamodules.cli import main as data_command
-from mcmfh_lightning.datamodules.phantom.draw import draw_film
-from mcmfh_lightning.datamodules.phantom.report import write_report
-from mcmfh_lightning.datamodules.phantom.study import sample_studies
-from mcmfh_lightning.datamodules.shards import DatasetInfo
+from mcmfh_lightning.cli.archive import main as archive_command
+from mcmfh_lightning.cli.data import main as data_command
+from mcmfh_lightning.cli.train import main as lightning_command
+from mcmfh_lightning.datasets.phantom.study import sample_studies, write_report
+from mcmfh_lightning.datasets.phantom.write import draw_film
 from mcmfh_lightning.hashers import MCMFH
 from mcmfh_lightning.hashers.base import CHECKPOINT_KEY
+from mcmfh_lightning.shards import DatasetInfo
 
 ODD_ID = "study 3/film ä.1?"
 """Of an item that has both; it needs quoting in a URL."""

@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 
 from mcmfh_lightning.archive.archive import Archive
-from mcmfh_lightning.archive.cli import main
 from mcmfh_lightning.archive.content import ContentReader
 from mcmfh_lightning.archive.encode import item_codes
 from mcmfh_lightning.archive.identity import ArchiveInfo, Identity, build_encoder, load_archive_hasher
@@ -20,6 +19,7 @@ from mcmfh_lightning.archive.location import Location
 from mcmfh_lightning.archive.schema import code_array
 from mcmfh_lightning.archive.source import Source
 from mcmfh_lightning.archive.store import ItemTable
+from mcmfh_lightning.cli.archive import main
 from mcmfh_lightning.errors import ConfigError
 from mcmfh_lightning.hashers import MCMFH, LabelClassifier, RealValued
 from mcmfh_lightning.hashers.base import CHECKPOINT_KEY
@@ -416,7 +416,7 @@ def test_an_encoder_of_another_package_is_never_built():
 
 
 def test_without_the_extra_one_line_says_what_to_install(monkeypatch, capsys):
-    monkeypatch.setattr("mcmfh_lightning.archive.cli.find_spec", lambda name: None if name == "lancedb" else True)
+    monkeypatch.setattr("mcmfh_lightning.cli.archive.find_spec", lambda name: None if name == "lancedb" else True)
     assert "lancedb missing: pip install 'mcmfh-lightning[archive]'" in refused(capsys, "info", "archive")
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from mcmfh_lightning.archive.cli import main
 from mcmfh_lightning.archive.schema import CODES, relaxed_array
 from mcmfh_lightning.archive.store import ItemTable
-from mcmfh_lightning.cli import main as lightning_command
+from mcmfh_lightning.cli.archive import main
+from mcmfh_lightning.cli.train import main as lightning_command
 
 from .phantom_archive import untrained_checkpoint
 

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mcmfh_lightning.archive.code_index import LARGE, CodeIndex, choose_kind, code_index
-from mcmfh_lightning.archive.flat_index import FlatIndex
-from mcmfh_lightning.archive.hash_index import HashIndex
+from mcmfh_lightning.archive.faiss_indexes import FlatIndex, HashIndex
 
 Codes = NDArray[np.uint8]
 Rows = NDArray[np.int64]

@@ -12,16 +12,15 @@ from PIL import Image
 from rich.console import Console
 
 from mcmfh_lightning.archive import Archive
-from mcmfh_lightning.archive.cli import main
-from mcmfh_lightning.archive.commands.values import Names, listed
 from mcmfh_lightning.archive.filters import Filters
 from mcmfh_lightning.archive.location import Location
 from mcmfh_lightning.archive.schema import item_schema
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.archive.verification import GROUPS, verify_archive
-from mcmfh_lightning.datamodules.cli import main as data_command
-from mcmfh_lightning.datamodules.shards import DatasetInfo, FeatureShardWriter, PairShardReader, merge_feature_parts
-from mcmfh_lightning.subcommands import run_subcommand
+from mcmfh_lightning.cli.archive import Names, listed, main
+from mcmfh_lightning.cli.command_line import run_subcommand
+from mcmfh_lightning.cli.data import main as data_command
+from mcmfh_lightning.shards import DatasetInfo, FeatureShardWriter, PairShardReader, merge_feature_parts
 
 NAMES = ("P-1009", "P-1010", "0012", "7", "O'Hara, Zoë")
 """Of a table of ten films, two a group."""

@@ -5,11 +5,11 @@ import threading
 import pytest
 
 from mcmfh_lightning.archive.archive import Archive
-from mcmfh_lightning.archive.cli import main
 from mcmfh_lightning.archive.filters import Filters
 from mcmfh_lightning.archive.identity import ArchiveInfo
 from mcmfh_lightning.archive.location import Location
 from mcmfh_lightning.archive.store import ItemTable
+from mcmfh_lightning.cli.archive import main
 from mcmfh_lightning.errors import DataError
 
 from .collection import write_checkpoint, write_features, write_pairs

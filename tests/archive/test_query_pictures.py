@@ -13,16 +13,16 @@ from pydicom.uid import RLELossless
 from starlette.testclient import TestClient
 
 from mcmfh_lightning.archive import Archive
-from mcmfh_lightning.archive.cli import main as archive_command
 from mcmfh_lightning.archive.identity import ArchiveInfo
 from mcmfh_lightning.archive.model import query_picture
 from mcmfh_lightning.archive.server.app import create_app
 from mcmfh_lightning.archive.server.served import ServedArchive
 from mcmfh_lightning.archive.source import Source
 from mcmfh_lightning.archive.store import ItemTable
-from mcmfh_lightning.datamodules.cli import main as data_command
-from mcmfh_lightning.datamodules.dicom_presentation import STRETCHED
+from mcmfh_lightning.cli.archive import main as archive_command
+from mcmfh_lightning.cli.data import main as data_command
 from mcmfh_lightning.errors import ConfigError, DataError
+from mcmfh_lightning.images.dicom_values import STRETCHED
 
 from ..datamodules.dicom_files import dicom, write_dicom
 from ..datamodules.png_files import png_bytes, write_png

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from mcmfh_lightning.archive import Archive
-from mcmfh_lightning.datamodules.openi import read_openi
-from mcmfh_lightning.datamodules.shards import Pair, PairShardWriter
-from mcmfh_lightning.datamodules.splits import read_splits_csv
+from mcmfh_lightning.datasets.openi import read_openi
+from mcmfh_lightning.datasets.splits import read_splits_csv
+from mcmfh_lightning.shards import Pair, PairShardWriter
 
 from .phantom_archive import build_archive, untrained_checkpoint
 

@@ -15,8 +15,8 @@ from mcmfh_lightning.archive import Archive, Filters
 from mcmfh_lightning.archive import archive as archive_module
 from mcmfh_lightning.archive.archive import labels_named
 from mcmfh_lightning.archive.store import ItemTable
-from mcmfh_lightning.datamodules.shards import PairShardReader, decode_image
 from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
+from mcmfh_lightning.shards import PairShardReader, decode_image
 
 from .phantom_archive import build_archive
 

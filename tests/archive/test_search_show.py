@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 
 from mcmfh_lightning.archive import Archive
-from mcmfh_lightning.archive.cli import main
 from mcmfh_lightning.archive.results import Hit, Item, SearchResult, Timing
 from mcmfh_lightning.archive.show import result_json, result_page, result_table
+from mcmfh_lightning.cli.archive import main
 
 NASTY = "</p><script src='https://example.org/x.js'>alert(1)</script>[bold]&amp;{{ 7 * 7 }}"
 ITEM = Item(

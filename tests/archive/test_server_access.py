@@ -9,12 +9,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from mcmfh_lightning.archive.archive import Archive
-from mcmfh_lightning.archive.cli import main as command
-from mcmfh_lightning.archive.commands import serve
 from mcmfh_lightning.archive.server.app import create_app
 from mcmfh_lightning.archive.server.auth import TOKEN_VARIABLE, read_token
 from mcmfh_lightning.archive.server.limits import MAX_UPLOAD_BYTES
 from mcmfh_lightning.archive.server.served import ServedArchive
+from mcmfh_lightning.cli import archive as serve
+from mcmfh_lightning.cli.archive import main as command
 from mcmfh_lightning.errors import ConfigError
 
 from .service import HERE, SECRET, TOKEN, client_of

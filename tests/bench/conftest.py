@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mcmfh_lightning.bench.cli import main
+from mcmfh_lightning.cli.bench import main
 
 BITS, LABELS = 12, 10
 QUERIES, ITEMS = 30, 80
@@ -44,7 +44,7 @@ def items() -> dict[str, dict[str, np.ndarray]]:
 @pytest.fixture
 def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports without their figures, which take longest."""
-    monkeypatch.setattr("mcmfh_lightning.bench.rank.plot_ranking", lambda *_: None)
+    monkeypatch.setattr("mcmfh_lightning.evaluation.rank.plot_ranking", lambda *_: None)
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import io
 
-from mcmfh_lightning.bench.cli import main
-from mcmfh_lightning.bench.codes_file import read_arrays
+from mcmfh_lightning.cli.bench import main
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.evaluation.codes_files import read_arrays
 
 from .conftest import BITS, ITEMS, LABELS, save
 

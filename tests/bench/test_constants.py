@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from mcmfh_lightning.bench import constants
-from mcmfh_lightning.bench.task import read_task
+from mcmfh_lightning.evaluation import task as constants
+from mcmfh_lightning.evaluation.task import read_task
 from mcmfh_lightning.metrics.functional import pack_bits
 
 from .conftest import ITEMS, LABELS, QUERIES, random_items, save

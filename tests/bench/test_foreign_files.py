@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy import io, sparse
 
-from mcmfh_lightning.bench.cli import main
-from mcmfh_lightning.bench.codes_file import read_arrays
-from mcmfh_lightning.bench.items import read_items
+from mcmfh_lightning.cli.bench import main
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.evaluation.codes import read_items
+from mcmfh_lightning.evaluation.codes_files import read_arrays
 
 from .conftest import BITS, ITEMS, LABELS, random_items, save
 

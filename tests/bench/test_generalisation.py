@@ -13,16 +13,16 @@ import torch
 from lightning.pytorch import Trainer
 
 from mcmfh_lightning.callbacks import HammingRanking
-from mcmfh_lightning.callbacks.ranking_nulls import derangement
 from mcmfh_lightning.datamodules import FeatureDataModule
-from mcmfh_lightning.datamodules.shards import (
+from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.evaluation.nulls import derangement
+from mcmfh_lightning.shards import (
     DatasetInfo,
     FeatureShardReader,
     FeatureShardWriter,
     merge_feature_parts,
     unpack_bits,
 )
-from mcmfh_lightning.errors import DataError
 
 OTHER_LABELS = ("Fracture", "Cyst", "Opacity", "Haemorrhage", "Hernia")
 SMALL = {

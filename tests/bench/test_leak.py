@@ -7,7 +7,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from mcmfh_lightning.datamodules.shards import DatasetInfo, FeatureShardReader, FeatureShardWriter, merge_feature_parts
+from mcmfh_lightning.shards import DatasetInfo, FeatureShardReader, FeatureShardWriter, merge_feature_parts
 
 
 @pytest.fixture(scope="module")

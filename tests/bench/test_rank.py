@@ -10,9 +10,9 @@ import pytest
 import torch
 from torchmetrics.retrieval import RetrievalMAP
 
-from mcmfh_lightning.bench.cli import main
-from mcmfh_lightning.bench.items import read_items
+from mcmfh_lightning.cli.bench import main
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.evaluation.codes import read_items
 
 from .conftest import BITS, ITEMS, LABELS, QUERIES, random_items, save
 
@@ -381,7 +381,7 @@ def test_without_out_nothing_is_written(items, tmp_path, monkeypatch, capsys):
 def test_it_imports_neither_lightning_nor_open_clip():
     """People who train with other code should not wait for them."""
     heavy = "{'lightning', 'open_clip', 'mcmfh_lightning.callbacks', 'mcmfh_lightning.datamodules'}"
-    script = f"import sys, mcmfh_lightning.bench.cli; assert not {heavy} & set(sys.modules), sys.modules.keys()"
+    script = f"import sys, mcmfh_lightning.cli.bench; assert not {heavy} & set(sys.modules), sys.modules.keys()"
     subprocess.run([sys.executable, "-c", script], check=True)
 
 

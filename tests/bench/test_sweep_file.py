@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mcmfh_lightning.bench.cli import main
-from mcmfh_lightning.cli import find_config
+from mcmfh_lightning.cli.bench import main
+from mcmfh_lightning.cli.train import find_config
 
 SHIPPED = Path(find_config("sweeps/experts_bits.yaml"))
 SWEEP = yaml.safe_load(SHIPPED.read_text())

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import yaml
 
-from mcmfh_lightning.bench.cli import main
-from mcmfh_lightning.bench.sweeps.declared import read_sweep
-from mcmfh_lightning.bench.sweeps.figure import figure_of
-from mcmfh_lightning.bench.sweeps.summary import summarise
-from mcmfh_lightning.bench.tables.result import Data, Result, dumped, load_all
+from mcmfh_lightning.cli.bench import main
+from mcmfh_lightning.sweeps.declared import read_sweep
+from mcmfh_lightning.sweeps.figure import figure_of
+from mcmfh_lightning.sweeps.page import summarise
+from mcmfh_lightning.sweeps.result import Data, Result, dumped, load_all
 
 DATA = Data("planted", "towers", "0" * 16, 8, {"train": 4, "val": 2, "test": 2})
 EXPERTS, BITS, LR = "model.num_experts", "model.num_bits", "model.optimizer.init_args.lr"

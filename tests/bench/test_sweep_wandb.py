@@ -9,12 +9,12 @@ import pytest
 import torch
 import yaml
 
-from mcmfh_lightning.bench.cli import main
-from mcmfh_lightning.bench.sweeps.declared import read_sweep
-from mcmfh_lightning.bench.tables.result import load_all
-from mcmfh_lightning.cli import find_config
-from mcmfh_lightning.cli import main as mcmfh
-from mcmfh_lightning.datamodules.cli import main as mcmfh_data
+from mcmfh_lightning.cli.bench import main
+from mcmfh_lightning.cli.data import main as mcmfh_data
+from mcmfh_lightning.cli.train import find_config
+from mcmfh_lightning.cli.train import main as mcmfh
+from mcmfh_lightning.sweeps.declared import read_sweep
+from mcmfh_lightning.sweeps.result import load_all
 
 SHIPPED = Path(find_config("sweeps/experts_bits.yaml"))
 SWEEP = yaml.safe_load(SHIPPED.read_text())

@@ -6,8 +6,8 @@ import yaml
 from mcmfh_lightning.bench.tables.declared import read_runs
 from mcmfh_lightning.bench.tables.markdown import markdown
 from mcmfh_lightning.bench.tables.page import make_page
-from mcmfh_lightning.bench.tables.result import load_all
-from mcmfh_lightning.cli import main
+from mcmfh_lightning.cli.train import main
+from mcmfh_lightning.sweeps.result import load_all
 
 TABLES = ("ablation", "additions", "bits", "comparison", "tuned", "tuning")
 

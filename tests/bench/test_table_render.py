@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from mcmfh_lightning.bench.cli import main
 from mcmfh_lightning.bench.tables import words
 from mcmfh_lightning.bench.tables.comparison import holm
-from mcmfh_lightning.bench.tables.result import Data, QueryValues, Result, dumped, load
-from mcmfh_lightning.callbacks import hamming_ranking, ranking_protocols, ranking_stream
+from mcmfh_lightning.callbacks import hamming_ranking
+from mcmfh_lightning.cli.bench import main
+from mcmfh_lightning.evaluation import protocols as ranking_protocols
+from mcmfh_lightning.evaluation import stream as ranking_stream
+from mcmfh_lightning.sweeps.result import Data, QueryValues, Result, dumped, load
 
 QUERIES, DRAWS = 60, 1000
 WAYS = {"unimodal": ("i2t", "t2i"), "paired": ("i2t", "t2i")}

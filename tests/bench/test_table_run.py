@@ -6,8 +6,8 @@ import re
 import pytest
 import yaml
 
-from mcmfh_lightning.bench.cli import main
-from mcmfh_lightning.bench.tables.result import load_all
+from mcmfh_lightning.cli.bench import main
+from mcmfh_lightning.sweeps.result import load_all
 
 
 def sweep(name, config, root, metric="test/unimodal", seeds=(0,), **parameters):

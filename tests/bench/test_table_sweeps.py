@@ -7,9 +7,9 @@ from datetime import date
 import pytest
 import yaml
 
-from mcmfh_lightning.bench.cli import main
-from mcmfh_lightning.bench.sweep_file import read_sweeps
 from mcmfh_lightning.bench.tables.declared import read_runs
+from mcmfh_lightning.cli.bench import main
+from mcmfh_lightning.sweeps.sweep_file import read_sweeps
 
 SWEEP = {
     "name": "TwoTower",

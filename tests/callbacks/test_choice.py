@@ -9,9 +9,9 @@ from lightning.pytorch import Callback
 from torch.multiprocessing import ProcessRaisedException
 
 from mcmfh_lightning.callbacks import BestCheckpoint, CodeMonitor, FitReport, HammingRanking
-from mcmfh_lightning.callbacks.ranking_nulls import POPULARITY_LEVELS
-from mcmfh_lightning.callbacks.ranking_preview import preview
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.evaluation.nulls import POPULARITY_LEVELS
+from mcmfh_lightning.evaluation.remarks import preview
 
 NORMAL = 1
 

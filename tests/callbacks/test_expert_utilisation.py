@@ -6,7 +6,7 @@ import torch
 from matplotlib.image import imread
 from torch.utils.data import DataLoader
 
-from mcmfh_lightning.callbacks.expert_utilisation import ExpertUtilisation, RoutingCounts, heat_map, history_map
+from mcmfh_lightning.callbacks.expert_utilization import ExpertUtilisation, RoutingCounts, heat_map, history_map
 
 QUERY, FIRST, SECOND = (
     torch.tensor([[[9, 9, 9], [9, 9, 9]]]),

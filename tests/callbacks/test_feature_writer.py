@@ -15,7 +15,9 @@ from lightning.pytorch.demos.boring_classes import BoringDataModule
 from PIL import Image
 from torch import Tensor
 
-from mcmfh_lightning.datamodules.shards import (
+from mcmfh_lightning.encoders import FeatureExtractor
+from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.shards import (
     DatasetInfo,
     FeatureShardReader,
     Pair,
@@ -24,8 +26,6 @@ from mcmfh_lightning.datamodules.shards import (
     text_hash,
     unpack_bits,
 )
-from mcmfh_lightning.encoders import FeatureExtractor
-from mcmfh_lightning.errors import DataError
 
 VOCABULARY = ("normal", "opacity", "effusion")
 SIZES = {"train": 7, "val": 3, "test": 1}

@@ -14,9 +14,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.multiprocessing import ProcessRaisedException
 
 from mcmfh_lightning.callbacks.hamming_ranking import HammingRanking
-from mcmfh_lightning.callbacks.ranking_nulls import POPULARITY_LEVELS, ConstantRankings, derangement, derangement_within
-from mcmfh_lightning.callbacks.ranking_stream import RankingStream
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.evaluation.nulls import POPULARITY_LEVELS, ConstantRankings, derangement, derangement_within
+from mcmfh_lightning.evaluation.stream import RankingStream
 
 PAIRS = {
     "unimodal": {"i2t": ("image", "text"), "t2i": ("text", "image")},

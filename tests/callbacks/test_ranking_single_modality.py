@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from mcmfh_lightning.callbacks.hamming_ranking import HammingRanking
-from mcmfh_lightning.callbacks.ranking_nulls import POPULARITY_LEVELS, derangement
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.evaluation.nulls import POPULARITY_LEVELS, derangement
 
 # Protocol, direction, code of the query, code of the database, and what a database item must have for it.
 RANKINGS = [

@@ -5,7 +5,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 
-from mcmfh_lightning.callbacks.run_folder import RunFolder, run_folder
+from mcmfh_lightning.trainer.run_files import RunFolder, run_folder
 
 LOGGERS = {
     "none": lambda folder: False,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mcmfh_lightning.cli import find_config, main
+from mcmfh_lightning.cli.train import find_config, main
 
 RECIPES = {
     "cpu": {"accelerator": "cpu", "devices": 1, "strategy": "auto"},

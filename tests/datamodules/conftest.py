@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mcmfh_lightning.datamodules.shards import (
+from mcmfh_lightning.shards import (
     DatasetInfo,
     FeatureShardWriter,
     Pair,

@@ -19,21 +19,23 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mcmfh_lightning.datamodules.shards import (
+from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.shards import (
     DatasetInfo,
     FeatureShardReader,
     FeatureShardWriter,
     Pair,
     PairShardReader,
     PairShardWriter,
-    checksums,
     decode_image,
     feature_blocks,
     merge_feature_parts,
     pair,
     sha256_of,
 )
-from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.shards import (
+    packing as checksums,
+)
 
 SECONDS_PER_SEED = 20
 BLOCK = tarfile.BLOCKSIZE

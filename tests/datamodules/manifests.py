@@ -10,8 +10,8 @@ import pyarrow as pa
 from PIL import Image
 from pyarrow.parquet import write_table
 
-from mcmfh_lightning.datamodules.cli import main as command
-from mcmfh_lightning.datamodules.shards import DatasetInfo, Pair, PairShardReader
+from mcmfh_lightning.cli.data import main as command
+from mcmfh_lightning.shards import DatasetInfo, Pair, PairShardReader
 
 Rows = Sequence[Mapping[str, object]]
 

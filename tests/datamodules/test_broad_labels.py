@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mcmfh_lightning.callbacks.ranking_preview import preview
-from mcmfh_lightning.datamodules.cli import main
-from mcmfh_lightning.datamodules.labels import BROAD, describe_broad_labels
-from mcmfh_lightning.datamodules.shards import DatasetInfo, PairShardReader
+from mcmfh_lightning.cli.data import main
+from mcmfh_lightning.evaluation.remarks import preview
+from mcmfh_lightning.shards import DatasetInfo, PairShardReader
+from mcmfh_lightning.shards.labels import BROAD, describe_broad_labels
 
 SAID = "labels: two items share one with probability"
 CASE = Path(__file__).parents[2].parent / "shared" / "cases" / "csv_nothing_shared"

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from mcmfh_lightning.datamodules import FeatureDataModule
-from mcmfh_lightning.datamodules.sequence import BatchSequence
-from mcmfh_lightning.datamodules.shards import FeatureShardWriter, merge_feature_parts
+from mcmfh_lightning.datamodules.order import BatchSequence
 from mcmfh_lightning.datamodules.streams import TrainingStream
+from mcmfh_lightning.shards import FeatureShardWriter, merge_feature_parts
 
 PAIRS, BATCH, WIDTH = 8192, 512, 256
 LIMIT = 1.1

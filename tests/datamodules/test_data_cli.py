@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from mcmfh_lightning.datamodules.cli import main as command
-from mcmfh_lightning.datamodules.shards import DatasetInfo, PairShardReader
+from mcmfh_lightning.cli.data import main as command
+from mcmfh_lightning.shards import DatasetInfo, PairShardReader
 
 
 def main(args: list[str]) -> int:

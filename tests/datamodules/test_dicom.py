@@ -20,12 +20,12 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from mcmfh_lightning.datamodules import unusable as reasons
-from mcmfh_lightning.datamodules.dicom import is_dicom
-from mcmfh_lightning.datamodules.images import Decodable, Unusable, check_image, image_bytes
-from mcmfh_lightning.datamodules.pictures import BLANK
-from mcmfh_lightning.datamodules.unusable import FIXES
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.images import unusable as reasons
+from mcmfh_lightning.images.decode import BLANK
+from mcmfh_lightning.images.dicom import is_dicom
+from mcmfh_lightning.images.finding import Decodable, Unusable, check_image, image_bytes
+from mcmfh_lightning.images.unusable import FIXES
 
 from .dicom_files import PERSONAL, dicom, write_dicom
 

@@ -9,11 +9,10 @@ from pydicom import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
 
-from mcmfh_lightning.datamodules.dicom import EXTRA_BITS
-from mcmfh_lightning.datamodules.dicom_attributes import DEFAULTS
-from mcmfh_lightning.datamodules.dicom_presentation import INVERSE, NO_WINDOW
-from mcmfh_lightning.datamodules.pictures import Picture, decode_picture
-from mcmfh_lightning.datamodules.unusable import COMPRESSED, MULTI_FRAME, NO_PIXELS, UNREADABLE, PictureError
+from mcmfh_lightning.images.decode import Picture, decode_picture
+from mcmfh_lightning.images.dicom import EXTRA_BITS
+from mcmfh_lightning.images.dicom_values import DEFAULTS, INVERSE, NO_WINDOW
+from mcmfh_lightning.images.unusable import COMPRESSED, MULTI_FRAME, NO_PIXELS, UNREADABLE, PictureError
 
 from .dicom_files import dicom
 

@@ -9,12 +9,12 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
-from mcmfh_lightning.datamodules import dicom as notes
-from mcmfh_lightning.datamodules import dicom_attributes
-from mcmfh_lightning.datamodules.dicom_presentation import NO_SLOPE, NO_WINDOW, STRETCHED
-from mcmfh_lightning.datamodules.images import Decodable, Unusable, check_image, image_bytes
-from mcmfh_lightning.datamodules.pictures import decode_picture
-from mcmfh_lightning.datamodules.unusable import UNREADABLE
+from mcmfh_lightning.images import dicom as notes
+from mcmfh_lightning.images import dicom_values as dicom_attributes
+from mcmfh_lightning.images.decode import decode_picture
+from mcmfh_lightning.images.dicom_values import NO_SLOPE, NO_WINDOW, STRETCHED
+from mcmfh_lightning.images.finding import Decodable, Unusable, check_image, image_bytes
+from mcmfh_lightning.images.unusable import UNREADABLE
 
 from .dicom_files import dicom, write_dicom
 

@@ -13,13 +13,13 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from mcmfh_lightning.datamodules.cli import main
-from mcmfh_lightning.datamodules.download import IMAGES, REPORTS, REPORTS_SHA256, fetch_openi
-from mcmfh_lightning.datamodules.shards import DatasetInfo, sha256_of
+from mcmfh_lightning.cli.data import main
+from mcmfh_lightning.datasets.download import IMAGES, REPORTS, REPORTS_SHA256, fetch_openi
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.shards import DatasetInfo, sha256_of
 
 # By its full name: as an attribute of its package it is the function.
-COMMAND = importlib.import_module("mcmfh_lightning.datamodules.commands.openi")
+COMMAND = importlib.import_module("mcmfh_lightning.cli.data")
 
 
 def tgz(files: dict[str, bytes]) -> bytes:

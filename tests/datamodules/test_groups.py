@@ -8,11 +8,11 @@ import pytest
 from rich.console import Console
 
 from mcmfh_lightning.datamodules import FeatureDataModule
-from mcmfh_lightning.datamodules.shards import FeatureShardReader, PairShardReader
-from mcmfh_lightning.datamodules.shards.folder import ShardFolder
-from mcmfh_lightning.datamodules.shards.groups import group_number
-from mcmfh_lightning.datamodules.verify import verify
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.shards import FeatureShardReader, PairShardReader
+from mcmfh_lightning.shards.folder import ShardFolder
+from mcmfh_lightning.shards.packing import group_number
+from mcmfh_lightning.shards.verify import verify
 
 NAMES = ("P-1009", "P-1010", "7", "O'Hara, Zoë", "P-1013", "-3")
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from mcmfh_lightning.datamodules.verify.checks import FEATURE_CHECKS, PAIR_CHECKS
+from mcmfh_lightning.shards.verify.report import FEATURE_CHECKS, PAIR_CHECKS
 
 
 def rows(text: str) -> list[list[str]]:

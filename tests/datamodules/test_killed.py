@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcmfh_lightning.datamodules.sequence import BatchSequence
+from mcmfh_lightning.datamodules.order import BatchSequence
 
 SCRIPT = Path(__file__).with_name("killed_run.py")
 PAIRS, BATCH, STEPS = 400, 16, 60  # 25 batches an epoch

@@ -4,8 +4,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from mcmfh_lightning.datamodules.labels import build_vocabulary, share_probability
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.shards.labels import build_vocabulary, share_probability
 
 
 def test_labels_are_ordered_by_frequency_then_name():

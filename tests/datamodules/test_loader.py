@@ -17,7 +17,7 @@ import torch
 from torch.utils.data import get_worker_info
 from torch.utils.data._utils import signal_handling
 
-from mcmfh_lightning.cli import main
+from mcmfh_lightning.cli.train import main
 from mcmfh_lightning.datamodules import FeatureDataModule
 from mcmfh_lightning.datamodules import features as features_module
 from mcmfh_lightning.datamodules import loader as loader_module

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mcmfh_lightning.datamodules.cli import main as command
-from mcmfh_lightning.datamodules.openi import read_openi
-from mcmfh_lightning.datamodules.shards import DatasetInfo, Pair, PairShardReader
-from mcmfh_lightning.datamodules.splits import read_splits_csv
+from mcmfh_lightning.cli.data import main as command
+from mcmfh_lightning.datasets.openi import read_openi
+from mcmfh_lightning.datasets.splits import read_splits_csv
+from mcmfh_lightning.shards import DatasetInfo, Pair, PairShardReader
 
 from .dicom_files import PERSONAL, write_dicom
 from .manifests import GOOD, WRITERS, make_images, pairs, run, tars, write_csv, write_jsonl, write_parquet

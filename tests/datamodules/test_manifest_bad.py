@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from pyarrow.parquet import write_table
 
-from mcmfh_lightning.datamodules.shards import DatasetInfo
+from mcmfh_lightning.shards import DatasetInfo
 
 from .dicom_files import write_dicom
 from .manifests import GOOD, WRITERS, make_images, pairs, run, write_csv

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mcmfh_lightning.datamodules.cli import main as command
-from mcmfh_lightning.datamodules.manifest.problems import BadValueError
-from mcmfh_lightning.datamodules.manifest.values import group_key, is_missing, known_group, read_string
-from mcmfh_lightning.datamodules.shards import DatasetInfo, PairShardReader
+from mcmfh_lightning.cli.data import main as command
+from mcmfh_lightning.datasets.table.problems import BadValueError
+from mcmfh_lightning.datasets.table.values import group_key, is_missing, known_group, read_string
+from mcmfh_lightning.shards import DatasetInfo, PairShardReader
 
 from .manifests import make_images, pairs, run, write_csv, write_jsonl, write_parquet
 

@@ -4,8 +4,8 @@ from datetime import date, datetime, timedelta
 
 import pytest
 
-from mcmfh_lightning.datamodules.manifest.dates import MONTH_ASSUMED, DateReader, fitting_formats
-from mcmfh_lightning.datamodules.manifest.problems import BAD_DATE, BadValueError
+from mcmfh_lightning.datasets.table.problems import BAD_DATE, BadValueError
+from mcmfh_lightning.datasets.table.values import MONTH_ASSUMED, DateReader, fitting_formats
 from mcmfh_lightning.errors import DataError
 
 

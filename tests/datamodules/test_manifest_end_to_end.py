@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from mcmfh_lightning.archive import Archive
-from mcmfh_lightning.archive.cli import main as archive_command
-from mcmfh_lightning.cli import main as mcmfh
-from mcmfh_lightning.datamodules.cli import main as command
-from mcmfh_lightning.datamodules.shards import DatasetInfo, PairShardReader
+from mcmfh_lightning.cli.archive import main as archive_command
+from mcmfh_lightning.cli.data import main as command
+from mcmfh_lightning.cli.train import main as mcmfh
+from mcmfh_lightning.shards import DatasetInfo, PairShardReader
 
 FINDINGS = ("No Finding", "Cardiomegaly", "Effusion", "Edema")
 FLAGS = (

@@ -6,7 +6,9 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from mcmfh_lightning.datamodules.manifest.hints import (
+from mcmfh_lightning.datasets.table.labels import LabelRules, is_numeric, read_printed_list, says_whether
+from mcmfh_lightning.datasets.table.problems import BAD_FINDING, BAD_LABEL, BAD_LABELS, BAD_LIST, BadValueError
+from mcmfh_lightning.datasets.table.read import (
     LIKE_NORMAL,
     NORMAL_WITH_OTHERS,
     SPELLED_ALIKE,
@@ -15,13 +17,6 @@ from mcmfh_lightning.datamodules.manifest.hints import (
     label_traits,
     shared_words,
 )
-from mcmfh_lightning.datamodules.manifest.labels import (
-    LabelRules,
-    is_numeric,
-    read_printed_list,
-    says_whether,
-)
-from mcmfh_lightning.datamodules.manifest.problems import BAD_FINDING, BAD_LABEL, BAD_LABELS, BAD_LIST, BadValueError
 
 WORDS = ("effusion", "Kerley's lines", 'so-called "mass"', "a, b", "x:y", "größer", "nodule (2 cm)", "back\\slash", " ")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mcmfh_lightning.datamodules.openi import (
+from mcmfh_lightning.datasets.openi import (
     DUPLICATE,
     MISSING_IMAGE,
     NO_IMAGE,

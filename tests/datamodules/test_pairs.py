@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from mcmfh_lightning.datamodules import PairDataModule
-from mcmfh_lightning.datamodules.sequence import BatchSequence
-from mcmfh_lightning.datamodules.shards import pack_labels, text_hash
+from mcmfh_lightning.datamodules.order import BatchSequence
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.shards import pack_labels, text_hash
 
 SIZES = {"train": 9, "test": 5}
 

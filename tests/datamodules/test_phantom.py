@@ -10,15 +10,13 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from mcmfh_lightning.datamodules.labels import NORMAL, share_probability
-from mcmfh_lightning.datamodules.openi import parse_study, read_reports
-from mcmfh_lightning.datamodules.phantom.draw import draw_film
-from mcmfh_lightning.datamodules.phantom.findings import LABELS
-from mcmfh_lightning.datamodules.phantom.phrases import WORDINGS
-from mcmfh_lightning.datamodules.phantom.report import write_report
-from mcmfh_lightning.datamodules.phantom.study import PhantomStudy, sample_studies
-from mcmfh_lightning.datamodules.phantom.write import write_phantom
+from mcmfh_lightning.datasets.openi import parse_study, read_reports
+from mcmfh_lightning.datasets.phantom.findings import LABELS
+from mcmfh_lightning.datasets.phantom.phrases import WORDINGS
+from mcmfh_lightning.datasets.phantom.study import PhantomStudy, sample_studies, write_report
+from mcmfh_lightning.datasets.phantom.write import draw_film, write_phantom
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.shards.labels import NORMAL, share_probability
 
 SEEDS = (0, 1, 2)
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mcmfh_lightning.datamodules import dicom, dicom_presentation
-from mcmfh_lightning.datamodules.cli import main as command
-from mcmfh_lightning.datamodules.pictures import FIRST_OF_SEVERAL, ON_WHITE
-from mcmfh_lightning.datamodules.shards import DatasetInfo
-from mcmfh_lightning.datamodules.unusable import NO_PIXELS, TRANSPARENT, UNDECODABLE
+from mcmfh_lightning.cli.data import main as command
+from mcmfh_lightning.images import dicom
+from mcmfh_lightning.images import dicom_values as dicom_presentation
+from mcmfh_lightning.images.decode import FIRST_OF_SEVERAL, ON_WHITE
+from mcmfh_lightning.images.unusable import NO_PIXELS, TRANSPARENT, UNDECODABLE
+from mcmfh_lightning.shards import DatasetInfo
 
 from .dicom_files import write_dicom
 from .manifests import pairs, run, tars, write_csv

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mcmfh_lightning.datamodules import png_rows
-from mcmfh_lightning.datamodules.pictures import FIRST_OF_SEVERAL, decode_picture, flatten_picture
-from mcmfh_lightning.datamodules.unusable import PictureError
+from mcmfh_lightning.images import png as png_rows
+from mcmfh_lightning.images.decode import FIRST_OF_SEVERAL, decode_picture, flatten_picture
+from mcmfh_lightning.images.unusable import PictureError
 
 from .png_files import png_bytes
 

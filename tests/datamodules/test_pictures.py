@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mcmfh_lightning.datamodules.images import Unusable, check_image, image_bytes
-from mcmfh_lightning.datamodules.pictures import (
+from mcmfh_lightning.images.decode import (
     BLANK,
     FIRST_OF_SEVERAL,
     ON_BLACK,
@@ -18,8 +17,9 @@ from mcmfh_lightning.datamodules.pictures import (
     decode_picture,
     flatten_picture,
 )
-from mcmfh_lightning.datamodules.shards import decode_image
-from mcmfh_lightning.datamodules.unusable import NO_DEPTH, NOT_READ, TRANSPARENT, PictureError
+from mcmfh_lightning.images.finding import Unusable, check_image, image_bytes
+from mcmfh_lightning.images.unusable import NO_DEPTH, NOT_READ, TRANSPARENT, PictureError
+from mcmfh_lightning.shards import decode_image
 
 from .png_files import png_bytes, write_png
 

@@ -11,10 +11,10 @@ import fsspec
 import numpy as np
 import pytest
 
-from mcmfh_lightning.datamodules import FeatureDataModule, download
-from mcmfh_lightning.datamodules.shards import DatasetInfo, FeatureShardReader
-from mcmfh_lightning.datamodules.shards.folder import ShardFolder
+from mcmfh_lightning.datamodules import FeatureDataModule
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.shards import DatasetInfo, FeatureShardReader
+from mcmfh_lightning.shards.folder import ShardFolder
 
 SHARD = "train-000-00000.tar"
 
@@ -98,7 +98,7 @@ def test_readers_and_datamodules_take_urls(server, tmp_path):
 
 
 def test_the_default_cache_is_the_users(server, tmp_path, monkeypatch):
-    monkeypatch.setattr("mcmfh_lightning.datamodules.shards.folder.default_cache", lambda: tmp_path / "users")
+    monkeypatch.setattr("mcmfh_lightning.shards.folder.default_cache", lambda: tmp_path / "users")
     assert ShardFolder(server.url).path.parent == tmp_path / "users" / "shards"
 
 
@@ -177,8 +177,8 @@ def test_processes_of_a_machine_fetch_a_shard_once(server, tmp_path):
         (
             "import sys",
             "from pathlib import Path",
-            "from mcmfh_lightning.datamodules.shards.folder import ShardFolder",
-            "from mcmfh_lightning.datamodules.shards.info import DatasetInfo",
+            "from mcmfh_lightning.shards.folder import ShardFolder",
+            "from mcmfh_lightning.shards.info import DatasetInfo",
             "folder = ShardFolder(sys.argv[1], Path(sys.argv[2]))",
             "print('ready', flush=True)",
             "sys.stdin.readline()",

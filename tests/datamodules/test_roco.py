@@ -14,18 +14,26 @@ import yaml
 from lightning.pytorch import LightningModule, Trainer
 from PIL import Image
 
-from mcmfh_lightning.cli import main as mcmfh
+from mcmfh_lightning.cli.data import main as command
+from mcmfh_lightning.cli.train import main as mcmfh
 from mcmfh_lightning.datamodules import RocoDataModule
-from mcmfh_lightning.datamodules.cli import main as command
-from mcmfh_lightning.datamodules.collection import Collection
-from mcmfh_lightning.datamodules.labels import build_vocabulary, share_probability
-from mcmfh_lightning.datamodules.roco.artefacts import ARTEFACTS, MIN_AGREEMENT, MIN_ITEMS, PAGE_WORDS, Artefact
-from mcmfh_lightning.datamodules.roco.convert import RocoOptions
-from mcmfh_lightning.datamodules.roco.metadata import read_part
-from mcmfh_lightning.datamodules.roco.read import SUBSETS, read_roco
-from mcmfh_lightning.datamodules.roco.words import Word, typical_words
-from mcmfh_lightning.datamodules.shards import DatasetInfo, PairShardReader
+from mcmfh_lightning.datasets.collection import Collection
+from mcmfh_lightning.datasets.roco.convert import RocoOptions
+from mcmfh_lightning.datasets.roco.metadata import read_part
+from mcmfh_lightning.datasets.roco.read import (
+    ARTEFACTS,
+    MIN_AGREEMENT,
+    MIN_ITEMS,
+    PAGE_WORDS,
+    SUBSETS,
+    Artefact,
+    Word,
+    read_roco,
+    typical_words,
+)
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.shards import DatasetInfo, PairShardReader
+from mcmfh_lightning.shards.labels import build_vocabulary, share_probability
 
 LICENCES = ("CC BY", "CC0", "NO-CC CODE")
 ARROW, CHEST, LUNG = "C1837463", "C0817096", "C0024109"

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from mcmfh_lightning.datamodules.order import epoch_order
-from mcmfh_lightning.datamodules.sequence import BatchSequence
+from mcmfh_lightning.datamodules.order import BatchSequence, epoch_order
 from mcmfh_lightning.errors import DataError
 
 

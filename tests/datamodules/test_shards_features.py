@@ -7,24 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mcmfh_lightning.datamodules.shards import (
+from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.shards import (
     DatasetInfo,
     FeatureShardReader,
     FeatureShardWriter,
     merge_feature_parts,
     unpack_bits,
 )
-from mcmfh_lightning.datamodules.shards import feature_writer as feature_writer_module
-from mcmfh_lightning.datamodules.shards.checksums import place_checksum
-from mcmfh_lightning.datamodules.shards.feature_blocks import (
-    COLUMNS,
-    ROW_ARRAYS,
-    FeatureRows,
-    column_checksum,
-    row_checksums,
-)
-from mcmfh_lightning.datamodules.shards.tar import ShardWriter
-from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.shards import feature_writer as feature_writer_module
+from mcmfh_lightning.shards.feature_blocks import COLUMNS, ROW_ARRAYS, FeatureRows, column_checksum, row_checksums
+from mcmfh_lightning.shards.packing import place_checksum
+from mcmfh_lightning.shards.tar import ShardWriter
 
 SHARD = "train-000-00000.tar"
 SIZES = {"train": 2500, "val": 10}

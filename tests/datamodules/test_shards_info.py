@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from mcmfh_lightning.datamodules.shards import DatasetInfo, ShardInfo, SplitInfo
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.shards import DatasetInfo, ShardInfo, SplitInfo
 
 SHARD = ShardInfo("train-000-00000.tar", 3, 10240, "0" * 64)
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from mcmfh_lightning.datamodules.shards import DECODERS, decode_image
-from mcmfh_lightning.datamodules.shards.members import check_image_header, encode_npy
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.shards import DECODERS, decode_image
+from mcmfh_lightning.shards.members import check_image_header, encode_npy
 
 
 def picture(array, file_format="PNG"):

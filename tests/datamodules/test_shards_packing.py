@@ -3,8 +3,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from mcmfh_lightning.datamodules.shards import pack_bits, pack_labels, packed_width, text_hash, unpack_bits
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.shards import pack_bits, pack_labels, packed_width, text_hash, unpack_bits
 
 
 @pytest.mark.parametrize("num_bits", [1, 7, 8, 9, 16, 79])

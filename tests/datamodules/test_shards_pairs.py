@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import webdataset
 
-from mcmfh_lightning.datamodules.shards import PairShardReader, pack_labels, record_key, sha256_of
-from mcmfh_lightning.datamodules.shards import members as members_module
-from mcmfh_lightning.datamodules.shards import pair_writer as pair_writer_module
-from mcmfh_lightning.datamodules.shards.checksums import place_checksum
-from mcmfh_lightning.datamodules.shards.pair import pair_from_members, pair_to_members
-from mcmfh_lightning.datamodules.shards.tar import ShardWriter
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.shards import PairShardReader, pack_labels, record_key, sha256_of
+from mcmfh_lightning.shards import members as members_module
+from mcmfh_lightning.shards import pair_writer as pair_writer_module
+from mcmfh_lightning.shards.packing import place_checksum
+from mcmfh_lightning.shards.pair import pair_from_members, pair_to_members
+from mcmfh_lightning.shards.tar import ShardWriter
 
 VOCABULARY = ("normal", "opacity", "effusion")
 SIZES = {"train": 10, "val": 3, "test": 4}

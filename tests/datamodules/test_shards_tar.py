@@ -5,8 +5,8 @@ from hashlib import sha256
 
 import pytest
 
-from mcmfh_lightning.datamodules.shards.tar import MAX_KEY_LENGTH, ShardWriter, index_tar, record_key
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.shards.tar import MAX_KEY_LENGTH, ShardWriter, index_tar, record_key
 
 
 def make_tar(path, *names, kind=tarfile.REGTYPE):

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from mcmfh_lightning.datamodules.splits import (
+from mcmfh_lightning.datasets.splits import (
     SplitPlan,
     SplitRow,
     parse_shares,

@@ -12,11 +12,11 @@ from lightning.pytorch import Trainer
 from PIL import Image
 
 from mcmfh_lightning.callbacks import HammingRanking
+from mcmfh_lightning.cli.data import main
 from mcmfh_lightning.datamodules import FeatureDataModule
-from mcmfh_lightning.datamodules.cli import main
-from mcmfh_lightning.datamodules.shards import FeatureShardWriter, merge_feature_parts
-from mcmfh_lightning.datamodules.stats.summary import quartiles
+from mcmfh_lightning.evaluation.data_stats import quartiles
 from mcmfh_lightning.hashers import TwoTower
+from mcmfh_lightning.shards import FeatureShardWriter, merge_feature_parts
 
 LABELS = 11
 NORMAL = 0

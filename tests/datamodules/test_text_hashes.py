@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mcmfh_lightning.datamodules.shards import PairShardReader, text_hash
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.shards import PairShardReader, text_hash
 
 
 @pytest.fixture

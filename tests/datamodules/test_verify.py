@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from mcmfh_lightning.datamodules.cli import main
-from mcmfh_lightning.datamodules.shards import FeatureShardWriter, merge_feature_parts, sha256_of
-from mcmfh_lightning.datamodules.shards.checksums import place_checksum
-from mcmfh_lightning.datamodules.shards.feature_blocks import COLUMNS, IDS, column_checksum, row_checksums
-from mcmfh_lightning.datamodules.shards.folder import ShardFolder
-from mcmfh_lightning.datamodules.shards.members import decode_json, decode_npy, encode_json, encode_npy
-from mcmfh_lightning.datamodules.shards.pair import Description
-from mcmfh_lightning.datamodules.verify import checks, verify, verify_table
+from mcmfh_lightning.cli.data import main
+from mcmfh_lightning.shards import FeatureShardWriter, merge_feature_parts, sha256_of
+from mcmfh_lightning.shards.feature_blocks import COLUMNS, IDS, column_checksum, row_checksums
+from mcmfh_lightning.shards.folder import ShardFolder
+from mcmfh_lightning.shards.members import decode_json, decode_npy, encode_json, encode_npy
+from mcmfh_lightning.shards.packing import place_checksum
+from mcmfh_lightning.shards.pair import Description
+from mcmfh_lightning.shards.verify import report as checks
+from mcmfh_lightning.shards.verify import verify, verify_table
 
 SPLITS = ("train", "val", "test")
 

@@ -1,6 +1,6 @@
 import torch
 
-from mcmfh_lightning.encoders.efficientnet_lite import is_packaged_efficientnet_lite, rename_efficientnet_lite
+from mcmfh_lightning.encoders.image_tower import is_packaged_efficientnet_lite, rename_efficientnet_lite
 
 
 def test_blocks_are_counted_by_stage_and_norms_by_their_place() -> None:

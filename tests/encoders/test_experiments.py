@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from mcmfh_lightning.cli import find_config, main
-from mcmfh_lightning.datamodules.cli import main as data
-from mcmfh_lightning.datamodules.shards import DatasetInfo
+from mcmfh_lightning.cli.data import main as data
+from mcmfh_lightning.cli.train import find_config, main
 from mcmfh_lightning.encoders.weights import checked_sha256
+from mcmfh_lightning.shards import DatasetInfo
 
 EXPERIMENTS = Path(find_config("experiments/demo.yaml")).parent
 END_TO_END = sorted(path.name for path in EXPERIMENTS.glob("end_to_end_*.yaml"))

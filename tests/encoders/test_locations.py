@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from mcmfh_lightning.encoders.locations import resolve_location
+from mcmfh_lightning.encoders.weights import resolve_location
 from mcmfh_lightning.errors import DataError
 
 

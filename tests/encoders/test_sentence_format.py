@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from mcmfh_lightning.encoders.sentence_format import SentenceFormat
+from mcmfh_lightning.encoders.text_tower import SentenceFormat
 from mcmfh_lightning.errors import DataError
 
 TRANSFORMER = {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}

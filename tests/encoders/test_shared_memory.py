@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from mcmfh_lightning.datamodules.shards import (
+from mcmfh_lightning.shards import (
     DatasetInfo,
     FeatureShardWriter,
     Pair,
@@ -88,7 +88,7 @@ def towers(tmp_path: Path, text_folder: Path) -> list[str]:
 
 ALL_IN_ONE = """
 import json, sys
-from mcmfh_lightning.cli import main
+from mcmfh_lightning.cli.train import main
 for command in json.loads(sys.argv.pop()):
     main(command)
 """

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from mcmfh_lightning.encoders import TwoTowerEncoder
-from mcmfh_lightning.encoders.trainable import add_trained, train_only
+from mcmfh_lightning.encoders.base import add_trained, train_only
 
 
 @pytest.fixture

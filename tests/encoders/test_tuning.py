@@ -16,10 +16,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from mcmfh_lightning.datamodules import PairDataModule
-from mcmfh_lightning.datamodules.shards import Pair, PairShardWriter
 from mcmfh_lightning.encoders import FeatureExtractor, ImageTowerTuning, TwoTowerEncoder
-from mcmfh_lightning.encoders.tuned import TunedOn, read_tuned_on, save_tuned
+from mcmfh_lightning.encoders.weights import TunedOn, read_tuned_on, save_tuned
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.shards import Pair, PairShardWriter
 
 VOCABULARY = ("normal", "opacity", "nodule", "everywhere", "never")
 SIZES = {"train": 24, "val": 12, "test": 6}

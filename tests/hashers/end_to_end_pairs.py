@@ -14,9 +14,9 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from mcmfh_lightning.callbacks import HammingRanking
 from mcmfh_lightning.datamodules import PairDataModule
-from mcmfh_lightning.datamodules.shards import Pair, PairShardWriter
 from mcmfh_lightning.encoders import Encoder
 from mcmfh_lightning.hashers import EndToEnd, TwoTower
+from mcmfh_lightning.shards import Pair, PairShardWriter
 
 VOCABULARY = ("normal", "opacity", "effusion")
 SIZES = {"train": 36, "val": 12, "test": 15}

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mcmfh_lightning.callbacks.ranking_nulls import RandomHyperplanes
+from mcmfh_lightning.evaluation.nulls import RandomHyperplanes
 from mcmfh_lightning.hashers import DDBH, MCMFH, UCMFH, TwoTower
 
 

@@ -15,7 +15,7 @@ from lightning.pytorch import Callback
 from mcmfh_lightning.callbacks import HammingRanking
 from mcmfh_lightning.datamodules import PairDataModule
 from mcmfh_lightning.datamodules.tables import PairTable
-from mcmfh_lightning.encoders.embedding import embed_pairs
+from mcmfh_lightning.encoders.base import embed_pairs
 from mcmfh_lightning.errors import CheckpointError
 from mcmfh_lightning.hashers import CCAITQ, DDBH, MCMFH, UCMFH, DScPH, EndToEnd, LabelClassifier, RealValued, TwoTower
 

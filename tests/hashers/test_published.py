@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from mcmfh_lightning.cli import find_config
+from mcmfh_lightning.cli.train import find_config
 from mcmfh_lightning.hashers import DDBH, UCMFH, DScPH
 from mcmfh_lightning.losses.boundary_points import _mean_of_highest
 

@@ -9,9 +9,9 @@ from lightning.pytorch import Trainer
 
 from mcmfh_lightning.callbacks import HammingRanking
 from mcmfh_lightning.datamodules import FeatureDataModule
-from mcmfh_lightning.datamodules.shards import DatasetInfo, FeatureShardWriter, merge_feature_parts
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.hashers import DDBH, MCMFH, UCMFH, DScPH, LabelClassifier, RealValued, TwoTower
+from mcmfh_lightning.shards import DatasetInfo, FeatureShardWriter, merge_feature_parts
 
 WIDTH = 12
 

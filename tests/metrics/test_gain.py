@@ -3,7 +3,13 @@ import pytest
 import torch
 from torchmetrics.functional.retrieval import retrieval_normalized_dcg
 
-from mcmfh_lightning.metrics.functional import average_cumulative_gain, discount_difference, ndcg, precision_at, tie_all
+from mcmfh_lightning.metrics.functional import (
+    average_cumulative_gain,
+    discount_difference,
+    ndcg,
+    precision_at,
+    tie_all,
+)
 
 
 def graded(queries=20, items=60, levels=9, grades=4, seed=0):

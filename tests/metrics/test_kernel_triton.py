@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from mcmfh_lightning.metrics import kernels
 from mcmfh_lightning.metrics.functional import count_ones, pack_bits
 from mcmfh_lightning.metrics.kernels import cuda
-from mcmfh_lightning.metrics.kernels.reference import graded_histogram_torch, hamming_histogram_torch
-from mcmfh_lightning.metrics.kernels.words import to_words
+from mcmfh_lightning.metrics.kernels.reference import graded_histogram_torch, hamming_histogram_torch, to_words
 
 pytest.importorskip("triton", reason="Triton is not installed: its kernels have nothing to run in")
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcmfh_lightning.metrics.functional import pack_bits
-from mcmfh_lightning.metrics.kernels import cpu, dispatch, graded_histogram, hamming_histogram, own_group
-from mcmfh_lightning.metrics.kernels.words import to_words
+from mcmfh_lightning.metrics.kernels import cpu, dispatch, graded_histogram, hamming_histogram
+from mcmfh_lightning.metrics.kernels import reference as own_group
+from mcmfh_lightning.metrics.kernels.reference import to_words
 
 
 def random_case(seed, queries, items, bits, labels, groups, density=0.3, tied=False):

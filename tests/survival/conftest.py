@@ -3,7 +3,7 @@ import subprocess
 
 import pytest
 
-from mcmfh_lightning.cli import main
+from mcmfh_lightning.cli.train import main
 
 SMALL = (
     *("--config", "experiments/demo.yaml", "--model.d_model", "32", "--data.global_batch_size", "128"),

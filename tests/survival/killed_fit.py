@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from lightning.pytorch import Callback
 
-from mcmfh_lightning.cli import main
+from mcmfh_lightning.cli.train import main
 
 KILLS = 10
 FLAGS = (

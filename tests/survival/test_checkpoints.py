@@ -9,8 +9,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from mcmfh_lightning.callbacks import BestCheckpoint, LastCheckpoint, RunFolder
-from mcmfh_lightning.csv_logger import ResumableCSVLogger
 from mcmfh_lightning.hashers import MCMFH
+from mcmfh_lightning.trainer.loggers import ResumableCSVLogger
 
 
 class Scored(pl.LightningModule):

@@ -5,8 +5,8 @@ import os
 import pytest
 import torch
 
-from mcmfh_lightning.checkpoint_io import AtomicCheckpointIO
 from mcmfh_lightning.errors import CheckpointError
+from mcmfh_lightning.trainer.checkpoint_io import AtomicCheckpointIO
 
 
 @pytest.mark.slow

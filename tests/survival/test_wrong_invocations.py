@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from mcmfh_lightning.checkpoint_io import AtomicCheckpointIO
-from mcmfh_lightning.cli import main
+from mcmfh_lightning.cli.train import main
 from mcmfh_lightning.errors import CheckpointError
+from mcmfh_lightning.trainer.checkpoint_io import AtomicCheckpointIO
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mcmfh_lightning.archive.code_index import CodeIndex, IndexKind
+from mcmfh_lightning.archive.code_index import CodeIndex, IndexKind, faiss_on_one_thread
 from mcmfh_lightning.archive.codes_cache import index_folder
 from mcmfh_lightning.archive.filters import Filters, QueryError
 from mcmfh_lightning.archive.identity import ArchiveInfo
 from mcmfh_lightning.archive.location import Location
 from mcmfh_lightning.archive.model import QueryCode, QueryHasher, load_query_hasher, query_picture
-from mcmfh_lightning.archive.one_thread import faiss_on_one_thread
 from mcmfh_lightning.archive.rerank import Ranking, cosines, looked_at_again, rerank, ties_at_the_end
 from mcmfh_lightning.archive.results import Hit, Item, Modality, SearchResult, Side, Timing
 from mcmfh_lightning.archive.snapshot import Facets, Snapshot

@@ -25,8 +25,8 @@ from mcmfh_lightning.archive.location import Location
 from mcmfh_lightning.archive.results import Side
 from mcmfh_lightning.archive.schema import GROUP, code_array, relaxed_array
 from mcmfh_lightning.archive.store import ROW_ID, ItemTable
-from mcmfh_lightning.datamodules.shards.files import default_cache
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.files import default_cache
 from mcmfh_lightning.metrics.functional import packed_width
 
 SIDES: tuple[Side, ...] = get_args(Side)

@@ -7,9 +7,9 @@ from pathlib import Path
 from PIL import Image
 
 from mcmfh_lightning.archive.schema import THUMBNAIL_PIXELS
-from mcmfh_lightning.datamodules.shards import Pair, PairShardReader, decode_image
-from mcmfh_lightning.datamodules.shards.urls import is_url
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.shards import Pair, PairShardReader, decode_image
+from mcmfh_lightning.shards.folder import is_url
 
 _QUALITY = 85
 """Of a JPEG: with the eye hardly told from the original at this size."""

@@ -15,11 +15,11 @@ from mcmfh_lightning.archive.identity import ArchiveInfo
 from mcmfh_lightning.archive.results import Side
 from mcmfh_lightning.archive.schema import binary_column, item_schema
 from mcmfh_lightning.archive.source import Source
-from mcmfh_lightning.datamodules.shards.pair import Description
 from mcmfh_lightning.encoders import Encoder
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.hashers.base import Hasher
 from mcmfh_lightning.metrics.functional import pack_signs
+from mcmfh_lightning.shards.pair import Description
 from mcmfh_lightning.types import FeatureBatch
 
 _DOUBT = 1e-5

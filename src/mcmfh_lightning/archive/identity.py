@@ -16,12 +16,11 @@ import yaml
 
 from mcmfh_lightning import encoders
 from mcmfh_lightning.archive.location import Location
-from mcmfh_lightning.datamodules.depth import ValueRange, check_value_range
 from mcmfh_lightning.encoders import Encoder
 from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
-from mcmfh_lightning.fingerprints import weights_sha256
 from mcmfh_lightning.hashers.base import CHECKPOINT_KEY, Hasher
-from mcmfh_lightning.hashers.stored import load_hasher, read_checkpoint, slim_checkpoint
+from mcmfh_lightning.hashers.stored import load_hasher, read_checkpoint, slim_checkpoint, weights_sha256
+from mcmfh_lightning.images.png import ValueRange, check_value_range
 
 INFO_FILE = "archive.json"
 HASHER_FILE = "hasher.ckpt"

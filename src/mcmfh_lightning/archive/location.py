@@ -10,9 +10,9 @@ import pyarrow as pa
 from filelock import FileLock
 from pyarrow import fs
 
-from mcmfh_lightning.datamodules.shards import atomic_write
-from mcmfh_lightning.datamodules.shards.urls import is_url, without_password
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.shards import atomic_write
+from mcmfh_lightning.shards.folder import is_url, without_password
 
 _LOCK_FILE = "items.lock"
 

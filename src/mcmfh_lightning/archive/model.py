@@ -1,4 +1,7 @@
-"""Codes of queries, made as those of the items were."""
+"""Codes of queries, made as those of the items were.
+
+Where encoder and hasher run.
+"""
 
 from pathlib import Path
 from threading import Lock
@@ -10,18 +13,33 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from mcmfh_lightning.archive.devices import check_device
+from mcmfh_lightning.archive.code_index import torch_on_one_thread
 from mcmfh_lightning.archive.identity import ArchiveInfo, build_archive_encoder, load_archive_hasher
 from mcmfh_lightning.archive.location import Location
-from mcmfh_lightning.archive.one_thread import torch_on_one_thread
-from mcmfh_lightning.datamodules.depth import ValueRange
-from mcmfh_lightning.datamodules.pictures import flatten_picture, read_picture
-from mcmfh_lightning.datamodules.shards.members import check_text
-from mcmfh_lightning.datamodules.unusable import FIXES, PictureError
 from mcmfh_lightning.encoders import Encoder
-from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.errors import ConfigError, DataError
 from mcmfh_lightning.hashers.base import Hasher
+from mcmfh_lightning.images.decode import flatten_picture, read_picture
+from mcmfh_lightning.images.png import ValueRange
+from mcmfh_lightning.images.unusable import FIXES, PictureError
 from mcmfh_lightning.metrics.functional import pack_signs
+from mcmfh_lightning.shards.members import check_text
+
+
+def check_device(name: str) -> None:
+    """Refuse a device that torch does not know, or does not have here.
+
+    Args:
+        name: As torch names it: ``cpu``, ``cuda``, ``cuda:1``.
+
+    Raises:
+        ConfigError: If nothing can be computed there.
+    """
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:  # the latter if torch was built without it
+        told = str(error).strip().partition("\n")[0]
+        raise ConfigError(f"--device {name} cannot be used here ({told}): leave it out for cpu") from error
 
 
 class QueryCode(NamedTuple):

@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from mcmfh_lightning.archive.code_index import CodeIndex, IndexKind, code_index
 from mcmfh_lightning.archive.codes_cache import open_codes
 from mcmfh_lightning.archive.content import ContentReader
-from mcmfh_lightning.archive.filters import Filters
-from mcmfh_lightning.archive.groups import check_groups, unknown_groups
+from mcmfh_lightning.archive.filters import Filters, check_groups, unknown_groups
 from mcmfh_lightning.archive.identity import ArchiveInfo
 from mcmfh_lightning.archive.model import QueryCode
 from mcmfh_lightning.archive.results import Item, Modality, Side
 from mcmfh_lightning.archive.store import ROW_ID, ItemTable
-from mcmfh_lightning.datamodules.shards import DATASET_FILE
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.shards import DATASET_FILE
 
 _ITEM = ["id", "group_name", "split", "has_image", "has_text", "labels", "date", "licence", "source", "text"]
 _CONTENT = ["folder", "shard"]

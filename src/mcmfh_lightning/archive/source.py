@@ -14,17 +14,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mcmfh_lightning.archive.identity import named
-from mcmfh_lightning.datamodules.depth import ValueRange, check_value_range
-from mcmfh_lightning.datamodules.dicom_presentation import STRETCHED
 from mcmfh_lightning.datamodules.loader import BatchLoader
-from mcmfh_lightning.datamodules.shards import SPLITS, DatasetInfo, FeatureShardReader, PairShardReader, unpack_bits
-from mcmfh_lightning.datamodules.shards.folder import ShardFolder
-from mcmfh_lightning.datamodules.shards.urls import without_password
 from mcmfh_lightning.datamodules.streams import EvaluationStream
 from mcmfh_lightning.datamodules.tables import FeatureTable, PairTable
 from mcmfh_lightning.encoders import Encoder
-from mcmfh_lightning.encoders.embedding import embed_pairs
+from mcmfh_lightning.encoders.base import embed_pairs
 from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
+from mcmfh_lightning.images.dicom_values import STRETCHED
+from mcmfh_lightning.images.png import ValueRange, check_value_range
+from mcmfh_lightning.shards import SPLITS, DatasetInfo, FeatureShardReader, PairShardReader, unpack_bits
+from mcmfh_lightning.shards.folder import ShardFolder, without_password
 from mcmfh_lightning.types import FeatureBatch
 
 _FEATURE_ROWS = 1024

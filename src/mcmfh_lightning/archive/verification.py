@@ -10,21 +10,20 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from rich.console import Console
 
+from mcmfh_lightning.archive.build import items_bar
 from mcmfh_lightning.archive.content import ContentReader
 from mcmfh_lightning.archive.encode import item_codes
-from mcmfh_lightning.archive.fill import items_bar
 from mcmfh_lightning.archive.identity import ArchiveInfo, build_archive_encoder, load_archive_hasher
 from mcmfh_lightning.archive.location import Location
 from mcmfh_lightning.archive.results import Side
 from mcmfh_lightning.archive.schema import CODES, RELAXED, code_array, item_schema, relaxed_array
 from mcmfh_lightning.archive.source import Source
 from mcmfh_lightning.archive.store import ItemTable
-from mcmfh_lightning.datamodules.shards import SPLITS
-from mcmfh_lightning.datamodules.shards.members import check_image_header
-from mcmfh_lightning.datamodules.verify.checks import Check
-from mcmfh_lightning.datamodules.verify.report import Report
 from mcmfh_lightning.errors import DataError, McmfhError
 from mcmfh_lightning.hashers.base import Hasher
+from mcmfh_lightning.shards import SPLITS
+from mcmfh_lightning.shards.members import check_image_header
+from mcmfh_lightning.shards.verify.report import Check, Report
 
 _AGAIN = "delete these items and add them again"
 _COPY = "copy the archive again, or build it again"

@@ -12,12 +12,11 @@ from lightning.pytorch.utilities.types import STEP_OUTPUT
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from mcmfh_lightning.callbacks.chosen import read_chosen
-from mcmfh_lightning.callbacks.evaluation import EvaluationCallback
-from mcmfh_lightning.callbacks.evaluation_loaders import Stage, is_query_loader
-from mcmfh_lightning.callbacks.figures import log_figure
-from mcmfh_lightning.callbacks.run_folder import run_folder
+from mcmfh_lightning.callbacks.checkpoints import read_chosen
+from mcmfh_lightning.callbacks.evaluation import EvaluationCallback, Stage, is_query_loader
+from mcmfh_lightning.callbacks.example_gallery import log_figure
 from mcmfh_lightning.metrics.functional import BitStatistics, bit_statistics, pack_signs
+from mcmfh_lightning.trainer.run_files import run_folder
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 
 FEWEST = 20

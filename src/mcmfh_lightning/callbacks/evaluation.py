@@ -1,12 +1,23 @@
-"""The hooks of validation and test, which differ by their stage alone."""
+"""The hooks of validation and test, which differ by their stage alone.
+
+Which loader of an evaluation holds the queries.
+"""
 
 from abc import ABC, abstractmethod
+from typing import Literal
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 
-from mcmfh_lightning.callbacks.evaluation_loaders import Stage
 from mcmfh_lightning.types import FeatureBatch
+
+Stage = Literal["validate", "test"]
+
+
+def is_query_loader(trainer: Trainer, stage: Stage, dataloader_idx: int) -> bool:
+    """Whether a loader gives queries, which every process sees in full; False if the datamodule does not say."""
+    loaders = getattr(getattr(trainer, "datamodule", None), "evaluation_loaders", None)
+    return loaders is not None and loaders(stage)[dataloader_idx] == "query"
 
 
 class EvaluationCallback(Callback, ABC):

@@ -1,24 +1,47 @@
-"""A few test queries and what they find. Shows pictures and texts: only for those who ask for it."""
+"""A few test queries and what they find. Shows pictures and texts: only for those who ask for it.
+
+Figures as files, and to the loggers that show pictures.
+"""
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO
+from pathlib import Path
 from textwrap import shorten, wrap
 from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from matplotlib.figure import Figure
+from matplotlib.image import imread
 from PIL import Image
 from torch import Tensor
 
-from mcmfh_lightning.callbacks.evaluation_loaders import is_query_loader
-from mcmfh_lightning.callbacks.figures import log_figure
-from mcmfh_lightning.callbacks.run_folder import run_folder
-from mcmfh_lightning.datamodules.shards import PairShardReader
+from mcmfh_lightning.callbacks.evaluation import is_query_loader
 from mcmfh_lightning.metrics.functional import hamming_distances, pack_signs, unpack_bits
+from mcmfh_lightning.shards import PairShardReader
+from mcmfh_lightning.trainer.run_files import run_folder
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
+
+
+def log_figure(trainer: Trainer, path: Path, figure: Figure) -> None:
+    """Write a figure, and give it to TensorBoard and wandb under the name of its file.
+
+    Args:
+        trainer: Call this on its first process only.
+        path: The PNG file; its folder is created if missing.
+        figure: What to draw.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_image(path.stem, imread(path), trainer.global_step, dataformats="HWC")
+        elif isinstance(logger, WandbLogger):
+            logger.log_image(path.stem, [str(path)], step=trainer.global_step)
+
 
 QUERIES, HITS = 4, 5
 _MOST_LETTERS = 260

@@ -14,13 +14,8 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 
 from mcmfh_lightning.datamodules.pairs import PairDataModule
-from mcmfh_lightning.datamodules.shards import (
-    DATASET_FILE,
-    DatasetInfo,
-    FeatureShardWriter,
-    merge_feature_parts,
-)
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.shards import DATASET_FILE, DatasetInfo, FeatureShardWriter, merge_feature_parts
 from mcmfh_lightning.types import PairBatch
 
 if TYPE_CHECKING:

@@ -5,10 +5,9 @@ from math import isfinite
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from mcmfh_lightning.callbacks.chosen import read_chosen, selecting_callback
-from mcmfh_lightning.callbacks.last_checkpoint import LastCheckpoint
-from mcmfh_lightning.callbacks.ranking_headline import CONSTANT_MONITOR, MONITOR, QUERIES_MONITOR
-from mcmfh_lightning.terminal import say
+from mcmfh_lightning.callbacks.checkpoints import LastCheckpoint, read_chosen, selecting_callback
+from mcmfh_lightning.errors import say
+from mcmfh_lightning.evaluation.provenance import CONSTANT_MONITOR, MONITOR, QUERIES_MONITOR
 
 FEW_QUERIES = 20
 """Fewer than this, and one query decides which epoch is the best."""

@@ -15,10 +15,13 @@ from rich.console import Console
 from torch import Tensor
 
 from mcmfh_lightning import __version__
-from mcmfh_lightning.callbacks.evaluation import EvaluationCallback
-from mcmfh_lightning.callbacks.evaluation_loaders import Stage
-from mcmfh_lightning.callbacks.figures import log_figure
-from mcmfh_lightning.callbacks.ranking_headline import (
+from mcmfh_lightning.callbacks.evaluation import EvaluationCallback, Stage
+from mcmfh_lightning.callbacks.example_gallery import log_figure
+from mcmfh_lightning.errors import DataError, check_choice, say
+from mcmfh_lightning.evaluation.nulls import ConstantRankings
+from mcmfh_lightning.evaluation.plots import ranking_figures
+from mcmfh_lightning.evaluation.protocols import EvaluationData, ProtocolName
+from mcmfh_lightning.evaluation.provenance import (
     CONSTANT_MONITOR,
     MONITOR,
     QUERIES_MONITOR,
@@ -26,30 +29,15 @@ from mcmfh_lightning.callbacks.ranking_headline import (
     headline,
     headline_mean,
     headline_queries,
+    other_results,
+    provenance_of,
 )
-from mcmfh_lightning.callbacks.ranking_labels import label_rows
-from mcmfh_lightning.callbacks.ranking_nulls import ConstantRankings
-from mcmfh_lightning.callbacks.ranking_plots import ranking_figures
-from mcmfh_lightning.callbacks.ranking_preview import preview
-from mcmfh_lightning.callbacks.ranking_protocols import EvaluationData, ProtocolName
-from mcmfh_lightning.callbacks.ranking_provenance import other_results, provenance_of
-from mcmfh_lightning.callbacks.ranking_queries import write_queries
-from mcmfh_lightning.callbacks.ranking_remarks import broad_labels, is_limited, remarks, undefined_monitor
-from mcmfh_lightning.callbacks.ranking_report import table, write_csv, write_json
-from mcmfh_lightning.callbacks.ranking_stream import (
-    CONSTANT,
-    MODEL,
-    NullSettings,
-    Queries,
-    RankingStream,
-    StreamResult,
-)
-from mcmfh_lightning.callbacks.ranking_summary import DRAWS, Row, summarise
-from mcmfh_lightning.callbacks.run_folder import run_folder
-from mcmfh_lightning.choices import check_choice
-from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.evaluation.remarks import broad_labels, is_limited, preview, remarks, undefined_monitor
+from mcmfh_lightning.evaluation.report import label_rows, table, write_csv, write_json, write_queries
+from mcmfh_lightning.evaluation.stream import CONSTANT, MODEL, NullSettings, Queries, RankingStream, StreamResult
+from mcmfh_lightning.evaluation.summary import DRAWS, Row, summarise
 from mcmfh_lightning.metrics.functional import unpack_bits
-from mcmfh_lightning.terminal import say
+from mcmfh_lightning.trainer.run_files import run_folder
 from mcmfh_lightning.types import Distance, EvaluationOutput, FeatureBatch
 
 _TABLE_WIDTH = 150

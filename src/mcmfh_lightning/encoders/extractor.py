@@ -7,9 +7,8 @@ from lightning.pytorch import Callback, LightningModule
 from torch import Tensor
 
 from mcmfh_lightning.callbacks.feature_writer import FeatureWriter
-from mcmfh_lightning.encoders.base import Encoder
-from mcmfh_lightning.encoders.embedding import embed_pairs
-from mcmfh_lightning.encoders.tuned import check_tuned_on
+from mcmfh_lightning.encoders.base import Encoder, embed_pairs
+from mcmfh_lightning.encoders.weights import check_tuned_on
 from mcmfh_lightning.types import PairBatch
 
 
@@ -31,7 +30,7 @@ class FeatureExtractor(LightningModule):
 
         Raises:
             ValueError: The trainer's precision is not 32 bits.
-            DataError: See `mcmfh_lightning.encoders.tuned.check_tuned_on`.
+            DataError: See `mcmfh_lightning.encoders.weights.check_tuned_on`.
         """
         check_tuned_on(self.encoder.identity, getattr(self.trainer, "datamodule", None))
         if self.trainer.precision != "32-true":

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torchmetrics.classification import MultilabelAUROC
 
-from mcmfh_lightning.callbacks.run_folder import run_folder
 from mcmfh_lightning.datamodules.pairs import PairDataModule
-from mcmfh_lightning.encoders.trainable import add_trained, train_only
-from mcmfh_lightning.encoders.tuned import TunedOn, check_tuned_on, save_tuned
+from mcmfh_lightning.encoders.base import add_trained, train_only
 from mcmfh_lightning.encoders.two_towers import TwoTowerEncoder
+from mcmfh_lightning.encoders.weights import TunedOn, check_tuned_on, save_tuned
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.metrics.functional import unpack_bits
+from mcmfh_lightning.trainer.run_files import run_folder
 from mcmfh_lightning.types import PairBatch
 
 TUNED_TOWER = "image_tower.safetensors"

@@ -9,8 +9,7 @@ from mcmfh_lightning.hashers.end_to_end import EndToEnd, MakeHasher
 from mcmfh_lightning.hashers.label_classifier import LabelClassifier
 from mcmfh_lightning.hashers.mcmfh import MCMFH
 from mcmfh_lightning.hashers.real_valued import RealValued
-from mcmfh_lightning.hashers.towers import Towers
-from mcmfh_lightning.hashers.two_tower import TwoTower
+from mcmfh_lightning.hashers.two_tower import Towers, TwoTower
 from mcmfh_lightning.hashers.ucmfh import UCMFH, Views
 
 __all__ = [

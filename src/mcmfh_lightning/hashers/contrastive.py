@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
-from mcmfh_lightning.choices import check_choice
+from mcmfh_lightning.errors import check_choice
 from mcmfh_lightning.hashers.base import Hasher
 from mcmfh_lightning.losses import (
     Supervision,

@@ -4,7 +4,7 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 
 from mcmfh_lightning.hashers.base import Objective
-from mcmfh_lightning.hashers.towers import Towers
+from mcmfh_lightning.hashers.two_tower import Towers
 from mcmfh_lightning.losses import boundary_point_loss, find_positives, gather_rows, similarity_quantisation
 from mcmfh_lightning.types import FeatureBatch
 

@@ -8,7 +8,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import nn
 
 from mcmfh_lightning.hashers.base import Objective
-from mcmfh_lightning.hashers.towers import Towers
+from mcmfh_lightning.hashers.two_tower import Towers
 from mcmfh_lightning.layers import HouseholderRotation
 from mcmfh_lightning.losses import bit_variance, class_proxy_loss, find_positives, gather_rows, semi_hard_triplet
 from mcmfh_lightning.losses.class_proxy import OFFSET, THRESHOLD

@@ -7,10 +7,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from mcmfh_lightning.encoders.base import Encoder
-from mcmfh_lightning.encoders.embedding import embed_pairs
-from mcmfh_lightning.encoders.trainable import add_trained, train_only
-from mcmfh_lightning.encoders.tuned import check_tuned_on
+from mcmfh_lightning.encoders.base import Encoder, add_trained, embed_pairs, train_only
+from mcmfh_lightning.encoders.weights import check_tuned_on
 from mcmfh_lightning.errors import CheckpointError
 from mcmfh_lightning.hashers.base import CHECKPOINT_KEY, Codes, Hasher, Objective
 from mcmfh_lightning.types import Distance, EvaluationOutput, FeatureBatch, PairBatch
@@ -84,7 +82,7 @@ class EndToEnd(Hasher):
         """Refuse an encoder that was tuned on what may be test pairs here.
 
         Raises:
-            DataError: See `mcmfh_lightning.encoders.tuned.check_tuned_on`.
+            DataError: See `mcmfh_lightning.encoders.weights.check_tuned_on`.
         """
         check_tuned_on(self.encoder.identity, getattr(self.trainer, "datamodule", None))
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, normalize
 
 from mcmfh_lightning.hashers.base import Objective
-from mcmfh_lightning.hashers.towers import Towers
+from mcmfh_lightning.hashers.two_tower import Towers
 from mcmfh_lightning.layers import Projection
 from mcmfh_lightning.losses import gather_rows
 from mcmfh_lightning.metrics.functional import unpack_bits

@@ -19,14 +19,7 @@ from mcmfh_lightning.layers import (
     tokens_with_content,
     utilisation,
 )
-from mcmfh_lightning.losses import (
-    Supervision,
-    gather_rows,
-    importance,
-    info_nce,
-    load_balance,
-    router_z,
-)
+from mcmfh_lightning.losses import Supervision, gather_rows, importance, info_nce, load_balance, router_z
 from mcmfh_lightning.randomness import SampleKey
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 

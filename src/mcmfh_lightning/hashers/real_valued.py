@@ -7,9 +7,9 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import nn
 from torch.nn.functional import normalize
 
-from mcmfh_lightning.choices import check_choice
+from mcmfh_lightning.errors import check_choice
 from mcmfh_lightning.hashers.base import Objective
-from mcmfh_lightning.hashers.towers import Towers
+from mcmfh_lightning.hashers.two_tower import Towers
 from mcmfh_lightning.layers import Projection
 from mcmfh_lightning.losses import Supervision, find_positives, gather_rows, info_nce
 from mcmfh_lightning.types import Distance, EvaluationOutput, FeatureBatch

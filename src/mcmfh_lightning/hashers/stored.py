@@ -1,5 +1,10 @@
-"""A hasher as its checkpoint describes it, without the configuration that it was trained with."""
+"""A hasher as its checkpoint describes it, without the configuration that it was trained with.
 
+Which weights are these: a hash that an archive and a report of a test both write.
+"""
+
+import hashlib
+import json
 from collections.abc import Mapping
 from inspect import signature
 from pathlib import Path
@@ -76,3 +81,20 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(stored, dict) or CHECKPOINT_KEY not in stored or "state_dict" not in stored:
         raise CheckpointError(f"{path} was not written by a hasher of this package; pass one that `mcmfh fit` wrote")
     return stored
+
+
+def weights_sha256(architecture: Mapping[str, Any], state: Mapping[str, Any]) -> str:
+    """Hash weights by name, whatever the layout of the file that they came from.
+
+    Args:
+        architecture: What decides the shape of the model; plain JSON.
+        state: Tensors by name, on any device.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    digest = hashlib.sha256(json.dumps(architecture, sort_keys=True).encode())
+    for name, tensor in sorted(state.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

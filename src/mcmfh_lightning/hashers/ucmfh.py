@@ -7,7 +7,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torch.nn.functional import normalize, relu
 
-from mcmfh_lightning.choices import check_choice
+from mcmfh_lightning.errors import check_choice
 from mcmfh_lightning.hashers.base import Codes, Hasher, Objective
 from mcmfh_lightning.layers import ConcatFusion, KeyedDropout, Projection
 from mcmfh_lightning.losses import gather_rows, nt_xent

@@ -1,14 +1,16 @@
 """Plain modules that the hashers are made of."""
 
 from mcmfh_lightning.layers.concat_fusion import ConcatFusion
-from mcmfh_lightning.layers.dropout_voting import DropoutVoting, EvalVotes, Vote
+from mcmfh_lightning.layers.dropout_voting import DropoutVoting, EvalVotes, KeyedDropout, Vote
 from mcmfh_lightning.layers.fusion_transformer import Fused, Fusion, FusionTransformer
-from mcmfh_lightning.layers.hash_head import HashHead
-from mcmfh_lightning.layers.keyed_dropout import KeyedDropout
-from mcmfh_lightning.layers.mixture_of_experts import MixtureOfExperts
-from mcmfh_lightning.layers.projection import Projection
-from mcmfh_lightning.layers.rotation import HouseholderRotation
-from mcmfh_lightning.layers.routing import Routing, tokens_per_expert, tokens_with_content, utilisation
+from mcmfh_lightning.layers.heads import HashHead, HouseholderRotation, Projection
+from mcmfh_lightning.layers.mixture_of_experts import (
+    MixtureOfExperts,
+    Routing,
+    tokens_per_expert,
+    tokens_with_content,
+    utilisation,
+)
 
 __all__ = [
     "ConcatFusion",

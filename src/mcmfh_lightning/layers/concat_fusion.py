@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, normalize, relu, scaled_dot_product_attention
 
-from mcmfh_lightning.layers.keyed_dropout import KeyedDropout
+from mcmfh_lightning.layers.dropout_voting import KeyedDropout
 from mcmfh_lightning.randomness import SampleKey
 
 NUM_LAYERS = 2

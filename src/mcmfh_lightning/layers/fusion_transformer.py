@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from mcmfh_lightning.choices import check_choice
-from mcmfh_lightning.layers.mixture_of_experts import MixtureOfExperts
-from mcmfh_lightning.layers.routing import Routing
+from mcmfh_lightning.errors import check_choice
+from mcmfh_lightning.layers.mixture_of_experts import MixtureOfExperts, Routing
 
 Fusion = Literal["tokens", "concat"]
 NUM_MODALITIES = 2

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from mcmfh_lightning.losses.weighted import weighted_mean
+from mcmfh_lightning.losses.codes import weighted_mean
 
 _TINY = 1e-6
 

@@ -1,4 +1,9 @@
-"""Codes are drawn to learned proxies of their classes: the loss of DScPH."""
+"""Codes are drawn to learned proxies of their classes: the loss of DScPH.
+
+Bits should be sure of their sign: the variance term of DScPH.
+
+Relevant items should come before others by a margin.
+"""
 
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -50,3 +55,42 @@ def class_proxy_loss(
     missed = (positive * (1 - cosine) * (SHARPNESS * (1 - cosine)).exp().detach()).sum()
     false = (negative * (cosine - offset) * (SHARPNESS * (cosine - HARDEST)).exp().detach()).sum()
     return 1 - hits / (hits + missed + false)
+
+
+def bit_variance(rotated: Tensor) -> Tensor:
+    """Mean variance of bits read as coins: mean sigma(z) (1 - sigma(z)), z the rows scaled to length 1.
+
+    DScPH ("Deep Semantic-consistent Penalizing Hashing", IEEE TMM 2025), on rotated codes. As |z| <= 1 it is between
+    .197 and .25: a weak pull.
+
+    Args:
+        rotated: (B, K), codes after a rotation.
+
+    Returns:
+        Scalar in [0.196, 0.25].
+    """
+    chance = normalize(rotated, dim=-1).sigmoid()
+    return (chance * (1 - chance)).mean()
+
+
+def semi_hard_triplet(codes: Tensor, similar: Tensor, dissimilar: Tensor, margin: float) -> Tensor:
+    """Mean hinge over semi-hard triplets: the negative is farther than the positive, but by less than the margin.
+
+    Schroff et al. (FaceNet), CVPR 2015, section 3.2, with the cosine distance d = 1 - cos and every semi-hard triplet
+    of the batch: mean of d(a, p) - d(a, n) + margin over those with d(a, p) < d(a, n) < d(a, p) + margin.
+
+    Args:
+        codes: (B, K).
+        similar: (B, B) bool; the diagonal does not count.
+        dissimilar: (B, B) bool.
+        margin: > 0.
+
+    Returns:
+        Scalar in [0, margin); 0 (with a zero gradient) without such a triplet.
+    """
+    unit = normalize(codes, dim=-1)
+    distance = 1 - unit @ unit.T
+    similar = similar.clone().fill_diagonal_(fill_value=False)
+    gap = distance[:, None, :] - distance[:, :, None]  # (anchor, positive, negative)
+    semi_hard = similar[:, :, None] & dissimilar[:, None, :] & (gap > 0) & (gap < margin)
+    return ((margin - gap) * semi_hard).sum() / semi_hard.sum().clamp(min=1)

@@ -4,7 +4,6 @@
 batches and processes. This package imports nothing else of mcmfh_lightning.
 """
 
-from mcmfh_lightning.metrics.cosine import CosineHistogram
 from mcmfh_lightning.metrics.hamming import (
     HammingACG,
     HammingHistogram,
@@ -20,7 +19,7 @@ from mcmfh_lightning.metrics.hamming import (
     HammingRadiusPrecision,
     HammingRecall,
 )
-from mcmfh_lightning.metrics.levels import LevelHistogram
+from mcmfh_lightning.metrics.levels import CosineHistogram, LevelHistogram
 from mcmfh_lightning.metrics.ranking import RankingCounts, RankingMetric, RankingScore
 
 __all__ = [

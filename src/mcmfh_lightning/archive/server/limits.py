@@ -9,9 +9,9 @@ from PIL import Image
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mcmfh_lightning.datamodules.depth import ValueRange
-from mcmfh_lightning.datamodules.pictures import decode_picture, picture_size
-from mcmfh_lightning.datamodules.unusable import (
+from mcmfh_lightning.images.decode import decode_picture, picture_size
+from mcmfh_lightning.images.png import ValueRange
+from mcmfh_lightning.images.unusable import (
     FIXES,
     NO_PYDICOM,
     NOT_A_PICTURE,

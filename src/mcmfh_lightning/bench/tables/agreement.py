@@ -3,8 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 
-from mcmfh_lightning.bench.tables.result import Data, Result
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.sweeps.result import Data, Result
 
 
 def check_agreement(results: Sequence[Result], folders: Mapping[str, Data]) -> None:

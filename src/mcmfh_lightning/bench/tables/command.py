@@ -9,8 +9,8 @@ from mcmfh_lightning.bench.tables.curve import plot_curves
 from mcmfh_lightning.bench.tables.declared import read_runs
 from mcmfh_lightning.bench.tables.markdown import markdown
 from mcmfh_lightning.bench.tables.page import make_page
-from mcmfh_lightning.bench.tables.result import Data, load_all
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.sweeps.result import Data, load_all
 
 
 def table(
@@ -46,7 +46,7 @@ def table(
     failed: list[str] = []
     if run:
         # Here, not above: what only renders should not wait for Lightning.
-        from mcmfh_lightning.bench.tables.runner import fill, read_data
+        from mcmfh_lightning.sweeps.runner import fill, read_data
 
         folders = read_data(runs)
         failed = fill(runs, folders, load_all(results), results, work, jobs)

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mcmfh_lightning.bench.tables.result import QueryValues, Result
 from mcmfh_lightning.bench.tables.rows import Panel, Row
 from mcmfh_lightning.bench.tables.words import ALL, HEADLINE, PROTOCOLS
 from mcmfh_lightning.errors import DataError
@@ -17,6 +16,7 @@ from mcmfh_lightning.metrics.functional import (
     mean_over_queries,
     percentile_interval,
 )
+from mcmfh_lightning.sweeps.result import QueryValues, Result
 
 DRAWS = 1000
 """Bootstrap resamples."""

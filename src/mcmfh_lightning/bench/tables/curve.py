@@ -11,12 +11,7 @@ from matplotlib.figure import Figure
 from mcmfh_lightning.bench.tables.declared import slug
 from mcmfh_lightning.bench.tables.page import Page
 from mcmfh_lightning.bench.tables.rows import Panel, Spread
-from mcmfh_lightning.bench.tables.words import (
-    HEADLINE,
-    HEADLINE_METRIC,
-    NULLS,
-    RESEARCH_USE,
-)
+from mcmfh_lightning.bench.tables.words import HEADLINE, HEADLINE_METRIC, NULLS, RESEARCH_USE
 
 _NULL_LINES = (("--", "black"), (":", "black"), ("-.", "black"), ("--", "grey"), (":", "grey"))
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mcmfh_lightning.bench.sweep_file import Goal, Sweep, canonical, read_sweeps
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.sweeps.sweep_file import Goal, Sweep, canonical, read_sweeps
 
 CONFIG, ROOT, SEED, BITS = "config", "data.root", "seed_everything", "model.num_bits"
 PUBLISHED = "_published.yaml"

@@ -6,10 +6,10 @@ from typing import NamedTuple
 from mcmfh_lightning.bench.tables.agreement import check_agreement, data_of_folders
 from mcmfh_lightning.bench.tables.comparison import Comparison, compare
 from mcmfh_lightning.bench.tables.declared import DeclaredRun, is_trial
-from mcmfh_lightning.bench.tables.result import Data, Result
 from mcmfh_lightning.bench.tables.rows import Panel, Row, labels_of_folders, matched, panels
 from mcmfh_lightning.bench.tables.trials import Trial, trials
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.sweeps.result import Data, Result
 
 
 class ComparedPanel(NamedTuple):

@@ -8,15 +8,8 @@ from statistics import fmean, stdev
 from typing import NamedTuple
 
 from mcmfh_lightning.bench.tables.declared import DeclaredRun, slug
-from mcmfh_lightning.bench.tables.result import Data, Result
-from mcmfh_lightning.bench.tables.words import (
-    ABNORMAL,
-    ALL,
-    HEADLINE,
-    HEADLINE_METRIC,
-    MODEL,
-    PROTOCOLS,
-)
+from mcmfh_lightning.bench.tables.words import ABNORMAL, ALL, HEADLINE, HEADLINE_METRIC, MODEL, PROTOCOLS
+from mcmfh_lightning.sweeps.result import Data, Result
 
 
 class Spread(NamedTuple):

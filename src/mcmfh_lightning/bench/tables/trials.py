@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from math import isnan, nan
 from typing import NamedTuple
 
-from mcmfh_lightning.bench.sweep_file import canonical
 from mcmfh_lightning.bench.tables.declared import ROOT, DeclaredRun
-from mcmfh_lightning.bench.tables.result import Result
+from mcmfh_lightning.sweeps.result import Result
+from mcmfh_lightning.sweeps.sweep_file import canonical
 
 
 class Trial(NamedTuple):

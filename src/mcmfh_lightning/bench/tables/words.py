@@ -7,7 +7,7 @@ PROTOCOLS: Mapping[str, tuple[str, str]] = {
     "asymmetric": ("i2case", "t2case"),
     "paired": ("i2t", "t2i"),
 }
-"""The directions of each protocol; as `mcmfh_lightning.callbacks.ranking_protocols` has them, which needs Lightning."""
+"""The directions of each protocol; as `mcmfh_lightning.evaluation.protocols` has them, which needs Lightning."""
 DATABASES = ("unseen", "train+val")
 METRICS = ("mAP@all", "mAP@50", "NDCG@50")
 MODEL, CHANCE, HYPERPLANES = "model", "chance", "hyperplanes"

@@ -1,39 +1,47 @@
 """Pure functions of tensors: packing, counting, and the closed forms that follow from the counts."""
 
-from mcmfh_lightning.metrics.functional.average_precision import average_precision, average_precision_bounds
-from mcmfh_lightning.metrics.functional.averages import mean_over_queries
+from mcmfh_lightning.metrics.functional.average_precision import (
+    average_precision,
+    average_precision_bounds,
+    chance_average_precision,
+    mean_over_queries,
+    tie_all,
+)
 from mcmfh_lightning.metrics.functional.bit_statistics import BitStatistics, bit_statistics
-from mcmfh_lightning.metrics.functional.bootstrap import bootstrap_means, bootstrap_weights, percentile_interval
-from mcmfh_lightning.metrics.functional.chance import chance_average_precision, tie_all
+from mcmfh_lightning.metrics.functional.bootstrap import (
+    bootstrap_means,
+    bootstrap_weights,
+    mean_by_label,
+    percentile_interval,
+)
 from mcmfh_lightning.metrics.functional.curves import (
     expected_hits,
     precision_at,
     precision_recall_by_radius,
+    precision_within_radius,
     recall_at,
 )
-from mcmfh_lightning.metrics.functional.discount import discount_difference
 from mcmfh_lightning.metrics.functional.gain import average_cumulative_gain, ndcg
-from mcmfh_lightning.metrics.functional.harmonic import harmonic_difference
 from mcmfh_lightning.metrics.functional.histogram import (
     count_levels,
     count_ones,
     hamming_distances,
     level_histogram,
+    relevant_first,
+    relevant_last,
     share_label,
     shared_labels,
 )
 from mcmfh_lightning.metrics.functional.instance import first_positive_rank, instance_recall, median_rank
-from mcmfh_lightning.metrics.functional.labels import mean_by_label
 from mcmfh_lightning.metrics.functional.legacy import (
     legacy_first_hits_mean_average_precision,
     legacy_mean_average_precision,
 )
 from mcmfh_lightning.metrics.functional.packing import pack_bits, pack_signs, packed_width, unpack_bits
-from mcmfh_lightning.metrics.functional.radius import precision_within_radius
 from mcmfh_lightning.metrics.functional.retrieval import Ball, Neighbours, nearest, within_radius
-from mcmfh_lightning.metrics.functional.ties import relevant_first, relevant_last
-from mcmfh_lightning.metrics.kernels.counts import GradedCounts
+from mcmfh_lightning.metrics.functional.sums import discount_difference, harmonic_difference
 from mcmfh_lightning.metrics.kernels.dispatch import graded_histogram, hamming_histogram
+from mcmfh_lightning.metrics.kernels.reference import GradedCounts
 
 __all__ = [
     "Ball",

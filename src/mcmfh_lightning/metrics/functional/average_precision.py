@@ -10,12 +10,16 @@ relevant items at level d, and N_d, P_d their sums up to and with d:
 
 The inner sum is (P_{d-1} + 1) h + c (m - (N_{d-1} + 1) h) with h the difference of harmonic numbers over its m terms
 and c = (p_d - 1) / (n_d - 1). All arithmetic is float64.
+
+What a ranking that knows nothing scores: the same functionals with every item tied.
+
+From values per query to one number: queries without relevant items are left out.
 """
 
 import torch
 from torch import Tensor
 
-from mcmfh_lightning.metrics.functional.harmonic import harmonic_difference
+from mcmfh_lightning.metrics.functional.sums import harmonic_difference
 
 
 def average_precision(total: Tensor, relevant: Tensor, k: int | None = None) -> Tensor:
@@ -89,3 +93,62 @@ def _sum_of_run(start: Tensor, hits_before: Tensor, length: Tensor) -> Tensor:
 
 def _normalise(precisions: Tensor, relevant: Tensor, depth: Tensor) -> Tensor:
     return precisions / torch.minimum(relevant.sum(1), depth[:, 0])  # 0 / 0 is the NaN of R = 0
+
+
+def tie_all(counts: Tensor) -> Tensor:
+    """Put every item on one level; any functional of the result is its chance value.
+
+    Args:
+        counts: (Q, L) int64.
+
+    Returns:
+        (Q, 1) int64.
+    """
+    return counts.sum(1, keepdim=True)
+
+
+def chance_average_precision(num_items: Tensor, num_relevant: Tensor, k: int | None = None) -> Tensor:
+    """Expected AP@k of a random order.
+
+    R / (N min(k, R)) [H_m + (R - 1) / (N - 1) (m - H_m)] with m = min(k, N): the closed form of average precision
+    (McSherry and Najork, ECIR 2008) with a single level.
+
+    Args:
+        num_items: (Q,) int64, N: the query's own group excluded.
+        num_relevant: (Q,) int64, R.
+        k: Depth; None ranks everything.
+
+    Returns:
+        (Q,) float64; NaN for a query without relevant items.
+
+    Raises:
+        ValueError: k is less than 1.
+
+    Example:
+        >>> chance_average_precision(torch.tensor([4]), torch.tensor([1]))
+        tensor([0.5208], dtype=torch.float64)
+    """
+    if k is not None and k < 1:
+        raise ValueError(f"k must be at least 1 or None, got {k}")
+    shown = num_items if k is None else num_items.clamp(max=k)
+    divisor = num_relevant if k is None else num_relevant.clamp(max=k)
+    harmonic = harmonic_difference(torch.zeros_like(shown), shown)
+    slope = (num_relevant - 1).double() / (num_items - 1).clamp(min=1)
+    return num_relevant.double() / num_items * (harmonic + slope * (shown - harmonic)) / divisor
+
+
+def mean_over_queries(values: Tensor) -> Tensor:
+    """Mean of the values that are defined.
+
+    Args:
+        values: (Q,) float64 with NaN for queries without relevant items.
+
+    Returns:
+        Scalar float64; NaN if there is none.
+
+    Example:
+        >>> import torch
+        >>> mean_over_queries(torch.tensor([0.5, torch.nan, 1.0], dtype=torch.float64))
+        tensor(0.7500, dtype=torch.float64)
+    """
+    return values[~values.isnan()].mean()

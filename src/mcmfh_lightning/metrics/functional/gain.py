@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mcmfh_lightning.metrics.functional.curves import precision_at
-from mcmfh_lightning.metrics.functional.discount import discount_difference
+from mcmfh_lightning.metrics.functional.sums import discount_difference
 
 
 def ndcg(total: Tensor, gains: Tensor, shared: Tensor, k: int | None = None) -> Tensor:

@@ -4,6 +4,12 @@ For query q and level d (a Hamming distance, or the step of a score), ``total[q,
 level and ``relevant[q, d]`` those of them that are relevant. Items of the query's own group never count. The counts are
 integers that add up over any cut of the database, so chunks, order and processes cannot change them. Here are the parts
 in plain torch, for any device; `mcmfh_lightning.metrics.kernels` has the whole for packed codes.
+
+The two extreme orders of tied items, as histograms.
+
+A level of n items, p of them relevant, becomes two levels: the relevant items and the others. No tie between the two
+kinds is left, so any functional of the result is the bound of that functional over all orders: `precision_at`,
+`recall_at`, `average_precision`, `instance_recall` ...
 """
 
 import torch
@@ -153,3 +159,43 @@ def database_chunks(num_queries: int, num_items: int) -> list[slice]:
     """Cut a database into parts of some `PAIRS_PER_CHUNK` pairs."""
     step = max(1, PAIRS_PER_CHUNK // max(1, num_queries))
     return [slice(start, start + step) for start in range(0, num_items, step)]
+
+
+def relevant_first(total: Tensor, relevant: Tensor) -> tuple[Tensor, Tensor]:
+    """Put the relevant items of each level before the others: the optimistic order.
+
+    Args:
+        total: (Q, L) int64, items per level.
+        relevant: (Q, L) int64, relevant items per level.
+
+    Returns:
+        All items and relevant items, (Q, 2 L) int64 each.
+
+    Example:
+        >>> from mcmfh_lightning.metrics.functional import precision_at
+        >>> precision_at(*relevant_first(torch.tensor([[4]]), torch.tensor([[1]])), torch.tensor([1, 2]))
+        tensor([[1.0000, 0.5000]], dtype=torch.float64)
+    """
+    return _interleaved(relevant, total - relevant), _interleaved(relevant, torch.zeros_like(relevant))
+
+
+def relevant_last(total: Tensor, relevant: Tensor) -> tuple[Tensor, Tensor]:
+    """Put the relevant items of each level after the others: the pessimistic order.
+
+    Args:
+        total: (Q, L) int64, items per level.
+        relevant: (Q, L) int64, relevant items per level.
+
+    Returns:
+        All items and relevant items, (Q, 2 L) int64 each.
+
+    Example:
+        >>> from mcmfh_lightning.metrics.functional import precision_at
+        >>> precision_at(*relevant_last(torch.tensor([[4]]), torch.tensor([[1]])), torch.tensor([1, 4]))
+        tensor([[0.0000, 0.2500]], dtype=torch.float64)
+    """
+    return _interleaved(total - relevant, relevant), _interleaved(torch.zeros_like(relevant), relevant)
+
+
+def _interleaved(first: Tensor, second: Tensor) -> Tensor:
+    return torch.stack((first, second), dim=2).flatten(1)

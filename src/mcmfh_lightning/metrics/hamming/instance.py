@@ -13,7 +13,7 @@ from mcmfh_lightning.metrics.functional.packing import packed_width
 from mcmfh_lightning.metrics.hamming.base import check_depth
 from mcmfh_lightning.metrics.inputs import as_packed_codes, check_same_device
 from mcmfh_lightning.metrics.kernels.dispatch import hamming_histogram
-from mcmfh_lightning.metrics.kernels.own_group import own_group_pairs
+from mcmfh_lightning.metrics.kernels.reference import own_group_pairs
 from mcmfh_lightning.metrics.ranking import RankingCounts, RankingMetric, RankingScore, check_rows
 
 

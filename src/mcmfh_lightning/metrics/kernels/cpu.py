@@ -28,7 +28,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mcmfh_lightning.metrics.kernels.counts import GradedCounts
+from mcmfh_lightning.metrics.kernels.reference import GradedCounts
 
 _Words = NDArray[np.uint64]
 _Counts = NDArray[np.int64]

@@ -22,7 +22,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from mcmfh_lightning.metrics.kernels.counts import GradedCounts
+from mcmfh_lightning.metrics.kernels.reference import GradedCounts
 
 RUN = 1 << 13
 """Rows of a program: with one word of code and one of labels they fill 128 KB, half of an H100's nearest cache."""

@@ -9,10 +9,13 @@ from torch import Tensor
 
 from mcmfh_lightning.metrics.functional.histogram import count_ones
 from mcmfh_lightning.metrics.functional.packing import packed_width
-from mcmfh_lightning.metrics.kernels.counts import GradedCounts
-from mcmfh_lightning.metrics.kernels.own_group import own_group_pairs
-from mcmfh_lightning.metrics.kernels.reference import graded_histogram_torch, hamming_histogram_torch
-from mcmfh_lightning.metrics.kernels.words import to_words
+from mcmfh_lightning.metrics.kernels.reference import (
+    GradedCounts,
+    graded_histogram_torch,
+    hamming_histogram_torch,
+    own_group_pairs,
+    to_words,
+)
 
 Backend = Literal["auto", "torch", "numba", "triton"]
 

@@ -1,9 +1,19 @@
 """The kernels in plain torch: any device, any width, and what the fast ones are compared with.
 
 Memory is bounded by chunks of the database.
+
+What a graded ranking is, up to the order of ties.
+
+The few pairs that do not count: items of a query's own group.
+
+The fast kernels count all pairs; what they should not have counted is taken off again. A group is a study or a patient,
+so these are a handful a query, and the kernels need not compare groups at all.
+
+Packed rows as columns of 64-bit words, the layout in which the fast kernels read them.
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,7 +25,19 @@ from mcmfh_lightning.metrics.functional.histogram import (
     share_label,
     shared_labels,
 )
-from mcmfh_lightning.metrics.kernels.counts import GradedCounts
+
+
+class GradedCounts(NamedTuple):
+    """Counts per query and level, best level first, own group excluded; all int64."""
+
+    total: Tensor
+    """(Q, L): items."""
+    relevant: Tensor
+    """(Q, L): items that share a label with the query."""
+    gains: Tensor
+    """(Q, L): labels shared with the query, summed over the items."""
+    shared: Tensor
+    """(Q, G + 1): items by the number of labels shared, over all levels; G is what the query with most labels has."""
 
 
 def hamming_histogram_torch(
@@ -69,3 +91,64 @@ def _compared(
 
 def _zeros(query_codes: Tensor, num_levels: int) -> Tensor:
     return torch.zeros(len(query_codes), num_levels, dtype=torch.int64, device=query_codes.device)
+
+
+PAIRS_AT_ONCE = 1 << 18
+"""Bounds the temporaries where, against all expectation, everything is one group."""
+_ITEMS_AT_ONCE = 1 << 18
+"""Bounds the temporaries of large databases."""
+
+
+def own_group_pairs(query_groups: Tensor, groups: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Find the pairs of a query and an item of its own group.
+
+    Args:
+        query_groups: (Q,) int64.
+        groups: (n,) int64.
+
+    Yields:
+        Positions of queries and of items, (M,) int64 each, every pair once.
+    """
+    order = query_groups.argsort(stable=True)
+    ordered = query_groups[order]
+    if not len(ordered):
+        return
+    step = max(1, PAIRS_AT_ONCE // len(ordered))
+    for start in range(0, len(groups), _ITEMS_AT_ONCE):
+        part = groups[start : start + _ITEMS_AT_ONCE]
+        first = torch.searchsorted(ordered, part)
+        items = (ordered[first.clamp(max=len(ordered) - 1)] == part).nonzero()[:, 0]
+        for item in torch.split(items, step):
+            begin = first[item]
+            times = torch.searchsorted(ordered, part[item], right=True) - begin
+            shift = (begin - times.cumsum(0) + times).repeat_interleave(times)
+            found = torch.arange(len(shift), device=shift.device) + shift
+            yield order[found], item.repeat_interleave(times) + start
+
+
+_WORD_BYTES = 8
+
+
+def to_words(packed: Tensor) -> Tensor:
+    """Turn bytes of rows into words by column: neighbouring rows lie side by side, as vector instructions want them.
+
+    Args:
+        packed: (N, W) uint8.
+
+    Returns:
+        (ceil(W / 8), N) int64, contiguous; bytes that are missing are 0. Which bit is where in a word does not matter
+        to XOR, AND and counting.
+
+    Example:
+        >>> to_words(torch.tensor([[1], [2]], dtype=torch.uint8))
+        tensor([[1, 2]])
+    """
+    rows, width = packed.shape
+    num_words = -(-width // _WORD_BYTES)
+    aligned = packed.is_contiguous() and packed.storage_offset() % _WORD_BYTES == 0
+    if width and width % _WORD_BYTES == 0 and aligned:
+        words = packed.view(torch.int64)  # as it lies there
+    else:
+        words = packed.new_zeros(rows, num_words, dtype=torch.int64)
+        words.view(torch.uint8)[:, :width] = packed
+    return words.T.contiguous()

@@ -1,0 +1,48 @@
+"""From ROCO's repository to batches for an encoder, in one step."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from mcmfh_lightning.datamodules.pairs import PairDataModule
+from mcmfh_lightning.datasets.roco.convert import RocoOptions, convert_roco
+
+
+class RocoDataModule(PairDataModule):
+    """`PairDataModule` of ROCO that converts the repository first where that was not done yet.
+
+    The conversion runs in ``prepare_data``, on one rank only; the folder must lie where all ranks see it. One that the
+    same options finished is used as it is, one of other options is refused.
+
+    Args:
+        source: What to make of ROCO.
+        root: The local folder of pair shards to write or to use.
+        batch_size: Items of a batch on each rank.
+        num_workers: As `PairDataModule` takes it.
+    """
+
+    def __init__(
+        self, source: RocoOptions, root: str = "pairs", batch_size: int = 32, num_workers: int | None = None
+    ) -> None:
+        super().__init__(root, batch_size, num_workers)
+        self.prepare_data_per_node = False
+        self.source = source
+
+    @property
+    def num_labels(self) -> int:
+        """Number of labels.
+
+        Raises:
+            AttributeError: Before the conversion nobody knows; so the command line links nothing.
+        """
+        if not (Path(self.root) / "dataset.json").exists():
+            raise AttributeError("the number of labels is known once the collection is converted")
+        return super().num_labels
+
+    def prepare_data(self) -> None:
+        """Convert the repository unless that was done.
+
+        Raises:
+            DataError: As `convert_roco`.
+        """
+        convert_roco(self.source, Path(self.root), Console(stderr=True))

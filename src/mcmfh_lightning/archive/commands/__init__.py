@@ -1,1 +1,0 @@
-"""One module of this package is one subcommand of ``mcmfh-archive``."""

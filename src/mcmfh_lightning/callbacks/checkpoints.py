@@ -1,0 +1,119 @@
+"""The checkpoint of the best epoch.
+
+The checkpoint to resume from.
+
+Which weights a fit has chosen.
+"""
+
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """`ModelCheckpoint` whose record of the best survives that the run folder is moved, and that chooses by numbers.
+
+    Lightning forgets the best value when a run resumes under another path of its folder (moved, or once relative and
+    once absolute), and the next epoch would replace ``best.ckpt`` by a worse one. Where the monitored value is NaN in
+    every epoch, it keeps the first one as if it were the best; here such an epoch is never kept.
+    """
+
+    def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
+        """Decide whether an epoch is kept: not if its value is undefined."""
+        if current is not None and bool(current.isnan()):
+            return False
+        return super().check_monitor_top_k(trainer, current)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the record; if the files lie in this run's folder, under their names here."""
+        best = Path(state_dict["best_model_path"]).name
+        if best and self.dirpath and (Path(self.dirpath) / best).is_file():
+            state_dict = state_dict | {
+                "dirpath": self.dirpath,
+                "best_k_models": {self._here(path): score for path, score in state_dict["best_k_models"].items()},
+                **{name: self._here(state_dict[name]) for name in ("best_model_path", "kth_best_model_path")},
+            }
+        super().load_state_dict(state_dict)
+
+    def _here(self, path: str) -> str:
+        # As Lightning joins them, or it would take one file for two.
+        return f"{self.dirpath}/{Path(path).name}" if path else path
+
+
+class LastCheckpoint(ModelCheckpoint):
+    """Keeps ``last.ckpt``, written at the end of every epoch and, if asked, between.
+
+    ``ModelCheckpoint(save_last=True)`` writes it only when the monitored value has improved, so that resuming would go
+    back to the best epoch. List this callback after the one that keeps the best: the state of that one is then part of
+    the checkpoint, and a resumed run knows what it has to beat.
+
+    Args:
+        every_n_train_steps: Write it also whenever so many optimiser steps are done. For epochs that take long.
+    """
+
+    def __init__(self, every_n_train_steps: int | None = None) -> None:
+        super().__init__(filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
+        self.every_n_steps = every_n_train_steps
+        self._saved_at = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note where the run begins, which is what the checkpoint it resumes from holds already."""
+        super().on_train_start(trainer, pl_module)
+        self._saved_at = trainer.global_step
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,  # noqa: ANN401  # Lightning's signature
+        batch: Any,  # noqa: ANN401
+        batch_idx: int,
+    ) -> None:
+        """Write the checkpoint if it is time."""
+        step = trainer.global_step
+        # Accumulated gradients are in no checkpoint: only the batch that made the step counts.
+        due = self.every_n_steps is not None and step % self.every_n_steps == 0 and step != self._saved_at
+        dry = trainer.fast_dev_run  # type: ignore[attr-defined]  # set at run time
+        if due and not dry and not _validation_follows(trainer, batch_idx):
+            self._saved_at = step
+            trainer.save_checkpoint(self.format_checkpoint_name({}), weights_only=False)
+
+
+def _validation_follows(trainer: Trainer, batch_idx: int) -> bool:
+    """Whether this batch is followed by a validation or by the end of the epoch.
+
+    A run that resumes from a checkpoint between the two leaves the validation out (seen in Lightning 2.6), and with it
+    perhaps the best epoch.
+    """
+    every = trainer.val_check_batch
+    done = trainer.fit_loop.total_batch_idx if trainer.check_val_every_n_epoch is None else batch_idx
+    return trainer.is_last_batch or (every is not None and (done + 1) % every == 0)
+
+
+def selecting_callback(trainer: Trainer) -> ModelCheckpoint | None:
+    """Return the callback that keeps the epoch with the best value of something; None if there is none."""
+    keepers = (one for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint))
+    return next((keeper for keeper in keepers if keeper.monitor is not None), None)
+
+
+def read_chosen(trainer: Trainer) -> dict[str, Any]:
+    """Read the checkpoint that the fit has chosen, tensors mapped instead of loaded.
+
+    Call this on one process, after the fit.
+
+    Returns:
+        Its content; empty if none was chosen, or if its file cannot be read without running code from it.
+    """
+    keeper = selecting_callback(trainer)
+    if keeper is None or not keeper.best_model_path:
+        return {}
+    try:
+        content = torch.load(keeper.best_model_path, map_location="cpu", weights_only=True, mmap=True)
+    except (UnpicklingError, OSError, RuntimeError):  # of a method whose arguments are objects, or not a local file
+        return {}
+    return content if isinstance(content, dict) else {}

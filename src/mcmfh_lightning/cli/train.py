@@ -1,0 +1,278 @@
+"""The ``mcmfh`` command: LightningCLI with fit, validate, test and predict."""
+
+import signal
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.plugins import CheckpointIO
+from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+# Short class names in configs and flags (--model MCMFH) resolve against what is imported here.
+import mcmfh_lightning.callbacks
+import mcmfh_lightning.datamodules
+import mcmfh_lightning.encoders
+import mcmfh_lightning.hashers
+import mcmfh_lightning.trainer.loggers  # noqa: F401  (imported for the names, as the four above)
+from mcmfh_lightning.callbacks import ExampleGallery, FitReport, LastCheckpoint, RunFolder
+from mcmfh_lightning.cli.command_line import OneLineParser, check_configs, one_line
+from mcmfh_lightning.datamodules.base import ShardDataModule
+from mcmfh_lightning.datamodules.loader import worker_errors
+from mcmfh_lightning.errors import TRACEBACK_VARIABLE, CheckpointError, ConfigError, one_line_errors, own_error, say
+from mcmfh_lightning.hashers.base import Hasher
+from mcmfh_lightning.trainer.checkpoint_io import AtomicCheckpointIO
+from mcmfh_lightning.trainer.loggers import ResumableCSVLogger
+from mcmfh_lightning.trainer.run_files import (
+    SaveRunConfig,
+    check_results,
+    check_unused,
+    check_writable,
+    find_best,
+    find_checkpoint,
+)
+
+_NOT_INSTALLED = (
+    "trainer.logger needs the package {0}, which is not installed: pip install 'mcmfh-lightning[{0}]', or choose "
+    "logger/csv.yaml"
+)
+
+
+class McmfhCLI(LightningCLI):
+    """LightningCLI with one folder a run, sizes read from the data, and no silent reinterpretation of checkpoints."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Adds ``--run_dir`` and links what the data decides to the model."""
+        parser.add_argument("--run_dir", default="runs/mcmfh", help="Everything a run writes goes below this folder.")
+        parser.add_argument(
+            "--log_examples",
+            type=bool,
+            default=False,
+            help="Draw test queries and what they find (raw pairs: pictures and texts) and give them to the logger.",
+        )
+        # Of every run, and after the callbacks of the config: the state of the one that keeps the best is part of it.
+        parser.add_lightning_class_args(LastCheckpoint, "last_checkpoint")
+        for name in ("image_dim", "text_dim", "num_labels"):
+            parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
+        for place in ("data", "model", "model.init_args.hasher"):
+            parser.link_arguments("seed_everything", f"{place}.init_args.seed")
+        for place in ("model", "model.init_args.hasher"):
+            parser.link_arguments("trainer.max_epochs", f"{place}.init_args.lr_scheduler.init_args.T_max")
+
+    def _parse_ckpt_path(self) -> None:
+        """Leaves the configuration as the user wrote it.
+
+        Lightning lets the checkpoint's hyper-parameters override configs and flags silently, so that
+        ``test --ckpt_path 16bits.ckpt --model.num_bits=64`` would report 16 bits under the name of 64.
+        Here the model is built as asked, and loading a checkpoint that differs is an error: see
+        ``Hasher.on_load_checkpoint``.
+        """
+
+    def before_instantiate_classes(self) -> None:
+        """Sends the logs of known loggers to ``<run_dir>/<subcommand>``, whatever folder their config names.
+
+        Raises:
+            ConfigError: if the logger's package is not installed.
+        """
+        config = self.config[self.subcommand]
+        loggers = config["trainer"]["logger"]
+        for logger in loggers if isinstance(loggers, list) else [loggers]:
+            if "class_path" not in (logger or ()):  # True, False or None
+                continue
+            kind = resolve_name(logger["class_path"])
+            if issubclass(kind, CSVLogger | TensorBoardLogger):
+                for name, value in (("save_dir", config["run_dir"]), ("name", ""), ("version", self.subcommand)):
+                    logger["init_args"][name] = value
+            if issubclass(kind, WandbLogger):
+                logger["init_args"]["save_dir"] = str(Path(config["run_dir"], str(self.subcommand)))
+                if find_spec("wandb") is None:
+                    raise ConfigError(_NOT_INSTALLED.format("wandb"))
+            if issubclass(kind, TensorBoardLogger) and not (find_spec("tensorboard") or find_spec("tensorboardX")):
+                raise ConfigError(_NOT_INSTALLED.format("tensorboard"))
+
+    def instantiate_classes(self) -> None:
+        """Builds data, model and trainer.
+
+        Raises:
+            ConfigError: if a value is refused; ``MCMFH_TRACEBACK=1`` shows where.
+        """
+        try:
+            super().instantiate_classes()
+        except (ValueError, TypeError, MisconfigurationException) as error:
+            if own_error(error) is not None:
+                raise
+            raise ConfigError(f"{one_line(str(error))} ({TRACEBACK_VARIABLE}=1 shows where)") from error
+
+    def after_instantiate_classes(self) -> None:
+        """Completes the arguments that checkpoints store, so that ``load_from_checkpoint`` can build the model.
+
+        jsonargparse leaves a linked value out where it dumps a class inside a class, here the scheduler.
+        """
+        value = self.config[self.subcommand].get("model.init_args.lr_scheduler.init_args.T_max")
+        if value is not None and "lr_scheduler" in self.model.hparams:
+            self.model.hparams["lr_scheduler"]["init_args"]["T_max"] = value
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401  # Lightning's signature
+        """Writes to ``<run_dir>/<subcommand>``, and logs there with a CSVLogger unless the config names another logger.
+
+        Raises:
+            DataError: if ``fit`` would overwrite the checkpoints of an earlier run, nothing can be written, or a global
+                batch cannot be divided over the processes.
+        """
+        config = self.config_init[self.subcommand]
+        run_dir = Path(config["run_dir"])
+        folder = run_dir / str(self.subcommand)
+        trains = self.subcommand == "fit"
+        if getattr(rank_zero_only, "rank", 0) == 0 and not config["trainer"]["fast_dev_run"]:
+            if trains:
+                check_unused(run_dir, config["ckpt_path"])
+            if self.subcommand != "predict":  # which writes to a folder of its own
+                check_writable(folder)
+        config["trainer"]["default_root_dir"] = config["trainer"]["default_root_dir"] or str(folder)
+        if config["trainer"]["logger"] in (None, True):
+            kwargs["logger"] = ResumableCSVLogger(run_dir, name="", version=self.subcommand)
+        plugins = config["trainer"]["plugins"] or []
+        plugins = plugins if isinstance(plugins, list) else [plugins]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            kwargs["plugins"] = [*plugins, AtomicCheckpointIO()]
+        callbacks = config["trainer"]["callbacks"] or []
+        kwargs["callbacks"] = [
+            RunFolder(folder),
+            *(callbacks if isinstance(callbacks, list) else [callbacks]),
+            *([ExampleGallery()] if config["log_examples"] else []),
+            *([FitReport()] if trains else []),
+        ]
+        trainer = super().instantiate_trainer(**kwargs)
+        for logger in trainer.loggers:
+            if isinstance(logger, ResumableCSVLogger):
+                logger.resume = trains and bool(config["ckpt_path"])
+            if isinstance(logger, WandbLogger):
+                folder.mkdir(parents=True, exist_ok=True)  # or wandb takes a temporary folder
+        if trains and hasattr(self.datamodule, "check_ranks"):
+            # Before Lightning starts the other processes: each of them would say the same.
+            self.datamodule.check_ranks(trainer.num_devices * trainer.num_nodes)
+        return trainer
+
+    def _finish_wandb(self) -> None:
+        """Ends the run in wandb, so that another of this process does not go on in it."""
+        for logger in self.trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.experiment.finish()
+
+    after_fit = after_validate = after_test = after_predict = _finish_wandb
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        """Loads checkpoints as data, never code, and leaves the result table of a test to the callback.
+
+        Raises:
+            CheckpointError: If there are no trained weights to measure.
+            DataError: If a test would replace the results of other weights or other data.
+        """
+        kwargs: dict[str, Any] = super()._prepare_subcommand_kwargs(subcommand) | {"weights_only": True}
+        run_dir = Path(self.config_init[subcommand]["run_dir"])
+        kwargs["ckpt_path"] = find_checkpoint(run_dir, kwargs["ckpt_path"], fit=subcommand == "fit")
+        if kwargs["ckpt_path"] is None and _needs_weights(subcommand, self.model):
+            kwargs["ckpt_path"] = self._best_weights(run_dir)
+        if subcommand != "test":
+            return kwargs
+        dry = self.trainer.fast_dev_run  # type: ignore[attr-defined]  # set at run time
+        first = getattr(rank_zero_only, "rank", 0) == 0
+        report = run_dir / subcommand / "metrics.json"
+        if first and not dry and report.is_file() and isinstance(self.datamodule, ShardDataModule):
+            check_results(report, kwargs["ckpt_path"], self.datamodule.provenance())
+            say(f"{report.parent}: the results of the same weights on the same data are replaced")
+        return kwargs | {"verbose": False}
+
+    def _best_weights(self, run_dir: Path) -> str | None:
+        """The best weights of the run; in a ``fast_dev_run``, which leaves no numbers, it may have none."""
+        first = getattr(rank_zero_only, "rank", 0) == 0
+        try:
+            best = find_best(run_dir, str(self.subcommand))
+        except CheckpointError:
+            if not self.trainer.fast_dev_run:  # type: ignore[attr-defined]  # set at run time
+                raise
+            best = None
+        if first:
+            say("fast_dev_run with untrained weights" if best is None else f"the best weights of the run: {best}")
+        return best
+
+
+def _needs_weights(subcommand: str, model: LightningModule) -> bool:
+    """Whether a command without trained weights would measure or write what means nothing; an encoder has its own."""
+    return subcommand in ("validate", "test") or (subcommand == "predict" and isinstance(model, Hasher))
+
+
+def find_config(name: str) -> str:
+    """Returns ``name`` if such a file exists, else the config of that name shipped with the package.
+
+    ``experiments/demo.yaml`` thus means the same from a clone and from an empty folder.
+    """
+    shipped = files("mcmfh_lightning.lightning_configs").joinpath(name)
+    return str(shipped) if not Path(name).exists() and shipped.is_file() else name
+
+
+def find_configs(args: Sequence[str]) -> list[str]:
+    """Applies `find_config` to every command-line argument that names a YAML file.
+
+    ``--config experiments/demo.yaml`` and ``--trainer.logger logger/wandb.yaml`` are two.
+    """
+    found = []
+    for arg in args:
+        flag, equals, value = arg.rpartition("=")
+        found.append(flag + equals + find_config(value) if value.endswith(".yaml") else arg)
+    return found
+
+
+@contextmanager
+def _unfinished_on_sigterm() -> Iterator[None]:
+    """Exits with 143 when SIGTERM ends the work early, as a shell does.
+
+    Lightning's exception has exit code 0: a script would go on and test half-trained weights.
+    """
+    try:
+        yield
+    except SIGTERMException:
+        sys.stderr.write("mcmfh: stopped by SIGTERM before the end; `fit` resumes with --ckpt_path last\n")
+        sys.exit(128 + signal.SIGTERM)
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Runs ``mcmfh``; errors of this package end in one line and exit code 2."""
+    for message in (
+        "Your `IterableDataset` has `__len__` defined",  # our streams give each worker its own batches
+        "The dirpath has changed from",  # fit keeps checkpoints, test has none to keep
+        "Checkpoint directory .* exists and is not empty",  # a run is resumed; others are refused
+        "Couldn't infer the batch indices",  # the feature writer reads them from the batch
+        "You have overridden `on_after_batch_transfer`",  # pairs are embedded by the module, not by the data
+        "Found \\d+ module\\(s\\) in eval mode",  # encoders that learn stay in it
+        "Experiment logs directory",  # testing again replaces the result of the earlier test
+        "`ModelCheckpoint\\(monitor=.* could not find",  # without validation; the fit ends by saying so
+        "`isinstance\\(treespec, LeafSpec\\)` is deprecated",  # Lightning's own affair
+    ):
+        warnings.filterwarnings("ignore", message=message)
+    sys.argv[1:] = find_configs(sys.argv[1:])  # in place: processes that Lightning relaunches under DDP see the same
+    with _unfinished_on_sigterm(), one_line_errors("mcmfh"), worker_errors():
+        check_configs(sys.argv[1:] if args is None else find_configs(args))
+        McmfhCLI(
+            LightningModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            seed_everything_default=0,
+            auto_configure_optimizers=False,  # hashers take theirs as arguments
+            save_config_callback=SaveRunConfig,
+            save_config_kwargs={"save_to_log_dir": False},
+            parser_class=OneLineParser,
+            parser_kwargs={"allow_abbrev": False},  # of all subcommands: they take it from the parser above
+            args=None if args is None else find_configs(args),
+        )

@@ -1,0 +1,1 @@
+"""Raw collections to pair shards."""

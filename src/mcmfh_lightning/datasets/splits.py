@@ -1,0 +1,219 @@
+"""Which items are for training, validation and test: as given, by group or by date, never by single image.
+
+Whatever the way, all items of a group (study, article, patient) land in one split: two films of one patient are
+near-copies, and a query whose twin was trained on measures memory.
+"""
+
+import csv
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from mcmfh_lightning.datasets.collection import Collection
+from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.shards.info import SPLITS, Split
+
+NOT_IN_CSV = "not in the splits CSV"
+Shares = tuple[int, int, int]
+"""Per cent of train, val and test."""
+
+
+def check_shares(shares: Shares) -> None:
+    """Refuse shares that are no whole.
+
+    Raises:
+        ValueError: if one is negative, there is nothing to train on, or the sum is not 100.
+    """
+    if min(shares) < 0 or shares[0] == 0 or sum(shares) != 100:
+        raise ValueError(
+            f"shares {'/'.join(map(str, shares))}: per cent of train, val and test, such as 80/10/10, that sum to 100"
+        )
+
+
+def parse_shares(text: str) -> Shares:
+    """Read ``80/10/10``.
+
+    Raises:
+        DataError: if it is not three whole numbers that sum to 100.
+
+    >>> parse_shares("70/10/20")
+    (70, 10, 20)
+    """
+    try:
+        train, val, test = map(int, text.split("/"))
+        check_shares((train, val, test))
+    except ValueError as error:
+        raise DataError(
+            f"{text!r} is no division into train, val and test: three percentages that sum to 100, such as 80/10/10"
+        ) from error
+    return train, val, test
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """How a collection is split.
+
+    Attributes:
+        by: ``given`` takes the split that each item names, ``group`` draws groups, ``date`` cuts in time.
+        shares: per cent of train, val and test where the split is not given.
+
+    Raises:
+        ValueError: if the shares do not sum to 100.
+    """
+
+    by: Literal["given", "group", "date"]
+    shares: Shares = (80, 10, 10)
+
+    def __post_init__(self) -> None:
+        check_shares(self.shares)
+
+
+@dataclass(frozen=True)
+class SplitRow:
+    """One line of a splits CSV: the split and the ISO date of an image, each None where the file does not say."""
+
+    split: Split | None
+    date: str | None
+
+
+def read_splits_csv(path: Path) -> dict[str, SplitRow]:
+    """Read a CSV with a column ``image_id`` and ``split`` and/or ``study_date`` (other columns are not read).
+
+    Args:
+        path: the file; dates are ``YYYYMMDD`` or ``YYYY-MM-DD``, empty where unknown.
+
+    Returns:
+        The row of each image id.
+
+    Raises:
+        DataError: a missing column, a duplicate image id, an unknown split name or an impossible date, with its line.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = set(reader.fieldnames or ())
+            if "image_id" not in columns or not columns & {"split", "study_date"}:
+                raise DataError(f"{path}: needs the columns image_id and split (or study_date), has {sorted(columns)}")
+            rows: dict[str, SplitRow] = {}
+            for row in reader:
+                where = f"{path}, line {reader.line_num}"
+                image_id = (row["image_id"] or "").strip()
+                if image_id in rows:
+                    raise DataError(f"{where}: image id {image_id!r} is listed twice; keep one line per image")
+                rows[image_id] = SplitRow(_split(row.get("split"), where), _date(row.get("study_date"), where))
+            return rows
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as a CSV file ({error})") from error
+
+
+def _split(text: str | None, where: str) -> Split | None:
+    name = (text or "").strip()
+    for split in SPLITS:
+        if name == split:
+            return split
+    if name:
+        raise DataError(f"{where}: unknown split {name!r}; valid are {', '.join(SPLITS)}")
+    return None
+
+
+def _date(text: str | None, where: str) -> str | None:
+    digits = (text or "").strip().replace("-", "")
+    if not digits:
+        return None
+    try:
+        return datetime.strptime(digits, "%Y%m%d").date().isoformat()
+    except ValueError as error:
+        raise DataError(f"{where}: {text!r} is not a date like 20111122 or 2011-11-22") from error
+
+
+def apply_rows(collection: Collection, rows: Mapping[str, SplitRow]) -> Collection:
+    """Give each candidate the split and the date of its row; those without a row are skipped."""
+    result = collection.copy()
+    result.candidates = []
+    for candidate in collection.candidates:
+        row = rows.get(candidate.id)
+        if row is None:
+            result.skip(NOT_IN_CSV, candidate.id)
+        else:
+            result.candidates.append(replace(candidate, split=row.split, date=row.date))
+    return result
+
+
+def split_by_group(groups: Iterable[int], seed: int, shares: Shares) -> dict[int, Split]:
+    """Draw the split of each group from a hash of (seed, group).
+
+    Each group's split depends on nothing but its own number, so a group never moves from test to train when the
+    collection grows or when other groups are skipped. The shares hold in expectation.
+    """
+    return {group: _hashed_split(group, seed, shares) for group in set(groups)}
+
+
+def _hashed_split(group: int, seed: int, shares: Shares) -> Split:
+    digest = hashlib.sha256(f"{seed}:{group}".encode()).digest()
+    uniform = int.from_bytes(digest[:8], "big") / 2**64
+    return _split_at(uniform, shares)
+
+
+def _split_at(position: float, shares: Shares) -> Split:
+    """The split at a position in [0, 1) of a collection laid out as train, then val, then test."""
+    train, val, _ = shares
+    if position < train / 100:
+        return "train"
+    return "val" if position < (train + val) / 100 else "test"
+
+
+def split_by_date(date_of: Mapping[int, str], items_of: Mapping[int, int], shares: Shares) -> dict[int, Split]:
+    """Cut the collection in time: the oldest items are for training, the latest for the test.
+
+    Args:
+        date_of: date of each group, a string that sorts by time.
+        items_of: number of items of each group.
+        shares: per cent of train, val and test.
+
+    Returns:
+        The split of each group. A date is never cut, so every training date is before every validation date, and
+        these before every test date.
+    """
+    items_on: dict[str, int] = {}
+    for group, date in date_of.items():
+        items_on[date] = items_on.get(date, 0) + items_of[group]
+    total = sum(items_on.values())
+    split_on: dict[str, Split] = {}
+    seen = 0
+    for date in sorted(items_on):
+        split_on[date] = _split_at((seen + items_on[date] / 2) / total, shares)
+        seen += items_on[date]
+    return {group: split_on[date] for group, date in date_of.items()}
+
+
+def require_disjoint(
+    split_of: Mapping[str, str],
+    group_of: Mapping[str, int | str],
+    mend: str = "put all items of a group into one split",
+) -> None:
+    """Refuse a split that puts items of one group into two splits.
+
+    Args:
+        split_of: split of each item.
+        group_of: group of each item, as the message names it.
+        mend: what to do about it, for the message.
+
+    Raises:
+        DataError: naming a group and two of its items, and how many groups are cut.
+    """
+    first: dict[int | str, str] = {}
+    cut: dict[int | str, str] = {}
+    for item, split in split_of.items():
+        other = first.setdefault(group_of[item], item)
+        if split_of[other] != split:
+            cut.setdefault(group_of[item], item)
+    if cut:
+        group, item = next(iter(cut.items()))
+        other = first[group]
+        raise DataError(
+            f"{len(cut)} of {len(first)} groups (studies, articles, patients) are in two splits, the first is group "
+            f"{group}: {other} in {split_of[other]}, {item} in {split_of[item]}; {mend}"
+        )

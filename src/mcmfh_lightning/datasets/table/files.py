@@ -1,0 +1,190 @@
+"""Rows of a CSV, JSON lines or Parquet file, as they stand; what they mean is told elsewhere."""
+
+import csv
+import io
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mcmfh_lightning.datasets.table.problems import NOT_AN_OBJECT, NOT_JSON, NUL, RAGGED, BadValueError, Problem
+from mcmfh_lightning.datasets.table.values import is_missing
+from mcmfh_lightning.errors import DataError
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row.
+
+    Attributes:
+        number: As an editor or spreadsheet counts: the header of a CSV is row 1, the first line of JSON lines and the
+            first row of Parquet are row 1.
+        values: What it says, by column; None, or no entry, where it says nothing.
+    """
+
+    number: int
+    values: dict[str, object]
+
+
+@dataclass
+class Table:
+    """A manifest as it stands.
+
+    Attributes:
+        columns: Every column there is.
+        rows: The rows that could be read.
+        problems: Of those that could not.
+        blank: How many rows say nothing in any column, as spreadsheets leave them below a table; they are passed over.
+    """
+
+    columns: tuple[str, ...] = ()
+    rows: list[Row] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    blank: int = 0
+
+
+def read_table(path: Path, encoding: str, wanted: Collection[str]) -> Table:
+    """Read a manifest; the ending of its name tells the format.
+
+    Args:
+        path: ``.csv``, ``.jsonl`` or ``.parquet``.
+        encoding: of CSV and JSON lines; a byte order mark is no part of the first column's name.
+        wanted: the columns whose values are kept.
+
+    Raises:
+        DataError: if the file cannot be read at all.
+    """
+    readers = {".csv": _read_csv, ".jsonl": _read_jsonl}
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".parquet":
+            table = _read_parquet(path, wanted)
+        elif suffix in readers:
+            table = readers[suffix](path, _decoded(path, encoding), wanted)
+        else:
+            raise DataError(f"{path}: manifests end in .csv, .jsonl or .parquet; save it as one of these")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}); correct --manifest") from error
+    return table
+
+
+def _decoded(path: Path, encoding: str) -> str:
+    content = path.read_bytes()
+    try:
+        text = content.decode(encoding).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        row = content.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{path}, row {row}: byte {error.start} is not {encoding} ({error.reason}); save it as UTF-8 or pass its "
+            "--encoding (cp1252 for most files of Windows, utf-16 for Unicode text of Excel)"
+        ) from error
+    except (LookupError, ValueError) as error:  # also "undefined", which Python has and which reads nothing
+        raise DataError(f"{path}: no text encoding is called {encoding!r}; correct --encoding") from error
+    if not text.strip():
+        raise DataError(f"{path}: empty file; its first row names the columns")
+    return text
+
+
+def _read_csv(path: Path, text: str, wanted: Collection[str]) -> Table:
+    limit = csv.field_size_limit(len(text))  # ours is on texts, told with their row; csv's would stop the reading
+    try:
+        return _parse_csv(path, text, wanted)
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _parse_csv(path: Path, text: str, wanted: Collection[str]) -> Table:
+    table = Table()
+    for number, cells in _records(path, text):
+        if not cells:  # an empty line
+            continue
+        if all(map(is_missing, cells)):
+            table.blank += 1
+        elif not table.columns and cells[0].strip().casefold().startswith("sep="):
+            continue  # for Excel; the separator is the comma, or the header shows that it is not
+        elif not table.columns:
+            if any("\0" in cell for cell in cells):
+                raise DataError(
+                    f"{path}, row {number}: NUL bytes in the header; if it is UTF-16 pass --encoding utf-16"
+                )
+            table.columns = tuple(cell.strip() for cell in cells)
+        elif len(cells) != len(table.columns):
+            table.problems.append(Problem(number, RAGGED, f"{len(cells)}, not {len(table.columns)}"))
+        elif any("\0" in cell for cell in cells):
+            table.problems.append(Problem(number, NUL))
+        else:
+            named = zip(table.columns, cells, strict=True)
+            table.rows.append(Row(number, {name: cell for name, cell in named if name in wanted and cell.strip()}))
+    return table
+
+
+def _records(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+    """Number and cells of each record. Broken quotes end the reading: where the next row begins is not known."""
+    number = 0
+    try:
+        for cells in csv.reader(io.StringIO(text, newline=""), strict=True):
+            number += 1
+            yield number, cells
+    except csv.Error as error:
+        raise DataError(
+            f"{path}, row {number + 1}: {error}; close each quote, and write quotes in a field twice"
+        ) from error
+
+
+def _read_jsonl(path: Path, text: str, wanted: Collection[str]) -> Table:
+    table = Table()
+    columns: dict[str, None] = {}
+    # Not splitlines(): JSON strings may hold U+2028 and others that it takes for the end of a line.
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            values = _parse_json(line)
+        except BadValueError as error:
+            table.problems.append(Problem(number, error.flaw, error.detail))
+        else:
+            columns |= dict.fromkeys(values)
+            if all(map(is_missing, values.values())):
+                table.blank += 1
+                continue
+            table.rows.append(Row(number, {name: values[name] for name in wanted if name in values}))
+    if table.problems and not table.rows:
+        raise DataError(f"{table.problems[0].told(path)} (and no other row is)")
+    table.columns = tuple(columns)
+    return table
+
+
+def _parse_json(line: str) -> dict[str, object]:
+    try:
+        values = json.loads(line, object_pairs_hook=_each_key_once)
+    except (ValueError, RecursionError) as error:
+        raise BadValueError(NOT_JSON, str(error)) from error
+    if not isinstance(values, dict):
+        raise BadValueError(NOT_AN_OBJECT, f"a {type(values).__name__}")
+    return values
+
+
+def _each_key_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError("a key occurs twice")
+    return values
+
+
+def _read_parquet(path: Path, wanted: Collection[str]) -> Table:
+    try:
+        import pyarrow as pa
+        from pyarrow.parquet import ParquetFile
+    except ImportError as error:
+        raise DataError(f"{path}: Parquet needs pyarrow: pip install 'mcmfh-lightning[parquet]'") from error
+    try:
+        with ParquetFile(path) as file:
+            columns = tuple(file.schema_arrow.names)
+            batches = file.iter_batches(columns=[name for name in columns if name in wanted])
+            rows = [row for batch in batches for row in batch.to_pylist()]
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as Parquet ({error}); write it again") from error
+    numbered = [
+        Row(number, values) for number, values in enumerate(rows, 1) if not all(map(is_missing, values.values()))
+    ]
+    return Table(columns, numbered, blank=len(rows) - len(numbered))

@@ -1,0 +1,313 @@
+"""From the rows of a manifest to candidates of a collection, and problems.
+
+What may be wrong with a whole manifest: labels that look alike, names of the normal label, dates that go unread.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from itertools import chain
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from mcmfh_lightning.datasets.table.files import Table, read_table
+from mcmfh_lightning.datasets.table.labels import LabelRules, is_numeric, is_state, says_whether
+from mcmfh_lightning.datasets.table.problems import NO_DATE, Flaw, Problem
+from mcmfh_lightning.datasets.table.reading import Manifest, Reading, check_columns
+from mcmfh_lightning.datasets.table.rows import RowReader
+from mcmfh_lightning.datasets.table.values import DateReader, fitting_formats, is_missing, shortened
+from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.images.finding import Unusable, check_images
+from mcmfh_lightning.images.png import ValueRange
+from mcmfh_lightning.images.unusable import FIXES
+
+NORMAL_WITH_OTHERS = "the normal label together with another label"
+STATE = "a label that is 1, 0, -1, true or false"
+SPELLED_ALIKE = "a label that another label equals up to case, blanks, - and _"
+LIKE_NORMAL = "a label that may be another name of the normal label"
+_EXAMPLES = 5
+
+_NORMAL = re.compile(
+    r"normal(findings?|study|exam|chest(xray)?)?|withinnormallimits|wnl|healthy|unremarkable"
+    r"|no(acute|significant|abnormal)*(findings?|disease|pathology|abnormalit(y|ies))(found|seen|detected)?"
+)
+
+
+def _key(label: str) -> str:
+    return "".join(c for c in unicodedata.normalize("NFKC", label).casefold() if not c.isspace() and c not in "-_")
+
+
+def _like_normal(label: str) -> bool:
+    key = _key(label)
+    # As close as a lost letter; "abnormal" is not.
+    typo = not key.startswith("ab") and get_close_matches(key, ("normal", "nofinding"), n=1, cutoff=0.9)
+    return bool(_NORMAL.fullmatch(key) or typo)
+
+
+def label_traits(labels: Mapping[int, Sequence[str]], normal: str) -> tuple[dict[int, list[str]], list[str]]:
+    """Look for labels that may not mean what they seem to.
+
+    Args:
+        labels: Those of each row, by its number.
+        normal: The normal label.
+
+    Returns:
+        The traits of each row that has one, for the summary, and hints.
+    """
+    counts = Counter(label for row in labels.values() for label in row)
+    spellings: dict[str, list[str]] = {}
+    for label in sorted(counts):
+        spellings.setdefault(_key(label), []).append(label)
+    alike = [same for same in spellings.values() if len(same) > 1]
+    several = {label for same in alike for label in same}
+    normals = sorted(label for label in counts if label != normal and _like_normal(label))
+    findings = [same for same in alike if not {normal, *normals}.issuperset(same)]  # for normals there is an option
+    states = sorted(label for label in counts if is_state(label))
+    traits: dict[int, list[str]] = {}
+    for row, names in labels.items():
+        found = {
+            SPELLED_ALIKE: not several.isdisjoint(names),
+            LIKE_NORMAL: not set(normals).isdisjoint(names),
+            STATE: not set(states).isdisjoint(names),
+            NORMAL_WITH_OTHERS: normal in names and len(names) > 1,
+        }
+        if held := [trait for trait, holds in found.items() if holds]:
+            traits[row] = held
+    hints = [
+        f"labels {_counted(same, counts)} differ by case, blanks, - or _ only and count as different; write them alike"
+        for same in findings[:_EXAMPLES]
+    ]
+    if len(findings) > _EXAMPLES:
+        hints.append(f"... and {len(findings) - _EXAMPLES:,} more labels are spelled in several ways")
+    if normals:
+        names = " ".join(f'"{label}"' for label in ([normal] if normal in counts else []) + normals)
+        hints.append(
+            f"{_counted(normals, counts)} may name the normal label; for now only {normal!r} does. If they do, pass "
+            f"--normal-label {names}"
+        )
+    if states:
+        hints.append(
+            f"labels {_counted(states[:_EXAMPLES], counts)} say that something is there, and not what; write words, "
+            "such as 'class 1', or pass --label-columns with columns of one finding each"
+        )
+    mixed = [row for row, held in traits.items() if NORMAL_WITH_OTHERS in held]
+    if mixed:
+        hints.append(
+            f"{len(mixed):,} rows have the normal label {normal!r} together with another, the first is row "
+            f"{min(mixed)}; correct them, or leave it so if the normal label does not rule out the others"
+        )
+    return traits, hints
+
+
+def _counted(labels: Iterable[str], counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{label!r} (on {counts[label]:,})" for label in labels)
+
+
+def near_labels(names: Iterable[str], labels: Iterable[str]) -> list[str]:
+    """Return the labels that are, or may be meant by, names of the normal label that no row has."""
+    keys = {_key(name) for name in names}
+    return sorted({label for label in labels if _key(label) in keys or _like_normal(label)})
+
+
+def shared_words(by_column: Mapping[str, Sequence[object]]) -> str | None:
+    """Name a word that several columns of labels have: ``mild`` of two findings would be one label.
+
+    Args:
+        by_column: The values of each column.
+    """
+    first: dict[str, str] = {}
+    for column, cells in by_column.items():
+        for word in sorted({cell.strip() for cell in cells if isinstance(cell, str) and any(map(str.isalpha, cell))}):
+            if not is_missing(word) and first.setdefault(word, column) != column:
+                return (
+                    f"{word!r} stands in the columns {first[word]!r} and {column!r} and is one label; if it says how "
+                    "much of each there is, write the finding with it"
+                )
+    return None
+
+
+def few_words(by_column: Mapping[str, Sequence[object]]) -> str | None:
+    """Name a column of words that may say whether one finding is there in words that are not known here.
+
+    Args:
+        by_column: The values of each column.
+    """
+    for column, cells in by_column.items():
+        counts = Counter(str(cell).strip() for cell in cells if not is_missing(cell))
+        if len(counts) <= 3 < counts.total():
+            return (
+                f"the column {column!r} holds {_counted(sorted(counts), counts)} and nothing else, each of which is a "
+                "label; if they say whether the finding is there, write 1 and 0"
+            )
+    return None
+
+
+def date_hint(unread: Mapping[int, str]) -> str | None:
+    """Say how many dates were dropped, and which forms would read them.
+
+    Args:
+        unread: The dates that could not be read, by row.
+    """
+    if not unread:
+        return None
+    row = min(unread)
+    fitting = fitting_formats(list(unread.values()))
+    fix = "write days as 2011-11-22, or name their form, as in --date-format '%d.%m.%Y'"
+    if fitting:
+        fix = f"what reads all of them is --date-format {' or '.join(map(repr, fitting))}"
+    return f"{len(unread):,} dates cannot be read and are left out, the first is {unread[row]!r} in row {row}; {fix}"
+
+
+def read_manifest(path: Path, images: Path, reading: Reading) -> Manifest:
+    """Read every row, and find all that is wrong with it short of decoding its image.
+
+    Args:
+        path: ``.csv``, ``.jsonl`` or ``.parquet``.
+        images: the folder below which all images lie.
+        reading: names of columns and so on.
+
+    Raises:
+        DataError: If the file cannot be read as a whole, its labels are numbers, or no row has a label. What is wrong
+            with single rows is in ``problems``.
+    """
+    columns = reading.columns
+    dates = DateReader(reading.date_formats)
+    table = read_table(path, reading.encoding, {*columns.names.values(), *columns.label_columns})
+    split_by = reading.split_by or ("given" if columns.split in table.columns else "group")
+    needed = {"id", "labels", "group"} | {"given": {"split"}, "group": set(), "date": {"date"}}[split_by]
+    unread = check_columns(path, table.columns, columns, needed)
+    _require_used(path, table, reading)
+    manifest = Manifest(path, reading, split_by, unread, table.blank)
+    if not table.rows and not table.problems:
+        raise DataError(f"{path}: no row; write one for each image or text")
+    if not images.is_dir():
+        raise DataError(f"{images}: no such folder of images; correct --images")
+    labels = _label_rules(path, table, reading)
+    rows = RowReader(manifest, images.resolve(), reading, dates, labels)
+    for row in table.rows:
+        rows.read(row)
+    manifest.problems += table.problems
+    if split_by == "date":
+        _require_dates(manifest)
+    if columns.of_labels:
+        _look_at_labels(manifest, table, labels)
+    if hint := date_hint(rows.unread_dates):
+        manifest.hints.append(f"{path}: {hint}")
+    if rows.shared_images:
+        first = min(rows.shared_images, key=lambda text: "splits" not in text)
+        manifest.hints.append(
+            f"{path}: {len(rows.shared_images):,} rows show an image file that a row of another group shows too, such "
+            f"as {first}; in two splits it is a leak that raises every number: give all rows of an image one group"
+        )
+    if unused := [name for name in reading.split_names if name not in rows.split_names]:
+        manifest.hints.append(f"{path}: no row has the split {unused[0]!r}, which --split-names names; correct it")
+    if rows.spelled:
+        manifest.hints.append(
+            f"{path}: {len(rows.spelled):,} rows spell their group almost as an earlier row does, the first: "
+            f"{rows.spelled[0]}; they count as different groups: spell them alike if they are one patient"
+        )
+    return manifest
+
+
+def _require_used(path: Path, table: Table, reading: Reading) -> None:
+    """Refuse options about a column that the table does not have: it may have another name."""
+    options = {"split": ("--split-names", reading.split_names), "date": ("--date-format", reading.date_formats)}
+    for field, (option, value) in options.items():
+        column = reading.columns.names[field]
+        if value and column not in table.columns:
+            listed = ", ".join(map(repr, table.columns))
+            raise DataError(
+                f"{path}, row 1: {option} needs a column {column!r} (has {listed}); add it, or name another by "
+                f"--{field}-column"
+            )
+
+
+def _label_rules(path: Path, table: Table, reading: Reading) -> LabelRules:
+    """Decide which columns of labels say whether one finding is there, and refuse those that hold other numbers."""
+    findings = set()
+    for column in reading.columns.of_labels:
+        cells = [row.values.get(column) for row in table.rows]
+        several = bool(reading.columns.label_columns)
+        is_finding = says_whether(cells, one_of_several=several)
+        if is_finding and several:
+            findings.add(column)
+        elif is_numeric(cells) or (is_finding and not all(map(is_missing, cells))):
+            row, cell = next((row, cell) for row, cell in zip(table.rows, cells, strict=True) if not is_missing(cell))
+            raise DataError(
+                f"{path}, column {column!r}: numbers, or yes and no, in place of labels ({shortened(cell)} in row "
+                f"{row.number}); if 1, 0 and -1 say whether a finding is there pass --label-columns with all such "
+                "columns, else write words, such as 'class 3'"
+            )
+    return LabelRules(reading.label_separator, frozenset(findings), reading.uncertain_is_present, reading.normal_labels)
+
+
+def _look_at_labels(manifest: Manifest, table: Table, rules: LabelRules) -> None:
+    """Find what may be wrong with the labels of all rows.
+
+    Args:
+        manifest: Takes hints and traits.
+        table: Its rows.
+        rules: How they were read.
+
+    Raises:
+        DataError: If no row has a label, or none has one that was named as the normal label.
+    """
+    reading = manifest.reading
+    labels = {row: candidate.labels for row, candidate in manifest.candidates.items()}
+    columns = ", ".join(map(repr, reading.columns.of_labels))
+    complete = labels and not manifest.problems  # otherwise the bad rows come first
+    if complete and not any(labels.values()):
+        raise DataError(
+            f"{manifest.path}: no row has a label in {columns}; fill it in, read others by --labels-column or "
+            "--label-columns, or pass --no-labels to train with --model.supervision pairs (no item is then relevant to "
+            "another, and mAP is undefined)"
+        )
+    if complete and reading.normal_labels and not any(reading.normal_label in names for names in labels.values()):
+        near = near_labels(reading.normal_labels, chain(*labels.values()))
+        there = f", there is {', '.join(map(repr, near))}" if near else ""
+        names = " or ".join(map(repr, reading.normal_labels))
+        raise DataError(f"{manifest.path}: no row has the label {names} in {columns}{there}; correct --normal-label")
+    traits, hints = label_traits(labels, reading.normal_label)
+    for row, held in traits.items():
+        manifest.traits.setdefault(row, []).extend(held)
+    manifest.hints += [f"{manifest.path}: {hint}" for hint in hints]
+    words = [column for column in reading.columns.of_labels if column not in rules.findings]
+    by_column = {column: [row.values.get(column) for row in table.rows] for column in words}
+    if hint := shared_words(by_column):
+        manifest.hints.append(f"{manifest.path}: {hint}")
+    others = Counter(other for cell in chain(*by_column.values()) if (other := rules.other_separator(cell)))
+    for other, count in others.most_common(1):
+        manifest.hints.append(
+            f"{manifest.path}: {count:,} cells of labels hold {other!r} and are not split there; if that separates "
+            f"labels pass --label-separator {other!r}, and write one separator in all rows"
+        )
+    if reading.columns.label_columns and (hint := few_words(by_column)):
+        manifest.hints.append(f"{manifest.path}: {hint}")
+
+
+def verify_images(manifest: Manifest, console: Console, value_range: ValueRange | None = None) -> None:
+    """Decode the image of each candidate in full, on every core; those that do not decode become problems."""
+    rows: dict[Path, list[int]] = {}
+    for row, candidate in manifest.candidates.items():
+        if candidate.image is not None:
+            rows.setdefault(candidate.image, []).append(row)
+    checks = zip(rows, check_images(rows, value_range), strict=True)
+    for path, check in track(checks, "Checking images", total=len(rows), console=console):
+        if isinstance(check, Unusable):
+            flaw = Flaw(check.reason, FIXES[check.reason])
+            _reject(manifest, rows[path], flaw, f"{path.name}: {check.detail}" if check.detail else path.name)
+
+
+def _reject(manifest: Manifest, rows: list[int], flaw: Flaw, detail: str = "") -> None:
+    for row in rows:
+        del manifest.candidates[row]
+        manifest.problems.append(Problem(row, flaw, detail))
+
+
+def _require_dates(manifest: Manifest) -> None:
+    dated = {candidate.group for candidate in manifest.candidates.values() if candidate.date is not None}
+    _reject(manifest, [row for row, c in manifest.candidates.items() if c.group not in dated], NO_DATE)

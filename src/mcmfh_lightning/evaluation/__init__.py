@@ -1,0 +1,1 @@
+"""Evaluation of codes by ranking: protocols, nulls, counts, statistics and reports."""

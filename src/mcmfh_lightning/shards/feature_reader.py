@@ -1,0 +1,366 @@
+"""Read feature shards by row, straight from the tars."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.shards.feature_blocks import (
+    ARRAYS,
+    COLUMN_CHECKSUMS,
+    COLUMN_CHECKSUMS_TYPE,
+    COLUMNS,
+    GROUP_NAMES,
+    IDS,
+    ROW_CHECKSUMS,
+    column_checksum,
+    columns_of,
+    row_checksums,
+)
+from mcmfh_lightning.shards.folder import ShardFolder
+from mcmfh_lightning.shards.info import DatasetInfo, ShardInfo
+from mcmfh_lightning.shards.members import NPY_HEADER_BYTES, decode_json, read_npy_header
+from mcmfh_lightning.shards.packing import name_of_number, packed_width, place_checksum
+from mcmfh_lightning.shards.tar import Member, index_tar
+
+_HALF_EXPONENT = 0x7C00
+"""Exponent bits of a half-precision number, all set in NaN and infinity alone."""
+
+_MEND = "copy the shard again or encode again"
+
+
+class GatheredFeatures(TypedDict):
+    """NumPy twin of `mcmfh_lightning.types.FeatureBatch`; the same shapes and types."""
+
+    image: NDArray[np.float32]
+    text: NDArray[np.float32]
+    present: NDArray[np.bool_]
+    labels: NDArray[np.uint8]
+    group: NDArray[np.int64]
+    text_hash: NDArray[np.int64]
+    index: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Where the arrays of one record lie: offsets of their first rows in the tar."""
+
+    path: Path
+    key: str
+    place: int
+    rows: int
+    offsets: Mapping[str, int]
+    names: Mapping[str, Member]
+    column_checksums: Mapping[str, int]
+
+    def __str__(self) -> str:
+        return f"shard {self.path}, block {self.key}"
+
+
+class FeatureShardReader:
+    """A split of a feature folder as a table.
+
+    Opening reads the headers of the tars and arrays only. A row of embeddings is read when it is asked for, and no byte
+    beside it; everything else (some 30 bytes a pair) is read whole by `load_columns`, or when first used. All that is
+    read is compared with its checksum. May be pickled or forked into the workers of a loader.
+
+    Args:
+        folder: A folder of feature shards.
+        split: train, val or test; a split that the folder does not have is empty.
+        info: Content of its ``dataset.json``; read from the folder if not given.
+
+    Raises:
+        DataError: If the folder does not hold features, or a shard is missing, of the wrong size, or malformed.
+    """
+
+    def __init__(self, folder: str | Path | ShardFolder, split: str, info: DatasetInfo | None = None) -> None:
+        self.folder = ShardFolder.of(folder)
+        self.split = split
+        self.info = DatasetInfo.load(self.folder.path) if info is None else info
+        if self.info.format != "mcmfh-features" or self.info.image_dim is None or self.info.text_dim is None:
+            raise DataError(
+                f"{folder} holds {self.info.format}, not features: encode it with `mcmfh predict`, then use that folder"
+            )
+        widths = {"image.npy": self.info.image_dim, "text.npy": self.info.text_dim, "present.npy": 2}
+        self._widths = {**widths, "labels.npy": packed_width(self.info.num_labels)}
+        self._blocks = [block for shard in self.info.split(split).shards for block in self._index(shard)]
+        self._starts = np.cumsum([0, *(block.rows for block in self._blocks)])
+        self._files: dict[Path, _File] = {}
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_files": {}}
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Ids of all pairs, in order.
+
+        Raises:
+            DataError: If a block does not have one id a row, or they are damaged.
+        """
+        return [name for block in self._blocks for name in self._names(block, IDS)]
+
+    @cached_property
+    def group_names(self) -> list[str]:
+        """The collection's own name of each pair's group, in order; features of version 2 have numbers only.
+
+        Raises:
+            DataError: If a block does not have one name a row, or they are damaged.
+        """
+        names: list[str] = []
+        for block, start in zip(self._blocks, self._starts.tolist(), strict=False):
+            if GROUP_NAMES in block.names:
+                names += self._names(block, GROUP_NAMES)
+            else:
+                names += map(name_of_number, self.groups[start : start + block.rows].tolist())
+        return names
+
+    @cached_property
+    def labels(self) -> NDArray[np.uint8]:
+        """(N, ceil(num_labels / 8)) uint8, packed.
+
+        Raises:
+            DataError: If they are damaged, as all columns raise, or a bit behind the last label is set: two pairs would
+                seem to share a label that is none.
+        """
+        labels = self._column("labels.npy")
+        used = self.info.num_labels % 8
+        if used and (labels[:, -1] & (0xFF >> used)).any():
+            raise DataError(f"{self.folder}, split {self.split}: labels beyond the vocabulary are set; encode again")
+        return labels
+
+    @cached_property
+    def groups(self) -> NDArray[np.int64]:
+        """(N,) int64."""
+        return self._column("groups.npy")
+
+    @cached_property
+    def text_hashes(self) -> NDArray[np.int64]:
+        """(N,) int64; 0 without a text."""
+        return self._column("texts.npy")
+
+    @cached_property
+    def present(self) -> NDArray[np.bool_]:
+        """(N, 2) bool: whether a pair has an image, a text."""
+        return self._column("present.npy").astype(np.bool_)
+
+    @cached_property
+    def _row_checksums(self) -> NDArray[np.uint32]:
+        return self._column(ROW_CHECKSUMS)
+
+    def load_columns(self) -> None:
+        """Read all that `gather` needs beside the embeddings, so that copies of this reader need not."""
+        _ = self.labels, self.groups, self.text_hashes, self.present, self._row_checksums
+
+    def gather(self, indices: NDArray[np.int64]) -> GatheredFeatures:
+        """Read rows.
+
+        Args:
+            indices: (B,) int64 positions in the split, in any order.
+
+        Returns:
+            The rows, in the order of ``indices``.
+
+        Raises:
+            IndexError: If there is no such row.
+            DataError: If a row is damaged, or an embedding is NaN or infinite; the message names shard and id.
+        """
+        indices = np.asarray(indices, dtype=np.int64)
+        if len(indices) and (indices.min() < 0 or indices.max() >= len(self)):
+            raise IndexError(f"rows {indices.min()} to {indices.max()} of {len(self)}")
+        rows, inverse = np.unique(indices, return_inverse=True)
+        columns: dict[str, NDArray[Any]] = {
+            "labels.npy": self.labels[rows],
+            "groups.npy": self.groups[rows],
+            "texts.npy": self.text_hashes[rows],
+            "present.npy": self.present[rows],
+        }
+        embeddings = self._embeddings(rows)
+        self._check_rows(rows, columns | embeddings)
+        return {
+            "image": _to_single(embeddings["image.npy"][inverse]),
+            "text": _to_single(embeddings["text.npy"][inverse]),
+            "present": columns["present.npy"][inverse],
+            "labels": columns["labels.npy"][inverse],
+            "group": columns["groups.npy"][inverse],
+            "text_hash": columns["texts.npy"][inverse],
+            "index": indices,
+        }
+
+    def where(self, position: int) -> str:
+        """Name the shard and the id of a pair, for messages."""
+        block = self._blocks[int(self._block_of(position))]
+        return f"shard {block.path}, pair {self.ids[position]}"
+
+    def _embeddings(self, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """Read the embeddings of ascending rows; those side by side in one go."""
+        numbers = self._block_of(rows)
+        first = np.flatnonzero((np.diff(rows, prepend=-2) != 1) | (np.diff(numbers, prepend=-1) != 0))
+        blocks = [self._blocks[number] for number in numbers[first].tolist()]
+        files = [self._file(block.path).descriptor for block in blocks]
+        begins, ends = first, np.append(first, len(rows))[1:]
+        embeddings: dict[str, NDArray[Any]] = {}
+        for name in ("image.npy", "text.npy"):
+            found = np.empty((len(rows), self._widths[name]), dtype=ARRAYS[name])
+            size = found.itemsize * found.shape[1]
+            memory = found.reshape(-1).view(np.uint8).data
+            offsets = np.array([block.offsets[name] for block in blocks], dtype=np.int64)
+            offsets += (rows[first] - self._starts[numbers[first]]) * size
+            # The hottest loop of training: some thousand turns a step, nothing in it but the read.
+            for i, (file, begin, end, offset) in enumerate(
+                zip(files, (begins * size).tolist(), (ends * size).tolist(), offsets.tolist(), strict=True)
+            ):
+                if os.preadv(file, [memory[begin:end]], offset) != end - begin:
+                    raise _shortened(blocks[i])
+            embeddings[name] = found
+        return embeddings
+
+    def _check_rows(self, rows: NDArray[np.int64], arrays: Mapping[str, NDArray[Any]]) -> None:
+        numbers = self._block_of(rows)
+        places = np.array([block.place for block in self._blocks], dtype=np.uint32)[numbers]
+        sums = row_checksums(arrays, rows - self._starts[numbers], places)
+        complaints = {
+            "its image embedding is not finite": _not_finite(arrays["image.npy"]),
+            "its text embedding is not finite": _not_finite(arrays["text.npy"]),
+            "its features differ from their checksum": sums != self._row_checksums[rows],
+        }
+        for complaint, bad in complaints.items():
+            if bad.any():
+                raise DataError(f"{self.where(int(rows[np.argmax(bad)]))}: {complaint}; {_MEND}")
+
+    def _block_of(self, rows: NDArray[np.int64] | int) -> NDArray[np.int64]:
+        return np.searchsorted(self._starts, rows, side="right") - 1
+
+    def _index(self, shard: ShardInfo) -> list[_Block]:
+        path = self.folder.shard(shard)
+        with path.open("rb", buffering=0) as stream:
+            blocks = [
+                self._block(path, stream.fileno(), number, key, members)
+                for number, (key, members) in enumerate(index_tar(path).items())
+            ]
+        rows = sum(block.rows for block in blocks)
+        if rows != shard.pairs:
+            raise DataError(f"shard {path} holds {rows} pairs, dataset.json says {shard.pairs}: encode again")
+        return blocks
+
+    def _block(self, path: Path, descriptor: int, number: int, key: str, members: Mapping[str, Member]) -> _Block:
+        try:
+            columns = columns_of(members)
+        except DataError as error:
+            raise DataError(f"shard {path}, block {key}: {error}; encode again") from error
+        rows, offsets = None, {}
+        for name, dtype in {**ARRAYS, COLUMN_CHECKSUMS: COLUMN_CHECKSUMS_TYPE}.items():
+            try:
+                shape, offsets[name] = _read_header(descriptor, members[name], dtype)
+            except DataError as error:
+                raise DataError(f"shard {path}, member {key}.{name}: {error}; encode again") from error
+            if name == COLUMN_CHECKSUMS:
+                due: tuple[int | None, ...] = (len(columns),)
+            else:
+                rows = shape[0] if rows is None and shape else rows
+                due = (rows, self._widths[name]) if name in self._widths else (rows,)
+            if shape != due or not rows:
+                raise DataError(
+                    f"shard {path}, member {key}.{name}: shape {shape}, {due} expected (dataset.json says"
+                    f" image_dim {self.info.image_dim}, text_dim {self.info.text_dim}, {self.info.num_labels} labels);"
+                    " encode again"
+                )
+        sums = np.frombuffer(os.pread(descriptor, 4 * len(columns), offsets[COLUMN_CHECKSUMS]), COLUMN_CHECKSUMS_TYPE)
+        return _Block(
+            path=path,
+            key=key,
+            place=place_checksum(path.name, number, key),
+            rows=int(rows or 0),
+            offsets=offsets,
+            names={name: members[name] for name in (IDS, GROUP_NAMES) if name in members},
+            column_checksums=dict(zip(columns, sums.tolist(), strict=True)),
+        )
+
+    def _names(self, block: _Block, name: str) -> list[str]:
+        """Read the ids of a block, or the names of its groups."""
+        member = block.names[name]
+        data = self._bytes(block, member.offset, member.size)
+        self._check_column(block, name, data)
+        content = decode_json(data)
+        if not isinstance(content, list) or len(content) != block.rows or not all(isinstance(i, str) for i in content):
+            raise DataError(f"{block}: {name} does not have a name for each of its {block.rows} pairs; {_MEND}")
+        return content
+
+    def _column(self, name: str) -> NDArray[Any]:
+        """Read one small array of all blocks.
+
+        Raises:
+            DataError: If it is damaged.
+        """
+        width = (self._widths[name],) if name in self._widths else ()
+        column = np.empty((len(self), *width), dtype=ARRAYS[name])
+        size = column[:1].nbytes
+        for block, start in zip(self._blocks, self._starts.tolist(), strict=False):
+            data = self._bytes(block, block.offsets[name], size * block.rows)
+            if name in COLUMNS:
+                self._check_column(block, name, data)
+            column[start : start + block.rows] = np.frombuffer(data, column.dtype).reshape(block.rows, *width)
+        return column
+
+    def _check_column(self, block: _Block, name: str, data: bytes) -> None:
+        if column_checksum(data, block.place) != block.column_checksums[name]:
+            raise DataError(f"{block}: {name} differs from its checksum; {_MEND}")
+
+    def _bytes(self, block: _Block, offset: int, size: int) -> bytes:
+        data = os.pread(self._file(block.path).descriptor, size, offset)
+        if len(data) != size:
+            raise _shortened(block)
+        return data
+
+    def _file(self, path: Path) -> "_File":
+        if path not in self._files:
+            self._files[path] = _File(path)
+        return self._files[path]
+
+
+def _shortened(block: _Block) -> DataError:
+    return DataError(f"{block}: the file has become shorter since it was opened; {_MEND}")
+
+
+def _not_finite(halves: NDArray[np.float16]) -> NDArray[np.bool_]:
+    """Say of each row whether it holds NaN or infinity; five times as fast as ``np.isfinite``."""
+    bad: NDArray[np.bool_] = ((halves.view(np.uint16) & _HALF_EXPONENT) == _HALF_EXPONENT).any(axis=1)
+    return bad
+
+
+def _to_single(halves: NDArray[np.float16]) -> NDArray[np.float32]:
+    """Convert exactly; torch has the instruction for it, NumPy takes four times as long."""
+    singles: NDArray[np.float32] = torch.from_numpy(halves).float().numpy()
+    return singles
+
+
+class _File:
+    """A file to read from at given places; closed when it is no longer used."""
+
+    def __init__(self, path: Path) -> None:
+        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
+
+
+def _read_header(descriptor: int, member: Member, dtype: np.dtype[np.generic]) -> tuple[tuple[int, ...], int]:
+    """Read shape and offset of the first row of an array member, without its content.
+
+    Raises:
+        DataError: If it is not a plain C-ordered array of ``dtype`` that fills the member.
+    """
+    head = os.pread(descriptor, min(NPY_HEADER_BYTES, member.size), member.offset)
+    shape, found, begin = read_npy_header(head, member.size)
+    if found != dtype:
+        raise DataError(f"type {found}, {dtype} expected")
+    return shape, member.offset + begin

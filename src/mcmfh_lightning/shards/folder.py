@@ -1,0 +1,225 @@
+"""A folder of shards, here or far away: what lies far away is fetched into a cache, once a machine.
+
+Reading files at URLs through fsspec, with retries.
+
+Which addresses of shard folders are URLs, which are refused, and how a URL is shown.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import aiohttp
+import fsspec
+from filelock import FileLock
+from fsspec.callbacks import TqdmCallback
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.files import PART_SUFFIX, atomic_write, default_cache, publish, sha256_of
+from mcmfh_lightning.shards.info import DATASET_FILE, ShardInfo
+
+
+def is_url(root: str) -> bool:
+    """Tell a URL from a local path.
+
+    Raises:
+        DataError: If it would run a command (``pipe:``) or is a chain of URLs (``::``).
+    """
+    if root.startswith("pipe:"):
+        raise DataError(f"{root!r} would run a command; name a local folder or a plain URL such as s3://bucket/folder")
+    if "::" in root:
+        raise DataError(f"{root!r} is a chain of URLs (::), which could read through anything; name one plain URL")
+    return "://" in root
+
+
+def without_password(url: str) -> str:
+    """Return a URL as it may be shown: without user and password.
+
+    >>> without_password("https://me:secret@example.org/shards")
+    'https://example.org/shards'
+    """
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+ATTEMPTS = 5
+MAX_WAIT_S = 20
+"""Longest pause before a new attempt; the pauses grow from at most half a second and are random, so that a thousand
+ranks that were refused together do not come back together."""
+
+_SILENCE_S = 60
+"""A connection is given up after so long without a byte. The whole transfer has no limit, for shards may be large."""
+
+_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+"""Failures that will not pass, however often we ask."""
+
+_log = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
+
+
+def read_url(url: str) -> bytes:
+    """Read a small file.
+
+    Raises:
+        DataError: If it cannot be read.
+    """
+
+    def attempt(filesystem: Any, path: str) -> bytes:  # noqa: ANN401  # fsspec has no type information
+        content: bytes = filesystem.cat_file(path)
+        return content
+
+    return _retried(url, attempt)
+
+
+def download(url: str, target: Path, size: int) -> None:
+    """Copy a file, showing a bar.
+
+    Args:
+        url: What to copy.
+        target: Where to; what is there, from an attempt that failed, say, is overwritten.
+        size: Its length in bytes; a transfer of another length counts as interrupted.
+
+    Raises:
+        DataError: If it cannot be read in full.
+    """
+
+    def attempt(filesystem: Any, path: str) -> None:  # noqa: ANN401  # fsspec has no type information
+        bar = TqdmCallback(
+            tqdm_kwargs={"desc": url.rpartition("/")[2], "unit": "B", "unit_scale": True, "disable": None}
+        )
+        with bar:
+            filesystem.get_file(path, str(target), callback=bar)
+        if target.stat().st_size != size:
+            raise OSError(f"{target.stat().st_size} bytes came, {size} were expected")
+
+    _retried(url, attempt)
+
+
+def _retried(url: str, attempt: Callable[[Any, str], _Result]) -> _Result:
+    """Call ``attempt`` with the file system and the path of a URL until it succeeds, a few times."""
+    shown = without_password(url)
+
+    def report(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        pause = state.next_action.sleep if state.next_action else 0
+        _log.warning("%s: %s: %s; next attempt in %.0f s", shown, type(error).__name__, error, pause)
+
+    retrying = Retrying(
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_random_exponential(multiplier=0.5, max=MAX_WAIT_S),
+        retry=retry_if_exception(_may_pass),
+        before_sleep=report,
+        reraise=True,
+    )
+    try:
+        # Opened here and not kept: connections do not survive a fork.
+        filesystem, path = fsspec.url_to_fs(url, **_options(url))
+        return retrying(attempt, filesystem, path)
+    except FileNotFoundError as error:
+        raise DataError(f"{shown} does not exist: correct the address, or copy the folder there in full") from error
+    except ImportError as error:
+        raise DataError(f"{shown} cannot be opened ({error}): install what is missing") from error
+    except (OSError, aiohttp.ClientError, ValueError) as error:
+        tries = f", tried {ATTEMPTS} times" if _may_pass(error) else ""
+        raise DataError(
+            f"{shown} cannot be read ({type(error).__name__}: {error}{tries}): check the connection, the address and"
+            " the credentials, then start again; what is in the cache is kept"
+        ) from error
+
+
+def _options(url: str) -> dict[str, Any]:
+    """Arguments of the file system of a URL."""
+    if not url.startswith(("http://", "https://")):
+        return {}
+    return {"client_kwargs": {"timeout": aiohttp.ClientTimeout(sock_connect=_SILENCE_S, sock_read=_SILENCE_S)}}
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether a failure is of the kind that another attempt may not meet."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        return error.status >= 500 or error.status in {408, 429}
+    return isinstance(error, OSError | aiohttp.ClientError) and not isinstance(error, _FINAL)
+
+
+class ShardFolder:
+    """A folder of shards at a local path or a URL.
+
+    A URL is anything that fsspec opens: ``https://``, ``s3://``, ``gs://``, ``file://`` (a slow network drive, say) ...
+    Its ``dataset.json`` is read at once; a shard is fetched when it is first asked for, with retries, and enters the
+    cache only if its size and SHA-256 are those of ``dataset.json``. Processes of a machine wait for each other, so
+    each shard travels once. The cache of a data set is named by its URL and by the bytes of its ``dataset.json``: when
+    the remote folder changes, a new cache begins and never mixes with the old one.
+
+    Nothing is kept open: an instance may be pickled or forked into the workers of a loader.
+
+    Args:
+        root: Local path or URL of the folder.
+        cache: Local folder for the shards of URLs; in the user's cache folder if None.
+
+    Attributes:
+        path: The local folder where ``dataset.json`` and the shards lie; the cache of a URL.
+
+    Raises:
+        DataError: If the URL is of a kind that runs commands or is chained, or ``dataset.json`` cannot be fetched.
+    """
+
+    def __init__(self, root: str | Path, cache: Path | None = None) -> None:
+        self._url = root.rstrip("/") if isinstance(root, str) and is_url(root) else None
+        self.path = Path(root) if self._url is None else _cached(self._url, cache or default_cache() / "shards")
+
+    @classmethod
+    def of(cls, folder: "str | Path | ShardFolder") -> "ShardFolder":
+        """Return ``folder`` if it is one already, else make it one with the default cache."""
+        return folder if isinstance(folder, ShardFolder) else cls(folder)
+
+    def __str__(self) -> str:
+        return str(self.path) if self._url is None else without_password(self._url)
+
+    def shard(self, shard: ShardInfo) -> Path:
+        """Return the local path of a shard, fetched if it is not here yet.
+
+        Raises:
+            DataError: If it is missing, cannot be fetched, or is not what ``dataset.json`` says.
+        """
+        path = self.path / shard.name
+        if self._url is not None and not path.exists():
+            with FileLock(path.with_name(f"{path.name}.lock")):
+                if not path.exists():
+                    _fetch(f"{self._url}/{shard.name}", path, shard)
+        return shard.check_present(self.path)
+
+
+def _cached(url: str, cache: Path) -> Path:
+    """Return the folder of the cache that belongs to what a URL holds now, with its ``dataset.json``."""
+    # Only URLs need the libraries that fetch them, which take half a second to import.
+
+    content = read_url(f"{url}/{DATASET_FILE}")
+    folder = cache / hashlib.sha256(url.encode() + b"\n" + content).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / DATASET_FILE
+    with FileLock(folder / f"{DATASET_FILE}.lock"):
+        if not target.exists():
+            with atomic_write(target) as stream:
+                stream.write(content)
+    return folder
+
+
+def _fetch(url: str, target: Path, shard: ShardInfo) -> None:
+    """Download a shard; it takes its name only when it is known to be the right one."""
+    part = target.with_name(target.name + PART_SUFFIX)
+    try:
+        download(url, part, shard.bytes)
+        found = sha256_of(part)
+        if found != shard.sha256:
+            raise DataError(
+                f"{without_password(url)}: SHA-256 {found} came, {DATASET_FILE} says {shard.sha256}: the shard there is"
+                " damaged or was replaced; copy it there again together with its dataset.json"
+            )
+        with part.open("rb+") as stream:
+            publish(stream, target)
+    finally:
+        part.unlink(missing_ok=True)

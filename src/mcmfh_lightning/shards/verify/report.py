@@ -1,0 +1,188 @@
+"""What `verify` looks at: one entry a check, with how serious a finding is and what mends it.
+
+What was found, check by check.
+
+The report as a table.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from rich.table import Table
+from rich.text import Text
+
+from mcmfh_lightning.errors import without_controls
+
+Severity = Literal["failed", "warning"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that is looked at.
+
+    Attributes:
+        name: What is promised.
+        severity: ``failed`` where the folder is not what it says, or a result obtained with it would mislead;
+            ``warning`` where it is as the collection is, and one should know.
+        mend: What to do about a finding.
+    """
+
+    name: str
+    severity: Severity
+    mend: str
+
+
+_COPY = "copy the shard again from where the folder comes from, or write the folder again"
+_ENCODE = "encode again; if it comes back, check the encoder's weights and precision"
+
+DATASET = Check("dataset.json is sound", "failed", "copy it again together with the shards, or write the folder again")
+PRESENT = Check("every shard is there in full", "failed", _COPY)
+SHA256 = Check("shards have their SHA-256", "failed", _COPY)
+MEMBERS = Check("shards are tars of known, plain members; nothing is pickled", "failed", _COPY)
+COUNTS = Check("shards hold as many pairs as listed", "failed", _COPY)
+CHECKSUMS = Check("records have their checksums and lie in their place", "failed", _COPY)
+PICTURES = Check("pictures decode", "failed", _COPY)
+TEXTS = Check("texts are readable and not blank", "failed", _COPY)
+DESCRIPTIONS = Check("descriptions are complete", "failed", _COPY)
+LABELS = Check("labels are in the vocabulary", "failed", "write the folder again")
+IDS = Check("ids are unique", "failed", "rename the items in the collection and write the folder again")
+GROUP_NAMES = Check(
+    "a group has one name and one number", "failed", "give each group a name of its own, and write the folder again"
+)
+GROUPS = Check(
+    "no group is in two splits",
+    "failed",
+    "split the collection again by group: pairs of one study or patient were trained on and are tested on",
+)
+SAME_PICTURES = Check(
+    "no picture is in two splits",
+    "failed",
+    "give pairs with the same picture one group, and split again by group",
+)
+SAME_TEXTS = Check(
+    "no text is in two splits",
+    "warning",
+    "common in reports of one template: quote the rows `new_text` of the ranking report beside the others",
+)
+BLOCKS = Check("blocks hold the arrays that dataset.json tells of", "failed", _COPY)
+FINITE = Check("embeddings are finite", "failed", _ENCODE)
+SAYING = Check("embeddings are not all zero or all one value", "failed", _ENCODE)
+ABSENT = Check("what is absent is zero, and no item lacks both", "failed", "encode again")
+VARYING = Check(
+    "every dimension varies",
+    "warning",
+    "dead dimensions are harmless if they are few; if all are, the encoder sees nothing of its input",
+)
+LEFTOVERS = Check(
+    "nothing else is in the folder", "warning", "delete what an interrupted run left behind; keep other files elsewhere"
+)
+
+FILE_CHECKS = (DATASET, PRESENT, SHA256, MEMBERS, COUNTS, CHECKSUMS)
+ACROSS_CHECKS = (LABELS, IDS, GROUP_NAMES, GROUPS, SAME_PICTURES, SAME_TEXTS)
+PAIR_CHECKS = (*FILE_CHECKS, PICTURES, TEXTS, DESCRIPTIONS, *ACROSS_CHECKS, LEFTOVERS)
+FEATURE_CHECKS = (*FILE_CHECKS, BLOCKS, FINITE, SAYING, ABSENT, VARYING, *ACROSS_CHECKS, LEFTOVERS)
+"""In the order of the table."""
+
+
+MAX_EXAMPLES = 3
+
+Result = Literal["ok", "warning", "failed", "nothing to look at"]
+
+
+@dataclass
+class Findings:
+    """The result of one check.
+
+    Attributes:
+        looked_at: How many things were looked at.
+        count: How many of them are not as they should be.
+        examples: Some of these, each naming shard and key.
+    """
+
+    looked_at: int = 0
+    count: int = 0
+    examples: list[str] = field(default_factory=list)
+
+
+class Look(NamedTuple):
+    """What a worker saw of one check.
+
+    Attributes:
+        check: The check.
+        complaint: One example, or None if all is well.
+        things: How many things were looked at.
+        bad: With a complaint, how many of them are not as they should be.
+    """
+
+    check: Check
+    complaint: str | None = None
+    things: int = 1
+    bad: int = 1
+
+
+class Report:
+    """Collects findings; each check has its row, looked at or not.
+
+    Args:
+        checks: The checks, in the order of the table.
+    """
+
+    def __init__(self, checks: Sequence[Check]) -> None:
+        self.rows = {check: Findings() for check in checks}
+
+    def look(self, check: Check, things: int = 1) -> None:
+        """Count things that were looked at."""
+        self.rows[check].looked_at += things
+
+    def find(self, check: Check, example: str, count: int = 1) -> None:
+        """Count things that are not as they should be; one of them is the example."""
+        row = self.rows[check]
+        row.count += count
+        if len(row.examples) < MAX_EXAMPLES:
+            row.examples.append(example)
+
+    def extend(self, looks: Iterable[Look]) -> None:
+        """Take what a worker looked at."""
+        for check, complaint, things, bad in looks:
+            self.look(check, things)
+            if complaint is not None:
+                self.find(check, complaint, bad)
+
+    def result(self, check: Check) -> Result:
+        """Return the result of a check."""
+        row = self.rows[check]
+        if row.count:
+            return check.severity
+        return "ok" if row.looked_at else "nothing to look at"
+
+    @property
+    def failed(self) -> bool:
+        """Whether a check failed; a warning is no failure."""
+        return any(self.result(check) == "failed" for check in self.rows)
+
+
+_STYLES: dict[Result, str] = {"ok": "green", "warning": "yellow", "failed": "bold red", "nothing to look at": "dim"}
+
+
+def verify_table(report: Report, title: str) -> Table:
+    """One row a check: the result, how many were looked at and found, examples, and the mend."""
+    table = Table(title=Text(title), title_justify="left")
+    table.add_column("check", min_width=24)
+    table.add_column("result", no_wrap=True)
+    table.add_column("looked at", justify="right", no_wrap=True)
+    table.add_column("found", justify="right", no_wrap=True)
+    table.add_column("examples and mend", ratio=1)
+    for check, row in report.rows.items():
+        result = report.result(check)
+        found = f"{row.count:,}" if row.count else ""
+        # Text and not markup: names in a damaged folder may hold anything.
+        told = Text(without_controls(_told(check, row.examples, row.count)), overflow="fold")
+        table.add_row(Text(check.name), Text(result, style=_STYLES[result]), f"{row.looked_at:,}", found, told)
+    return table
+
+
+def _told(check: Check, examples: list[str], count: int) -> str:
+    if not count:
+        return ""
+    return "\n".join([*examples, f"mend: {check.mend}"])

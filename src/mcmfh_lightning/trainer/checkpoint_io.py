@@ -1,0 +1,77 @@
+"""Checkpoints that are there in full or not at all, and errors that name the file."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+from lightning.fabric.utilities.types import _PATH
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from mcmfh_lightning.errors import CheckpointError
+from mcmfh_lightning.files import PART_SUFFIX, atomic_write
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a local checkpoint beside its final name, syncs it and renames it.
+
+    Lightning's own writer goes through the folder for temporary files (``TMPDIR``). If that is another file system
+    than the run folder's, which is common on clusters, the finished file is *copied* over the old one (fsspec's
+    ``LocalFileOpener.commit`` calls ``shutil.move``): a kill or a full disk in between leaves half a checkpoint under
+    the name of the last good one. Addresses of other file systems (``s3://`` ...) are left to Lightning.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: _PATH, storage_options: Any | None = None) -> None:  # noqa: ANN401  # Lightning's signature
+        """Write a checkpoint.
+
+        Raises:
+            CheckpointError: If it cannot be written; what was there before is intact.
+        """
+        files, local = url_to_fs(str(path))
+        if not isinstance(files, LocalFileSystem) or storage_options is not None:
+            super().save_checkpoint(checkpoint, path, storage_options)
+            return
+        # Into memory first: torch reports a failed write without its cause, and the disk sees one sequential write.
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        target = Path(local)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(target) as stream:
+                stream.write(content.getbuffer())
+        except OSError as error:
+            target.with_name(target.name + PART_SUFFIX).unlink(missing_ok=True)
+            kept = f"; the one before is intact, --ckpt_path {target} resumes it" if target.is_file() else ""
+            raise CheckpointError(
+                f"{target} cannot be written ({error.strerror}): make room or permit it, or choose another --run_dir"
+                f"{kept}"
+            ) from error
+
+    def load_checkpoint(
+        self,
+        path: _PATH,
+        map_location: Any | None = lambda storage, _: storage,  # noqa: ANN401  # as Lightning's
+        weights_only: bool | None = None,  # noqa: FBT001
+    ) -> dict[str, Any]:
+        """Read a checkpoint.
+
+        Raises:
+            CheckpointError: If it is missing, damaged, or no checkpoint of Lightning.
+        """
+        try:
+            checkpoint = super().load_checkpoint(path, map_location=map_location, weights_only=weights_only)
+        except FileNotFoundError as error:
+            raise CheckpointError(f"{path} does not exist: pass a checkpoint that `mcmfh fit` wrote") from error
+        except Exception as error:  # torch raises many kinds on damaged files, even KeyError
+            raise CheckpointError(
+                f"{path} is not a whole checkpoint ({_first_sentence(error)}): pass another that `mcmfh fit` wrote"
+            ) from error
+        if not isinstance(checkpoint, dict) or "pytorch-lightning_version" not in checkpoint:
+            raise CheckpointError(f"{path} holds no run: pass a checkpoint that `mcmfh fit` wrote")
+        return checkpoint
+
+
+def _first_sentence(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0].partition(". ")[0]

@@ -1,0 +1,138 @@
+"""The wandb logger of the command line: settings that a config can hold, and nothing of the host's folders.
+
+``metrics.csv`` that a resumed run goes on with.
+"""
+
+import csv
+import io
+import re
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.loggers.logger import rank_zero_experiment
+from lightning.pytorch.loggers import CSVLogger, WandbLogger
+from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+from lightning.pytorch.utilities import rank_zero_only
+
+from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.files import atomic_write
+
+_ABSOLUTE = re.compile(r"(?:file://|(?<![^\s:='\"(\[]))/(?!/)(?:[^/\s'\",)\]]*/)*")
+"""The folders of an absolute path: what comes before its last part. ``s3://`` and ``https://`` are none."""
+
+
+class PrivateWandbLogger(WandbLogger):
+    """Lightning's WandbLogger with wandb's settings as a plain mapping, which the saved configuration can hold.
+
+    Absolute paths in configurations and hyper-parameters are logged by their last part only: folders often name
+    people, projects and machines.
+
+    Args:
+        settings: Arguments of ``wandb.Settings``; ``logger/wandb.yaml`` has those that keep private what is.
+        **kwargs: Arguments of Lightning's WandbLogger.
+    """
+
+    def __init__(self, settings: dict[str, str | bool | int | float], **kwargs: Any) -> None:  # noqa: ANN401  # Lightning's arguments
+        super().__init__(settings=settings, **kwargs)
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:
+        """Log to the run's config."""
+        plain = vars(params) if isinstance(params, Namespace) else params
+        super().log_hyperparams(without_folders(plain))
+
+
+def without_folders(value: Any) -> Any:  # noqa: ANN401  # any plain value
+    """Leave of each absolute path in a nested value its last part.
+
+    Example:
+        >>> without_folders({"root": "/home/ann/openi/features", "url": "s3://bucket/key", "lr": 0.1})
+        {'root': 'features', 'url': 's3://bucket/key', 'lr': 0.1}
+    """
+    if isinstance(value, Mapping):
+        return {key: without_folders(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [without_folders(item) for item in value]
+    if isinstance(value, str | Path):
+        return _ABSOLUTE.sub("", str(value))
+    return value
+
+
+class ResumableCSVLogger(CSVLogger):
+    """`CSVLogger` that loses nothing: rows are on disk as they are logged, and a resumed run adds to them.
+
+    Lightning's own writes every hundredth step, and deletes ``metrics.csv`` when a run begins, resumed or not.
+
+    Args:
+        save_dir: Parent folder of the runs.
+        name: Name of the experiment, a folder.
+        version: Name of the run, a folder below.
+
+    Attributes:
+        resume: Whether the run goes on with what is there; to be set before the run begins.
+    """
+
+    def __init__(
+        self, save_dir: str | Path, name: str | None = "lightning_logs", version: int | str | None = None
+    ) -> None:
+        super().__init__(save_dir, name=name, version=version, flush_logs_every_n_steps=1)
+        self.resume = False
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> ExperimentWriter:
+        """What writes the file."""
+        if self._experiment is None:
+            self._experiment = _GoingOn(self.log_dir) if self.resume else ExperimentWriter(self.log_dir)
+        return self._experiment  # type: ignore[return-value]  # typed as its base, which is not public
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Write the rows logged since.
+
+        Raises:
+            DataError: If the file cannot be written.
+        """
+        try:
+            super().save()
+        except OSError as error:
+            path = Path(self.log_dir, ExperimentWriter.NAME_METRICS_FILE)
+            raise DataError(
+                f"{path} cannot be written ({error.strerror}): make room or permit it, or choose another --run_dir"
+            ) from error
+
+
+class _GoingOn(ExperimentWriter):
+    """Keeps the rows of the steps before the first one that is logged anew."""
+
+    def __init__(self, log_dir: str) -> None:
+        super().__init__(log_dir)
+        self._began = False
+
+    def log_metrics(self, metrics_dict: dict[str, float], step: int | None = None) -> None:
+        """Record a row."""
+        if not self._began and step is not None:
+            self._began = True
+            self._forget_from(step)
+        super().log_metrics(metrics_dict, step)
+
+    def _check_log_dir_exists(self) -> None:
+        """Leave what is there; Lightning deletes it."""
+
+    def _forget_from(self, step: int) -> None:
+        # What was logged after the checkpoint is logged again, in the same order: the first row marks the place.
+        path = Path(self.metrics_file_path)
+        if not path.is_file():
+            return
+        with path.open(newline="") as file:
+            reader = csv.DictReader(file)
+            # A full disk may have cut the last row short.
+            rows = [row for row in reader if None not in row.values() and int(row["step"]) < step]
+            self.metrics_keys = list(reader.fieldnames or [])
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, fieldnames=self.metrics_keys)
+        writer.writeheader()
+        writer.writerows(rows)
+        with atomic_write(path) as stream:
+            stream.write(text.getvalue().encode())

@@ -1,0 +1,191 @@
+"""What the files of a run allow: where it may write, which weights it takes, and what it may replace.
+
+Where a run writes, whatever it logs to.
+
+The configuration of a run, in its folder and in its wandb run.
+"""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import SaveConfigCallback
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
+
+from mcmfh_lightning.errors import CheckpointError, DataError
+from mcmfh_lightning.files import sha256_of
+
+_PAGE = 4096
+
+
+def checkpoints_of(run_dir: Path) -> Path:
+    """The folder of a run's checkpoints."""
+    return run_dir / "fit" / "checkpoints"
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder and try to write there, before hours of work find out that they cannot.
+
+    Raises:
+        DataError: If nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"\0" * _PAGE)
+    except OSError as error:
+        raise DataError(
+            f"{folder} cannot be written to ({error.strerror}): make room or permit it, or choose another --run_dir"
+        ) from error
+
+
+def check_unused(run_dir: Path, ckpt_path: str | None) -> None:
+    """Refuse a ``fit`` that would overwrite the checkpoints of another run.
+
+    Args:
+        run_dir: Where the run writes.
+        ckpt_path: What it resumes from, None for a new run.
+
+    Raises:
+        DataError: If there are checkpoints, and the run does not go on from one of them.
+    """
+    checkpoints = checkpoints_of(run_dir)
+    goes_on = ckpt_path in ("last", "hpc") or (
+        ckpt_path is not None and run_dir.resolve() in Path(ckpt_path).resolve().parents
+    )
+    if not goes_on and any(checkpoints.glob("*.ckpt")):
+        raise DataError(
+            f"{checkpoints} holds the checkpoints of an earlier run: pass another --run_dir, "
+            f"--ckpt_path {checkpoints / 'last.ckpt'} to resume it, or delete the folder."
+        )
+
+
+def find_checkpoint(run_dir: Path, ckpt_path: str | None, *, fit: bool) -> str | None:
+    """Say which file ``--ckpt_path`` means: ``best`` and ``last`` are those of the run folder, others are paths.
+
+    ``fit`` with ``last`` begins a new run where there is none, so that one command serves a job that is requeued.
+
+    Raises:
+        CheckpointError: If there is no such file.
+    """
+    if ckpt_path not in ("best", "last"):
+        return ckpt_path
+    path = checkpoints_of(run_dir) / f"{ckpt_path}.ckpt"
+    if path.is_file():
+        return str(path)
+    if fit and ckpt_path == "last":
+        return None
+    raise CheckpointError(f"{path} does not exist: pass the --run_dir of the fit, or the path of its checkpoint")
+
+
+def find_best(run_dir: Path, subcommand: str) -> str:
+    """Find the weights for a command that was not given any: those of the run's best epoch.
+
+    Raises:
+        CheckpointError: If there are none.
+    """
+    best, last = (checkpoints_of(run_dir) / f"{name}.ckpt" for name in ("best", "last"))
+    if best.is_file():
+        return str(best)
+    fix = "--ckpt_path last takes those of the last epoch" if last.is_file() else "pass the --run_dir of a fit"
+    raise CheckpointError(f"{subcommand} needs trained weights, and {best} does not exist: {fix}, or --ckpt_path FILE")
+
+
+def check_results(report: Path, ckpt_path: str, data: Mapping[str, Any]) -> None:
+    """Refuse a test that would replace the results of another one.
+
+    Args:
+        report: The ``metrics.json`` of an earlier test.
+        ckpt_path: Weights of the test.
+        data: What names the data of the test, with a ``fingerprint``.
+
+    Raises:
+        DataError: If the results are of other weights or other data, or do not say of which.
+    """
+    earlier = _read_report(report)
+    weights, tested = earlier.get("checkpoint") or {}, earlier.get("data") or {}
+    path = Path(ckpt_path)
+    same_weights = path.is_file() and weights.get("sha256") == sha256_of(path)
+    if not same_weights or tested.get("fingerprint") != data["fingerprint"]:
+        raise DataError(
+            f"{report} holds the results of {_named(weights, tested)}; this test is of {_named({'path': path}, data)}: "
+            f"pass another --run_dir with --ckpt_path {path}, or delete {report.parent}"
+        )
+
+
+def _read_report(path: Path) -> Mapping[str, Any]:
+    """Read a report; one that cannot be read says nothing of what it is of."""
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _named(weights: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+    if not data:
+        return "another test, which does not name its weights and data"
+    fingerprint = f"{data.get('name')} ({data.get('path')}, fingerprint {data.get('fingerprint')})"
+    epoch = f" as it was at epoch {weights['epoch']}" if weights.get("epoch") is not None else ""
+    return f"{weights.get('path') or 'weights in memory'}{epoch} on {fingerprint}"
+
+
+class RunFolder(Callback):
+    """Says where a run writes; checkpoints that are told no other place go to ``<path>/checkpoints``.
+
+    The command line adds one. Without it the logger decides, see `run_folder`.
+
+    Args:
+        path: The run's own folder, the same on every process.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Send the checkpoints there; Lightning sets up their callbacks after all others."""
+        for callback in trainer.checkpoint_callbacks:
+            if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+                callback.dirpath = str(self.path / "checkpoints")
+
+
+def run_folder(trainer: Trainer) -> Path:
+    """The folder of reports, figures and configuration of a run.
+
+    That of `RunFolder` if the trainer has one; else the first logger's own folder, where ``ModelCheckpoint`` writes
+    too. ``Trainer.log_dir`` is not enough: for a logger such as ``WandbLogger`` it is a folder that runs share.
+
+    Args:
+        trainer: Call this on all its processes: without `RunFolder` they agree on the folder of the first.
+    """
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set at run time
+        if isinstance(callback, RunFolder):
+            return callback.path
+    logger = trainer.logger
+    if logger is None or logger.save_dir is None or isinstance(logger, CSVLogger | TensorBoardLogger):
+        return Path(trainer.log_dir or trainer.default_root_dir)
+    version = logger.version if isinstance(logger.version, str) else f"version_{logger.version}"
+    return Path(trainer.strategy.broadcast(str(Path(logger.save_dir, str(logger.name), version))))
+
+
+class SaveRunConfig(SaveConfigCallback):
+    """Writes ``config.yaml`` into the run's folder, over that of an earlier run, and gives it to ``WandbLogger``.
+
+    Lightning's own writes to ``Trainer.log_dir``, which with wandb is a folder that runs share. The trainer needs a
+    `mcmfh_lightning.callbacks.RunFolder`.
+    """
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Lightning calls this on the first process only."""
+        folder = run_folder(trainer)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / self.config_filename
+        self.parser.save(self.config, path, skip_unset=False, overwrite=True, multifile=self.multifile)
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_hyperparams(yaml.safe_load(self.parser.dump(self.config)))
