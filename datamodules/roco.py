@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mcmfh_lightning.datamodules.pairs import PairDataModule
-from mcmfh_lightning.datasets.roco.convert import RocoOptions, convert_roco
+from mcmfh_lightning.datasets.roco import RocoOptions, convert_roco
 
 
 class RocoDataModule(PairDataModule):

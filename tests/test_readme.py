@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mcmfh_lightning.datasets.phantom.write import write_phantom
+from mcmfh_lightning.datasets.phantom.studies import write_phantom
 
 
 def _blocks(repository: Path, language: str) -> list[str]:

@@ -4,33 +4,29 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path, PurePath
 
-from mcmfh_lightning.datasets.table.problems import NO_IMAGE_FILE, NOT_A_FILE, OUTSIDE, BadValueError
-from mcmfh_lightning.datasets.table.values import read_word, shortened
-
-BACKSLASHES = "a path with backslashes, read with / in their place"
-OTHER_SPELLING = "an image file found under another spelling (form of Unicode, case of the ending)"
+from mcmfh_lightning.datasets.table.values import BadValueError, read_word, shortened
 
 
 class ImageFolder:
-    """The folder below which all images of a manifest are.
+    """Folder below which all images of a manifest are.
 
     Args:
-        root: The folder, resolved.
+        root: The folder.
     """
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self._root = root.resolve()
         self._listings: dict[Path, dict[str, list[str]]] = {}
 
     def read(self, value: object, note: Callable[[str], None]) -> Path | None:
         """Find the file that a path names.
 
-        A path is taken as it is first, then with ``/`` for backslashes (Windows), then in another form of Unicode
+        A path is taken unchanged first, then with ``/`` for backslashes (Windows), then in another form of Unicode
         (macOS) or with another case of the ending. The case of other letters is never changed: ``A1`` and ``a1`` may be
         films of two patients.
 
         Args:
-            value: Relative to the folder, or absolute.
+            value: Path relative to the folder, or absolute.
             note: Takes what had to be assumed, for the summary.
 
         Raises:
@@ -42,28 +38,28 @@ class ImageFolder:
         try:
             return self._find(name, note)
         except (OSError, RuntimeError) as error:  # a name too long, a folder that may not be read, a circle of links
-            raise BadValueError(NO_IMAGE_FILE, shortened(name)) from error
+            raise _missing(shortened(name)) from error
 
     def _find(self, name: str, note: Callable[[str], None]) -> Path:
         path, spelled = self._below(name, name), name
         if not path.exists() and "\\" in name:
             spelled = name.replace("\\", "/")
             path = self._below(spelled, name)
-        if path.exists():
-            if spelled != name:
-                note(BACKSLASHES)
-        else:
+        if not path.exists():
             path = self._respelled(name, spelled)
-            note(OTHER_SPELLING)
+            note("an image file found under another spelling (form of Unicode, case of the ending)")
+        elif spelled != name:
+            note("a path with backslashes, read with / in their place")
         if not path.is_file():  # reading a pipe or a device may never end
-            raise BadValueError(NOT_A_FILE, shortened(name))
+            raise BadValueError("image is not a file", "name a file, not a folder or a device", shortened(name))
         return path
 
     def _below(self, spelled: str, name: str) -> Path:
-        """Resolve a path. That it is below comes first: a manifest learns nothing of what else is on the machine."""
+        """Resolve a path. Its folder is checked first: a manifest learns nothing of what else is on the machine."""
         path = (self._root / spelled).resolve()
         if not path.is_relative_to(self._root):
-            raise BadValueError(OUTSIDE, shortened(name))
+            fix = "copy it below --images, or pass a folder above as --images"
+            raise BadValueError("image outside --images", fix, shortened(name))
         return path
 
     def _respelled(self, name: str, spelled: str) -> Path:
@@ -76,7 +72,7 @@ class ImageFolder:
             detail += f", and with / in place of the backslashes {spelled!r} is missing too"
         if near := self._walk(wanted, _same_letters):
             detail += f"; there is {str(near.relative_to(self._root))!r}"
-        raise BadValueError(NO_IMAGE_FILE, detail)
+        raise _missing(detail)
 
     def _walk(self, parts: tuple[str, ...], key: Callable[[str], str]) -> Path | None:
         """Follow a path through names that are equal under a key; None if one has no or several such names."""
@@ -100,6 +96,11 @@ class ImageFolder:
                 listing.setdefault(_same_letters(path.name), []).append(path.name)
             self._listings[folder] = listing
         return self._listings[folder]
+
+
+def _missing(detail: str) -> BadValueError:
+    fix = "paths are relative to --images: correct it, or leave it empty to keep the text"
+    return BadValueError("missing image file", fix, detail)
 
 
 def _same_file(name: str) -> str:

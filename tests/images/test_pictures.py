@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mcmfh_lightning.datasets.collection import Unusable, check_image, image_bytes
 from mcmfh_lightning.images.decode import (
     BLANK,
     FIRST_OF_SEVERAL,
@@ -17,7 +18,6 @@ from mcmfh_lightning.images.decode import (
     decode_picture,
     flatten_picture,
 )
-from mcmfh_lightning.images.finding import Unusable, check_image, image_bytes
 from mcmfh_lightning.images.unusable import NO_DEPTH, NOT_READ, TRANSPARENT, PictureError
 from mcmfh_lightning.shards import decode_image
 

@@ -13,7 +13,7 @@ from mcmfh_lightning.images import png as png_rows
 from mcmfh_lightning.images.decode import FIRST_OF_SEVERAL, decode_picture, flatten_picture
 from mcmfh_lightning.images.unusable import PictureError
 
-from .png_files import png_bytes
+from ..images.png_files import png_bytes
 
 RNG = np.random.default_rng(0)
 PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))

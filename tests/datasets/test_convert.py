@@ -108,7 +108,7 @@ def test_the_account_is_complete(collection, tmp_path):
     assert info.skipped == {"missing image file": 1, "not in the splits CSV": 1, "undecodable image": 1}
     assert info.skipped_examples["undecodable image"] == ["im3"]
     assert sum(split.pairs for split in info.splits.values()) == PAIRS - 2
-    assert info.settings["summary"]["kept"] == {module.NO_KEPT_LABEL: 1}
+    assert info.settings["summary"]["kept"] == {"without a label: all dropped or below the minimum count": 1}
     kept = [c for c in collection.candidates if c.id not in ("im3", "im5")]
     foreign = [(x, y) for x, y in itertools.combinations(kept, 2) if x.group != y.group]
     sharing = sum(bool(set(x.labels) & set(y.labels)) for x, y in foreign) / len(foreign)
@@ -181,8 +181,8 @@ def test_items_of_one_modality_are_kept_and_counted(collection, tmp_path):
     assert (pairs["im2"].image, pairs["im2"].image_format, pairs["im2"].text) == (None, None, "text 2")
     assert pairs["im4"].text is None
     assert pairs["im4"].image == collection.candidates[4].image.read_bytes()
-    assert info.settings["summary"]["kept"][module.TEXT_ONLY] == 2
-    assert info.settings["summary"]["kept"][module.IMAGE_ONLY] == 1
+    assert info.settings["summary"]["kept"]["text without an image"] == 2
+    assert info.settings["summary"]["kept"]["image without a text"] == 1
 
 
 def test_a_text_that_no_shard_takes_is_skipped(collection, tmp_path):

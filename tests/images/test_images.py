@@ -5,8 +5,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mcmfh_lightning.datasets.collection import (
+    Decodable,
+    Unusable,
+    check_image,
+    check_images,
+    image_bytes,
+    index_images,
+)
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.images.finding import Decodable, Unusable, check_image, check_images, image_bytes, index_images
 from mcmfh_lightning.images.unusable import NOT_A_PICTURE, TOO_LARGE, UNDECODABLE
 
 

@@ -15,9 +15,9 @@ from mcmfh_lightning.images.decode import FIRST_OF_SEVERAL, ON_WHITE
 from mcmfh_lightning.images.unusable import NO_PIXELS, TRANSPARENT, UNDECODABLE
 from mcmfh_lightning.shards import DatasetInfo
 
-from .dicom_files import write_dicom
+from ..images.dicom_files import write_dicom
+from ..images.png_files import png_bytes, write_png
 from .manifests import pairs, run, tars, write_csv
-from .png_files import png_bytes, write_png
 from .test_openi import report
 from .test_roco import write_part
 

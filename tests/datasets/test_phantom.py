@@ -11,10 +11,8 @@ from PIL import Image
 from rich.console import Console
 
 from mcmfh_lightning.datasets.openi import parse_study, read_reports
-from mcmfh_lightning.datasets.phantom.findings import LABELS
-from mcmfh_lightning.datasets.phantom.phrases import WORDINGS
-from mcmfh_lightning.datasets.phantom.study import PhantomStudy, sample_studies, write_report
-from mcmfh_lightning.datasets.phantom.write import draw_film, write_phantom
+from mcmfh_lightning.datasets.phantom.findings import LABELS, PhantomStudy, draw_film
+from mcmfh_lightning.datasets.phantom.studies import sample_studies, wordings, write_phantom, write_report
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.shards.labels import NORMAL, share_probability
 
@@ -68,16 +66,16 @@ def test_ids_are_those_of_the_collection_and_unique(studies):
 
 
 def test_no_sentence_is_shared_between_splits(studies):
-    seen = {split: set().union(*(sentences_of(s) for s in studies if s.split == split)) for split in WORDINGS}
+    seen = {split: set().union(*(sentences_of(s) for s in studies if s.split == split)) for split in wordings()}
     assert all(len(sentences) > 30 for sentences in seen.values())
     assert not seen["train"] & seen["test"]
     assert not seen["train"] & seen["val"]
     assert not seen["val"] & seen["test"]
 
 
-@pytest.mark.parametrize("split", WORDINGS)
+@pytest.mark.parametrize("split", wordings())
 def test_every_finding_has_words_of_its_own_in_every_split(split):
-    wording = WORDINGS[split]
+    wording = wordings()[split]
     assert set(wording.present) == set(LABELS)
     assert all(len(set(phrases)) == len(phrases) >= 2 for phrases in wording.present.values())
     phrases = [phrase for options in wording.present.values() for phrase in options]
@@ -92,7 +90,7 @@ def matches(sentence: str, template: str) -> bool:
 def test_reports_state_what_is_mentioned_and_never_deny_what_is_there(studies):
     unmentioned = denied = 0
     for study in studies[:400]:
-        wording, sentences = WORDINGS[study.split], sentences_of(study)
+        wording, sentences = wordings()[study.split], sentences_of(study)
         for label in labels_of(study):
             if label == NORMAL:
                 continue

@@ -4,8 +4,7 @@ from datetime import date, datetime, timedelta
 
 import pytest
 
-from mcmfh_lightning.datasets.table.problems import BAD_DATE, BadValueError
-from mcmfh_lightning.datasets.table.values import MONTH_ASSUMED, DateReader, fitting_formats
+from mcmfh_lightning.datasets.table.values import MONTH_ASSUMED, BadValueError, DateReader, date_hint
 from mcmfh_lightning.errors import DataError
 
 
@@ -93,7 +92,7 @@ def test_a_format_comes_before_a_year_alone():
 def test_other_dates_are_bad(value):
     with pytest.raises(BadValueError) as error:
         read(value)
-    assert error.value.flaw is BAD_DATE
+    assert error.value.reason == "impossible date"
 
 
 @pytest.mark.parametrize("form", ["%d/%m", "%H:%M", "day", "%Q", "%d.%m.%Y %", "%U %Y", "%d %Y", "%Y week %W"])
@@ -102,9 +101,20 @@ def test_forms_that_are_none(form):
         DateReader([form])
 
 
-def test_forms_that_would_read_all_dates_are_found():
-    assert fitting_formats(["January 22, 2020", "May 1, 2019"]) == ["%B %d, %Y"]
-    assert fitting_formats(["1/2/2020", "3/4/2020"]) == ["%d/%m/%Y", "%m/%d/%Y"]
-    assert fitting_formats(["1/2/2020", "30/4/2020"]) == ["%d/%m/%Y"]
-    assert fitting_formats(["1.2.2020 13:05"]) == ["%d.%m.%Y %H:%M", "%m.%d.%Y %H:%M"]
-    assert fitting_formats(["1/2/2020", "soon"]) == []
+@pytest.mark.parametrize(
+    ("dates", "fix"),
+    [
+        (["January 22, 2020", "May 1, 2019"], "--date-format '%B %d, %Y'"),
+        (["1/2/2020", "3/4/2020"], "--date-format '%d/%m/%Y' or '%m/%d/%Y'"),
+        (["1/2/2020", "30/4/2020"], "--date-format '%d/%m/%Y'"),
+        (["1.2.2020 13:05"], "--date-format '%d.%m.%Y %H:%M' or '%m.%d.%Y %H:%M'"),
+    ],
+)
+def test_formats_that_would_read_all_dates_are_found(dates, fix):
+    hint = date_hint(dict(enumerate(dates, 2)))
+    assert hint.startswith(f"{len(dates)} dates cannot be read and are left out, the first is {dates[0]!r} in row 2; ")
+    assert hint.endswith(f"what reads all of them is {fix}")
+
+
+def test_dates_that_no_common_format_reads():
+    assert date_hint({2: "1/2/2020", 3: "soon"}).endswith("or name their form, as in --date-format '%d.%m.%Y'")

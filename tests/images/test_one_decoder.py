@@ -10,18 +10,22 @@ from mcmfh_lightning import datamodules
 READERS = {"Image.open", "dcmread", "read_dataset", "read_file", "pixel_array", "imread", "decode_image", "decode_png"}
 KNOWN = {
     # The decoder.
-    "pictures.py": {"Image.open": 1},
-    "deep_png.py": {"Image.open": 1},
-    "dicom.py": {"dcmread": 1, "read_dataset": 1, "pixel_array": 2, "Image.open": 1},  # the last: a frame's header
-    # Of shards, whose pictures the decoder has made.
+    "images/decode.py": {"Image.open": 1},
+    "images/png.py": {"Image.open": 1},
+    "images/dicom.py": {
+        "dcmread": 1,
+        "read_dataset": 1,
+        "pixel_array": 2,
+        "Image.open": 1,
+    },  # the last: a frame's header
+    # Readers of shards, whose pictures the decoder has made.
     "shards/members.py": {"Image.open": 1},
+    "shards/verify/pair_shards.py": {"decode_image": 1},
     "tables.py": {"decode_image": 1},
-    "verify/pair_shards.py": {"decode_image": 1},
-    "stats/split_table.py": {"Image.open": 1},  # the header
-    "callbacks/example_gallery.py": {"Image.open": 1},
+    "evaluation/data_stats.py": {"Image.open": 1},  # the header
     "archive/content.py": {"decode_image": 1},  # for thumbnails
-    # Plots that this package has drawn.
-    "callbacks/figures.py": {"imread": 1},
+    # Examples of a shard, and plots that this package has drawn.
+    "callbacks/example_gallery.py": {"Image.open": 1, "imread": 1},
 }
 
 

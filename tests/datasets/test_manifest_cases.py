@@ -10,8 +10,7 @@ import pytest
 from PIL import Image
 
 from mcmfh_lightning.cli.data import main as command
-from mcmfh_lightning.datasets.table.problems import BadValueError
-from mcmfh_lightning.datasets.table.values import group_key, is_missing, known_group, read_string
+from mcmfh_lightning.datasets.table.values import BadValueError, Groups, group_key, is_missing, read_string
 from mcmfh_lightning.shards import DatasetInfo, PairShardReader
 
 from .manifests import make_images, pairs, run, write_csv, write_jsonl, write_parquet
@@ -372,7 +371,7 @@ NAMES = "NA12 NA-12 Nana Nano nanny1 unknown-17 Anon3 Nancy C(6) #7 1.2.276.0 An
 def test_words_for_an_unknown_group_and_names_that_only_look_like_them():
     def known(word: str) -> bool:
         try:
-            known_group(word)
+            Groups().read(word)
         except BadValueError:
             return False
         return not is_missing(word)

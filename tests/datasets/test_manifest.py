@@ -20,7 +20,7 @@ from mcmfh_lightning.datasets.openi import read_openi
 from mcmfh_lightning.datasets.splits import read_splits_csv
 from mcmfh_lightning.shards import DatasetInfo, Pair, PairShardReader
 
-from .dicom_files import PERSONAL, write_dicom
+from ..images.dicom_files import PERSONAL, write_dicom
 from .manifests import GOOD, WRITERS, make_images, pairs, run, tars, write_csv, write_jsonl, write_parquet
 
 

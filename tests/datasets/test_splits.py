@@ -113,5 +113,5 @@ def test_a_group_in_two_splits_is_refused_by_name():
     with pytest.raises(DataError, match=r"2 of 2 groups .* group 7: a in train, c in test; put all items of a group"):
         require_disjoint(splits, groups)
     with pytest.raises(DataError, match=r"do this$"):
-        require_disjoint(splits, groups, mend="do this")
+        require_disjoint(splits, groups, fix="do this")
     require_disjoint({"a": "train", "b": "val", "c": "train"}, {"a": 7, "b": 8, "c": 7})

@@ -18,23 +18,13 @@ from mcmfh_lightning.cli.data import main as command
 from mcmfh_lightning.cli.train import main as mcmfh
 from mcmfh_lightning.datamodules import RocoDataModule
 from mcmfh_lightning.datasets.collection import Collection
-from mcmfh_lightning.datasets.roco.convert import RocoOptions
-from mcmfh_lightning.datasets.roco.metadata import read_part
-from mcmfh_lightning.datasets.roco.read import (
-    ARTEFACTS,
-    MIN_AGREEMENT,
-    MIN_ITEMS,
-    PAGE_WORDS,
-    SUBSETS,
-    Artefact,
-    Word,
-    read_roco,
-    typical_words,
-)
+from mcmfh_lightning.datasets.roco import SUBSETS, RocoOptions, artifact_list, read_roco
+from mcmfh_lightning.datasets.roco_metadata import Word, read_part, typical_words
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.shards import DatasetInfo, PairShardReader
 from mcmfh_lightning.shards.labels import build_vocabulary, share_probability
 
+MIN_ITEMS, MIN_AGREEMENT = 25, 0.9  # as roco_artifacts.yaml says
 LICENCES = ("CC BY", "CC0", "NO-CC CODE")
 ARROW, CHEST, LUNG = "C1837463", "C0817096", "C0024109"
 
@@ -297,7 +287,7 @@ def test_licences_are_filtered_by_name_and_kept_with_each_pair(root, tmp_path):
 # --- labels ----------------------------------------------------------------------------------------------------------
 
 
-def test_artefacts_are_dropped_unless_a_file_says_otherwise(root, tmp_path, capsys):
+def test_artifacts_are_dropped_unless_a_file_says_otherwise(root, tmp_path, capsys):
     assert roco(root, tmp_path / "default") == 0
     info = DatasetInfo.load(tmp_path / "default")
     assert set(info.label_vocabulary) == {CHEST, LUNG}
@@ -462,7 +452,7 @@ FACTS = {"C1837463", "C1546708", "C0771936"}
 
 
 @pytest.mark.parametrize(
-    ("drop", "share"), [(set(), 0.163), (FACTS, 0.163), ({artefact.cui for artefact in ARTEFACTS}, 0.092)]
+    ("drop", "share"), [(set(), 0.163), (FACTS, 0.163), (set(artifact_list()["artifacts"]), 0.092)]
 )
 def test_the_chance_level_of_cuis(real, drop, share):
     """A fourth CUI has the word of the three that are known for it: dropping these alone changes nothing."""
@@ -483,18 +473,19 @@ def sharing(collection: Collection, drop: set[str]) -> float:
     return share_probability(labels, groups, vocabulary)
 
 
-def test_the_artefacts_are_those_that_the_real_metadata_show(shared_data):
+def test_the_artifacts_are_those_that_the_real_metadata_show(shared_data):
     part = read_part(shared_data / "roco/data/test/radiology", "cuis")
     best = typical_words(part.labels, part.keywords)
-    page_words = {word for words in PAGE_WORDS.values() for word in words}
+    shipped = artifact_list()
+    page_words = {word for words in shipped["page_words"].values() for word in words}
     found = {
-        Artefact(cui, word.word, word.items, round(word.precision, 3), round(word.recall, 3))
+        cui: [word.word, word.items, round(word.precision, 3), round(word.recall, 3)]
         for cui, word in best.items()
         if word.word in page_words and word.items >= MIN_ITEMS and min(word.precision, word.recall) >= MIN_AGREEMENT
     }
-    assert set(ARTEFACTS) == found
-    assert {a.cui for a in ARTEFACTS if a.word == "arrow"} > FACTS
-    assert page_words == {a.word for a in ARTEFACTS}  # none is listed in vain
+    assert shipped["artifacts"] == found
+    assert {cui for cui, (word, *_) in found.items() if word == "arrow"} > FACTS
+    assert page_words == {word for word, *_ in found.values()}  # none is listed in vain
     frequent = [word for word in best.values() if word.items >= MIN_ITEMS]
     assert len(frequent) == 465
     assert {word.precision for word in frequent} == {1.0}  # a concept is on every caption with its word

@@ -1,4 +1,4 @@
-"""The metadata files of ROCO's repository, strictly.
+"""Metadata files of ROCO's repository, read strictly.
 
 A folder such as ``data/test/radiology`` has one line an image in each of
 
@@ -11,23 +11,23 @@ A folder such as ``data/test/radiology`` has one line an image in each of
 import csv
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from mcmfh_lightning.errors import DataError
 
 LabelScheme = Literal["cuis", "semtypes"]
 
 _LICENCE_HEADER = ["ROCO_ID", "PMC_ID", "CC"]
-_MEND = "restore the file from the repository"
+_FIX = "restore the file from the repository"
 _Value = TypeVar("_Value")
 
 
-@dataclass(frozen=True)
-class Licence:
-    """A line of ``licences.txt``: the article's number, its file of the figure, and its licence."""
+class Licence(NamedTuple):
+    """Line of ``licences.txt``: the article's number, its file of the figure, and its license."""
 
     article: int
     file: str
@@ -36,7 +36,7 @@ class Licence:
 
 @dataclass(frozen=True)
 class Part:
-    """The metadata of one folder, such as ``test/radiology``; each file by ROCO id, in the order of its lines."""
+    """Metadata of one folder, such as ``test/radiology``; each file by ROCO id, in the order of its lines."""
 
     scheme: LabelScheme
     captions: Mapping[str, str]
@@ -45,7 +45,7 @@ class Part:
     licences: Mapping[str, Licence]
 
     def ids(self) -> list[str]:
-        """Every id that a file names, the captions' first."""
+        """Return every id that a file names, those of the captions first."""
         return list(dict.fromkeys(roco_id for rows in self._files().values() for roco_id in rows))
 
     def gap(self, roco_id: str) -> str | None:
@@ -53,7 +53,7 @@ class Part:
         return next((f"not in {file}" for file, rows in self._files().items() if roco_id not in rows), None)
 
     def _files(self) -> dict[str, Mapping[str, object]]:
-        # Keywords are left out: they explain labels and are no part of a pair.
+        # Keywords are left out: they explain labels and do not belong to a pair.
         return {"captions.txt": self.captions, f"{self.scheme}.txt": self.labels, "licences.txt": self.licences}
 
 
@@ -61,13 +61,13 @@ def read_part(folder: Path, scheme: LabelScheme) -> Part:
     """Read the metadata of one folder.
 
     Raises:
-        DataError: a file that is missing or of an older release, a line of another shape or an id named twice, with
+        DataError: If a file is missing or of an older release, a line has another shape or an id is named twice, with
             file and line.
     """
     parse_labels = _cuis if scheme == "cuis" else _semantic_types
     return Part(
         scheme=scheme,
-        captions=_read(folder / "captions.txt", _squeeze),
+        captions=_read(folder / "captions.txt", lambda text: " ".join(text.split())),
         labels=_read(folder / f"{scheme}.txt", parse_labels),
         keywords=_read(folder / "keywords.txt", _fields),
         licences=_read_licences(folder / "licences.txt"),
@@ -82,7 +82,7 @@ def _read(path: Path, parse: Callable[[str], _Value]) -> dict[str, _Value]:
         try:
             _enter(rows, roco_id, parse(rest))
         except ValueError as error:
-            raise DataError(f"{path}, line {number}: {error}; {_MEND}") from error
+            raise DataError(f"{path}, line {number}: {error}; {_FIX}") from error
     return rows
 
 
@@ -94,7 +94,7 @@ def _read_licences(path: Path) -> dict[str, Licence]:
         for row in reader:
             _enter(rows, row[0] if row else "", _licence(row))
     except (ValueError, csv.Error) as error:
-        raise DataError(f"{path}, line {reader.line_num}: {error}; {_MEND}") from error
+        raise DataError(f"{path}, line {reader.line_num}: {error}; {_FIX}") from error
     return rows
 
 
@@ -118,11 +118,11 @@ def _text(path: Path) -> str:
         older = sorted(other.name for other in path.parent.glob(f"{path.stem}*.txt"))
         if older:
             raise DataError(f"{path} is missing, but there is {older[0]}: an older release; update the repository")
-        raise DataError(f"{path} is missing; {_MEND}")
+        raise DataError(f"{path} is missing; {_FIX}")
     try:
         return path.read_bytes().decode()  # no translation of line ends
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: byte {error.start} is not UTF-8; {_MEND}") from error
+        raise DataError(f"{path}: byte {error.start} is not UTF-8; {_FIX}") from error
 
 
 def _enter(rows: dict[str, _Value], roco_id: str, value: _Value) -> None:
@@ -133,12 +133,8 @@ def _enter(rows: dict[str, _Value], roco_id: str, value: _Value) -> None:
     rows[roco_id] = value
 
 
-def _squeeze(text: str) -> str:
-    return " ".join(text.split())
-
-
 def _fields(text: str) -> tuple[str, ...]:
-    """What follows an id and an empty field."""
+    """Split the entries that follow an id and an empty field."""
     first, *fields = text.split("\t")
     if first:
         raise ValueError("the field after the id is not empty")
@@ -159,3 +155,44 @@ def _semantic_types(text: str) -> tuple[str, ...]:
     if len(codes) != len(names) or not all(re.fullmatch(r"T\d{3}", code) for code in codes) or not all(names):
         raise ValueError("semantic types are pairs of a code such as T060 and a name")
     return tuple(sorted(set(names)))
+
+
+class Word(NamedTuple):
+    """Word of a caption, and how well its presence predicts a label.
+
+    Attributes:
+        word: The word.
+        items: Number of items with the label.
+        precision: Share of the items with the word that have the label.
+        recall: Share of the items with the label that have the word.
+    """
+
+    word: str
+    items: int
+    precision: float
+    recall: float
+
+
+def typical_words(labels: Mapping[str, Iterable[str]], words: Mapping[str, Iterable[str]]) -> dict[str, Word]:
+    """Find the word with the best F1 for each label, ties by alphabet.
+
+    Args:
+        labels: Labels of each item.
+        words: Words of each item.
+
+    Returns:
+        The word of each label; labels whose items have no word at all are left out.
+    """
+    label_sets = {item: set(found) for item, found in labels.items()}
+    word_sets = {item: set(words.get(item, ())) for item in labels}
+    items = Counter(label for found in label_sets.values() for label in found)
+    total = Counter(word for found in word_sets.values() for word in found)
+    together = Counter(
+        (label, word) for item, found in label_sets.items() for label in found for word in word_sets[item]
+    )
+    best: dict[str, tuple[float, Word]] = {}
+    for (label, word), both in sorted(together.items()):
+        f1 = 2 * both / (items[label] + total[word])
+        if label not in best or f1 > best[label][0]:
+            best[label] = f1, Word(word, items[label], both / total[word], both / items[label])
+    return {label: word for label, (_, word) in best.items()}

@@ -7,16 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mcmfh_lightning.datasets.openi import (
-    DUPLICATE,
-    MISSING_IMAGE,
-    NO_IMAGE,
-    NO_TEXT,
-    OTHER_NAME,
-    UNREADABLE,
-    parse_study,
-    read_openi,
-)
+from mcmfh_lightning.datasets.openi import parse_study, read_openi
 from mcmfh_lightning.errors import DataError
 
 LICENCE = "http://creativecommons.org/licenses/by-nc-nd/4.0/"
@@ -155,11 +146,11 @@ def test_everything_named_is_a_pair_or_accounted_for(tmp_path, images):
     assert second.image == images / "CXR2_IM-0002-1001.png"
     assert first.date is None  # every report carries the day of publication; it is not the day of the examination
     assert collection.skipped == {
-        MISSING_IMAGE: ["gone"],
-        NO_IMAGE: ["CXR3"],
-        NO_TEXT: ["CXR2_IM-0002-2001"],
-        DUPLICATE: ["CXR2_IM-0002-1001"],
-        UNREADABLE: ["6.xml"],
+        "missing image file": ["gone"],
+        "report without an image": ["CXR3"],
+        "report without FINDINGS and IMPRESSION": ["CXR2_IM-0002-2001"],
+        "image id named twice": ["CXR2_IM-0002-1001"],
+        "unreadable report": ["6.xml"],
     }
     assert collection.read["reports read"] == 6
     assert collection.read["images named by reports"] == 4
@@ -188,7 +179,7 @@ def test_image_files_as_other_copies_name_them(tmp_path, images, image_id, name)
     archive = write_archive(tmp_path / "r.tgz", {"1.xml": report(12, image_id)})
     collection, _ = read_openi(archive, images, "mesh_major")
     assert [(c.id, c.image.name) for c in collection.candidates] == [(image_id, name)]
-    assert collection.kept == {OTHER_NAME: 1}
+    assert collection.kept == {"image file named as another copy of the collection has it": 1}
     assert collection.read["image files no report names"] == 3
 
 
@@ -281,7 +272,10 @@ def test_the_real_collection_has_the_known_traits(shared_data):
         "pairs found": 7426,
         "studies whose text another study has too": 914,
     }
-    assert {reason: len(items) for reason, items in collection.skipped.items()} == {MISSING_IMAGE: 44, NO_IMAGE: 104}
+    assert {reason: len(items) for reason, items in collection.skipped.items()} == {
+        "missing image file": 44,
+        "report without an image": 104,
+    }
     assert collection.kept["without a label: No Indexing"] == 172
     assert collection.kept["text contains XXXX (de-identification)"] / 7426 == pytest.approx(0.46, abs=0.005)
     assert {c.licence for c in collection.candidates} == {"CC BY-NC-ND 4.0"}

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from mcmfh_lightning.datasets.table.labels import LabelRules, is_numeric, read_printed_list, says_whether
-from mcmfh_lightning.datasets.table.problems import BAD_FINDING, BAD_LABEL, BAD_LABELS, BAD_LIST, BadValueError
 from mcmfh_lightning.datasets.table.read import (
     LIKE_NORMAL,
     NORMAL_WITH_OTHERS,
@@ -17,6 +16,7 @@ from mcmfh_lightning.datasets.table.read import (
     label_traits,
     shared_words,
 )
+from mcmfh_lightning.datasets.table.values import BadValueError
 
 WORDS = ("effusion", "Kerley's lines", 'so-called "mass"', "a, b", "x:y", "größer", "nodule (2 cm)", "back\\slash", " ")
 
@@ -108,7 +108,7 @@ def test_lists_without_a_label(cell):
 def test_what_looks_like_a_list_and_cannot_be_read_is_bad(cell):
     with pytest.raises(BadValueError) as error:
         read(cell)
-    assert error.value.flaw is BAD_LIST
+    assert error.value.reason == "labels look like a list that cannot be read"
     assert error.value.column == "labels"
 
 
@@ -177,7 +177,7 @@ def test_what_a_column_of_a_finding_says(cell, plain, uncertain):
 def test_other_values_in_a_column_of_a_finding_are_bad(cell):
     with pytest.raises(BadValueError) as error:
         read(cell, findings=frozenset({"labels"}))
-    assert error.value.flaw is BAD_FINDING
+    assert error.value.reason == "neither 1, 0 nor -1"
 
 
 def test_labels_of_several_columns_are_joined():
@@ -186,10 +186,10 @@ def test_labels_of_several_columns_are_joined():
     assert rules.read(cells, lambda note: None) == ("Edema", "left lung", "mass", "upper")
     with pytest.raises(BadValueError) as error:
         rules.read({"Edema": "1", "where": 3}, lambda note: None)
-    assert (error.value.flaw, error.value.column) == (BAD_LABELS, "where")
+    assert (error.value.reason, error.value.column) == ("labels are not a list of strings", "where")
     with pytest.raises(BadValueError) as error:
         rules.read({"where": "a\x07"}, lambda note: None)
-    assert (error.value.flaw, error.value.column) == (BAD_LABEL, "where")
+    assert (error.value.reason, error.value.column) == ("unusable label", "where")
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
+from mcmfh_lightning.datasets.collection import Decodable, Unusable, check_image, image_bytes
 from mcmfh_lightning.images import dicom as notes
 from mcmfh_lightning.images import dicom_values as dicom_attributes
 from mcmfh_lightning.images.decode import decode_picture
 from mcmfh_lightning.images.dicom_values import NO_SLOPE, NO_WINDOW, STRETCHED
-from mcmfh_lightning.images.finding import Decodable, Unusable, check_image, image_bytes
 from mcmfh_lightning.images.unusable import UNREADABLE
 
 from .dicom_files import dicom, write_dicom

@@ -20,11 +20,11 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from mcmfh_lightning.datasets.collection import Decodable, Unusable, check_image, image_bytes
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.images import unusable as reasons
 from mcmfh_lightning.images.decode import BLANK
 from mcmfh_lightning.images.dicom import is_dicom
-from mcmfh_lightning.images.finding import Decodable, Unusable, check_image, image_bytes
 from mcmfh_lightning.images.unusable import FIXES
 
 from .dicom_files import PERSONAL, dicom, write_dicom

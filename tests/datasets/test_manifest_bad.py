@@ -16,7 +16,7 @@ from pyarrow.parquet import write_table
 
 from mcmfh_lightning.shards import DatasetInfo
 
-from .dicom_files import write_dicom
+from ..images.dicom_files import write_dicom
 from .manifests import GOOD, WRITERS, make_images, pairs, run, write_csv
 
 HEADER = "id,image,text,labels,group,date,split\n"
@@ -329,13 +329,13 @@ def test_damaged_manifests_give_no_other_error(folder, capsys, ending):
         assert "Traceback" not in capsys.readouterr().err
 
 
-def test_every_problem_is_counted_and_the_first_twenty_are_told(folder, capsys):
+def test_every_problem_is_counted_and_the_first_twenty_are_listed(folder, capsys):
     bad = [{**GOOD[0], "id": f"n{i}", "image": "z.png", "group": ""} for i in range(15)]
     assert run(folder, write_csv(folder / "m.csv", [*GOOD, *bad])) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert sum("m.csv, row" in line and "error" not in line for line in lines) == 20
     assert "... and 10 more problems" in lines
-    assert "15 of 18 rows are bad, so nothing was written; mend them or pass --skip-bad-rows" in lines[-1]
+    assert "15 of 18 rows are bad, so nothing was written; fix them or pass --skip-bad-rows" in lines[-1]
     assert f"The first: {folder / 'm.csv'}, row 5, column 'image': missing image file" in lines[-1]
 
 
@@ -383,7 +383,7 @@ def test_missing_paths_are_named(folder, capsys):
         (["--normal-label", "--seed=1"], "normal_label"),
         (["--label-separator="], "--label-separator is empty"),
         (["--resplit=80/10/10", "--split-by=given"], "drop one of them"),
-        (["--resplit=80/10"], "'80/10' is no division into train, val and test"),
+        (["--resplit=80/10"], "'80/10' does not divide into train, val and test"),
     ],
 )
 def test_options_that_contradict_each_other(folder, capsys, options, words):
