@@ -1,4 +1,4 @@
-"""Labels that make most items relevant are called what they are, and can be left out."""
+"""Labels that make most items relevant are named, and can be left out."""
 
 import csv
 from pathlib import Path
@@ -88,7 +88,7 @@ def test_a_file_of_labels_that_cannot_be_read_is_named(collection, capsys):
 def test_a_validation_split_where_nothing_is_shared(tmp_path):
     """The shared case; tests/callbacks/test_choice.py has its own."""
     if not CASE.is_dir():
-        pytest.skip("the shared cases (../shared/cases) are not beside this checkout")
+        pytest.skip("the shared cases (../shared/cases) are not next to this checkout")
     out = tmp_path / "pairs"
     main(["manifest", "--manifest", str(CASE / "pairs.csv"), "--images", str(CASE / "films"), "--out", str(out)])
     found = preview(PairShardReader(out, "val"), None)

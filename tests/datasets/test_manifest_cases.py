@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from mcmfh_lightning.cli.data import main as command
-from mcmfh_lightning.datasets.table.values import BadValueError, Groups, group_key, is_missing, read_string
+from mcmfh_lightning.datasets.table.references import Groups, group_key
+from mcmfh_lightning.datasets.table.values import BadValueError, is_missing, read_string
 from mcmfh_lightning.shards import DatasetInfo, PairShardReader
 
 from .manifests import make_images, pairs, run, write_csv, write_jsonl, write_parquet
@@ -409,15 +410,15 @@ def test_groups_that_are_different_and_ids_as_groups_are_left_alone(folder):
 
 
 @pytest.mark.parametrize(
-    ("cells", "told"),
+    ("cells", "reported"),
     [(("a;b", "a|b"), "1 cells of labels hold '|'"), (("a;b", "c"), None), (("a,b", "c,d"), "2 cells")],
 )
-def test_mixed_separators_are_reported_and_counted(folder, capsys, cells, told):
+def test_mixed_separators_are_reported_and_counted(folder, capsys, cells, reported):
     lines = "".join(f'n{i},,t,"{cell}",{i},,train\n' for i, cell in enumerate(cells))
     info = convert(folder, HEADER + lines)
     noted = [trait for trait in kept(info) if trait.startswith("labels that hold")]
-    assert len(noted) == (told is not None)
-    assert (told or "not the separator") in capsys.readouterr().err or told is None
+    assert len(noted) == (reported is not None)
+    assert (reported or "not the separator") in capsys.readouterr().err or reported is None
 
 
 def test_numbers_in_place_of_labels_are_refused_however_they_are_separated(folder, capsys):

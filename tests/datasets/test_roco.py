@@ -30,7 +30,7 @@ ARROW, CHEST, LUNG = "C1837463", "C0817096", "C0024109"
 
 
 def write_part(folder: Path, numbers: range, *, pictures: bool = True) -> Path:
-    """Write a folder in upstream's layout: item n is of article n // 2 + 1000 and shows grey n."""
+    """Write a folder in upstream's layout: item n is of article n // 2 + 1000 and shows gray n."""
     folder.mkdir(parents=True)
     ids = [f"ROCO_{number:05d}" for number in numbers]
     cuis = [[ARROW, CHEST] if number % 3 == 0 else [ARROW, LUNG] if number % 3 == 1 else [] for number in numbers]
@@ -97,7 +97,7 @@ def test_an_item_is_read_in_full(root):
     assert (first.group, first.licence, first.split) == (1000, "CC BY", "train")
     assert first.group_name == "PMC1000"
     assert first.source.startswith("PMC1000 fig_0.jpg")
-    assert first.date is None  # the order of articles is no date
+    assert first.date is None  # the order of articles does not date them
     assert collection.kept == {"without a label: no CUI": 20}
     assert collection.read["articles of these pairs"] == 30
     assert collection.gloss == {ARROW: "arrow", CHEST: "chest", LUNG: "lung"}

@@ -20,7 +20,7 @@ PERSONAL = {
 
 
 def dicom(pixels: np.ndarray, syntax: str = ExplicitVRLittleEndian, **attributes: object) -> Dataset:
-    """A data set of a grey (rows, columns) or RGB (rows, columns, 3) picture with a patient's name and more."""
+    """A data set of a gray (rows, columns) or RGB (rows, columns, 3) picture with a patient's name and more."""
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1"

@@ -1,4 +1,4 @@
-"""PNG files written byte by byte, for tests: Pillow cannot write colour of 16 bits."""
+"""PNG files written byte by byte, for tests: Pillow cannot write color of 16 bits."""
 
 import struct
 import zlib
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-GREY, RGB, GREY_ALPHA, RGBA = 0, 2, 4, 6
-_KINDS = {1: GREY, 2: GREY_ALPHA, 3: RGB, 4: RGBA}
+GRAY, RGB, GRAY_ALPHA, RGBA = 0, 2, 4, 6
+_KINDS = {1: GRAY, 2: GRAY_ALPHA, 3: RGB, 4: RGBA}
 
 Chunk = tuple[bytes, bytes]
 
@@ -17,7 +17,7 @@ def png_bytes(pixels: np.ndarray, depth: int = 16, chunks: Sequence[Chunk] = ())
     """A PNG of (rows, columns) or (rows, columns, channels), every row by another of the five filters.
 
     Args:
-        pixels: Samples of ``depth`` bits: 2 and 4 for grey only, 8, 16.
+        pixels: Samples of ``depth`` bits: 2 and 4 for gray only, 8, 16.
         chunks: Between header and pixels.
     """
     rows, columns = pixels.shape[:2]

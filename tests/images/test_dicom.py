@@ -37,9 +37,9 @@ def read(path: Path) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(image_bytes(path))))
 
 
-def linear(x: np.ndarray, centre: float, width: float) -> np.ndarray:
+def linear(x: np.ndarray, center: float, width: float) -> np.ndarray:
     """PS3.3, C.11.2.1.2.1, to 0..255."""
-    return np.clip(((x - (centre - 0.5)) / (width - 1) + 0.5) * 255, 0, 255)
+    return np.clip(((x - (center - 0.5)) / (width - 1) + 0.5) * 255, 0, 255)
 
 
 def test_a_window_is_applied_behind_the_rescaling(tmp_path):
@@ -125,12 +125,12 @@ def test_a_modality_table(tmp_path):
     np.testing.assert_allclose(read(path), values / values.max() * 255, atol=0.51)
 
 
-def test_colour(tmp_path):
+def test_color(tmp_path):
     picture = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     np.testing.assert_array_equal(read(write_dicom(tmp_path / "a", picture)), picture)
 
 
-def test_another_colour_space(tmp_path):
+def test_another_color_space(tmp_path):
     """ITU-R BT.601 as JPEG has it: Pillow's conversion is the oracle."""
     picture = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     path = write_dicom(tmp_path / "a", picture, PhotometricInterpretation="YBR_FULL")
@@ -142,9 +142,9 @@ def test_another_colour_space(tmp_path):
 def test_a_palette(tmp_path, depth):
     palette = np.random.default_rng(0).integers(0, 2**depth, (256, 3))
     attributes = {"PhotometricInterpretation": "PALETTE COLOR"}
-    for colour, entries in zip(("Red", "Green", "Blue"), palette.T, strict=True):
-        attributes[f"{colour}PaletteColorLookupTableDescriptor"] = [256, 0, depth]
-        attributes[f"{colour}PaletteColorLookupTableData"] = entries.astype(f"<u{depth // 8}").tobytes()
+    for color, entries in zip(("Red", "Green", "Blue"), palette.T, strict=True):
+        attributes[f"{color}PaletteColorLookupTableDescriptor"] = [256, 0, depth]
+        attributes[f"{color}PaletteColorLookupTableData"] = entries.astype(f"<u{depth // 8}").tobytes()
     shown = read(write_dicom(tmp_path / "a", SMOOTH, **attributes))
     np.testing.assert_array_equal(shown, palette[SMOOTH] >> (depth - 8))
 
@@ -194,7 +194,7 @@ def test_a_deflated_file_is_refused_before_it_is_inflated(tmp_path):
     dataset = dicom(SMOOTH)
     dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     dataset.save_as(path, enforce_file_format=True)
-    path.write_bytes(path.read_bytes()[:400] + b"inflate this" * 9)  # would be told as undecodable
+    path.write_bytes(path.read_bytes()[:400] + b"inflate this" * 9)  # would be reported as undecodable
     assert check_image(path) == Unusable(reasons.COMPRESSED)
 
 

@@ -19,7 +19,7 @@ from .dicom_files import dicom
 RNG = np.random.default_rng(0)
 FILM = RNG.integers(0, 4096, (64, 64)).astype(np.uint16)
 FILM[0, 0] = 4095
-COLOUR = RNG.integers(0, 256, (9, 11, 3), dtype=np.uint8)
+COLOR = RNG.integers(0, 256, (9, 11, 3), dtype=np.uint8)
 SMOOTH = np.add.outer(np.arange(64), np.arange(64)).astype(np.uint8)  # survives lossy compression
 
 
@@ -50,7 +50,7 @@ def with_pixels(dataset: Dataset, pixels: bytes, **attributes: object) -> Datase
     return dataset
 
 
-FILM_BYTES, COLOUR_BYTES = FILM.tobytes(), COLOUR.tobytes()
+FILM_BYTES, COLOR_BYTES = FILM.tobytes(), COLOR.tobytes()
 TWELVE = {"BitsAllocated": 16, "BitsStored": 12, "HighBit": 11}
 EIGHT = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
 
@@ -77,7 +77,7 @@ def test_pixels_of_another_length_than_the_attributes_say(attributes):
     ids=str,
 )
 def test_colors_of_another_length_than_the_attributes_say(attributes):
-    assert "PixelData is 29" in refusal(with_pixels(dicom(COLOUR), COLOUR_BYTES + b"\0", **attributes)).detail
+    assert "PixelData is 29" in refusal(with_pixels(dicom(COLOR), COLOR_BYTES + b"\0", **attributes)).detail
 
 
 @pytest.mark.parametrize("columns", [3, 11])
@@ -95,13 +95,13 @@ def test_one_byte_of_padding_and_subsampled_colors_are_no_contradiction():
     shown = decoded(with_pixels(dicom(odd), odd.tobytes() + b"\0"))
     np.testing.assert_array_equal(np.asarray(shown.image), odd)
     flat = np.tile(np.array([90, 90, 128, 128], np.uint8), (8, 5, 1))
-    shown = decoded(with_pixels(dicom(COLOUR[:8, :10]), flat.tobytes(), PhotometricInterpretation="YBR_FULL_422"))
+    shown = decoded(with_pixels(dicom(COLOR[:8, :10]), flat.tobytes(), PhotometricInterpretation="YBR_FULL_422"))
     np.testing.assert_array_equal(np.asarray(shown.image), np.full((8, 10, 3), 90))
 
 
 def test_color_without_its_number_of_samples():
-    shown = decoded(with_pixels(dicom(COLOUR), COLOUR_BYTES + b"\0", SamplesPerPixel=None))
-    np.testing.assert_array_equal(np.asarray(shown.image), COLOUR)
+    shown = decoded(with_pixels(dicom(COLOR), COLOR_BYTES + b"\0", SamplesPerPixel=None))
+    np.testing.assert_array_equal(np.asarray(shown.image), COLOR)
     assert DEFAULTS in shown.assumed
 
 
@@ -172,7 +172,7 @@ def test_a_compressed_color_picture_that_is_said_to_be_grey():
     "kind", ["HSV", "YBR_PARTIAL_420", "YBR_PARTIAL_422", "YBR_ICT", "YBR_RCT", "MONOCHROME2", "PALETTE COLOR", "CMYK"]
 )
 def test_kinds_of_color_that_are_not_rgb(kind):
-    error = refusal(dicom(COLOUR, PhotometricInterpretation=kind))
+    error = refusal(dicom(COLOR, PhotometricInterpretation=kind))
     assert f"PhotometricInterpretation {kind} with SamplesPerPixel 3 is not supported: export it as RGB" in error.detail
 
 

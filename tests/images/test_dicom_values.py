@@ -30,7 +30,7 @@ def scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def film(bits: int, shape: tuple[int, ...] = (8, 9)) -> np.ndarray:
-    """Values of so many bits, the greatest among them, of 16 allocated bits."""
+    """Make values of a number of bits, the greatest among them, of 16 allocated bits."""
     values = RNG.integers(0, 2**bits, shape).astype(np.uint16)
     values[0, 0] = 2**bits - 1
     return values

@@ -15,7 +15,7 @@ KNOWN = {
     "images/dicom.py": {
         "dcmread": 1,
         "read_dataset": 1,
-        "pixel_array": 2,
+        "pixel_array": 1,
         "Image.open": 1,
     },  # the last: a frame's header
     # Readers of shards, whose pictures the decoder has made.

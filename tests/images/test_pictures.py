@@ -24,7 +24,7 @@ from mcmfh_lightning.shards import decode_image
 from .png_files import png_bytes, write_png
 
 RNG = np.random.default_rng(0)
-SHAPES = {"grey": (9, 7), "grey and alpha": (9, 7, 2), "RGB": (9, 7, 3), "RGBA": (9, 7, 4)}
+SHAPES = {"gray": (9, 7), "gray and alpha": (9, 7, 2), "RGB": (9, 7, 3), "RGBA": (9, 7, 4)}
 FILM = RNG.integers(0, 256, (9, 7), dtype=np.uint8)
 
 
@@ -37,10 +37,10 @@ def stored(path: Path, value_range: tuple[float, float] | None = None) -> np.nda
     return np.asarray(picture)
 
 
-def on(background: float, colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Colour on a background, all of them from 0 to 1."""
-    alpha = alpha if colour.ndim == 2 else alpha[..., None]
-    return np.rint(255 * (colour * alpha + background * (1 - alpha)))
+def on(background: float, color: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Color on a background, all of them from 0 to 1."""
+    alpha = alpha if color.ndim == 2 else alpha[..., None]
+    return np.rint(255 * (color * alpha + background * (1 - alpha)))
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
@@ -52,9 +52,9 @@ def test_sixteen_bits_are_scaled_by_the_least_depth_that_holds_them(tmp_path, bi
     path = write_png(tmp_path / "a.png", values)
     part = values / (2**bits - 1)
     if "alpha" in kind or kind == "RGBA":
-        colour = part[..., 0] if kind == "grey and alpha" else part[..., :3]
-        expected = on(1, colour, part[..., -1])
-        np.testing.assert_allclose(stored(path), expected, atol=1.51)  # colour and alpha are rounded before, too
+        color = part[..., 0] if kind == "gray and alpha" else part[..., :3]
+        expected = on(1, color, part[..., -1])
+        np.testing.assert_allclose(stored(path), expected, atol=1.51)  # color and alpha are rounded before, too
     else:
         np.testing.assert_array_equal(stored(path), np.rint(part * 255))
     checked = check_image(path)
@@ -62,7 +62,7 @@ def test_sixteen_bits_are_scaled_by_the_least_depth_that_holds_them(tmp_path, bi
     assert f"scaled from {bits} bits, by its greatest value" in checked.assumed
 
 
-@pytest.mark.parametrize("kind", ["grey", "RGB"])
+@pytest.mark.parametrize("kind", ["gray", "RGB"])
 def test_the_depth_that_a_file_states_comes_first(tmp_path, kind):
     values = RNG.integers(0, 900, SHAPES[kind])
     stated = [(b"sBIT", bytes([12] * (values.ndim == 2 or 3)))]
@@ -77,10 +77,10 @@ def test_values_that_the_standard_way_fill_sixteen_bits_are_not_cut_at_the_state
     np.testing.assert_array_equal(stored(path), np.rint(values / 65535 * 255))
 
 
-@pytest.mark.parametrize("kind", ["grey", "RGB"])
+@pytest.mark.parametrize("kind", ["gray", "RGB"])
 def test_a_value_range_takes_the_place_of_depth(tmp_path, kind):
     values = RNG.integers(0, 4096, SHAPES[kind])
-    path = write_png(tmp_path / "a.png", values, chunks=[(b"sBIT", bytes([16] * (1 if kind == "grey" else 3)))])
+    path = write_png(tmp_path / "a.png", values, chunks=[(b"sBIT", bytes([16] * (1 if kind == "gray" else 3)))])
     expected = np.rint(np.clip((values - 100) / 3000, 0, 1) * 255)
     np.testing.assert_allclose(stored(path, (100, 3100)), expected, atol=1)
     eight = tmp_path / "b.png"
@@ -88,7 +88,7 @@ def test_a_value_range_takes_the_place_of_depth(tmp_path, kind):
     assert image_bytes(eight, (100, 3100)) == eight.read_bytes()
 
 
-@pytest.mark.parametrize("kind", ["grey", "RGB"])
+@pytest.mark.parametrize("kind", ["gray", "RGB"])
 @pytest.mark.parametrize("depth", [8, 16])
 def test_a_transparent_value(tmp_path, kind, depth):
     values = RNG.integers(0, 2**depth, SHAPES[kind])
@@ -113,35 +113,35 @@ def test_a_transparent_value_of_few_bits(tmp_path, depth):
 def test_transparency_of_eight_bits_is_laid_on_white(tmp_path, mode):
     path = tmp_path / "a.png"
     if mode.startswith("palette"):
-        colours = RNG.integers(0, 256, (256, 3), dtype=np.uint8)
+        colors = RNG.integers(0, 256, (256, 3), dtype=np.uint8)
         opacities = RNG.integers(0, 256, 256, dtype=np.uint8)
         image = Image.fromarray(FILM, "P")
-        image.putpalette(colours.tobytes())
+        image.putpalette(colors.tobytes())
         if mode == "palette":
             image.save(path, transparency=opacities.tobytes())
         else:
             opacities = np.where(np.arange(256) == FILM[0, 0], 0, 255)
             image.save(path, transparency=int(FILM[0, 0]))
-        colour, alpha = colours[FILM], opacities[FILM]
+        color, alpha = colors[FILM], opacities[FILM]
     else:
         pixels = RNG.integers(0, 256, (9, 7, len(mode)), dtype=np.uint8)
         Image.fromarray(pixels, mode).save(path)
-        colour, alpha = (pixels[..., 0] if mode == "LA" else pixels[..., :3]), pixels[..., -1]
-    np.testing.assert_array_equal(stored(path), on(1, colour / 255, alpha / 255))
+        color, alpha = (pixels[..., 0] if mode == "LA" else pixels[..., :3]), pixels[..., -1]
+    np.testing.assert_array_equal(stored(path), on(1, color / 255, alpha / 255))
     assert check_image(path).assumed == (ON_WHITE,)
 
 
 @pytest.mark.parametrize(
-    ("colour", "background", "words"), [(0, 1, ON_WHITE), (255, 0, ON_BLACK), (250, 0, ON_BLACK), (90, 1, ON_WHITE)]
+    ("color", "background", "words"), [(0, 1, ON_WHITE), (255, 0, ON_BLACK), (250, 0, ON_BLACK), (90, 1, ON_WHITE)]
 )
 @pytest.mark.parametrize("channels", [2, 4])
 @pytest.mark.parametrize("depth", [8, 16])
-def test_a_picture_that_is_in_the_alpha_channel_alone_shows(tmp_path, colour, background, words, channels, depth):
-    pixels = np.full((9, 7, channels), colour * 257 if depth == 16 else colour)
+def test_a_picture_that_is_in_the_alpha_channel_alone_shows(tmp_path, color, background, words, channels, depth):
+    pixels = np.full((9, 7, channels), color * 257 if depth == 16 else color)
     pixels[..., -1] = FILM if depth == 8 else FILM.astype(int) * 257
     pixels[0, 0, -1] = 2**depth - 1
     path = write_png(tmp_path / "a.png", pixels, depth)
-    flat = np.full((9, 7) if channels == 2 else (9, 7, 3), colour / 255)
+    flat = np.full((9, 7) if channels == 2 else (9, 7, 3), color / 255)
     shown = stored(path)
     np.testing.assert_array_equal(shown, on(background, flat, pixels[..., -1] / (2**depth - 1)))
     assert shown.std() > 20
@@ -204,17 +204,15 @@ def test_an_orientation_that_there_is_not_changes_nothing(tmp_path, orientation)
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr"])
 def test_files_that_need_nothing_are_stored_as_they_are(tmp_path, mode):
-    colour = np.zeros((16, 16, 3), np.uint8)
-    colour[:, :8] = (250, 40, 10)
+    color = np.zeros((16, 16, 3), np.uint8)
+    color[:, :8] = (250, 40, 10)
     path = tmp_path / "a"
-    Image.fromarray(colour).convert(mode).save(
-        path, "PNG" if mode in ("1", "P") else "JPEG", quality=100, subsampling=0
-    )
+    Image.fromarray(color).convert(mode).save(path, "PNG" if mode in ("1", "P") else "JPEG", quality=100, subsampling=0)
     assert image_bytes(path) == path.read_bytes()
     checked = check_image(path)
     assert (checked.unchanged, checked.bits, checked.assumed) == (True, 8, ())
     if mode in ("RGB", "YCbCr", "CMYK"):
-        np.testing.assert_allclose(np.asarray(decode_image(path.read_bytes())), colour, atol=12)
+        np.testing.assert_allclose(np.asarray(decode_image(path.read_bytes())), color, atol=12)
 
 
 def test_inks_of_a_cmyk_file_that_adobe_inverts(tmp_path):

@@ -85,7 +85,7 @@ def manifest(
         label_columns: Several columns of labels in place of one, each of words, or of 1, 0, -1 or nothing where it says
             whether the finding that it is named after is present, absent, uncertain or not mentioned.
         group_column: Study or patient: an integer or any string. If each row stands alone, the column of ids.
-        date_column: 2011-11-22 or 20111122; a year or a month alone is its first day.
+        date_column: Day of the item: 2011-11-22 or 20111122; a year or a month alone is its first day.
         split_column: Split of the row: train, val or test.
         source_column: Source of the row.
         licence_column: License of the row.
@@ -202,11 +202,7 @@ def _report(read: Manifest, console: Console, *, skip_bad_rows: bool) -> None:
 
 
 OpeniSplit = Literal["csv", "study", "date"]
-_PLANS: Mapping[OpeniSplit, SplitPlan] = {
-    "csv": SplitPlan("given"),
-    "study": SplitPlan("group"),
-    "date": SplitPlan("date"),
-}
+_PLANS: Mapping[OpeniSplit, Literal["given", "group", "date"]] = {"csv": "given", "study": "group", "date": "date"}
 
 
 def openi(
@@ -272,7 +268,7 @@ def openi(
         collection,
         out,
         name=name,
-        split=_PLANS[split_by],
+        split=SplitPlan(_PLANS[split_by]),
         min_label_count=min_label_count,
         drop_labels=read_drop_labels(drop_labels),
         seed=seed,

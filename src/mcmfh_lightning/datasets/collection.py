@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,99 +18,6 @@ from mcmfh_lightning.shards.packing import name_of_number
 from mcmfh_lightning.shards.pair import ImageFormat
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """Item as the collection describes it; its image file exists but has not been decoded yet.
-
-    Attributes:
-        id: Name of the item in the collection.
-        image: The image file, or None.
-        text: The text, or None; an item has at least one of both.
-        labels: Its labels, before the vocabulary is chosen.
-        group: Number of its study, article or patient.
-        source: Where it comes from.
-        licence: Its license.
-        date: What a split by date sorts by, or None; stored with the pair.
-        split: The split that the collection names, or None.
-        group_name: Name of the group in the collection; by default the number in digits.
-    """
-
-    id: str
-    image: Path | None
-    text: str | None
-    labels: tuple[str, ...]
-    group: int
-    source: str
-    licence: str
-    date: str | None = None
-    split: Split | None = None
-    group_name: str = ""
-
-    def __post_init__(self) -> None:
-        if not self.group_name:
-            object.__setattr__(self, "group_name", name_of_number(self.group))
-
-
-@dataclass
-class Collection:
-    """All items that were found, and an account of everything that was left out.
-
-    Attributes:
-        candidates: The items.
-        skipped: Ids left out, by reason; each named item of the collection is a candidate or in here.
-        read: What was read, in the order in which the summary shows it.
-        kept: Number of items that are candidates but worth knowing about, by trait.
-        gloss: What a label stands for, where its name does not say it.
-        normal_label: The label that says that nothing was found, if an item has it.
-        labelled: Whether items have labels at all; without any, no item is relevant to another.
-    """
-
-    candidates: list[Candidate] = field(default_factory=list)
-    skipped: dict[str, list[str]] = field(default_factory=dict)
-    read: dict[str, int] = field(default_factory=dict)
-    kept: dict[str, int] = field(default_factory=dict)
-    gloss: dict[str, str] = field(default_factory=dict)
-    normal_label: str = NORMAL
-    labelled: bool = True
-
-    def copy(self) -> "Collection":
-        """Return a collection whose account can be continued without changing this one."""
-        skipped = {reason: list(items) for reason, items in self.skipped.items()}
-        return replace(
-            self,
-            candidates=list(self.candidates),
-            skipped=skipped,
-            read=dict(self.read),
-            kept=dict(self.kept),
-            gloss=dict(self.gloss),
-        )
-
-    def skip(self, reason: str, item: str) -> None:
-        """Account for an item that is left out."""
-        self.skipped.setdefault(reason, []).append(item)
-
-    def note(self, trait: str) -> None:
-        """Account for an item that is kept."""
-        self.kept[trait] = self.kept.get(trait, 0) + 1
-
-
-def index_images(folder: Path) -> dict[str, Path]:
-    """Map the stem of each ``.png``, ``.jpg`` or ``.jpeg`` directly in ``folder`` to its path.
-
-    Raises:
-        DataError: If the folder is missing or two files have one stem (``a.png`` next to ``a.jpg``).
-    """
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder of images")
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in _SUFFIXES:
-            if path.stem in found:
-                raise DataError(f"{folder}: both {found[path.stem].name} and {path.name}; keep one file per image id")
-            found[path.stem] = path
-    return found
 
 
 @dataclass(frozen=True)
@@ -135,6 +43,93 @@ class Unusable:
 
     reason: str
     detail: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Item as the collection describes it; its image file exists.
+
+    Attributes:
+        id: Name of the item in the collection.
+        image: The image file, or None.
+        text: The text, or None; an item has at least one of both.
+        labels: Its labels, before the vocabulary is chosen.
+        group: Number of its study, article or patient.
+        source: Where it comes from.
+        licence: Its license.
+        date: What a split by date sorts by, or None; stored with the pair.
+        split: The split that the collection names, then the one it is put into; None without one.
+        group_name: Name of the group in the collection; by default the number in digits.
+        stored: How a shard stores the image; None before it is decoded.
+    """
+
+    id: str
+    image: Path | None
+    text: str | None
+    labels: tuple[str, ...]
+    group: int
+    source: str
+    licence: str
+    date: str | None = None
+    split: Split | None = None
+    group_name: str = ""
+    stored: Decodable | None = None
+
+    def __post_init__(self) -> None:
+        if not self.group_name:
+            object.__setattr__(self, "group_name", name_of_number(self.group))
+
+
+@dataclass
+class Collection:
+    """All items that were found, and an account of everything that was left out.
+
+    Attributes:
+        candidates: The items.
+        skipped: Ids left out, by reason; each named item of the collection is a candidate or in here.
+        read: What was read, in the order in which the summary shows it.
+        kept: Number of items that are candidates but worth knowing about, by trait.
+        gloss: What a label stands for, where its name does not say it.
+        normal_label: The label that says that nothing was found, if an item has it.
+        labeled: Whether items have labels at all; without any, no item is relevant to another.
+    """
+
+    candidates: list[Candidate] = field(default_factory=list)
+    skipped: dict[str, list[str]] = field(default_factory=dict)
+    read: dict[str, int] = field(default_factory=dict)
+    kept: dict[str, int] = field(default_factory=dict)
+    gloss: dict[str, str] = field(default_factory=dict)
+    normal_label: str = NORMAL
+    labeled: bool = True
+
+    def copy(self) -> "Collection":
+        """Return a collection whose account can be continued without changing this one."""
+        return replace(self, skipped=deepcopy(self.skipped), kept=dict(self.kept))
+
+    def skip(self, reason: str, item: str) -> None:
+        """Account for an item that is left out."""
+        self.skipped.setdefault(reason, []).append(item)
+
+    def note(self, trait: str) -> None:
+        """Account for an item that is kept."""
+        self.kept[trait] = self.kept.get(trait, 0) + 1
+
+
+def index_images(folder: Path) -> dict[str, Path]:
+    """Map the stem of each ``.png``, ``.jpg`` or ``.jpeg`` directly in ``folder`` to its path.
+
+    Raises:
+        DataError: If the folder is missing or two files have one stem (``a.png`` next to ``a.jpg``).
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder of images")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in _SUFFIXES:
+            if path.stem in found:
+                raise DataError(f"{folder}: both {found[path.stem].name} and {path.name}; keep one file per image id")
+            found[path.stem] = path
+    return found
 
 
 def image_bytes(path: Path, value_range: ValueRange | None = None) -> bytes:

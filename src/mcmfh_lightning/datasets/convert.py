@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection as Container
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from rich.text import Text
 from mcmfh_lightning.datasets.collection import (
     Candidate,
     Collection,
-    Decodable,
     Unusable,
     check_images,
     image_bytes,
@@ -28,20 +27,10 @@ from mcmfh_lightning.datasets.splits import SplitPlan, assign_splits
 from mcmfh_lightning.errors import DataError, without_controls
 from mcmfh_lightning.images.png import ValueRange, check_value_range
 from mcmfh_lightning.shards import DATASET_FILE, SPLITS, DatasetInfo, Pair, PairShardWriter
-from mcmfh_lightning.shards.info import Split
 from mcmfh_lightning.shards.labels import NORMAL, build_vocabulary, describe_broad_labels, share_probability
 from mcmfh_lightning.shards.members import MAX_TEXT_CHARACTERS
 
 _TOP_LABELS = 10
-
-
-@dataclass(frozen=True)
-class Accepted:
-    """Candidate whose image decodes, with how the image is stored and its split."""
-
-    candidate: Candidate
-    image: Decodable | None
-    split: Split
 
 
 def convert(
@@ -100,15 +89,15 @@ def convert(
         return info
     collection = collection.copy()  # what is skipped from here on is added to its account
     accepted = _verify(collection, assign_splits(collection, split, seed), value_range, console)
-    dropped = Counter(label for item in accepted for label in set(item.candidate.labels) & set(drop_labels))
+    dropped = Counter(label for item in accepted for label in set(item.labels) & set(drop_labels))
     if absent := sorted(set(drop_labels) - dropped.keys()):
         shown = ", ".join(map(repr, absent[:3])) + " ..." * (len(absent) > 3)
         _print(console, f"{len(absent)} of {len(drop_labels)} labels to drop are on no item: {shown}")
-    label_sets = ([x for x in item.candidate.labels if x not in drop_labels] for item in accepted)
-    vocabulary = build_vocabulary(label_sets, min_label_count) if collection.labelled else []
+    label_sets = ([x for x in item.labels if x not in drop_labels] for item in accepted)
+    vocabulary = build_vocabulary(label_sets, min_label_count) if collection.labeled else []
     _require_normal(collection, vocabulary, min_label_count, drop_labels)
     accepted = [_restrict(item, vocabulary, collection) for item in accepted]
-    accepted.sort(key=lambda item: hashlib.sha256(f"{seed}:{item.candidate.id}".encode()).digest())
+    accepted.sort(key=lambda item: hashlib.sha256(f"{seed}:{item.id}".encode()).digest())
     summary = {
         "read": collection.read,
         "kept": dict(sorted(collection.kept.items())),
@@ -120,8 +109,8 @@ def convert(
     with PairShardWriter(
         out,
         name=name,
-        source=source or "; ".join(sorted({item.candidate.source for item in accepted})),
-        licence="; ".join(sorted({item.candidate.licence for item in accepted})),
+        source=source or "; ".join(sorted({item.source for item in accepted})),
+        licence="; ".join(sorted({item.licence for item in accepted})),
         settings={**settings, "summary": summary},
         label_vocabulary=vocabulary,
         normal_label=collection.normal_label if collection.normal_label in vocabulary else None,
@@ -169,27 +158,24 @@ def _require_same(out: Path, name: str, settings: Mapping[str, Any]) -> DatasetI
 
 
 def _verify(
-    collection: Collection,
-    assigned: Sequence[tuple[Candidate, Split]],
-    value_range: ValueRange | None,
-    console: Console,
-) -> list[Accepted]:
-    paths = (candidate.image for candidate, _ in assigned if candidate.image is not None)
-    checks = check_images(paths, value_range)
+    collection: Collection, assigned: Sequence[Candidate], value_range: ValueRange | None, console: Console
+) -> list[Candidate]:
+    """Decode the images; those that do not decode, and texts that are too long, are skipped."""
+    checks = check_images((item.image for item in assigned if item.image is not None), value_range)
     accepted = []
-    for candidate, split in track(assigned, "Decoding images", console=console):
-        check = None if candidate.image is None else next(checks)
+    for item in track(assigned, "Decoding images", console=console):
+        check = None if item.image is None else next(checks)
         if isinstance(check, Unusable):
-            collection.skip(check.reason, candidate.id)
-        elif candidate.text is not None and len(candidate.text) > MAX_TEXT_CHARACTERS:
-            collection.skip(f"text over {MAX_TEXT_CHARACTERS:,} characters", candidate.id)
+            collection.skip(check.reason, item.id)
+        elif item.text is not None and len(item.text) > MAX_TEXT_CHARACTERS:
+            collection.skip(f"text over {MAX_TEXT_CHARACTERS:,} characters", item.id)
         else:
-            accepted.append(Accepted(candidate, check, split))
+            accepted.append(replace(item, stored=check))
             for assumption in dict.fromkeys(check.assumed if check else ()):
                 collection.note(assumption)
-            if candidate.text is None:
+            if item.text is None:
                 collection.note("image without a text")
-            elif candidate.image is None:
+            elif item.image is None:
                 collection.note("text without an image")
     if not accepted:
         reasons = ", ".join(f"{reason}: {len(items)}" for reason, items in collection.skipped.items())
@@ -214,12 +200,12 @@ def _require_normal(
     )
 
 
-def _depths(accepted: Sequence[Accepted], console: Console) -> dict[str, Any]:
+def _depths(accepted: Sequence[Candidate], console: Console) -> dict[str, Any]:
     """Count the images of each depth, if any is stored with more than 8 bits; warn if there are several depths.
 
     Not counted are those that a window, their own range or ``value_range`` scaled.
     """
-    depths = Counter(item.image.bits for item in accepted if item.image is not None and item.image.bits is not None)
+    depths = Counter(item.stored.bits for item in accepted if item.stored is not None and item.stored.bits is not None)
     if depths.keys() <= {8}:
         return {}
     if len(depths) > 1:
@@ -232,27 +218,27 @@ def _depths(accepted: Sequence[Accepted], console: Console) -> dict[str, Any]:
     return {"image_bits": {str(bits): depths[bits] for bits in sorted(depths)}}
 
 
-def _restrict(item: Accepted, vocabulary: Sequence[str], collection: Collection) -> Accepted:
+def _restrict(item: Candidate, vocabulary: Sequence[str], collection: Collection) -> Candidate:
     """Drop the labels that are not in the vocabulary."""
-    labels = tuple(label for label in item.candidate.labels if label in vocabulary)
-    if item.candidate.labels and not labels:
+    labels = tuple(label for label in item.labels if label in vocabulary)
+    if item.labels and not labels:
         collection.note("without a label: all dropped or below the minimum count")
-    return replace(item, candidate=replace(item.candidate, labels=labels))
+    return replace(item, labels=labels)
 
 
-def _sharing(accepted: Sequence[Accepted], vocabulary: Sequence[str]) -> dict[str, Any]:
+def _sharing(accepted: Sequence[Candidate], vocabulary: Sequence[str]) -> dict[str, Any]:
     """Compute P(share a label), overall and by split, and count the pairs that carry each label."""
     chances: dict[str, float] = {}
     for split in ("all", *SPLITS):
-        candidates = [item.candidate for item in accepted if split in ("all", item.split)]
-        sharing = share_probability([c.labels for c in candidates], [c.group for c in candidates], vocabulary)
+        items = [item for item in accepted if split in ("all", item.split)]
+        sharing = share_probability([item.labels for item in items], [item.group for item in items], vocabulary)
         chances[split] = round(sharing, 4)
-    counts = Counter(label for item in accepted for label in item.candidate.labels)
+    counts = Counter(label for item in accepted for label in item.labels)
     return {"share_probability": chances, "label_pairs": {label: counts[label] for label in vocabulary}}
 
 
 def _write(
-    writer: PairShardWriter, accepted: Sequence[Accepted], value_range: ValueRange | None, console: Console
+    writer: PairShardWriter, accepted: Sequence[Candidate], value_range: ValueRange | None, console: Console
 ) -> None:
     for split in SPLITS:
         items = [item for item in accepted if item.split == split]
@@ -262,7 +248,7 @@ def _write(
             writer.write(split, pair)
 
 
-def _pairs(items: Sequence[Accepted], value_range: ValueRange | None) -> Iterator[Pair]:
+def _pairs(items: Sequence[Candidate], value_range: ValueRange | None) -> Iterator[Pair]:
     """Make the pairs on every core, in order and a few at a time: a PNG of a film takes a second to write."""
     cores = os.cpu_count() or 1
     with ThreadPoolExecutor(cores) as pool:
@@ -270,11 +256,11 @@ def _pairs(items: Sequence[Accepted], value_range: ValueRange | None) -> Iterato
             yield from pool.map(partial(_pair, value_range=value_range), items[start : start + 4 * cores])
 
 
-def _pair(item: Accepted, value_range: ValueRange | None) -> Pair:
-    c, data = item.candidate, None
-    if c.image is not None and item.image is not None:
-        data = c.image.read_bytes() if item.image.unchanged else image_bytes(c.image, value_range)
-    image_format = item.image.format if item.image else None
+def _pair(c: Candidate, value_range: ValueRange | None) -> Pair:
+    data = image_format = None
+    if c.image is not None and c.stored is not None:
+        data = c.image.read_bytes() if c.stored.unchanged else image_bytes(c.image, value_range)
+        image_format = c.stored.format
     return Pair(c.id, data, image_format, c.text, c.labels, c.group, c.date, c.source, c.licence, c.group_name)
 
 

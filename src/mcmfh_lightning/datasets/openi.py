@@ -37,10 +37,7 @@ LabelScheme = Literal["mesh_major", "mesh_automatic"]
 NO_INDEXING = "No Indexing"
 
 _MAX_XML_BYTES = 1 << 20  # upstream's largest report has 9 kB
-_TITLES = {
-    "Indiana University Chest X-ray Collection": "Open-i: Indiana University Chest X-ray Collection "
-    "(https://openi.nlm.nih.gov)"
-}
+_TITLE = "Indiana University Chest X-ray Collection"
 # CXR10_IM-0002-1001 is 10_IM-0002-1001.dcm.png in copies made from the DICOM files; CXR1_1_IM-... is 1_IM-... there.
 _IMAGE_NAME = re.compile(r"(?:cxr)?0*(\d+)_(?:\1_)?(im-[\w-]+?)((?:\.dcm|\.png|\.jpe?g)*)")
 _CREATIVE_COMMONS = re.compile(r"creativecommons\.org/(?:licenses/([a-z-]+)|publicdomain/(zero))/(\d\.\d)")
@@ -88,6 +85,7 @@ def parse_study(xml: bytes) -> Study:
     number = re.fullmatch(r"CXR(\d+)", uid.get("id", "") if uid is not None else "")
     if number is None:
         raise ValueError("no <uId id='CXR...'>")
+    title = _squeeze(root.findtext("title")) or "unnamed collection"
     sections = {element.get("Label"): _squeeze(element.text) for element in root.iter("AbstractText")}
     return Study(
         number=int(number[1]),
@@ -96,7 +94,7 @@ def parse_study(xml: bytes) -> Study:
         major=_terms(root, "major"),
         automatic=_terms(root, "automatic"),
         images=tuple(element.get("id", "") for element in root.iter("parentImage")),
-        source=_source(root),
+        source=f"Open-i: {title} (https://openi.nlm.nih.gov)" if title == _TITLE else title,
         licence=_licence(root),
     )
 
@@ -108,11 +106,6 @@ def _squeeze(text: str | None) -> str:
 def _terms(root: Element, tag: str) -> tuple[str, ...]:
     terms = (_squeeze((element.text or "").partition("/")[0]) for element in root.iterfind(f"MeSH/{tag}"))
     return tuple(term for term in terms if term)
-
-
-def _source(root: Element) -> str:
-    title = _squeeze(root.findtext("title")) or "unnamed collection"
-    return _TITLES.get(title, title)
 
 
 def _licence(root: Element) -> str:
@@ -238,7 +231,7 @@ class _Images:
             image_id: An image that was looked for.
 
         Raises:
-            DataError: Always; the message shows one name that was looked for and one that is there.
+            DataError: If it is called; the message shows one name that was looked for and one that is there.
         """
         there = next((f"one file there is {path.name}" for path in self._files.values()), "and no .png, .jpg or .jpeg")
         raise DataError(

@@ -45,10 +45,6 @@ SplitBy = Literal["upstream", "article", "date"]
 REPOSITORY = "ROCO (https://github.com/razorx89/roco-dataset)"
 
 _SPLITS: Mapping[str, Split] = {"train": "train", "validation": "val", "test": "test"}
-_NO_LABEL: Mapping[LabelScheme, str] = {
-    "cuis": "without a label: no CUI",
-    "semtypes": "without a label: no semantic type",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +53,13 @@ class RocoOptions:
 
     Args:
         root: Folder of the roco-dataset repository, its images fetched.
-        subset: radiology, non-radiology, or all for both.
-        labels: cuis takes UMLS concepts, semtypes the names of semantic types, which most pairs share.
+        subset: Half of ROCO: radiology, non-radiology, or all for both.
+        labels: Kind of labels: cuis takes UMLS concepts, semtypes the names of semantic types, which most pairs share.
         min_label_count: Pairs that a label needs to enter the vocabulary.
         drop_labels: File of labels to leave out, one a line, in place of the shipped list of CUIs that echo words such
             as arrow; an empty file leaves out none.
-        split_by: upstream takes the folders train, validation and test, article draws articles, date cuts in the order
-            of PubMed Central's article numbers. Default: upstream, with resplit article.
+        split_by: Source of the splits: upstream takes the folders train, validation and test, article draws articles,
+            date cuts in the order of PubMed Central's article numbers. Default: upstream, with resplit article.
         resplit: Per cent of train, val and test of a new split. Default of article and date: 80/10/10.
         licences: Licenses to keep, separated by commas, as licences.txt names them. Default: all.
         seed: Seed of the split by article and of the order of pairs in the shards.
@@ -148,7 +144,16 @@ def convert_roco(options: RocoOptions, out: Path, console: Console) -> DatasetIn
         console=console,
         value_range=options.value_range,
     )
-    for warning in _warnings(info, options):
+    warnings = []
+    if options.labels == "semtypes":
+        sharing = info.settings["summary"]["share_probability"]["all"]
+        warnings.append(
+            f"two pairs drawn at random share a semantic type in {sharing:.0%} of all cases: any ranking has that "
+            "precision, and a score says little; --labels cuis distinguishes rankings"
+        )
+    if "train" not in info.splits:
+        warnings.append("the split train has no pair: draw a new split of what is here with --resplit 80/10/10")
+    for warning in warnings:
         console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
     return info
 
@@ -158,19 +163,6 @@ def artifact_list() -> Mapping[str, Any]:
     """Read the CUIs that say nothing about the picture, and the words of the page that they echo."""
     shipped: Mapping[str, Any] = yaml.safe_load((files(__package__) / "roco_artifacts.yaml").read_text("utf-8"))
     return shipped
-
-
-def _warnings(info: DatasetInfo, options: RocoOptions) -> list[str]:
-    warnings = []
-    sharing = info.settings["summary"]["share_probability"]["all"]
-    if options.labels == "semtypes":
-        warnings.append(
-            f"two pairs drawn at random share a semantic type in {sharing:.0%} of all cases: any ranking has that "
-            "precision, and a score says little; --labels cuis tells rankings apart"
-        )
-    if "train" not in info.splits:
-        warnings.append("the split train has no pair: draw a new split of what is here with --resplit 80/10/10")
-    return warnings
 
 
 def read_roco(
@@ -211,9 +203,21 @@ def read_roco(
             if reason is not None:
                 collection.skip(reason, roco_id)
                 continue
-            collection.candidates.append(_candidate(roco_id, part, here[roco_id], _SPLITS[folder.partition("/")[0]]))
-            if not part.labels[roco_id]:
-                collection.note(_NO_LABEL[scheme])
+            licence = part.licences[roco_id]
+            candidate = Candidate(
+                id=roco_id,
+                image=here[roco_id],
+                text=part.captions[roco_id] or None,
+                labels=part.labels[roco_id],
+                group=licence.article,
+                group_name=f"PMC{licence.article}",
+                source=f"PMC{licence.article} {licence.file}, from {REPOSITORY}",
+                licence=licence.name,
+                split=_SPLITS[folder.partition("/")[0]],
+            )
+            collection.candidates.append(candidate)
+            if not candidate.labels:
+                collection.note(f"without a label: no {'CUI' if scheme == 'cuis' else 'semantic type'}")
     collection.candidates.sort(key=lambda candidate: candidate.id)
     collection.read |= {
         "image files": len(image_files),
@@ -259,18 +263,3 @@ def _why_not(image: Path | None, licence: str, licences: Container[str] | None) 
     if image is None:
         return "missing image file"
     return "licence not asked for" if licences is not None and licence not in licences else None
-
-
-def _candidate(roco_id: str, part: Part, image: Path, split: Split) -> Candidate:
-    licence = part.licences[roco_id]
-    return Candidate(
-        id=roco_id,
-        image=image,
-        text=part.captions[roco_id] or None,
-        labels=part.labels[roco_id],
-        group=licence.article,
-        group_name=f"PMC{licence.article}",
-        source=f"PMC{licence.article} {licence.file}, from {REPOSITORY}",
-        licence=licence.name,
-        split=split,
-    )

@@ -72,7 +72,7 @@ class SplitPlan:
         check_shares(self.shares)
 
 
-def assign_splits(collection: Collection, plan: SplitPlan, seed: int) -> list[tuple[Candidate, Split]]:
+def assign_splits(collection: Collection, plan: SplitPlan, seed: int) -> list[Candidate]:
     """Give each candidate its split; those that have none are skipped.
 
     Args:
@@ -84,29 +84,26 @@ def assign_splits(collection: Collection, plan: SplitPlan, seed: int) -> list[tu
         DataError: If a given split cuts a group, or no item has a date to split by.
     """
     candidates = collection.candidates
-    if plan.by == "group":
+    if plan.by == "given":
+        assigned = [candidate for candidate in candidates if candidate.split is not None]
+        require_disjoint({c.id: str(c.split) for c in assigned}, {c.id: c.group_name for c in assigned})
+    elif plan.by == "group":
         of_group = split_by_group((candidate.group for candidate in candidates), seed, plan.shares)
-        return [(candidate, of_group[candidate.group]) for candidate in candidates]
-    if plan.by == "date":
+        assigned = [replace(candidate, split=of_group[candidate.group]) for candidate in candidates]
+    else:
         dates: dict[int, str] = {}  # the date of a group is the earliest of its items
         for candidate in candidates:
             if candidate.date is not None:
                 dates[candidate.group] = min(candidate.date, dates.get(candidate.group, candidate.date))
         if candidates and not dates:
             raise DataError("--split-by date: no item of the collection has a date; choose another --split-by")
-        of_group = split_by_date(dates, Counter(c.group for c in candidates if c.group in dates), plan.shares)
-        for candidate in candidates:
-            if candidate.group not in dates:
-                collection.skip("without a date", candidate.id)
-        return [(candidate, of_group[candidate.group]) for candidate in candidates if candidate.group in dates]
-    assigned = [(candidate, candidate.split) for candidate in candidates if candidate.split is not None]
+        dated = [candidate for candidate in candidates if candidate.group in dates]
+        of_group = split_by_date(dates, Counter(candidate.group for candidate in dated), plan.shares)
+        assigned = [replace(candidate, split=of_group[candidate.group]) for candidate in dated]
+    kept = {candidate.id for candidate in assigned}
     for candidate in candidates:
-        if candidate.split is None:
-            collection.skip("without a split", candidate.id)
-    require_disjoint(
-        {candidate.id: split for candidate, split in assigned},
-        {candidate.id: candidate.group_name for candidate, _ in assigned},
-    )
+        if candidate.id not in kept:
+            collection.skip(f"without a {'date' if plan.by == 'date' else 'split'}", candidate.id)
     return assigned
 
 

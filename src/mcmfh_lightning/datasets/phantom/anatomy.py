@@ -40,22 +40,21 @@ class Stencil:
         self._image = Image.new("L", (SIZE, SIZE))
         self._draw = ImageDraw.Draw(self._image)
 
-    def polygon(self, points: Sequence[Point]) -> None:
+    def polygon(self, points: Sequence[Point]) -> "Stencil":
         """Fill a polygon."""
         self._draw.polygon(_pixels(points), fill=255)
+        return self
 
-    def ellipse(self, center: Point, radii: Point) -> None:
+    def ellipse(self, center: Point, radii: Point) -> "Stencil":
         """Fill an ellipse along the axes."""
         (x, y), (rx, ry) = center, radii
         self._draw.ellipse(_pixels([(x - rx, y - ry), (x + rx, y + ry)]), fill=255)
+        return self
 
-    def line(self, points: Sequence[Point], width: float) -> None:
+    def line(self, points: Sequence[Point], width: float) -> "Stencil":
         """Draw a polyline with round joints; ``width`` in units."""
         self._draw.line(_pixels(points), fill=255, width=max(1, round(width * SIZE)), joint="curve")
-
-    def erase(self, points: Sequence[Point]) -> None:
-        """Cut a polygon out of what was drawn."""
-        self._draw.polygon(_pixels(points), fill=0)
+        return self
 
     def mask(self, blur: float = 0.0) -> Grid:
         """Return the mask, its edges softened by a Gaussian of ``blur`` units."""
@@ -160,10 +159,7 @@ def _bulge(down: float) -> float:
 
 def lung_mask(anatomy: Anatomy) -> Grid:
     """Return the mask of both lungs, to keep findings inside them."""
-    stencil = Stencil()
-    for side in SIDES:
-        stencil.polygon(anatomy.lung(side))
-    return stencil.mask(0.006)
+    return Stencil().polygon(anatomy.lung("right")).polygon(anatomy.lung("left")).mask(0.006)
 
 
 def draw_anatomy(canvas: Canvas, anatomy: Anatomy, rng: np.random.Generator) -> None:
@@ -182,14 +178,12 @@ def draw_anatomy(canvas: Canvas, anatomy: Anatomy, rng: np.random.Generator) -> 
 
 
 def _body(canvas: Canvas, a: Anatomy) -> None:
-    trunk = Stencil()
     half, m, top = a.half_width, a.middle, a.apex
     right = [(m - 0.09, -0.1), (m - 0.1, top - 0.07), (m - half * 0.9, top + 0.0), (m - half - 0.14, top + 0.09)]
     right += [(m - half - 0.15, top + 0.3), (m - half - 0.07, top + 0.42), (m - half - 0.075, 1.1)]
-    trunk.polygon(right + [(2 * m - x, y) for x, y in reversed(right)])
+    trunk = Stencil().polygon(right + [(2 * m - x, y) for x, y in reversed(right)])
     canvas.add(trunk.mask(0.015), 0.62)
-    belly = Stencil()
-    belly.polygon([(0.0, max(a.base) + 0.04), (1.0, max(a.base) + 0.04), (1.0, 1.1), (0.0, 1.1)])
+    belly = Stencil().polygon([(0.0, max(a.base) + 0.04), (1.0, max(a.base) + 0.04), (1.0, 1.1), (0.0, 1.1)])
     canvas.add(belly.mask(0.03) * trunk.mask(0.01), 0.12)
 
 
@@ -207,16 +201,14 @@ def _vessels(a: Anatomy, rng: np.random.Generator) -> Grid:
 
 
 def _spine(canvas: Canvas, a: Anatomy) -> None:
-    column, gaps = Stencil(), Stencil()
-    heights = np.arange(-0.02, 1.06, 0.02)
-    column.line([(a.spine(y), y) for y in heights], 0.085)
+    column = Stencil().line([(a.spine(y), y) for y in np.arange(-0.02, 1.06, 0.02)], 0.085)
+    gaps = Stencil()
     for y in np.arange(0.03, 1.0, 0.052):
         x = a.spine(y)
         gaps.line([(x - 0.04, y), (x + 0.04, y)], 0.008)
     canvas.add(column.mask(0.006), 0.14)
     canvas.add(gaps.mask(0.003), -0.06)
-    airway = Stencil()
-    airway.line([(a.middle, -0.05), (a.middle - 0.004, a.apex + 0.2)], 0.03)
+    airway = Stencil().line([(a.middle, -0.05), (a.middle - 0.004, a.apex + 0.2)], 0.03)
     canvas.add(airway.mask(0.006), -0.13)
 
 
@@ -224,8 +216,7 @@ def _heart(a: Anatomy) -> Grid:
     width = a.heart * 2 * a.half_width
     bottom = a.base[1] + 0.035
     height = 0.2 + 0.32 * width
-    stencil = Stencil()
-    stencil.polygon([(a.middle - 0.06, -0.05), (a.middle + 0.06, -0.05), (a.middle + 0.075, 1), (a.middle - 0.07, 1)])
+    middle = [(a.middle - 0.06, -0.05), (a.middle + 0.06, -0.05), (a.middle + 0.075, 1), (a.middle - 0.07, 1)]
     center = a.middle + 0.17 * width
     turn = np.linspace(0, 2 * np.pi, 40)
     tilt = 0.35
@@ -237,11 +228,9 @@ def _heart(a: Anatomy) -> Grid:
         )
         for t in turn
     ]
-    stencil.polygon(outline)
-    stencil.ellipse((a.middle + 0.055, a.apex + 0.24), (0.042, 0.045))  # aortic knob
-    stencil.polygon(
-        [(a.middle, a.apex + 0.2), (a.middle + 0.09, a.apex + 0.25), (center + 0.02, bottom - height * 0.7)]
-    )
+    aortic_knob = (a.middle + 0.055, a.apex + 0.24)
+    trunk = [(a.middle, a.apex + 0.2), (a.middle + 0.09, a.apex + 0.25), (center + 0.02, bottom - height * 0.7)]
+    stencil = Stencil().polygon(middle).polygon(outline).ellipse(aortic_knob, (0.042, 0.045)).polygon(trunk)
     return stencil.mask(0.009)
 
 

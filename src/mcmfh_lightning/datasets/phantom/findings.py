@@ -105,9 +105,8 @@ def _effusion(canvas: Canvas, a: Anatomy, _lungs: Grid, finding: Finding, _: np.
         (a.in_lung(finding.side, u, 1.0)[0], bottom + 0.03 - height * (0.35 + 0.85 * u**3))
         for u in np.linspace(0.0, 1.05, 12)
     ]
-    stencil = Stencil()
-    stencil.polygon([*surface, (surface[-1][0], 1.0), (surface[0][0], 1.0)])
-    canvas.fill(stencil.mask(0.008), 0.62)
+    fluid = Stencil().polygon([*surface, (surface[-1][0], 1.0), (surface[0][0], 1.0)])
+    canvas.fill(fluid.mask(0.008), 0.62)
 
 
 def _airspace(canvas: Canvas, a: Anatomy, lungs: Grid, finding: Finding, rng: np.random.Generator) -> None:
@@ -123,51 +122,36 @@ def _airspace(canvas: Canvas, a: Anatomy, lungs: Grid, finding: Finding, rng: np
 
 def _nodule(canvas: Canvas, a: Anatomy, lungs: Grid, finding: Finding, rng: np.random.Generator) -> None:
     radius = 0.022 + 0.018 * finding.size
-    stencil = Stencil()
-    stencil.ellipse(a.in_lung(finding.side, finding.across, finding.down), (radius, radius * rng.uniform(0.9, 1.1)))
-    canvas.add(stencil.mask(0.004) * lungs, 0.4)
+    center = a.in_lung(finding.side, finding.across, finding.down)
+    canvas.add(Stencil().ellipse(center, (radius, radius * rng.uniform(0.9, 1.1))).mask(0.004) * lungs, 0.4)
 
 
 def _pneumothorax(canvas: Canvas, a: Anatomy, lungs: Grid, finding: Finding, _: np.random.Generator) -> None:
     depth = 0.25 + 0.25 * finding.size
     heights = np.linspace(0.0, 0.75, 12)
     edge = [a.in_lung(finding.side, 1.0 - depth * np.cos(np.pi / 2 * (d / 0.8) ** 2), d + 0.06) for d in heights]
-    air, pleura = Stencil(), Stencil()
-    air.polygon([*edge, *(a.in_lung(finding.side, 1.05, d) for d in (0.8, 0.4, 0.0, -0.05))])
-    pleura.line(edge, 0.008)
+    air = Stencil().polygon([*edge, *(a.in_lung(finding.side, 1.05, d) for d in (0.8, 0.4, 0.0, -0.05))])
     canvas.add(air.mask(0.004) * lungs, -0.14)
-    canvas.add(pleura.mask(0.002) * lungs, 0.22)
+    canvas.add(Stencil().line(edge, 0.008).mask(0.002) * lungs, 0.22)  # the pleura
 
 
 def _device(canvas: Canvas, a: Anatomy, _: Grid, finding: Finding, rng: np.random.Generator) -> None:
     x, y = a.in_lung(finding.side, 0.82 + 0.1 * rng.random(), 0.13)
     sign, half = a.sign(finding.side), 0.036 + 0.01 * finding.size
-    box, lead = Stencil(), Stencil()
-    box.ellipse((x, y), (half, half * 0.85))
-    box.polygon([(x - half, y), (x + half, y), (x + half * 0.9, y + half), (x - half * 0.9, y + half)])
+    case = [(x - half, y), (x + half, y), (x + half * 0.9, y + half), (x - half * 0.9, y + half)]
     tip = (a.middle + 0.09 + 0.04 * rng.random(), a.base[1] - 0.03)
-    way = [
-        (x, y),
-        (x - sign * 0.1, y - 0.03),
-        (a.middle - 0.05, a.apex + 0.16),
-        (a.middle - 0.07, a.base[0] - 0.12),
-        tip,
-    ]
-    lead.line(_smooth(way), 0.007)
-    canvas.add(box.mask(0.002), 0.75)
-    canvas.add(lead.mask(0.0015), 0.5)
+    way = [(x, y), (x - sign * 0.1, y - 0.03), (a.middle - 0.05, a.apex + 0.16), (a.middle - 0.07, a.base[0] - 0.12)]
+    canvas.add(Stencil().ellipse((x, y), (half, half * 0.85)).polygon(case).mask(0.002), 0.75)
+    canvas.add(Stencil().line(_smooth([*way, tip]), 0.007).mask(0.0015), 0.5)
 
 
 def _catheter(canvas: Canvas, a: Anatomy, _: Grid, finding: Finding, rng: np.random.Generator) -> None:
     sign = a.sign(finding.side)
     port = a.in_lung(finding.side, 0.7, 0.24 + 0.06 * rng.random())
-    tube, ring, hole = Stencil(), Stencil(), Stencil()
     way = [port, (port[0] - sign * 0.04, a.apex + 0.03), (a.middle + sign * 0.09, a.apex - 0.01)]
     way += [(a.middle - 0.05, a.apex + 0.1), (a.middle - 0.06, a.apex + 0.3 + 0.06 * finding.size)]
-    tube.line(_smooth(way), 0.009)
-    ring.ellipse(port, (0.028, 0.028))
-    hole.ellipse(port, (0.014, 0.014))
-    canvas.add(tube.mask(0.0015), 0.35)
+    ring, hole = Stencil().ellipse(port, (0.028, 0.028)), Stencil().ellipse(port, (0.014, 0.014))
+    canvas.add(Stencil().line(_smooth(way), 0.009).mask(0.0015), 0.35)
     canvas.add(np.maximum(ring.mask(0.002) - hole.mask(0.002), 0), 0.55)
 
 

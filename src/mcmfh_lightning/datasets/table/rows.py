@@ -9,13 +9,10 @@ from typing import Literal, TypeVar
 from mcmfh_lightning.datasets.collection import Candidate, Collection
 from mcmfh_lightning.datasets.table.files import Problem, Row
 from mcmfh_lightning.datasets.table.labels import LabelRules
-from mcmfh_lightning.datasets.table.paths import ImageFolder
+from mcmfh_lightning.datasets.table.references import Group, Groups, ImageFolder, group_key
 from mcmfh_lightning.datasets.table.values import (
     BadValueError,
     DateReader,
-    Group,
-    Groups,
-    group_key,
     is_missing,
     read_id,
     read_split,
@@ -124,7 +121,7 @@ class Manifest:
         collection = Collection(
             list(self.candidates.values()),
             normal_label=self.reading.normal_label,
-            labelled=bool(self.reading.columns_of_labels),
+            labeled=bool(self.reading.columns_of_labels),
         )
         reasons: dict[int, str] = {}
         for problem in self.problems:

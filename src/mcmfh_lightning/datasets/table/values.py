@@ -1,4 +1,4 @@
-"""Meaning of the values of a row: words, ids, texts, groups, splits and dates.
+"""Meaning of the values of a row: words, ids, texts, splits and dates.
 
 Each function takes a value as the file has it, or None where there is none. Dates are ISO, a year or a month alone, or
 in formats that the user names.
@@ -6,17 +6,14 @@ in formats that the user names.
 
 import math
 import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import NamedTuple
 
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.shards.info import SPLITS, Split
 from mcmfh_lightning.shards.members import MAX_TEXT_CHARACTERS
-from mcmfh_lightning.shards.packing import group_number
-from mcmfh_lightning.shards.pair import MAX_ID_LENGTH, is_name
+from mcmfh_lightning.shards.pair import MAX_ID_LENGTH
 
 
 class BadValueError(Exception):
@@ -34,7 +31,6 @@ class BadValueError(Exception):
         self.reason, self.fix, self.detail, self.column = reason, fix, detail, column
 
 
-_ROUNDED = re.compile(r"\d(?:[.,]\d+)?[Ee]\+\d+")
 _EXACT_FLOATS = 2**53
 NUL_FIX = "remove it; if every row has one the file is UTF-16: pass --encoding utf-16"
 
@@ -46,13 +42,6 @@ _MISSING = re.compile(
     r"|#\S*[!?]|#n/?a(?: n/a)?|#nv|err:\d+"  # errors of spreadsheets
 )
 """Spellings of a missing value by pandas, R, Excel and databases: in lower case, without what is around it."""
-
-_WORDS = "unknown unk missing undefined unspecified known available applicable specified given blank empty withheld "
-_WORDS += "anon anonym anonymous anonymized anonymised deidentified redacted removed"
-_UNKNOWN = frozenset(_WORDS.split())
-_WORDS = "not no name id p pid patient patients subject study case group number value"
-_NOT_A_NAME = frozenset(_WORDS.split())
-"""Words that stand next to one of those, as in ``patient unknown`` and ``not available``."""
 
 
 def is_missing(value: object) -> bool:
@@ -127,81 +116,6 @@ def read_text(value: object) -> str | None:
             "text too long", "texts have 100,000 characters or fewer: shorten it", f"{len(text):,} characters"
         )
     return text
-
-
-def _says_unknown(name: str) -> bool:
-    if not any(map(str.isalnum, name)):
-        return True
-    words = re.findall(r"[^\W_]+", name.casefold().replace("de-", "de"))
-    unknown = [word in _UNKNOWN or is_missing(word) for word in words]
-    return any(unknown) and all(says or word in _NOT_A_NAME for says, word in zip(unknown, words, strict=True))
-
-
-class Group(NamedTuple):
-    """Group under its own name, and its number."""
-
-    name: str
-    number: int
-
-
-class Groups:
-    """Names and numbers of groups; each number belongs to one name."""
-
-    def __init__(self) -> None:
-        self._names: dict[int, str] = {}
-
-    def read(self, value: object) -> Group:
-        """Read the name of a group.
-
-        Words such as ``unknown`` are refused: rows of several patients would be one group. ``Unknown patient`` is such
-        a word and ``unknown 17`` is not: it may be kept apart from other patients.
-
-        Raises:
-            BadValueError: If there is no usable name, or another name has its number.
-        """
-        no_group = "fill in the study or patient; for a row that stands alone, its id"
-        if isinstance(value, str) and _says_unknown(value):
-            raise BadValueError("no group", no_group, shortened(value))
-        if isinstance(value, str) and _ROUNDED.fullmatch(value.strip()):
-            raise BadValueError(
-                "group rounded by a spreadsheet", "export the column as text, with all its digits", shortened(value)
-            )
-        name = read_word(value)
-        if name is None:
-            raise BadValueError("no group", no_group)
-        if not is_name(name):
-            raise BadValueError(
-                "unusable group",
-                "groups have 200 printable characters or fewer: shorten or correct it",
-                shortened(name),
-            )
-        number = group_number(name)
-        other = self._names.setdefault(number, name)
-        if other != name:
-            raise BadValueError(
-                "group number is taken by another group",
-                "number the groups yourself: 1, 2, 3, ...",
-                f"{shortened(name)} and {shortened(other)}",
-            )
-        return Group(name, number)
-
-
-def group_key(value: object) -> str:
-    """Return what is equal for spellings of a group that may mean one: ``P1`` and ``p-01``, ``7``, ``007`` and ``7.0``.
-
-    Spreadsheets drop zeros, put an apostrophe before numbers and points or commas into them; tables with a missing
-    number print the others as 7.0. What is between two digits is kept as a point: ``1-2`` is not ``12``.
-    """
-    name = "".join(unicodedata.normalize("NFKC", str(value)).casefold().split())
-    if re.fullmatch(r"\d{1,3}(,\d{3})+(\.0+)?", name):
-        name = name.replace(",", "")
-    negative = re.match(r"[-\u2212]\d", name) is not None
-    if len(re.findall("[.,]", name)) == 1:
-        name = re.sub(r"(?<=\d)[.,]0+(?=\W*$)", "", name)
-    key = re.sub(r"(?<=\d)[\W_]+(?=\d)", ".", name)
-    key = re.sub(r"(?<!\d)[\W_]+|[\W_]+(?!\d)", "", key)
-    key = re.sub(r"(?<!\d)0+(?=\d)", "", key)
-    return f"-{key}" if negative and key != "0" else key
 
 
 def read_split(value: object, names: Mapping[str, Split], note: Callable[[str], None]) -> Split:

@@ -1,10 +1,97 @@
-"""Image files that a manifest names, also where another system spells their paths in another way."""
+"""Groups and image files that the rows of a manifest refer to."""
 
+import re
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path, PurePath
+from typing import NamedTuple
 
-from mcmfh_lightning.datasets.table.values import BadValueError, read_word, shortened
+from mcmfh_lightning.datasets.table.values import BadValueError, is_missing, read_word, shortened
+from mcmfh_lightning.shards.packing import group_number
+from mcmfh_lightning.shards.pair import is_name
+
+_ROUNDED = re.compile(r"\d(?:[.,]\d+)?[Ee]\+\d+")
+_WORDS = "unknown unk missing undefined unspecified known available applicable specified given blank empty withheld "
+_WORDS += "anon anonym anonymous anonymized anonymised deidentified redacted removed"
+_UNKNOWN = frozenset(_WORDS.split())
+_WORDS = "not no name id p pid patient patients subject study case group number value"
+_NOT_A_NAME = frozenset(_WORDS.split())
+"""Words that stand next to one of those, as in ``patient unknown`` and ``not available``."""
+
+
+class Group(NamedTuple):
+    """Group under its own name, and its number."""
+
+    name: str
+    number: int
+
+
+class Groups:
+    """Names and numbers of groups; each number belongs to one name."""
+
+    def __init__(self) -> None:
+        self._names: dict[int, str] = {}
+
+    def read(self, value: object) -> Group:
+        """Read the name of a group.
+
+        Words such as ``unknown`` are refused: rows of several patients would be one group. ``Unknown patient`` is such
+        a word and ``unknown 17`` is not: it may be kept apart from other patients.
+
+        Raises:
+            BadValueError: If there is no usable name, or another name has its number.
+        """
+        no_group = "fill in the study or patient; for a row that stands alone, its id"
+        if isinstance(value, str) and _says_unknown(value):
+            raise BadValueError("no group", no_group, shortened(value))
+        if isinstance(value, str) and _ROUNDED.fullmatch(value.strip()):
+            raise BadValueError(
+                "group rounded by a spreadsheet", "export the column as text, with all its digits", shortened(value)
+            )
+        name = read_word(value)
+        if name is None:
+            raise BadValueError("no group", no_group)
+        if not is_name(name):
+            raise BadValueError(
+                "unusable group",
+                "groups have 200 printable characters or fewer: shorten or correct it",
+                shortened(name),
+            )
+        number = group_number(name)
+        other = self._names.setdefault(number, name)
+        if other != name:
+            raise BadValueError(
+                "group number is taken by another group",
+                "number the groups yourself: 1, 2, 3, ...",
+                f"{shortened(name)} and {shortened(other)}",
+            )
+        return Group(name, number)
+
+
+def _says_unknown(name: str) -> bool:
+    if not any(map(str.isalnum, name)):
+        return True
+    words = re.findall(r"[^\W_]+", name.casefold().replace("de-", "de"))
+    unknown = [word in _UNKNOWN or is_missing(word) for word in words]
+    return any(unknown) and all(says or word in _NOT_A_NAME for says, word in zip(unknown, words, strict=True))
+
+
+def group_key(value: object) -> str:
+    """Return what is equal for spellings of a group that may mean one: ``P1`` and ``p-01``, ``7``, ``007`` and ``7.0``.
+
+    Spreadsheets drop zeros, put an apostrophe before numbers and points or commas into them; tables with a missing
+    number print the others as 7.0. What is between two digits is kept as a point: ``1-2`` is not ``12``.
+    """
+    name = "".join(unicodedata.normalize("NFKC", str(value)).casefold().split())
+    if re.fullmatch(r"\d{1,3}(,\d{3})+(\.0+)?", name):
+        name = name.replace(",", "")
+    negative = re.match(r"[-\u2212]\d", name) is not None
+    if len(re.findall("[.,]", name)) == 1:
+        name = re.sub(r"(?<=\d)[.,]0+(?=\W*$)", "", name)
+    key = re.sub(r"(?<=\d)[\W_]+(?=\d)", ".", name)
+    key = re.sub(r"(?<!\d)[\W_]+|[\W_]+(?!\d)", "", key)
+    key = re.sub(r"(?<!\d)0+(?=\d)", "", key)
+    return f"-{key}" if negative and key != "0" else key
 
 
 class ImageFolder:
