@@ -7,7 +7,7 @@ from mcmfh_lightning.shards import DatasetInfo, PairShardReader
 
 
 def main(args: list[str]) -> int:
-    """The command's exit code."""
+    """Return the exit code of the command."""
     try:
         command(args)
     except SystemExit as stop:
@@ -27,7 +27,7 @@ def openi(phantom: Path, out: Path, *options: str) -> int:
     return main(["openi", *paths, *options])
 
 
-def test_the_phantom_passes_through_the_converter_with_its_warts(phantom, tmp_path, capsys):
+def test_the_phantom_passes_through_the_converter_with_its_faults(phantom, tmp_path, capsys):
     out = tmp_path / "pairs"
     splits = str(phantom / "splits.csv")
     assert openi(phantom, out, "--splits", splits, "--min-label-count", "2", "--name", "phantom") == 0
@@ -101,12 +101,12 @@ def test_reports_without_images_are_refused(phantom, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("arguments", [[], ["nothing"], ["openi"], ["openi", "--out", "x", "--min-label", "3"]])
-def test_a_wrong_command_line_is_told_by_the_parser(arguments, capsys):
+def test_a_wrong_command_line_is_reported_by_the_parser(arguments, capsys):
     assert main(arguments) == 2
     assert "usage" in capsys.readouterr().err.lower()
 
 
-def test_help_tells_each_option(capsys):
+def test_help_names_each_option(capsys):
     assert main(["openi", "--help"]) == 0
     screen = capsys.readouterr().out
     for words in ("--min_label_count", "pairs that a label needs", "--mirror", "--images_sha256"):
