@@ -1,3 +1,6 @@
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -126,3 +129,24 @@ def test_the_real_collection_with_its_table(shared_data, tmp_path):
     assert info.licence == "CC BY-NC-ND 4.0"
     assert info.skipped == {"report without an image": 104, "missing image file": 44}
     assert info.settings["summary"]["share_probability"]["all"] == pytest.approx(0.20, abs=0.01)
+
+
+def test_help_and_converters_run_without_torch(tmp_path):
+    """A page of options should not take seconds, nor a conversion the memory of a training library."""
+    commands = [["--help"], *([name, "--help"] for name in ("manifest", "openi", "phantom", "roco", "stats", "verify"))]
+    commands.append(["phantom", "--studies", "2", "--out", str(tmp_path / "phantom")])
+    paths = ["--reports", str(tmp_path / "phantom/reports.tgz"), "--images", str(tmp_path / "phantom/images")]
+    commands.append(["openi", *paths, "--min-label-count", "1", "--out", str(tmp_path / "pairs")])
+    commands.append(["verify", str(tmp_path / "pairs")])
+    code = """
+import json, sys
+from mcmfh_lightning.cli.data import main
+for arguments in json.loads(sys.argv[1]):
+    try:
+        main(arguments)
+    except SystemExit as stop:
+        assert not stop.code, arguments
+assert not {"torch", "lightning", "matplotlib", "pandas"} & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code, json.dumps(commands)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
