@@ -18,7 +18,7 @@ def as_packed_codes(codes: Tensor, num_bits: int) -> Tensor:
         (N, ceil(K / 8)) uint8.
 
     Raises:
-        ValueError: Codes have none of these forms, bits are not 0 or 1, floats are NaN or look like bits, or packed
+        ValueError: If codes have none of these forms, bits are not 0 or 1, floats are NaN or look like bits, or packed
             rows have bits beyond K.
 
     Example:
@@ -55,7 +55,7 @@ def as_packed_labels(labels: Tensor) -> Tensor:
         (N, W) uint8.
 
     Raises:
-        ValueError: Labels are not a matrix, or neither packed nor zeros and ones.
+        ValueError: If labels are not a matrix, or neither packed nor zeros and ones.
 
     Example:
         >>> as_packed_labels(torch.tensor([[True, False, True]]))
@@ -76,7 +76,7 @@ def check_same_device(queries: Tensor, codes: Tensor) -> None:
     """Refuse to count across devices.
 
     Raises:
-        ValueError: Queries and database lie on different devices.
+        ValueError: If queries and database lie on different devices.
     """
     if queries.device != codes.device:
         raise ValueError(f"the queries are on {queries.device}, this batch of the database on {codes.device}")

@@ -45,7 +45,7 @@ class LevelHistogram(RankingMetric):
             index: (Q,) int64, distinct: the order in which queries enter the final arithmetic; None is the given order.
 
         Raises:
-            ValueError: Shapes do not agree, or an index occurs twice.
+            ValueError: If shapes do not agree, or an index occurs twice.
         """
         self._announce(as_packed_labels(labels), groups, index)
 
@@ -58,8 +58,8 @@ class LevelHistogram(RankingMetric):
             groups: (n,) int64.
 
         Raises:
-            RuntimeError: Queries were not announced.
-            ValueError: Shapes do not agree.
+            RuntimeError: If queries were not announced.
+            ValueError: If shapes do not agree.
         """
         self._require_queries()
         check_rows(levels=levels.movedim(-1, 0), labels=labels, groups=groups)

@@ -34,7 +34,7 @@ def average_precision(total: Tensor, relevant: Tensor, k: int | None = None) -> 
         (Q,) float64; NaN for a query without relevant items.
 
     Raises:
-        ValueError: k is less than 1.
+        ValueError: If k is less than 1.
 
     Example:
         >>> average_precision(torch.tensor([[2, 1]]), torch.tensor([[1, 1]]))
@@ -62,7 +62,7 @@ def average_precision_bounds(total: Tensor, relevant: Tensor, k: int | None = No
         query without relevant items.
 
     Raises:
-        ValueError: k is less than 1.
+        ValueError: If k is less than 1.
 
     Example:
         >>> average_precision_bounds(torch.tensor([[2, 1]]), torch.tensor([[1, 1]]))
@@ -122,7 +122,7 @@ def chance_average_precision(num_items: Tensor, num_relevant: Tensor, k: int | N
         (Q,) float64; NaN for a query without relevant items.
 
     Raises:
-        ValueError: k is less than 1.
+        ValueError: If k is less than 1.
 
     Example:
         >>> chance_average_precision(torch.tensor([4]), torch.tensor([1]))

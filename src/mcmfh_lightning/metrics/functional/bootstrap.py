@@ -84,7 +84,7 @@ def mean_by_label(values: Tensor, query_labels: Tensor, num_labels: int) -> tupl
         Means, (V,) float64 with NaN where no query counts, and the number of queries that count, (V,) int64.
 
     Raises:
-        ValueError: The label sets hold fewer than num_labels bits, or are not one to each value.
+        ValueError: If the label sets hold fewer than num_labels bits, or are not one to each value.
 
     Example:
         >>> labels = torch.tensor([[0b10000000], [0b11000000], [0b01000000]], dtype=torch.uint8)

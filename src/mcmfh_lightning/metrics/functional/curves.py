@@ -21,7 +21,7 @@ def expected_hits(total: Tensor, relevant: Tensor, depths: Tensor) -> Tensor:
         (Q, D) float64.
 
     Raises:
-        ValueError: A depth is less than 1.
+        ValueError: If A depth is less than 1.
     """
     if bool((depths < 1).any()):
         raise ValueError(f"depths must be at least 1, got {int(depths.min())}")
@@ -45,7 +45,7 @@ def precision_at(total: Tensor, relevant: Tensor, depths: Tensor) -> Tensor:
         (Q, D) float64; NaN for a query without relevant items.
 
     Raises:
-        ValueError: A depth is less than 1.
+        ValueError: If A depth is less than 1.
 
     Example:
         >>> precision_at(torch.tensor([[2, 1]]), torch.tensor([[1, 1]]), torch.tensor([1, 2, 4]))
@@ -67,7 +67,7 @@ def recall_at(total: Tensor, relevant: Tensor, depths: Tensor) -> Tensor:
         (Q, D) float64; NaN for a query without relevant items.
 
     Raises:
-        ValueError: A depth is less than 1.
+        ValueError: If A depth is less than 1.
 
     Example:
         >>> recall_at(torch.tensor([[2, 1]]), torch.tensor([[1, 1]]), torch.tensor([1, 2, 4]))
@@ -108,7 +108,7 @@ def precision_within_radius(total: Tensor, relevant: Tensor, radius: int) -> Ten
         (Q,) float64; NaN for a query without relevant items.
 
     Raises:
-        ValueError: The radius is negative.
+        ValueError: If the radius is negative.
 
     Example:
         >>> total, relevant = torch.tensor([[1, 1, 1], [0, 0, 4]]), torch.tensor([[1, 0, 1], [0, 0, 2]])

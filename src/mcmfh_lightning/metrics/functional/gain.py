@@ -33,7 +33,7 @@ def ndcg(total: Tensor, gains: Tensor, shared: Tensor, k: int | None = None) -> 
         (Q,) float64 in [0, 1]; NaN for a query without relevant items.
 
     Raises:
-        ValueError: k is less than 1.
+        ValueError: If k is less than 1.
 
     Example:
         >>> ndcg(torch.tensor([[2, 1]]), torch.tensor([[1, 2]]), torch.tensor([[1, 1, 1]]))
@@ -61,7 +61,7 @@ def average_cumulative_gain(total: Tensor, gains: Tensor, k: int) -> Tensor:
         (Q,) float64; NaN for a query without relevant items.
 
     Raises:
-        ValueError: k is less than 1.
+        ValueError: If k is less than 1.
 
     Example:
         >>> average_cumulative_gain(torch.tensor([[2, 1]]), torch.tensor([[1, 2]]), k=3)

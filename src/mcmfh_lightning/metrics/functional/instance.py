@@ -23,7 +23,7 @@ def instance_recall(total: Tensor, positive: Tensor, k: int) -> Tensor:
         (Q,) float64; NaN for a query without positives.
 
     Raises:
-        ValueError: k is less than 1.
+        ValueError: If k is less than 1.
 
     Example:
         >>> instance_recall(torch.tensor([[1, 4, 2]]), torch.tensor([[0, 2, 1]]), k=3)

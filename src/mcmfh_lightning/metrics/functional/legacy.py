@@ -32,7 +32,7 @@ def legacy_mean_average_precision(
         Scalar float64: the mean over all queries; NaN without queries.
 
     Raises:
-        ValueError: k is less than 1.
+        ValueError: If k is less than 1.
 
     Example:
         >>> codes = torch.tensor([[0b0], [0b0], [0b1]], dtype=torch.uint8)
@@ -61,7 +61,7 @@ def legacy_first_hits_mean_average_precision(
         Scalar float64: the mean over all queries; NaN without queries.
 
     Raises:
-        ValueError: k is less than 1.
+        ValueError: If k is less than 1.
 
     Example:
         >>> codes = torch.tensor([[0b0], [0b0], [0b1]], dtype=torch.uint8)

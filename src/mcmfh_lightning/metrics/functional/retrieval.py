@@ -53,7 +53,7 @@ def nearest(query_codes: Tensor, codes: Tensor, k: int, *, ids: Tensor | None = 
         The neighbours.
 
     Raises:
-        ValueError: k is less than 1, or ids are not one for each item.
+        ValueError: If k is less than 1, or ids are not one for each item.
 
     Example:
         >>> codes = torch.tensor([[0b00], [0b11], [0b01], [0b10]], dtype=torch.uint8)
@@ -95,7 +95,7 @@ def within_radius(query_codes: Tensor, codes: Tensor, radius: int, *, ids: Tenso
         The items; their number bounds the memory.
 
     Raises:
-        ValueError: The radius is negative, or ids are not one for each item.
+        ValueError: If the radius is negative, or ids are not one for each item.
 
     Example:
         >>> codes = torch.tensor([[0b00], [0b11], [0b01]], dtype=torch.uint8)

@@ -17,7 +17,7 @@ class HammingMetric(RankingMetric):
         **kwargs: Settings of `torchmetrics.Metric`.
 
     Raises:
-        ValueError: num_bits is less than 1.
+        ValueError: If num_bits is less than 1.
     """
 
     num_bits: int
@@ -39,7 +39,7 @@ class HammingMetric(RankingMetric):
             index: (Q,) int64, distinct: the order in which queries enter the final arithmetic; None is the given order.
 
         Raises:
-            ValueError: Shapes do not agree, codes or labels have none of these forms, or an index occurs twice.
+            ValueError: If shapes do not agree, codes or labels have none of these forms, or an index occurs twice.
         """
         packed = as_packed_codes(codes, self.num_bits)
         check_rows(codes=codes, labels=labels)
@@ -55,8 +55,8 @@ class HammingMetric(RankingMetric):
             groups: (n,) int64.
 
         Raises:
-            RuntimeError: Queries were not announced.
-            ValueError: Shapes do not agree with each other or the queries, or codes or labels have none of these forms.
+            RuntimeError: If queries were not announced.
+            ValueError: If shapes do not agree with each other or the queries, or codes or labels have none of these forms.
         """
         self._require_queries()
         check_rows(codes=codes, labels=labels, groups=groups)
@@ -76,7 +76,7 @@ def check_depth(k: int | None) -> None:
     """Refuse depths that no ranking has.
 
     Raises:
-        ValueError: k is less than 1.
+        ValueError: If k is less than 1.
     """
     if k is not None and k < 1:
         raise ValueError(f"k must be at least 1, got {k}")

@@ -25,7 +25,7 @@ class HammingMeanAveragePrecision(HammingMetric, RankingScore):
         **kwargs: Settings of `torchmetrics.Metric`.
 
     Raises:
-        ValueError: num_bits or k is less than 1.
+        ValueError: If num_bits or k is less than 1.
 
     Example:
         >>> import torch
@@ -59,7 +59,7 @@ class HammingPrecision(HammingMetric, RankingScore):
         **kwargs: Settings of `torchmetrics.Metric`.
 
     Raises:
-        ValueError: num_bits or k is less than 1.
+        ValueError: If num_bits or k is less than 1.
 
     Example:
         >>> labels = torch.tensor([[1], [2], [1]], dtype=torch.uint8)
@@ -90,7 +90,7 @@ class HammingRecall(HammingMetric, RankingScore):
         **kwargs: Settings of `torchmetrics.Metric`.
 
     Raises:
-        ValueError: num_bits or k is less than 1.
+        ValueError: If num_bits or k is less than 1.
 
     Example:
         >>> labels = torch.tensor([[1], [2], [1]], dtype=torch.uint8)
@@ -121,7 +121,7 @@ class HammingRadiusPrecision(HammingMetric, RankingScore):
         **kwargs: Settings of `torchmetrics.Metric`.
 
     Raises:
-        ValueError: num_bits is less than 1 or the radius negative.
+        ValueError: If num_bits is less than 1 or the radius negative.
 
     Example:
         >>> import torch

@@ -30,7 +30,7 @@ class HammingMetricCollection(nn.Module):
         **kwargs: Settings of `torchmetrics.Metric` for the shared histogram.
 
     Raises:
-        ValueError: There is no metric, two have one name, or they cannot share a histogram.
+        ValueError: If there is no metric, two have one name, or they cannot share a histogram.
 
     Example:
         >>> import torch
@@ -65,7 +65,7 @@ class HammingMetricCollection(nn.Module):
         """Refuse: a ranking has no value for one batch of the database.
 
         Raises:
-            RuntimeError: Always.
+            RuntimeError: If always.
         """
         raise RuntimeError(
             "HammingMetricCollection has no values per batch: call set_queries(), update() for each database batch, "
@@ -113,8 +113,8 @@ class HammingMetricCollection(nn.Module):
             Figure and axes of each metric.
 
         Raises:
-            ModuleNotFoundError: Matplotlib is not installed.
-            ValueError: There are not axes for each metric.
+            ModuleNotFoundError: If matplotlib is not installed.
+            ValueError: If there are not axes for each metric.
         """
         values = self.compute() if val is None else val
         axes = [None] * len(self.metrics) if ax is None else ax

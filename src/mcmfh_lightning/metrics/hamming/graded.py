@@ -16,7 +16,7 @@ class HammingNDCG(HammingMetric, RankingScore):
         **kwargs: Settings of `torchmetrics.Metric`.
 
     Raises:
-        ValueError: num_bits or k is less than 1.
+        ValueError: If num_bits or k is less than 1.
 
     Example:
         >>> import torch
@@ -51,7 +51,7 @@ class HammingACG(HammingMetric, RankingScore):
         **kwargs: Settings of `torchmetrics.Metric`.
 
     Raises:
-        ValueError: num_bits or k is less than 1.
+        ValueError: If num_bits or k is less than 1.
 
     Example:
         >>> import torch

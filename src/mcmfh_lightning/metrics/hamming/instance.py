@@ -27,7 +27,7 @@ class HammingInstanceMetric(RankingMetric):
         **kwargs: Settings of `torchmetrics.Metric`.
 
     Raises:
-        ValueError: num_bits is less than 1.
+        ValueError: If num_bits is less than 1.
     """
 
     num_bits: int
@@ -54,7 +54,7 @@ class HammingInstanceMetric(RankingMetric):
                 in the same column is a duplicate. 0 is unknown and equals nothing. None knows no duplicates.
 
         Raises:
-            ValueError: Shapes do not agree, codes have none of these forms, or an index occurs twice.
+            ValueError: If shapes do not agree, codes have none of these forms, or an index occurs twice.
         """
         packed, hashes = as_packed_codes(codes, self.num_bits), _columns(content, index)
         check_rows(codes=packed, groups=groups, content=hashes)
@@ -71,8 +71,8 @@ class HammingInstanceMetric(RankingMetric):
             content: (n,) or (n, C) int64 hashes, in the columns of the queries'.
 
         Raises:
-            RuntimeError: Queries were not announced.
-            ValueError: Shapes do not agree with each other or the queries, or codes have none of these forms.
+            RuntimeError: If queries were not announced.
+            ValueError: If shapes do not agree with each other or the queries, or codes have none of these forms.
         """
         self._require_queries()
         packed, hashes = as_packed_codes(codes, self.num_bits), _columns(content, index)
@@ -147,7 +147,7 @@ class HammingInstanceRecall(HammingInstanceMetric, RankingScore):
         **kwargs: Settings of `torchmetrics.Metric`.
 
     Raises:
-        ValueError: num_bits or k is less than 1.
+        ValueError: If num_bits or k is less than 1.
 
     Example:
         >>> codes, groups, index = torch.zeros(4, 2, dtype=torch.bool), torch.arange(4), torch.arange(4)
@@ -176,7 +176,7 @@ class HammingMedianRank(HammingInstanceMetric, RankingScore):
         **kwargs: Settings of `torchmetrics.Metric`.
 
     Raises:
-        ValueError: num_bits is less than 1.
+        ValueError: If num_bits is less than 1.
 
     Example:
         >>> codes, groups, index = torch.zeros(4, 2, dtype=torch.bool), torch.arange(4), torch.arange(4)

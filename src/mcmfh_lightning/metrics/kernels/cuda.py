@@ -51,8 +51,8 @@ def hamming_histogram_triton(
         Two (Q, K + 1) int64: all items, relevant items.
 
     Raises:
-        ModuleNotFoundError: Triton is not installed.
-        ValueError: The codes are not on a GPU, and the kernel is not run by Triton's interpreter.
+        ModuleNotFoundError: If triton is not installed.
+        ValueError: If the codes are not on a GPU, and the kernel is not run by Triton's interpreter.
     """
     return _by_level((query_words, words, query_label_words, label_words), num_bits, "relevant")
 
@@ -82,8 +82,8 @@ def graded_histogram_triton(
         The counts.
 
     Raises:
-        ModuleNotFoundError: Triton is not installed.
-        ValueError: The codes are not on a GPU, and the kernel is not run by Triton's interpreter.
+        ModuleNotFoundError: If triton is not installed.
+        ValueError: If the codes are not on a GPU, and the kernel is not run by Triton's interpreter.
     """
     columns = query_words, words, query_label_words, label_words
     total, relevant = _by_level(columns, num_bits, "relevant")

@@ -54,8 +54,8 @@ def hamming_histogram(
         Two (Q, K + 1) int64: all items, relevant items.
 
     Raises:
-        ValueError: There is no such backend, or it does not serve the device or so many bits or labels.
-        ModuleNotFoundError: The backend asked for is not installed.
+        ValueError: If there is no such backend, or it does not serve the device or so many bits or labels.
+        ModuleNotFoundError: If the backend asked for is not installed.
 
     Example:
         >>> codes = torch.tensor([[0b000], [0b001], [0b111]], dtype=torch.uint8)
@@ -112,8 +112,8 @@ def graded_histogram(
         Counts; ``shared`` has as many columns as the query with most labels needs.
 
     Raises:
-        ValueError: There is no such backend, or it does not serve the device or so many bits or labels.
-        ModuleNotFoundError: The backend asked for is not installed.
+        ValueError: If there is no such backend, or it does not serve the device or so many bits or labels.
+        ModuleNotFoundError: If the backend asked for is not installed.
 
     Example:
         >>> codes = torch.tensor([[0b00], [0b01]], dtype=torch.uint8)
@@ -151,8 +151,8 @@ def choose(backend: Backend, device: torch.device, num_bits: int, label_bytes: i
     """Return the backend that will count: never ``auto``.
 
     Raises:
-        ValueError: There is no such backend, or it does not serve the device or so many bits or labels.
-        ModuleNotFoundError: The backend asked for is not installed.
+        ValueError: If there is no such backend, or it does not serve the device or so many bits or labels.
+        ModuleNotFoundError: If the backend asked for is not installed.
     """
     if backend not in get_args(Backend):
         raise ValueError(f"backend is {backend!r}; choose one of {', '.join(get_args(Backend))}")
