@@ -76,7 +76,7 @@ def check_same_device(queries: Tensor, codes: Tensor) -> None:
     """Refuse to count across devices.
 
     Raises:
-        ValueError: If queries and database lie on different devices.
+        ValueError: If queries and database are on different devices.
     """
     if queries.device != codes.device:
         raise ValueError(f"the queries are on {queries.device}, this batch of the database on {codes.device}")

@@ -29,7 +29,7 @@ class HammingMetric(RankingMetric):
         self.register_buffer("query_codes", torch.zeros(0, packed_width(num_bits), dtype=torch.uint8), persistent=False)
 
     def set_queries(self, codes: Tensor, labels: Tensor, groups: Tensor, index: Tensor | None = None) -> None:
-        """Announce the queries, the same on every process, and start counting anew.
+        """Announce the queries, the same on every process, and reset the counts.
 
         Args:
             codes: (Q, ceil(K / 8)) uint8, packed as `pack_signs` does; or (Q, K) bits (bool or integer) or signs

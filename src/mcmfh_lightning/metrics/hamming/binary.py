@@ -1,11 +1,4 @@
-"""Mean average precision.
-
-Points of the precision and recall curves.
-
-Hash-table look-ups.
-
-The counts themselves.
-"""
+"""Metrics of rankings by binary codes."""
 
 import torch
 from torch import Tensor
@@ -46,7 +39,7 @@ class HammingMeanAveragePrecision(HammingMetric, RankingScore):
         self.k = k
 
     def score(self, counts: RankingCounts) -> Tensor:
-        """Mean AP@k over the queries that have relevant items."""
+        """Average AP@k over the queries that have relevant items."""
         return mean_over_queries(average_precision(counts.total, counts.relevant, self.k))
 
 
@@ -77,7 +70,7 @@ class HammingPrecision(HammingMetric, RankingScore):
         self.k = k
 
     def score(self, counts: RankingCounts) -> Tensor:
-        """Mean P@k over the queries that have relevant items."""
+        """Average P@k over the queries that have relevant items."""
         return mean_over_queries(precision_at(counts.total, counts.relevant, torch.tensor([self.k]))[:, 0])
 
 
@@ -108,7 +101,7 @@ class HammingRecall(HammingMetric, RankingScore):
         self.k = k
 
     def score(self, counts: RankingCounts) -> Tensor:
-        """Mean R@k over the queries that have relevant items."""
+        """Average R@k over the queries that have relevant items."""
         return mean_over_queries(recall_at(counts.total, counts.relevant, torch.tensor([self.k]))[:, 0])
 
 
@@ -141,7 +134,7 @@ class HammingRadiusPrecision(HammingMetric, RankingScore):
         self.radius = radius
 
     def score(self, counts: RankingCounts) -> Tensor:
-        """Mean P@H<=r over the queries that have relevant items."""
+        """Average P@H<=r over the queries that have relevant items."""
         return mean_over_queries(precision_within_radius(counts.total, counts.relevant, self.radius))
 
 
@@ -175,7 +168,7 @@ class HammingHistogram(HammingMetric):
         self.graded = graded
 
     def compute(self) -> RankingCounts:
-        """Counts summed over all processes.
+        """Sum the counts over all processes.
 
         Returns:
             Counts on the CPU, queries sorted by index.

@@ -37,7 +37,7 @@ class HammingNDCG(HammingMetric, RankingScore):
         self.k = k
 
     def score(self, counts: RankingCounts) -> Tensor:
-        """Mean NDCG@k over the queries that have relevant items."""
+        """Average NDCG@k over the queries that have relevant items."""
         gains, shared = counts.grades()
         return mean_over_queries(ndcg(counts.total, gains, shared, self.k))
 
@@ -73,6 +73,6 @@ class HammingACG(HammingMetric, RankingScore):
         self.k = k
 
     def score(self, counts: RankingCounts) -> Tensor:
-        """Mean ACG@k over the queries that have relevant items."""
+        """Average ACG@k over the queries that have relevant items."""
         gains, _ = counts.grades()
         return mean_over_queries(average_cumulative_gain(counts.total, gains, self.k))

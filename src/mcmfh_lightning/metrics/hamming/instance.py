@@ -43,7 +43,7 @@ class HammingInstanceMetric(RankingMetric):
             self.register_buffer(name, torch.zeros(0, dtype=torch.int64), persistent=False)
 
     def set_queries(self, codes: Tensor, groups: Tensor, index: Tensor, content: Tensor | None = None) -> None:
-        """Announce the queries, the same on every process, and start counting anew.
+        """Announce the queries, the same on every process, and reset the counts.
 
         Args:
             codes: (Q, ceil(K / 8)) uint8, packed; or (Q, K) bits (bool or integer) or signs (floating point).
@@ -130,7 +130,7 @@ class HammingInstanceHistogram(HammingInstanceMetric):
     higher_is_better: bool | None = None
 
     def compute(self) -> RankingCounts:
-        """Counts summed over all processes.
+        """Sum the counts over all processes.
 
         Returns:
             Counts on the CPU, queries sorted by index; ``relevant`` are the positives.
@@ -164,7 +164,7 @@ class HammingInstanceRecall(HammingInstanceMetric, RankingScore):
         self.k = k
 
     def score(self, counts: RankingCounts) -> Tensor:
-        """Mean R@k over the queries whose partner or a duplicate is in the database."""
+        """Average R@k over the queries whose partner or a duplicate is in the database."""
         return mean_over_queries(instance_recall(counts.total, counts.relevant, self.k))
 
 

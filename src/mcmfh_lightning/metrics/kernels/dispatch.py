@@ -54,7 +54,7 @@ def hamming_histogram(
         Two (Q, K + 1) int64: all items, relevant items.
 
     Raises:
-        ValueError: If there is no such backend, or it does not serve the device or so many bits or labels.
+        ValueError: If there is no such backend, or it does not support the device or the number of bits or labels.
         ModuleNotFoundError: If the backend asked for is not installed.
 
     Example:
@@ -112,7 +112,7 @@ def graded_histogram(
         Counts; ``shared`` has as many columns as the query with most labels needs.
 
     Raises:
-        ValueError: If there is no such backend, or it does not serve the device or so many bits or labels.
+        ValueError: If there is no such backend, or it does not support the device or the number of bits or labels.
         ModuleNotFoundError: If the backend asked for is not installed.
 
     Example:
@@ -151,7 +151,7 @@ def choose(backend: Backend, device: torch.device, num_bits: int, label_bytes: i
     """Return the backend that will count: never ``auto``.
 
     Raises:
-        ValueError: If there is no such backend, or it does not serve the device or so many bits or labels.
+        ValueError: If there is no such backend, or it does not support the device or the number of bits or labels.
         ModuleNotFoundError: If the backend asked for is not installed.
     """
     if backend not in get_args(Backend):
@@ -176,7 +176,7 @@ def choose(backend: Backend, device: torch.device, num_bits: int, label_bytes: i
 def _own_group(
     query_codes: Tensor, codes: Tensor, query_labels: Tensor, labels: Tensor, query_groups: Tensor, groups: Tensor
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """The pairs that should not have been counted: query, distance and number of shared labels, (M,) each."""
+    """Find the pairs that must not count: query, distance and number of shared labels, (M,) each."""
     for query, item in own_group_pairs(query_groups, groups):
         distance = count_ones(query_codes[query] ^ codes[item]).sum(1, dtype=torch.int64)
         grade = count_ones(query_labels[query] & labels[item]).sum(1, dtype=torch.int64)
