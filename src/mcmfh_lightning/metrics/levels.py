@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from mcmfh_lightning.metrics.functional.histogram import database_chunks, level_histogram, shared_labels
-from mcmfh_lightning.metrics.inputs import as_packed_labels
+from mcmfh_lightning.metrics.functional.packing import as_packed_labels
 from mcmfh_lightning.metrics.ranking import RankingCounts, RankingMetric, check_rows
 
 

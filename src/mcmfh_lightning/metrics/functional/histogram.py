@@ -2,8 +2,8 @@
 
 For query q and level d (a Hamming distance, or the step of a score), ``total[q, d]`` counts the database items at that
 level and ``relevant[q, d]`` those of them that are relevant. Items of the query's own group never count. The counts are
-integers that add up over any cut of the database, so chunks, order and processes cannot change them. This module has the parts
-in plain torch, for any device; `mcmfh_lightning.metrics.kernels` counts packed codes.
+integers that add up over any cut of the database, so chunks, order and processes cannot change them. This module has
+the parts in plain torch, for any device; `mcmfh_lightning.metrics.kernels` counts packed codes.
 
 `relevant_first` and `relevant_last` are the two extreme orders of tied items: a level of n items, p of them relevant,
 becomes two levels, the relevant items and the others. Any functional of the result, such as `precision_at` or

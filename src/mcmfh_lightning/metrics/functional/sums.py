@@ -1,7 +1,7 @@
 """Sums over places of a ranking, to full relative precision: the discount of DCG, and differences of harmonic numbers.
 
-Tied items share the sum of 1 / log2(1 + t) over the places t that they occupy. Neither time nor memory nor rounding error
-grows with their number, as it would in a table of cumulative sums.
+Tied items share the sum of 1 / log2(1 + t) over the places t that they occupy. Neither time nor memory nor rounding
+error grows with their number, as it would in a table of cumulative sums.
 
 The closed forms of average precision multiply differences H_b - H_a of harmonic numbers by counts as large as the
 database, so the difference of two rounded harmonic numbers would not be precise enough.

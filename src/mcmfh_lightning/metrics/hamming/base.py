@@ -3,8 +3,12 @@
 import torch
 from torch import Tensor
 
-from mcmfh_lightning.metrics.functional.packing import packed_width
-from mcmfh_lightning.metrics.inputs import as_packed_codes, as_packed_labels, check_same_device
+from mcmfh_lightning.metrics.functional.packing import (
+    as_packed_codes,
+    as_packed_labels,
+    check_same_device,
+    packed_width,
+)
 from mcmfh_lightning.metrics.kernels.dispatch import graded_histogram, hamming_histogram
 from mcmfh_lightning.metrics.ranking import RankingMetric, check_rows
 
@@ -56,7 +60,8 @@ class HammingMetric(RankingMetric):
 
         Raises:
             RuntimeError: If queries were not announced.
-            ValueError: If shapes do not agree with each other or the queries, or codes or labels have none of these forms.
+            ValueError: If shapes do not agree with each other or the queries, or codes or labels have none of these
+                forms.
         """
         self._require_queries()
         check_rows(codes=codes, labels=labels, groups=groups)

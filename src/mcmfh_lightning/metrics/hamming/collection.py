@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torchmetrics.utilities.plot import _AX_TYPE, _PLOT_OUT_TYPE
 
 from mcmfh_lightning.metrics.hamming.base import HammingMetric
-from mcmfh_lightning.metrics.hamming.binary import HammingHistogram
 from mcmfh_lightning.metrics.hamming.instance import HammingInstanceHistogram, HammingInstanceMetric
+from mcmfh_lightning.metrics.hamming.metrics import HammingHistogram
 from mcmfh_lightning.metrics.ranking import RankingScore
 
 

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from mcmfh_lightning.metrics.functional import instance_recall, mean_over_queries, median_rank
 from mcmfh_lightning.metrics.functional.histogram import count_ones
-from mcmfh_lightning.metrics.functional.packing import packed_width
+from mcmfh_lightning.metrics.functional.packing import as_packed_codes, check_same_device, packed_width
 from mcmfh_lightning.metrics.hamming.base import check_depth
-from mcmfh_lightning.metrics.inputs import as_packed_codes, check_same_device
 from mcmfh_lightning.metrics.kernels.dispatch import hamming_histogram
 from mcmfh_lightning.metrics.kernels.reference import own_group_pairs
 from mcmfh_lightning.metrics.ranking import RankingCounts, RankingMetric, RankingScore, check_rows

@@ -1,8 +1,8 @@
 """Kernels in plain torch, for any device and width: the reference of the fast ones, with what all kernels share.
 
-Memory is bounded by chunks of the database. The fast kernels count all pairs, and pairs of a query and an item of its own
-group are subtracted afterwards: a group is a study or a patient, so these pairs are few, and the kernels need not compare
-groups. They read packed rows as columns of 64-bit words.
+Memory is bounded by chunks of the database. The fast kernels count all pairs, and pairs of a query and an item of its
+own group are subtracted afterwards: a group is a study or a patient, so these pairs are few, and the kernels need not
+compare groups. They read packed rows as columns of 64-bit words.
 """
 
 from collections.abc import Iterator
