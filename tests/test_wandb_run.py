@@ -50,7 +50,7 @@ def encoded(pairs: Path) -> Path:
 
 @pytest.fixture(scope="module", params=LOGGERS)
 def run(request: pytest.FixtureRequest, encoded: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """The name of a logger and the run folder of the demo with it: fit, test, test again, fit goes on."""
+    """The name of a logger and the run folder of the demo with it: fit, test, test again, resumed fit."""
     logger = request.param
     pytest.importorskip("tensorboard" if logger == "tensorboard" else "wandb")
     folder = tmp_path_factory.mktemp(logger)
