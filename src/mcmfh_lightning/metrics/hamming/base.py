@@ -1,4 +1,4 @@
-"""What all metrics of a ranking by Hamming distance and label sets share."""
+"""Base classes of metrics of a ranking by Hamming distance and label sets."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from mcmfh_lightning.metrics.functional.packing import (
     packed_width,
 )
 from mcmfh_lightning.metrics.kernels.dispatch import graded_histogram, hamming_histogram
-from mcmfh_lightning.metrics.ranking import RankingMetric, check_rows
+from mcmfh_lightning.metrics.ranking import RankingMetric, RankingScore, check_rows
 
 
 class HammingMetric(RankingMetric):
@@ -77,11 +77,20 @@ class HammingMetric(RankingMetric):
         self._count(*count(*rows, self.num_bits), num_items=len(packed))
 
 
-def check_depth(k: int | None) -> None:
-    """Refuse depths that no ranking has.
+class DepthScore(RankingScore):
+    """Base of scores of the first k items.
+
+    Args:
+        num_bits: K.
+        k: Depth; None is the whole database.
+        **kwargs: Settings of `torchmetrics.Metric`.
 
     Raises:
         ValueError: If k is less than 1.
     """
-    if k is not None and k < 1:
-        raise ValueError(f"k must be at least 1, got {k}")
+
+    def __init__(self, num_bits: int, k: int | None, **kwargs: object) -> None:
+        super().__init__(num_bits, **kwargs)
+        if k is not None and k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
+        self.k = k

@@ -10,7 +10,7 @@ from torch import Tensor
 from mcmfh_lightning.metrics.functional import instance_recall, mean_over_queries, median_rank
 from mcmfh_lightning.metrics.functional.histogram import count_ones
 from mcmfh_lightning.metrics.functional.packing import as_packed_codes, check_same_device, packed_width
-from mcmfh_lightning.metrics.hamming.base import check_depth
+from mcmfh_lightning.metrics.hamming.base import DepthScore
 from mcmfh_lightning.metrics.kernels.dispatch import hamming_histogram
 from mcmfh_lightning.metrics.kernels.reference import own_group_pairs
 from mcmfh_lightning.metrics.ranking import RankingCounts, RankingMetric, RankingScore, check_rows
@@ -137,7 +137,7 @@ class HammingInstanceHistogram(HammingInstanceMetric):
         return self.counts()
 
 
-class HammingInstanceRecall(HammingInstanceMetric, RankingScore):
+class HammingInstanceRecall(DepthScore, HammingInstanceMetric):
     """Instance recall R@k: the chance that the first k items hold the query's partner or a duplicate of it.
 
     Args:
@@ -156,11 +156,6 @@ class HammingInstanceRecall(HammingInstanceMetric, RankingScore):
         >>> metric.compute()
         tensor(0.2500, dtype=torch.float64)
     """
-
-    def __init__(self, num_bits: int, k: int, **kwargs: object) -> None:
-        super().__init__(num_bits, **kwargs)
-        check_depth(k)
-        self.k = k
 
     def score(self, counts: RankingCounts) -> Tensor:
         """Average R@k over the queries whose partner or a duplicate is in the database."""

@@ -6,11 +6,11 @@ from torch import Tensor
 from mcmfh_lightning.metrics.functional import average_cumulative_gain, ndcg
 from mcmfh_lightning.metrics.functional.average_precision import average_precision, mean_over_queries
 from mcmfh_lightning.metrics.functional.curves import precision_at, precision_within_radius, recall_at
-from mcmfh_lightning.metrics.hamming.base import HammingMetric, check_depth
+from mcmfh_lightning.metrics.hamming.base import DepthScore, HammingMetric
 from mcmfh_lightning.metrics.ranking import RankingCounts, RankingScore
 
 
-class HammingMeanAveragePrecision(HammingMetric, RankingScore):
+class HammingMeanAveragePrecision(DepthScore, HammingMetric):
     """Tie-aware mAP@k of binary codes: AP@k divides by min(k, R); queries without relevant items are left out.
 
     Args:
@@ -35,16 +35,14 @@ class HammingMeanAveragePrecision(HammingMetric, RankingScore):
     """
 
     def __init__(self, num_bits: int, k: int | None = None, **kwargs: object) -> None:
-        super().__init__(num_bits, **kwargs)
-        check_depth(k)
-        self.k = k
+        super().__init__(num_bits, k, **kwargs)
 
     def score(self, counts: RankingCounts) -> Tensor:
         """Average AP@k over the queries that have relevant items."""
         return mean_over_queries(average_precision(counts.total, counts.relevant, self.k))
 
 
-class HammingPrecision(HammingMetric, RankingScore):
+class HammingPrecision(DepthScore, HammingMetric):
     """Expected P@k of binary codes; the divisor is k.
 
     Args:
@@ -65,17 +63,12 @@ class HammingPrecision(HammingMetric, RankingScore):
         tensor(0.5000, dtype=torch.float64)
     """
 
-    def __init__(self, num_bits: int, k: int, **kwargs: object) -> None:
-        super().__init__(num_bits, **kwargs)
-        check_depth(k)
-        self.k = k
-
     def score(self, counts: RankingCounts) -> Tensor:
         """Average P@k over the queries that have relevant items."""
         return mean_over_queries(precision_at(counts.total, counts.relevant, torch.tensor([self.k]))[:, 0])
 
 
-class HammingRecall(HammingMetric, RankingScore):
+class HammingRecall(DepthScore, HammingMetric):
     """Expected R@k of binary codes: the share of a query's relevant items among the first k.
 
     Args:
@@ -95,11 +88,6 @@ class HammingRecall(HammingMetric, RankingScore):
         >>> metric.compute()
         tensor(0.2500, dtype=torch.float64)
     """
-
-    def __init__(self, num_bits: int, k: int, **kwargs: object) -> None:
-        super().__init__(num_bits, **kwargs)
-        check_depth(k)
-        self.k = k
 
     def score(self, counts: RankingCounts) -> Tensor:
         """Average R@k over the queries that have relevant items."""
@@ -177,7 +165,7 @@ class HammingHistogram(HammingMetric):
         return self.counts()
 
 
-class HammingNDCG(HammingMetric, RankingScore):
+class HammingNDCG(DepthScore, HammingMetric):
     """Tie-aware NDCG@k of binary codes; the gain of an item is the number of labels it shares with the query.
 
     Args:
@@ -202,9 +190,7 @@ class HammingNDCG(HammingMetric, RankingScore):
     graded: bool = True
 
     def __init__(self, num_bits: int, k: int | None = None, **kwargs: object) -> None:
-        super().__init__(num_bits, **kwargs)
-        check_depth(k)
-        self.k = k
+        super().__init__(num_bits, k, **kwargs)
 
     def score(self, counts: RankingCounts) -> Tensor:
         """Average NDCG@k over the queries that have relevant items."""
@@ -212,7 +198,7 @@ class HammingNDCG(HammingMetric, RankingScore):
         return mean_over_queries(ndcg(counts.total, gains, shared, self.k))
 
 
-class HammingACG(HammingMetric, RankingScore):
+class HammingACG(DepthScore, HammingMetric):
     """Expected average cumulative gain ACG@k of binary codes: labels shared with the query, averaged over k items.
 
     Args:
@@ -236,11 +222,6 @@ class HammingACG(HammingMetric, RankingScore):
 
     graded: bool = True
     plot_upper_bound: float | None = None
-
-    def __init__(self, num_bits: int, k: int, **kwargs: object) -> None:
-        super().__init__(num_bits, **kwargs)
-        check_depth(k)
-        self.k = k
 
     def score(self, counts: RankingCounts) -> Tensor:
         """Average ACG@k over the queries that have relevant items."""
