@@ -190,7 +190,7 @@ def test_wandb_gets_nothing_of_the_host(run: tuple[str, Path]) -> None:
         for secret in (
             str(Path.home()),
             str(folder.parent),
-            str(Path(__file__).parents[1]),
+            str(Path(__file__).parents[2]),
             gethostname() + '"',
             "argv",
         ):
