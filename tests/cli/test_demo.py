@@ -1,4 +1,4 @@
-"""``make demo``, as a newcomer runs it, and what its numbers have to show."""
+"""``mcmfh demo``, run by ``make demo`` as a newcomer does: what it prints, and what its numbers have to show."""
 
 import csv
 import os
@@ -10,13 +10,12 @@ from pathlib import Path
 import pytest
 
 from mcmfh_lightning.archive import Archive
-
-pytestmark = pytest.mark.slow
+from mcmfh_lightning.cli import demo as command
 
 
 @pytest.fixture(scope="module")
 def demo(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """Standard output of ``make demo`` and the folder that it names."""
+    """Run ``make demo``; standard output and the folder that it names."""
     runs = tmp_path_factory.mktemp("demo")
     environment = Path(sys.executable).parents[1]
     command = ["make", "demo", f"RUNS={runs}", f"VENV={environment}", f"STAMP={runs / 'installed'}"]
@@ -27,6 +26,40 @@ def demo(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[st
     return done.stdout, runs / "demo" / "run" / "test"
 
 
+def test_a_used_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.txt").touch()
+    with pytest.raises(SystemExit) as stop:
+        command.demo(["--out", str(tmp_path)])
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"mcmfh demo: error: {tmp_path} is not an empty folder: delete it, or pass another --out"
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_missing_packages_are_named_with_the_pip_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "find_spec", lambda module: None if module == "lancedb" else object())
+    with pytest.raises(SystemExit) as stop:
+        command.demo(["--out", str(tmp_path)])
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("pip install 'mcmfh-lightning[archive]'")
+
+
+def test_a_failed_step_ends_the_demo_with_its_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "_steps", lambda out: iter([("mcmfh-data", "verify", str(out)), ("mcmfh-data", "no")]))
+    with pytest.raises(SystemExit) as stop:
+        command.demo(["--out", str(tmp_path)])
+    assert stop.value.code == 1  # as `verify` says that a check failed
+    printed = capfd.readouterr().out
+    assert f"$ mcmfh-data verify {tmp_path}" in printed
+    assert "$ mcmfh-data no" not in printed
+
+
+@pytest.mark.slow
 def test_prints_the_table_and_the_folder_of_plots(demo: tuple[str, Path]) -> None:
     stdout, folder = demo
     assert "mAP@all" in stdout
@@ -36,6 +69,7 @@ def test_prints_the_table_and_the_folder_of_plots(demo: tuple[str, Path]) -> Non
     assert len(list(folder.glob("*.png"))) >= 3
 
 
+@pytest.mark.slow
 def test_ends_with_three_searches_of_its_test_split(demo: tuple[str, Path]) -> None:
     stdout, folder = demo
     archive = folder.parents[1] / "archive"
@@ -50,6 +84,7 @@ def test_ends_with_three_searches_of_its_test_split(demo: tuple[str, Path]) -> N
     assert len(Archive.open(archive)) == len(unseen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("direction", ["i2t", "t2i"])
 def test_unimodal_beats_every_null_and_is_not_too_good(demo: tuple[str, Path], direction: str) -> None:
     with (demo[1] / "ranking.csv").open() as file:
@@ -66,12 +101,14 @@ def test_unimodal_beats_every_null_and_is_not_too_good(demo: tuple[str, Path], d
     assert model < 0.95
 
 
+@pytest.mark.slow
 def test_untrained_model_is_at_chance_on_the_phantom(demo, chance_leads, at_chance):
     features = demo[1].parents[1] / "features"
     leads = chance_leads(lambda seed: features, 0)
     assert at_chance(leads), leads
 
 
+@pytest.mark.slow
 def test_shuffled_pairs_are_at_chance_on_the_phantom(demo, shuffle_images, chance_leads, at_chance, tmp_path):
     features = demo[1].parents[1] / "features"
     leads = chance_leads(lambda seed: shuffle_images(features, tmp_path / str(seed), seed), 4)
