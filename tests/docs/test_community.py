@@ -40,6 +40,12 @@ def test_dev_brings_every_extra(project: dict[str, Any]) -> None:
     assert set(re.search(r"\[(.*)\]", own)[1].split(",")) == {*extras} - {"dev", "docs"}
 
 
+def test_install_page_lists_every_extra(repository: Path, project: dict[str, Any]) -> None:
+    page = (repository / "docs" / "start" / "install.md").read_text()
+    rows = re.findall(r"^\| (`[^|]*) \|", page.partition("## Extras")[2].partition("\n## ")[0], re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`(.*?)`", row)} == set(project["optional-dependencies"])
+
+
 def test_templates_ask_for_no_patient_data(repository: Path) -> None:
     folder = repository / ".github"
     for path in (folder / "ISSUE_TEMPLATE" / "bug.yml", folder / "pull_request_template.md"):

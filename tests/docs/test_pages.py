@@ -14,13 +14,22 @@ from mcmfh_lightning.datasets.phantom.write import write_phantom
 GROUPS = ["Start", "Guides", "Concepts", "Results", "Reference"]
 
 
+def _anchors(page: Path) -> set[str]:
+    """List the names of a page's headings, as MkDocs and the usual hosts make them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
 def test_links_lead_somewhere(repository: Path) -> None:
     pages = [*repository.glob("*.md"), *(repository / "docs").rglob("*.md")]
     assert len(pages) > 30
     for page in pages:
-        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
-            if not target.startswith("http"):
-                assert (page.parent / target).exists(), (page, target)
+        for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)", page.read_text()):
+            if "://" in target:
+                continue
+            path = page.parent / target if target else page
+            assert path.exists(), (page, target)
+            assert not anchor or anchor in _anchors(path), (page, target, anchor)
 
 
 def _leaves(nav: object) -> list[str]:
