@@ -44,7 +44,7 @@ def encode(pairs: Path, out: Path) -> Path:
 def train(features: Path, out: Path, epochs: int) -> Path:
     """Train a hasher of 16 bits and test it; returns the checkpoint of the best epoch on the validation split."""
     seed_everything(0)
-    data = FeatureDataModule(str(features))
+    data = FeatureDataModule(str(features), global_batch_size=128)  # a small collection: 256 is the default
     model = TwoTower(num_bits=16, image_dim=data.image_dim, text_dim=data.text_dim)
     best = BestCheckpoint(dirpath=out, monitor="val/mAP", mode="max", filename="best")
     trainer = Trainer(max_epochs=epochs, callbacks=[HammingRanking(), best], default_root_dir=out, log_every_n_steps=1)

@@ -29,7 +29,7 @@ def demo(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[st
 def test_a_used_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.txt").touch()
     with pytest.raises(SystemExit) as stop:
-        command.demo(["--out", str(tmp_path)])
+        command.main(["--out", str(tmp_path)])
     assert stop.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line == f"mcmfh demo: error: {tmp_path} is not an empty folder: delete it, or pass another --out"
@@ -41,7 +41,7 @@ def test_missing_packages_are_named_with_the_pip_line(
 ) -> None:
     monkeypatch.setattr(command, "find_spec", lambda module: None if module == "lancedb" else object())
     with pytest.raises(SystemExit) as stop:
-        command.demo(["--out", str(tmp_path)])
+        command.main(["--out", str(tmp_path)])
     assert stop.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("pip install 'mcmfh-lightning[archive]'")
@@ -52,7 +52,7 @@ def test_a_failed_step_ends_the_demo_with_its_exit_code(
 ) -> None:
     monkeypatch.setattr(command, "_steps", lambda out: iter([("mcmfh-data", "verify", str(out)), ("mcmfh-data", "no")]))
     with pytest.raises(SystemExit) as stop:
-        command.demo(["--out", str(tmp_path)])
+        command.main(["--out", str(tmp_path)])
     assert stop.value.code == 1  # as `verify` says that a check failed
     printed = capfd.readouterr().out
     assert f"$ mcmfh-data verify {tmp_path}" in printed

@@ -66,7 +66,7 @@ def test_metrics_example_runs(repository: Path, code_blocks, tmp_path: Path) -> 
 def test_four_commands_run_as_written(repository: Path, run_as_written, tmp_path: Path) -> None:
     """On a phantom under the names of the Open-i files, in an empty folder."""
     page = (repository / "docs" / "start" / "openi.md").read_text()
-    commands = re.findall(r"^    mcmfh.*(?:\\\n.*)*", page, re.MULTILINE)
+    commands = re.findall(r"^    mcmfh(?:.*\\\n)*.*$", page, re.MULTILINE)
     assert [re.match(r" *(\S+ \S+)", command)[1] for command in commands] == [
         "mcmfh-data openi", "mcmfh predict", "mcmfh fit", "mcmfh test",
     ]  # fmt: skip

