@@ -14,7 +14,7 @@ from pathlib import Path
 from mcmfh_lightning.errors import ConfigError, DataError, one_line_errors, say
 
 _MODULES = {
-    "mcmfh": "mcmfh_lightning.cli.train",
+    "mcmfh": "mcmfh_lightning.cli.main",
     "mcmfh-archive": "mcmfh_lightning.cli.archive",
     "mcmfh-data": "mcmfh_lightning.cli.data",
 }

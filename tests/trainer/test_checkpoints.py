@@ -1,4 +1,4 @@
-"""What is kept of a run, and that going on from it is exact."""
+"""What is kept of a run, and that resuming it is exact."""
 
 import csv
 from math import nan
@@ -14,7 +14,7 @@ from mcmfh_lightning.trainer.loggers import ResumableCSVLogger
 
 
 class Scored(pl.LightningModule):
-    """Scores its epochs as it is told; stops at a batch, counted over all epochs, or in a validation."""
+    """Scores its epochs as given; stops at a batch, counted over all epochs, or in a validation."""
 
     def __init__(self, scores, stop_at=None):
         super().__init__()

@@ -12,7 +12,7 @@ from mcmfh_lightning.trainer.checkpoint_io import AtomicCheckpointIO
 @pytest.mark.slow
 def test_full_disk_leaves_the_last_checkpoint_and_the_run_can_go_on(run, fails, small_disk, tmp_path):
     folder, remount = small_disk
-    line = fails("fit", folder / "run", "--trainer.max_epochs", 3)  # room for two checkpoints, not for a third beside
+    line = fails("fit", folder / "run", "--trainer.max_epochs", 3)  # room for two checkpoints, not for a third
     checkpoints = folder / "run" / "fit" / "checkpoints"
     assert str(checkpoints) in line
     assert "No space left on device" in line

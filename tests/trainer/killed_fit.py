@@ -23,11 +23,11 @@ FLAGS = (
     *("--trainer.max_epochs", "8", "--trainer.log_every_n_steps", "1", "--last_checkpoint.every_n_train_steps", "3"),
     *("--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"),
 )
-SHARED = mmap.mmap(-1, 8)  # the step, told by the child that runs
+SHARED = mmap.mmap(-1, 8)  # the step, reported by the child that runs
 
 
 class KillsItself(Callback):
-    """Tells the step, and kills its own process at a place that no other process could hit."""
+    """Reports the step, and kills its own process at a place that no other process could hit."""
 
     where, step = "", 0
 

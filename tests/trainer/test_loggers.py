@@ -1,12 +1,14 @@
 """Loggers through the command line: one folder a run, and no folder of the host where a server may see it."""
 
+import importlib
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from mcmfh_lightning.cli.train import find_config, main
-from mcmfh_lightning.trainer.loggers import without_folders
+from mcmfh_lightning.trainer.loggers import PrivateWandbLogger, without_folders
 
 FLAGS = ["--config", "experiments/demo.yaml", "--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "false"]
 
@@ -69,3 +71,11 @@ def test_from_an_empty_folder_everything_goes_below_the_run_folder(
     assert set(logged.Tags()["images"]) == {"expert_utilisation", "code_statistics"}
     assert {f"{name}.png" for name in logged.Tags()["images"]} == {path.name for path in Path("run/fit").glob("*.png")}
     assert {"val/mAP", "train/samples_per_second", "val/bits/image/balance"} <= set(logged.Tags()["scalars"])
+
+
+def test_the_former_place_of_the_wandb_logger_still_works() -> None:
+    """Configurations of earlier runs name it."""
+    sys.modules.pop("mcmfh_lightning.loggers", None)
+    with pytest.warns(DeprecationWarning, match=r"mcmfh_lightning\.trainer\.loggers"):
+        former = importlib.import_module("mcmfh_lightning.loggers")
+    assert former.PrivateWandbLogger is PrivateWandbLogger

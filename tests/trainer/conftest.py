@@ -39,7 +39,7 @@ def fails(run, capsys):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 1,000 KiB; call it to mount it anew with other options."""
+    """A file system of 1,000 KiB; call it to mount it again with other options."""
     folder = tmp_path / "disk"
     folder.mkdir()
 

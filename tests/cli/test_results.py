@@ -127,7 +127,7 @@ def test_a_test_takes_the_best_weights_and_names_them_and_the_data(small, tested
 
 def test_the_same_test_again_says_that_it_replaces_the_results(mcmfh, small, tested):
     folder, before = tested[0], report(tested[0])
-    assert f"{folder / 'test'}: the results of the same weights on the same data are replaced" in mcmfh(
+    assert f"{folder / 'test'}: replaces the earlier results of the same weights on the same data" in mcmfh(
         "test", small, folder
     )
     assert report(folder) == before

@@ -50,7 +50,7 @@ def encoded(pairs: Path) -> Path:
 
 @pytest.fixture(scope="module", params=LOGGERS)
 def run(request: pytest.FixtureRequest, encoded: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """The name of a logger and the run folder of the demo with it: fit, test, test again, fit goes on."""
+    """The name of a logger and the run folder of the demo with it: fit, test, test again, resumed fit."""
     logger = request.param
     pytest.importorskip("tensorboard" if logger == "tensorboard" else "wandb")
     folder = tmp_path_factory.mktemp(logger)
@@ -190,7 +190,7 @@ def test_wandb_gets_nothing_of_the_host(run: tuple[str, Path]) -> None:
         for secret in (
             str(Path.home()),
             str(folder.parent),
-            str(Path(__file__).parents[1]),
+            str(Path(__file__).parents[2]),
             gethostname() + '"',
             "argv",
         ):

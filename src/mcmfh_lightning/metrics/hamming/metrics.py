@@ -1,22 +1,16 @@
-"""Mean average precision.
-
-Points of the precision and recall curves.
-
-Hash-table look-ups.
-
-The counts themselves.
-"""
+"""Metrics of rankings by binary codes."""
 
 import torch
 from torch import Tensor
 
+from mcmfh_lightning.metrics.functional import average_cumulative_gain, ndcg
 from mcmfh_lightning.metrics.functional.average_precision import average_precision, mean_over_queries
 from mcmfh_lightning.metrics.functional.curves import precision_at, precision_within_radius, recall_at
-from mcmfh_lightning.metrics.hamming.base import HammingMetric, check_depth
+from mcmfh_lightning.metrics.hamming.base import DepthScore, HammingMetric
 from mcmfh_lightning.metrics.ranking import RankingCounts, RankingScore
 
 
-class HammingMeanAveragePrecision(HammingMetric, RankingScore):
+class HammingMeanAveragePrecision(DepthScore, HammingMetric):
     """Tie-aware mAP@k of binary codes: AP@k divides by min(k, R); queries without relevant items are left out.
 
     Args:
@@ -25,7 +19,7 @@ class HammingMeanAveragePrecision(HammingMetric, RankingScore):
         **kwargs: Settings of `torchmetrics.Metric`.
 
     Raises:
-        ValueError: num_bits or k is less than 1.
+        ValueError: If num_bits or k is less than 1.
 
     Example:
         >>> import torch
@@ -41,16 +35,14 @@ class HammingMeanAveragePrecision(HammingMetric, RankingScore):
     """
 
     def __init__(self, num_bits: int, k: int | None = None, **kwargs: object) -> None:
-        super().__init__(num_bits, **kwargs)
-        check_depth(k)
-        self.k = k
+        super().__init__(num_bits, k, **kwargs)
 
     def score(self, counts: RankingCounts) -> Tensor:
-        """Mean AP@k over the queries that have relevant items."""
+        """Average AP@k over the queries that have relevant items."""
         return mean_over_queries(average_precision(counts.total, counts.relevant, self.k))
 
 
-class HammingPrecision(HammingMetric, RankingScore):
+class HammingPrecision(DepthScore, HammingMetric):
     """Expected P@k of binary codes; the divisor is k.
 
     Args:
@@ -59,7 +51,7 @@ class HammingPrecision(HammingMetric, RankingScore):
         **kwargs: Settings of `torchmetrics.Metric`.
 
     Raises:
-        ValueError: num_bits or k is less than 1.
+        ValueError: If num_bits or k is less than 1.
 
     Example:
         >>> labels = torch.tensor([[1], [2], [1]], dtype=torch.uint8)
@@ -71,17 +63,12 @@ class HammingPrecision(HammingMetric, RankingScore):
         tensor(0.5000, dtype=torch.float64)
     """
 
-    def __init__(self, num_bits: int, k: int, **kwargs: object) -> None:
-        super().__init__(num_bits, **kwargs)
-        check_depth(k)
-        self.k = k
-
     def score(self, counts: RankingCounts) -> Tensor:
-        """Mean P@k over the queries that have relevant items."""
+        """Average P@k over the queries that have relevant items."""
         return mean_over_queries(precision_at(counts.total, counts.relevant, torch.tensor([self.k]))[:, 0])
 
 
-class HammingRecall(HammingMetric, RankingScore):
+class HammingRecall(DepthScore, HammingMetric):
     """Expected R@k of binary codes: the share of a query's relevant items among the first k.
 
     Args:
@@ -90,7 +77,7 @@ class HammingRecall(HammingMetric, RankingScore):
         **kwargs: Settings of `torchmetrics.Metric`.
 
     Raises:
-        ValueError: num_bits or k is less than 1.
+        ValueError: If num_bits or k is less than 1.
 
     Example:
         >>> labels = torch.tensor([[1], [2], [1]], dtype=torch.uint8)
@@ -102,13 +89,8 @@ class HammingRecall(HammingMetric, RankingScore):
         tensor(0.2500, dtype=torch.float64)
     """
 
-    def __init__(self, num_bits: int, k: int, **kwargs: object) -> None:
-        super().__init__(num_bits, **kwargs)
-        check_depth(k)
-        self.k = k
-
     def score(self, counts: RankingCounts) -> Tensor:
-        """Mean R@k over the queries that have relevant items."""
+        """Average R@k over the queries that have relevant items."""
         return mean_over_queries(recall_at(counts.total, counts.relevant, torch.tensor([self.k]))[:, 0])
 
 
@@ -121,7 +103,7 @@ class HammingRadiusPrecision(HammingMetric, RankingScore):
         **kwargs: Settings of `torchmetrics.Metric`.
 
     Raises:
-        ValueError: num_bits is less than 1 or the radius negative.
+        ValueError: If num_bits is less than 1 or the radius negative.
 
     Example:
         >>> import torch
@@ -141,7 +123,7 @@ class HammingRadiusPrecision(HammingMetric, RankingScore):
         self.radius = radius
 
     def score(self, counts: RankingCounts) -> Tensor:
-        """Mean P@H<=r over the queries that have relevant items."""
+        """Average P@H<=r over the queries that have relevant items."""
         return mean_over_queries(precision_within_radius(counts.total, counts.relevant, self.radius))
 
 
@@ -175,9 +157,73 @@ class HammingHistogram(HammingMetric):
         self.graded = graded
 
     def compute(self) -> RankingCounts:
-        """Counts summed over all processes.
+        """Sum the counts over all processes.
 
         Returns:
             Counts on the CPU, queries sorted by index.
         """
         return self.counts()
+
+
+class HammingNDCG(DepthScore, HammingMetric):
+    """Tie-aware NDCG@k of binary codes; the gain of an item is the number of labels it shares with the query.
+
+    Args:
+        num_bits: K.
+        k: Depth; None ranks the whole database.
+        **kwargs: Settings of `torchmetrics.Metric`.
+
+    Raises:
+        ValueError: If num_bits or k is less than 1.
+
+    Example:
+        >>> import torch
+        >>> codes = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]])
+        >>> labels = torch.tensor([[1, 1, 0], [1, 0, 0], [1, 1, 0]])
+        >>> metric = HammingNDCG(num_bits=2)
+        >>> metric.set_queries(codes[:1], labels[:1], groups=torch.tensor([0]))
+        >>> metric.update(codes, labels, groups=torch.tensor([0, 1, 2]))  # gains 1 and 2, the best order has 2 and 1
+        >>> metric.compute()
+        tensor(0.8597, dtype=torch.float64)
+    """
+
+    graded: bool = True
+
+    def __init__(self, num_bits: int, k: int | None = None, **kwargs: object) -> None:
+        super().__init__(num_bits, k, **kwargs)
+
+    def score(self, counts: RankingCounts) -> Tensor:
+        """Average NDCG@k over the queries that have relevant items."""
+        gains, shared = counts.grades()
+        return mean_over_queries(ndcg(counts.total, gains, shared, self.k))
+
+
+class HammingACG(DepthScore, HammingMetric):
+    """Expected average cumulative gain ACG@k of binary codes: labels shared with the query, averaged over k items.
+
+    Args:
+        num_bits: K.
+        k: Depth.
+        **kwargs: Settings of `torchmetrics.Metric`.
+
+    Raises:
+        ValueError: If num_bits or k is less than 1.
+
+    Example:
+        >>> import torch
+        >>> codes = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]])
+        >>> labels = torch.tensor([[1, 1, 0], [1, 0, 0], [1, 1, 0]])
+        >>> metric = HammingACG(num_bits=2, k=2)
+        >>> metric.set_queries(codes[:1], labels[:1], groups=torch.tensor([0]))
+        >>> metric.update(codes, labels, groups=torch.tensor([0, 1, 2]))
+        >>> metric.compute()
+        tensor(1.5000, dtype=torch.float64)
+    """
+
+    graded: bool = True
+    plot_upper_bound: float | None = None
+
+    def score(self, counts: RankingCounts) -> Tensor:
+        """Average ACG@k over the queries that have relevant items."""
+        gains, _ = counts.grades()
+        return mean_over_queries(average_cumulative_gain(counts.total, gains, self.k))
