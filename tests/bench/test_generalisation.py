@@ -1,4 +1,4 @@
-"""The numbers of docs/results/generalisation.md are those of the committed file; each part against an oracle of its own."""
+"""The numbers of docs/results/generalisation.md are those of the committed file; each part has an oracle of its own."""
 
 import csv
 import math
