@@ -76,7 +76,7 @@ def value_of(settings, flag):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_page_lists_what_the_configs_set(repository, method):
-    page = (repository / "docs" / "methods" / f"{method}.md").read_text()
+    page = (repository / "docs" / "reference" / "methods" / f"{method}.md").read_text()
     rows = re.findall(r"^\| `([\w.]+)` \| (.+) \| (.+) \|$", page, re.MULTILINE)
     listed = [flag for flag, _, _ in rows]
     assert f"`experiments/{method}.yaml` is tuned; `experiments/{method}_published.yaml`" in page

@@ -63,7 +63,7 @@ def test_every_system_has_as_many_trials(repository):
 
 
 def test_the_example_of_the_docs_is_read(repository, tmp_path):
-    (example,) = (repository / "docs" / "tables.md").read_text().split("```yaml\n")[1:]
+    (example,) = (repository / "docs" / "guides" / "tables.md").read_text().split("```yaml\n")[1:]
     path = tmp_path / "table.yaml"
     path.write_text(example.split("```")[0])
     assert len(read_runs(path)) == 6

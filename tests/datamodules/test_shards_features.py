@@ -83,7 +83,7 @@ def test_pairs_are_whole_unless_said_otherwise(write_features, tmp_path):
 
 
 def test_checksums_are_those_of_zlib(feature_rows):
-    """The format as docs/formats.md tells it, without our functions."""
+    """The format as docs/reference/formats.md tells it, without our functions."""
     rows = feature_rows("train", 0, 4)
     present = np.ones((4, 2), bool)
     members = FeatureRows(**rows, present=present).to_members(SHARD, 3, "000007")

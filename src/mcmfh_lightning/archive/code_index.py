@@ -21,7 +21,7 @@ from mcmfh_lightning.archive.faiss_indexes import FlatIndex, HashIndex
 IndexKind = Literal["flat", "hash"]
 
 # A scan of a million codes takes about a millisecond, a tenth of what encoding the query takes: below, nothing is
-# gained by a table, which is made anew whenever an archive is opened (docs/benchmarks.md, Search).
+# gained by a table, which is made anew whenever an archive is opened (docs/results/benchmarks.md, Search).
 LARGE = 1_000_000
 
 
