@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mcmfh_lightning.cli.train import McmfhCLI, find_config, main
+from mcmfh_lightning.cli.train import McmfhCLI, main
+from mcmfh_lightning.lightning_configs import find_config
 
 CONFIGS = Path(find_config("experiments/demo.yaml")).parents[1]
 EXPERIMENTS = sorted(CONFIGS.glob("experiments/*.yaml"))

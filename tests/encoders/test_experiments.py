@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from mcmfh_lightning.cli.data import main as data
-from mcmfh_lightning.cli.train import find_config, main
+from mcmfh_lightning.cli.train import main
 from mcmfh_lightning.encoders.weights import checked_sha256
+from mcmfh_lightning.lightning_configs import find_config
 from mcmfh_lightning.shards import DatasetInfo
 
 EXPERIMENTS = Path(find_config("experiments/demo.yaml")).parent
