@@ -31,10 +31,10 @@ CHANCE_SEEDS = range(10)
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The real collections that lie beside a developer's checkout; they are never copied into it."""
+    """The real collections next to a developer's checkout; they are never copied into it."""
     folder = REPOSITORY.parent / "shared" / "data"
     if not folder.is_dir():
-        pytest.skip("the real collections (../shared/data) are not beside this checkout")
+        pytest.skip("the real collections (../shared/data) are not next to this checkout")
     return folder
 
 
@@ -57,7 +57,7 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def benchmark_file() -> Iterator[BenchmarkFile]:
-    """Imports a file of ``benchmarks/``, which is no part of the package, as running it would."""
+    """Imports a file of ``benchmarks/``, which is not part of the package, as running it would."""
     folder = str(REPOSITORY / "benchmarks")
     sys.path.insert(0, folder)
     yield importlib.import_module
