@@ -11,11 +11,12 @@ import yaml
 from mcmfh_lightning import hashers
 from mcmfh_lightning.bench.tables.declared import read_runs
 from mcmfh_lightning.bench.tables.page import make_page
-from mcmfh_lightning.cli.train import find_config
+from mcmfh_lightning.cli.train import find_config, find_configs
+from mcmfh_lightning.hashers import list_methods
 from mcmfh_lightning.hashers.base import RENAMED
 from mcmfh_lightning.sweeps.result import load_all
 
-METHODS = ["ddbh", "dscph", "ucmfh"]
+METHODS = [method.name for method in list_methods() if method.published]
 # The constants that facts about the published code give; the other rows of the pages are checked against configs alone.
 PUBLISHED = {
     "ddbh": {"model.quantization_weight": 0.1, "data.global_batch_size": 64},
@@ -39,14 +40,12 @@ SIZES = {"model.num_bits"}
 
 
 def configured(experiment):
-    """What the experiment sets of model and data: values by flag, classes by their last name."""
-    path = Path(find_config(f"experiments/{experiment}.yaml"))
-    content = yaml.safe_load(path.read_text())
+    """Read the settings of model and data in an experiment: values by flag, classes by their last name."""
+    flags = find_configs([f"experiments/{experiment}.yaml"])[1:]
+    files = {"--data": find_config("data/features.yaml")} | dict(zip(flags[::2], flags[1::2], strict=True))
     found = {}
     for part in ("model", "data"):
-        value = content[part]
-        if isinstance(value, str):
-            value = yaml.safe_load((path.parent / value).read_text())
+        value = yaml.safe_load(Path(files[f"--{part}"]).read_text())
         found |= flattened(value["init_args"], f"{part}.")
         found[part] = value["class_path"]
     return found
@@ -77,7 +76,7 @@ def value_of(settings, flag):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_page_lists_what_the_configs_set(repository, method):
-    page = (repository / "docs" / "methods" / f"{method}.md").read_text()
+    page = (repository / "docs" / "reference" / "methods" / f"{method}.md").read_text()
     rows = re.findall(r"^\| `([\w.]+)` \| (.+) \| (.+) \|$", page, re.MULTILINE)
     listed = [flag for flag, _, _ in rows]
     assert f"`experiments/{method}.yaml` is tuned; `experiments/{method}_published.yaml`" in page

@@ -32,6 +32,7 @@ from mcmfh_lightning.datamodules.base import ShardDataModule
 from mcmfh_lightning.datamodules.loader import worker_errors
 from mcmfh_lightning.errors import TRACEBACK_VARIABLE, CheckpointError, ConfigError, one_line_errors, own_error, say
 from mcmfh_lightning.hashers.base import Hasher
+from mcmfh_lightning.lightning_configs.compose import compose_experiments
 from mcmfh_lightning.trainer.checkpoint_io import AtomicCheckpointIO
 from mcmfh_lightning.trainer.loggers import ResumableCSVLogger
 from mcmfh_lightning.trainer.run_files import (
@@ -243,7 +244,7 @@ def find_configs(args: Sequence[str]) -> list[str]:
     Examples are ``--config experiments/demo.yaml`` and ``--trainer.logger logger/wandb.yaml``.
     """
     found = []
-    for arg in args:
+    for arg in compose_experiments(args):
         flag, equals, value = arg.rpartition("=")
         found.append(flag + equals + find_config(value) if value.endswith(".yaml") else arg)
     return found
