@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mcmfh_lightning.cli.train import McmfhCLI, find_config, find_configs, main
+from mcmfh_lightning.cli.train import McmfhCLI, main
 from mcmfh_lightning.hashers import list_methods
+from mcmfh_lightning.lightning_configs import find_config, find_configs
 
 CONFIGS = Path(find_config("experiments/demo.yaml")).parents[1]
 MODELS = sorted(path.stem for path in CONFIGS.glob("model/*.yaml") if not path.stem.startswith("encoder_"))

@@ -9,12 +9,10 @@ import torch
 import yaml
 
 from mcmfh_lightning import hashers
-from mcmfh_lightning.bench.tables.declared import read_runs
-from mcmfh_lightning.bench.tables.page import make_page
-from mcmfh_lightning.cli.train import find_config, find_configs
 from mcmfh_lightning.hashers import list_methods
 from mcmfh_lightning.hashers.base import RENAMED
-from mcmfh_lightning.sweeps.result import load_all
+from mcmfh_lightning.lightning_configs import find_config, find_configs
+from mcmfh_lightning.sweeps.declared import read_runs
 
 METHODS = [method.name for method in list_methods() if method.published]
 # The constants that facts about the published code give; the other rows of the pages are checked against configs alone.
@@ -100,9 +98,10 @@ def test_published_configs_have_the_published_constants(method):
 
 
 @pytest.fixture(scope="module")
-def every_trial(repository):
+def every_trial(benchmark_file, repository):
     runs = read_runs(repository / "benchmarks" / "tables" / "tuning.yaml")
-    return make_page(runs, load_all(repository / "benchmarks" / "results"), None, {}).trials
+    results = benchmark_file("rendering.store").read(repository / "benchmarks" / "results")
+    return list(benchmark_file("rendering.page").make_page(runs, results, None, {}).trials.itertuples())
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -111,7 +110,7 @@ def test_the_tuned_config_has_what_the_best_trial_had(every_trial, method):
     trials = [trial for trial in every_trial if trial.system.lower() == method]
     assert len(trials) == 4
     if not all(trial.run for trial in trials):
-        pytest.skip("not every trial was run: mcmfh-bench table benchmarks/tables/tuning.yaml --run")
+        pytest.skip("not every trial was run: python benchmarks/table.py benchmarks/tables/tuning.yaml --run")
     (best,) = (trial for trial in trials if trial.chosen)
     settings = configured(method)
     for setting in best.settings.split(", "):

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mcmfh_lightning.cli.train import find_config, find_configs, main
+from mcmfh_lightning.cli.train import main
+from mcmfh_lightning.lightning_configs import find_config, find_configs
 
 FLAGS = ["--config", "experiments/demo.yaml", "--trainer.max_epochs", "2", "--trainer.enable_progress_bar", "false"]
 

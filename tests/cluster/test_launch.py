@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mcmfh_lightning.cli.train import find_config, main
+from mcmfh_lightning.cli.train import main
+from mcmfh_lightning.lightning_configs import find_config
 
 RECIPES = {
     "cpu": {"accelerator": "cpu", "devices": 1, "strategy": "auto"},

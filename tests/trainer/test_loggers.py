@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mcmfh_lightning.cli.train import find_config, main
+from mcmfh_lightning.cli.train import main
+from mcmfh_lightning.lightning_configs import find_config
 from mcmfh_lightning.trainer.loggers import PrivateWandbLogger, without_folders
 
 FLAGS = ["--config", "experiments/demo.yaml", "--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "false"]
