@@ -29,7 +29,7 @@ ALLOWED = {
     "images": {"shards", "errors"},
     "shards": {"errors", "files"},
     "layers": {"errors", "randomness", "types"},
-    "losses": {"errors"},
+    "losses": {"errors", "randomness"},
     "metrics": {"errors"},
     "trainer": {"errors", "files"},
     "files": {"errors"},
