@@ -13,9 +13,9 @@ from PIL import Image
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from mcmfh_lightning.archive.archive import Archive
+from mcmfh_lightning.archive.search import Archive
 from mcmfh_lightning.archive.server.app import create_app
-from mcmfh_lightning.archive.server.served import ServedArchive
+from mcmfh_lightning.archive.server.routes import ServedArchive
 
 OPERATIONS = (
     ("GET", "/api/info"),

@@ -13,10 +13,10 @@ from pydicom.uid import RLELossless
 from starlette.testclient import TestClient
 
 from mcmfh_lightning.archive import Archive
-from mcmfh_lightning.archive.identity import ArchiveInfo
+from mcmfh_lightning.archive.info import ArchiveInfo
 from mcmfh_lightning.archive.model import query_picture
 from mcmfh_lightning.archive.server.app import create_app
-from mcmfh_lightning.archive.server.served import ServedArchive
+from mcmfh_lightning.archive.server.routes import ServedArchive
 from mcmfh_lightning.archive.source import Source
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.cli.archive import main as archive_command
@@ -104,10 +104,10 @@ def served(place: Path) -> TestClient:
 def test_a_file_has_one_code(opened: Archive, served: TestClient, place: Path, films: dict[str, Path]) -> None:
     table = ItemTable.open(place).select(["id", "image_code"])
     codes = dict(zip(table["id"].to_pylist(), table["image_code"].to_pylist(), strict=True))
-    hasher = opened._query_hasher()
+    hasher = opened.load()
     assert len(set(codes.values())) > len(films) / 2  # codes tell the films apart
     for name, path in films.items():
-        code = hasher.image(query_picture(path, opened.info.value_range))
+        code = hasher.image(path)
         assert code.packed.tobytes() == codes[name], name
         found = opened.search(image=path, against="image", k=len(films), rerank=0)
         by_item = {hit.item.id: hit.distance for hit in found.hits}
@@ -228,7 +228,7 @@ def test_features_and_pairs_say_how_their_pictures_were_scaled(tmp_path, kind, c
     entries = json.loads((folder / "dataset.json").read_text())
     entries["settings"] = converted if kind == "pairs" else {"pairs": converted}
     (folder / "dataset.json").write_text(json.dumps(entries))
-    source = Source.of(**{"features": None, "pairs": None, kind: str(folder)})
+    source = Source(**{"features": None, "pairs": None, kind: str(folder)})
     assert source.value_range == (None if "value_range" not in converted else (0, 9))
     with nullcontext() if accepted else pytest.raises(ConfigError, match="archive reads queries with"):
         source.check_value_range(archive)
@@ -238,5 +238,5 @@ def test_a_damaged_range_of_a_collection_is_named(tmp_path: Path) -> None:
     folder = write_pairs(tmp_path / "pairs", range(10))
     entries = json.loads((folder / "dataset.json").read_text())
     (folder / "dataset.json").write_text(json.dumps(entries | {"settings": {"value_range": ["x", 3]}}))
-    with pytest.raises(DataError, match=r"pairs: dataset\.json holds no value_range"):
-        _ = Source.of(None, str(folder)).value_range
+    with pytest.raises(DataError, match=r"pairs: value_range of dataset\.json cannot be used"):
+        _ = Source(None, str(folder)).value_range

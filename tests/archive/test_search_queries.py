@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from mcmfh_lightning.archive import Archive, Filters
-from mcmfh_lightning.archive import archive as archive_module
-from mcmfh_lightning.archive.archive import labels_named
+from mcmfh_lightning.archive import model as model_module
+from mcmfh_lightning.archive.filters import labels_named
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
 from mcmfh_lightning.shards import PairShardReader, decode_image
@@ -121,8 +121,8 @@ def test_threads_find_what_one_finds_and_load_the_model_once(phantom_archive, pa
         loaded.append(arguments)
         return load_query_hasher(*arguments)
 
-    load_query_hasher = archive_module.load_query_hasher
-    monkeypatch.setattr(archive_module, "load_query_hasher", load)
+    load_query_hasher = model_module.load_query_hasher
+    monkeypatch.setattr(model_module, "load_query_hasher", load)
     archive = Archive.open(phantom_archive)
     texts = [pair.text for pair in pairs.values() if pair.text][:8]
     images = [decode_image(pair.image) for pair in pairs.values() if pair.image][:4]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mcmfh_lightning.archive import Archive, Filters
 from mcmfh_lightning.archive.filters import QueryError
-from mcmfh_lightning.archive.identity import ArchiveInfo, Identity
+from mcmfh_lightning.archive.info import ArchiveInfo
 from mcmfh_lightning.archive.schema import binary_column, item_schema
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.errors import DataError
@@ -49,8 +49,9 @@ class Made:
         for part in (rows.slice(0, count // 2), rows.slice(count // 2)):
             if len(part):
                 table.add(part)
-        identity = Identity(num_bits, "MadeUp", "0" * 64, {"name": "made up"})
-        ArchiveInfo.new(identity, {}, LABELS, store_content=True, keep_relaxed=keep_relaxed).write(folder)
+        ArchiveInfo(
+            num_bits, "MadeUp", "0" * 64, {"name": "made up"}, {}, LABELS, store_content=True, keep_relaxed=keep_relaxed
+        ).write(folder)
 
     def _rows(self, keep_relaxed: bool) -> pa.Table:
         count, schema = len(self.ids), item_schema(self.num_bits)
@@ -335,7 +336,7 @@ def test_an_archive_made_anew_in_the_same_place_is_not_searched_by_old_codes(tmp
     opened = Archive.open(first.folder)
     shutil.rmtree(tmp_path / "archive" / "items.lance")
     second = Made(tmp_path / "archive", seed=2, count=20, num_bits=16)
-    with pytest.raises(DataError, match="made anew: open it again"):
+    with pytest.raises(DataError, match="another archive by now: open it again"):
         opened.refresh()
     archive = Archive.open(first.folder)
     query = int(np.flatnonzero(second.has["image"])[0])
@@ -356,13 +357,13 @@ def test_a_table_that_was_restored_and_changed_anew_is_searched_as_it_is(made):
     name = made.ids[int(np.flatnonzero(made.has["image"])[0])]
     rows = made._rows(keep_relaxed=True)
     swapped = made.relaxed["case"][::-1], made.codes["case"][::-1]
-    ItemTable.open(made.folder).upsert(rows)
+    ItemTable.open(made.folder).add(rows, replace=True)
     before = ranked(Archive.open(made.folder), name)
     shutil.rmtree(made.folder / "items.lance")
     shutil.copytree(backup / "items.lance", made.folder / "items.lance")
     for column, values in zip(("case_relaxed", "case_code"), swapped, strict=True):
         rows = rows.set_column(rows.schema.get_field_index(column), rows.schema.field(column), binary_column(values))
-    ItemTable.open(made.folder).upsert(rows)
+    ItemTable.open(made.folder).add(rows, replace=True)
     found = ranked(Archive.open(made.folder), name)
     shutil.rmtree(made.folder / "index")
     assert found == ranked(Archive.open(made.folder), name)

@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from mcmfh_lightning.archive.archive import Archive
-from mcmfh_lightning.archive.server.app import create_app
-from mcmfh_lightning.archive.server.auth import TOKEN_VARIABLE, read_token
-from mcmfh_lightning.archive.server.limits import MAX_UPLOAD_BYTES
-from mcmfh_lightning.archive.server.served import ServedArchive
-from mcmfh_lightning.cli import archive as serve
+from mcmfh_lightning.archive.search import Archive
+from mcmfh_lightning.archive.server.app import create_app, listen
+from mcmfh_lightning.archive.server.middleware import TOKEN_VARIABLE, read_token
+from mcmfh_lightning.archive.server.messages import MAX_UPLOAD_BYTES
+from mcmfh_lightning.archive.server.routes import ServedArchive
 from mcmfh_lightning.cli.archive import main as command
 from mcmfh_lightning.errors import ConfigError
 
@@ -110,7 +109,7 @@ def test_other_machines_are_not_served_without_a_token(
 
 
 def test_answers_do_not_wait_for_acknowledgements() -> None:
-    with serve._listening("127.0.0.1", 0) as listener:
+    with listen("127.0.0.1", 0) as listener:
         assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 

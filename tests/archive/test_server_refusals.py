@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from mcmfh_lightning.archive.server.limits import MAX_JSON_BYTES, MAX_UPLOAD_BYTES
+from mcmfh_lightning.archive.server.messages import MAX_JSON_BYTES, MAX_UPLOAD_BYTES
 
 from .phantom_archive import ODD_ID
 from .service import JSON, SECRET, huge_png, png
