@@ -16,7 +16,7 @@ from .service import client_of
 
 @pytest.fixture(scope="session")
 def phantom_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pair shards of 24 drawn studies, one film each, some of one modality; ``phantom.jsonl`` lies beside them."""
+    """Pair shards of 24 drawn studies, one film each, some of one modality; ``phantom.jsonl`` is next to them."""
     return write_pairs(tmp_path_factory.mktemp("phantom"), 24)
 
 

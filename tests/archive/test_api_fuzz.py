@@ -46,7 +46,7 @@ def described(app: FastAPI) -> schemathesis.BaseSchema:
 @pytest.fixture(scope="module")
 def served(phantom_archive: Path) -> ServedArchive:
     served = ServedArchive(str(phantom_archive))
-    # Not in a thread beside this one: two that parse Python at once break CPython 3.11 (gh-106905).
+    # Not in another thread: two that parse Python at once break CPython 3.11 (gh-106905).
     served.warm()
     return served
 

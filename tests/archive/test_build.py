@@ -11,12 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from mcmfh_lightning.archive.search import Archive
 from mcmfh_lightning.archive.encode import item_codes
 from mcmfh_lightning.archive.info import ArchiveInfo
-from mcmfh_lightning.archive.model import build_encoder, identity_of, load_archive_hasher
 from mcmfh_lightning.archive.location import Location
+from mcmfh_lightning.archive.model import build_encoder, identity_of, load_archive_hasher
 from mcmfh_lightning.archive.schema import code_array
+from mcmfh_lightning.archive.search import Archive
 from mcmfh_lightning.archive.snapshot import is_at_hand
 from mcmfh_lightning.archive.source import Source
 from mcmfh_lightning.archive.store import ItemTable
@@ -326,7 +326,7 @@ def test_wrong_folders_are_refused(collection, build, tmp_path, capsys):
     )
 
 
-def test_damaged_features_are_told_and_nothing_of_them_is_added(collection, build, tmp_path, capsys):
+def test_damaged_features_are_reported_and_nothing_of_them_is_added(collection, build, tmp_path, capsys):
     archive = build("--splits", "[test]")
     damaged = tmp_path / "damaged"
     shutil.copytree(collection / "features", damaged)
@@ -395,7 +395,7 @@ def _without_label_vocabulary(stored):
         lambda stored: stored.update(state_dict=3),
     ],
 )
-def test_a_hasher_of_another_release_is_told_in_one_line(collection, build, capsys, change):
+def test_a_hasher_of_another_release_is_reported_in_one_line(collection, build, capsys, change):
     archive = build()
     stored = torch.load(archive / "hasher.ckpt", weights_only=True)
     change(stored)
@@ -458,9 +458,9 @@ def test_verify_finds_what_was_changed(collection, build, capsys, change, check)
     with pytest.raises(SystemExit) as ended:
         main(verify)
     assert ended.value.code == 1
-    told = capsys.readouterr().out
-    assert "\x1b" not in told
-    failed = [line for line in told.splitlines() if "failed" in line]
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    failed = [line for line in shown.splitlines() if "failed" in line]
     assert any(check in line for line in failed)
 
 

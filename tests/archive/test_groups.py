@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from PIL import Image
-from rich.console import Console
 
 from mcmfh_lightning.archive import Archive
 from mcmfh_lightning.archive.filters import Filters
@@ -167,7 +166,7 @@ def test_an_archive_of_version_1_is_added_to(table, earlier_versions, capsys):
     assert (groups["film 20"], groups["film 24"], groups["film 00"]) == ("P-1009", "0012", hashed("P-1009"))
     assert set(found(capsys, archive, "film 10", "--groups", "P-1009")) == films([0, 1, 20, 21])
     assert set(found(capsys, archive, "film 00")) == groups.keys() - films([0, 1, 20, 21]) | films([10, 11])
-    report = verify_archive(Location(archive), None, Console(quiet=True))
+    report = verify_archive(Location(archive), None)
     assert not report.failed
     assert report.result(GROUPS) == "warning"
     assert f"groups '{hashed('P-1009')}' and 'P-1009' have one number" in report.rows[GROUPS].examples[0]

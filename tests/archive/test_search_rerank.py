@@ -1,4 +1,4 @@
-"""Ranking anew, against the same said in plain Python."""
+"""Reranking, against the same in plain Python."""
 
 import math
 

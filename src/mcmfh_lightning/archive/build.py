@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mcmfh_lightning.archive.encode import ItemEncoder
 from mcmfh_lightning.archive.info import ArchiveInfo
@@ -33,7 +33,6 @@ def build_archive(
     store_content: bool,
     keep_relaxed: bool,
     device: str,
-    console: Console,
 ) -> str:
     """Make an archive of the items of shards; a build that was killed is resumed with the same arguments.
 
@@ -45,7 +44,6 @@ def build_archive(
         store_content: Whether to keep texts and small pictures.
         keep_relaxed: Whether to keep the codes before the sign.
         device: Where items are encoded.
-        console: For the progress bar.
 
     Returns:
         A sentence with the number of items.
@@ -62,10 +60,7 @@ def build_archive(
         raise DataError("--store-content needs --pairs DIR: features have neither texts nor pictures")
     encoder = build_encoder(encoder_spec, identity.encoder) if source.features is None else None
     info = ArchiveInfo(
-        identity.num_bits,
-        identity.hasher,
-        identity.weights_sha256,
-        identity.encoder,
+        **vars(identity),
         encoder_spec=encoder_spec,
         label_vocabulary=tuple(source.info.label_vocabulary),
         store_content=store_content,
@@ -80,8 +75,14 @@ def build_archive(
             info.write(location)
         else:
             identity.check_same(found, str(checkpoint), str(location))
-            _check_settings(location, info, found)
-    return add_items(location, source, device=device, console=console, encoder=encoder)
+            for name in _SETTINGS:
+                ours, theirs = getattr(info, name), getattr(found, name)
+                if ours != theirs:
+                    raise ConfigError(
+                        f"{location} was built with {name}={theirs!r}, this command has {ours!r}: repeat its flags, "
+                        "add to it with `mcmfh-archive add`, or build another archive"
+                    )
+    return add_items(location, source, device=device, encoder=encoder)
 
 
 def add_items(
@@ -89,7 +90,6 @@ def add_items(
     source: Source,
     *,
     device: str,
-    console: Console,
     replace: bool = False,
     checkpoint: Path | None = None,
     encoder: Encoder | None = None,
@@ -100,7 +100,6 @@ def add_items(
         location: An archive.
         source: Shards whose encoder is that of the archive.
         device: Where items are encoded.
-        console: For the progress bar.
         replace: Whether to replace items that are there already.
         checkpoint: Refuse if it is not the archive's own hasher.
         encoder: Encoder of the archive, if it is built already.
@@ -130,7 +129,7 @@ def add_items(
         # archive of version 1 is about to become one of this version.
         ArchiveInfo.load(location).with_labels(source.info.label_vocabulary).write(location)
     new = commits = 0
-    with worker_errors(), items_bar(console) as bar:
+    with worker_errors(), items_bar() as bar:
         task = bar.add_task("replacing" if replace else "adding", total=len(rows))
         for batch in _in_commits(items.rows(rows), COMMIT_ITEMS):
             new += table.add(batch, replace=replace)
@@ -141,15 +140,10 @@ def add_items(
     return f"{new} new items, {len(source.ids) - new} were there; {len(table)} items, version {table.version}"
 
 
-def items_bar(console: Console) -> Progress:
-    """Make a progress bar that counts items."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
+def items_bar() -> Progress:
+    """Make a progress bar on standard error that counts items."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     # Without a terminal, even a bar that is not shown leaves an empty line.
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
@@ -164,13 +158,3 @@ def _in_commits(batches: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
             waiting = []
     if waiting:
         yield pa.concat_tables(waiting)
-
-
-def _check_settings(location: Location, new: ArchiveInfo, found: ArchiveInfo) -> None:
-    for name in _SETTINGS:
-        ours, theirs = getattr(new, name), getattr(found, name)
-        if ours != theirs:
-            raise ConfigError(
-                f"{location} was built with {name}={theirs!r}, this command has {ours!r}: repeat its flags, add to it "
-                "with `mcmfh-archive add`, or build another archive"
-            )

@@ -88,12 +88,14 @@ class ItemEncoder:
     def _describe(self, row: int) -> dict[str, Any]:
         """Read the columns of an item that shards have."""
         source = self._source
-        group, name = source.groups[row]
-        known = {
+        number, position = source.places[row]
+        features = source.readers[number]
+        group, name = int(features.groups[position]), features.group_names[position]
+        known: dict[str, Any] = {
             "id": source.ids[row],
             "group": group,
-            "group_name": name,
-            "split": source.split(row),
+            "group_name": name,  # features of version 2 of the format have the number only
+            "split": features.split,
             "date": None,
             "licence": source.info.licence,
             "source": source.info.source,

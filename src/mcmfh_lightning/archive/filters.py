@@ -83,12 +83,12 @@ class Filters:
 
     @property
     def named_labels(self) -> tuple[str, ...]:
-        """All labels that are asked for."""
+        """Labels that are asked for."""
         return (*self.labels, *self.any_labels)
 
     @property
     def named_groups(self) -> tuple[str, ...]:
-        """All groups that are asked for or left out."""
+        """Groups that are asked for or left out."""
         return tuple(map(str, (*self.groups, *self.without_groups)))
 
     def check_labels(self, known: Collection[str]) -> None:

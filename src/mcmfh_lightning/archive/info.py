@@ -18,16 +18,11 @@ READ_VERSIONS = (1, FORMAT_VERSION)  # in version 1 the table lacks the names of
 _MOST_SHOWN = 100
 # Types of the entries of `archive.json`, which comes from elsewhere.
 _TYPES = {
-    "uid": str,
-    "num_bits": int,
-    "hasher": str,
-    "weights_sha256": str,
-    "encoder": dict,
-    "encoder_spec": dict,
-    "label_vocabulary": list,
-    "store_content": bool,
-    "keep_relaxed": bool,
-    "created_by": str,
+    str: ("uid", "hasher", "weights_sha256", "created_by"),
+    int: ("num_bits",),
+    bool: ("store_content", "keep_relaxed"),
+    dict: ("encoder", "encoder_spec"),
+    list: ("label_vocabulary",),
 }
 
 
@@ -62,7 +57,7 @@ class Identity:
             ours, theirs = getattr(self, name), getattr(other, name)
             if ours != theirs:
                 if name == "encoder":
-                    ours, theirs = encoder_name(ours, theirs), encoder_name(theirs, ours)
+                    ours, theirs = encoder_name(self.encoder, other.encoder), encoder_name(other.encoder, self.encoder)
                 raise CheckpointError(
                     f"{here} has {name} {_short(ours)}, {there} {_short(theirs)}: use the checkpoint that the archive "
                     "was built with, or build another archive"
@@ -131,15 +126,15 @@ class ArchiveInfo(Identity):
                 "or build the archive again"
             )
         try:
-            wrong = [name for name, kind in _TYPES.items() if type(entries[name]) is not kind]
+            wrong = [name for kind, names in _TYPES.items() for name in names if type(entries[name]) is not kind]
             value_range = check_value_range(entries.get("value_range"))
             known = {"label_vocabulary": tuple(entries["label_vocabulary"]), "value_range": value_range}
             info = cls(**{**entries, **known})
         except (KeyError, TypeError, ValueError, ConfigError) as error:
             raise DataError(f"{where}: an entry is missing or unknown ({error}): copy the archive again") from error
         if wrong or info.num_bits < 1 or not all(isinstance(label, str) for label in info.label_vocabulary):
-            names = ", ".join(wrong) or "num_bits or label_vocabulary"
-            raise DataError(f"{where}: the value of {names} is not possible: copy the archive again")
+            impossible = ", ".join(wrong) or "num_bits or label_vocabulary"
+            raise DataError(f"{where}: the value of {impossible} is not possible: copy the archive again")
         return info
 
     def write(self, location: str | Path | Location) -> None:

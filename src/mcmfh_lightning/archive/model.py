@@ -162,8 +162,8 @@ def load_query_hasher(location: Location, info: ArchiveInfo, device: str) -> "Qu
     Raises:
         DataError: If a file of theirs is missing.
         CheckpointError: If they are not those that the items were hashed with; the message names both.
-        ConfigError: If the archive names an encoder that is not of this package, or that cannot be built here, or there
-            is no such device.
+        ConfigError: If the archive names an encoder that is not of this package, or that cannot be built here, or torch
+            does not have the device.
     """
     check_device(device)
     hasher = load_archive_hasher(location, info)

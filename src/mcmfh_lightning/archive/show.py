@@ -121,15 +121,7 @@ def overview(location: Location) -> dict[str, Any]:
         "licences": count_values(items["licence"]),
         "dates": [dates["min"], dates["max"]],
         "collections": count_values(items["folder"]),
-        "num_bits": info.num_bits,
-        "hasher": info.hasher,
-        "weights_sha256": info.weights_sha256,
-        "encoder": dict(info.encoder),
-        "encoder_spec": dict(info.encoder_spec),
-        "label_vocabulary": list(info.label_vocabulary),
-        "store_content": info.store_content,
-        "keep_relaxed": info.keep_relaxed,
-        "created_by": info.created_by,
+        **asdict(info),
         "bytes": size,
     }
 

@@ -135,31 +135,18 @@ class Source:
         return [FeatureShardReader(self.folder, split, self.info) for split in self._splits]
 
     @cached_property
+    def places(self) -> list[tuple[int, int]]:
+        """Number of each item's reader, and position there."""
+        return [(number, place) for number, length in enumerate(map(len, self.readers)) for place in range(length)]
+
+    @cached_property
     def ids(self) -> list[str]:
         """Ids of all items, in order."""
         return [name for reader in self.readers for name in reader.ids]
 
-    @cached_property
-    def groups(self) -> list[tuple[int, str]]:
-        """Number and name of each item's group; features of version 2 of the format have the number only."""
-        return [
-            (int(number), name)
-            for reader in self.readers
-            for number, name in zip(reader.groups, reader.group_names, strict=True)
-        ]
-
     def load_columns(self) -> None:
         """Read the columns of all items, so that threads need not."""
-        _ = self.ids, self.groups, self._starts, self._pair_readers
-
-    def split(self, row: int) -> str:
-        """Return the split of an item."""
-        return self._splits[self._place(row)[0]]
-
-    def where(self, row: int) -> str:
-        """Name the record of an item, for messages."""
-        number, position = self._place(row)
-        return self.readers[number].where(position)
+        _ = self.ids, self.places, self._pair_readers, [(reader.groups, reader.group_names) for reader in self.readers]
 
     def pair_place(self, row: int) -> tuple[PairShardReader, int] | None:
         """Find the pair of an item; None without pair shards.
@@ -169,7 +156,7 @@ class Source:
         """
         if self.pairs is None:
             return None
-        number, position = self._place(row)
+        number, position = self.places[row]
         reader, positions = self._pair_readers[number]
         if positions is not None:
             name = self.ids[row]
@@ -220,20 +207,12 @@ class Source:
         halved = embeddings.half().float()
         finite = halved.isfinite().all(1).cpu()
         if not finite.all():
+            number, position = self.places[int(rows[~finite][0])]
             raise DataError(
-                f"{self.where(int(rows[~finite][0]))}: its embedding is not finite in half precision; check the "
+                f"{self.readers[number].where(position)}: its embedding is not finite in half precision; check the "
                 "encoder's weights and its precision"
             )
         return halved
-
-    def _place(self, row: int) -> tuple[int, int]:
-        """Find the number of an item's reader, and its position there."""
-        number = int(np.searchsorted(self._starts, row, side="right")) - 1
-        return number, row - int(self._starts[number])
-
-    @cached_property
-    def _starts(self) -> NDArray[np.int64]:
-        return np.cumsum([0, *map(len, self.readers)])
 
     @cached_property
     def _pair_readers(self) -> list[tuple[PairShardReader, Mapping[str, int] | None]]:

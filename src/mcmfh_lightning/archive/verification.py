@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from rich.console import Console
 
 from mcmfh_lightning.archive.build import items_bar
 from mcmfh_lightning.archive.encode import item_codes
@@ -51,21 +50,8 @@ RECOMPUTED = Check(
     "failed",
     "the collection was written again or the table was changed: upsert these items",
 )
-CHECKS = (
-    HASHER,
-    COLUMNS,
-    IDS,
-    PRESENT,
-    PADDING,
-    RELAXED_CODES,
-    CASES,
-    GROUPS,
-    LABELS,
-    KNOWN,
-    CONTENT,
-    PICTURES,
-    RECOMPUTED,
-)
+CHECKS: tuple[Check, ...] = (HASHER, COLUMNS, IDS, PRESENT, PADDING, RELAXED_CODES, CASES)
+CHECKS += (GROUPS, LABELS, KNOWN, CONTENT, PICTURES, RECOMPUTED)
 
 _ROWS = 4096
 _SAMPLE = 64  # items that are encoded again if no shards are given
@@ -73,14 +59,13 @@ _SAMPLE = 64  # items that are encoded again if no shards are given
 _ROUNDING = 1e-3
 
 
-def verify_archive(location: Location, source: Source | None, console: Console) -> Report:
+def verify_archive(location: Location, source: Source | None) -> Report:
     """Check everything in an archive.
 
     Args:
         location: Place of the archive.
         source: Shards whose items are encoded again and compared. Without, this is done for a sample of items whose
             pair shards are on this machine, if the encoder can be built.
-        console: For the progress bar.
 
     Raises:
         DataError: If there is no archive.
@@ -101,7 +86,7 @@ def verify_archive(location: Location, source: Source | None, console: Console) 
         report.find(COLUMNS, f"not those of {info.num_bits} bits: {', '.join(table.schema.names)}")
         return report
     rows = _Rows(info, report)
-    with items_bar(console) as bar:
+    with items_bar() as bar:
         task = bar.add_task("checking", total=len(table))
         for batch in table.batches(schema.names, _ROWS):
             rows.check(batch)
@@ -128,7 +113,7 @@ class _Rows:
         present = {side: batch[f"has_{side}"].to_numpy() for side in ("image", "text")}
         there = {name: pc.is_valid(batch[name]).to_numpy() for name in (*CODES, *RELAXED, "text", "thumbnail")}
         for name in ids:
-            self._find(IDS, [repr(name)], [name in self._ids or not name])
+            self._find(IDS, ["an item"], [name in self._ids or not name], repr(name))
             self._ids.add(name)
         self._find(PRESENT, ids, ~(present["image"] | present["text"]), "neither image nor text")
         for side, has in present.items():
@@ -139,9 +124,9 @@ class _Rows:
         vocabulary = set(self._info.label_vocabulary)
         wrong = [len(set(some)) != len(some) or not vocabulary.issuperset(some) for some in labels]
         self._find(LABELS, ids, wrong, map(", ".join, labels))
-        for name, split, day in zip(ids, batch["split"].to_pylist(), batch["date"].to_pylist(), strict=True):
-            odd = (split is not None and split not in SPLITS) or not (day is None or is_date(day))
-            self._find(KNOWN, [name], [odd], f"split {split!r}, date {day!r}")
+        for column, valid in (("split", SPLITS.__contains__), ("date", is_date)):
+            values = batch[column].to_pylist()
+            self._find(KNOWN, ids, [not (value is None or valid(value)) for value in values], map(repr, values))
         for column, side in (("text", "text"), ("thumbnail", "image")):
             due = present[side] & self._info.store_content
             self._find(CONTENT, ids, due != there[column], f"whether its {column} is kept")
@@ -186,12 +171,12 @@ class _Rows:
             elif self._numbers.setdefault(name, number) != number:
                 self._report.find(GROUPS, f"{item}: group {name!r} has two numbers")
 
-    def _find(self, check: Check, ids: Sequence[str], wrong: Iterable[bool], what: str | Iterable[str] = "") -> None:
+    def _find(self, check: Check, ids: Sequence[str], wrong: Iterable[bool], what: str | Iterable[str]) -> None:
         """Report the items for which something is wrong."""
         self._report.look(check, len(ids))
         for name, bad, detail in zip(ids, wrong, repeat(what) if isinstance(what, str) else what, strict=False):
             if bad:
-                self._report.find(check, f"{name}: {detail}" if detail else name)
+                self._report.find(check, f"{name}: {detail}")
 
 
 def _encode_sample(info: ArchiveInfo, table: ItemTable, hasher: Hasher, report: Report) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
-from typing import Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import yaml
 
@@ -50,25 +50,15 @@ def build(
         without_relaxed: do not keep the codes before the sign, which rerank short codes; saves 6 bytes a bit.
         device: where items are encoded.
     """
-    from rich.console import Console
-
     from mcmfh_lightning.archive.build import build_archive
     from mcmfh_lightning.archive.location import Location
     from mcmfh_lightning.archive.model import check_device, read_encoder_spec
     from mcmfh_lightning.archive.source import Source
 
     check_device(device)
-    location = Location(archive)
-    done = build_archive(
-        location,
-        Source(features, pairs, listed(splits)),
-        checkpoint,
-        read_encoder_spec(encoder),
-        store_content=store_content,
-        keep_relaxed=not without_relaxed,
-        device=device,
-        console=Console(stderr=True),
-    )
+    location, source = Location(archive), Source(features, pairs, listed(splits))
+    settings = {"store_content": store_content, "keep_relaxed": not without_relaxed}
+    done = build_archive(location, source, checkpoint, read_encoder_spec(encoder), device=device, **settings)
     say(f"{location}: {done}")
 
 
@@ -79,6 +69,7 @@ def add(
     pairs: str | None = None,
     splits: Splits = None,
     checkpoint: Path | None = None,
+    replace: bool = False,
     device: str = "cpu",
 ) -> None:
     """Add the items of shards whose ids are not there yet; repeat the command to resume one that was interrupted.
@@ -89,9 +80,16 @@ def add(
         pairs: pair shards, which have date, licence, text and picture of each item.
         splits: one, or several as [train,val]; all by default.
         checkpoint: refuse if it is not the archive's own hasher, with which items are encoded in any case.
+        replace: replace the items that are there already, as upsert does.
         device: where items are encoded.
     """
-    _add(archive, features, pairs, splits, checkpoint, device, replace=False)
+    from mcmfh_lightning.archive.build import add_items
+    from mcmfh_lightning.archive.location import Location
+    from mcmfh_lightning.archive.source import Source
+
+    location, source = Location(archive), Source(features, pairs, listed(splits))
+    done = add_items(location, source, device=device, replace=replace, checkpoint=checkpoint)
+    say(f"{location}: {done}")
 
 
 def upsert(
@@ -113,29 +111,7 @@ def upsert(
         checkpoint: refuse if it is not the archive's own hasher, with which items are encoded in any case.
         device: where items are encoded.
     """
-    _add(archive, features, pairs, splits, checkpoint, device, replace=True)
-
-
-def _add(
-    archive: str,
-    features: str | None,
-    pairs: str | None,
-    splits: Splits,
-    checkpoint: Path | None,
-    device: str,
-    *,
-    replace: bool,
-) -> None:
-    from rich.console import Console
-
-    from mcmfh_lightning.archive.build import add_items
-    from mcmfh_lightning.archive.location import Location
-    from mcmfh_lightning.archive.source import Source
-
-    location, source = Location(archive), Source(features, pairs, listed(splits))
-    console = Console(stderr=True)
-    done = add_items(location, source, device=device, console=console, replace=replace, checkpoint=checkpoint)
-    say(f"{location}: {done}")
+    add(archive, features=features, pairs=pairs, splits=splits, checkpoint=checkpoint, replace=True, device=device)
 
 
 def delete(
@@ -234,7 +210,7 @@ def verify(archive: str, *, features: str | None = None, pairs: str | None = Non
 
     location = Location(archive)
     source = None if features is None and pairs is None else Source(features, pairs)
-    report = verify_archive(location, source, Console(stderr=True))
+    report = verify_archive(location, source)
     console = Console()
     console.width = max(console.width, _TABLE_WIDTH)
     console.print(verify_table(report, f"{location}"))
@@ -310,18 +286,10 @@ def search(
 
     if format == "html" and out is None:
         raise ConfigError("--format html writes a file: name it by --out")
-    filters = Filters(
-        labels=listed(labels),
-        any_labels=listed(any_labels),
-        since=since,
-        until=until,
-        licences=listed(licences),
-        groups=listed(groups),
-        without_groups=listed(without_groups),
-        splits=listed(splits),
-        has_image=has_image,
-        has_text=has_text,
-    )
+    names = {"labels": labels, "any_labels": any_labels, "licences": licences, "splits": splits}
+    names |= {"groups": groups, "without_groups": without_groups}
+    others: dict[str, Any] = {"since": since, "until": until, "has_image": has_image, "has_text": has_text}
+    filters = Filters(**{name: listed(values) for name, values in names.items()}, **others)
     opened = Archive.open(archive, device, index)
     result = opened.search(
         text=text,

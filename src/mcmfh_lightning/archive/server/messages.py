@@ -9,17 +9,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from mcmfh_lightning.archive.filters import Filters, is_date
 from mcmfh_lightning.archive.results import NOTICE, RERANKED, K, Modality, Side
+from mcmfh_lightning.images import unusable
 from mcmfh_lightning.images.decode import decode_picture, picture_size
 from mcmfh_lightning.images.png import ValueRange
-from mcmfh_lightning.images.unusable import (
-    FIXES,
-    NO_PYDICOM,
-    NOT_A_PICTURE,
-    TOO_LARGE,
-    UNDECODABLE,
-    UNREADABLE,
-    PictureError,
-)
+from mcmfh_lightning.images.unusable import FIXES, PictureError
 
 IMAGE_SEARCH = "/api/search/image"
 # Of a picture. Its form may be as large as this and `MAX_JSON_BYTES` together.
@@ -33,22 +26,17 @@ MAX_PIXELS = 36_000_000
 MAX_SIDES_RATIO = 20
 MAX_QUERY_CHARACTERS = 5_000
 MAX_ID_CHARACTERS = 512
-MAX_K = 1_000
-MAX_RADIUS = 1_024
-MAX_RERANK = 2_000
-MAX_PAGE = 100
-MAX_OFFSET = 1_000_000
 MAX_CHOICES = 100  # entries of one filter
 NO_NUL = r"^[^\x00]*$"
 
 _DAMAGED = "the picture is damaged or incomplete: export it again"
 # Status and message by the reason why a picture cannot be used. The decoder's own message may quote the file.
 _REFUSALS: Mapping[str, tuple[int, str]] = {
-    NOT_A_PICTURE: (415, "the file is not a JPEG, PNG or DICOM picture: export it as one of these"),
-    NO_PYDICOM: (415, "this service reads no DICOM, as pydicom is not installed here: send the picture as JPEG or PNG"),
-    TOO_LARGE: (413, f"the picture has more than {MAX_PIXELS:,} pixels: send a smaller one"),
-    UNDECODABLE: (422, _DAMAGED),
-    UNREADABLE: (422, _DAMAGED),
+    unusable.NOT_A_PICTURE: (415, "the file is not a JPEG, PNG or DICOM picture: export it as one of these"),
+    unusable.NO_PYDICOM: (415, "DICOM is not read, as pydicom is not installed here: send the picture as JPEG or PNG"),
+    unusable.TOO_LARGE: (413, f"the picture has more than {MAX_PIXELS:,} pixels: send a smaller one"),
+    unusable.UNDECODABLE: (422, _DAMAGED),
+    unusable.UNREADABLE: (422, _DAMAGED),
 }
 
 
@@ -169,26 +157,26 @@ class SearchFilters(_Request):
 
     def parsed(self) -> Filters:
         """Return the filters that `Archive.search` takes."""
-        given = self.model_dump().items()
-        return Filters(**{name: tuple(value) if isinstance(value, list) else value for name, value in given})
+        given: dict[str, Any] = self.model_dump()
+        return Filters(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
 
 
 class SearchOptions(_Request):
     """Options of a search, whatever the query is."""
 
-    k: Annotated[int, Field(ge=1, le=MAX_K)] = K
+    k: Annotated[int, Field(ge=1, le=1_000)] = K
     """Length of the ranking; ignored if a radius is given."""
-    radius: Annotated[int, Field(ge=0, le=MAX_RADIUS)] | None = None
+    radius: Annotated[int, Field(ge=0, le=1_024)] | None = None
     """Rank every item within this Hamming distance instead of the nearest k."""
     against: Side = "case"
     """Code of an item that the query's code is compared with."""
     filters: SearchFilters = SearchFilters()
     """Conditions on the items."""
-    rerank: Annotated[int, Field(ge=0, le=MAX_RERANK)] = RERANKED
+    rerank: Annotated[int, Field(ge=0, le=2_000)] = RERANKED
     """Number of the nearest items to rerank by stored relaxed codes, where there are some; 0 turns it off."""
-    offset: Annotated[int, Field(ge=0, le=MAX_OFFSET)] = 0
+    offset: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """Hits of the ranking to skip: paging."""
-    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 20
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
     """Hits to return at most."""
 
     def arguments(self) -> dict[str, Any]:

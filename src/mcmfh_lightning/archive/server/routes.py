@@ -128,9 +128,10 @@ def routes(served: ServedArchive, *, guarded: bool) -> APIRouter:
         guarded: Whether to describe them as asking for a token. `mcmfh_lightning.archive.server.middleware` refuses
             before anything of a body is read.
     """
-    router = APIRouter(prefix="/api", dependencies=[Security(HTTPBearer(auto_error=False))] if guarded else [])
+    dependencies = [Security(HTTPBearer(auto_error=False))] if guarded else []
+    router = APIRouter(prefix="/api", dependencies=dependencies, responses=_PROBLEMS)
 
-    @router.get("/info", responses=_answers())
+    @router.get("/info")
     def info() -> Info:
         """Count the items, and the bits and bytes of their codes."""
         archive = served.current()
@@ -145,7 +146,7 @@ def routes(served: ServedArchive, *, guarded: bool) -> APIRouter:
             hasher=archive.info.hasher,
         )
 
-    @router.get("/facets", responses=_answers())
+    @router.get("/facets")
     def facets() -> Choices:
         """List labels, licences, splits and dates of the items, for filters."""
         found = served.current().facets()
@@ -160,7 +161,7 @@ def routes(served: ServedArchive, *, guarded: bool) -> APIRouter:
             with_text=found.with_text,
         )
 
-    @router.post("/search", responses=_answers(400, 404, 413, 422))
+    @router.post("/search")
     def search(request: SearchRequest) -> SearchResult:
         """Search by a text, or by an item of the archive."""
         if request.text is None:
@@ -169,7 +170,7 @@ def routes(served: ServedArchive, *, guarded: bool) -> APIRouter:
         with served.encoding:
             return archive.search(text=request.text, **request.arguments())
 
-    @router.post(IMAGE_SEARCH.removeprefix("/api"), responses=_answers(400, 413, 415, 422))
+    @router.post(IMAGE_SEARCH.removeprefix("/api"))
     def search_image(
         image: Annotated[UploadFile, File(description="JPEG, PNG or DICOM")],
         options: Options = None,
@@ -182,13 +183,13 @@ def routes(served: ServedArchive, *, guarded: bool) -> APIRouter:
             picture = read_picture(image.file, image.filename, archive.info.value_range)
             return archive.search(image=picture, **arguments)
 
-    @router.get("/items/{item_id:path}", responses=_answers(404, 422))
+    @router.get("/items/{item_id:path}")
     def item(item_id: ItemPath) -> Item:
         """Show an item."""
         return served.current().item(item_id)
 
     # Not below /items: ids may hold slashes.
-    @router.get("/pictures/{item_id:path}", responses=_JPEG | _answers(404, 422), response_class=Response)
+    @router.get("/pictures/{item_id:path}", responses=_JPEG, response_class=Response)
     def picture(item_id: ItemPath) -> Response:
         """Show the picture of an item."""
         found = served.current().picture(item_id)
@@ -197,11 +198,6 @@ def routes(served: ServedArchive, *, guarded: bool) -> APIRouter:
         return Response(found, media_type="image/jpeg")
 
     return router
-
-
-def _answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """List the problems of a route, with those of every one."""
-    return {status: _PROBLEMS[status] for status in sorted({*statuses, 401, 403, 421, 500, 503})}
 
 
 def _counts(counts: Mapping[str, int]) -> list[Count]:
