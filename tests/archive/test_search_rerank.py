@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcmfh_lightning.archive import ranking as ranking_module
-from mcmfh_lightning.archive.ranking import Ranking, cosines, head_length, rerank, ties_at_end
+from mcmfh_lightning.archive.ranking import Ranking, cosines, head_length, rerank
 
 DISTANCES = st.lists(st.integers(0, 4), max_size=12).map(sorted)
 
@@ -47,18 +47,6 @@ def test_the_head_is_ordered_by_similarity_distance_row(distances, data):
     assert ranking.distances.tolist() == [distances[row] for row in ranking.rows]
     assert ranking.similarities[:head].tolist() == [similarities[row] for row in expected]
     assert np.isnan(ranking.similarities[head:]).all()
-
-
-@settings(deadline=None)
-@given(DISTANCES, st.integers(0, 12))
-def test_ties_are_counted_at_the_last_distance(distances, total):
-    near = near_of(distances)
-    ties = ties_at_end(near, near.part(0, total))
-    shown = distances[:total]
-    if not shown:
-        assert ties == (None, 0, 0)
-    else:
-        assert ties == (shown[-1], distances.count(shown[-1]), shown.count(shown[-1]))
 
 
 def test_cosines_are_those_of_the_definition_and_equal_for_equal_rows():

@@ -1,5 +1,6 @@
 """Building an archive, and adding the items of shards to it, commit by commit."""
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,9 @@ def add_items(
     with location.writing():
         # Before their items come, so that no item has a label that the archive does not know. Always: the table of an
         # archive of version 1 is about to become one of this version.
-        ArchiveInfo.load(location).with_labels(source.info.label_vocabulary).write(location)
+        current = ArchiveInfo.load(location)
+        labels = dict.fromkeys([*current.label_vocabulary, *source.info.label_vocabulary])
+        dataclasses.replace(current, label_vocabulary=tuple(labels)).write(location)
     new = commits = 0
     with worker_errors(), items_bar() as bar:
         task = bar.add_task("replacing" if replace else "adding", total=len(rows))

@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -18,7 +19,6 @@ from mcmfh_lightning.encoders import Encoder
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.hashers.base import Hasher
 from mcmfh_lightning.metrics.functional import pack_signs
-from mcmfh_lightning.shards import Pair
 from mcmfh_lightning.types import FeatureBatch
 
 # Rounding could decide the sign of a relaxed code that is so near to 0: products of matrices differ by about 1e-7 with
@@ -116,7 +116,7 @@ class ItemEncoder:
             )
         known |= {key: getattr(pair, key) for key in ("group_name", "date", "licence", "source")}
         known["shard"] = reader.shard_of(position)
-        if isinstance(pair, Pair):
+        if self._info.store_content:
             known["text"] = pair.text
             try:
                 known["thumbnail"] = None if pair.image is None else thumbnail(pair.image)
@@ -151,7 +151,7 @@ def item_codes(hasher: Hasher, batch: FeatureBatch, device: str = "cpu") -> dict
 
 
 def _codes(hasher: Hasher, batch: FeatureBatch, device: str) -> dict[Side, Tensor]:
-    moved = cast("FeatureBatch", {name: cast("Tensor", column).to(device) for name, column in batch.items()})
+    moved: FeatureBatch = move_data_to_device(batch, device)
     output = hasher.evaluate(moved)
     has_image, has_text = moved["present"].unbind(1)  # (B,) each
     alone = torch.where(has_image[:, None], output["image"], output["text"])  # (B, num_bits)

@@ -1,8 +1,8 @@
 """Description of an archive (``archive.json``), and the identity of a hasher and its encoder."""
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
@@ -144,10 +144,6 @@ class ArchiveInfo(Identity):
             del entries["value_range"]
         content = json.dumps(entries, indent=1, ensure_ascii=False)
         Location.of(location).write(INFO_FILE, content.encode() + b"\n")
-
-    def with_labels(self, labels: Iterable[str]) -> Self:
-        """Append labels that the vocabulary does not have yet."""
-        return replace(self, label_vocabulary=tuple(dict.fromkeys([*self.label_vocabulary, *labels])))
 
 
 def encoder_name(encoder: Mapping[str, Any], other: Mapping[str, Any]) -> str:

@@ -23,14 +23,6 @@ class QueryCode(NamedTuple):
     relaxed: NDArray[np.float16] | None
 
 
-class Ties(NamedTuple):
-    """Distance at which a ranking by codes ends, the number of items there, and how many of them are shown."""
-
-    distance: int | None
-    number: int
-    shown: int
-
-
 @dataclass(frozen=True)
 class Ranking:
     """Items in order, best first.
@@ -102,16 +94,3 @@ def cosines(query: NDArray[Any], items: NDArray[Any]) -> NDArray[np.float64]:
     lengths = np.sqrt((ours**2).sum() * (theirs**2).sum(axis=1))
     products: NDArray[np.float64] = (theirs * ours).sum(axis=1) / np.where(lengths == 0.0, 1.0, lengths)
     return products.clip(-1.0, 1.0)
-
-
-def ties_at_end(near: Ranking, ranking: Ranking) -> Ties:
-    """Count the items at the distance where the ranking by codes alone ends.
-
-    Args:
-        near: Ranking by codes, whole distances, including that of the last item returned.
-        ranking: Items that are returned, in any order.
-    """
-    if len(ranking) == 0:
-        return Ties(None, 0, 0)
-    distance = near.distances[len(ranking) - 1]
-    return Ties(int(distance), int((near.distances == distance).sum()), int((ranking.distances == distance).sum()))

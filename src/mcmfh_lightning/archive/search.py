@@ -13,7 +13,7 @@ from mcmfh_lightning.archive.filters import Filters, QueryError, labels_named
 from mcmfh_lightning.archive.indexes import FlatIndex, faiss_on_one_thread
 from mcmfh_lightning.archive.info import ArchiveInfo
 from mcmfh_lightning.archive.location import Location
-from mcmfh_lightning.archive.ranking import QueryCode, Ranking, cosines, head_length, rerank, ties_at_end
+from mcmfh_lightning.archive.ranking import QueryCode, Ranking, cosines, head_length, rerank
 from mcmfh_lightning.archive.results import (
     RERANKED,
     Facets,
@@ -219,7 +219,7 @@ class Archive:
         reranked = int((~np.isnan(ranking.similarities)).sum())
         ranking = ranking.part(0, total)
         ordered = perf_counter()
-        ties = ties_at_end(near, ranking)
+        last = int(near.distances[total - 1]) if total else -1  # where the ranking by codes alone ends
         hits = _hits(snapshot, ranking.part(offset, None if limit is None else offset + limit), offset, set(labels))
         return SearchResult(
             query=query,
@@ -228,9 +228,9 @@ class Archive:
             hits=hits,
             total=total,
             candidates=len(snapshot) if candidates is None else len(candidates),
-            tie_distance=ties.distance,
-            ties=ties.number,
-            tied_shown=ties.shown,
+            tie_distance=last if total else None,
+            ties=int((near.distances == last).sum()),
+            tied_shown=int((ranking.distances == last).sum()),
             reranked=reranked,
             num_bits=self.info.num_bits,
             code_bytes=len(code.packed),

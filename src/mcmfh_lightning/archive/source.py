@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.fabric.utilities import suggested_max_num_workers
+from lightning.fabric.utilities import move_data_to_device, suggested_max_num_workers
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -198,10 +198,10 @@ class Source:
         )
         for batch in loader:
             with torch.inference_mode():
-                features = embed_pairs(encoder, _moved(batch, device))
+                features = embed_pairs(encoder, move_data_to_device(batch, device))
             features["image"] = self._halved(features["image"], batch["index"])
             features["text"] = self._halved(features["text"], batch["index"])
-            yield _moved(features, "cpu")
+            yield move_data_to_device(features, "cpu")
 
     def _halved(self, embeddings: Tensor, rows: Tensor) -> Tensor:
         halved = embeddings.half().float()
@@ -232,12 +232,6 @@ def _load_info(folder: ShardFolder, format_name: str) -> DatasetInfo:
     if found.format != format_name:
         raise DataError(f"{folder} holds {found.format}, not {format_name}: pass it as the other flag")
     return found
-
-
-def _moved(value: Any, device: str) -> Any:  # noqa: ANN401  # tensors, or mappings of them
-    if isinstance(value, Mapping):
-        return {name: _moved(part, device) for name, part in value.items()}
-    return value.to(device)
 
 
 def _pairs_sha256(info: DatasetInfo) -> str:

@@ -1,13 +1,12 @@
 """Verification of everything in an archive."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import repeat
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from mcmfh_lightning.archive.build import items_bar
 from mcmfh_lightning.archive.encode import item_codes
@@ -112,39 +111,14 @@ class _Rows:
         ids: list[str] = batch["id"].to_pylist()
         present = {side: batch[f"has_{side}"].to_numpy() for side in ("image", "text")}
         there = {name: pc.is_valid(batch[name]).to_numpy() for name in (*CODES, *RELAXED, "text", "thumbnail")}
+        self._report.look(IDS, len(ids))
         for name in ids:
-            self._find(IDS, ["an item"], [name in self._ids or not name], repr(name))
+            if name in self._ids or not name:
+                self._report.find(IDS, repr(name))
             self._ids.add(name)
         self._find(PRESENT, ids, ~(present["image"] | present["text"]), "neither image nor text")
         for side, has in present.items():
             self._find(PRESENT, ids, has != there[f"{side}_code"], f"its {side} and the code of that")
-        self._check_codes(ids, batch, present, there)
-        self._check_groups(ids, batch)
-        labels = batch["labels"].to_pylist()
-        vocabulary = set(self._info.label_vocabulary)
-        wrong = [len(set(some)) != len(some) or not vocabulary.issuperset(some) for some in labels]
-        self._find(LABELS, ids, wrong, map(", ".join, labels))
-        for column, valid in (("split", SPLITS.__contains__), ("date", is_date)):
-            values = batch[column].to_pylist()
-            self._find(KNOWN, ids, [not (value is None or valid(value)) for value in values], map(repr, values))
-        for column, side in (("text", "text"), ("thumbnail", "image")):
-            due = present[side] & self._info.store_content
-            self._find(CONTENT, ids, due != there[column], f"whether its {column} is kept")
-        for name, picture in zip(ids, batch["thumbnail"].to_pylist(), strict=True):
-            if picture is not None:
-                self._report.look(PICTURES)
-                try:
-                    check_image_header(picture)
-                except DataError as error:
-                    self._report.find(PICTURES, f"{name}: {error}")
-
-    def _check_codes(
-        self,
-        ids: Sequence[str],
-        batch: pa.Table,
-        present: Mapping[str, NDArray[np.bool_]],
-        there: Mapping[str, NDArray[np.bool_]],
-    ) -> None:
         bits = self._info.num_bits
         for name, relaxed_name in zip(CODES, RELAXED, strict=True):
             codes = np.unpackbits(code_array(batch[name]), axis=1)  # (rows, 8 bytes)
@@ -160,6 +134,24 @@ class _Rows:
         for side, other in (("image", "text"), ("text", "image")):
             differ = (code_array(batch["case_code"]) != code_array(batch[f"{side}_code"])).any(1)
             self._find(CASES, ids, present[side] & ~present[other] & differ, f"an item of {side} alone")
+        self._check_groups(ids, batch)
+        labels = batch["labels"].to_pylist()
+        vocabulary = set(self._info.label_vocabulary)
+        odd = [len(set(some)) != len(some) or not vocabulary.issuperset(some) for some in labels]
+        self._find(LABELS, ids, odd, map(", ".join, labels))
+        known = list(zip(batch["split"].to_pylist(), batch["date"].to_pylist(), strict=True))
+        odd = [split not in (None, *SPLITS) or not (day is None or is_date(day)) for split, day in known]
+        self._find(KNOWN, ids, odd, (f"split {split!r}, date {day!r}" for split, day in known))
+        for column, side in (("text", "text"), ("thumbnail", "image")):
+            due = present[side] & self._info.store_content
+            self._find(CONTENT, ids, due != there[column], f"whether its {column} is kept")
+        for name, picture in zip(ids, batch["thumbnail"].to_pylist(), strict=True):
+            if picture is not None:
+                self._report.look(PICTURES)
+                try:
+                    check_image_header(picture)
+                except DataError as error:
+                    self._report.find(PICTURES, f"{name}: {error}")
 
     def _check_groups(self, ids: Sequence[str], batch: pa.Table) -> None:
         self._report.look(GROUPS, len(ids))

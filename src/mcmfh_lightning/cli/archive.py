@@ -288,8 +288,8 @@ def search(
         raise ConfigError("--format html writes a file: name it by --out")
     names = {"labels": labels, "any_labels": any_labels, "licences": licences, "splits": splits}
     names |= {"groups": groups, "without_groups": without_groups}
-    others: dict[str, Any] = {"since": since, "until": until, "has_image": has_image, "has_text": has_text}
-    filters = Filters(**{name: listed(values) for name, values in names.items()}, **others)
+    given: dict[str, Any] = {name: listed(values) for name, values in names.items()}
+    filters = Filters(**given, since=since, until=until, has_image=has_image, has_text=has_text)
     opened = Archive.open(archive, device, index)
     result = opened.search(
         text=text,

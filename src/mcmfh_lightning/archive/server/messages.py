@@ -157,8 +157,10 @@ class SearchFilters(_Request):
 
     def parsed(self) -> Filters:
         """Return the filters that `Archive.search` takes."""
-        given: dict[str, Any] = self.model_dump()
-        return Filters(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
+        given: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in self.model_dump().items()
+        }
+        return Filters(**given)
 
 
 class SearchOptions(_Request):

@@ -74,23 +74,10 @@ def is_loopback(host: str) -> bool:
         return name == "localhost"
 
 
-class AccessError(AuthenticationError):
-    """Request that may not be asked.
-
-    Args:
-        status: Status of the answer.
-        detail: Its message.
-    """
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-
-
 def refuse(_: HTTPConnection, error: AuthenticationError) -> JSONResponse:
-    """Answer a request that may not be asked."""
-    status = error.status if isinstance(error, AccessError) else 401
-    return JSONResponse({"detail": str(error)}, status, {"WWW-Authenticate": "Bearer"} if status == 401 else None)
+    """Answer a request that may not be asked; the error has a status and a message."""
+    status, detail = error.args
+    return JSONResponse({"detail": detail}, status, {"WWW-Authenticate": "Bearer"} if status == 401 else None)
 
 
 class TokenRequired(AuthenticationBackend):
@@ -105,7 +92,7 @@ class TokenRequired(AuthenticationBackend):
             scheme, _, given = conn.headers.get("authorization", "").partition(" ")
             # Constant time, whatever is given. Headers are latin-1.
             if not hmac.compare_digest(given.strip().encode("latin-1"), self._token) or scheme.lower() != "bearer":
-                raise AccessError(401, "this archive asks for its token")
+                raise AuthenticationError(401, "this archive asks for its token")
 
 
 class OwnPagesOnly(AuthenticationBackend):
@@ -120,12 +107,12 @@ class OwnPagesOnly(AuthenticationBackend):
         """Refuse a request under a foreign name or from a foreign page."""
         host, origin = conn.headers.get("host", ""), conn.headers.get("origin")
         if not is_loopback(_split(f"//{host}").hostname or ""):
-            raise AccessError(421, "only names of this machine are answered to without a token")
+            raise AuthenticationError(421, "only names of this machine are answered to without a token")
         foreign = origin is not None and _split(origin).netloc != host
         if conn.scope["path"] != "/":  # the page itself may be reached by a link on another page
             foreign |= conn.headers.get("sec-fetch-site", "none") not in ("same-origin", "none")
         if foreign:
-            raise AccessError(403, "requests of other web pages are refused")
+            raise AuthenticationError(403, "requests of other web pages are refused")
 
 
 def _split(url: str) -> SplitResult:
