@@ -19,7 +19,6 @@ from mcmfh_lightning.encoders import Encoder
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.hashers.base import Hasher
 from mcmfh_lightning.metrics.functional import pack_signs
-from mcmfh_lightning.shards.pair import Description
 from mcmfh_lightning.types import FeatureBatch
 
 _DOUBT = 1e-5
@@ -138,7 +137,7 @@ class ItemEncoder:
                 "that were encoded"
             )
         known = group, pair.group_name, pair.date, pair.licence, pair.source, shard
-        if isinstance(pair, Description):
+        if not self._info.store_content:
             return _Known(*known, _Content(None, None))
         try:
             picture = None if pair.image is None else thumbnail(pair.image)

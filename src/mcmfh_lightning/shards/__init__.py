@@ -1,8 +1,8 @@
-"""The shard format: pairs and features as tars beside a ``dataset.json``."""
+"""The shard format: pairs and features as tars next to a ``dataset.json``."""
 
 from mcmfh_lightning.files import atomic_write, sha256_of, write_json
 from mcmfh_lightning.shards.feature_blocks import BLOCK_PAIRS
-from mcmfh_lightning.shards.feature_reader import FeatureShardReader, GatheredFeatures
+from mcmfh_lightning.shards.feature_reader import FeatureShardReader
 from mcmfh_lightning.shards.feature_writer import FeatureShardWriter, merge_feature_parts
 from mcmfh_lightning.shards.info import DATASET_FILE, SPLITS, DatasetInfo, ShardInfo, SplitInfo
 from mcmfh_lightning.shards.members import DECODERS, decode_image
@@ -20,7 +20,6 @@ __all__ = [
     "DatasetInfo",
     "FeatureShardReader",
     "FeatureShardWriter",
-    "GatheredFeatures",
     "Pair",
     "PairShardReader",
     "PairShardWriter",

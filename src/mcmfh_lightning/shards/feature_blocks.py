@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.shards.members import encode_json, encode_npy
-from mcmfh_lightning.shards.packing import place_checksum
+from mcmfh_lightning.shards.info import DatasetInfo
+from mcmfh_lightning.shards.members import decode_json, encode_json, encode_npy
+from mcmfh_lightning.shards.packing import packed_width
 
 BLOCK_PAIRS = 1024
 """Pairs of a whole block: large enough that a header a block costs nothing, small enough to be shuffled as one."""
@@ -35,26 +36,22 @@ ROW_ARRAYS: Mapping[str, np.dtype[np.generic]] = {
 """What a row holds, in the order in which its checksum runs over it."""
 
 ROW_CHECKSUMS = "rowcrc.npy"
+COLUMN_CHECKSUMS = "colcrc.npy"
+"""(c,) one a column, all other arrays have one row a pair."""
 
-ARRAYS: Mapping[str, np.dtype[np.generic]] = {**ROW_ARRAYS, ROW_CHECKSUMS: np.dtype("<u4")}
-"""Array members of a block with their types; all have one row a pair. Image, text, labels and present (n, 2) have two
-dimensions, the others one."""
+ARRAYS: Mapping[str, np.dtype[np.generic]] = {
+    **ROW_ARRAYS,
+    ROW_CHECKSUMS: np.dtype("<u4"),
+    COLUMN_CHECKSUMS: np.dtype("<u4"),
+}
+"""Array members of a block with their types."""
 
 IDS = "ids.json"
-
 GROUP_NAMES = "groups.json"
 """The collection's own names of the groups. Version 2 of the format has none."""
 
 COLUMNS = ("labels.npy", "groups.npy", "texts.npy", "present.npy", IDS, GROUP_NAMES)
 """The members that are read as a whole, in the order of `COLUMN_CHECKSUMS`."""
-
-COLUMN_CHECKSUMS = "colcrc.npy"
-"""(c,) uint32, one row a column and not a pair: so it is none of `ARRAYS`."""
-
-COLUMN_CHECKSUMS_TYPE: np.dtype[np.generic] = np.dtype("<u4")
-
-MEMBERS = frozenset({*ARRAYS, IDS, GROUP_NAMES, COLUMN_CHECKSUMS})
-"""All members of a block."""
 
 FLOAT16_MAX = float(np.finfo(np.float16).max)
 
@@ -68,10 +65,55 @@ def columns_of(members: Collection[str]) -> tuple[str, ...]:
     Raises:
         DataError: If the record is not that of a block.
     """
-    odd = MEMBERS.symmetric_difference(members)
+    odd = {*ARRAYS, IDS, GROUP_NAMES}.symmetric_difference(members)
     if odd - {GROUP_NAMES}:
         raise DataError(f"missing or unknown members ({', '.join(sorted(odd))})")
     return tuple(name for name in COLUMNS if name in members)
+
+
+def row_widths(info: DatasetInfo) -> dict[str, int]:
+    """Return the width of each array of two dimensions; the others have one."""
+    embeddings = {"image.npy": info.image_dim or 0, "text.npy": info.text_dim or 0}
+    return {**embeddings, "labels.npy": packed_width(info.num_labels), "present.npy": 2}
+
+
+def check_arrays(
+    found: Mapping[str, tuple[tuple[int, ...], np.dtype[np.generic]]], columns: Sequence[str], info: DatasetInfo
+) -> int:
+    """Check the arrays of a block, and return its number of rows.
+
+    Args:
+        found: Shape and type of each of `ARRAYS`.
+        columns: Columns of the block.
+        info: Content of ``dataset.json``.
+
+    Raises:
+        DataError: If an array has another type or shape than it must have, or there is no row.
+    """
+    widths = row_widths(info)
+    rows = next(iter(found["image.npy"][0]), 0)
+    for name, (shape, dtype) in found.items():
+        due = (len(columns),) if name == COLUMN_CHECKSUMS else (rows, *([widths[name]] if name in widths else []))
+        if dtype != ARRAYS[name]:
+            raise DataError(f"{name}: type {dtype}, {ARRAYS[name]} expected")
+        if shape != due or not rows:
+            raise DataError(
+                f"{name}: shape {shape}, {due} expected (dataset.json says image_dim {info.image_dim}, text_dim"
+                f" {info.text_dim}, {info.num_labels} labels)"
+            )
+    return rows
+
+
+def decode_names(data: bytes, name: str, rows: int) -> list[str]:
+    """Decode the ids or the names of the groups of a block.
+
+    Raises:
+        DataError: If there is not one name a row.
+    """
+    names = decode_json(data)
+    if not isinstance(names, list) or len(names) != rows or not all(isinstance(one, str) for one in names):
+        raise DataError(f"{name} does not have a name for each of its {rows} pairs")
+    return names
 
 
 def row_checksums(
@@ -133,19 +175,13 @@ class FeatureRows:
 
     def __post_init__(self) -> None:
         rows = len(self.ids)
-        shapes = {
-            "image": (self.image, 2),
-            "text": (self.text, 2),
-            "labels": (self.labels, 2),
-            "groups": (self.groups, 1),
-            "text_hashes": (self.text_hashes, 1),
-            "present": (self.present, 2),
-        }
-        for name, (array, dimensions) in shapes.items():
-            if array.ndim != dimensions or len(array) != rows:
-                raise ValueError(
-                    f"{name} has shape {array.shape}; {rows} ids need {dimensions} dimensions, {rows} rows"
-                )
+        for name, array in vars(self).items():
+            if isinstance(array, np.ndarray):
+                dimensions = 1 if name in ("groups", "text_hashes") else 2
+                if array.ndim != dimensions or len(array) != rows:
+                    raise ValueError(
+                        f"{name} has shape {array.shape}; {rows} ids need {dimensions} dimensions, {rows} rows"
+                    )
         if len(self.group_names) != rows:
             raise ValueError(f"{len(self.group_names)} group_names; {rows} ids need {rows}")
         if self.labels.dtype != np.uint8:
@@ -157,15 +193,13 @@ class FeatureRows:
         if not self.present.any(axis=1).all():
             raise ValueError("present has a pair with neither image nor text; leave it out")
 
-    def to_members(self, shard: str, number: int, key: str) -> dict[str, bytes]:
+    def to_members(self, place: int) -> dict[str, bytes]:
         """Turn the rows into the members of a record, by extension.
 
         What is absent is written as zeros, whatever was given.
 
         Args:
-            shard: File name of the shard that the record goes to.
-            number: Number of the record in the shard.
-            key: Key of the record.
+            place: `place_checksum` of the record.
 
         Raises:
             DataError: If an embedding is NaN, infinite or too large for half precision.
@@ -179,13 +213,12 @@ class FeatureRows:
             "texts.npy": np.where(has_text, self.text_hashes, 0),
             "present.npy": self.present,
         }
-        place = place_checksum(shard, number, key)
         count = len(self.ids)
         arrays = {name: content[name].astype(dtype) for name, dtype in ROW_ARRAYS.items()}
         names = {IDS: encode_json(list(self.ids)), GROUP_NAMES: encode_json(list(self.group_names))}
         columns = [column_checksum(names[name] if name in names else arrays[name], place) for name in COLUMNS]
         arrays[ROW_CHECKSUMS] = row_checksums(arrays, np.arange(count), np.full(count, place, dtype=np.uint32))
-        arrays[COLUMN_CHECKSUMS] = np.array(columns, dtype=COLUMN_CHECKSUMS_TYPE)
+        arrays[COLUMN_CHECKSUMS] = np.array(columns, dtype=ARRAYS[COLUMN_CHECKSUMS])
         return {**{name: encode_npy(array) for name, array in arrays.items()}, **names}
 
     def _halved(self, name: str, array: NDArray[np.floating], present: NDArray[np.bool_]) -> NDArray[np.float16]:

@@ -1,8 +1,6 @@
-"""Bits in bytes: the one place that packs label sets, and the hash of texts.
+"""Values as numbers: label sets as packed bits, hashes of texts, numbers of groups, checksums of places.
 
 Groups (studies, articles, patients) have a name for people, and a number for sums and exclusions.
-
-Where a record belongs, as the number that its checksums start from.
 """
 
 import hashlib

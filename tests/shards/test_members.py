@@ -19,13 +19,13 @@ def picture(array, file_format="PNG"):
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG"])
-def test_grey_pictures_become_rgb(file_format):
+def test_gray_pictures_become_rgb(file_format):
     image = decode_image(picture(np.full((8, 9), 77, dtype=np.uint8), file_format))
     assert (image.mode, image.size) == ("RGB", (9, 8))
     assert (np.asarray(image) == 77).all()
 
 
-def test_sixteen_bit_greys_keep_their_range():
+def test_sixteen_bit_grays_keep_their_range():
     image = decode_image(picture(np.array([[0, 256, 32768, 65535]], dtype=np.uint16)))
     assert np.asarray(image)[0, :, 0].tolist() == [0, 1, 128, 255]
 

@@ -83,11 +83,10 @@ def test_pairs_are_whole_unless_said_otherwise(write_features, tmp_path):
 
 
 def test_checksums_are_those_of_zlib(feature_rows):
-    """The format as docs/formats.md tells it, without our functions."""
+    """The format as docs/formats.md describes it, without our functions."""
     rows = feature_rows("train", 0, 4)
-    present = np.ones((4, 2), bool)
-    members = FeatureRows(**rows, present=present).to_members(SHARD, 3, "000007")
     place = zlib.crc32(b"train-000-00000.tar/3/000007")
+    members = FeatureRows(**rows, present=np.ones((4, 2), bool)).to_members(place)
     content = [
         rows["image"][2].astype("<f2"),
         rows["text"][2].astype("<f2"),
@@ -279,10 +278,10 @@ def fake(feature_info, feature_rows, tmp_path):
 
     def make(*, reseal=False, **changes):
         rows = FeatureRows(**feature_rows("train", 0, 4), present=np.ones((4, 2), bool))
-        members = rows.to_members(SHARD, 0, "000000")
+        place = place_checksum(SHARD, 0, "000000")
+        members = rows.to_members(place)
         members |= {name.replace("_", "."): content for name, content in changes.items()}
         if reseal:
-            place = place_checksum(SHARD, 0, "000000")
             arrays = {name: np.load(io.BytesIO(members[name])) for name in ROW_ARRAYS}
             columns = [column_checksum(arrays[name] if name in arrays else members[name], place) for name in COLUMNS]
             members["colcrc.npy"] = npy(np.array(columns, dtype=np.uint32))
@@ -307,7 +306,7 @@ def test_the_fake_itself_is_good(fake):
         ({"image_npy": None}, r"missing or unknown members \(image\.npy"),
         ({"groups_json": None}, r"colcrc\.npy: shape \(6,\), \(5,\) expected"),
         ({"extra_npy": b""}, r"missing or unknown members \(extra\.npy"),
-        ({"image_npy": npy(np.zeros((4, 3), np.float32))}, r"000000\.image\.npy: type float32, float16 expected"),
+        ({"image_npy": npy(np.zeros((4, 3), np.float32))}, r"000000: image\.npy: type float32, float16 expected"),
         ({"image_npy": npy(np.zeros((4, 3), ">f2"))}, "type >f2"),
         ({"image_npy": npy(np.zeros((4, 3), np.float16, order="F"))}, "not in C order"),
         ({"image_npy": npy(np.zeros((4, 5), np.float16))}, r"shape \(4, 5\), \(4, 3\) expected"),
@@ -315,7 +314,7 @@ def test_the_fake_itself_is_good(fake):
         ({"labels_npy": npy(np.zeros((4, 1), np.uint8))}, r"labels\.npy: shape \(4, 1\), \(4, 2\) expected"),
         ({"groups_npy": npy(np.zeros((4, 1), np.int64))}, r"groups\.npy: shape \(4, 1\), \(4,\) expected"),
         ({"texts_npy": npy(np.zeros(4, np.int64))[:-8]}, "does not fill the 152 bytes of the member"),
-        ({"image_npy": ABSURD}, r"000000\.image\.npy: .*\(1000000000000, 3\) does not fill the 152 bytes"),
+        ({"image_npy": ABSURD}, r"000000: image\.npy: .*\(1000000000000, 3\) does not fill the 152 bytes"),
         ({"colcrc_npy": npy(np.zeros(4, np.uint32))}, r"colcrc\.npy: shape \(4,\), \(6,\) expected"),
         ({"rowcrc_npy": npy(np.zeros(4, np.int32))}, r"rowcrc\.npy: type int32, uint32 expected"),
         ({"present_npy": npy(np.ones((4, 1), np.uint8))}, r"present\.npy: shape \(4, 1\), \(4, 2\) expected"),
@@ -332,7 +331,7 @@ def test_malformed_blocks_are_refused_at_once(fake, change, message):
 @pytest.mark.parametrize("name", ["image_npy", "text_npy", "labels_npy", "groups_npy", "texts_npy", "present_npy"])
 def test_a_row_differs_from_its_checksum(fake, feature_rows, name):
     rows = FeatureRows(**feature_rows("train", 0, 4), present=np.ones((4, 2), bool))
-    array = np.load(io.BytesIO(rows.to_members(SHARD, 0, "000000")[name.replace("_", ".")]))
+    array = np.load(io.BytesIO(rows.to_members(place_checksum(SHARD, 0, "000000"))[name.replace("_", ".")]))
     array.view(np.uint8)[2] ^= 1
     reader = FeatureShardReader(fake(**{name: npy(array)}), "train")
     with pytest.raises(DataError, match=rf"{SHARD}, (pair train-2: its features differ|block 000000: .* differs)"):

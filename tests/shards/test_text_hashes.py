@@ -1,4 +1,4 @@
-"""A split of pairs tells which texts are equal, as a split of features does."""
+"""A split of pairs says which texts are equal, as a split of features does."""
 
 import numpy as np
 import pytest

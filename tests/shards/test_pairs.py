@@ -450,7 +450,7 @@ def test_a_member_that_was_taken_away_is_missed(convert, tmp_path):
     data = path.read_bytes()
     begin, end = data.index(b"val-1.txt"), data.index(b"val-2.json")
     path.write_bytes(data[:begin] + data[end:] + bytes(end - begin))
-    with pytest.raises(DataError, match=r"pair val-1: the description tells of \.json, \.png, \.txt, the record has"):
+    with pytest.raises(DataError, match=r"pair val-1: the description lists \.json, \.png, \.txt, the record has"):
         PairShardReader(tmp_path, "val")[1]
     assert path.stat().st_size == info.splits["val"].shards[0].bytes
 
