@@ -1,7 +1,4 @@
-"""The loader of all stages: every batch that a stream announces arrives once and in order, or an error says so.
-
-The loader of training batches, which goes on where the trainer stands.
-"""
+"""Loaders: every batch that a stream announces arrives once and in order, or an error says so."""
 
 import os
 import re
@@ -16,7 +13,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
-from mcmfh_lightning.datamodules.streams import BatchStream, Numbered, TrainingStream, batches_trained
+from mcmfh_lightning.datamodules.streams import BatchStream, Numbered, TrainingStream
 from mcmfh_lightning.errors import DataError, McmfhError
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # only its size is looked at
@@ -121,7 +118,7 @@ class BatchLoader(DataLoader[Any]):
 
     def failed(self, what: str) -> DataError:
         """Make the error that says what became of this loader's batches, and what to do."""
-        fix = f"{_room_in_shared_memory()}{self.fix}" if self.num_workers else "please report this as a mistake of ours"
+        fix = f"{_room_in_shared_memory()}{self.fix}" if self.num_workers else "please report this as a bug"
         return DataError(f"loader {self.name}: {what}: {fix}")
 
 
@@ -163,7 +160,7 @@ class TrainingLoader(BatchLoader):
     """A loader that asks the trainer for its position whenever it is iterated.
 
     Workers begin to read as soon as a loader is iterated, so the position must be known before. They live as long as
-    the loader: starting them anew for an epoch of a small collection takes as long as reading it.
+    the loader: starting them again for an epoch of a small collection takes as long as reading it.
 
     Args:
         dataset: What to load.
@@ -188,7 +185,7 @@ class TrainingLoader(BatchLoader):
         self._announced = -1
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:  # type: ignore[override]  # see `BatchLoader`
-        """Start where the trainer stands."""
+        """Start at the position of the trainer."""
         stream, sequence = self.stream, self.stream.sequence
         stream.position = batches_trained(self._trainer)
         epoch = stream.position // len(stream)
@@ -200,8 +197,25 @@ class TrainingLoader(BatchLoader):
         return super().__iter__()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return nothing, as the position is the trainer's; that the method exists tells Lightning that we resume."""
+        """Return nothing, as the position is the trainer's; Lightning only needs to see that the method exists."""
         return {}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Do nothing; see `state_dict`."""
+
+
+def batches_trained(trainer: Trainer | None) -> int:
+    """Return how many batches a run has trained on, over all its epochs: the number of the next one.
+
+    A loader cannot know this by itself: Lightning fetches ahead and workers read ahead, so when a checkpoint is saved
+    the loader's own counter is beyond what was trained on. Nor does Lightning's epoch counter serve: a run limited by
+    ``max_steps`` counts an epoch twice when it resumes from the end of one (seen in 2.6).
+
+    Args:
+        trainer: The trainer, at the moment at which a training loader is iterated; None stands for a new run.
+    """
+    if trainer is None:
+        return 0
+    # `processed` is raised right after the optimizer's step, before any hook that may save a checkpoint.
+    processed: int = trainer.fit_loop.epoch_loop.batch_progress.total.state_dict()["processed"]
+    return processed
