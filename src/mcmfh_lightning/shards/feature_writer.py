@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.files import read_json, write_json
-from mcmfh_lightning.shards.feature_blocks import BLOCK_PAIRS, FeatureRows
+from mcmfh_lightning.shards.feature_blocks import BLOCK_PAIRS, Columns, check_columns, encode_block
 from mcmfh_lightning.shards.feature_reader import FeatureShardReader
 from mcmfh_lightning.shards.info import SPLITS, DatasetInfo, ShardInfo, SplitInfo
 from mcmfh_lightning.shards.packing import name_of_number
@@ -45,7 +45,7 @@ class FeatureShardWriter(FolderWriter):
             raise ValueError(f"block_pairs is {block_pairs}; it must be at least 1")
         super().__init__(folder, rank)
         self._block_pairs = block_pairs
-        self._rows: list[FeatureRows] = []
+        self._parts: list[Columns] = []
         self._blocks = 0
         patterns = (f"*-{rank:03d}-*.tar*", _part_file(rank))
         leftover = next(chain.from_iterable(self.folder.glob(pattern) for pattern in patterns), None)
@@ -87,22 +87,25 @@ class FeatureShardWriter(FolderWriter):
         """
         self._enter(split)
         numbers = np.asarray(groups, dtype=np.int64)
-        rows = FeatureRows(
-            ids=list(ids),
-            image=np.asarray(image, dtype=np.float32),
-            text=np.asarray(text, dtype=np.float32),
-            labels=np.asarray(labels),
-            groups=numbers,
-            group_names=list(map(name_of_number, numbers.tolist()) if group_names is None else group_names),
-            text_hashes=np.asarray(text_hashes, dtype=np.int64),
-            present=np.ones((len(ids), 2), dtype=np.bool_) if present is None else np.asarray(present),
-        )
-        while rows.ids:
-            room = self._block_pairs - sum(len(part.ids) for part in self._rows)
-            self._rows.append(_cut(rows, slice(room)))
-            if len(rows.ids) >= room:
+        names = map(name_of_number, numbers.tolist()) if group_names is None else group_names
+        columns = {
+            "ids": np.array(list(ids), dtype=object),
+            "image": np.asarray(image, dtype=np.float32),
+            "text": np.asarray(text, dtype=np.float32),
+            "labels": np.asarray(labels),
+            "groups": numbers,
+            "group_names": np.array(list(names), dtype=object),
+            "text_hashes": np.asarray(text_hashes, dtype=np.int64),
+            "present": np.ones((len(ids), 2), dtype=np.bool_) if present is None else np.asarray(present),
+        }
+        check_columns(columns)
+        start = 0
+        while start < len(ids):
+            end = start + self._block_pairs - sum(len(part["ids"]) for part in self._parts)
+            self._parts.append({name: column[start:end] for name, column in columns.items()})
+            if end <= len(ids):
                 self._finish_block()
-            rows = _cut(rows, slice(room, None))
+            start = end
 
     def close(self) -> None:
         """Write what is left, and the list of this rank's shards."""
@@ -110,11 +113,12 @@ class FeatureShardWriter(FolderWriter):
         write_json(self.folder / _part_file(self.rank), self._list_shards())
 
     def _finish_block(self) -> None:
-        if not self._rows:
+        if not self._parts:
             return
-        block, key = _join(self._rows), f"{self._blocks:06d}"
-        self._append(key, block.to_members(self._place(key)), pairs=len(block.ids))
-        self._rows = []
+        block = {name: np.concatenate([part[name] for part in self._parts]) for name in self._parts[0]}
+        key = f"{self._blocks:06d}"
+        self._append(key, encode_block(block, self._place(key)), pairs=len(block["ids"]))
+        self._parts = []
         self._blocks += 1
         if self._blocks % BLOCKS_PER_SHARD == 0:
             self._finish_shard()
@@ -123,20 +127,6 @@ class FeatureShardWriter(FolderWriter):
         self._finish_block()
         self._finish_shard()
         self._blocks = 0
-
-
-def _cut(rows: FeatureRows, part: slice) -> FeatureRows:
-    return FeatureRows(**{name: column[part] for name, column in vars(rows).items()})
-
-
-def _join(parts: Sequence[FeatureRows]) -> FeatureRows:
-    columns = {name: [getattr(part, name) for part in parts] for name in vars(parts[0])}
-    return FeatureRows(
-        **{
-            name: np.concatenate(pieces) if isinstance(pieces[0], np.ndarray) else list(chain(*pieces))
-            for name, pieces in columns.items()
-        }
-    )
 
 
 def merge_feature_parts(

@@ -6,39 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.shards.feature_blocks import (
-    ARRAYS,
-    COLUMN_CHECKSUMS,
-    GROUP_NAMES,
-    IDS,
-    ROW_CHECKSUMS,
-    check_arrays,
-    column_checksum,
-    columns_of,
-    decode_names,
-    row_checksums,
-)
+from mcmfh_lightning.shards import feature_blocks as blocks
 from mcmfh_lightning.shards.info import DatasetInfo
 from mcmfh_lightning.shards.members import decode_image, decode_npy, decode_text
 from mcmfh_lightning.shards.packing import name_of_number, text_hash, unpack_bits
 from mcmfh_lightning.shards.pair import DESCRIPTION, check_pair_members, decode_description
-from mcmfh_lightning.shards.verify.report import (
-    ABSENT,
-    BLOCKS,
-    CHECKSUMS,
-    DESCRIPTIONS,
-    FINITE,
-    LABELS,
-    MEMBERS,
-    PICTURES,
-    SAYING,
-    TEXTS,
-    Check,
-    Look,
-)
+from mcmfh_lightning.shards.verify import report as checks
+from mcmfh_lightning.shards.verify.report import Check, Look
 
 MODALITIES = ("image", "text")
 
@@ -99,26 +76,26 @@ def look_at_pair(place: Place, contents: Mapping[str, bytes], info: DatasetInfo)
     try:
         image_format = check_pair_members(contents)
     except DataError as error:
-        return Seen([Look(MEMBERS, f"{place}: {error}")], 1)
+        return Seen([Look(checks.MEMBERS, f"{place}: {error}")], 1)
     looks: list[Look] = []
     picture = text = 0
     if image_format is not None:
         image = contents[image_format]
-        looks.append(_attempt(PICTURES, place, lambda: decode_image(image)))
+        looks.append(_attempt(checks.PICTURES, place, lambda: decode_image(image)))
         picture = int.from_bytes(hashlib.sha256(image).digest()[:8], "big", signed=True)
     if "txt" in contents:
-        looks.append(_attempt(TEXTS, place, lambda: _check_text(contents["txt"])))
+        looks.append(_attempt(checks.TEXTS, place, lambda: _check_text(contents["txt"])))
         text = text_hash(contents["txt"].decode()) if looks[-1].complaint is None else 0
     try:
         pair, checksums = decode_description(contents[DESCRIPTION], place.key, contents, place.checksum)
     except DataError as error:
-        return Seen([*looks, Look(DESCRIPTIONS, f"{place}: {error}")], 1)
+        return Seen([*looks, Look(checks.DESCRIPTIONS, f"{place}: {error}")], 1)
     unknown = sorted(set(pair.labels) - set(info.label_vocabulary))
     damaged = [extension for extension, crc32 in checksums.items() if zlib.crc32(contents[extension]) != crc32]
     looks += [
-        Look(DESCRIPTIONS),
-        Look(LABELS, f"{place}: {', '.join(unknown)}" if unknown else None),
-        Look(CHECKSUMS, f"{place}: .{', .'.join(damaged)}" if damaged else None),
+        Look(checks.DESCRIPTIONS),
+        Look(checks.LABELS, f"{place}: {', '.join(unknown)}" if unknown else None),
+        Look(checks.CHECKSUMS, f"{place}: .{', .'.join(damaged)}" if damaged else None),
     ]
     return Seen(looks, 1, _items(place, [pair.id], [pair.group], [pair.group_name], [picture], [text]))
 
@@ -126,24 +103,24 @@ def look_at_pair(place: Place, contents: Mapping[str, bytes], info: DatasetInfo)
 def look_at_block(place: Place, contents: Mapping[str, bytes], info: DatasetInfo) -> Seen:
     """Check the record of a block of features; arguments as for `look_at_pair`."""
     try:
-        columns = columns_of(contents)
-        arrays = {name: decode_npy(contents[name]) for name in ARRAYS}
-        rows = check_arrays({name: (array.shape, array.dtype) for name, array in arrays.items()}, columns, info)
-        ids = decode_names(contents[IDS], IDS, rows)
+        columns = blocks.columns_of(contents)
+        arrays: dict[str, NDArray[Any]] = {name: decode_npy(contents[name]) for name in blocks.ARRAYS}
+        rows = blocks.check_arrays({name: (array.shape, array.dtype) for name, array in arrays.items()}, columns, info)
+        ids = blocks.decode_names(contents[blocks.IDS], blocks.IDS, rows)
         groups: list[int] = arrays["groups.npy"].tolist()
         group_names = list(map(name_of_number, groups))
-        if GROUP_NAMES in columns:
-            group_names = decode_names(contents[GROUP_NAMES], GROUP_NAMES, rows)
+        if blocks.GROUP_NAMES in columns:
+            group_names = blocks.decode_names(contents[blocks.GROUP_NAMES], blocks.GROUP_NAMES, rows)
     except DataError as error:
-        return Seen([Look(BLOCKS, f"{place}: {error}")], None)
+        return Seen([Look(checks.BLOCKS, f"{place}: {error}")], None)
     names = [f"{place} {name}" for name in ids]
     present = arrays["present.npy"].astype(np.bool_)
     beyond = unpack_bits(arrays["labels.npy"], 8 * arrays["labels.npy"].shape[1])[:, info.num_labels :]
     looks = [
-        Look(BLOCKS),
+        Look(checks.BLOCKS),
         _checksums(place, names, arrays, contents, columns),
-        _rows(LABELS, names, ~beyond.any(axis=1), f"a label beyond the {info.num_labels} of the vocabulary"),
-        _rows(ABSENT, names, present.any(axis=1), "neither image nor text"),
+        _rows(checks.LABELS, names, ~beyond.any(axis=1), f"a label beyond the {info.num_labels} of the vocabulary"),
+        _rows(checks.ABSENT, names, present.any(axis=1), "neither image nor text"),
     ]
     usable, ranges = [], []
     for here, modality in zip(present.T, MODALITIES, strict=True):
@@ -151,9 +128,9 @@ def look_at_block(place: Place, contents: Mapping[str, bytes], info: DatasetInfo
         finite, zero = np.isfinite(embedding).all(axis=1), ~embedding.any(axis=1)
         silent = zero | ((embedding == embedding[:, :1]).all(axis=1) & (embedding.shape[1] > 1))
         looks += [
-            _rows(FINITE, names, finite, f"{modality} embedding"),
-            _rows(SAYING, names, ~(here & silent), f"{modality} embedding"),
-            _rows(ABSENT, names, here | zero, f"{modality} embedding of no {modality}"),
+            _rows(checks.FINITE, names, finite, f"{modality} embedding"),
+            _rows(checks.SAYING, names, ~(here & silent), f"{modality} embedding"),
+            _rows(checks.ABSENT, names, here | zero, f"{modality} embedding of no {modality}"),
         ]
         usable.append(here & finite & ~silent)
         values = embedding[usable[-1]]
@@ -185,9 +162,9 @@ def _check_text(content: bytes) -> None:
         raise DataError("the text is blank; an item without a text has no .txt")
 
 
-def _rows(check: Check, names: list[str], good: NDArray[np.bool_], what: str) -> Look:
+def _rows(check: Check, names: list[str], good: ArrayLike, what: str) -> Look:
     """Look at one thing a row."""
-    bad = np.flatnonzero(~good)
+    bad = np.flatnonzero(np.logical_not(good))
     return Look(check, f"{names[bad[0]]}: {what}" if len(bad) else None, len(names), len(bad))
 
 
@@ -195,12 +172,14 @@ def _checksums(
     place: Place, names: list[str], arrays: Arrays, contents: Mapping[str, bytes], columns: Sequence[str]
 ) -> Look:
     count = len(names)
-    found = [column_checksum(arrays.get(name, contents[name]), place.checksum) for name in columns]
-    damaged = np.flatnonzero(np.array(found) != arrays[COLUMN_CHECKSUMS])
+    found = [blocks.column_checksum(arrays.get(name, contents[name]), place.checksum) for name in columns]
+    damaged = np.flatnonzero(np.array(found) != arrays[blocks.COLUMN_CHECKSUMS])
     if len(damaged):
-        return Look(CHECKSUMS, f"{place}: {', '.join(columns[i] for i in damaged)}", count, len(damaged))
-    sums = row_checksums(arrays, np.arange(count), np.full(count, place.checksum, dtype=np.uint32))
-    return _rows(CHECKSUMS, names, np.equal(sums, arrays[ROW_CHECKSUMS]), "row")
+        return Look(
+            checks.CHECKSUMS, f"{place}: {', '.join(columns[i] for i in damaged.tolist())}", count, len(damaged)
+        )
+    sums = blocks.row_checksums(arrays, np.arange(count), np.full(count, place.checksum, dtype=np.uint32))
+    return _rows(checks.CHECKSUMS, names, np.equal(sums, arrays[blocks.ROW_CHECKSUMS]), "row")
 
 
 def _row_hashes(embedding: NDArray[np.generic]) -> NDArray[np.int64]:

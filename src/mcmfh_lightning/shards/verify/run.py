@@ -18,25 +18,9 @@ from mcmfh_lightning.shards.info import DATASET_FILE, SPLITS, DatasetInfo, Shard
 from mcmfh_lightning.shards.packing import place_checksum
 from mcmfh_lightning.shards.pair_writer import SKIPPED_FILE
 from mcmfh_lightning.shards.tar import Member, index_tar
+from mcmfh_lightning.shards.verify import report as checks
 from mcmfh_lightning.shards.verify.records import ITEM, MODALITIES, Place, Seen, look_at_block, look_at_pair
-from mcmfh_lightning.shards.verify.report import (
-    COUNTS,
-    DATASET,
-    FEATURE_CHECKS,
-    GROUP_NAMES,
-    GROUPS,
-    IDS,
-    LEFTOVERS,
-    MEMBERS,
-    PAIR_CHECKS,
-    PRESENT,
-    SAME_PICTURES,
-    SAME_TEXTS,
-    SHA256,
-    VARYING,
-    Look,
-    Report,
-)
+from mcmfh_lightning.shards.verify.report import Look, Report
 
 _LOCK_SUFFIX = ".lock"
 """Ending of the lock files in the cache of a remote folder."""
@@ -57,11 +41,11 @@ def verify(folder: ShardFolder, console: Console) -> Report:
     try:
         info = DatasetInfo.load(folder.path)
     except DataError as error:
-        report = Report([DATASET])
-        report.extend([Look(DATASET, str(error))])
+        report = Report([checks.DATASET])
+        report.extend([Look(checks.DATASET, str(error))])
         return report
-    report = Report(PAIR_CHECKS if info.format == "mcmfh-pairs" else FEATURE_CHECKS)
-    report.look(DATASET)
+    report = Report(checks.PAIR_CHECKS if info.format == "mcmfh-pairs" else checks.FEATURE_CHECKS)
+    report.look(checks.DATASET)
     seen: list[Seen] = []
     with Progress(console=console) as progress, ThreadPoolExecutor(cpu_count()) as pool:
         task = progress.add_task("verifying", total=sum(split.pairs for split in info.splits.values()))
@@ -78,21 +62,26 @@ def verify(folder: ShardFolder, console: Console) -> Report:
 
 
 def _look_at_shard(
-    folder: ShardFolder, info: DatasetInfo, shard: ShardInfo, split: int, report: Report, pool: ThreadPoolExecutor
+    folder: ShardFolder,
+    info: DatasetInfo,
+    shard: ShardInfo,
+    split: int,
+    report: Report,
+    pool: ThreadPoolExecutor,
 ) -> list[Seen]:
     """Check a shard as a file, then each of its records."""
     path = _present(folder, shard, report)
     if path is None:
         return []
     try:
-        report.look(SHA256)
+        report.look(checks.SHA256)
         found = sha256_of(path)
         if found != shard.sha256:
-            report.find(SHA256, f"{shard.name}: {found[:12]}..., dataset.json says {shard.sha256[:12]}...")
-        report.look(MEMBERS)
+            report.find(checks.SHA256, f"{shard.name}: {found[:12]}..., dataset.json says {shard.sha256[:12]}...")
+        report.look(checks.MEMBERS)
         records = index_tar(path)
     except (DataError, OSError) as error:
-        report.find(MEMBERS, str(error))
+        report.find(checks.MEMBERS, str(error))
         return []
 
     def look(record: tuple[int, tuple[str, dict[str, Member]]]) -> Seen:
@@ -102,7 +91,7 @@ def _look_at_shard(
             with path.open("rb", buffering=0) as stream:
                 contents = {name: member.read(stream.fileno()) for name, member in members.items()}
         except OSError as error:
-            return Seen([Look(MEMBERS, f"{place}: {error}")], None)
+            return Seen([Look(checks.MEMBERS, f"{place}: {error}")], None)
         return (look_at_pair if info.format == "mcmfh-pairs" else look_at_block)(place, contents, info)
 
     seen = list(pool.map(look, enumerate(records.items())))
@@ -111,17 +100,17 @@ def _look_at_shard(
     rows = [one.rows for one in seen if one.rows is not None]
     if len(rows) == len(seen):  # else the number of pairs is not known
         wrong = f"{shard.name}: {sum(rows)} pairs, dataset.json says {shard.pairs}"
-        report.extend([Look(COUNTS, None if sum(rows) == shard.pairs else wrong)])
+        report.extend([Look(checks.COUNTS, None if sum(rows) == shard.pairs else wrong)])
     return seen
 
 
 def _present(folder: ShardFolder, shard: ShardInfo, report: Report) -> Path | None:
     """Return the path of a shard that is there, whatever its size: its records may show what is wrong."""
-    report.look(PRESENT)
+    report.look(checks.PRESENT)
     try:
         return folder.shard(shard)
     except DataError as error:
-        report.find(PRESENT, str(error))
+        report.find(checks.PRESENT, str(error))
         path = folder.path / shard.name
         return path if path.is_file() else None
 
@@ -130,51 +119,51 @@ def _check_dimensions(ranges: list[tuple[NDArray[np.float32], ...]], report: Rep
     """Find dimensions that have one value in all rows of all shards."""
     for modality, parts in zip(MODALITIES, zip(*ranges, strict=True), strict=True):
         low, high = np.min([part[0] for part in parts], axis=0), np.max([part[1] for part in parts], axis=0)
-        report.look(VARYING, len(low))
+        report.look(checks.VARYING, len(low))
         dead = np.flatnonzero(low == high)
         if len(dead):
             dimensions = ", ".join(map(str, dead[:5])) + (" ..." if len(dead) > 5 else "")
-            report.find(VARYING, f"{modality}: {len(dead)} of {len(low)} dimensions: {dimensions}", len(dead))
+            report.find(checks.VARYING, f"{modality}: {len(dead)} of {len(low)} dimensions: {dimensions}", len(dead))
 
 
 def _check_across(items: NDArray[Any], report: Report) -> None:
     """Compare every item with all others: unique ids and groups, and nothing on both sides of a split."""
-    report.look(IDS, len(items))
+    report.look(checks.IDS, len(items))
     ids: dict[str, int] = {}  # the first row that has an id, and so on
     names: dict[str, int] = {}
     numbers: dict[int, int] = {}
     for row, item in enumerate(items):
         name, number = item["group_name"], int(item["group"])
         if (first := ids.setdefault(item["id"], row)) != row:
-            report.find(IDS, f"{_place(items[first])} and {_place(item)}")
+            report.find(checks.IDS, f"{_place(items[first])} and {_place(item)}")
         named, numbered = items[names.setdefault(name, row)], items[numbers.setdefault(number, row)]
         if named["group"] != number:
             wrong = f"group {name!r} has the numbers {named['group']} and {number}"
-            report.find(GROUP_NAMES, f"{wrong}: {_place(named)} and {_place(item)}")
+            report.find(checks.GROUP_NAMES, f"{wrong}: {_place(named)} and {_place(item)}")
         if numbered["group_name"] != name:
             wrong = f"groups {numbered['group_name']!r} and {name!r} have one number"
-            report.find(GROUP_NAMES, f"{wrong}: {_place(numbered)} and {_place(item)}")
-    report.look(GROUP_NAMES, len(names))
-    report.look(GROUPS, len(numbers))
+            report.find(checks.GROUP_NAMES, f"{wrong}: {_place(numbered)} and {_place(item)}")
+    report.look(checks.GROUP_NAMES, len(names))
+    report.look(checks.GROUPS, len(numbers))
     for item, other in _in_two_splits(items, "group"):
-        report.find(GROUPS, f"group {item['group_name']}: {_place(item)} and {_place(other)}")
+        report.find(checks.GROUPS, f"group {item['group_name']}: {_place(item)} and {_place(other)}")
     pictures = items[items["picture"] != 0]
-    report.look(SAME_PICTURES, len(pictures))
+    report.look(checks.SAME_PICTURES, len(pictures))
     for item, other in _in_two_splits(pictures, "picture"):
-        report.find(SAME_PICTURES, f"{_place(item)} and {_place(other)}")
+        report.find(checks.SAME_PICTURES, f"{_place(item)} and {_place(other)}")
     _check_texts(items[items["text"] != 0], report)
 
 
 def _check_texts(items: NDArray[Any], report: Report) -> None:
     """Count the items of the evaluation splits whose text is in another split, which results depend on."""
-    report.look(SAME_TEXTS, len(items))
+    report.look(checks.SAME_TEXTS, len(items))
     for number, split in enumerate(SPLITS[1:], start=1):
         ours, others = items[items["split"] == number], items[items["split"] != number]
         shared = ours[np.isin(ours["text"], others["text"])]
         if len(shared):
             other = others[others["text"] == shared[0]["text"]][0]
             share = f"{split}: {len(shared)} of {len(ours)} ({len(shared) / len(ours):.1%})"
-            report.find(SAME_TEXTS, f"{share}; {_place(shared[0])} and {_place(other)}", len(shared))
+            report.find(checks.SAME_TEXTS, f"{share}; {_place(shared[0])} and {_place(other)}", len(shared))
 
 
 def _in_two_splits(items: NDArray[Any], column: str) -> Iterator[tuple[Any, Any]]:
@@ -194,6 +183,6 @@ def _check_leftovers(folder: ShardFolder, info: DatasetInfo, report: Report) -> 
     """Find what neither ``dataset.json`` lists nor a command of ours leaves on purpose."""
     expected = {DATASET_FILE, SKIPPED_FILE, *(shard.name for split in info.splits.values() for shard in split.shards)}
     for path in sorted(folder.path.iterdir()):
-        report.look(LEFTOVERS)
+        report.look(checks.LEFTOVERS)
         if path.name.removesuffix(_LOCK_SUFFIX) not in expected:
-            report.find(LEFTOVERS, path.name + "/" * path.is_dir())
+            report.find(checks.LEFTOVERS, path.name + "/" * path.is_dir())
