@@ -271,7 +271,7 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
             except DataError as error:
                 complaint = str(error)
         complaint, shared = self.trainer.strategy.broadcast((complaint, reader))
-        if complaint is not None:
+        if shared is None:
             raise DataError(complaint)
         # Caches may be elsewhere on another machine.
         return shared if shared.folder.path == self.folder.path else self._open_with_columns()

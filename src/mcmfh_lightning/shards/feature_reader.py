@@ -11,20 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.shards.feature_blocks import (
-    ARRAYS,
-    COLUMN_CHECKSUMS,
-    COLUMNS,
-    GROUP_NAMES,
-    IDS,
-    ROW_CHECKSUMS,
-    check_arrays,
-    column_checksum,
-    columns_of,
-    decode_names,
-    row_checksums,
-    row_widths,
-)
+from mcmfh_lightning.shards import feature_blocks as layout
 from mcmfh_lightning.shards.folder import ShardFolder, SplitReader
 from mcmfh_lightning.shards.info import DatasetInfo, ShardInfo
 from mcmfh_lightning.shards.members import NPY_HEADER_BYTES, read_npy_header
@@ -74,7 +61,7 @@ class FeatureShardReader(SplitReader):
 
     def __init__(self, folder: str | Path | ShardFolder, split: str, info: DatasetInfo | None = None) -> None:
         super().__init__(folder, split, info)
-        self._widths = row_widths(self.info)
+        self._widths = layout.row_widths(self.info)
         self._blocks = [block for shard in self._shards for block in self._index(shard)]
         self._starts = np.cumsum([0, *(block.rows for block in self._blocks)])
         self._files: dict[Path, _File] = {}
@@ -89,7 +76,7 @@ class FeatureShardReader(SplitReader):
         Raises:
             DataError: If a block does not have one id a row, or they are damaged.
         """
-        return [name for block in self._blocks for name in self._names(block, IDS)]
+        return [name for block in self._blocks for name in self._names(block, layout.IDS)]
 
     @cached_property
     def group_names(self) -> list[str]:
@@ -100,8 +87,8 @@ class FeatureShardReader(SplitReader):
         """
         names: list[str] = []
         for block, start in zip(self._blocks, self._starts.tolist(), strict=False):
-            if GROUP_NAMES in block.names:
-                names += self._names(block, GROUP_NAMES)
+            if layout.GROUP_NAMES in block.names:
+                names += self._names(block, layout.GROUP_NAMES)
             else:
                 names += map(name_of_number, self.groups[start : start + block.rows].tolist())
         return names
@@ -137,7 +124,7 @@ class FeatureShardReader(SplitReader):
 
     @cached_property
     def _row_checksums(self) -> NDArray[np.uint32]:
-        return self._column(ROW_CHECKSUMS)
+        return self._column(layout.ROW_CHECKSUMS)
 
     def load_columns(self) -> None:
         """Read all that `gather` needs besides the embeddings, so that copies of this reader need not."""
@@ -192,7 +179,7 @@ class FeatureShardReader(SplitReader):
         first = np.flatnonzero((np.diff(rows, prepend=-2) != 1) | (np.diff(numbers, prepend=-1) != 0))
         blocks = [self._blocks[number] for number in numbers[first].tolist()]
         files = [self._file(block.path).descriptor for block in blocks]
-        found = np.empty((len(rows), self._widths[name]), dtype=ARRAYS[name])
+        found = np.empty((len(rows), self._widths[name]), dtype=layout.ARRAYS[name])
         size = found.itemsize * found.shape[1]
         memory = found.reshape(-1).view(np.uint8).data
         offsets = np.array([block.offsets[name] for block in blocks], dtype=np.int64)
@@ -209,7 +196,7 @@ class FeatureShardReader(SplitReader):
     def _check_rows(self, rows: NDArray[np.int64], arrays: Mapping[str, NDArray[Any]]) -> None:
         numbers = self._part_of(rows)
         places = np.array([block.place for block in self._blocks], dtype=np.uint32)[numbers]
-        sums = row_checksums(arrays, rows - self._starts[numbers], places)
+        sums = layout.row_checksums(arrays, rows - self._starts[numbers], places)
         complaints = {
             "its image embedding is not finite": _not_finite(arrays["image.npy"]),
             "its text embedding is not finite": _not_finite(arrays["text.npy"]),
@@ -235,26 +222,28 @@ class FeatureShardReader(SplitReader):
         """Read the headers of the arrays of a block, without their content."""
         found, offsets, name = {}, {}, ""
         try:
-            columns = columns_of(members)
-            for name in ARRAYS:
+            columns = layout.columns_of(members)
+            for name in layout.ARRAYS:
                 size, offset = members[name].size, members[name].offset
                 head = os.pread(descriptor, min(NPY_HEADER_BYTES, size), offset)
                 shape, dtype, begin = read_npy_header(head, size)
                 found[name], offsets[name] = (shape, dtype), offset + begin
             name = ""
-            rows = check_arrays(found, columns, self.info)
+            rows = layout.check_arrays(found, columns, self.info)
         except DataError as error:
             member = f"{name}: " if name else ""
             raise DataError(f"shard {path}, block {key}: {member}{error}; encode again") from error
-        sums = os.pread(descriptor, 4 * len(columns), offsets[COLUMN_CHECKSUMS])
+        sums = os.pread(descriptor, 4 * len(columns), offsets[layout.COLUMN_CHECKSUMS])
         return _Block(
             path=path,
             key=key,
             place=place_checksum(path.name, number, key),
             rows=rows,
             offsets=offsets,
-            names={name: members[name] for name in (IDS, GROUP_NAMES) if name in members},
-            column_checksums=dict(zip(columns, np.frombuffer(sums, ARRAYS[COLUMN_CHECKSUMS]).tolist(), strict=True)),
+            names={name: members[name] for name in (layout.IDS, layout.GROUP_NAMES) if name in members},
+            column_checksums=dict(
+                zip(columns, np.frombuffer(sums, layout.ARRAYS[layout.COLUMN_CHECKSUMS]).tolist(), strict=True)
+            ),
         )
 
     def _names(self, block: _Block, name: str) -> list[str]:
@@ -263,7 +252,7 @@ class FeatureShardReader(SplitReader):
         data = self._bytes(block, member.offset, member.size)
         self._check_column(block, name, data)
         try:
-            return decode_names(data, name, block.rows)
+            return layout.decode_names(data, name, block.rows)
         except DataError as error:
             raise DataError(f"{block}: {error}; {_FIX}") from error
 
@@ -274,17 +263,17 @@ class FeatureShardReader(SplitReader):
             DataError: If it is damaged.
         """
         width = (self._widths[name],) if name in self._widths else ()
-        column = np.empty((len(self), *width), dtype=ARRAYS[name])
+        column = np.empty((len(self), *width), dtype=layout.ARRAYS[name])
         size = column[:1].nbytes
         for block, start in zip(self._blocks, self._starts.tolist(), strict=False):
             data = self._bytes(block, block.offsets[name], size * block.rows)
-            if name in COLUMNS:
+            if name in layout.COLUMNS:
                 self._check_column(block, name, data)
             column[start : start + block.rows] = np.frombuffer(data, column.dtype).reshape(block.rows, *width)
         return column
 
     def _check_column(self, block: _Block, name: str, data: bytes) -> None:
-        if column_checksum(data, block.place) != block.column_checksums[name]:
+        if layout.column_checksum(data, block.place) != block.column_checksums[name]:
             raise DataError(f"{block}: {name} differs from its checksum; {_FIX}")
 
     def _bytes(self, block: _Block, offset: int, size: int) -> bytes:

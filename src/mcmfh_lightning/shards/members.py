@@ -1,9 +1,9 @@
-"""Decoders of the members of a tar: an explicit table by extension; nothing is ever unpickled."""
+"""Decoders and encoders of the members of a tar, one a kind of member; nothing is ever unpickled."""
 
 import io
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ MAX_BYTES: Mapping[str, int] = {
     "json": 16 * _KIB**2,
     "npy": _KIB**3,
 }
-"""Largest member by last extension: larger ones are refused before they are read."""
+"""Largest member by last extension: larger ones, and those of other extensions, are refused before they are read."""
 
 NPY_HEADER_BYTES = 512
 """More than NumPy writes before the numbers of an array of few dimensions."""
@@ -147,16 +147,6 @@ def decode_npy(data: bytes) -> NDArray[np.generic]:
     """
     shape, dtype, begin = read_npy_header(data[:NPY_HEADER_BYTES], len(data))
     return np.frombuffer(data, dtype, offset=begin).reshape(shape).copy()
-
-
-DECODERS: Mapping[str, Callable[[bytes], object]] = {
-    "jpg": decode_image,
-    "png": decode_image,
-    "txt": decode_text,
-    "json": decode_json,
-    "npy": decode_npy,
-}
-"""Decoder by last extension; a member with another extension is refused."""
 
 
 def encode_npy(array: NDArray[np.generic]) -> bytes:

@@ -24,6 +24,8 @@ SKIPPED_FILE = "skipped.csv"
 
 MAX_SKIPPED_EXAMPLES = 20
 
+_IDENTITY = ("name", "source", "licence", "settings", "label_vocabulary", "normal_label")
+
 
 class PairShardWriter(FolderWriter):
     """Writer of a folder of pair shards, whole shards at a time.
@@ -66,15 +68,9 @@ class PairShardWriter(FolderWriter):
         settings = json.loads(encode_json(settings))
         vocabulary = tuple(label_vocabulary)
         self._info = DatasetInfo("mcmfh-pairs", name, source, licence, settings, vocabulary, normal_label, splits={})
-        self._fingerprint = {
-            "name": name,
-            "source": source,
-            "licence": licence,
-            "settings": settings,
-            "label_vocabulary": list(vocabulary),
-            "normal_label": normal_label,
-            "pairs_per_shard": pairs_per_shard,
-        }
+        # As plain JSON, to be compared with that of an unfinished folder.
+        self._fingerprint = {name: getattr(self._info, name) for name in _IDENTITY}
+        self._fingerprint |= {"label_vocabulary": list(vocabulary), "pairs_per_shard": pairs_per_shard}
         super().__init__(folder)
         self._pairs_per_shard = pairs_per_shard
         self._vocabulary = frozenset(vocabulary)

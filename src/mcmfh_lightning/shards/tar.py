@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.files import PART_SUFFIX, publish, sha256_of
 from mcmfh_lightning.shards.info import DATASET_FILE, ShardInfo, check_split, shard_name
-from mcmfh_lightning.shards.members import DECODERS, MAX_BYTES
+from mcmfh_lightning.shards.members import MAX_BYTES
 from mcmfh_lightning.shards.packing import place_checksum
 
 MAX_KEY_LENGTH = 80
@@ -101,8 +101,8 @@ def _complaint(entry: tarfile.TarInfo, key: str, extension: str, left: int) -> s
     if not _KEY.fullmatch(key):
         return "not a plain name key.extension"
     kind = extension.rpartition(".")[2]
-    if kind not in DECODERS:
-        return f"unknown extension (known: {', '.join(DECODERS)})"
+    if kind not in MAX_BYTES:
+        return f"unknown extension (known: {', '.join(MAX_BYTES)})"
     if entry.size > MAX_BYTES[kind]:
         return f"{entry.size} bytes, more than the {MAX_BYTES[kind]} that a .{kind} may have"
     if not 0 <= entry.size <= left:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.shards import feature_blocks as blocks
+from mcmfh_lightning.shards import feature_blocks as layout
 from mcmfh_lightning.shards.info import DatasetInfo
 from mcmfh_lightning.shards.members import decode_image, decode_npy, decode_text
 from mcmfh_lightning.shards.packing import name_of_number, text_hash, unpack_bits
@@ -103,14 +103,14 @@ def look_at_pair(place: Place, contents: Mapping[str, bytes], info: DatasetInfo)
 def look_at_block(place: Place, contents: Mapping[str, bytes], info: DatasetInfo) -> Seen:
     """Check the record of a block of features; arguments as for `look_at_pair`."""
     try:
-        columns = blocks.columns_of(contents)
-        arrays: dict[str, NDArray[Any]] = {name: decode_npy(contents[name]) for name in blocks.ARRAYS}
-        rows = blocks.check_arrays({name: (array.shape, array.dtype) for name, array in arrays.items()}, columns, info)
-        ids = blocks.decode_names(contents[blocks.IDS], blocks.IDS, rows)
+        columns = layout.columns_of(contents)
+        arrays: dict[str, NDArray[Any]] = {name: decode_npy(contents[name]) for name in layout.ARRAYS}
+        rows = layout.check_arrays({name: (array.shape, array.dtype) for name, array in arrays.items()}, columns, info)
+        ids = layout.decode_names(contents[layout.IDS], layout.IDS, rows)
         groups: list[int] = arrays["groups.npy"].tolist()
         group_names = list(map(name_of_number, groups))
-        if blocks.GROUP_NAMES in columns:
-            group_names = blocks.decode_names(contents[blocks.GROUP_NAMES], blocks.GROUP_NAMES, rows)
+        if layout.GROUP_NAMES in columns:
+            group_names = layout.decode_names(contents[layout.GROUP_NAMES], layout.GROUP_NAMES, rows)
     except DataError as error:
         return Seen([Look(checks.BLOCKS, f"{place}: {error}")], None)
     names = [f"{place} {name}" for name in ids]
@@ -172,14 +172,14 @@ def _checksums(
     place: Place, names: list[str], arrays: Arrays, contents: Mapping[str, bytes], columns: Sequence[str]
 ) -> Look:
     count = len(names)
-    found = [blocks.column_checksum(arrays.get(name, contents[name]), place.checksum) for name in columns]
-    damaged = np.flatnonzero(np.array(found) != arrays[blocks.COLUMN_CHECKSUMS])
+    found = [layout.column_checksum(arrays.get(name, contents[name]), place.checksum) for name in columns]
+    damaged = np.flatnonzero(np.array(found) != arrays[layout.COLUMN_CHECKSUMS])
     if len(damaged):
         return Look(
             checks.CHECKSUMS, f"{place}: {', '.join(columns[i] for i in damaged.tolist())}", count, len(damaged)
         )
-    sums = blocks.row_checksums(arrays, np.arange(count), np.full(count, place.checksum, dtype=np.uint32))
-    return _rows(checks.CHECKSUMS, names, np.equal(sums, arrays[blocks.ROW_CHECKSUMS]), "row")
+    sums = layout.row_checksums(arrays, np.arange(count), np.full(count, place.checksum, dtype=np.uint32))
+    return _rows(checks.CHECKSUMS, names, np.equal(sums, arrays[layout.ROW_CHECKSUMS]), "row")
 
 
 def _row_hashes(embedding: NDArray[np.generic]) -> NDArray[np.int64]:
