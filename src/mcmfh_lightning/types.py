@@ -8,8 +8,8 @@ Distance = Literal["hamming", "cosine"]
 """What a method ranks by: the Hamming distance of its codes or the cosine of its embeddings."""
 
 
-class KnownOfPairs(TypedDict):
-    """What is known of the B items of a batch, besides their content.
+class _Batch(TypedDict):
+    """Entries that the batches of pairs and of features share, of B items.
 
     Attributes:
         present: (B, 2) bool: whether the item has an image, a text.
@@ -26,7 +26,7 @@ class KnownOfPairs(TypedDict):
     index: Tensor
 
 
-class PairBatch(KnownOfPairs):
+class PairBatch(_Batch):
     """Raw pairs, as an encoder needs them, and what is known of them.
 
     An item may lack its image or its text, never both; pictures and texts are then fewer than the B items.
@@ -42,7 +42,7 @@ class PairBatch(KnownOfPairs):
     text: Tensor | dict[str, Tensor]
 
 
-class FeatureBatch(KnownOfPairs):
+class FeatureBatch(_Batch):
     """Embeddings with what training and evaluation need to know of them.
 
     Attributes:

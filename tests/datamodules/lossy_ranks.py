@@ -1,4 +1,4 @@
-"""Run by test_loader.py: two ranks evaluate, and a worker of the second loses a batch if told to."""
+"""Run by test_loader.py: two ranks evaluate, and a worker of the second loses a batch on request."""
 
 import sys
 

@@ -42,7 +42,7 @@ class Recorder(pl.LightningModule):
 
 
 class SaveAndStop(pl.Callback):
-    """Saves a checkpoint in a hook after so many steps, then the process 'dies'."""
+    """Saves a checkpoint in a hook after a number of steps, then the process 'dies'."""
 
     def __init__(self, hook, step, path):
         self.step, self.path = step, path

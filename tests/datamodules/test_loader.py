@@ -271,7 +271,7 @@ def test_every_stage_ends_when_a_batch_is_lost(kind, stage, loader, settings, ru
         ("predict", 2, {"limit_predict_batches": 3}, 3 * "p0 "),
     ],
 )
-def test_stopping_early_is_no_loss(stage, num_workers, settings, seen, run):
+def test_stopping_early_is_not_a_loss(stage, num_workers, settings, seen, run):
     names = {"t": "train", "v": "validate ", "e": "test ", "p": "predict "}
     assert run(stage, num_workers, **settings) == [names[word[0]] + word[1:] for word in seen.split()]
 

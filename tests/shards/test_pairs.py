@@ -174,7 +174,7 @@ def test_only_shards_and_dataset_json_remain(convert, tmp_path):
 
 
 @pytest.mark.parametrize("stop_before", [0, 1, 4, 6, 10, 12, 13, 16])
-def test_an_interrupted_run_goes_on_and_ends_the_same(convert, tmp_path, stop_before):
+def test_an_interrupted_run_resumes_and_ends_the_same(convert, tmp_path, stop_before):
     convert(tmp_path / "whole")
     with pytest.raises(InterruptionError):
         convert(tmp_path / "cut", stop_before)
@@ -224,7 +224,7 @@ def convert_and_die(convert, folder, kill_before):
         convert(folder, kill_before, lambda: os.kill(os.getpid(), signal.SIGKILL))
 
 
-def test_a_killed_run_goes_on_and_ends_the_same(convert, tmp_path):
+def test_a_killed_run_resumes_and_ends_the_same(convert, tmp_path):
     convert(tmp_path / "whole")
     process = multiprocessing.get_context("fork").Process(target=convert_and_die, args=(convert, tmp_path / "cut", 6))
     process.start()
@@ -387,7 +387,7 @@ def test_damage_is_named(convert, make_pair, tmp_path):
     "members",
     [{"txt": b""}, {"png": b"", "jpg": b"", "json": b"{}"}, {"npy": b"", "txt": b"", "json": b"{}"}, {"json": b"{}"}],
 )
-def test_records_that_are_no_pairs(convert, tmp_path, members):
+def test_records_that_are_not_pairs(convert, tmp_path, members):
     info = convert(tmp_path)
     name = "val-000-00000.tar"
     writer = ShardWriter(tmp_path / name)

@@ -164,7 +164,7 @@ def test_everything_is_looked_at(make_pairs, make_table):
     assert rows[checks.VARYING].looked_at == 3 + 2
 
 
-def test_single_modality_items_and_skipped_items_are_no_findings(make_pairs, make_table):
+def test_single_modality_items_and_skipped_items_are_not_findings(make_pairs, make_table):
     folder = make_pairs(p1={"text": None}, p2={"image": None, "image_format": None})
     (folder / "skipped.csv").write_text("reason,item\n")
     assert look(folder) == {}
@@ -347,7 +347,7 @@ def test_a_picture_in_two_splits(make_pairs, make_pair, make_table):
     assert look(make_table(change)) == {checks.SAME_PICTURES: ("failed", 1)}
 
 
-def test_a_picture_twice_in_one_split_is_no_leak(make_pairs, make_pair):
+def test_a_picture_twice_in_one_split_is_not_a_leak(make_pairs, make_pair):
     assert look(make_pairs(p3={"image": make_pair(1).image}, p4={"text": make_pair(1).text})) == {}
 
 
@@ -485,7 +485,7 @@ def test_exit_code_and_table(make_pairs, make_pair, capsys):
     assert "warning" in next(line for line in screen.splitlines() if checks.SAME_TEXTS.name in line)
 
 
-def test_warnings_alone_are_no_failure(make_pairs, make_pair, capsys):
+def test_warnings_alone_are_not_a_failure(make_pairs, make_pair, capsys):
     assert run(make_pairs(p14={"text": make_pair(1).text})) == 0
     assert "warning" in capsys.readouterr().out
 
@@ -515,7 +515,7 @@ def test_all_is_reported_at_once(make_pairs, make_pair):
     }
 
 
-def test_names_in_a_damaged_folder_are_no_markup(make_pairs):
+def test_names_in_a_damaged_folder_are_not_markup(make_pairs):
     folder, shard = make_pairs(), "val-000-00000.tar"
     rewrite(folder, shard, read_tar(folder / shard) | {"[bold]x[/nothing].txt": b"x"})
     console = Console(file=io.StringIO(), width=200)

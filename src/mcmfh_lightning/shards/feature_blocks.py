@@ -91,7 +91,7 @@ def check_arrays(
         info: Content of ``dataset.json``.
 
     Raises:
-        DataError: If an array has another type or shape than it must have, or there is no row.
+        DataError: If an array has another type or shape than it must have, or has no rows.
     """
     widths = row_widths(info)
     rows = next(iter(found["image.npy"][0]), 0)

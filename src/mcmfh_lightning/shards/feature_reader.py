@@ -142,7 +142,7 @@ class FeatureShardReader(SplitReader):
             types of `mcmfh_lightning.types.FeatureBatch`.
 
         Raises:
-            IndexError: If there is no such row.
+            IndexError: If a position is outside the split.
             DataError: If a row is damaged, or an embedding is NaN or infinite; the message names shard and id.
         """
         indices = np.asarray(indices, dtype=np.int64)
@@ -150,8 +150,7 @@ class FeatureShardReader(SplitReader):
             raise IndexError(f"rows {indices.min()} to {indices.max()} of {len(self)}")
         rows, inverse = np.unique(indices, return_inverse=True)
         stored: dict[str, NDArray[Any]] = {
-            "image.npy": self._embeddings(rows, "image.npy"),
-            "text.npy": self._embeddings(rows, "text.npy"),
+            **self._embeddings(rows),
             "present.npy": self.present[rows],
             "labels.npy": self.labels[rows],
             "groups.npy": self.groups[rows],
@@ -173,25 +172,28 @@ class FeatureShardReader(SplitReader):
         """Name the shard and the id of a pair, for messages."""
         return f"shard {self._blocks[int(self._part_of(position))].path}, pair {self.ids[position]}"
 
-    def _embeddings(self, rows: NDArray[np.int64], name: str) -> NDArray[Any]:
+    def _embeddings(self, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """Read the embeddings of ascending rows; rows that follow each other by one call."""
         numbers = self._part_of(rows)
         first = np.flatnonzero((np.diff(rows, prepend=-2) != 1) | (np.diff(numbers, prepend=-1) != 0))
         blocks = [self._blocks[number] for number in numbers[first].tolist()]
         files = [self._file(block.path).descriptor for block in blocks]
-        found = np.empty((len(rows), self._widths[name]), dtype=layout.ARRAYS[name])
-        size = found.itemsize * found.shape[1]
-        memory = found.reshape(-1).view(np.uint8).data
-        offsets = np.array([block.offsets[name] for block in blocks], dtype=np.int64)
-        offsets += (rows[first] - self._starts[numbers[first]]) * size
-        begins, ends = first * size, np.append(first, len(rows))[1:] * size
-        # The hottest loop of training: some thousand turns a step, nothing in it but the read.
-        for i, (file, begin, end, offset) in enumerate(
-            zip(files, begins.tolist(), ends.tolist(), offsets.tolist(), strict=True)
-        ):
-            if os.preadv(file, [memory[begin:end]], offset) != end - begin:
-                raise _shortened(blocks[i])
-        return found
+        begins, ends = first, np.append(first, len(rows))[1:]
+        embeddings: dict[str, NDArray[Any]] = {}
+        for name in ("image.npy", "text.npy"):
+            found = np.empty((len(rows), self._widths[name]), dtype=layout.ARRAYS[name])
+            size = found.itemsize * found.shape[1]
+            memory = found.reshape(-1).view(np.uint8).data
+            offsets = np.array([block.offsets[name] for block in blocks], dtype=np.int64)
+            offsets += (rows[first] - self._starts[numbers[first]]) * size
+            # The hottest loop of training: some thousand turns a step, nothing in it but the read.
+            for i, (file, begin, end, offset) in enumerate(
+                zip(files, (begins * size).tolist(), (ends * size).tolist(), offsets.tolist(), strict=True)
+            ):
+                if os.preadv(file, [memory[begin:end]], offset) != end - begin:
+                    raise _shortened(blocks[i])
+            embeddings[name] = found
+        return embeddings
 
     def _check_rows(self, rows: NDArray[np.int64], arrays: Mapping[str, NDArray[Any]]) -> None:
         numbers = self._part_of(rows)

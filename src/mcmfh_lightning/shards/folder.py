@@ -55,7 +55,7 @@ def without_password(url: str) -> str:
 class ShardFolder:
     """A folder of shards at a local path or a URL.
 
-    A URL is anything that fsspec opens: ``https://``, ``s3://``, ``gs://``, ``file://`` (a slow network drive, say) ...
+    A URL is anything that fsspec opens: ``https://``, ``s3://``, ``gs://``, ``file://`` (such as a slow network drive).
     Its ``dataset.json`` is read at once; a shard is fetched when it is first asked for, with retries, and enters the
     cache only if its size and SHA-256 are those of ``dataset.json``. Processes of a machine wait for each other, so
     each shard travels once. The cache of a data set is named by its URL and by the bytes of its ``dataset.json``: when
@@ -80,7 +80,7 @@ class ShardFolder:
 
     @classmethod
     def of(cls, folder: "str | Path | ShardFolder") -> "ShardFolder":
-        """Return ``folder`` if it is one already, else make it one with the default cache."""
+        """Return a `ShardFolder` as it is; make one of a path or URL, with the default cache."""
         return folder if isinstance(folder, ShardFolder) else cls(folder)
 
     def __str__(self) -> str:

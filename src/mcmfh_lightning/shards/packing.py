@@ -35,7 +35,7 @@ def pack_bits(bits: NDArray[np.bool_]) -> NDArray[np.uint8]:
 
 
 def unpack_bits(packed: NDArray[np.uint8], num_bits: int) -> NDArray[np.bool_]:
-    """Undo `pack_bits`.
+    """Unpack rows of bits; the inverse of `pack_bits`.
 
     Args:
         packed: (N, ceil(L / 8)) uint8.

@@ -86,7 +86,7 @@ def encode_description(pair: Pair, checksums: Mapping[str, int], place: int) -> 
 def decode_description(
     data: bytes, key: str, extensions: Mapping[str, object], place: int
 ) -> tuple[Pair, dict[str, int]]:
-    """Undo `encode_description`.
+    """Read the ``.json`` member of a record; the inverse of `encode_description`.
 
     Args:
         data: The member.
@@ -165,7 +165,7 @@ def pair_to_members(pair: Pair, place: int) -> dict[str, bytes]:
 
 
 def pair_from_members(key: str, members: Mapping[str, bytes], place: int) -> Pair:
-    """Undo `pair_to_members`.
+    """Make a pair of the members of its record; the inverse of `pair_to_members`.
 
     Args:
         key: Key of the record.

@@ -35,7 +35,7 @@ class _Record(NamedTuple):
 
 
 class _Columns(NamedTuple):
-    """What is known of all pairs of a split without their images and texts."""
+    """Descriptions of all pairs of a split, without their images and texts."""
 
     ids: list[str]
     groups: NDArray[np.int64]
@@ -125,7 +125,7 @@ class PairShardReader(SplitReader):
         """Return the pair at a position from 0 to ``len() - 1``.
 
         Raises:
-            IndexError: If there is no such pair.
+            IndexError: If the position is outside the split.
             DataError: If its record is damaged; the message names shard and pair.
         """
         if not 0 <= position < len(self):
@@ -227,7 +227,7 @@ class PairShardReader(SplitReader):
 
     @contextmanager
     def _named(self, record: _Record) -> Iterator[None]:
-        """Name the pair in errors about its record."""
+        """Add the name of the pair to errors about its record."""
         try:
             yield
         except DataError as error:

@@ -231,5 +231,5 @@ class FolderWriter:
 
 
 def read_shards(content: Mapping[str, list[dict[str, Any]]]) -> dict[str, list[ShardInfo]]:
-    """Make shards by split of their plain JSON."""
+    """Read shards by split from plain JSON."""
     return {split: [ShardInfo(**shard) for shard in shards] for split, shards in content.items()}

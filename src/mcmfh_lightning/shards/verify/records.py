@@ -49,7 +49,7 @@ class Place(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What was seen of one record.
+    """The results of all checks in one record.
 
     Attributes:
         looks: The checks.

@@ -13,10 +13,10 @@ Severity = Literal["failed", "warning"]
 
 
 class Check(NamedTuple):
-    """One thing that is looked at.
+    """A property that a folder must have.
 
     Attributes:
-        name: What is promised.
+        name: The property.
         severity: ``failed`` where the folder is not what it says, or a result obtained with it would mislead;
             ``warning`` where it is as the collection is, and one should know.
         fix: What to do about a finding.
@@ -98,7 +98,7 @@ class Findings:
 
 
 class Look(NamedTuple):
-    """What a worker saw of one check.
+    """The result of one check in one record.
 
     Attributes:
         check: The check.
