@@ -37,8 +37,7 @@ class BatchLoader(DataLoader[Any]):
         dataset: What to load.
         name: What errors call this loader, such as ``test/query``.
         fix: What errors advise in place of worker processes.
-        num_workers: Processes that read ahead.
-        options: Other arguments of torch's `DataLoader`; the batches come whole.
+        options: Arguments of torch's `DataLoader`, such as ``num_workers``; the batches come whole.
     """
 
     def __init__(
@@ -47,11 +46,9 @@ class BatchLoader(DataLoader[Any]):
         name: str,
         *,
         fix: str = "use no worker processes (--data.num_workers 0)",
-        num_workers: int = 0,
         **options: Any,  # noqa: ANN401  # torch's
     ) -> None:
-        options["batch_size"] = None
-        super().__init__(dataset, num_workers=num_workers, **options)
+        super().__init__(dataset, **options, batch_size=None)
         self.stream = dataset
         self.name = name
         self.fix = fix
@@ -165,22 +162,14 @@ class TrainingLoader(BatchLoader):
     Args:
         dataset: What to load.
         trainer: The trainer, or None to start at the beginning.
-        num_workers: Processes that read ahead.
-        options: Other arguments of torch's `DataLoader`.
+        options: Arguments of `BatchLoader`, such as ``num_workers``.
     """
 
     stream: TrainingStream
 
-    def __init__(
-        self,
-        dataset: TrainingStream,
-        trainer: Trainer | None,
-        *,
-        num_workers: int = 0,
-        **options: Any,  # noqa: ANN401  # torch's
-    ) -> None:
-        options["persistent_workers"] = num_workers > 0
-        super().__init__(dataset, "train", num_workers=num_workers, **options)
+    def __init__(self, dataset: TrainingStream, trainer: Trainer | None, **options: Any) -> None:  # noqa: ANN401  # torch's
+        options["persistent_workers"] = options.get("num_workers", 0) > 0
+        super().__init__(dataset, "train", **options)
         self._trainer = trainer
         self._announced = -1
 

@@ -11,7 +11,7 @@ import pytest
 import webdataset
 
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.shards import PairShardReader, pack_labels, record_key, sha256_of
+from mcmfh_lightning.shards import PairShardReader, pack_labels, record_key, sha256_of, text_hash
 from mcmfh_lightning.shards import members as members_module
 from mcmfh_lightning.shards import pair_writer as pair_writer_module
 from mcmfh_lightning.shards.packing import place_checksum
@@ -501,3 +501,29 @@ def test_number_of_pairs_must_agree(convert, tmp_path):
     replace(info, splits=splits).write(tmp_path)
     with pytest.raises(DataError, match=r"holds 3 pairs, dataset\.json says 2"):
         PairShardReader(tmp_path, "val")[0]
+
+
+@pytest.fixture
+def texts(pair_writer, make_pair, tmp_path):
+    with pair_writer(tmp_path) as writer:
+        for number in range(9):
+            writer.write("train", make_pair(number, lacks={2: "image", 6: "text"}.get(number)))
+    return tmp_path
+
+
+def test_hashes_of_all_texts(texts, make_pair):
+    expected = [0 if number == 6 else text_hash(make_pair(number).text) for number in range(9)]
+    np.testing.assert_array_equal(PairShardReader(texts, "train").text_hashes, expected)
+    empty = PairShardReader(texts, "val").text_hashes
+    assert (empty.dtype, len(empty)) == (np.int64, 0)
+
+
+def test_a_damaged_text_is_named(texts, make_pair):
+    shard = texts / "train-000-00001.tar"
+    content = shard.read_bytes()
+    text = make_pair(7).text.encode()
+    assert content.count(text) == 1
+    shard.write_bytes(content.replace(text, text.replace(b"Finding", b"finding")))
+    reader = PairShardReader(texts, "train")
+    with pytest.raises(DataError, match=r"train-000-00001\.tar, pair pair-7: its \.txt is damaged \(CRC-32\)"):
+        _ = reader.text_hashes

@@ -46,17 +46,18 @@ def verify(folder: ShardFolder, console: Console) -> Report:
         return report
     report = Report(checks.PAIR_CHECKS if info.format == "mcmfh-pairs" else checks.FEATURE_CHECKS)
     report.look(checks.DATASET)
-    seen: list[Seen] = []
+    items, ranges = [np.empty(0, ITEM)], []
     with Progress(console=console) as progress, ThreadPoolExecutor(cpu_count()) as pool:
         task = progress.add_task("verifying", total=sum(split.pairs for split in info.splits.values()))
         for number, split in enumerate(SPLITS):
             for shard in info.split(split).shards:
-                seen += _look_at_shard(folder, info, shard, number, report, pool)
+                seen = _look_at_shard(folder, info, shard, number, report, pool)
+                items.append(np.concatenate([items[0], *(one.items for one in seen)]))
+                ranges += [one.ranges for one in seen if one.ranges]
                 progress.advance(task, shard.pairs)
-    ranges = [one.ranges for one in seen if one.ranges]
     if ranges and sum(split.pairs for split in info.splits.values()) > 1:  # a single row has one value everywhere
         _check_dimensions(ranges, report)
-    _check_across(np.concatenate([np.empty(0, ITEM), *(one.items for one in seen)]), report)
+    _check_across(np.concatenate(items), report)
     _check_leftovers(folder, info, report)
     return report
 
