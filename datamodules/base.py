@@ -73,14 +73,7 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
     """Items of an evaluation batch on each rank."""
 
     def __init__(
-        self,
-        root: str,
-        global_batch_size: int,
-        num_workers: int,
-        seed: int,
-        *,
-        unique_groups: bool,
-        cache: str | None,
+        self, root: str, global_batch_size: int, num_workers: int, seed: int, *, unique_groups: bool, cache: str | None
     ) -> None:
         super().__init__()
         numbers = {"global_batch_size": (global_batch_size, 1), "num_workers": (num_workers, 0), "seed": (seed, 0)}

@@ -70,11 +70,7 @@ class FeatureTable(Table[FeatureShardReader]):
         for name in parts[0]:
             column = parts[0][name] if len(parts) == 1 else np.concatenate([part[name] for part in parts])[inverse]
             batch[name] = torch.from_numpy(column)
-        return batch | {
-            "image": batch["image"].float(),
-            "text": batch["text"].float(),
-            "index": torch.from_numpy(rows),
-        }
+        return batch | {"image": batch["image"].float(), "text": batch["text"].float(), "index": torch.from_numpy(rows)}
 
 
 class PairTable(Table[PairShardReader]):

@@ -63,12 +63,7 @@ def verify(folder: ShardFolder, console: Console) -> Report:
 
 
 def _look_at_shard(
-    folder: ShardFolder,
-    info: DatasetInfo,
-    shard: ShardInfo,
-    split: int,
-    report: Report,
-    pool: ThreadPoolExecutor,
+    folder: ShardFolder, info: DatasetInfo, shard: ShardInfo, split: int, report: Report, pool: ThreadPoolExecutor
 ) -> list[Seen]:
     """Check a shard as a file, then each of its records."""
     path = _present(folder, shard, report)
