@@ -42,9 +42,8 @@ from retrieval.rows import DRAWN, UNIFORM, Row
 from retrieval.sources import Source, pack, source
 from rich.progress import track
 
-from mcmfh_lightning.archive.faiss_indexes import FlatIndex, HashIndex
-from mcmfh_lightning.archive.identity import build_encoder, read_encoder_spec
-from mcmfh_lightning.archive.model import QueryHasher
+from mcmfh_lightning.archive.indexes import FlatIndex, HashIndex
+from mcmfh_lightning.archive.model import QueryHasher, build_encoder, read_encoder_spec
 from mcmfh_lightning.hashers.stored import load_hasher
 
 SEED = 0

@@ -1,20 +1,30 @@
 import csv
 import importlib
+import io
 import sys
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Trainer, seed_everything
+from PIL import Image
 
 from mcmfh_lightning.callbacks import HammingRanking
 from mcmfh_lightning.datamodules import FeatureDataModule
 from mcmfh_lightning.hashers import MCMFH
-from mcmfh_lightning.shards import DatasetInfo, FeatureShardWriter, merge_feature_parts, pack_bits
+from mcmfh_lightning.shards import (
+    DatasetInfo,
+    FeatureShardWriter,
+    Pair,
+    PairShardWriter,
+    merge_feature_parts,
+    pack_bits,
+)
 
 # A forked process hangs in a pool of OpenMP threads that it did not inherit; tests that fork need no pool to exist.
 torch.set_num_threads(1)
@@ -57,7 +67,7 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def benchmark_file() -> Iterator[BenchmarkFile]:
-    """Imports a file of ``benchmarks/``, which is not part of the package, as running it would."""
+    """Import a file of ``benchmarks/``, which is not part of the package, as running it would."""
     folder = str(REPOSITORY / "benchmarks")
     sys.path.insert(0, folder)
     yield importlib.import_module
@@ -111,7 +121,7 @@ def _write_features(
 
 @pytest.fixture(scope="session")
 def make_features() -> MakeFeatures:
-    """Writes planted feature shards into a folder; see ``_write_features``."""
+    """Write planted feature shards into a folder; see ``_write_features``."""
     return _write_features
 
 
@@ -123,7 +133,7 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def shuffle_images(benchmark_file: BenchmarkFile) -> Callable[[Path, Path, int], Path]:
-    """Copies feature shards, images moved to other pairs by a seed, so that they say nothing about texts and labels."""
+    """Copy feature shards, images moved to other pairs by a seed, so that they carry nothing about texts and labels."""
     shuffle: Callable[[Path, Path, int], Path] = benchmark_file("shuffled_images").shuffle_images
     return shuffle
 
@@ -179,3 +189,112 @@ def at_chance() -> Callable[[np.ndarray], bool]:
         return bool((np.abs(leads.mean(0)) <= quantile * error).all())
 
     return decide
+
+
+# Small shards, whose content can be calculated.
+
+PAIR_LABELS = ("normal", "opacity", "effusion")
+
+
+def _picture(number: int) -> bytes:
+    stream = io.BytesIO()
+    Image.new("L", (8, 8), color=number % 256).save(stream, format="PNG")
+    return stream.getvalue()
+
+
+@pytest.fixture(scope="session")
+def make_pair() -> Callable[..., Pair]:
+    """Make pair number i: its picture is a plain gray of value i, its text names i; ``lacks`` leaves one out."""
+
+    def make(number: int, prefix: str = "pair", lacks: Literal["image", "text"] | None = None) -> Pair:
+        return Pair(
+            id=f"{prefix}-{number}",
+            image=None if lacks == "image" else _picture(number),
+            image_format=None if lacks == "image" else "png",
+            text=None if lacks == "text" else f"Finding {number}: naïve\ttext.",
+            labels=(PAIR_LABELS[number % 3],),
+            group=number // 2,
+            group_name=f"study {number // 2}",
+            date=None if number % 2 else "2012-03-16",
+            source="https://example.org",
+            licence="CC0-1.0",
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def pair_writer() -> Callable[..., PairShardWriter]:
+    """Make a writer with every argument given; keywords replace some."""
+
+    def make(folder: Path, **changes: object) -> PairShardWriter:
+        arguments = {
+            "name": "tiny",
+            "source": "https://example.org",
+            "licence": "CC0-1.0",
+            "settings": {"seed": 0, "sizes": (8, 8)},
+            "label_vocabulary": PAIR_LABELS,
+            "normal_label": "normal",
+            "pairs_per_shard": 4,
+        }
+        return PairShardWriter(folder, **(arguments | changes))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def feature_info() -> DatasetInfo:
+    """An entry of a feature folder, without splits: 11 labels, so that labels take two bytes."""
+    return DatasetInfo(
+        format="mcmfh-features",
+        name="tiny",
+        source="https://example.org",
+        licence="CC0-1.0",
+        settings={},
+        label_vocabulary=tuple(f"label{i}" for i in range(11)),
+        normal_label=None,
+        splits={},
+        encoder={"kind": "counting"},
+        image_dim=3,
+        text_dim=2,
+    )
+
+
+@pytest.fixture(scope="session")
+def feature_rows() -> Callable[..., dict[str, object]]:
+    """Make arguments of ``FeatureShardWriter.write`` for rows that differ: image (i, -i, 0.5), text (2i, 1)."""
+
+    def make(split: str, begin: int, end: int) -> dict[str, object]:
+        numbers = np.arange(begin, end)
+        # Half precision counts to 2048; beyond that image[:, 2] carries the thousands.
+        low, high = numbers % 1000, numbers // 1000
+        return {
+            "ids": [f"{split}-{i}" for i in numbers],
+            "image": np.stack([low, -low, high], axis=1).astype(np.float32),
+            "text": np.stack([low, high], axis=1).astype(np.float32),
+            "labels": pack_bits(numbers[:, None] % 11 == np.arange(11)),
+            "groups": numbers // 2,
+            "group_names": [f"study {i // 2}" for i in numbers],
+            "text_hashes": -numbers,
+        }
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def write_features(feature_info: DatasetInfo, feature_rows: Callable[..., dict[str, object]]) -> Callable[..., Path]:
+    """Write a folder of features: how many pairs each split has, and how many ranks write them."""
+
+    def write(folder: Path, sizes: Mapping[str, int], ranks: int = 1, block_pairs: int = 1024) -> Path:
+        for rank in range(ranks):
+            writer = FeatureShardWriter(folder, rank=rank, block_pairs=block_pairs)
+            for split, size in sizes.items():
+                begin, end = size * rank // ranks, size * (rank + 1) // ranks
+                for at in range(begin, end, 700):
+                    writer.write(split, **feature_rows(split, at, min(at + 700, end)))
+            writer.close()
+        ids = {split: [f"{split}-{i}" for i in range(size)] for split, size in sizes.items()}
+        merge_feature_parts(folder, feature_info, ranks, expected_ids=ids)
+        return folder
+
+    return write

@@ -11,8 +11,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from mcmfh_lightning.archive.code_index import CodeIndex
-from mcmfh_lightning.archive.faiss_indexes import FlatIndex, HashIndex
+from mcmfh_lightning.archive.indexes import FlatIndex, HashIndex
 from retrieval.rows import FAISS_FLAT, FLAT, HASH, MULTI_HASH, REAL
 
 K = 50
@@ -88,7 +87,7 @@ def real_valued(chunks: Iterator[NDArray[np.float32]], queries: NDArray[np.float
 
 def ours(build: type[FlatIndex] | type[HashIndex], codes: Path, num_bits: int, queries: NDArray[np.uint8]) -> Engine:
     """An index of the archive over a file of codes, mapped into memory. One thread a query, as an archive searches."""
-    index: CodeIndex = build(np.load(codes, mmap_mode="r"), num_bits)
+    index: FlatIndex = build(np.load(codes, mmap_mode="r"), num_bits)
 
     def search_all(several: Array, threads: int) -> None:
         with ThreadPoolExecutor(threads, initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:

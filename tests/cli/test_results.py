@@ -9,7 +9,7 @@ import json
 import pytest
 import torch
 
-from mcmfh_lightning.archive.identity import Identity
+from mcmfh_lightning.archive.model import identity_of
 from mcmfh_lightning.cli.train import main
 
 CONFIG = """
@@ -113,7 +113,7 @@ def test_a_test_takes_the_best_weights_and_names_them_and_the_data(small, tested
         "sha256": hashlib.sha256(best.read_bytes()).hexdigest(),
         "epoch": torch.load(best, weights_only=True)["epoch"],
     }
-    assert found["weights_sha256"] == Identity.of(best).weights_sha256  # which an archive of them has as well
+    assert found["weights_sha256"] == identity_of(best).weights_sha256  # which an archive of them has as well
     dataset = json.loads((small / "dataset.json").read_text())
     shards = [shard for split in ("train", "val", "test") for shard in dataset["splits"][split]["shards"]]
     content = "\n".join(f"{shard['name']} {shard['sha256']}" for shard in shards)

@@ -92,7 +92,7 @@ def test_cut_off_tars(tmp_path, size):
         index_tar(path)
 
 
-def test_a_damaged_header_in_the_middle_is_no_end(tmp_path):
+def test_a_damaged_header_in_the_middle_is_not_the_end(tmp_path):
     path = make_tar(tmp_path / "bad.tar", "a.txt", "a.json")
     data = bytearray(path.read_bytes())
     data[1024] ^= 1

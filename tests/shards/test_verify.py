@@ -1,4 +1,4 @@
-"""Folders hurt in one way each: exactly the check that is meant for it fires."""
+"""Folders damaged in one way each: exactly the check that is meant for it finds it."""
 
 import dataclasses
 import io
@@ -18,7 +18,7 @@ from mcmfh_lightning.shards.feature_blocks import COLUMNS, IDS, column_checksum,
 from mcmfh_lightning.shards.folder import ShardFolder
 from mcmfh_lightning.shards.members import decode_json, decode_npy, encode_json, encode_npy
 from mcmfh_lightning.shards.packing import place_checksum
-from mcmfh_lightning.shards.pair import Description
+from mcmfh_lightning.shards.pair import decode_description, encode_description
 from mcmfh_lightning.shards.verify import report as checks
 from mcmfh_lightning.shards.verify import verify, verify_table
 
@@ -91,7 +91,7 @@ def read_tar(path: Path) -> dict[str, bytes]:
 
 
 def rewrite(folder: Path, name: str, members: Mapping[str, bytes], **entry: object) -> None:
-    """Write a shard anew, with dataset.json to match: what a wrong writer would have made."""
+    """Write a shard again, with dataset.json to match: what a wrong writer would have made."""
     with tarfile.open(folder / name, "w", format=tarfile.USTAR_FORMAT) as tar:
         for member, content in members.items():
             header = tarfile.TarInfo(member)
@@ -117,11 +117,11 @@ def rewrite_pair(folder: Path, number: int, name: str, **changes: bytes | None) 
     members = read_tar(folder / name)
     key = next(iter(members)).partition(".")[0]
     place = place_checksum(name, 0, key)
-    description = Description.decode(members[f"{key}.json"], place)
-    record = {f"{key}.{ext}": content for ext, content in changes.items()}
-    crcs = {ext: column_checksum(content, 0) for ext, content in changes.items()}
-    description = dataclasses.replace(description, crc32={**description.crc32, **crcs})
-    rewrite(folder, name, members | record | {f"{key}.json": description.encode(place)})
+    extensions = {member.partition(".")[2]: None for member in members if member.startswith(f"{key}.")}
+    pair, checksums = decode_description(members[f"{key}.json"], key, extensions, place)
+    record = {f"{key}.{extension}": content for extension, content in changes.items()}
+    checksums |= {extension: column_checksum(content, 0) for extension, content in changes.items()}
+    rewrite(folder, name, members | record | {f"{key}.json": encode_description(pair, checksums, place)})
 
 
 def rewrite_block(folder: Path, change: Callable[[dict[str, object]], None], split: str = "test") -> None:
@@ -164,7 +164,7 @@ def test_everything_is_looked_at(make_pairs, make_table):
     assert rows[checks.VARYING].looked_at == 3 + 2
 
 
-def test_single_modality_items_and_skipped_items_are_no_findings(make_pairs, make_table):
+def test_single_modality_items_and_skipped_items_are_not_findings(make_pairs, make_table):
     folder = make_pairs(p1={"text": None}, p2={"image": None, "image_format": None})
     (folder / "skipped.csv").write_text("reason,item\n")
     assert look(folder) == {}
@@ -332,8 +332,8 @@ def test_a_group_of_two_names_and_a_name_of_two_groups(make_pairs, make_table):
 
     folder = make_table(change)
     assert look(folder) == {checks.GROUP_NAMES: ("failed", 1)}
-    [told] = examples(folder, checks.GROUP_NAMES)
-    assert told == "groups '14' and 'P-15' have one number: test-000-00000.tar test-2 and test-000-00000.tar test-3"
+    [found] = examples(folder, checks.GROUP_NAMES)
+    assert found == "groups '14' and 'P-15' have one number: test-000-00000.tar test-2 and test-000-00000.tar test-3"
 
 
 def test_a_picture_in_two_splits(make_pairs, make_pair, make_table):
@@ -347,15 +347,15 @@ def test_a_picture_in_two_splits(make_pairs, make_pair, make_table):
     assert look(make_table(change)) == {checks.SAME_PICTURES: ("failed", 1)}
 
 
-def test_a_picture_twice_in_one_split_is_no_leak(make_pairs, make_pair):
+def test_a_picture_twice_in_one_split_is_not_a_leak(make_pairs, make_pair):
     assert look(make_pairs(p3={"image": make_pair(1).image}, p4={"text": make_pair(1).text})) == {}
 
 
 def test_a_text_in_two_splits_up_to_white_space(make_pairs, make_table):
     folder = make_pairs(p13={"text": "Finding 1:  naïve text. "}, p14={"text": "Finding 1: naïve text."})
     assert look(folder) == {checks.SAME_TEXTS: ("warning", 2)}
-    told = examples(folder, checks.SAME_TEXTS)
-    assert told == ["test: 2 of 6 (33.3%); test-000-00000.tar pair-13 and train-000-00000.tar pair-1"]
+    found = examples(folder, checks.SAME_TEXTS)
+    assert found == ["test: 2 of 6 (33.3%); test-000-00000.tar pair-13 and train-000-00000.tar pair-1"]
 
     def change(tables):
         tables["test"]["text_hashes"][:3] = tables["val"]["text_hashes"][0]
@@ -433,7 +433,7 @@ def test_label_bits_beyond_the_vocabulary(make_table):
         lambda arrays: arrays.update({"extra.npy": np.zeros(3)}),
     ],
 )
-def test_a_block_that_is_not_what_dataset_json_tells_of(make_table, change):
+def test_a_block_that_is_not_what_dataset_json_describes(make_table, change):
     folder = make_table()
     rewrite_block(folder, change)
     assert look(folder) == {checks.BLOCKS: ("failed", 1)}
@@ -481,11 +481,11 @@ def test_exit_code_and_table(make_pairs, make_pair, capsys):
     row = next(line for line in screen.splitlines() if checks.GROUPS.name in line)
     assert "failed" in row
     assert "group study 1: train-000-00000.tar pair-2" in " ".join(screen.split())
-    assert checks.GROUPS.mend.split(":")[0] in " ".join(screen.replace("│", "").split())
+    assert checks.GROUPS.fix.split(":")[0] in " ".join(screen.replace("│", "").split())
     assert "warning" in next(line for line in screen.splitlines() if checks.SAME_TEXTS.name in line)
 
 
-def test_warnings_alone_are_no_failure(make_pairs, make_pair, capsys):
+def test_warnings_alone_are_not_a_failure(make_pairs, make_pair, capsys):
     assert run(make_pairs(p14={"text": make_pair(1).text})) == 0
     assert "warning" in capsys.readouterr().out
 
@@ -515,7 +515,7 @@ def test_all_is_reported_at_once(make_pairs, make_pair):
     }
 
 
-def test_names_in_a_damaged_folder_are_no_markup(make_pairs):
+def test_names_in_a_damaged_folder_are_not_markup(make_pairs):
     folder, shard = make_pairs(), "val-000-00000.tar"
     rewrite(folder, shard, read_tar(folder / shard) | {"[bold]x[/nothing].txt": b"x"})
     console = Console(file=io.StringIO(), width=200)

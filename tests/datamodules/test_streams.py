@@ -1,4 +1,6 @@
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import torch
@@ -6,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcmfh_lightning.datamodules import FeatureDataModule
-from mcmfh_lightning.datamodules.parcel import Parcel
+from mcmfh_lightning.datamodules.streams import Parcel
 
 TYPES = (torch.float32, torch.bool, torch.uint8, torch.int64, torch.float16)
 SHAPES = st.lists(st.integers(0, 5), max_size=3)
@@ -41,3 +43,10 @@ def test_a_batch_of_a_worker_comes_in_one_piece(write_features, tmp_path):
     # Written to like any other batch, without a word to the others.
     sent[0]["image"].zero_()
     np.testing.assert_array_equal(sent[0]["labels"], here[0]["labels"])
+
+
+def test_a_worker_that_is_spawned_does_without_lightning():
+    """It takes seconds to import, in each worker."""
+    code = "import mcmfh_lightning.datamodules.streams, sys; assert not {'lightning', 'pandas'} & sys.modules.keys()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr

@@ -8,7 +8,7 @@ from mcmfh_lightning.shards import pack_bits, pack_labels, packed_width, text_ha
 
 
 @pytest.mark.parametrize("num_bits", [1, 7, 8, 9, 16, 79])
-def test_bits_lie_where_big_endian_integers_have_them(num_bits):
+def test_bits_are_where_big_endian_integers_have_them(num_bits):
     bits = np.random.default_rng(num_bits).random((5, num_bits)) < 0.5
     packed = pack_bits(bits)
     assert packed.shape == (5, packed_width(num_bits))

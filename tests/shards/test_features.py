@@ -16,7 +16,7 @@ from mcmfh_lightning.shards import (
     unpack_bits,
 )
 from mcmfh_lightning.shards import feature_writer as feature_writer_module
-from mcmfh_lightning.shards.feature_blocks import COLUMNS, ROW_ARRAYS, FeatureRows, column_checksum, row_checksums
+from mcmfh_lightning.shards.feature_blocks import COLUMNS, ROW_ARRAYS, column_checksum, encode_block, row_checksums
 from mcmfh_lightning.shards.packing import place_checksum
 from mcmfh_lightning.shards.tar import ShardWriter
 
@@ -83,11 +83,10 @@ def test_pairs_are_whole_unless_said_otherwise(write_features, tmp_path):
 
 
 def test_checksums_are_those_of_zlib(feature_rows):
-    """The format as docs/reference/formats.md tells it, without our functions."""
+    """The format as docs/formats.md describes it, without our functions."""
     rows = feature_rows("train", 0, 4)
-    present = np.ones((4, 2), bool)
-    members = FeatureRows(**rows, present=present).to_members(SHARD, 3, "000007")
     place = zlib.crc32(b"train-000-00000.tar/3/000007")
+    members = encode_block({**rows, "present": np.ones((4, 2), bool)}, place)
     content = [
         rows["image"][2].astype("<f2"),
         rows["text"][2].astype("<f2"),
@@ -106,9 +105,9 @@ def test_checksums_are_those_of_zlib(feature_rows):
 
 
 def test_checksums_of_rows_of_several_blocks(feature_rows):
-    rows = FeatureRows(**feature_rows("train", 0, 6), present=np.ones((6, 2), bool))
-    arrays = {"image.npy": rows.image, "text.npy": rows.text, "labels.npy": rows.labels, "groups.npy": rows.groups}
-    arrays |= {"texts.npy": rows.text_hashes, "present.npy": rows.present}
+    rows = feature_rows("train", 0, 6)
+    arrays = {f"{name}.npy": rows[name] for name in ("image", "text", "labels", "groups")}
+    arrays |= {"texts.npy": rows["text_hashes"], "present.npy": np.ones((6, 2), bool)}
     numbers, places = np.array([0, 1, 2, 0, 1, 2]), np.array([5, 5, 5, 9, 9, 9], dtype=np.uint32)
     together = row_checksums(arrays, numbers, places)
     for half in (slice(0, 3), slice(3, 6)):
@@ -200,7 +199,7 @@ def test_the_largest_half_is_written(feature_rows, feature_info, tmp_path):
         ({"image": np.zeros((4, 3))}, "image has shape"),
         ({"text": np.zeros(5)}, "text has shape"),
         ({"groups": np.zeros((5, 1))}, "groups has shape"),
-        ({"group_names": ["a"] * 4}, "4 group_names; 5 ids need 5"),
+        ({"group_names": ["a"] * 4}, "group_names has shape \\(4,\\); 5 ids need 1 dimensions, 5 rows"),
         ({"labels": np.zeros((5, 11), dtype=bool)}, "pack_labels"),
         ({"present": np.ones((5, 1), dtype=bool)}, "two bools a pair"),
         ({"present": np.ones((5, 2))}, "two bools a pair"),
@@ -278,11 +277,10 @@ def fake(feature_info, feature_rows, tmp_path):
     """
 
     def make(*, reseal=False, **changes):
-        rows = FeatureRows(**feature_rows("train", 0, 4), present=np.ones((4, 2), bool))
-        members = rows.to_members(SHARD, 0, "000000")
+        place = place_checksum(SHARD, 0, "000000")
+        members = encode_block({**feature_rows("train", 0, 4), "present": np.ones((4, 2), bool)}, place)
         members |= {name.replace("_", "."): content for name, content in changes.items()}
         if reseal:
-            place = place_checksum(SHARD, 0, "000000")
             arrays = {name: np.load(io.BytesIO(members[name])) for name in ROW_ARRAYS}
             columns = [column_checksum(arrays[name] if name in arrays else members[name], place) for name in COLUMNS]
             members["colcrc.npy"] = npy(np.array(columns, dtype=np.uint32))
@@ -307,7 +305,7 @@ def test_the_fake_itself_is_good(fake):
         ({"image_npy": None}, r"missing or unknown members \(image\.npy"),
         ({"groups_json": None}, r"colcrc\.npy: shape \(6,\), \(5,\) expected"),
         ({"extra_npy": b""}, r"missing or unknown members \(extra\.npy"),
-        ({"image_npy": npy(np.zeros((4, 3), np.float32))}, r"000000\.image\.npy: type float32, float16 expected"),
+        ({"image_npy": npy(np.zeros((4, 3), np.float32))}, r"000000: image\.npy: type float32, float16 expected"),
         ({"image_npy": npy(np.zeros((4, 3), ">f2"))}, "type >f2"),
         ({"image_npy": npy(np.zeros((4, 3), np.float16, order="F"))}, "not in C order"),
         ({"image_npy": npy(np.zeros((4, 5), np.float16))}, r"shape \(4, 5\), \(4, 3\) expected"),
@@ -315,7 +313,7 @@ def test_the_fake_itself_is_good(fake):
         ({"labels_npy": npy(np.zeros((4, 1), np.uint8))}, r"labels\.npy: shape \(4, 1\), \(4, 2\) expected"),
         ({"groups_npy": npy(np.zeros((4, 1), np.int64))}, r"groups\.npy: shape \(4, 1\), \(4,\) expected"),
         ({"texts_npy": npy(np.zeros(4, np.int64))[:-8]}, "does not fill the 152 bytes of the member"),
-        ({"image_npy": ABSURD}, r"000000\.image\.npy: .*\(1000000000000, 3\) does not fill the 152 bytes"),
+        ({"image_npy": ABSURD}, r"000000: image\.npy: .*\(1000000000000, 3\) does not fill the 152 bytes"),
         ({"colcrc_npy": npy(np.zeros(4, np.uint32))}, r"colcrc\.npy: shape \(4,\), \(6,\) expected"),
         ({"rowcrc_npy": npy(np.zeros(4, np.int32))}, r"rowcrc\.npy: type int32, uint32 expected"),
         ({"present_npy": npy(np.ones((4, 1), np.uint8))}, r"present\.npy: shape \(4, 1\), \(4, 2\) expected"),
@@ -331,8 +329,9 @@ def test_malformed_blocks_are_refused_at_once(fake, change, message):
 
 @pytest.mark.parametrize("name", ["image_npy", "text_npy", "labels_npy", "groups_npy", "texts_npy", "present_npy"])
 def test_a_row_differs_from_its_checksum(fake, feature_rows, name):
-    rows = FeatureRows(**feature_rows("train", 0, 4), present=np.ones((4, 2), bool))
-    array = np.load(io.BytesIO(rows.to_members(SHARD, 0, "000000")[name.replace("_", ".")]))
+    rows = {**feature_rows("train", 0, 4), "present": np.ones((4, 2), bool)}
+    members = encode_block(rows, place_checksum(SHARD, 0, "000000"))
+    array = np.load(io.BytesIO(members[name.replace("_", ".")]))
     array.view(np.uint8)[2] ^= 1
     reader = FeatureShardReader(fake(**{name: npy(array)}), "train")
     with pytest.raises(DataError, match=rf"{SHARD}, (pair train-2: its features differ|block 000000: .* differs)"):

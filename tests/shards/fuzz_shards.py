@@ -103,7 +103,7 @@ def write_features(folder: Path) -> None:
 
 
 def read_pairs(folder: Path, split: str) -> tuple[list[str], list[Sample]]:
-    """Every pair as the datamodules read it, with the columns beside it."""
+    """Every pair as the datamodules read it, with its columns."""
     reader = PairShardReader(folder, split)
     samples = []
     for row, name in enumerate(reader.ids):
@@ -122,7 +122,7 @@ def read_pairs(folder: Path, split: str) -> tuple[list[str], list[Sample]]:
 
 
 def read_features(folder: Path, split: str) -> tuple[list[str], list[Sample]]:
-    """Every row in two shuffled batches, with the columns beside it."""
+    """Every row in two shuffled batches, with its columns."""
     reader = FeatureShardReader(folder, split)
     order = np.random.default_rng(1).permutation(len(reader))
     samples: list[Sample] = [()] * len(reader)
@@ -240,7 +240,7 @@ def remove_record(rng: random.Random, data: bytes) -> bytes:
 
 
 def rewrite_header(rng: random.Random, data: bytes) -> bytes:
-    """Change a header and mend its checksum, as somebody does who means it."""
+    """Change a header and correct its checksum, as a person does on purpose."""
     members, end = cut(data)
     at = rng.randrange(len(members))
     entry = tarfile.TarInfo.frombuf(members[at][:BLOCK], "ascii", "strict")

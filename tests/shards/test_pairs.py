@@ -11,7 +11,7 @@ import pytest
 import webdataset
 
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.shards import PairShardReader, pack_labels, record_key, sha256_of
+from mcmfh_lightning.shards import PairShardReader, pack_labels, record_key, sha256_of, text_hash
 from mcmfh_lightning.shards import members as members_module
 from mcmfh_lightning.shards import pair_writer as pair_writer_module
 from mcmfh_lightning.shards.packing import place_checksum
@@ -174,7 +174,7 @@ def test_only_shards_and_dataset_json_remain(convert, tmp_path):
 
 
 @pytest.mark.parametrize("stop_before", [0, 1, 4, 6, 10, 12, 13, 16])
-def test_an_interrupted_run_goes_on_and_ends_the_same(convert, tmp_path, stop_before):
+def test_an_interrupted_run_resumes_and_ends_the_same(convert, tmp_path, stop_before):
     convert(tmp_path / "whole")
     with pytest.raises(InterruptionError):
         convert(tmp_path / "cut", stop_before)
@@ -224,7 +224,7 @@ def convert_and_die(convert, folder, kill_before):
         convert(folder, kill_before, lambda: os.kill(os.getpid(), signal.SIGKILL))
 
 
-def test_a_killed_run_goes_on_and_ends_the_same(convert, tmp_path):
+def test_a_killed_run_resumes_and_ends_the_same(convert, tmp_path):
     convert(tmp_path / "whole")
     process = multiprocessing.get_context("fork").Process(target=convert_and_die, args=(convert, tmp_path / "cut", 6))
     process.start()
@@ -387,7 +387,7 @@ def test_damage_is_named(convert, make_pair, tmp_path):
     "members",
     [{"txt": b""}, {"png": b"", "jpg": b"", "json": b"{}"}, {"npy": b"", "txt": b"", "json": b"{}"}, {"json": b"{}"}],
 )
-def test_records_that_are_no_pairs(convert, tmp_path, members):
+def test_records_that_are_not_pairs(convert, tmp_path, members):
     info = convert(tmp_path)
     name = "val-000-00000.tar"
     writer = ShardWriter(tmp_path / name)
@@ -450,7 +450,7 @@ def test_a_member_that_was_taken_away_is_missed(convert, tmp_path):
     data = path.read_bytes()
     begin, end = data.index(b"val-1.txt"), data.index(b"val-2.json")
     path.write_bytes(data[:begin] + data[end:] + bytes(end - begin))
-    with pytest.raises(DataError, match=r"pair val-1: the description tells of \.json, \.png, \.txt, the record has"):
+    with pytest.raises(DataError, match=r"pair val-1: the description lists \.json, \.png, \.txt, the record has"):
         PairShardReader(tmp_path, "val")[1]
     assert path.stat().st_size == info.splits["val"].shards[0].bytes
 
@@ -501,3 +501,29 @@ def test_number_of_pairs_must_agree(convert, tmp_path):
     replace(info, splits=splits).write(tmp_path)
     with pytest.raises(DataError, match=r"holds 3 pairs, dataset\.json says 2"):
         PairShardReader(tmp_path, "val")[0]
+
+
+@pytest.fixture
+def texts(pair_writer, make_pair, tmp_path):
+    with pair_writer(tmp_path) as writer:
+        for number in range(9):
+            writer.write("train", make_pair(number, lacks={2: "image", 6: "text"}.get(number)))
+    return tmp_path
+
+
+def test_hashes_of_all_texts(texts, make_pair):
+    expected = [0 if number == 6 else text_hash(make_pair(number).text) for number in range(9)]
+    np.testing.assert_array_equal(PairShardReader(texts, "train").text_hashes, expected)
+    empty = PairShardReader(texts, "val").text_hashes
+    assert (empty.dtype, len(empty)) == (np.int64, 0)
+
+
+def test_a_damaged_text_is_named(texts, make_pair):
+    shard = texts / "train-000-00001.tar"
+    content = shard.read_bytes()
+    text = make_pair(7).text.encode()
+    assert content.count(text) == 1
+    shard.write_bytes(content.replace(text, text.replace(b"Finding", b"finding")))
+    reader = PairShardReader(texts, "train")
+    with pytest.raises(DataError, match=r"train-000-00001\.tar, pair pair-7: its \.txt is damaged \(CRC-32\)"):
+        _ = reader.text_hashes
