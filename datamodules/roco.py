@@ -1,24 +1,24 @@
-"""From ROCO's repository to batches for an encoder, in one step."""
+"""Datamodule that goes from ROCO's repository to batches for an encoder in one step."""
 
 from pathlib import Path
 
 from rich.console import Console
 
 from mcmfh_lightning.datamodules.pairs import PairDataModule
-from mcmfh_lightning.datasets.roco.convert import RocoOptions, convert_roco
+from mcmfh_lightning.datasets.roco import RocoOptions, convert_roco
 
 
 class RocoDataModule(PairDataModule):
     """`PairDataModule` of ROCO that converts the repository first where that was not done yet.
 
-    The conversion runs in ``prepare_data``, on one rank only; the folder must lie where all ranks see it. One that the
-    same options finished is used as it is, one of other options is refused.
+    The conversion runs in ``prepare_data``, on one rank only, so all ranks must see the folder. A folder that the same
+    options finished is used, one of other options is refused.
 
     Args:
         source: What to make of ROCO.
         root: The local folder of pair shards to write or to use.
         batch_size: Items of a batch on each rank.
-        num_workers: As `PairDataModule` takes it.
+        num_workers: Worker processes, as `PairDataModule` takes them.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class RocoDataModule(PairDataModule):
         """Number of labels.
 
         Raises:
-            AttributeError: Before the conversion nobody knows; so the command line links nothing.
+            AttributeError: If the collection is not converted yet; the command line then links nothing.
         """
         if not (Path(self.root) / "dataset.json").exists():
             raise AttributeError("the number of labels is known once the collection is converted")
@@ -43,6 +43,6 @@ class RocoDataModule(PairDataModule):
         """Convert the repository unless that was done.
 
         Raises:
-            DataError: As `convert_roco`.
+            DataError: If `convert_roco` raises it.
         """
         convert_roco(self.source, Path(self.root), Console(stderr=True))

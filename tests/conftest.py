@@ -204,7 +204,7 @@ def _picture(number: int) -> bytes:
 
 @pytest.fixture(scope="session")
 def make_pair() -> Callable[..., Pair]:
-    """Make pair number i: its picture is a plain gray of value i, its text names i; ``lacks`` leaves one out."""
+    """Make pair number i: a plain gray picture of value i, a text that names i; ``lacks`` leaves one of them out."""
 
     def make(number: int, prefix: str = "pair", lacks: Literal["image", "text"] | None = None) -> Pair:
         return Pair(

@@ -11,8 +11,8 @@ from mcmfh_lightning import encoders
 from mcmfh_lightning.cli.archive import main as archive_command
 from mcmfh_lightning.cli.data import main as data_command
 from mcmfh_lightning.cli.train import main as lightning_command
-from mcmfh_lightning.datasets.phantom.study import sample_studies, write_report
-from mcmfh_lightning.datasets.phantom.write import draw_film
+from mcmfh_lightning.datasets.phantom.findings import draw_film
+from mcmfh_lightning.datasets.phantom.studies import sample_studies, write_report
 from mcmfh_lightning.hashers import MCMFH
 from mcmfh_lightning.hashers.base import CHECKPOINT_KEY
 from mcmfh_lightning.shards import DatasetInfo

@@ -24,8 +24,8 @@ from mcmfh_lightning.cli.data import main as data_command
 from mcmfh_lightning.errors import ConfigError, DataError
 from mcmfh_lightning.images.dicom_values import STRETCHED
 
-from ..datamodules.dicom_files import dicom, write_dicom
-from ..datamodules.png_files import png_bytes, write_png
+from ..images.dicom_files import dicom, write_dicom
+from ..images.png_files import png_bytes, write_png
 from .collection import write_features, write_pairs
 from .phantom_archive import build_archive, untrained_checkpoint
 from .service import client_of

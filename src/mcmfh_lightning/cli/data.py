@@ -1,9 +1,8 @@
-"""``mcmfh-data``: make and inspect data. Each public function is a subcommand; its arguments are the options.
+"""Command ``mcmfh-data``: make and inspect data. Each public function is a subcommand; its arguments are the options.
 
 A required argument is positional (``mcmfh-data verify DIR``), or keyword-only (``mcmfh-data openi --out DIR``).
 """
 
-import hashlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,25 +14,23 @@ from mcmfh_lightning.cli.command_line import run_subcommand
 from mcmfh_lightning.datasets.convert import convert, summary_table
 from mcmfh_lightning.datasets.download import UPSTREAM, fetch_openi
 from mcmfh_lightning.datasets.openi import LabelScheme, read_openi
-from mcmfh_lightning.datasets.phantom.write import IMAGES, REPORTS, SPLITS_CSV, write_phantom
-from mcmfh_lightning.datasets.roco.convert import RocoOptions, convert_roco
+from mcmfh_lightning.datasets.phantom.studies import IMAGES, REPORTS, SPLITS_CSV, write_phantom
+from mcmfh_lightning.datasets.roco import RocoOptions, convert_roco
 from mcmfh_lightning.datasets.splits import SplitPlan, apply_rows, parse_shares, read_splits_csv
 from mcmfh_lightning.datasets.table.read import read_manifest, verify_images
-from mcmfh_lightning.datasets.table.reading import Columns, Manifest, Reading, SplitBy
+from mcmfh_lightning.datasets.table.rows import Manifest, Reading, SplitBy
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.evaluation.data_nulls import read_split
-from mcmfh_lightning.evaluation.data_plots import plot_stats
-from mcmfh_lightning.evaluation.data_stats import stats_tables, summarise
-from mcmfh_lightning.files import default_cache
+from mcmfh_lightning.files import default_cache, sha256_of, write_json
 from mcmfh_lightning.images.png import ValueRange, check_value_range
-from mcmfh_lightning.shards import DatasetInfo, write_json
+from mcmfh_lightning.shards import DatasetInfo
 from mcmfh_lightning.shards.folder import ShardFolder
 from mcmfh_lightning.shards.info import SPLITS, Split
 from mcmfh_lightning.shards.labels import read_drop_labels
 from mcmfh_lightning.shards.verify import verify as run
 from mcmfh_lightning.shards.verify import verify_table
 
-_TOLD = 20
+_MOST_SHOWN = 20  # problems of a manifest
+_TABLE_WIDTH = 150
 
 
 def manifest(
@@ -69,56 +66,52 @@ def manifest(
     skip_bad_rows: bool = False,
     value_range: ValueRange | None = None,
 ) -> None:
-    """Convert a collection of your own into pair shards: a table of ids, images, texts, labels and groups.
+    """Convert a collection of your own, listed in a table of ids, images, texts, labels and groups, into pair shards.
 
     If any row is bad nothing is written, and every problem is reported with its row and its fix.
 
     Args:
         manifest: .csv, .jsonl or .parquet with the columns id, image and/or text, labels, group, and if known date,
             split, source and licence.
-        images: folder below which all images lie: JPEG, PNG, and with pydicom DICOM. Paths are relative to it.
-        out: folder of the pair shards to write; an interrupted conversion is completed.
-        name: name of the data set in dataset.json. Default: the manifest's, without its ending.
-        source: where rows come from that have no source. Default: the name.
-        licence: of rows that have none.
-        id_column: an id for each row; 1 to 200 printable characters.
-        image_column: path of the image; empty where there is only a text.
-        text_column: the text; empty where there is only an image.
-        labels_column: a list of strings, or one string with separators.
-        label_columns: several columns of labels in place of one, each of words, or of 1, 0, -1 or nothing where it says
+        images: Folder below which all images are: JPEG, PNG, and with pydicom DICOM. Paths are relative to it.
+        out: Folder of the pair shards to write; an interrupted conversion is completed.
+        name: Name of the data set in dataset.json. Default: the manifest's, without its ending.
+        source: Source of rows that have none. Default: the name.
+        licence: License of rows that have none.
+        id_column: An id for each row; 1 to 200 printable characters.
+        image_column: Path of the image; empty where there is only a text.
+        text_column: The text; empty where there is only an image.
+        labels_column: A list of strings, or one string with separators.
+        label_columns: Several columns of labels in place of one, each of words, or of 1, 0, -1 or nothing where it says
             whether the finding that it is named after is present, absent, uncertain or not mentioned.
-        group_column: study or patient: an integer or any string. If each row stands alone, the column of ids.
-        date_column: 2011-11-22 or 20111122; a year or a month alone is its first day.
-        split_column: train, val or test.
-        source_column: where the row comes from.
-        licence_column: licence of the row.
-        label_separator: between the labels of a string.
-        uncertain_is_present: let -1 in a column of a finding count as present.
-        normal_label: names of the label that says that nothing was found; all become the first. Default: normal.
-        no_labels: convert without labels, for training with supervision pairs; evaluation then has no relevance.
-        date_format: forms of dates that are not ISO, as Python's strptime writes them, such as '%B %d, %Y'. Default: a
-            date that cannot be read is left out, and its row kept, unless the split is by date.
-        encoding: of .csv and .jsonl, with or without a byte order mark.
-        split_by: given takes the column split, group draws groups, date cuts in time. Default: given if there is a
-            column split, else group.
-        split_names: splits of the column by other names, such as dev=val valid=val.
-        resplit: per cent of train, val and test when splits are not given. Default: 80/10/10.
-        seed: of the split by group and of the order of items in the shards.
-        min_label_count: items that a label needs to enter the vocabulary.
-        drop_labels: file of labels to leave out, one a line: those that are no findings, such as a modality.
-        skip_bad_rows: convert the good rows all the same, and list the bad ones in skipped.csv.
-        value_range: values that become black and white, as [0, 4095], of images that have more than 8 bits and no
+        group_column: Study or patient: an integer or any string. If each row stands alone, the column of ids.
+        date_column: Day of the item: 2011-11-22 or 20111122; a year or a month alone is its first day.
+        split_column: Split of the row: train, val or test.
+        source_column: Source of the row.
+        licence_column: License of the row.
+        label_separator: Separator of the labels of a string.
+        uncertain_is_present: Let -1 in a column of a finding count as present.
+        normal_label: Names of the label that says that nothing was found; all become the first. Default: normal.
+        no_labels: Convert without labels, for training with supervision pairs; evaluation then has no relevance.
+        date_format: Formats of dates that are not ISO, as Python's strptime writes them, such as '%B %d, %Y'. Default:
+            a date that cannot be read is left out, and its row kept, unless the split is by date.
+        encoding: Encoding of .csv and .jsonl, with or without a byte order mark.
+        split_by: Source of the splits: given takes the column split, group draws groups, date cuts in time. Default:
+            given if there is a column split, else group.
+        split_names: Splits of the column by other names, such as dev=val valid=val.
+        resplit: Per cent of train, val and test when splits are not given. Default: 80/10/10.
+        seed: Seed of the split by group and of the order of items in the shards.
+        min_label_count: Number of items that a label needs to enter the vocabulary.
+        drop_labels: File of labels to leave out, one a line, such as a modality: it says nothing about a finding.
+        skip_bad_rows: Convert the good rows all the same, and list the bad ones in skipped.csv.
+        value_range: Values that become black and white, as [0, 4095], of images that have more than 8 bits and no
             window of their own. Default: by the depth of each image.
     """
     console = Console(stderr=True)
-    if not label_separator:
-        raise DataError("--label-separator is empty; give one or more characters")
     if not labels_column:
         raise DataError("--labels-column is empty; name a column, or pass --no-labels")
     if label_columns and labels_column != "labels":
         raise DataError("--labels-column and --label-columns: pass one of them, with all columns of labels")
-    if uncertain_is_present and not label_columns:
-        raise DataError("--uncertain-is-present is about columns of one finding each: name them by --label-columns")
     if no_labels and (label_columns or normal_label or labels_column != "labels"):
         raise DataError("--no-labels reads no labels; leave out the options that say where they are")
     if resplit is not None and split_by is None:
@@ -127,26 +120,20 @@ def manifest(
         raise DataError("--resplit draws new splits, --split-by given takes those of the manifest; drop one of them")
     if split_names and split_by in ("group", "date"):
         raise DataError("--split-names is about the splits of the manifest, and new ones are drawn; drop one of them")
-    columns = Columns(
-        id_column,
-        image_column,
-        text_column,
-        "" if no_labels else labels_column,
-        group_column,
-        date_column,
-        split_column,
-        source_column,
-        licence_column,
-        tuple(label_columns or ()),
-    )
+    columns = {"id": id_column, "image": image_column, "text": text_column, "labels": labels_column}
+    columns |= {"group": group_column, "date": date_column, "split": split_column}
+    columns |= {"source": source_column, "licence": licence_column}
+    if no_labels or label_columns:
+        del columns["labels"]
     name = name or manifest.stem
     reading = Reading(
         columns=columns,
+        label_columns=label_columns or [],
         encoding=encoding,
         label_separator=label_separator,
         uncertain_is_present=uncertain_is_present,
-        normal_labels=tuple(normal_label or ()),
-        date_formats=tuple(date_format or ()),
+        normal_labels=normal_label or [],
+        date_formats=date_format or [],
         split_names=_named_splits(split_names or ()),
         split_by=split_by,
         source=source or name,
@@ -154,7 +141,7 @@ def manifest(
     )
     read = read_manifest(manifest, images, reading)
     verify_images(read, console, check_value_range(value_range))
-    _tell(read, console, skip_bad_rows=skip_bad_rows)
+    _report(read, console, skip_bad_rows=skip_bad_rows)
     collection = read.collection()
     info = convert(
         collection,
@@ -166,15 +153,8 @@ def manifest(
         seed=seed,
         settings={
             "converter": "manifest",
-            "manifest_sha256": hashlib.sha256(manifest.read_bytes()).hexdigest(),
-            "columns": columns.names,
-            "encoding": encoding,
-            "label_separator": label_separator,
-            "label_columns": label_columns or [],
-            "uncertain_is_present": uncertain_is_present,
-            "normal_labels": normal_label or [],
-            "date_formats": date_format or [],
-            "split_names": reading.split_names,
+            "manifest_sha256": sha256_of(manifest),
+            **reading.settings(),
         },
         console=console,
         value_range=value_range,
@@ -185,7 +165,7 @@ def manifest(
 
 
 def _named_splits(pairs: Sequence[str]) -> dict[str, Split]:
-    """Read ``dev=val``, several times.
+    """Read pairs such as ``dev=val``.
 
     Raises:
         DataError: If one is not a name and a split, or two give one name two splits.
@@ -201,35 +181,28 @@ def _named_splits(pairs: Sequence[str]) -> dict[str, Split]:
     return splits
 
 
-def _tell(read: Manifest, console: Console, *, skip_bad_rows: bool) -> None:
-    """Tell what is not as it should be, and stop if rows are bad and none may be skipped."""
-
-    def tell(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
+def _report(read: Manifest, console: Console, *, skip_bad_rows: bool) -> None:
+    """Print what may be wrong, and stop if rows are bad and none may be skipped."""
+    lines = [f"hint: {hint}" for hint in read.hints]
     if read.unread:
-        tell(f"columns that are not read: {', '.join(name or 'one without a name' for name in read.unread)}")
-    for hint in read.hints:
-        tell(f"hint: {hint}")
+        unread = ", ".join(name or "one without a name" for name in read.unread)
+        lines.insert(0, f"columns that are not read: {unread}")
     problems = sorted(read.problems, key=lambda problem: problem.row)
-    for problem in problems[:_TOLD]:
-        tell(problem.told(read.path))
-    if len(problems) > _TOLD:
-        tell(f"... and {len(problems) - _TOLD:,} more problems")
+    lines += [problem.line(read.path) for problem in problems[:_MOST_SHOWN]]
+    if len(problems) > _MOST_SHOWN:
+        lines.append(f"... and {len(problems) - _MOST_SHOWN:,} more problems")
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     bad = len({problem.row for problem in problems})
     if bad and not skip_bad_rows:
         raise DataError(
-            f"{read.path}: {bad:,} of {bad + len(read.candidates):,} rows are bad, so nothing was written; mend them "
-            f"or pass --skip-bad-rows. The first: {problems[0].told(read.path)}"
+            f"{read.path}: {bad:,} of {bad + len(read.candidates):,} rows are bad, so nothing was written; fix them "
+            f"or pass --skip-bad-rows. The first: {problems[0].line(read.path)}"
         )
 
 
 OpeniSplit = Literal["csv", "study", "date"]
-_PLANS: Mapping[OpeniSplit, SplitPlan] = {
-    "csv": SplitPlan("given"),
-    "study": SplitPlan("group"),
-    "date": SplitPlan("date"),
-}
+_PLANS: Mapping[OpeniSplit, Literal["given", "group", "date"]] = {"csv": "given", "study": "group", "date": "date"}
 
 
 def openi(
@@ -254,21 +227,21 @@ def openi(
     With neither reports nor images both archives are downloaded.
 
     Args:
-        out: folder of the pair shards to write; an interrupted conversion is completed.
-        reports: NLMCXR_reports.tgz as it is, or a folder of its .xml files.
-        images: folder of <parentImage id>.png, .jpg or .jpeg.
+        out: Folder of the pair shards to write; an interrupted conversion is completed.
+        reports: File NLMCXR_reports.tgz, or a folder of its .xml files.
+        images: Folder of <parentImage id>.png, .jpg or .jpeg.
         splits: CSV with the columns image_id and split (train, val, test), and study_date if known.
-        split_by: csv takes the column split, study draws 80/10/10 % of the studies, date cuts in time and needs the
-            column study_date. Default: csv when splits is given, else study.
-        labels: mesh_major takes MeSH headings, mesh_automatic the automatic terms.
-        min_label_count: pairs that a label needs to enter the vocabulary.
-        drop_labels: file of labels to leave out, one a line: those that are no findings, such as a modality.
-        seed: of the split by study and of the order of pairs in the shards.
-        name: name of the data set in dataset.json.
+        split_by: Source of the splits: csv takes the column split, study draws 80/10/10 % of the studies, date cuts in
+            time and needs the column study_date. Default: csv when splits is given, else study.
+        labels: Terms to take: mesh_major takes MeSH headings, mesh_automatic the automatic terms.
+        min_label_count: Number of pairs that a label needs to enter the vocabulary.
+        drop_labels: File of labels to leave out, one a line, such as a modality: it says nothing about a finding.
+        seed: Seed of the split by study and of the order of pairs in the shards.
+        name: Name of the data set in dataset.json.
         mirror: URL of a folder that serves NLMCXR_reports.tgz and NLMCXR_png.tgz.
-        cache: folder for downloads. Default: the user's cache folder.
+        cache: Folder for downloads. Default: the user's cache folder.
         images_sha256: SHA-256 that a downloaded NLMCXR_png.tgz must have; see dataset.json of an earlier conversion.
-        value_range: values that become black and white, as [0, 4095], of images that have more than 8 bits and no
+        value_range: Values that become black and white, as [0, 4095], of images that have more than 8 bits and no
             window of their own. Default: by the depth of each image.
     """
     console = Console(stderr=True)
@@ -295,7 +268,7 @@ def openi(
         collection,
         out,
         name=name,
-        split=_PLANS[split_by],
+        split=SplitPlan(_PLANS[split_by]),
         min_label_count=min_label_count,
         drop_labels=read_drop_labels(drop_labels),
         seed=seed,
@@ -310,9 +283,9 @@ def phantom(*, out: Path, studies: int = 1600, seed: int = 0) -> None:
     """Draw chest-film-like pictures and write reports about them, in Open-i's file formats.
 
     Args:
-        out: folder to write; must be empty or not exist yet.
-        studies: number of studies; about one in seven has two films.
-        seed: of everything; equal seeds give equal files.
+        out: Folder to write; must be empty or not exist yet.
+        studies: Number of studies; about one in seven has two films.
+        seed: Seed of everything; equal seeds give equal files.
     """
     console = Console(stderr=True)
     write_phantom(out, studies, seed, console)
@@ -328,28 +301,28 @@ def roco(*, out: Path, **options: Any) -> None:  # noqa: ANN401  (the parser tak
     """Convert ROCO, radiological figures of open-access articles with captions, into pair shards.
 
     Args:
-        out: folder of the pair shards to write; an interrupted conversion is completed.
-        **options: see `RocoOptions`.
+        out: Folder of the pair shards to write; an interrupted conversion is completed.
+        **options: See `RocoOptions`.
     """
     info = convert_roco(RocoOptions(**options), out, Console(stderr=True))
     Console().print(summary_table(info))
 
 
-_TABLE_WIDTH = 150
-
-
 def stats(folder: str, out: Path | None = None) -> None:
-    """Describe a folder of pair or feature shards: labels, groups, sizes, and what learns nothing scores on it.
+    """Describe a folder of pair or feature shards: labels, groups, sizes, and scores of rankings that learn nothing.
 
     Args:
-        folder: local path or URL of the folder.
-        out: folder for stats.json and the figures; without it, tables are printed and nothing is written.
+        folder: Local path or URL of the folder.
+        out: Folder for stats.json and the figures; without it, tables are printed and nothing is written.
     """
+    from mcmfh_lightning.evaluation.data_report import plot_stats, stats_tables
+    from mcmfh_lightning.evaluation.data_stats import read_split, summarize
+
     shards = ShardFolder(folder)
     info = DatasetInfo.load(shards.path)
     progress = Console(stderr=True)
     tables = {split: read_split(shards, info, split, progress) for split in info.splits}
-    numbers = summarise(info, tables)
+    numbers = summarize(info, tables)
     console = Console()
     console.width = max(console.width, _TABLE_WIDTH)
     console.print(stats_tables(numbers))
@@ -360,10 +333,10 @@ def stats(folder: str, out: Path | None = None) -> None:
 
 
 def verify(folder: str) -> None:
-    """Look at everything in a folder of pair or feature shards; exit with 1 if a check failed.
+    """Check everything in a folder of pair or feature shards; exit with 1 if a check failed.
 
     Args:
-        folder: local path or URL of the folder.
+        folder: Local path or URL of the folder.
     """
     shards = ShardFolder(folder)
     if not shards.path.is_dir():
@@ -371,7 +344,7 @@ def verify(folder: str) -> None:
     report = run(shards, Console(stderr=True))
     console = Console()
     console.width = max(console.width, _TABLE_WIDTH)
-    console.print(verify_table(report, f"{folder}"))
+    console.print(verify_table(report, folder))
     if report.failed:
         sys.exit(1)
 
@@ -385,6 +358,6 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run a subcommand; errors of this package end in one line and exit code 2.
 
     Args:
-        args: the command line after the program's name, by default the process's own.
+        args: The command line after the program's name, by default the process's own.
     """
     run_subcommand("mcmfh-data", _COMMANDS, args)

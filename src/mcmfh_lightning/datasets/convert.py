@@ -1,7 +1,4 @@
-"""From a collection to pair shards: split, verify, choose the vocabulary, write, and account for everything.
-
-The account of a conversion, as a table.
-"""
+"""Conversion of a collection to pair shards: split, verify, choose a vocabulary, write, and account for all items."""
 
 import hashlib
 import os
@@ -9,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection as Container
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,31 +16,21 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from mcmfh_lightning.datasets.collection import Candidate, Collection
-from mcmfh_lightning.datasets.splits import SplitPlan, require_disjoint, split_by_date, split_by_group
+from mcmfh_lightning.datasets.collection import (
+    Candidate,
+    Collection,
+    Unusable,
+    check_images,
+    image_bytes,
+)
+from mcmfh_lightning.datasets.splits import SplitPlan, assign_splits
 from mcmfh_lightning.errors import DataError, without_controls
-from mcmfh_lightning.images.finding import Decodable, Unusable, check_images, image_bytes
 from mcmfh_lightning.images.png import ValueRange, check_value_range
 from mcmfh_lightning.shards import DATASET_FILE, SPLITS, DatasetInfo, Pair, PairShardWriter
-from mcmfh_lightning.shards.info import Split
 from mcmfh_lightning.shards.labels import NORMAL, build_vocabulary, describe_broad_labels, share_probability
 from mcmfh_lightning.shards.members import MAX_TEXT_CHARACTERS
 
-NO_SPLIT = "without a split"
-NO_DATE = "without a date"
-LONG_TEXT = f"text over {MAX_TEXT_CHARACTERS:,} characters"
-TEXT_ONLY = "text without an image"
-IMAGE_ONLY = "image without a text"
-NO_KEPT_LABEL = "without a label: all dropped or below the minimum count"
-
-
-@dataclass(frozen=True)
-class Accepted:
-    """A candidate that decodes, with how its image is stored and its split."""
-
-    candidate: Candidate
-    image: Decodable | None
-    split: Split
+_TOP_LABELS = 10
 
 
 def convert(
@@ -62,27 +49,28 @@ def convert(
 ) -> DatasetInfo:
     """Write a collection as pair shards.
 
-    Images are decoded in full before anything is written, so that no later step meets a broken one; what a shard stores
-    of them is decided by `mcmfh_lightning.images.decode`. Items are in the shards in an order drawn from
-    (seed, id), so that items which are read together are a sample of the whole and not one study after the other.
+    Each image is decoded before anything is written, so that no later step meets a broken one; what a shard stores of
+    it is decided by `mcmfh_lightning.images.decode`. The order of items in the shards is drawn from (seed, id), so that
+    items which are read together are a sample of the whole and not one study after the other.
 
     Args:
-        collection: what was read; left as it is.
-        out: folder of the shards. One with an unfinished conversion of the same settings is completed.
-        name: name of the data set in ``dataset.json``.
-        source: source of the data set; by default the sources of its items.
-        split: how the items are split.
-        min_label_count: items a label needs to enter the vocabulary.
-        drop_labels: labels that never enter it; how many items carry each is part of the summary.
-        seed: of the order, and of the split by group.
-        settings: what else decides the content of the folder; stored and compared.
-        console: where progress is shown.
-        value_range: values that become black and white, of images with more than 8 bits and without a window; stored,
+        collection: What was read; it is not changed.
+        out: Folder of the shards. One with an unfinished conversion of the same settings is completed.
+        name: Name of the data set in ``dataset.json``.
+        source: Source of the data set; by default the sources of its items.
+        split: How the items are split.
+        min_label_count: Number of items that a label needs to enter the vocabulary.
+        drop_labels: Labels that never enter it; how many items carry each is part of the summary.
+        seed: Seed of the order, and of the split by group.
+        settings: What else decides the content of the folder; stored and compared.
+        console: Where progress is shown.
+        value_range: Values that become black and white, of images with more than 8 bits and without a window; stored,
             so that queries are read alike.
 
     Raises:
         ConfigError: If ``value_range`` is not a range.
-        DataError: an empty collection or vocabulary, a split that cuts a group, or a folder of another conversion.
+        DataError: If the collection or vocabulary is empty, the split cuts a group, or the folder holds another
+            conversion.
     """
     value_range = check_value_range(value_range)
     settings = {
@@ -97,24 +85,19 @@ def convert(
     }
     if (out / DATASET_FILE).exists():
         info = _require_same(out, name, settings)
-        console.print(f"{out} is already complete", markup=False, soft_wrap=True)
+        _print(console, f"{out} is already complete")
         return info
     collection = collection.copy()  # what is skipped from here on is added to its account
-    accepted = _verify(collection, _assign(collection, split, seed), value_range, console)
-    dropped = Counter(label for item in accepted for label in set(item.candidate.labels) & set(drop_labels))
+    accepted = _verify(collection, assign_splits(collection, split, seed), value_range, console)
+    dropped = Counter(label for item in accepted for label in set(item.labels) & set(drop_labels))
     if absent := sorted(set(drop_labels) - dropped.keys()):
-        shown = ", ".join(map(repr, absent[:3]))
-        console.print(
-            f"{len(absent)} of {len(drop_labels)} labels to drop are on no item: {shown}{' ...' * (len(absent) > 3)}",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
-    label_sets = ([x for x in item.candidate.labels if x not in drop_labels] for item in accepted)
-    vocabulary = build_vocabulary(label_sets, min_label_count) if collection.labelled else []
+        shown = ", ".join(map(repr, absent[:3])) + " ..." * (len(absent) > 3)
+        _print(console, f"{len(absent)} of {len(drop_labels)} labels to drop are on no item: {shown}")
+    label_sets = ([x for x in item.labels if x not in drop_labels] for item in accepted)
+    vocabulary = build_vocabulary(label_sets, min_label_count) if collection.labeled else []
     _require_normal(collection, vocabulary, min_label_count, drop_labels)
     accepted = [_restrict(item, vocabulary, collection) for item in accepted]
-    accepted.sort(key=lambda item: hashlib.sha256(f"{seed}:{item.candidate.id}".encode()).digest())
+    accepted.sort(key=lambda item: hashlib.sha256(f"{seed}:{item.id}".encode()).digest())
     summary = {
         "read": collection.read,
         "kept": dict(sorted(collection.kept.items())),
@@ -126,8 +109,8 @@ def convert(
     with PairShardWriter(
         out,
         name=name,
-        source=source or _joined(item.candidate.source for item in accepted),
-        licence=_joined(item.candidate.licence for item in accepted),
+        source=source or "; ".join(sorted({item.source for item in accepted})),
+        licence="; ".join(sorted({item.licence for item in accepted})),
         settings={**settings, "summary": summary},
         label_vocabulary=vocabulary,
         normal_label=collection.normal_label if collection.normal_label in vocabulary else None,
@@ -139,8 +122,12 @@ def convert(
         return writer.close()
 
 
+def _print(console: Console, line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 def _fingerprints(candidates: Sequence[Candidate]) -> dict[str, str]:
-    """Checksums of what the items are, by what a user may have changed since.
+    """Hash what the items are, in parts that a user may have changed since.
 
     Image files are identified by name and size: a look at the folder, not at gigabytes.
     """
@@ -153,7 +140,7 @@ def _fingerprints(candidates: Sequence[Candidate]) -> dict[str, str]:
 
 def _digest(rows: Iterable[tuple[object, ...]]) -> str:
     # The representation escapes line ends and lone surrogates. Rows leave out the names of groups: their numbers say as
-    # much, and a folder of version 2, which has no names, stays one that the same options finished.
+    # much, and a folder of version 2, which has no names, still counts as finished by the same options.
     return hashlib.sha256("\n".join(sorted(map(ascii, rows))).encode()).hexdigest()
 
 
@@ -170,67 +157,26 @@ def _require_same(out: Path, name: str, settings: Mapping[str, Any]) -> DatasetI
     return info
 
 
-def _assign(collection: Collection, plan: SplitPlan, seed: int) -> list[tuple[Candidate, Split]]:
-    """Give each candidate its split; those that have none are skipped."""
-    candidates = collection.candidates
-    if plan.by == "given":
-        return _as_given(collection)
-    if plan.by == "group":
-        of_group = split_by_group((candidate.group for candidate in candidates), seed, plan.shares)
-        return [(candidate, of_group[candidate.group]) for candidate in candidates]
-    return _by_date(collection, plan)
-
-
-def _as_given(collection: Collection) -> list[tuple[Candidate, Split]]:
-    assigned = [(candidate, candidate.split) for candidate in collection.candidates if candidate.split is not None]
-    for candidate in collection.candidates:
-        if candidate.split is None:
-            collection.skip(NO_SPLIT, candidate.id)
-    require_disjoint(
-        {candidate.id: split for candidate, split in assigned},
-        {candidate.id: candidate.group_name for candidate, _ in assigned},
-    )
-    return assigned
-
-
-def _by_date(collection: Collection, plan: SplitPlan) -> list[tuple[Candidate, Split]]:
-    candidates = collection.candidates
-    dates: dict[int, str] = {}  # a group's date is the earliest of its items'
-    for candidate in candidates:
-        if candidate.date is not None:
-            dates[candidate.group] = min(candidate.date, dates.get(candidate.group, candidate.date))
-    if candidates and not dates:
-        raise DataError("--split-by date: no item of the collection has a date; choose another --split-by")
-    of_group = split_by_date(dates, Counter(c.group for c in candidates if c.group in dates), plan.shares)
-    for candidate in candidates:
-        if candidate.group not in dates:
-            collection.skip(NO_DATE, candidate.id)
-    return [(candidate, of_group[candidate.group]) for candidate in candidates if candidate.group in dates]
-
-
 def _verify(
-    collection: Collection,
-    assigned: Sequence[tuple[Candidate, Split]],
-    value_range: ValueRange | None,
-    console: Console,
-) -> list[Accepted]:
-    paths = (candidate.image for candidate, _ in assigned if candidate.image is not None)
-    checks = check_images(paths, value_range)
+    collection: Collection, assigned: Sequence[Candidate], value_range: ValueRange | None, console: Console
+) -> list[Candidate]:
+    """Decode the images; those that do not decode, and texts that are too long, are skipped."""
+    checks = check_images((item.image for item in assigned if item.image is not None), value_range)
     accepted = []
-    for candidate, split in track(assigned, "Decoding images", console=console):
-        check = None if candidate.image is None else next(checks)
+    for item in track(assigned, "Decoding images", console=console):
+        check = None if item.image is None else next(checks)
         if isinstance(check, Unusable):
-            collection.skip(check.reason, candidate.id)
-        elif candidate.text is not None and len(candidate.text) > MAX_TEXT_CHARACTERS:
-            collection.skip(LONG_TEXT, candidate.id)
+            collection.skip(check.reason, item.id)
+        elif item.text is not None and len(item.text) > MAX_TEXT_CHARACTERS:
+            collection.skip(f"text over {MAX_TEXT_CHARACTERS:,} characters", item.id)
         else:
-            accepted.append(Accepted(candidate, check, split))
+            accepted.append(replace(item, stored=check))
             for assumption in dict.fromkeys(check.assumed if check else ()):
                 collection.note(assumption)
-            if candidate.text is None:
-                collection.note(IMAGE_ONLY)
-            elif candidate.image is None:
-                collection.note(TEXT_ONLY)
+            if item.text is None:
+                collection.note("image without a text")
+            elif item.image is None:
+                collection.note("text without an image")
     if not accepted:
         reasons = ", ".join(f"{reason}: {len(items)}" for reason, items in collection.skipped.items())
         raise DataError(f"no item is left to convert (skipped {reasons or 'nothing'}); check the paths given")
@@ -254,50 +200,45 @@ def _require_normal(
     )
 
 
-def _depths(accepted: Sequence[Accepted], console: Console) -> dict[str, Any]:
+def _depths(accepted: Sequence[Candidate], console: Console) -> dict[str, Any]:
     """Count the images of each depth, if any is stored with more than 8 bits; warn if there are several depths.
 
     Not counted are those that a window, their own range or ``value_range`` scaled.
     """
-    depths = Counter(item.image.bits for item in accepted if item.image is not None and item.image.bits is not None)
+    depths = Counter(item.stored.bits for item in accepted if item.stored is not None and item.stored.bits is not None)
     if depths.keys() <= {8}:
         return {}
     if len(depths) > 1:
         counts = ", ".join(f"{bits} bits: {depths[bits]:,}" for bits in sorted(depths))
-        console.print(
+        _print(
+            console,
             f"warning: images of several depths ({counts}), each scaled by its own; if they come from one kind of "
             "device, pass --value-range [LOW, HIGH] to scale all of more than 8 bits alike",
-            markup=False,
-            soft_wrap=True,
         )
     return {"image_bits": {str(bits): depths[bits] for bits in sorted(depths)}}
 
 
-def _restrict(item: Accepted, vocabulary: Sequence[str], collection: Collection) -> Accepted:
+def _restrict(item: Candidate, vocabulary: Sequence[str], collection: Collection) -> Candidate:
     """Drop the labels that are not in the vocabulary."""
-    labels = tuple(label for label in item.candidate.labels if label in vocabulary)
-    if item.candidate.labels and not labels:
-        collection.note(NO_KEPT_LABEL)
-    return replace(item, candidate=replace(item.candidate, labels=labels))
+    labels = tuple(label for label in item.labels if label in vocabulary)
+    if item.labels and not labels:
+        collection.note("without a label: all dropped or below the minimum count")
+    return replace(item, labels=labels)
 
 
-def _sharing(accepted: Sequence[Accepted], vocabulary: Sequence[str]) -> dict[str, Any]:
-    """P(share a label), overall and by split, and how many pairs carry each label."""
+def _sharing(accepted: Sequence[Candidate], vocabulary: Sequence[str]) -> dict[str, Any]:
+    """Compute P(share a label), overall and by split, and count the pairs that carry each label."""
     chances: dict[str, float] = {}
     for split in ("all", *SPLITS):
-        candidates = [item.candidate for item in accepted if split in ("all", item.split)]
-        sharing = share_probability([c.labels for c in candidates], [c.group for c in candidates], vocabulary)
+        items = [item for item in accepted if split in ("all", item.split)]
+        sharing = share_probability([item.labels for item in items], [item.group for item in items], vocabulary)
         chances[split] = round(sharing, 4)
-    counts = Counter(label for item in accepted for label in item.candidate.labels)
+    counts = Counter(label for item in accepted for label in item.labels)
     return {"share_probability": chances, "label_pairs": {label: counts[label] for label in vocabulary}}
 
 
-def _joined(values: Iterable[str]) -> str:
-    return "; ".join(sorted(set(values)))
-
-
 def _write(
-    writer: PairShardWriter, accepted: Sequence[Accepted], value_range: ValueRange | None, console: Console
+    writer: PairShardWriter, accepted: Sequence[Candidate], value_range: ValueRange | None, console: Console
 ) -> None:
     for split in SPLITS:
         items = [item for item in accepted if item.split == split]
@@ -307,7 +248,7 @@ def _write(
             writer.write(split, pair)
 
 
-def _pairs(items: Sequence[Accepted], value_range: ValueRange | None) -> Iterator[Pair]:
+def _pairs(items: Sequence[Candidate], value_range: ValueRange | None) -> Iterator[Pair]:
     """Make the pairs on every core, in order and a few at a time: a PNG of a film takes a second to write."""
     cores = os.cpu_count() or 1
     with ThreadPoolExecutor(cores) as pool:
@@ -315,46 +256,37 @@ def _pairs(items: Sequence[Accepted], value_range: ValueRange | None) -> Iterato
             yield from pool.map(partial(_pair, value_range=value_range), items[start : start + 4 * cores])
 
 
-def _pair(item: Accepted, value_range: ValueRange | None) -> Pair:
-    c, data = item.candidate, None
-    if c.image is not None and item.image is not None:
-        data = c.image.read_bytes() if item.image.unchanged else image_bytes(c.image, value_range)
-    image_format = item.image.format if item.image else None
+def _pair(c: Candidate, value_range: ValueRange | None) -> Pair:
+    data = image_format = None
+    if c.image is not None and c.stored is not None:
+        data = c.image.read_bytes() if c.stored.unchanged else image_bytes(c.image, value_range)
+        image_format = c.stored.format
     return Pair(c.id, data, image_format, c.text, c.labels, c.group, c.date, c.source, c.licence, c.group_name)
-
-
-_TOP_LABELS = 10
 
 
 def summary_table(info: DatasetInfo) -> Group:
     """Render what was read, skipped and kept, the splits and the labels of a converted data set."""
     summary = info.settings["summary"]
+    chances = summary["share_probability"]
+    total = sum(entry.pairs for entry in info.splits.values())
     table = Table(title=f"{info.name}: {info.source}", caption=info.licence, title_justify="left")
     table.add_column("")
     table.add_column("count", justify="right")
     table.add_column("examples")
-    for what, count in _most_first(summary["read"]):
+    for what, count in Counter(summary["read"]).most_common():
         table.add_row(what, f"{count:,}")
     table.add_section()
     for reason, count in info.skipped.items():
         table.add_row(f"skipped: {reason}", f"{count:,}", ", ".join(info.skipped_examples[reason][:2]))
     table.add_section()
-    for trait, count in _most_first(summary["kept"]):
+    for trait, count in Counter(summary["kept"]).most_common():
         table.add_row(f"kept, {trait}", f"{count:,}")
     table.add_section()
-    for split, entry in info.splits.items():
-        chance = summary["share_probability"][split]
-        table.add_row(f"pairs written: {split}", f"{entry.pairs:,}", f"P(share a label) {chance:.3f}")
-    total = sum(entry.pairs for entry in info.splits.values())
-    chance = summary["share_probability"]["all"]
-    table.add_row("pairs written: all", f"{total:,}", f"P(share a label) {chance:.3f}")
+    for split, pairs in [*((split, entry.pairs) for split, entry in info.splits.items()), ("all", total)]:
+        table.add_row(f"pairs written: {split}", f"{pairs:,}", f"P(share a label) {chances[split]:.3f}")
     shares = {label: count / total for label, count in summary["label_pairs"].items()}
-    broad = describe_broad_labels(chance, shares, info.normal_label)
+    broad = describe_broad_labels(chances["all"], shares, info.normal_label)
     return Group(table, _label_table(info, total), *([Text(without_controls(broad))] if broad else []))
-
-
-def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda item: -item[1])
 
 
 def _label_table(info: DatasetInfo, total: int) -> Table:
@@ -370,11 +302,6 @@ def _label_table(info: DatasetInfo, total: int) -> Table:
     table.add_column("pairs", justify="right")
     table.add_column("share", justify="right")
     for label in info.label_vocabulary[:_TOP_LABELS]:
-        cells = [
-            label,
-            *([gloss.get(label, "")] if gloss else []),
-            f"{counts[label]:,}",
-            f"{counts[label] / total:.1%}",
-        ]
-        table.add_row(*cells)
+        words = [gloss.get(label, "")] if gloss else []
+        table.add_row(label, *words, f"{counts[label]:,}", f"{counts[label] / total:.1%}")
     return table

@@ -1,11 +1,9 @@
-"""Fetching Open-i's two archives from upstream or from a mirror.
+"""Download of Open-i's two archives from upstream or from a mirror, and a safe reader of such ``.tgz`` files.
 
-Checksums: the reports archive is known and verified. Upstream publishes no checksum of the image archive and we could
-not establish one, so its SHA-256 is verified when the user names one and recorded in ``dataset.json`` always; whether
-the transfer was complete is verified without it (length of the response, CRC of the gzip stream, and every image
-decodes, see ``images``).
-
-Reading upstream's ``.tgz`` archives without trusting them.
+Checksums: that of the reports archive is known and verified. Upstream publishes no checksum of the image archive and we
+could not establish one, so its SHA-256 is verified when the user names one and recorded in ``dataset.json`` always;
+whether the transfer was complete is verified without it (length of the response, CRC of the gzip stream, and every
+image decodes).
 """
 
 import gzip
@@ -24,8 +22,17 @@ from rich.progress import track
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.shards import sha256_of
 
+UPSTREAM = "https://openi.nlm.nih.gov/imgs/collections"
+REPORTS = "NLMCXR_reports.tgz"
+IMAGES = "NLMCXR_png.tgz"
+REPORTS_SHA256 = "8fb6de7eec73d8c3665067ad4bb003ccd57f971ae316d2642e1627ac7268667a"
 
-def files_in_tgz(archive: Path, suffix: str, max_bytes: int) -> Iterator[tuple[str, bytes]]:
+_RETRIES = 2
+_TIMEOUT_S = 60
+_MAX_IMAGE_BYTES = 1 << 28
+
+
+def read_tgz(archive: Path, suffix: str, max_bytes: int) -> Iterator[tuple[str, bytes]]:
     """Yield name (without folders) and content of every plain file that ends in ``suffix``.
 
     Links and devices are never followed, names lose their folders, and at most ``max_bytes`` of a file are read, so an
@@ -33,7 +40,7 @@ def files_in_tgz(archive: Path, suffix: str, max_bytes: int) -> Iterator[tuple[s
     where gzip keeps the checksum of the whole, which ``tarfile`` alone does not look at.
 
     Raises:
-        DataError: if the archive is damaged or incomplete.
+        DataError: If the archive is damaged or incomplete.
     """
     try:
         with gzip.open(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
@@ -47,19 +54,9 @@ def files_in_tgz(archive: Path, suffix: str, max_bytes: int) -> Iterator[tuple[s
         raise DataError(f"{archive}: damaged archive ({error}); delete it and fetch it again") from error
 
 
-UPSTREAM = "https://openi.nlm.nih.gov/imgs/collections"
-REPORTS = "NLMCXR_reports.tgz"
-IMAGES = "NLMCXR_png.tgz"
-REPORTS_SHA256 = "8fb6de7eec73d8c3665067ad4bb003ccd57f971ae316d2642e1627ac7268667a"
-
-_RETRIES = 2
-_TIMEOUT_S = 60
-_MAX_IMAGE_BYTES = 1 << 28
-
-
 @dataclass(frozen=True)
 class OpeniFiles:
-    """Where the downloads lie, and the checksums of the archives they come from."""
+    """Downloaded archive of reports, folder of unpacked images, and the checksums of both archives."""
 
     reports: Path
     images: Path
@@ -77,14 +74,14 @@ def fetch_openi(
     """Download both archives into ``cache`` unless they are there already, and unpack the images.
 
     Args:
-        cache: folder for the archives and the unpacked images.
-        console: where progress is shown.
-        base_url: folder URL that serves both archives: upstream, or a mirror of it.
-        reports_sha256: expected checksum of the reports archive.
-        images_sha256: expected checksum of the image archive, if the user knows one.
+        cache: Folder for the archives and the unpacked images.
+        console: Where progress is shown.
+        base_url: Folder URL that serves both archives: upstream, or a mirror of it.
+        reports_sha256: Expected checksum of the reports archive.
+        images_sha256: Expected checksum of the image archive, if the user knows one.
 
     Raises:
-        DataError: if a download fails thrice or is not what the checksum promises, or an archive is damaged.
+        DataError: If a download fails three times or has another checksum, or an archive is damaged.
     """
     known = {REPORTS: reports_sha256, IMAGES: images_sha256}
     archives = {name: _fetch(base_url, name, checksum, cache) for name, checksum in known.items()}
@@ -122,12 +119,12 @@ def unpack_images(archive: Path, folder: Path, console: Console) -> None:
     """Unpack the ``.png`` files of an archive, without its folders, into a folder that appears only when complete.
 
     Raises:
-        DataError: if the archive is damaged or holds no image.
+        DataError: If the archive is damaged or holds no image.
     """
     part = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    for name, content in track(files_in_tgz(archive, ".png", _MAX_IMAGE_BYTES), "Unpacking images", console=console):
+    for name, content in track(read_tgz(archive, ".png", _MAX_IMAGE_BYTES), "Unpacking images", console=console):
         (part / name).write_bytes(content)
     if not any(part.iterdir()):
         raise DataError(f"{archive}: holds no .png; expected upstream's {IMAGES}")

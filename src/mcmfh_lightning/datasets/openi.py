@@ -1,19 +1,19 @@
-"""Open-i's Indiana University chest X-ray collection, read from the archives as upstream ships them.
+"""Open-i's Indiana University chest X-ray collection, read from the archives that upstream ships.
 
 Source: Demner-Fushman et al., "Preparing a collection of radiology examinations for distribution and retrieval",
 JAMIA 23(2), 2016, https://doi.org/10.1093/jamia/ocv080; archives at https://openi.nlm.nih.gov/faq#collection.
 
 One XML is one study with one report; each ``parentImage`` of it is one image. Decisions:
 
-- *text* is FINDINGS and IMPRESSION, joined by a blank, white space normalised. ``XXXX``, the mark left by
-  de-identification, stays: what stood there is not known, and a query will not contain it anywhere else either.
+- *text* is FINDINGS and IMPRESSION, joined by a blank, white space normalized. ``XXXX``, the mark left by
+  de-identification, stays: the words that it replaces are not known.
 - *labels* are the MeSH ``major`` headings up to the first slash (``Pleural Effusion/left/small`` is
   ``Pleural Effusion``) or the ``automatic`` terms. ``No Indexing`` is not a label; such pairs are kept without any.
   Automatic terms are never given to normal reports, so ``normal`` is taken from the major headings there too.
 - *group* is the study, by its number (``CXR12`` is 12).
-- *date*: every XML carries the day of publication (2013-08-01), not of the examination, so it is not read. Study
-  dates come from a table (``read_splits_csv``) made from the collection's DICOM files.
-- *source* and *licence* are what each XML says of itself.
+- *date*: every XML carries the day of publication (2013-08-01) in place of that of the examination, so it is not read.
+  Study dates come from a table (``read_splits_csv``) made from the collection's DICOM files.
+- *source* and *licence* are those that each XML names.
 """
 
 import hashlib
@@ -28,27 +28,16 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from mcmfh_lightning.datasets.collection import Candidate, Collection
-from mcmfh_lightning.datasets.download import files_in_tgz
+from mcmfh_lightning.datasets.collection import Candidate, Collection, index_images
+from mcmfh_lightning.datasets.download import read_tgz
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.images.finding import index_images
 from mcmfh_lightning.shards.labels import NORMAL
 
 LabelScheme = Literal["mesh_major", "mesh_automatic"]
 NO_INDEXING = "No Indexing"
 
-UNREADABLE = "unreadable report"
-NO_IMAGE = "report without an image"
-MISSING_IMAGE = "missing image file"
-NO_TEXT = "report without FINDINGS and IMPRESSION"
-DUPLICATE = "image id named twice"
-OTHER_NAME = "image file named as another copy of the collection has it"
-
 _MAX_XML_BYTES = 1 << 20  # upstream's largest report has 9 kB
-_TITLES = {
-    "Indiana University Chest X-ray Collection": "Open-i: Indiana University Chest X-ray Collection "
-    "(https://openi.nlm.nih.gov)"
-}
+_TITLE = "Indiana University Chest X-ray Collection"
 # CXR10_IM-0002-1001 is 10_IM-0002-1001.dcm.png in copies made from the DICOM files; CXR1_1_IM-... is 1_IM-... there.
 _IMAGE_NAME = re.compile(r"(?:cxr)?0*(\d+)_(?:\1_)?(im-[\w-]+?)((?:\.dcm|\.png|\.jpe?g)*)")
 _CREATIVE_COMMONS = re.compile(r"creativecommons\.org/(?:licenses/([a-z-]+)|publicdomain/(zero))/(\d\.\d)")
@@ -56,7 +45,7 @@ _CREATIVE_COMMONS = re.compile(r"creativecommons\.org/(?:licenses/([a-z-]+)|publ
 
 @dataclass(frozen=True)
 class Study:
-    """One report, as its XML gives it."""
+    """Report of one study, as its XML has it."""
 
     number: int
     findings: str
@@ -69,11 +58,11 @@ class Study:
 
     @property
     def text(self) -> str:
-        """FINDINGS and IMPRESSION, those that are there."""
+        """FINDINGS and IMPRESSION, as far as they are there."""
         return " ".join(part for part in (self.findings, self.impression) if part)
 
     def labels(self, scheme: LabelScheme) -> tuple[str, ...]:
-        """The label set under a scheme, sorted."""
+        """Return the labels under a scheme, sorted."""
         if scheme == "mesh_major":
             return tuple(sorted(set(self.major) - {NO_INDEXING}))
         return tuple(sorted(set(self.automatic) | ({NORMAL} & set(self.major))))
@@ -82,11 +71,11 @@ class Study:
 def parse_study(xml: bytes) -> Study:
     """Parse one ``ecgen-radiology/*.xml``.
 
-    Through defusedxml, because the standard library's parser expands entities that a file declares about itself: a
+    defusedxml parses it, because the standard library's parser expands entities that a file declares about itself: a
     report of 1 kB may ask for gigabytes ("billion laughs"). Reports declare none, so a declaration is refused.
 
     Raises:
-        ValueError: if it is not such a file.
+        ValueError: If it is not such a file.
     """
     try:
         root = fromstring(xml)
@@ -96,6 +85,7 @@ def parse_study(xml: bytes) -> Study:
     number = re.fullmatch(r"CXR(\d+)", uid.get("id", "") if uid is not None else "")
     if number is None:
         raise ValueError("no <uId id='CXR...'>")
+    title = _squeeze(root.findtext("title")) or "unnamed collection"
     sections = {element.get("Label"): _squeeze(element.text) for element in root.iter("AbstractText")}
     return Study(
         number=int(number[1]),
@@ -104,7 +94,7 @@ def parse_study(xml: bytes) -> Study:
         major=_terms(root, "major"),
         automatic=_terms(root, "automatic"),
         images=tuple(element.get("id", "") for element in root.iter("parentImage")),
-        source=_source(root),
+        source=f"Open-i: {title} (https://openi.nlm.nih.gov)" if title == _TITLE else title,
         licence=_licence(root),
     )
 
@@ -118,11 +108,6 @@ def _terms(root: Element, tag: str) -> tuple[str, ...]:
     return tuple(term for term in terms if term)
 
 
-def _source(root: Element) -> str:
-    title = _squeeze(root.findtext("title")) or "unnamed collection"
-    return _TITLES.get(title, title)
-
-
 def _licence(root: Element) -> str:
     url = _squeeze(root.findtext("licenseURL"))
     if match := _CREATIVE_COMMONS.search(url):
@@ -132,25 +117,23 @@ def _licence(root: Element) -> str:
 
 
 def read_reports(reports: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield file name and content of each ``.xml`` of a ``.tgz`` (read as it is, not unpacked) or of a folder.
+    """Yield file name and content of each ``.xml`` of a ``.tgz`` (which is not unpacked) or of a folder.
 
     Raises:
-        DataError: if there is no such archive or folder, it is damaged, or it has no ``.xml``.
+        DataError: If there is no such archive or folder, it is damaged, or it has no ``.xml``.
     """
     if not reports.exists():
         raise DataError(f"{reports}: no such archive or folder of reports")
-    files = _in_folder(reports) if reports.is_dir() else files_in_tgz(reports, ".xml", _MAX_XML_BYTES)
+    if reports.is_dir():
+        files = ((path.name, path.read_bytes()) for path in sorted(reports.rglob("*.xml")))
+    else:
+        files = read_tgz(reports, ".xml", _MAX_XML_BYTES)
     empty = True
     for name, content in files:
         empty = False
         yield name, content
     if empty:
         raise DataError(f"{reports}: holds no .xml file; expected upstream's ecgen-radiology/*.xml")
-
-
-def _in_folder(folder: Path) -> Iterator[tuple[str, bytes]]:
-    for path in sorted(folder.rglob("*.xml")):
-        yield path.name, path.read_bytes()
 
 
 def read_openi(reports: Path, images: Path, labels: LabelScheme) -> tuple[Collection, str]:
@@ -176,19 +159,19 @@ def read_openi(reports: Path, images: Path, labels: LabelScheme) -> tuple[Collec
         try:
             study = parse_study(xml)
         except ValueError:
-            collection.skip(UNREADABLE, name)
+            collection.skip("unreadable report", name)
             continue
         without_text += not study.text
         if not study.images:
-            collection.skip(NO_IMAGE, f"CXR{study.number}")
+            collection.skip("report without an image", f"CXR{study.number}")
         for image_id in study.images:
             image = files.find(image_id)
             if image_id in seen:
-                collection.skip(DUPLICATE, image_id)
+                collection.skip("image id named twice", image_id)
             elif image is None:
-                collection.skip(MISSING_IMAGE, image_id)
+                collection.skip("missing image file", image_id)
             elif not study.text:
-                collection.skip(NO_TEXT, image_id)
+                collection.skip("report without FINDINGS and IMPRESSION", image_id)
             else:
                 _add(collection, study, image_id, image, labels)
             seen[image_id] = image
@@ -196,6 +179,7 @@ def read_openi(reports: Path, images: Path, labels: LabelScheme) -> tuple[Collec
     if seen and not found:
         files.refuse(next(iter(seen)))
     collection.candidates.sort(key=lambda candidate: (candidate.group, candidate.id))
+    texts = Counter({candidate.group: candidate.text for candidate in collection.candidates}.values())
     collection.read = {
         "reports read": studies,
         "reports without FINDINGS and IMPRESSION": without_text,
@@ -203,13 +187,13 @@ def read_openi(reports: Path, images: Path, labels: LabelScheme) -> tuple[Collec
         "image files": len(files),
         "image files no report names": len(files) - len(found),
         "pairs found": len(collection.candidates),
-        "studies whose text another study has too": _studies_sharing_text(collection),
+        "studies whose text another study has too": sum(count for count in texts.values() if count > 1),
     }
     return collection, content_hash.hexdigest()
 
 
 class _Images:
-    """The image files of a folder, by the ids of the reports.
+    """Image files of a folder, by the ids of the reports.
 
     Args:
         folder: The folder.
@@ -247,7 +231,7 @@ class _Images:
             image_id: An image that was looked for.
 
         Raises:
-            DataError: Always; the message shows one name that was looked for and one that is there.
+            DataError: If it is called; the message shows one name that was looked for and one that is there.
         """
         there = next((f"one file there is {path.name}" for path in self._files.values()), "and no .png, .jpg or .jpeg")
         raise DataError(
@@ -260,12 +244,6 @@ def _image_key(stem: str) -> str:
     """Return what the names of one image in copies of the collection have in common."""
     match = _IMAGE_NAME.fullmatch(stem.casefold())
     return f"{match[1]}_{match[2]}" if match else stem
-
-
-def _studies_sharing_text(collection: Collection) -> int:
-    texts = {candidate.group: candidate.text for candidate in collection.candidates}
-    counts = Counter(texts.values())
-    return sum(count for count in counts.values() if count > 1)
 
 
 def _add(collection: Collection, study: Study, image_id: str, image: Path, scheme: LabelScheme) -> None:
@@ -283,7 +261,7 @@ def _add(collection: Collection, study: Study, image_id: str, image: Path, schem
         )
     )
     if image.stem != image_id:
-        collection.note(OTHER_NAME)
+        collection.note("image file named as another copy of the collection has it")
     if NO_INDEXING in study.major:
         collection.note(f"without a label: {NO_INDEXING}")
     elif not labels:

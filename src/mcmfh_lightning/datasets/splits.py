@@ -1,31 +1,31 @@
-"""Which items are for training, validation and test: as given, by group or by date, never by single image.
+"""Splits of a collection into train, val and test: as given, by group or by date, never by single image.
 
-Whatever the way, all items of a group (study, article, patient) land in one split: two films of one patient are
+However it is split, all items of a group (study, article, patient) are in one split: two films of one patient are
 near-copies, and a query whose twin was trained on measures memory.
 """
 
 import csv
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from mcmfh_lightning.datasets.collection import Collection
+from mcmfh_lightning.datasets.collection import Candidate, Collection
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.shards.info import SPLITS, Split
 
-NOT_IN_CSV = "not in the splits CSV"
 Shares = tuple[int, int, int]
 """Per cent of train, val and test."""
 
 
 def check_shares(shares: Shares) -> None:
-    """Refuse shares that are no whole.
+    """Refuse shares that do not make a whole.
 
     Raises:
-        ValueError: if one is negative, there is nothing to train on, or the sum is not 100.
+        ValueError: If one is negative, there is nothing to train on, or the sum is not 100.
     """
     if min(shares) < 0 or shares[0] == 0 or sum(shares) != 100:
         raise ValueError(
@@ -37,7 +37,7 @@ def parse_shares(text: str) -> Shares:
     """Read ``80/10/10``.
 
     Raises:
-        DataError: if it is not three whole numbers that sum to 100.
+        DataError: If it is not three whole numbers that sum to 100.
 
     >>> parse_shares("70/10/20")
     (70, 10, 20)
@@ -47,21 +47,22 @@ def parse_shares(text: str) -> Shares:
         check_shares((train, val, test))
     except ValueError as error:
         raise DataError(
-            f"{text!r} is no division into train, val and test: three percentages that sum to 100, such as 80/10/10"
+            f"{text!r} does not divide into train, val and test: write three percentages that sum to 100, such as "
+            "80/10/10"
         ) from error
     return train, val, test
 
 
 @dataclass(frozen=True)
 class SplitPlan:
-    """How a collection is split.
+    """Plan by which a collection is split.
 
     Attributes:
         by: ``given`` takes the split that each item names, ``group`` draws groups, ``date`` cuts in time.
-        shares: per cent of train, val and test where the split is not given.
+        shares: Per cent of train, val and test where the split is not given.
 
     Raises:
-        ValueError: if the shares do not sum to 100.
+        ValueError: If the shares do not sum to 100.
     """
 
     by: Literal["given", "group", "date"]
@@ -71,25 +72,60 @@ class SplitPlan:
         check_shares(self.shares)
 
 
+def assign_splits(collection: Collection, plan: SplitPlan, seed: int) -> list[Candidate]:
+    """Give each candidate its split; those that have none are skipped.
+
+    Args:
+        collection: Its candidates are split, its account is continued.
+        plan: How to split.
+        seed: Seed of the split by group.
+
+    Raises:
+        DataError: If a given split cuts a group, or no item has a date to split by.
+    """
+    candidates = collection.candidates
+    if plan.by == "given":
+        assigned = [candidate for candidate in candidates if candidate.split is not None]
+        require_disjoint({c.id: str(c.split) for c in assigned}, {c.id: c.group_name for c in assigned})
+    elif plan.by == "group":
+        of_group = split_by_group((candidate.group for candidate in candidates), seed, plan.shares)
+        assigned = [replace(candidate, split=of_group[candidate.group]) for candidate in candidates]
+    else:
+        dates: dict[int, str] = {}  # the date of a group is the earliest of its items
+        for candidate in candidates:
+            if candidate.date is not None:
+                dates[candidate.group] = min(candidate.date, dates.get(candidate.group, candidate.date))
+        if candidates and not dates:
+            raise DataError("--split-by date: no item of the collection has a date; choose another --split-by")
+        dated = [candidate for candidate in candidates if candidate.group in dates]
+        of_group = split_by_date(dates, Counter(candidate.group for candidate in dated), plan.shares)
+        assigned = [replace(candidate, split=of_group[candidate.group]) for candidate in dated]
+    kept = {candidate.id for candidate in assigned}
+    for candidate in candidates:
+        if candidate.id not in kept:
+            collection.skip(f"without a {'date' if plan.by == 'date' else 'split'}", candidate.id)
+    return assigned
+
+
 @dataclass(frozen=True)
 class SplitRow:
-    """One line of a splits CSV: the split and the ISO date of an image, each None where the file does not say."""
+    """Line of a splits CSV: split and ISO date of an image, each None where the file does not say it."""
 
     split: Split | None
     date: str | None
 
 
 def read_splits_csv(path: Path) -> dict[str, SplitRow]:
-    """Read a CSV with a column ``image_id`` and ``split`` and/or ``study_date`` (other columns are not read).
+    """Read a CSV with a column ``image_id`` and ``split`` and/or ``study_date``; other columns are not read.
 
     Args:
-        path: the file; dates are ``YYYYMMDD`` or ``YYYY-MM-DD``, empty where unknown.
+        path: The file; dates are ``YYYYMMDD`` or ``YYYY-MM-DD``, empty where unknown.
 
     Returns:
         The row of each image id.
 
     Raises:
-        DataError: a missing column, a duplicate image id, an unknown split name or an impossible date, with its line.
+        DataError: If a column is missing, an image id is listed twice, or a split or date is impossible; with its line.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -136,7 +172,7 @@ def apply_rows(collection: Collection, rows: Mapping[str, SplitRow]) -> Collecti
     for candidate in collection.candidates:
         row = rows.get(candidate.id)
         if row is None:
-            result.skip(NOT_IN_CSV, candidate.id)
+            result.skip("not in the splits CSV", candidate.id)
         else:
             result.candidates.append(replace(candidate, split=row.split, date=row.date))
     return result
@@ -145,20 +181,18 @@ def apply_rows(collection: Collection, rows: Mapping[str, SplitRow]) -> Collecti
 def split_by_group(groups: Iterable[int], seed: int, shares: Shares) -> dict[int, Split]:
     """Draw the split of each group from a hash of (seed, group).
 
-    Each group's split depends on nothing but its own number, so a group never moves from test to train when the
-    collection grows or when other groups are skipped. The shares hold in expectation.
+    The split of a group depends on its own number only, so a group never moves from test to train when the collection
+    grows or when other groups are skipped. The shares hold in expectation.
     """
-    return {group: _hashed_split(group, seed, shares) for group in set(groups)}
-
-
-def _hashed_split(group: int, seed: int, shares: Shares) -> Split:
-    digest = hashlib.sha256(f"{seed}:{group}".encode()).digest()
-    uniform = int.from_bytes(digest[:8], "big") / 2**64
-    return _split_at(uniform, shares)
+    splits = {}
+    for group in set(groups):
+        digest = hashlib.sha256(f"{seed}:{group}".encode()).digest()
+        splits[group] = _split_at(int.from_bytes(digest[:8], "big") / 2**64, shares)
+    return splits
 
 
 def _split_at(position: float, shares: Shares) -> Split:
-    """The split at a position in [0, 1) of a collection laid out as train, then val, then test."""
+    """Return the split at a position in [0, 1) of a collection in the order train, val, test."""
     train, val, _ = shares
     if position < train / 100:
         return "train"
@@ -169,22 +203,21 @@ def split_by_date(date_of: Mapping[int, str], items_of: Mapping[int, int], share
     """Cut the collection in time: the oldest items are for training, the latest for the test.
 
     Args:
-        date_of: date of each group, a string that sorts by time.
-        items_of: number of items of each group.
-        shares: per cent of train, val and test.
+        date_of: Date of each group, a string that sorts by time.
+        items_of: Number of items of each group.
+        shares: Per cent of train, val and test.
 
     Returns:
         The split of each group. A date is never cut, so every training date is before every validation date, and
         these before every test date.
     """
-    items_on: dict[str, int] = {}
+    items_on: Counter[str] = Counter()
     for group, date in date_of.items():
-        items_on[date] = items_on.get(date, 0) + items_of[group]
-    total = sum(items_on.values())
+        items_on[date] += items_of[group]
     split_on: dict[str, Split] = {}
     seen = 0
     for date in sorted(items_on):
-        split_on[date] = _split_at((seen + items_on[date] / 2) / total, shares)
+        split_on[date] = _split_at((seen + items_on[date] / 2) / items_on.total(), shares)
         seen += items_on[date]
     return {group: split_on[date] for group, date in date_of.items()}
 
@@ -192,17 +225,17 @@ def split_by_date(date_of: Mapping[int, str], items_of: Mapping[int, int], share
 def require_disjoint(
     split_of: Mapping[str, str],
     group_of: Mapping[str, int | str],
-    mend: str = "put all items of a group into one split",
+    fix: str = "put all items of a group into one split",
 ) -> None:
     """Refuse a split that puts items of one group into two splits.
 
     Args:
-        split_of: split of each item.
-        group_of: group of each item, as the message names it.
-        mend: what to do about it, for the message.
+        split_of: Split of each item.
+        group_of: Group of each item, as the message names it.
+        fix: What to do about it, for the message.
 
     Raises:
-        DataError: naming a group and two of its items, and how many groups are cut.
+        DataError: If a group is cut; the message names it, two of its items, and the number of groups that are cut.
     """
     first: dict[int | str, str] = {}
     cut: dict[int | str, str] = {}
@@ -215,5 +248,5 @@ def require_disjoint(
         other = first[group]
         raise DataError(
             f"{len(cut)} of {len(first)} groups (studies, articles, patients) are in two splits, the first is group "
-            f"{group}: {other} in {split_of[other]}, {item} in {split_of[item]}; {mend}"
+            f"{group}: {other} in {split_of[other]}, {item} in {split_of[item]}; {fix}"
         )

@@ -1,73 +1,123 @@
-"""The statistics of a folder as plain numbers: what ``stats.json`` holds.
+"""Statistics of a folder of shards as plain numbers, which ``stats.json`` holds.
 
-The statistics as tables.
+They include what rankings that learn nothing score on a split: chance, and constant rankings by label popularity. These
+are the nulls of the unseen database that `HammingRanking` reports, by the same kernels and the same closed forms, known
+before anything is trained.
 """
 
+import io
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from rich.console import Group
-from rich.table import Table
-from rich.text import Text
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
 
-from mcmfh_lightning.errors import without_controls
-from mcmfh_lightning.evaluation.data_nulls import SplitTable, constant_rankings, null_values
-from mcmfh_lightning.shards import DatasetInfo
-from mcmfh_lightning.shards.labels import describe_broad_labels, share_probability
+from mcmfh_lightning.evaluation.nulls import ConstantRankings
+from mcmfh_lightning.metrics import LevelHistogram
+from mcmfh_lightning.metrics.functional import average_precision, mean_over_queries
+from mcmfh_lightning.shards import DatasetInfo, FeatureShardReader, PairShardReader, unpack_bits
+from mcmfh_lightning.shards.folder import ShardFolder
+from mcmfh_lightning.shards.labels import share_probability
 
 TRAIN = "train"
+CHANCE = "chance"
+QUERIES_PER_CHUNK = 1024
+"""Queries whose levels are counted together: bounds the memory, some 16 kB a query."""
 _QUARTILES = ("least", "first_quartile", "median", "third_quartile", "most")
 
 
-def summarise(info: DatasetInfo, tables: Mapping[str, SplitTable]) -> dict[str, Any]:
-    """Compute everything that is shown, as plain JSON; what is not defined is None.
+@dataclass(frozen=True)
+class SplitTable:
+    """Columns of the N items of a split, without pictures and texts themselves.
+
+    Attributes:
+        labels: (N, ceil(num_labels / 8)) uint8, packed.
+        groups: (N,) int64.
+        present: (N, 2) bool: whether an item has an image, a text.
+        words: Number of words of each text; None for features, which do not hold texts.
+        sizes: (pictures, 2) width and height in pixels; None for features.
+    """
+
+    labels: NDArray[np.uint8]
+    groups: NDArray[np.int64]
+    present: NDArray[np.bool_]
+    words: NDArray[np.int64] | None = None
+    sizes: NDArray[np.int64] | None = None
+
+
+def read_split(folder: ShardFolder, info: DatasetInfo, split: str, console: Console) -> SplitTable:
+    """Read the columns of a split.
+
+    Args:
+        folder: A folder of pair or feature shards.
+        info: Content of its ``dataset.json``.
+        split: A split that the folder has.
+        console: Where progress is shown.
+
+    Raises:
+        DataError: If the folder is damaged; ``mcmfh-data verify`` says all that is.
+    """
+    if info.format == "mcmfh-features":
+        features = FeatureShardReader(folder, split)
+        return SplitTable(features.labels, features.groups, features.present)
+    pairs = PairShardReader(folder, split)
+    words, sizes = [], []
+    for position in track(range(len(pairs)), f"reading {split}", console=console):
+        pair = pairs[position]
+        if pair.text is not None:
+            words.append(len(pair.text.split()))
+        if pair.image is not None:
+            with Image.open(io.BytesIO(pair.image)) as image:  # the header only
+                sizes.append(image.size)
+    return SplitTable(
+        pairs.labels,
+        pairs.groups,
+        pairs.present,
+        np.array(words, dtype=np.int64),
+        np.array(sizes, dtype=np.int64).reshape(-1, 2),
+    )
+
+
+def summarize(info: DatasetInfo, tables: Mapping[str, SplitTable]) -> dict[str, Any]:
+    """Compute everything that is shown, as plain JSON; undefined values are None.
 
     Args:
         info: Content of ``dataset.json``.
         tables: Columns by split.
     """
     normal = None if info.normal_label is None else info.label_vocabulary.index(info.normal_label)
-    constants = constant_rankings(tables[TRAIN], normal) if TRAIN in tables else None
-    splits = {}
-    for split, table in tables.items():
-        hot = table.hot(info.num_labels)
-        subsets = _subsets(hot, normal)
-        splits[split] = {
-            **_counts(table),
-            "labels": dict(zip(info.label_vocabulary, hot.sum(axis=0).tolist(), strict=True)),
-            "without_label": int((~hot.any(axis=1)).sum()),
-            "labels_per_item": float(hot.sum(axis=1).mean()),
-            "share_probability": _share_probability(hot, table.groups),
-            "words": None if table.words is None else quartiles(table.words),
-            "pictures": None if table.sizes is None else _pictures(table.sizes),
-            "mAP@all": _defined(null_values(table, subsets, None if split == TRAIN else constants)),
-        }
-    return {
-        "name": info.name,
-        "format": info.format,
-        "normal_label": info.normal_label,
-        "splits": splits,
+    constants = None
+    if TRAIN in tables:
+        whole = tables[TRAIN].present.all(axis=1)
+        constants = ConstantRankings(tables[TRAIN].labels[whole], normal, torch.device("cpu"))
+    splits = {
+        split: _summary(info, normal, table, None if split == TRAIN else constants) for split, table in tables.items()
     }
+    return {"name": info.name, "format": info.format, "normal_label": info.normal_label, "splits": splits}
 
 
-def quartiles(values: NDArray[np.integer]) -> dict[str, float] | None:
-    """Least, quartiles and greatest of some numbers; None of no number."""
-    if values.size == 0:
-        return None
-    return dict(zip(_QUARTILES, np.percentile(values, (0, 25, 50, 75, 100)).tolist(), strict=True))
-
-
-def _subsets(hot: NDArray[np.bool_], normal: int | None) -> dict[str, NDArray[np.bool_]]:
-    subsets = {"all": np.ones(len(hot), dtype=np.bool_)}
-    return subsets if normal is None else subsets | {"abnormal": ~hot[:, normal], "normal": hot[:, normal]}
-
-
-def _counts(table: SplitTable) -> dict[str, Any]:
+def _summary(
+    info: DatasetInfo, normal: int | None, table: SplitTable, constants: ConstantRankings | None
+) -> dict[str, Any]:
+    """Summarize one split."""
+    hot = unpack_bits(table.labels, info.num_labels)  # (N, num_labels) bool
     image, text = table.present.T
     _, sizes = np.unique(table.groups, return_counts=True)
     of_size, times = np.unique(sizes, return_counts=True)
+    subsets = {"all": np.ones(len(hot), dtype=np.bool_)}
+    if normal is not None:
+        subsets |= {"abnormal": ~hot[:, normal], "normal": hot[:, normal]}
+    names = [str(label) for label in range(info.num_labels)]
+    label_sets = [[names[label] for label in row.nonzero()[0]] for row in hot]
+    pictures = None
+    if table.sizes is not None:
+        pictures = {"width": quartiles(table.sizes[:, 0]), "height": quartiles(table.sizes[:, 1])}
     return {
         "items": len(table.groups),
         "whole": int((image & text).sum()),
@@ -75,124 +125,79 @@ def _counts(table: SplitTable) -> dict[str, Any]:
         "text_only": int((text & ~image).sum()),
         "groups": len(sizes),
         "groups_by_size": {str(size): count for size, count in zip(of_size.tolist(), times.tolist(), strict=True)},
+        "labels": dict(zip(info.label_vocabulary, hot.sum(axis=0).tolist(), strict=True)),
+        "without_label": int((~hot.any(axis=1)).sum()),
+        "labels_per_item": float(hot.sum(axis=1).mean()),
+        "share_probability": share_probability(label_sets, table.groups.tolist(), names),
+        "words": None if table.words is None else quartiles(table.words),
+        "pictures": pictures,
+        "mAP@all": _null_values(table, subsets, constants),
     }
 
 
-def _share_probability(hot: NDArray[np.bool_], groups: NDArray[np.int64]) -> float:
-    names = [str(label) for label in range(hot.shape[1])]
-    label_sets = [[names[label] for label in row.nonzero()[0]] for row in hot]
-    return share_probability(label_sets, groups.tolist(), names)
+def quartiles(values: NDArray[np.integer]) -> dict[str, float] | None:
+    """Return least, quartiles and greatest of some numbers; None without numbers."""
+    if values.size == 0:
+        return None
+    return dict(zip(_QUARTILES, np.percentile(values, (0, 25, 50, 75, 100)).tolist(), strict=True))
 
 
-def _pictures(sizes: NDArray[np.int64]) -> dict[str, Any]:
-    return {"width": quartiles(sizes[:, 0]), "height": quartiles(sizes[:, 1])}
+def _null_values(
+    table: SplitTable, subsets: Mapping[str, NDArray[np.bool_]], constants: ConstantRankings | None
+) -> dict[str, Any]:
+    """Rank a split for its own whole pairs, other groups only.
+
+    Args:
+        table: The split: queries and database.
+        subsets: (N,) bool, items of the split by name of the query subset.
+        constants: Constant rankings; None leaves them out.
+
+    Returns:
+        Tie-aware mAP@all by side of the database (the items that have an image, a text, both), query subset and name of
+        the ranking, with the number of ``queries`` and of those ``without_relevant`` items; None where undefined.
+    """
+    whole = table.present.all(axis=1)
+    labels, groups = torch.from_numpy(table.labels), torch.from_numpy(table.groups)
+    queries = labels[torch.from_numpy(whole)], groups[torch.from_numpy(whole)]
+    values: dict[str, Any] = {}
+    known: dict[bytes, Any] = {}
+    for side, members in {"image": table.present[:, 0], "text": table.present[:, 1], "both": whole}.items():
+        if members.tobytes() not in known:  # of whole pairs alone, all sides are the same
+            database = labels[torch.from_numpy(members)], groups[torch.from_numpy(members)]
+            precisions = _precisions(queries, database, constants)
+            known[members.tobytes()] = {
+                subset: _means(precisions, torch.from_numpy(rows[whole])) for subset, rows in subsets.items()
+            }
+        values[side] = known[members.tobytes()]
+    return values
 
 
-def _defined(content: Any) -> Any:  # noqa: ANN401  # plain JSON values
-    """Turn NaN, which JSON does not have, into None."""
-    if isinstance(content, dict):
-        return {name: _defined(value) for name, value in content.items()}
-    return None if content != content else content
+def _precisions(
+    queries: tuple[Tensor, Tensor], database: tuple[Tensor, Tensor], constants: ConstantRankings | None
+) -> dict[str, Tensor]:
+    """Compute the AP of each query, (Q,) float64, by name of the ranking."""
+    levels, num_levels = {CHANCE: torch.zeros(len(database[0]), dtype=torch.int64)}, {CHANCE: 2}
+    if constants is not None:
+        levels |= constants.levels(database[0])
+        num_levels |= constants.num_levels
+    precisions = {}
+    for name, level in levels.items():
+        values = [torch.empty(0, dtype=torch.float64)]  # there may be no query
+        for start in range(0, len(queries[0]), QUERIES_PER_CHUNK):
+            rows = slice(start, start + QUERIES_PER_CHUNK)
+            histogram = LevelHistogram(num_levels[name])
+            histogram.set_queries(queries[0][rows], queries[1][rows])
+            histogram.update(level, *database)
+            counts = histogram.compute()
+            values.append(average_precision(counts.total, counts.relevant))
+        precisions[name] = torch.cat(values)
+    return precisions
 
 
-_TOP_LABELS = 15
-_NOT_A_RANKING = ("queries", "without_relevant")
-
-
-def stats_tables(stats: Mapping[str, Any]) -> Group:
-    """Render the splits, what learns nothing, the most frequent labels, and labels that make most items relevant."""
-    return Group(_splits(stats), _nulls(stats), _labels(stats), *_broad_labels(stats))
-
-
-def _broad_labels(stats: Mapping[str, Any]) -> list[Text]:
-    """One line for the split where most items share a label, if any does."""
-    split = max(stats["splits"].values(), key=lambda split: split["share_probability"], default=None)
-    if split is None:
-        return []
-    shares = {label: count / split["items"] for label, count in split["labels"].items()}
-    line = describe_broad_labels(split["share_probability"], shares, stats["normal_label"])
-    return [Text(without_controls(line))] if line else []
-
-
-def _splits(stats: Mapping[str, Any]) -> Table:
-    table = Table(title=Text(f"{stats['name']} ({stats['format']})"), title_justify="left")
-    for heading in ("split", "items", "image only", "text only", "groups", "largest", "labels/item", "unlabelled"):
-        table.add_column(heading, justify="left" if heading == "split" else "right")
-    table.add_column("P(share a label)", justify="right")
-    table.add_column("words (quartiles)", justify="right")
-    table.add_column("pixels (median)", justify="right")
-    for name, split in stats["splits"].items():
-        table.add_row(
-            name,
-            *(f"{split[key]:,}" for key in ("items", "image_only", "text_only", "groups")),
-            max(split["groups_by_size"], key=int),
-            f"{split['labels_per_item']:.2f}",
-            f"{split['without_label']:,}",
-            f"{split['share_probability']:.3f}",
-            _words(split["words"]),
-            _pixels(split["pictures"]),
-        )
-    return table
-
-
-def _nulls(stats: Mapping[str, Any]) -> Table:
-    """One line a database and query subset; sides that hold the same items share theirs."""
-    names = dict.fromkeys(
-        name
-        for split in stats["splits"].values()
-        for of_side in split["mAP@all"].values()
-        for of_subset in of_side.values()
-        for name in of_subset
-        if name not in _NOT_A_RANKING
-    )
-    table = Table(
-        title="Tie-aware mAP@all of what learns nothing; the split's whole pairs against itself, other groups only",
-        title_justify="left",
-    )
-    for heading in ("split", "database", "queries"):
-        table.add_column(heading)
-    for heading in ("number", *names):
-        table.add_column(heading, justify="right")
-    for split, content in stats["splits"].items():
-        for sides, of_side in _distinct(content["mAP@all"]):
-            for subset, values in of_side.items():
-                number = values["queries"] - values["without_relevant"]
-                table.add_row(split, sides, subset, f"{number:,}", *(_short(values.get(name)) for name in names))
-    return table
-
-
-def _distinct(sides: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    if all(value == sides["both"] for value in sides.values()):
-        return [("all items", sides["both"])]
-    return [("items that have both" if side == "both" else f"items that have {side}", sides[side]) for side in sides]
-
-
-def _labels(stats: Mapping[str, Any]) -> Table:
-    splits = stats["splits"]
-    totals: dict[str, int] = {}
-    for split in splits.values():
-        for label, count in split["labels"].items():
-            totals[label] = totals.get(label, 0) + count
-    table = Table(title=f"{len(totals)} labels, the most frequent", title_justify="left")
-    table.add_column("label")
-    for split in splits:
-        table.add_column(split, justify="right")
-    for label in sorted(totals, key=lambda label: -totals[label])[:_TOP_LABELS]:
-        shares = (split["labels"][label] / split["items"] for split in splits.values())
-        table.add_row(Text(label), *(f"{share:.1%}" for share in shares))
-    return table
-
-
-def _words(words: Mapping[str, float] | None) -> str:
-    if words is None:
-        return "-"
-    return f"{words['first_quartile']:.0f} / {words['median']:.0f} / {words['third_quartile']:.0f}"
-
-
-def _pixels(pictures: Mapping[str, Mapping[str, float] | None] | None) -> str:
-    width, height = (None, None) if pictures is None else (pictures["width"], pictures["height"])
-    return "-" if width is None or height is None else f"{width['median']:.0f} x {height['median']:.0f}"
-
-
-def _short(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def _means(precisions: Mapping[str, Tensor], rows: Tensor) -> dict[str, float | None]:
+    chance = precisions[CHANCE][rows]
+    means: dict[str, float | None] = {"queries": len(chance), "without_relevant": int(chance.isnan().sum())}
+    for name, values in precisions.items():
+        mean = float(mean_over_queries(values[rows]))
+        means[name] = None if np.isnan(mean) else mean  # JSON has no NaN
+    return means

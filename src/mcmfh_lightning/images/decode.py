@@ -1,19 +1,18 @@
-"""Pictures from elsewhere: what converters store of a file, and what a query sees of the same file.
+"""Decoder of picture files from elsewhere: what converters store of a file, and what a query sees of the same file.
 
 This is the only decoder of such files. Encoders read JPEG and PNG of 8 bits; a file that is one of these, has no
-transparency and is the right way up is stored as it is. Of all others the shards hold a PNG of what is made here:
+transparency and is the right way up is stored unchanged. For all others the shards hold a PNG of the decoded picture:
 
 - more than 8 bits: scaled as `mcmfh_lightning.images.png` says;
 - transparency: laid on white, as most viewers do; on black if on white it hardly shows;
 - EXIF orientation: turned and mirrored as it says;
 - DICOM: see `mcmfh_lightning.images.dicom`.
 
-Of a camera's JPEG with further pictures in it (MPO) and of an animated PNG the first picture is read. Colour profiles
-(ICC) are not applied.
+A camera's JPEG with further pictures in it (MPO) and an animated PNG give their first picture. Color profiles (ICC) are
+not applied.
 """
 
 import io
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,14 +25,14 @@ from PIL import ExifTags, Image, ImageFile, PngImagePlugin, UnidentifiedImageErr
 from mcmfh_lightning.images.dicom import decode_dicom, dicom_size, is_dicom
 from mcmfh_lightning.images.png import (
     BY_RANGE,
-    DEEP_COLOUR,
+    DEEP_COLOR,
     SIGNATURE,
     ValueRange,
     believed_bits,
     choose_scale,
-    chunks,
+    file_of,
     load_all_rows,
-    read_deep_colour,
+    read_deep_color,
     sixteen_to_eight_bits,
     stated_bits,
     to_eight_bits,
@@ -46,19 +45,17 @@ from mcmfh_lightning.images.unusable import (
     TRANSPARENT,
     UNDECODABLE,
     PictureError,
+    picture_errors,
 )
 from mcmfh_lightning.shards.members import MAX_BYTES, MAX_PICTURE_SIDE
 from mcmfh_lightning.shards.pair import ImageFormat
 
 _FORMATS: Mapping[str | None, ImageFormat] = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png"}
 _MAGIC = (b"\xff\xd8\xff", SIGNATURE)
-_GREY_MODES = ("1", "L", "LA", "La")
+_GRAY_MODES = ("1", "L", "LA", "La")
 _OPAQUE = 255
-_CUT_MODES = ("RGB", "RGBA")
-"""What Pillow makes of a PNG of 16 bits in other colors than grey."""
-_PNG_HEADER = 33  # bytes: signature and first chunk
 _FAINT = 32
-"""Grey levels; a picture that spans fewer on white is laid on black if that shows more."""
+"""Gray levels; a picture that spans fewer on white is laid on black if that shows more."""
 
 ON_WHITE = "transparent picture laid on white"
 ON_BLACK = "transparent picture laid on black: on white it hardly shows"
@@ -78,19 +75,19 @@ _TURNS = {
 """By EXIF orientation."""
 
 _KEY_SCALES = {"L;2": 85, "L;4": 17}
-"""Pillow scales greys of few bits to 8, but not the grey that tRNS names as transparent."""
+"""Pillow scales grays of few bits to 8, but not the gray that tRNS names as transparent."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded picture.
+    """Decoded picture.
 
     Attributes:
-        image: 8 bits, the right way up, without transparency; of whatever colour space.
+        image: Picture of 8 bits, the right way up, without transparency; of whatever color space.
         format: Format in which a shard stores it.
-        unchanged: Whether a shard stores the file as it is.
+        unchanged: Whether a shard stores the bytes of the file.
         bits: Depth from which it was scaled, or 8; None where a window or a range decided.
-        assumed: What was decided without the file saying so in full; summaries count it.
+        assumed: Decisions that the file leaves open; summaries count them.
     """
 
     image: Image.Image
@@ -100,9 +97,9 @@ class Picture:
     assumed: tuple[str, ...] = ()
 
     def rgb(self) -> Image.Image:
-        """Return it as encoders get it from a shard."""
+        """Return the picture that encoders get from a shard."""
         rgb = self.image.convert("RGB")
-        rgb.info = {}  # a grey or colour that once meant "transparent", EXIF: they have been dealt with
+        rgb.info = {}  # EXIF, and a gray or color that meant "transparent": both have been applied
         return rgb
 
     def stored(self, data: bytes) -> bytes:
@@ -145,8 +142,9 @@ def decode_picture(data: bytes, value_range: ValueRange | None = None) -> Pictur
     """
     with _errors():
         if is_dicom(data):
-            shown = decode_dicom(data, value_range)
-            return _made(shown.pixels, None, None, shown.bits, shown.assumed)
+            assumed: list[str] = []
+            pixels, bits = decode_dicom(data, value_range, assumed)
+            return _made(pixels, None, None, bits, assumed)
         with _open(data) as image:
             return _decode(image, data, value_range)
 
@@ -162,7 +160,7 @@ def read_picture(path: Path, value_range: ValueRange | None = None) -> tuple[Pic
         The picture, and the file's content.
 
     Raises:
-        PictureError: As `decode_picture`, or if the file cannot be read.
+        PictureError: If the file cannot be read, or `decode_picture` raises it.
     """
     try:
         size = path.stat().st_size
@@ -175,62 +173,32 @@ def read_picture(path: Path, value_range: ValueRange | None = None) -> tuple[Pic
 
 
 def flatten_picture(image: Image.Image, value_range: ValueRange | None = None) -> Image.Image:
-    """Make of a picture in memory what `decode_picture` makes of its file.
+    """Turn a picture in memory into 8-bit RGB, as `decode_picture` does with its file.
 
     Pillow drops the lower byte of 16-bit color when it loads a PNG. A picture that was opened and is not loaded yet is
     read from its file; one that has lost its depth is refused. A copy or a conversion of such a picture shows no trace
     of the loss: give the path of a file of 16 bits.
 
     Args:
-        image: Of any mode. Alters nothing but the place in an open file.
+        image: Picture of any mode; of an open file, only the position is changed.
         value_range: See `decode_picture`.
-
-    Returns:
-        8-bit RGB.
 
     Raises:
         PictureError: If no picture can be made of it, or Pillow has cut its depth.
     """
     with _errors():
-        data = _file_of(image) if isinstance(image, PngImagePlugin.PngImageFile) else b""
+        data = file_of(image) if isinstance(image, PngImagePlugin.PngImageFile) else b""
         return _decode(image, data, value_range).rgb()
-
-
-def _file_of(image: PngImagePlugin.PngImageFile) -> bytes:
-    """Read the file from which Pillow opened a picture.
-
-    Raises:
-        PictureError: If Pillow has cut its depth, or the file is gone and nothing else says whether it has.
-    """
-    data = b""
-    stream = getattr(image, "_fp", None)  # also of a loaded picture, where the caller has opened the file
-    try:
-        if stream is not None and not stream.closed:
-            place = stream.tell()
-            stream.seek(0)
-            data = stream.read()
-            stream.seek(place)
-        else:
-            data = Path(os.fsdecode(image.filename)).read_bytes()
-    except (OSError, ValueError):  # it was removed or closed
-        pass
-    header = chunks(data[:_PNG_HEADER])
-    if not image.tile and image.mode in _CUT_MODES and not (header and header[0][1][8] <= 8):
-        raise PictureError(UNDECODABLE, "Pillow has loaded it, and cuts colors of 16 bits to 8: give its path instead")
-    return data
 
 
 @contextmanager
 def _errors() -> Iterator[None]:
     """Turn whatever Pillow and NumPy raise on a damaged file into `PictureError`."""
-    try:
-        yield
-    except PictureError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise PictureError.of(TOO_LARGE, error) from error
-    except Exception as error:  # what Pillow's readers raise changes between its versions
-        raise PictureError.of(UNDECODABLE, error) from error
+    with picture_errors(UNDECODABLE):
+        try:
+            yield
+        except Image.DecompressionBombError as error:
+            raise PictureError.of(TOO_LARGE, error) from error
 
 
 def _open(data: bytes) -> ImageFile.ImageFile:
@@ -245,12 +213,12 @@ def _open(data: bytes) -> ImageFile.ImageFile:
 
 
 def _decode(image: Image.Image, data: bytes, value_range: ValueRange | None) -> Picture:
-    """Decode what `_open` opened, or flatten a picture in memory, whose `data` is empty if it has no file."""
+    """Decode an opened file, or flatten a picture in memory, whose ``data`` is empty if it has no file."""
     raw_mode = image.tile[0].args if isinstance(image, ImageFile.ImageFile) and image.tile else None
     assumed = [FIRST_OF_SEVERAL] if image.format in _FORMATS and getattr(image, "n_frames", 1) > 1 else []
-    if isinstance(image, ImageFile.ImageFile) and image.tile and raw_mode not in DEEP_COLOUR:
+    if isinstance(image, ImageFile.ImageFile) and image.tile and raw_mode not in DEEP_COLOR:
         load_all_rows(image, data)
-    if image.mode[0] in "IF" or raw_mode in DEEP_COLOUR:
+    if image.mode[0] in "IF" or raw_mode in DEEP_COLOR:
         pixels, alpha, bits = _deep(image, raw_mode, data, value_range, assumed)
         return _made(pixels, alpha, _turn(image), bits, assumed)
     turn = _turn(image)
@@ -259,7 +227,7 @@ def _decode(image: Image.Image, data: bytes, value_range: ValueRange | None) -> 
         if alpha.min() < _OPAQUE:
             return _made(pixels, alpha, turn, 8, assumed)
     if turn is not None:
-        upright = image.convert("L" if image.mode in _GREY_MODES else "RGB")
+        upright = image.convert("L" if image.mode in _GRAY_MODES else "RGB")
         return _made(np.asarray(upright), None, turn, 8, assumed)
     return Picture(image, _FORMATS.get(image.format, "png"), unchanged=True, bits=8, assumed=tuple(assumed))
 
@@ -285,7 +253,7 @@ def _made(
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
-    """Read from EXIF how a picture must be turned; damaged EXIF says nothing, as for viewers."""
+    """Read from EXIF how a picture must be turned; damaged EXIF is ignored, as by viewers."""
     try:
         return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # Pillow's reader raises whatever the damage leads to
@@ -307,18 +275,18 @@ def _flatten(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8], assumed: list[
 def _laid_on(background: int, pixels: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
     opacity = alpha.astype(np.uint16).reshape(*alpha.shape, *[1] * (pixels.ndim - 2))
     # At most 255 * 255 + 127, which 16 bits hold; the half makes the division round to the nearest.
-    mixed = pixels * opacity + background * (_OPAQUE - opacity) + np.uint16(127)
+    mixed = pixels * opacity + background * (_OPAQUE - opacity) + np.uint16(127)  # (rows, columns[, 3])
     return (mixed // _OPAQUE).astype(np.uint8)
 
 
 def _split(image: Image.Image, raw_mode: object) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Take an 8-bit picture apart into grey or colour, and opacity."""
+    """Take an 8-bit picture apart into gray or color, and opacity."""
     key = image.info.get("transparency")
     if raw_mode in _KEY_SCALES and isinstance(key, int):
         image = image.copy()
         image.info["transparency"] = key * _KEY_SCALES[str(raw_mode)]
     rgba = np.asarray(image.convert("RGBA"))
-    return rgba[..., 0] if image.mode in _GREY_MODES else rgba[..., :3], rgba[..., 3]
+    return rgba[..., 0] if image.mode in _GRAY_MODES else rgba[..., :3], rgba[..., 3]
 
 
 def _deep(
@@ -327,7 +295,7 @@ def _deep(
     """Read a picture of more than 8 bits and scale it to 8.
 
     Returns:
-        Grey or colour, opacity or None, and the depth that it was scaled from.
+        Gray or color, opacity or None, and the depth that it was scaled from.
     """
     if image.mode[0] in "IF":
         values = np.asarray(image)
@@ -338,7 +306,7 @@ def _deep(
             raise PictureError(NO_DEPTH)
         values = values.astype(np.uint16)
     else:
-        values = read_deep_colour(data, str(raw_mode))
+        values = read_deep_color(data, str(raw_mode))
     channels = values.shape[2] if values.ndim == 3 else 1
     stated = stated_bits(data)
     alpha = None

@@ -1,31 +1,28 @@
-"""DICOM files, of which only the picture is read.
+"""Reader of DICOM files, of which only the picture is read.
 
 The steps are those of the standard (PS3.4, annex N.2), done by pydicom's own functions: stored values, modality LUT or
 rescaling, VOI LUT or window, presentation. Decisions:
 
 - Only the attributes that the picture needs are read; the patient's never leave the file.
-- A VOI LUT of the file comes before its window, and the first of several is taken, as pydicom does. Its output range
-  becomes 0 to 255.
+- A VOI LUT comes before a window, the first of several is taken, and its output range becomes 0 to 255.
 - Without either, the range that the user gives; else the rule of `mcmfh_lightning.images.png`: 0 to the greatest
   value of ``BitsStored`` bits. Where that fills 16 allocated bits, which writers do without meaning it, the depth is
   that of the greatest value. Signed values, values with padding and those of a modality LUT are measurements, whose
   greatest possible value says nothing: they are stretched from the least to the greatest of the picture.
-- ``PixelPaddingValue`` (to ``PixelPaddingRangeLimit``) is not part of the picture: it takes no part in a stretch, and
-  is black.
+- ``PixelPaddingValue`` (to ``PixelPaddingRangeLimit``) is black, and left out of a stretch.
 - Bits outside of ``HighBit`` and ``BitsStored`` are not part of a value. Values that need more bits are refused.
-- ``MONOCHROME1`` (the least value is white) is inverted, as is what ``PresentationLUTShape`` says to invert: bone is
-  bright in every picture.
+- ``MONOCHROME1`` (the least value is white) and ``PresentationLUTShape`` INVERSE are inverted: bone is always bright.
 - Attributes that contradict the pixels are refused (`mcmfh_lightning.images.dicom_values`).
-- A rescaling by 0 and a window that has no width are ignored, attributes that are missing get their usual values, a
-  file may lack its preamble, or its file meta information if its pixels are not compressed. All of that is reported
-  with the picture.
+- A rescaling by 0 and a window without width are ignored, attributes that are missing get their usual values, a file
+  may lack its preamble, or its file meta information if its pixels are not compressed. All of that is reported with
+  the picture.
 - Names burned into the pixels are pixels, they stay. De-identify such pictures before they come here.
 """
 
 import io
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +32,8 @@ from mcmfh_lightning.images.dicom_values import (
     check_pixel_data,
     complete_attributes,
     is_inverted,
-    look_up_colours,
+    look_up_colors,
+    padding_of,
     present,
     whole_number,
 )
@@ -48,6 +46,7 @@ from mcmfh_lightning.images.unusable import (
     TOO_LARGE,
     UNREADABLE,
     PictureError,
+    picture_errors,
 )
 from mcmfh_lightning.shards.members import MAX_PICTURE_SIDE
 
@@ -55,42 +54,26 @@ if TYPE_CHECKING:
     from pydicom import Dataset
     from pydicom.uid import UID
 
-
 NO_PREAMBLE = "DICOM without a preamble"
 NO_SYNTAX = "DICOM without a transfer syntax: taken as uncompressed"
 PADDED = "DICOM with padding: shown black"
 ALL_PADDING = "DICOM in which every pixel is padding: padding ignored"
 EXTRA_BITS = "DICOM with bits outside of BitsStored: ignored"
 
-_MOST_LEVELS = 2**16
-_COLOURS = ("Red", "Green", "Blue")
-_ATTRIBUTES = [
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "PlanarConfiguration",
-    "NumberOfFrames",
-    "Rows",
-    "Columns",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
-    "PixelPaddingValue",
-    "PixelPaddingRangeLimit",
-    "PixelData",
-    "PresentationLUTShape",
-    "ModalityLUTSequence",
-    "RescaleIntercept",
-    "RescaleSlope",
-    "VOILUTSequence",
-    "WindowCenter",
-    "WindowWidth",
-    "VOILUTFunction",
-    *(f"{colour}PaletteColorLookupTableDescriptor" for colour in _COLOURS),
-    *(f"{colour}PaletteColorLookupTableData" for colour in _COLOURS),
+_PIXEL_ATTRIBUTES = (
+    "SamplesPerPixel PhotometricInterpretation PlanarConfiguration NumberOfFrames Rows Columns BitsAllocated "
+    "BitsStored HighBit PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit PixelData"
+)
+_PRESENTATION_ATTRIBUTES = (
+    "PresentationLUTShape ModalityLUTSequence RescaleIntercept RescaleSlope VOILUTSequence WindowCenter WindowWidth "
+    "VOILUTFunction"
+)
+_PALETTES = [
+    f"{color}PaletteColorLookupTable{part}" for color in ("Red", "Green", "Blue") for part in ("Descriptor", "Data")
 ]
 _OVERLAY_POSITIONS = [0x60000102 + (number << 17) for number in range(16)]
-"""The bit of a cell that holds an overlay, of each of the 16 overlays that a file may have."""
+"""Attributes that name the bit of a cell which holds an overlay; a file may have 16 overlays."""
+_ATTRIBUTES = [*_PIXEL_ATTRIBUTES.split(), *_PRESENTATION_ATTRIBUTES.split(), *_PALETTES, *_OVERLAY_POSITIONS]
 _SIZE = ["Rows", "Columns"]
 _ITEM = b"\xfe\xff\x00\xe0"
 _MARK = b"DICM"
@@ -99,22 +82,8 @@ _PREAMBLE = bytes(128)
 _HEADERLESS = re.compile(rb"[\x02\x08]\x00[\x00-\xff]\x00|\x00[\x02\x08]\x00[\x00-\xff]", re.DOTALL)
 
 
-class DicomPicture(NamedTuple):
-    """The picture of a DICOM file.
-
-    Attributes:
-        pixels: (rows, columns) or (rows, columns, 3), 8 bits.
-        bits: Depth that it was scaled from; None where a window or the picture's own range decided.
-        assumed: What the file left open or has wrong; summaries count it.
-    """
-
-    pixels: NDArray[np.uint8]
-    bits: int | None
-    assumed: list[str]
-
-
 def is_dicom(data: bytes) -> bool:
-    """Find out by the first bytes whether a file is DICOM (PS3.10), with or without its preamble of 128 bytes."""
+    """Decide by the first bytes whether a file is DICOM (PS3.10), with or without its preamble of 128 bytes."""
     return data[128:132] == _MARK or data[:4] == _MARK or _HEADERLESS.match(data) is not None
 
 
@@ -124,41 +93,42 @@ def dicom_size(data: bytes) -> tuple[int, int]:
     Raises:
         PictureError: If it has none, or pydicom is not installed.
     """
-    try:
+    with picture_errors(UNREADABLE):  # a damaged file makes pydicom raise whatever its parsing ran into
         return _checked_size(_read(data, _SIZE, []))
-    except PictureError:
-        raise
-    except Exception as error:  # a damaged file makes pydicom raise whatever its parsing ran into
-        raise PictureError.of(UNREADABLE, error) from error
 
 
-def decode_dicom(data: bytes, value_range: ValueRange | None = None) -> DicomPicture:
+def decode_dicom(
+    data: bytes, value_range: ValueRange | None, assumed: list[str]
+) -> tuple[NDArray[np.uint8], int | None]:
     """Decode the picture of a DICOM file.
 
     Args:
         data: The whole file.
         value_range: Values, after rescaling, that become black and white where the file has no window and more than
             8 bits.
+        assumed: Takes what the file leaves open or has wrong; summaries count it.
+
+    Returns:
+        Pixels of 8 bits, (rows, columns) or (rows, columns, 3), and the depth that they were scaled from; None where a
+        window or the picture's own range decided.
 
     Raises:
         PictureError: If there is no picture that can be shown, or pydicom is not installed.
     """
-    assumed: list[str] = []
-    try:
-        dataset = _read(data, [*_ATTRIBUTES, *_OVERLAY_POSITIONS], assumed)
-        _require_one_picture(dataset)
+    with picture_errors(UNREADABLE):
+        dataset = _read(data, _ATTRIBUTES, assumed)
+        if not dataset.get("PixelData"):
+            raise PictureError(NO_PIXELS)
+        if (whole_number(dataset, "NumberOfFrames") or 1) > 1:
+            raise PictureError(MULTI_FRAME)
+        _checked_size(dataset)
         complete_attributes(dataset, assumed)
         check_pixel_data(dataset)
-        pixels, bits = _eight_bits(dataset, value_range, assumed)
-    except PictureError:
-        raise
-    except Exception as error:  # as above
-        raise PictureError.of(UNREADABLE, error) from error
-    return DicomPicture(pixels, bits, assumed)
+        return _eight_bits(dataset, value_range, assumed)
 
 
 def _read(data: bytes, attributes: Sequence[str | int], assumed: list[str]) -> "Dataset":
-    """Read attributes; a file without a header gets one, as pydicom reads the others by force only."""
+    """Read attributes; a file without a header gets one, as pydicom asks for one."""
     try:
         from pydicom import dcmread
         from pydicom.filereader import read_dataset
@@ -212,17 +182,8 @@ def _require_uncompressed(dataset: "Dataset") -> None:
         raise PictureError(COMPRESSED, "its pixels are compressed, and it has no transfer syntax that says how")
 
 
-def _require_one_picture(dataset: "Dataset") -> None:
-    """Refuse what has no single picture, or announces too large a one: a header of a few bytes may say 4 gigapixels."""
-    if not dataset.get("PixelData"):
-        raise PictureError(NO_PIXELS)
-    if (whole_number(dataset, "NumberOfFrames") or 1) > 1:
-        raise PictureError(MULTI_FRAME)
-    _checked_size(dataset)
-
-
 def _checked_size(dataset: "Dataset") -> tuple[int, int]:
-    """Return width and height, within the limits that hold for all pictures."""
+    """Return width and height, within the limits of all pictures: a header of a few bytes may say 4 gigapixels."""
     rows, columns = (whole_number(dataset, name) or 0 for name in _SIZE)
     if rows < 1 or columns < 1:
         raise PictureError(UNREADABLE, "Rows or Columns are missing")
@@ -238,34 +199,34 @@ def _eight_bits(
     """Decode the picture and bring it to 8 bits: (rows, columns) or (rows, columns, 3)."""
     allocated, bits = int(dataset.BitsAllocated), int(dataset.BitsStored)
     stated = bits if bits < allocated or bits <= 8 else None
-    cells, values = _values(dataset, bits, assumed)
+    cells, values = _values(dataset, bits)  # (rows, columns) or (rows, columns, 3)
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
-        return look_up_colours(values, dataset), 8
-    padding = _padding(cells, values, dataset) if dataset.SamplesPerPixel == 1 else None
+        return look_up_colors(values, dataset), 8
+    padding = padding_of(cells, values, dataset) if dataset.SamplesPerPixel == 1 else None
     _check_spare_bits(cells, values, padding, bits, dataset, assumed)
     if dataset.SamplesPerPixel == 3:
-        return _colour(values, stated, value_range, assumed)
+        return _color(values, stated, value_range, assumed)
     if padding is not None and padding.all():
         assumed.append(ALL_PADDING)
         padding = None
     picture = values if padding is None else values[~padding]
     # There are far fewer values than pixels: each is presented once, and looked up.
     least, greatest = int(picture.min()), int(picture.max())
-    if greatest - least < _MOST_LEVELS:
+    if greatest - least < 2**16:
         levels, places = np.arange(least, greatest + 1), np.clip(values, least, greatest) - least
     else:
         levels, places = np.unique(np.clip(values, least, greatest), return_inverse=True)
     shown, scaled_from = present(levels, dataset, stated, value_range, assumed, has_padding=padding is not None)
     if is_inverted(dataset, assumed):
         shown = 255 - shown
-    grey = shown[places.reshape(values.shape)]
+    gray = shown[places.reshape(values.shape)]
     if padding is not None and padding.any():
-        grey[padding] = 0
+        gray[padding] = 0
         assumed.append(PADDED)
-    return grey, scaled_from
+    return gray, scaled_from
 
 
-def _values(dataset: "Dataset", bits: int, assumed: list[str]) -> "tuple[NDArray[Any], NDArray[Any]]":
+def _values(dataset: "Dataset", bits: int) -> "tuple[NDArray[Any], NDArray[Any]]":
     """Decode the pixel cells, and take of each the bits that are its value.
 
     Returns:
@@ -274,14 +235,16 @@ def _values(dataset: "Dataset", bits: int, assumed: list[str]) -> "tuple[NDArray
     from pydicom.encaps import generate_frames
     from pydicom.pixels.utils import pixel_array
 
-    if _is_decoded_by_frame(dataset):
+    by_frame = _is_decoded_by_frame(dataset)
+    if by_frame:
         _check_frame(next(generate_frames(dataset.PixelData, number_of_frames=1)), dataset)
-        cells = _native(pixel_array(dataset))
-        return cells, _wide(cells)
-    if dataset.BitsAllocated > 1:
+    elif dataset.BitsAllocated > 1:
         # pydicom would cut off what is above BitsStored, also where HighBit puts the value there.
         dataset.BitsStored = dataset.BitsAllocated
-    cells = _native(pixel_array(dataset))
+    cells = pixel_array(dataset)
+    cells = cells.astype(cells.dtype.newbyteorder("="), copy=False)  # the machine's order of bytes
+    if by_frame:
+        return cells, _wide(cells)
     values = _wide(cells.view(f"u{cells.dtype.itemsize}")) >> int(dataset.HighBit) + 1 - bits & 2**bits - 1
     if dataset.PixelRepresentation:
         values -= values >> bits - 1 << bits
@@ -296,10 +259,8 @@ def _check_spare_bits(
     dataset: "Dataset",
     assumed: list[str],
 ) -> None:
-    """Refuse values that need more than BitsStored bits; count other bits outside of these, such as an overlay.
-
-    An overlay is named by the file, or leaves the bit above the values free. Values that are too large use that bit.
-    """
+    """Refuse values that need more than BitsStored bits; count other bits outside of these, such as an overlay."""
+    # An overlay is named by the file, or leaves the bit above the values free. Values that are too large use that bit.
     is_shifted = not _is_decoded_by_frame(dataset)
     top = int(dataset.HighBit) + 1 if is_shifted else bits
     wide = _wide(cells.view(f"u{cells.dtype.itemsize}"))
@@ -318,7 +279,7 @@ def _check_spare_bits(
 
 
 def _is_decoded_by_frame(dataset: "Dataset") -> bool:
-    """Find out whether a codec of pictures decodes it: then values come without spare bits, wherever HighBit is."""
+    """Decide whether a codec of pictures decodes it: then values come without spare bits, wherever HighBit is."""
     from pydicom.uid import RLELossless
 
     syntax = dataset.file_meta.TransferSyntaxUID
@@ -326,13 +287,8 @@ def _is_decoded_by_frame(dataset: "Dataset") -> bool:
 
 
 def _wide(cells: "NDArray[Any]") -> "NDArray[Any]":
-    """Return numbers with sign that have room for all values of their cells."""
+    """Convert cells to numbers with sign that have room for all their values."""
     return cells.astype(np.int64 if cells.dtype.itemsize > 2 else np.int32)
-
-
-def _native(cells: "NDArray[Any]") -> "NDArray[Any]":
-    """Return numbers in the machine's order of bytes."""
-    return cells.astype(cells.dtype.newbyteorder("="), copy=False)
 
 
 def _check_frame(frame: bytes, dataset: "Dataset") -> None:
@@ -351,28 +307,13 @@ def _check_frame(frame: bytes, dataset: "Dataset") -> None:
         raise PictureError(UNREADABLE, f"SamplesPerPixel is {dataset.SamplesPerPixel}, its frame has {samples}")
 
 
-def _colour(
+def _color(
     values: "NDArray[Any]", stated: int | None, value_range: ValueRange | None, assumed: list[str]
 ) -> tuple[NDArray[np.uint8], int | None]:
     if values.min() < 0:
-        raise PictureError(UNREADABLE, "colours below 0")
+        raise PictureError(UNREADABLE, "colors below 0")
     if stated == 8:
         return values.astype(np.uint8), 8
     scale = choose_scale(int(values.max()), stated, value_range)
     assumed.append(scale.assumed)
     return to_eight_bits(np.arange(values.max() + 1), scale.low, scale.high)[values], scale.bits
-
-
-def _padding(cells: "NDArray[Any]", values: "NDArray[Any]", dataset: "Dataset") -> NDArray[np.bool_] | None:
-    """Find the pixels that are padding; None if the file does not speak of any.
-
-    A padding value may be written with the other sign, or use bits of the cell that are not part of a value.
-    """
-    first, last = (whole_number(dataset, name) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit"))
-    if first is None:
-        return None
-    ends = [first, first if last is None else last]
-    bits = 8 * cells.dtype.itemsize
-    low, high = np.sort(np.array([end % 2**bits for end in ends], f"u{bits // 8}").view(cells.dtype)).tolist()
-    padding: NDArray[np.bool_] = (cells >= low) & (cells <= high) | (values >= low) & (values <= high)
-    return padding

@@ -1,48 +1,46 @@
-"""What values of a DICOM file look like: modality LUT, VOI LUT, window, depth, palette (PS3.4, annex N.2).
-
-Attributes that describe the pixels of a DICOM file: usual values of those that are missing, and contradictions.
+"""Attributes of a DICOM file: checks against its pixels, and the picture that they make of values (PS3.4, annex N.2).
 
 A library that believes attributes which contradict the pixels gives a sheared or a darkened picture without an error.
 Lengths, numbers of frames and kinds of color are therefore compared before anything is decoded.
 """
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from mcmfh_lightning.images.png import ValueRange, choose_scale, to_eight_bits
 from mcmfh_lightning.images.unusable import MULTI_FRAME, UNREADABLE, PictureError
 
 if TYPE_CHECKING:
     from pydicom import Dataset
-import math
-from typing import TYPE_CHECKING, Any
-
-from numpy.typing import NDArray
-
-from mcmfh_lightning.images.png import BY_RANGE, ValueRange, choose_scale, to_eight_bits
 
 DEFAULTS = "DICOM with missing attributes: their usual values taken"
+NO_SLOPE = "DICOM with a rescale slope of 0: not rescaled"
+NO_WINDOW = "DICOM with a window that cannot be (width 0, not a number): ignored"
+INVERSE = "DICOM of MONOCHROME2 with PresentationLUTShape INVERSE: inverted"
+STRETCHED = "DICOM without a window: stretched from its least to its greatest value"
 
-_GREY = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
-_COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422")
-_JPEG_2000_COLOUR = ("YBR_ICT", "YBR_RCT")
-"""Only the decoder of JPEG 2000 turns these into RGB."""
-_FRAME_STARTS = (b"\xff\xd8", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  ")
-"""JPEG and JPEG-LS; JPEG 2000 as a stream, and as a file."""
+_FAR = 1e12  # beyond any window
+_GRAY = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
+_COLOR = ("RGB", "YBR_FULL", "YBR_FULL_422")
+_JPEG_2000_COLOR = ("YBR_ICT", "YBR_RCT")  # only its decoder turns these into RGB
+_FRAME_STARTS = (b"\xff\xd8", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  ")  # JPEG and JPEG-LS; twice JPEG 2000
 
 
 def complete_attributes(dataset: "Dataset", assumed: list[str]) -> None:
     """Give attributes that are missing their usual values.
 
     Args:
-        dataset: Has Rows, Columns and PixelData; is completed.
-        assumed: Is continued.
+        dataset: Data set with Rows, Columns and PixelData; it is completed.
+        assumed: Takes what had to be assumed.
 
     Raises:
         PictureError: If an attribute has several values, or attributes contradict each other.
     """
     kind = str(dataset.get("PhotometricInterpretation") or "").strip().upper()
-    samples = whole_number(dataset, "SamplesPerPixel") or (3 if kind in _COLOUR + _JPEG_2000_COLOUR else 1)
+    samples = whole_number(dataset, "SamplesPerPixel") or (3 if kind in _COLOR + _JPEG_2000_COLOR else 1)
     high = whole_number(dataset, "HighBit")
     stored = whole_number(dataset, "BitsStored") or (None if high is None else high + 1)
     pixels = int(dataset.Rows) * int(dataset.Columns) * samples
@@ -85,7 +83,7 @@ def one_number(dataset: "Dataset", name: str) -> float | None:
 
 
 def whole_number(dataset: "Dataset", name: str) -> int | None:
-    """Read an attribute as `one_number` does, without what is behind the point."""
+    """Read an attribute as `one_number` does, without its fraction."""
     value = one_number(dataset, name)
     return None if value is None else int(value)
 
@@ -97,7 +95,7 @@ def check_pixel_data(dataset: "Dataset") -> None:
         PictureError: If there are several pictures, or the attributes contradict the pixels or each other.
     """
     syntax = dataset.file_meta.TransferSyntaxUID
-    _check_colour(dataset, is_jpeg_2000="JPEG 2000" in syntax.name or "JPEG2000" in syntax.name)
+    _check_color(dataset, is_jpeg_2000="JPEG 2000" in syntax.name or "JPEG2000" in syntax.name)
     if syntax.is_compressed:
         _check_frames(dataset)
         return
@@ -116,10 +114,10 @@ def check_pixel_data(dataset: "Dataset") -> None:
         )
 
 
-def _check_colour(dataset: "Dataset", *, is_jpeg_2000: bool) -> None:
+def _check_color(dataset: "Dataset", *, is_jpeg_2000: bool) -> None:
     """Refuse kinds of color that would be shown as if they were RGB."""
     kind, samples = dataset.PhotometricInterpretation, int(dataset.SamplesPerPixel)
-    if kind not in {1: _GREY, 3: _COLOUR + _JPEG_2000_COLOUR * is_jpeg_2000}.get(samples, ()):
+    if kind not in {1: _GRAY, 3: _COLOR + _JPEG_2000_COLOR * is_jpeg_2000}.get(samples, ()):
         raise PictureError(
             UNREADABLE,
             f"PhotometricInterpretation {kind} with SamplesPerPixel {samples} is not supported: "
@@ -160,7 +158,7 @@ def _unpacked_length(packed: bytes) -> int:
     length, at, size = 0, 0, len(packed)
     while at + 1 < size:
         head = packed[at]
-        if head < 128:  # so many bytes follow as they are, and one more
+        if head < 128:  # that number of bytes follows unpacked, and one more
             length += min(head + 1, size - at - 1)
             at += head + 2
         elif head > 128:  # the next byte, several times
@@ -169,14 +167,6 @@ def _unpacked_length(packed: bytes) -> int:
         else:
             at += 1
     return length
-
-
-NO_SLOPE = "DICOM with a rescale slope of 0: not rescaled"
-NO_WINDOW = "DICOM with a window that cannot be (width 0, not a number): ignored"
-INVERSE = "DICOM of MONOCHROME2 with PresentationLUTShape INVERSE: inverted"
-STRETCHED = "DICOM without a window: stretched from its least to its greatest value"
-
-_FAR = 1e12  # beyond any window
 
 
 def present(
@@ -188,36 +178,49 @@ def present(
     *,
     has_padding: bool,
 ) -> tuple[NDArray[np.uint8], int | None]:
-    """Bring grey values to 0..255 by the file's VOI LUT or window, else by the user's range or the depth.
+    """Bring gray values to 0..255 by the file's VOI LUT or window, else by the user's range or the depth.
 
     Args:
         levels: The values of the picture, ascending.
         dataset: The attributes.
         stated: Bits of a value, if the file says so.
         value_range: The user's range.
-        assumed: Is continued.
-        has_padding: Whether the file speaks of padding.
+        assumed: Takes what had to be assumed.
+        has_padding: Whether the file names padding.
+
+    Returns:
+        The levels in 8 bits, and the depth that they were scaled from; None where something else decided.
     """
     from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut, apply_windowing
 
     _correct_rescaling(dataset, assumed)
     measured = apply_modality_lut(levels, dataset)
-    bits = None
+    deep, bits = dataset.BitsAllocated > 8, None
+    measurements = dataset.PixelRepresentation or dataset.get("ModalityLUTSequence") or (deep and has_padding)
+    shown = measured
     if sequence := dataset.get("VOILUTSequence"):
         entries, first, _ = sequence[0].LUTDescriptor
         last = first + (entries or 2**16) - 1
         # For entries of 8 bits pydicom indexes with 8 bits, which wraps around; as 16 bits they are the same entries.
         sequence[0].LUTDescriptor = [entries, first, 16]
         shown = apply_voi_lut(np.clip(np.rint(measured), first, last).astype(np.int64), dataset)
-        table = apply_voi_lut(np.arange(first, last + 1), dataset)
-        low, high = table.min(), table.max()
+        ends = apply_voi_lut(np.arange(first, last + 1), dataset)
+        low, high = ends.min(), ends.max()
     elif _has_window(dataset, assumed):
         shown = apply_windowing(measured, dataset)
         with np.errstate(over="ignore"):  # of a sigmoid window
             low, high = apply_windowing(np.array([-_FAR, _FAR]), dataset)
+    elif measurements and not (deep and value_range):
+        assumed.append(STRETCHED)
+        low, high = measured.min(), measured.max()
     else:
-        shown = measured
-        low, high, bits = _range(levels, measured, dataset, stated, value_range, assumed, has_padding=has_padding)
+        scale = choose_scale(int(levels[-1]), stated, value_range if deep else None)
+        bits = scale.bits
+        if bits != 8 or deep:
+            assumed.append(scale.assumed)
+        ends = np.array([scale.low, scale.high])
+        ends = ends if bits is None else apply_modality_lut(ends, dataset)  # a user's range is one of measured values
+        low, high = ends.min(), ends.max()
     low, high = float(low), float(high)
     if low == high:
         return np.zeros(shown.shape, np.uint8), bits
@@ -226,32 +229,19 @@ def present(
     return to_eight_bits(shown, low, high), bits
 
 
-def _range(
-    levels: "NDArray[Any]",
-    measured: "NDArray[Any]",
-    dataset: "Dataset",
-    stated: int | None,
-    value_range: ValueRange | None,
-    assumed: list[str],
-    *,
-    has_padding: bool,
-) -> tuple[float, float, int | None]:
-    """Choose the values that become black and white where the file does not say them, and the depth behind them."""
-    from pydicom.pixels.processing import apply_modality_lut
+def padding_of(cells: "NDArray[Any]", values: "NDArray[Any]", dataset: "Dataset") -> NDArray[np.bool_] | None:
+    """Find the pixels that are padding; None if the file names no padding.
 
-    deep = dataset.BitsAllocated > 8
-    if deep and value_range is not None:
-        assumed.append(BY_RANGE)
-        return *value_range, None
-    measurements = dataset.PixelRepresentation or dataset.get("ModalityLUTSequence") or (deep and has_padding)
-    scale = None if measurements else choose_scale(int(levels[-1]), stated, None)
-    if scale is None:
-        assumed.append(STRETCHED)
-        return measured.min(), measured.max(), None
-    if scale.bits != 8 or deep:
-        assumed.append(scale.assumed)
-    ends = apply_modality_lut(np.array([scale.low, scale.high]), dataset)
-    return ends.min(), ends.max(), scale.bits
+    A padding value may be written with the other sign, or use bits of the cell that are not part of a value.
+    """
+    first, last = (whole_number(dataset, name) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit"))
+    if first is None:
+        return None
+    ends = [first, first if last is None else last]
+    bits = 8 * cells.dtype.itemsize
+    low, high = np.sort(np.array([end % 2**bits for end in ends], f"u{bits // 8}").view(cells.dtype)).tolist()
+    padding: NDArray[np.bool_] = (cells >= low) & (cells <= high) | (values >= low) & (values <= high)
+    return padding
 
 
 def _correct_rescaling(dataset: "Dataset", assumed: list[str]) -> None:
@@ -267,7 +257,7 @@ def _correct_rescaling(dataset: "Dataset", assumed: list[str]) -> None:
 
 
 def _has_window(dataset: "Dataset", assumed: list[str]) -> bool:
-    """Find out whether there is a window that can be applied, and leave the first such as the only one."""
+    """Decide whether there is a window that can be applied, and keep the first such as the only one."""
     dataset.VOILUTFunction = function = str(dataset.get("VOILUTFunction") or "LINEAR").strip().upper()
     windows = list(zip(*(_listed(dataset.get(name)) for name in ("WindowCenter", "WindowWidth")), strict=False))
     for center, width in windows:
@@ -280,7 +270,7 @@ def _has_window(dataset: "Dataset", assumed: list[str]) -> bool:
 
 
 def _listed(numbers: object) -> list[float]:
-    """Return the numbers of an attribute that has none, one or several."""
+    """List the numbers of an attribute that has none, one or several."""
     if numbers in (None, ""):
         return []
     several = [numbers] if isinstance(numbers, float | int | str) else numbers
@@ -288,7 +278,7 @@ def _listed(numbers: object) -> list[float]:
 
 
 def is_inverted(dataset: "Dataset", assumed: list[str]) -> bool:
-    """Find out whether the least value of a grey picture is white."""
+    """Decide whether the least value of a gray picture is white."""
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         return True
     if str(dataset.get("PresentationLUTShape") or "").strip().upper() != "INVERSE":
@@ -297,11 +287,11 @@ def is_inverted(dataset: "Dataset", assumed: list[str]) -> bool:
     return True
 
 
-def look_up_colours(values: "NDArray[Any]", dataset: "Dataset") -> NDArray[np.uint8]:
+def look_up_colors(values: "NDArray[Any]", dataset: "Dataset") -> NDArray[np.uint8]:
     """Look up the colors of a palette picture.
 
     Args:
-        values: (rows, columns), whole numbers.
+        values: Whole numbers, (rows, columns).
         dataset: The attributes.
 
     Returns:
@@ -318,7 +308,7 @@ def look_up_colours(values: "NDArray[Any]", dataset: "Dataset") -> NDArray[np.ui
 
 
 def _palette(dataset: "Dataset", color: str) -> tuple[int, NDArray[np.uint16]]:
-    """Read the value that the first entry of a palette is for, and the entries."""
+    """Read the value of the first entry of a palette, and the entries."""
     name = f"{color}PaletteColorLookupTable"
     descriptor, data = dataset.get(f"{name}Descriptor"), dataset.get(f"{name}Data")
     if not isinstance(data, bytes) or descriptor is None or len(descriptor) != 3:

@@ -4,21 +4,23 @@ Values from 0 to the greatest that their depth can hold are scaled linearly to 0
 says (sBIT of a PNG, BitsStored of DICOM), else the smallest of `DEPTHS` that holds the greatest value of the picture.
 A range that the user gives takes the place of both.
 
-PNG files of 16 bits a channel: the values that Pillow cuts to 8, and the depth that the file states.
+Two gaps of Pillow are closed here for PNG files:
 
-PNG files whose compressed data end before their last row: Pillow leaves the rest of the picture black, in silence.
-
-Inflating a file a second time would double the work, so that it is done only where a picture looks like that: its
-memory is filled with one value before it is decoded, and a picture with that value in its whole last row is suspect.
+- It cuts color of 16 bits a channel to 8. Such values are read here, and the depth that the file states.
+- It leaves the rest of a picture black, without an error, where the compressed data end before the last row. Inflating
+  every file a second time would double the work, so that it is done only for suspects: the memory of a picture is
+  filled with one value before it is decoded, and a picture with that value in its whole last row is suspect.
 """
 
 import io
+import os
 import zlib
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, PngImagePlugin
 
 from mcmfh_lightning.errors import ConfigError
 from mcmfh_lightning.images.unusable import UNDECODABLE, PictureError
@@ -27,19 +29,19 @@ ValueRange = tuple[float, float]
 """The values that become black and white."""
 
 DEPTHS = (8, 10, 12, 14, 16)
-"""Bits that detectors and their files have; what has more is taken by its own length."""
+"""Bits of detectors and their files; a picture of more bits is taken by its own length."""
 
 BY_RANGE = "scaled by --value-range"
 
 
 class Scale(NamedTuple):
-    """How values become 8 bits.
+    """Scale by which values become 8 bits.
 
     Attributes:
         low: The value that becomes 0.
         high: The value that becomes 255.
         bits: The depth that was taken; None where something else decided.
-        assumed: What a summary counts, or nothing.
+        assumed: The decision, as a summary counts it.
     """
 
     low: float
@@ -82,19 +84,19 @@ def choose_scale(greatest: int, stated: int | None, value_range: ValueRange | No
 
 
 def to_eight_bits(values: NDArray[np.generic], low: float, high: float) -> NDArray[np.uint8]:
-    """Scale values linearly, so that `low` becomes 0 and `high` 255; those beyond are cut to these.
+    """Scale values linearly, so that ``low`` becomes 0 and ``high`` 255; values beyond are cut to these.
 
     Args:
         values: Numbers, of any shape.
-        low: Less than `high`.
-        high: See `low`.
+        low: Value that becomes 0, less than ``high``.
+        high: Value that becomes 255.
     """
     shifted = values.astype(np.float64) - low
     return np.rint(np.clip(shifted * (255 / (high - low)), 0, 255)).astype(np.uint8)
 
 
 def sixteen_to_eight_bits(values: NDArray[np.uint16], scale: Scale) -> NDArray[np.uint8]:
-    """Do what `to_eight_bits` does by a table of all values, with a byte a pixel instead of eight."""
+    """Scale as `to_eight_bits` does, by a table of all values, with a byte a pixel instead of eight."""
     return to_eight_bits(np.arange(2**16), scale.low, scale.high)[values]
 
 
@@ -105,6 +107,9 @@ _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """By kind of color (PNG specification, table 11.1)."""
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """First column and row, and steps between columns and rows, of the seven parts of an interlaced picture."""
+_HEADER = 33  # bytes: signature and first chunk
+_CUT_MODES = ("RGB", "RGBA")
+"""Modes in which Pillow opens a PNG of 16 bits in other colors than gray."""
 _PIECE = 1 << 20  # bytes; so that a file that inflates to any size takes no memory
 
 
@@ -112,8 +117,8 @@ def load_all_rows(image: ImageFile.ImageFile, data: bytes) -> None:
     """Decode a picture that Pillow has opened, and refuse a PNG that lacks rows.
 
     Args:
-        image: Not decoded yet.
-        data: Its file.
+        image: Picture that is not decoded yet.
+        data: Content of its file.
 
     Raises:
         PictureError: If compressed data end before the last row.
@@ -163,17 +168,41 @@ def _is_whole(data: bytes) -> bool:
     return missing <= 0
 
 
-# Pillow has no mode for colour of 16 bits and drops the lower byte of each value. These raw modes take its bytes apart
-# instead: one pass for the upper, one for the lower bytes, or four "colours" a pixel that are the bytes of two values.
+def file_of(image: PngImagePlugin.PngImageFile) -> bytes:
+    """Read the file from which Pillow opened a picture.
+
+    Raises:
+        PictureError: If Pillow has cut its depth, or the file is gone and nothing else says whether it has.
+    """
+    data = b""
+    stream = getattr(image, "_fp", None)  # also of a loaded picture, where the caller has opened the file
+    try:
+        if stream is not None and not stream.closed:
+            place = stream.tell()
+            stream.seek(0)
+            data = stream.read()
+            stream.seek(place)
+        else:
+            data = Path(os.fsdecode(image.filename)).read_bytes()
+    except (OSError, ValueError):  # it was removed or closed
+        pass
+    header = chunks(data[:_HEADER])
+    if not image.tile and image.mode in _CUT_MODES and not (header and header[0][1][8] <= 8):
+        raise PictureError(UNDECODABLE, "Pillow has loaded it, and cuts colors of 16 bits to 8: give its path instead")
+    return data
+
+
+# Pillow has no mode for color of 16 bits and drops the lower byte of each value. These raw modes take its bytes apart
+# instead: one pass for the upper, one for the lower bytes, or four "colors" a pixel that are the bytes of two values.
 _LOWER = {"RGB;16B": "RGB;16L", "RGBA;16B": "RGBA;16L"}
-_GREY_ALPHA = "LA;16B"
-DEEP_COLOUR = frozenset({*_LOWER, _GREY_ALPHA})
-"""Pillow's raw modes of such files; those of grey alone it reads in full."""
+_GRAY_ALPHA = "LA;16B"
+DEEP_COLOR = frozenset({*_LOWER, _GRAY_ALPHA})
+"""Pillow's raw modes of such files; those of gray alone it reads in full."""
 
 
-def read_deep_colour(data: bytes, raw_mode: str) -> NDArray[np.uint16]:
-    """Read a PNG of 16-bit colour, or grey with opacity: (rows, columns, channels)."""
-    if raw_mode == _GREY_ALPHA:
+def read_deep_color(data: bytes, raw_mode: str) -> NDArray[np.uint16]:
+    """Read a PNG of 16-bit color, or gray with opacity: (rows, columns, channels)."""
+    if raw_mode == _GRAY_ALPHA:
         return np.ascontiguousarray(_read_as(data, "RGBA")).view(">u2").astype(np.uint16)
     upper, lower = _read_as(data, raw_mode), _read_as(data, _LOWER[raw_mode])
     return upper.astype(np.uint16) << np.uint16(8) | lower

@@ -1,6 +1,7 @@
-"""Why a picture cannot be used, and what to do about it."""
+"""Reasons why a picture cannot be used, and what to do about them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 NOT_READ = "image file that cannot be read"
 UNDECODABLE = "undecodable image"
@@ -27,13 +28,13 @@ FIXES: Mapping[str, str] = {
     COMPRESSED: "export it without compression, or install a decoder of pydicom's for it",
     MULTI_FRAME: "export the frame that the text is about",
 }
-"""What to do about an unusable picture, by reason."""
+"""Fix of an unusable picture, by reason."""
 
 _MOST_SHOWN = 200
 
 
 class PictureError(Exception):
-    """A file that no picture can be made of.
+    """File that no picture can be made of.
 
     Args:
         reason: One of the constants of this module; summaries count by it.
@@ -47,6 +48,17 @@ class PictureError(Exception):
 
     @classmethod
     def of(cls, reason: str, error: Exception) -> "PictureError":
-        """Make one of what a library raised; its message becomes one short line."""
+        """Make one from the error of a library, whose message becomes one short line."""
         said = " ".join(str(error).split()) or type(error).__name__
         return cls(reason, said if len(said) <= _MOST_SHOWN else f"{said[:_MOST_SHOWN]}...")
+
+
+@contextmanager
+def picture_errors(reason: str) -> Iterator[None]:
+    """Turn whatever a library raises on a damaged file into `PictureError`."""
+    try:
+        yield
+    except PictureError:
+        raise
+    except Exception as error:  # what readers of pictures raise changes between their versions
+        raise PictureError.of(reason, error) from error

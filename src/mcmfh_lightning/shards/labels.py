@@ -1,4 +1,4 @@
-"""From the terms of each pair to a label vocabulary, and how much a label set says about relevance."""
+"""Label vocabulary of a collection, and how much a label set says about relevance."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -42,7 +42,7 @@ def build_vocabulary(label_sets: Iterable[Iterable[str]], min_label_count: int) 
 
 
 def share_probability(label_sets: Sequence[Sequence[str]], groups: Sequence[int], vocabulary: Sequence[str]) -> float:
-    """Probability that two pairs drawn at random from different groups share at least one label of the vocabulary.
+    """Compute the probability that two pairs of different groups, drawn at random, share a label of the vocabulary.
 
     This is the chance level of precision: the share of a database that is relevant to an average query.
     """
@@ -83,8 +83,8 @@ def describe_broad_labels(sharing: float, shares: Mapping[str, float], normal_la
     )
     if named:
         line += (
-            f" On many items: {', '.join(named)}. If some of them are no findings (a modality, a plane), convert again "
-            "without them: --drop-labels FILE, one label a line."
+            f" On many items: {', '.join(named)}. If some of them are not findings (a modality, a plane), convert "
+            "again without them: --drop-labels FILE, one label a line."
         )
     if normal_label in many:
         line += f" {normal_label!r} is on {shares[normal_label]:.0%}: read the abnormal queries."

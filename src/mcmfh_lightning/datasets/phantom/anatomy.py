@@ -1,8 +1,6 @@
-"""A chest without findings: its measures, and how they are drawn.
+"""Chest without findings: its measures, and how they are drawn on a gray canvas.
 
-The film is seen as radiologists do: the patient's right side is on the left of the picture.
-
-A grey canvas in unit coordinates on which shapes add or remove density.
+The film is seen as radiologists see it: the patient's right side is on the left of the picture.
 """
 
 from collections.abc import Sequence
@@ -42,25 +40,24 @@ class Stencil:
         self._image = Image.new("L", (SIZE, SIZE))
         self._draw = ImageDraw.Draw(self._image)
 
-    def polygon(self, points: Sequence[Point]) -> None:
+    def polygon(self, points: Sequence[Point]) -> "Stencil":
         """Fill a polygon."""
         self._draw.polygon(_pixels(points), fill=255)
+        return self
 
-    def ellipse(self, centre: Point, radii: Point) -> None:
+    def ellipse(self, center: Point, radii: Point) -> "Stencil":
         """Fill an ellipse along the axes."""
-        (x, y), (rx, ry) = centre, radii
+        (x, y), (rx, ry) = center, radii
         self._draw.ellipse(_pixels([(x - rx, y - ry), (x + rx, y + ry)]), fill=255)
+        return self
 
-    def line(self, points: Sequence[Point], width: float) -> None:
+    def line(self, points: Sequence[Point], width: float) -> "Stencil":
         """Draw a polyline with round joints; ``width`` in units."""
         self._draw.line(_pixels(points), fill=255, width=max(1, round(width * SIZE)), joint="curve")
-
-    def erase(self, points: Sequence[Point]) -> None:
-        """Cut a polygon out of what was drawn."""
-        self._draw.polygon(_pixels(points), fill=0)
+        return self
 
     def mask(self, blur: float = 0.0) -> Grid:
-        """The mask, its edges softened by a Gaussian of ``blur`` units."""
+        """Return the mask, its edges softened by a Gaussian of ``blur`` units."""
         image = self._image.filter(ImageFilter.GaussianBlur(blur * SIZE)) if blur else self._image
         return np.asarray(image, dtype=np.float32) / np.float32(255)
 
@@ -74,23 +71,24 @@ def _axis() -> Grid:
     return ((np.arange(SIZE) + 0.5) / SIZE).astype(np.float32)
 
 
-def blob(centre: Point, radii: Point, angle: float = 0.0) -> Grid:
-    """A soft ellipse: a Gaussian with standard deviations ``radii``, turned by ``angle`` radians."""
-    x = _axis()[None] - np.float32(centre[0])
-    y = _axis()[:, None] - np.float32(centre[1])
+def blob(center: Point, radii: Point, angle: float = 0.0) -> Grid:
+    """Return a soft ellipse: a Gaussian with standard deviations ``radii``, turned by ``angle`` radians."""
+    x = _axis()[None] - np.float32(center[0])
+    y = _axis()[:, None] - np.float32(center[1])
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     along, across = (x * cos + y * sin) / np.float32(radii[0]), (y * cos - x * sin) / np.float32(radii[1])
     return np.exp(np.float32(-0.5) * (along * along + across * across))
 
 
 def clouds(rng: np.random.Generator, cells: int) -> Grid:
-    """Smooth random texture with mean 0 and about unit variance, ``cells`` bumps across."""
+    """Draw a smooth random texture with mean 0 and about unit variance, ``cells`` bumps across."""
     coarse = rng.standard_normal((cells, cells)).astype(np.float32)
     smooth = Image.fromarray(coarse).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
     return np.asarray(smooth, dtype=np.float32)
 
 
 Side = Literal["right", "left"]
+SIDES: tuple[Side, Side] = ("right", "left")
 
 
 @dataclass(frozen=True)
@@ -98,15 +96,15 @@ class Anatomy:
     """Measures of one patient, in units of the picture's side.
 
     Attributes:
-        middle: x of the midline.
-        apex: y of the top of the lungs.
-        base: y of the domes of the diaphragm, right and left.
-        half_width: of the rib cage at its widest.
-        heart: width of the heart over that of the rib cage; below .5 is normal.
-        curve: sideways bend of the spine; about 0 is straight.
+        middle: X of the midline.
+        apex: Y of the top of the lungs.
+        base: Y of the domes of the diaphragm, right and left.
+        half_width: Half the width of the rib cage at its widest.
+        heart: Width of the heart over that of the rib cage; below .5 is normal.
+        curve: Sideways bend of the spine; about 0 is straight.
         flat: 0 for a domed diaphragm, 1 for a flat one.
-        breast: density of breast shadows, 0 for none.
-        ribs: phase of the ribs, 0 to 1.
+        breast: Density of breast shadows, 0 for none.
+        ribs: Phase of the ribs, 0 to 1.
     """
 
     middle: float
@@ -120,24 +118,24 @@ class Anatomy:
     ribs: float
 
     def sign(self, side: Side) -> int:
-        """Direction in the picture of a side of the patient."""
+        """Return the direction in the picture of a side of the patient."""
         return -1 if side == "right" else 1
 
     def bottom(self, side: Side) -> float:
-        """Y of the dome of one side."""
+        """Return y of the dome of one side."""
         return self.base[0] if side == "right" else self.base[1]
 
     def in_lung(self, side: Side, across: float, down: float) -> Point:
-        """A point of a lung: ``across`` from midline (0) to chest wall (1), ``down`` from apex (0) to base (1)."""
+        """Return a point, ``across`` a lung from midline (0) to chest wall (1), ``down`` from apex (0) to base (1)."""
         y = self.apex + down * (self.bottom(side) - self.apex)
         return self.middle + self.sign(side) * across * self.half_width * _bulge(down), y
 
     def spine(self, y: float) -> float:
-        """X of the spine at a height."""
+        """Return x of the spine at a height."""
         return self.middle + self.curve * float(np.sin((y - 0.05) * 2 * np.pi / 0.9))
 
     def lung(self, side: Side) -> list[Point]:
-        """Outline of one lung."""
+        """Return the outline of one lung."""
         sign, bottom = self.sign(side), self.bottom(side)
         wall = [self.in_lung(side, 0.98, down) for down in np.linspace(0.0, 1.0, 12)]
         corner = (self.middle + sign * self.half_width * 0.99, bottom + 0.09 - 0.05 * self.flat)
@@ -155,16 +153,13 @@ class Anatomy:
 
 
 def _bulge(down: float) -> float:
-    """Width of the rib cage, as a share of the widest, from apex to base."""
+    """Return the width of the rib cage, as a share of the widest, from apex to base."""
     return float(np.interp(down, (-0.05, 0.0, 0.12, 0.3, 0.6, 1.0, 1.2), (0.35, 0.5, 0.72, 0.86, 0.96, 1.0, 1.0)))
 
 
 def lung_mask(anatomy: Anatomy) -> Grid:
-    """Mask of both lungs, to keep findings inside them."""
-    stencil = Stencil()
-    stencil.polygon(anatomy.lung("right"))
-    stencil.polygon(anatomy.lung("left"))
-    return stencil.mask(0.006)
+    """Return the mask of both lungs, to keep findings inside them."""
+    return Stencil().polygon(anatomy.lung("right")).polygon(anatomy.lung("left")).mask(0.006)
 
 
 def draw_anatomy(canvas: Canvas, anatomy: Anatomy, rng: np.random.Generator) -> None:
@@ -176,27 +171,25 @@ def draw_anatomy(canvas: Canvas, anatomy: Anatomy, rng: np.random.Generator) -> 
     canvas.add(_heart(anatomy) * lungs, 0.42)
     _spine(canvas, anatomy)
     _ribs(canvas, anatomy)
-    for side in ("right", "left"):
+    for side in SIDES:
         if anatomy.breast:
             x, y = anatomy.in_lung(side, 0.62, 0.93)
             canvas.add(blob((x, y), (0.11, 0.09)), anatomy.breast)
 
 
 def _body(canvas: Canvas, a: Anatomy) -> None:
-    trunk = Stencil()
     half, m, top = a.half_width, a.middle, a.apex
     right = [(m - 0.09, -0.1), (m - 0.1, top - 0.07), (m - half * 0.9, top + 0.0), (m - half - 0.14, top + 0.09)]
     right += [(m - half - 0.15, top + 0.3), (m - half - 0.07, top + 0.42), (m - half - 0.075, 1.1)]
-    trunk.polygon(right + [(2 * m - x, y) for x, y in reversed(right)])
+    trunk = Stencil().polygon(right + [(2 * m - x, y) for x, y in reversed(right)])
     canvas.add(trunk.mask(0.015), 0.62)
-    belly = Stencil()
-    belly.polygon([(0.0, max(a.base) + 0.04), (1.0, max(a.base) + 0.04), (1.0, 1.1), (0.0, 1.1)])
+    belly = Stencil().polygon([(0.0, max(a.base) + 0.04), (1.0, max(a.base) + 0.04), (1.0, 1.1), (0.0, 1.1)])
     canvas.add(belly.mask(0.03) * trunk.mask(0.01), 0.12)
 
 
 def _vessels(a: Anatomy, rng: np.random.Generator) -> Grid:
     stencil = Stencil()
-    for side in ("right", "left"):
+    for side in SIDES:
         hilum = a.in_lung(side, 0.25, 0.47)
         stencil.ellipse(hilum, (0.018, 0.04))
         for _ in range(11):
@@ -208,16 +201,14 @@ def _vessels(a: Anatomy, rng: np.random.Generator) -> Grid:
 
 
 def _spine(canvas: Canvas, a: Anatomy) -> None:
-    column, gaps = Stencil(), Stencil()
-    heights = np.arange(-0.02, 1.06, 0.02)
-    column.line([(a.spine(y), y) for y in heights], 0.085)
+    column = Stencil().line([(a.spine(y), y) for y in np.arange(-0.02, 1.06, 0.02)], 0.085)
+    gaps = Stencil()
     for y in np.arange(0.03, 1.0, 0.052):
         x = a.spine(y)
         gaps.line([(x - 0.04, y), (x + 0.04, y)], 0.008)
     canvas.add(column.mask(0.006), 0.14)
     canvas.add(gaps.mask(0.003), -0.06)
-    airway = Stencil()
-    airway.line([(a.middle, -0.05), (a.middle - 0.004, a.apex + 0.2)], 0.03)
+    airway = Stencil().line([(a.middle, -0.05), (a.middle - 0.004, a.apex + 0.2)], 0.03)
     canvas.add(airway.mask(0.006), -0.13)
 
 
@@ -225,31 +216,28 @@ def _heart(a: Anatomy) -> Grid:
     width = a.heart * 2 * a.half_width
     bottom = a.base[1] + 0.035
     height = 0.2 + 0.32 * width
-    stencil = Stencil()
-    stencil.polygon([(a.middle - 0.06, -0.05), (a.middle + 0.06, -0.05), (a.middle + 0.075, 1), (a.middle - 0.07, 1)])
-    centre = a.middle + 0.17 * width
+    middle = [(a.middle - 0.06, -0.05), (a.middle + 0.06, -0.05), (a.middle + 0.075, 1), (a.middle - 0.07, 1)]
+    center = a.middle + 0.17 * width
     turn = np.linspace(0, 2 * np.pi, 40)
     tilt = 0.35
     rx, ry = width / 2, height / 2
     outline = [
         (
-            centre + rx * np.cos(t) * np.cos(tilt) * 1.06 - ry * np.sin(t) * np.sin(tilt) * 0.45,
+            center + rx * np.cos(t) * np.cos(tilt) * 1.06 - ry * np.sin(t) * np.sin(tilt) * 0.45,
             bottom - ry + rx * np.cos(t) * np.sin(tilt) * 0.8 + ry * np.sin(t) * np.cos(tilt),
         )
         for t in turn
     ]
-    stencil.polygon(outline)
-    stencil.ellipse((a.middle + 0.055, a.apex + 0.24), (0.042, 0.045))  # aortic knob
-    stencil.polygon(
-        [(a.middle, a.apex + 0.2), (a.middle + 0.09, a.apex + 0.25), (centre + 0.02, bottom - height * 0.7)]
-    )
+    aortic_knob = (a.middle + 0.055, a.apex + 0.24)
+    trunk = [(a.middle, a.apex + 0.2), (a.middle + 0.09, a.apex + 0.25), (center + 0.02, bottom - height * 0.7)]
+    stencil = Stencil().polygon(middle).polygon(outline).ellipse(aortic_knob, (0.042, 0.045)).polygon(trunk)
     return stencil.mask(0.009)
 
 
 def _ribs(canvas: Canvas, a: Anatomy) -> None:
     posterior, anterior, clavicles = Stencil(), Stencil(), Stencil()
     t = np.linspace(0, 1, 9)
-    for side in ("right", "left"):
+    for side in SIDES:
         for number in range(10):
             down = -0.06 + (number + 0.4 * a.ribs) * 0.115
             rib = [a.in_lung(side, 0.12 + 0.9 * u, down + 0.03 * np.sin(2.2 * u) * 1.5 + 0.12 * u**2) for u in t]

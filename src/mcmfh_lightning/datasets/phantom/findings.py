@@ -1,12 +1,28 @@
-"""The findings of the phantom: what each does to a chest, in shape or in density."""
+"""Findings of the phantom: how each changes a chest, in shape or in density, and the film of a patient with them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
+from PIL import Image
 
-from mcmfh_lightning.datasets.phantom.anatomy import Anatomy, Canvas, Grid, Side, Stencil, blob
+from mcmfh_lightning.datasets.phantom.anatomy import (
+    SIDES,
+    SIZE,
+    Anatomy,
+    Canvas,
+    Grid,
+    Side,
+    Stencil,
+    blob,
+    clouds,
+    draw_anatomy,
+    lung_mask,
+)
+from mcmfh_lightning.shards.info import Split
+
+FILM_SIZE = 224
 
 
 @dataclass(frozen=True)
@@ -15,11 +31,11 @@ class Finding:
 
     Attributes:
         label: MeSH heading.
-        side: side of the patient, for findings that have one.
+        side: Side of the patient, for findings that have one.
         size: 0 for the smallest, 1 for the largest.
-        across: place from the midline (0) to the chest wall (1).
-        down: place from the top (0) to the base of the lung (1).
-        seed: of its irregularities.
+        across: Place from the midline (0) to the chest wall (1).
+        down: Place from the top (0) to the base of the lung (1).
+        seed: Seed of its irregularities.
     """
 
     label: str
@@ -28,6 +44,31 @@ class Finding:
     across: float
     down: float
     seed: int
+
+
+@dataclass(frozen=True)
+class PhantomStudy:
+    """One patient, examined once.
+
+    Attributes:
+        seed: Seed of the whole data set.
+        number: Number of the study, from 1.
+        split: Split of the study; decides the wording of its report.
+        anatomy: The chest without its findings.
+        findings: Its findings; at most one of a label.
+        mentioned: Labels that the report speaks of. Some reports miss a finding, as reports do.
+        day: ISO date.
+        images: Ids of its films.
+    """
+
+    seed: int
+    number: int
+    split: Split
+    anatomy: Anatomy
+    findings: tuple[Finding, ...]
+    mentioned: frozenset[str]
+    day: str
+    images: tuple[str, ...]
 
 
 Shape = Callable[[Anatomy, Finding], Anatomy]
@@ -64,9 +105,8 @@ def _effusion(canvas: Canvas, a: Anatomy, _lungs: Grid, finding: Finding, _: np.
         (a.in_lung(finding.side, u, 1.0)[0], bottom + 0.03 - height * (0.35 + 0.85 * u**3))
         for u in np.linspace(0.0, 1.05, 12)
     ]
-    stencil = Stencil()
-    stencil.polygon([*surface, (surface[-1][0], 1.0), (surface[0][0], 1.0)])
-    canvas.fill(stencil.mask(0.008), 0.62)
+    fluid = Stencil().polygon([*surface, (surface[-1][0], 1.0), (surface[0][0], 1.0)])
+    canvas.fill(fluid.mask(0.008), 0.62)
 
 
 def _airspace(canvas: Canvas, a: Anatomy, lungs: Grid, finding: Finding, rng: np.random.Generator) -> None:
@@ -74,59 +114,44 @@ def _airspace(canvas: Canvas, a: Anatomy, lungs: Grid, finding: Finding, rng: np
     patch = np.zeros_like(lungs)
     for _ in range(6):
         spread = 0.03 + 0.02 * finding.size
-        centre = (x + rng.normal(0, spread), y + rng.normal(0, spread))
+        center = (x + rng.normal(0, spread), y + rng.normal(0, spread))
         radius = rng.uniform(0.02, 0.035) * (1 + 0.5 * finding.size)
-        patch = np.maximum(patch, blob(centre, (radius, radius * rng.uniform(0.7, 1.3)), rng.uniform(0, np.pi)))
+        patch = np.maximum(patch, blob(center, (radius, radius * rng.uniform(0.7, 1.3)), rng.uniform(0, np.pi)))
     canvas.add(patch * lungs, 0.42)
 
 
 def _nodule(canvas: Canvas, a: Anatomy, lungs: Grid, finding: Finding, rng: np.random.Generator) -> None:
     radius = 0.022 + 0.018 * finding.size
-    stencil = Stencil()
-    stencil.ellipse(a.in_lung(finding.side, finding.across, finding.down), (radius, radius * rng.uniform(0.9, 1.1)))
-    canvas.add(stencil.mask(0.004) * lungs, 0.4)
+    center = a.in_lung(finding.side, finding.across, finding.down)
+    canvas.add(Stencil().ellipse(center, (radius, radius * rng.uniform(0.9, 1.1))).mask(0.004) * lungs, 0.4)
 
 
 def _pneumothorax(canvas: Canvas, a: Anatomy, lungs: Grid, finding: Finding, _: np.random.Generator) -> None:
     depth = 0.25 + 0.25 * finding.size
     heights = np.linspace(0.0, 0.75, 12)
     edge = [a.in_lung(finding.side, 1.0 - depth * np.cos(np.pi / 2 * (d / 0.8) ** 2), d + 0.06) for d in heights]
-    air, pleura = Stencil(), Stencil()
-    air.polygon([*edge, *(a.in_lung(finding.side, 1.05, d) for d in (0.8, 0.4, 0.0, -0.05))])
-    pleura.line(edge, 0.008)
+    air = Stencil().polygon([*edge, *(a.in_lung(finding.side, 1.05, d) for d in (0.8, 0.4, 0.0, -0.05))])
     canvas.add(air.mask(0.004) * lungs, -0.14)
-    canvas.add(pleura.mask(0.002) * lungs, 0.22)
+    canvas.add(Stencil().line(edge, 0.008).mask(0.002) * lungs, 0.22)  # the pleura
 
 
 def _device(canvas: Canvas, a: Anatomy, _: Grid, finding: Finding, rng: np.random.Generator) -> None:
     x, y = a.in_lung(finding.side, 0.82 + 0.1 * rng.random(), 0.13)
     sign, half = a.sign(finding.side), 0.036 + 0.01 * finding.size
-    box, lead = Stencil(), Stencil()
-    box.ellipse((x, y), (half, half * 0.85))
-    box.polygon([(x - half, y), (x + half, y), (x + half * 0.9, y + half), (x - half * 0.9, y + half)])
+    case = [(x - half, y), (x + half, y), (x + half * 0.9, y + half), (x - half * 0.9, y + half)]
     tip = (a.middle + 0.09 + 0.04 * rng.random(), a.base[1] - 0.03)
-    way = [
-        (x, y),
-        (x - sign * 0.1, y - 0.03),
-        (a.middle - 0.05, a.apex + 0.16),
-        (a.middle - 0.07, a.base[0] - 0.12),
-        tip,
-    ]
-    lead.line(_smooth(way), 0.007)
-    canvas.add(box.mask(0.002), 0.75)
-    canvas.add(lead.mask(0.0015), 0.5)
+    way = [(x, y), (x - sign * 0.1, y - 0.03), (a.middle - 0.05, a.apex + 0.16), (a.middle - 0.07, a.base[0] - 0.12)]
+    canvas.add(Stencil().ellipse((x, y), (half, half * 0.85)).polygon(case).mask(0.002), 0.75)
+    canvas.add(Stencil().line(_smooth([*way, tip]), 0.007).mask(0.0015), 0.5)
 
 
 def _catheter(canvas: Canvas, a: Anatomy, _: Grid, finding: Finding, rng: np.random.Generator) -> None:
     sign = a.sign(finding.side)
     port = a.in_lung(finding.side, 0.7, 0.24 + 0.06 * rng.random())
-    tube, ring, hole = Stencil(), Stencil(), Stencil()
     way = [port, (port[0] - sign * 0.04, a.apex + 0.03), (a.middle + sign * 0.09, a.apex - 0.01)]
     way += [(a.middle - 0.05, a.apex + 0.1), (a.middle - 0.06, a.apex + 0.3 + 0.06 * finding.size)]
-    tube.line(_smooth(way), 0.009)
-    ring.ellipse(port, (0.028, 0.028))
-    hole.ellipse(port, (0.014, 0.014))
-    canvas.add(tube.mask(0.0015), 0.35)
+    ring, hole = Stencil().ellipse(port, (0.028, 0.028)), Stencil().ellipse(port, (0.014, 0.014))
+    canvas.add(Stencil().line(_smooth(way), 0.009).mask(0.0015), 0.35)
     canvas.add(np.maximum(ring.mask(0.002) - hole.mask(0.002), 0), 0.55)
 
 
@@ -162,7 +187,7 @@ def _surgical(canvas: Canvas, a: Anatomy, _: Grid, finding: Finding, rng: np.ran
 def _congestion(canvas: Canvas, a: Anatomy, lungs: Grid, finding: Finding, rng: np.random.Generator) -> None:
     haze = np.zeros_like(lungs)
     streaks = Stencil()
-    for side in ("right", "left"):
+    for side in SIDES:
         hilum = a.in_lung(side, 0.3, 0.5)
         haze += blob(hilum, (0.075, 0.13))
         for _ in range(16):
@@ -205,6 +230,47 @@ PAINTS: Mapping[str, Paint] = {
 """Findings that add density to the drawn chest, in the order in which they are painted."""
 
 UNSIDED = frozenset({"Cardiomegaly", "Pulmonary Congestion", "Pulmonary Emphysema", "Surgical Instruments"})
-"""Findings of the middle or of both sides; their ``side`` means nothing."""
+"""Findings of the middle or of both sides, whose ``side`` has no meaning."""
 
 LABELS = tuple(sorted(SHAPES.keys() | PAINTS.keys()))
+
+
+def draw_film(study: PhantomStudy, exposure: int) -> Image.Image:
+    """Draw one film of a study, (224, 224) gray; the same arguments give the same pixels.
+
+    Pose, exposure and noise differ between films, patient and findings do not.
+
+    Args:
+        study: The patient and the findings.
+        exposure: Number of the film.
+    """
+    patient = np.random.default_rng([study.seed, study.number])
+    anatomy = study.anatomy
+    for finding in study.findings:
+        if finding.label in SHAPES:
+            anatomy = SHAPES[finding.label](anatomy, finding)
+    canvas = Canvas()
+    draw_anatomy(canvas, anatomy, patient)
+    lungs = lung_mask(anatomy)
+    findings = {finding.label: finding for finding in study.findings}
+    for label, paint in PAINTS.items():
+        if label in findings:
+            finding = findings[label]
+            paint(canvas, anatomy, lungs, finding, np.random.default_rng(finding.seed))
+    return _develop(canvas.density, np.random.default_rng([study.seed, study.number, exposure]))
+
+
+def _develop(density: Grid, rng: np.random.Generator) -> Image.Image:
+    """Expose the plate (Beer-Lambert: the film blackens with exp(-density)), move the patient, add noise."""
+    density = density + 0.025 * clouds(rng, 8) + 0.012 * clouds(rng, 40)
+    light = 1 - np.exp(-np.maximum(density, 0) * np.float32(rng.uniform(1.35, 1.9)))
+    light = (light / np.float32(rng.uniform(0.84, 0.92))) ** np.float32(rng.uniform(0.85, 1.15))
+    plate = Image.fromarray(np.clip(light, 0, 1).astype(np.float32))
+    angle, zoom = rng.normal(0, 0.025), SIZE / FILM_SIZE * rng.uniform(0.88, 0.97)
+    cos, sin = zoom * np.cos(angle), zoom * np.sin(angle)
+    x, y = SIZE / 2 + rng.normal(0, 0.012, 2) * SIZE  # the point that moves to the middle of the film
+    half = FILM_SIZE / 2
+    turned = (cos, -sin, x - half * (cos - sin), sin, cos, y - half * (sin + cos))
+    plate = plate.transform((FILM_SIZE, FILM_SIZE), Image.Transform.AFFINE, turned, Image.Resampling.BILINEAR)
+    grain = rng.standard_normal((FILM_SIZE, FILM_SIZE), dtype=np.float32) * np.float32(rng.uniform(0.008, 0.022))
+    return Image.fromarray(np.clip((np.asarray(plate) + grain) * 255, 0, 255).astype(np.uint8))

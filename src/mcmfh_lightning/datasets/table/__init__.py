@@ -1,1 +1,1 @@
-"""A collection of your own, told by a table: ``pairs.csv``, ``.jsonl`` or ``.parquet`` beside a folder of images."""
+"""Collections of a user's own, listed in a table (``.csv``, ``.jsonl`` or ``.parquet``) next to a folder of images."""

@@ -1,40 +1,56 @@
-"""Rows of a CSV, JSON lines or Parquet file, as they stand; what they mean is told elsewhere."""
+"""Rows and columns of a CSV, JSON lines or Parquet file, and what is wrong with them."""
 
 import csv
 import io
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
+from typing import NamedTuple
 
-from mcmfh_lightning.datasets.table.problems import NOT_AN_OBJECT, NOT_JSON, NUL, RAGGED, BadValueError, Problem
-from mcmfh_lightning.datasets.table.values import is_missing
+from mcmfh_lightning.datasets.table.values import NUL_FIX, BadValueError, is_missing
 from mcmfh_lightning.errors import DataError
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One row.
 
     Attributes:
         number: As an editor or spreadsheet counts: the header of a CSV is row 1, the first line of JSON lines and the
             first row of Parquet are row 1.
-        values: What it says, by column; None, or no entry, where it says nothing.
+        values: Value of each column; None, or no entry, where the row says nothing.
     """
 
     number: int
-    values: dict[str, object]
+    values: Mapping[str, object]
+
+
+class Problem(NamedTuple):
+    """Something wrong with a row: its number, what is wrong, the fix, what exactly, and the column at fault if any."""
+
+    row: int
+    reason: str
+    fix: str
+    detail: str = ""
+    column: str | None = None
+
+    def line(self, manifest: Path) -> str:
+        """Return file, row, column, what is wrong and its fix in one line."""
+        column = f", column {self.column!r}" if self.column else ""
+        detail = f" ({self.detail})" if self.detail else ""
+        return f"{manifest}, row {self.row}{column}: {self.reason}{detail}; {self.fix}"
 
 
 @dataclass
 class Table:
-    """A manifest as it stands.
+    """Content of a manifest.
 
     Attributes:
-        columns: Every column there is.
+        columns: Names of all columns.
         rows: The rows that could be read.
-        problems: Of those that could not.
-        blank: How many rows say nothing in any column, as spreadsheets leave them below a table; they are passed over.
+        problems: What is wrong with the others.
+        blank: Number of rows that say nothing in any column, as spreadsheets leave them below a table.
     """
 
     columns: tuple[str, ...] = ()
@@ -42,30 +58,33 @@ class Table:
     problems: list[Problem] = field(default_factory=list)
     blank: int = 0
 
+    def cells(self, column: str) -> list[object]:
+        """Return the value of each row in a column."""
+        return [row.values.get(column) for row in self.rows]
+
 
 def read_table(path: Path, encoding: str, wanted: Collection[str]) -> Table:
-    """Read a manifest; the ending of its name tells the format.
+    """Read a manifest; the ending of its name decides the format.
 
     Args:
         path: ``.csv``, ``.jsonl`` or ``.parquet``.
-        encoding: of CSV and JSON lines; a byte order mark is no part of the first column's name.
-        wanted: the columns whose values are kept.
+        encoding: Encoding of CSV and JSON lines; a byte order mark is not part of the first column's name.
+        wanted: The columns whose values are kept.
 
     Raises:
-        DataError: if the file cannot be read at all.
+        DataError: If the file cannot be read at all.
     """
-    readers = {".csv": _read_csv, ".jsonl": _read_jsonl}
     suffix = path.suffix.lower()
     try:
         if suffix == ".parquet":
-            table = _read_parquet(path, wanted)
-        elif suffix in readers:
-            table = readers[suffix](path, _decoded(path, encoding), wanted)
-        else:
-            raise DataError(f"{path}: manifests end in .csv, .jsonl or .parquet; save it as one of these")
+            return _read_parquet(path, wanted)
+        if suffix == ".jsonl":
+            return _read_jsonl(path, _decoded(path, encoding), wanted)
+        if suffix == ".csv":
+            return _read_csv(path, _decoded(path, encoding), wanted)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}); correct --manifest") from error
-    return table
+    raise DataError(f"{path}: manifests end in .csv, .jsonl or .parquet; save it as one of these")
 
 
 def _decoded(path: Path, encoding: str) -> str:
@@ -86,16 +105,8 @@ def _decoded(path: Path, encoding: str) -> str:
 
 
 def _read_csv(path: Path, text: str, wanted: Collection[str]) -> Table:
-    limit = csv.field_size_limit(len(text))  # ours is on texts, told with their row; csv's would stop the reading
-    try:
-        return _parse_csv(path, text, wanted)
-    finally:
-        csv.field_size_limit(limit)
-
-
-def _parse_csv(path: Path, text: str, wanted: Collection[str]) -> Table:
     table = Table()
-    for number, cells in _records(path, text):
+    for number, cells in enumerate(_records(path, text), 1):
         if not cells:  # an empty line
             continue
         if all(map(is_missing, cells)):
@@ -109,26 +120,30 @@ def _parse_csv(path: Path, text: str, wanted: Collection[str]) -> Table:
                 )
             table.columns = tuple(cell.strip() for cell in cells)
         elif len(cells) != len(table.columns):
-            table.problems.append(Problem(number, RAGGED, f"{len(cells)}, not {len(table.columns)}"))
+            fix = "quote fields that contain a comma, a quote or a line break"
+            detail = f"{len(cells)}, not {len(table.columns)}"
+            table.problems.append(Problem(number, "more or fewer fields than the header", fix, detail))
         elif any("\0" in cell for cell in cells):
-            table.problems.append(Problem(number, NUL))
+            table.problems.append(Problem(number, "NUL byte", NUL_FIX))
         else:
             named = zip(table.columns, cells, strict=True)
             table.rows.append(Row(number, {name: cell for name, cell in named if name in wanted and cell.strip()}))
     return table
 
 
-def _records(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
-    """Number and cells of each record. Broken quotes end the reading: where the next row begins is not known."""
-    number = 0
+def _records(path: Path, text: str) -> list[list[str]]:
+    """Split a CSV into the cells of its records. Broken quotes end the reading: the next row could begin anywhere."""
+    records: list[list[str]] = []
+    limit = csv.field_size_limit(len(text))  # our limit on texts names the row; that of csv would stop the reading
     try:
-        for cells in csv.reader(io.StringIO(text, newline=""), strict=True):
-            number += 1
-            yield number, cells
+        records.extend(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
         raise DataError(
-            f"{path}, row {number + 1}: {error}; close each quote, and write quotes in a field twice"
+            f"{path}, row {len(records) + 1}: {error}; close each quote, and write quotes in a field twice"
         ) from error
+    finally:
+        csv.field_size_limit(limit)
+    return records
 
 
 def _read_jsonl(path: Path, text: str, wanted: Collection[str]) -> Table:
@@ -141,15 +156,15 @@ def _read_jsonl(path: Path, text: str, wanted: Collection[str]) -> Table:
         try:
             values = _parse_json(line)
         except BadValueError as error:
-            table.problems.append(Problem(number, error.flaw, error.detail))
+            table.problems.append(Problem(number, *error.args))
+            continue
+        columns |= dict.fromkeys(values)
+        if all(map(is_missing, values.values())):
+            table.blank += 1
         else:
-            columns |= dict.fromkeys(values)
-            if all(map(is_missing, values.values())):
-                table.blank += 1
-                continue
             table.rows.append(Row(number, {name: values[name] for name in wanted if name in values}))
     if table.problems and not table.rows:
-        raise DataError(f"{table.problems[0].told(path)} (and no other row is)")
+        raise DataError(f"{table.problems[0].line(path)} (and no other row is)")
     table.columns = tuple(columns)
     return table
 
@@ -158,9 +173,10 @@ def _parse_json(line: str) -> dict[str, object]:
     try:
         values = json.loads(line, object_pairs_hook=_each_key_once)
     except (ValueError, RecursionError) as error:
-        raise BadValueError(NOT_JSON, str(error)) from error
+        raise BadValueError("not JSON", "write one JSON object a line", str(error)) from error
     if not isinstance(values, dict):
-        raise BadValueError(NOT_AN_OBJECT, f"a {type(values).__name__}")
+        fix = 'write {"id": ..., "image": ..., "text": ..., "labels": [...], "group": ...}'
+        raise BadValueError("not a JSON object", fix, f"a {type(values).__name__}")
     return values
 
 
@@ -188,3 +204,69 @@ def _read_parquet(path: Path, wanted: Collection[str]) -> Table:
         Row(number, values) for number, values in enumerate(rows, 1) if not all(map(is_missing, values.values()))
     ]
     return Table(columns, numbered, blank=len(rows) - len(numbered))
+
+
+_WITHOUT = {
+    "labels": ": items are relevant to each other where they share a label; for one column for each finding pass "
+    "--label-columns with all of them, for a collection without labels --no-labels",
+    "group": ": rows of one study or patient must stay in one split; if each row stands alone pass --group-column id",
+}
+
+
+def check_columns(
+    manifest: Path,
+    found: Sequence[str],
+    columns: Mapping[str, str],
+    label_columns: Sequence[str],
+    needed: Collection[str],
+) -> list[str]:
+    """Refuse a manifest whose columns are not clear.
+
+    Args:
+        manifest: The file, for messages.
+        found: Names of its columns.
+        columns: Name of the column of each field.
+        label_columns: Several columns of labels, or none.
+        needed: Fields that must have a column.
+
+    Returns:
+        The columns that will not be read.
+
+    Raises:
+        DataError: If a column is missing, occurs twice, or differs from a documented name in spelling.
+    """
+    first_row = f"{manifest}, row 1"
+    if twice := sorted({name for name in found if name and list(found).count(name) > 1}):
+        raise DataError(f"{first_row}: column {twice[0]!r} occurs twice; rename or remove one")
+    if len(found) == 1 and any(separator in found[0] for separator in ";\t|"):
+        raise DataError(f"{first_row}: one single column, {found[0]!r}; columns are separated by commas: save it so")
+    listed = ", ".join(map(repr, found))
+    unread = [name for name in found if name not in {*columns.values(), *label_columns}]
+    if absent := [column for column in label_columns if column not in found]:
+        raise DataError(f"{first_row}: no column {absent[0]!r} (has {listed}); correct --label-columns")
+    for name, column in columns.items():
+        option = f"--{name}-column"
+        if column in found:
+            continue
+        if column != name:
+            raise DataError(f"{first_row}: no column {column!r} (has {listed}); correct {option}")
+        if alike := _alike(name, unread):
+            raise DataError(f"{first_row}: column {alike!r} looks like {name!r}; rename it, or pass {option} {alike!r}")
+        if name in needed:
+            raise DataError(
+                f"{first_row}: no column {name!r} (has {listed}); add it, or name another by {option}"
+                f"{_WITHOUT.get(name, '')}"
+            )
+    if not {columns["image"], columns["text"]} & set(found):
+        raise DataError(
+            f"{first_row}: no column 'image' and none 'text' (has {listed}); add them, or name others by "
+            "--image-column and --text-column"
+        )
+    return unread
+
+
+def _alike(field_name: str, names: Sequence[str]) -> str | None:
+    """Return a name that differs from a field's in case, white space or a letter: somebody meant that field."""
+    plain = {name.strip().casefold(): name for name in names}
+    close = get_close_matches(field_name, plain, n=1, cutoff=0.8)
+    return plain[close[0]] if close else None

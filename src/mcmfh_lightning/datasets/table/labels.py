@@ -3,19 +3,19 @@
 import ast
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TypeGuard
 
-from mcmfh_lightning.datasets.table.problems import BAD_FINDING, BAD_LABEL, BAD_LABELS, BAD_LIST, BadValueError
-from mcmfh_lightning.datasets.table.values import is_missing, shortened
+from mcmfh_lightning.datasets.table.values import BadValueError, is_missing, shortened
 
 _MAX_LABEL_LENGTH = 200
 _SEPARATORS = (";", "|", "\t", " / ", "\uff1b", "\u3001", "\uff0c")
-"""What separates labels; no label holds one of these. A comma may also be a part of a label."""
+"""Separators of labels; no label holds one of these. A comma may also be a part of a label."""
 
-# What begins or ends like a list that a program printed: ['a', ...], ("a", ...), {a, ...}, array(['a']), c("a"), or has
-# such a list in it
+# Texts that begin or end like a list that a program printed, or hold one: ['a', ...], ("a", ...), {a, ...},
+# array(['a']), c("a")
 _LISTLIKE = re.compile(r"\[|[({]\s*['\"]|\{.*\}$|[\w.]+\(\s*[\[({'\"]|[^\[]*['\"]\s*\]$|.*\[\s*['\"]", re.DOTALL)
 _QUOTED = re.compile(r"[bru]?(['\"]).*\1", re.DOTALL | re.IGNORECASE)
 _EMPTY_LIST = re.compile(r"\[\s*\]|\{\s*\}|\w*\(\s*\)|character\(0\)")
@@ -25,21 +25,20 @@ _ITEM = re.compile(
 )
 
 _DECIMAL_COMMA = re.compile(r"([-+]?\d+),(\d+)")
-_TRUE, _FALSE = "true", "false"
 _YES_AND_NO = frozenset({"yes", "no", "y", "n", "t", "f"})
 _WORDS = (
     "x + - ✓ u positive negative pos neg present absent uncertain mentioned seen found ja nein oui non si sí sim não"
 )
 _MARKS = frozenset(_WORDS.split())
-"""Both mean 1, 0 or -1 to people; they are not read, but make a column one of a finding and not one of labels."""
+"""Words that mean 1, 0 or -1 to people. They are not read, but make a column one of a finding and not one of labels."""
 
 
 @dataclass(frozen=True)
 class LabelRules:
-    """How cells become labels.
+    """Rules by which cells become labels.
 
     Attributes:
-        separator: Between the labels of a string.
+        separator: Separator of the labels of a string.
         findings: Columns of which each says whether one finding is there.
         uncertain: Whether -1 counts as present.
         normal: Names of the normal label; all become the first.
@@ -48,13 +47,13 @@ class LabelRules:
     separator: str = ";"
     findings: frozenset[str] = frozenset()
     uncertain: bool = False
-    normal: tuple[str, ...] = ()
+    normal: Sequence[str] = ()
 
     def read(self, cells: Mapping[str, object], note: Callable[[str], None]) -> tuple[str, ...]:
         """Read the labels of a row: sorted, each once.
 
         Args:
-            cells: What the row says in the columns of labels.
+            cells: Values of the row in the columns of labels.
             note: Takes what had to be assumed, for the summary.
 
         Raises:
@@ -66,7 +65,7 @@ class LabelRules:
                 found = self._present(column, cell, note) if column in self.findings else self._named(cell, note)
                 _check(found)
             except BadValueError as error:
-                raise BadValueError(error.flaw, error.detail, column) from error
+                raise BadValueError(error.reason, error.fix, error.detail, column) from error
             labels |= found
         if named := labels.intersection(self.normal):
             if named != {self.normal[0]}:
@@ -77,9 +76,13 @@ class LabelRules:
     def _present(self, column: str, cell: object, note: Callable[[str], None]) -> set[str]:
         if is_missing(cell):
             return set()
-        state = _state(cell)
+        state = read_state(cell)
         if state is None:
-            raise BadValueError(BAD_FINDING, shortened(cell))
+            raise BadValueError(
+                "neither 1, 0 nor -1",
+                "write 1 for present, 0 for absent, -1 for uncertain, and nothing where it is not mentioned",
+                shortened(cell),
+            )
         if state == -1:
             note(f"an uncertain finding (-1) read as {'present' if self.uncertain else 'absent'}")
         return {column} if state == 1 or (state == -1 and self.uncertain) else set()
@@ -88,11 +91,12 @@ class LabelRules:
         if cell is None or (isinstance(cell, float) and is_missing(cell)):
             return set()
         names = self._split(cell, note) if isinstance(cell, str) else cell
-        if not isinstance(names, list) or not all(isinstance(name, str | None) for name in names):
-            raise BadValueError(BAD_LABELS, shortened(cell))
+        if not _is_strings(names):
+            fix = 'write ["a", "b"], or one string with separators'
+            raise BadValueError("labels are not a list of strings", fix, shortened(cell))
         labels = {name.strip() for name in names if name is not None} - {""}
         if not isinstance(cell, str) and any(_is_list(label) for label in labels):
-            raise BadValueError(BAD_LIST, shortened(cell))
+            raise _bad_list(cell)
         if other := self.other_separator(cell):
             note(f"labels that hold {other!r}, which may separate them")
         if words := {label for label in labels if label not in self.normal and is_missing(label)}:
@@ -109,7 +113,7 @@ class LabelRules:
         elif _is_list(text):
             names = read_printed_list(text)
         elif len(parts) > 1 and any(map(_is_list, parts)):
-            raise BadValueError(BAD_LIST, shortened(cell))
+            raise _bad_list(cell)
         else:
             return parts
         note("labels read from a printed list")
@@ -130,15 +134,25 @@ class LabelRules:
         return min(held, default=None)
 
 
+def _check(labels: Iterable[str]) -> None:
+    for label in labels:
+        if len(label) > _MAX_LABEL_LENGTH or not label.isprintable():
+            fix = "labels have 200 printable characters or fewer: correct it"
+            raise BadValueError("unusable label", fix, shortened(label))
+
+
+def _bad_list(cell: object) -> BadValueError:
+    fix = "write ['a', 'b'] or [\"a\", \"b\"]"
+    return BadValueError("labels look like a list that cannot be read", fix, shortened(cell))
+
+
 def _is_list(text: str) -> bool:
     """Decide whether a text looks like a list that a program printed, or is in quotes."""
     return _LISTLIKE.match(text) is not None or _QUOTED.fullmatch(text) is not None
 
 
-def _check(labels: Iterable[str]) -> None:
-    for label in labels:
-        if len(label) > _MAX_LABEL_LENGTH or not label.isprintable():
-            raise BadValueError(BAD_LABEL, shortened(label))
+def _is_strings(names: object) -> TypeGuard[list[str | None]]:
+    return isinstance(names, list) and all(isinstance(name, str | None) for name in names)
 
 
 def read_printed_list(text: str) -> list[str]:
@@ -148,50 +162,42 @@ def read_printed_list(text: str) -> list[str]:
     between some of its strings and not between others is refused.
 
     Raises:
-        BadValueError: If it cannot be read in full.
+        BadValueError: If a part of it cannot be read.
 
     >>> read_printed_list("['pleural effusion', \"Kerley's lines\"]")
     ['pleural effusion', "Kerley's lines"]
     >>> read_printed_list("['a' 'b']")
     ['a', 'b']
     """
-    if (names := _json_strings(text)) is not None:
-        return names
+    try:
+        names = json.loads(text)
+    except (ValueError, RecursionError):
+        names = None
+    if _is_strings(names):
+        return [name for name in names if name is not None]
     pairs = {"[": "]", "(": ")", "{": "}"}
     if pairs.get(text[0]) != text[-1]:
-        raise BadValueError(BAD_LIST, shortened(text))
+        raise _bad_list(text)
     inside, at, items, gaps = text[1:-1].strip(), 0, [], []
     while at < len(inside):
         match = _ITEM.match(inside, at)
         if match is None:
-            raise BadValueError(BAD_LIST, shortened(text))
+            raise _bad_list(text)
         items.append(match["item"])
         gaps.append("," in match["gap"])
         at = match.end()
-    if len(set(gaps[:-1])) > 1 or (len(items) > 1 and gaps[-1] and not gaps[0]):
-        raise BadValueError(BAD_LIST, shortened(text))
     bare = [item for item in items if item[0] not in "'\""]
-    if not all(map(is_missing, bare)):
-        raise BadValueError(BAD_LIST, shortened(text))
+    mixed = len(set(gaps[:-1])) > 1 or (len(items) > 1 and gaps[-1] and not gaps[0])
+    if mixed or not all(map(is_missing, bare)):
+        raise _bad_list(text)
     return [item if item in bare else str(ast.literal_eval(item)) for item in items]
 
 
-def _json_strings(text: str) -> list[str] | None:
-    """Return the strings of a JSON list of strings and nulls; None for anything else."""
-    try:
-        names = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(names, list) or not all(isinstance(name, str | None) for name in names):
-        return None
-    return [name for name in names if name is not None]
-
-
-def _state(cell: object) -> int | None:
+def read_state(cell: object) -> int | None:
     """Return 1, 0 or -1 as a cell of a finding says it: 1, 1.0, "1", "1.0", true; None for anything else."""
     word = str(cell).strip().casefold()
-    if word in (_TRUE, _FALSE):
-        return int(word == _TRUE)
+    if word in ("true", "false"):
+        return int(word == "true")
     number = _number(cell)
     return int(number) if number in (1, 0, -1) and "%" not in word else None
 
@@ -208,7 +214,7 @@ def _number(cell: object) -> float | None:
 def says_whether(cells: Iterable[object], *, one_of_several: bool) -> bool:
     """Decide whether a column says if a finding is there: at least half of its values are 1, 0, -1, true, yes, ...
 
-    The others are then mistakes to report, not labels. A column without a value says that nothing is there.
+    The others are then mistakes to report. A column without a value says that nothing is there.
 
     Args:
         cells: The values of the column.
@@ -217,7 +223,7 @@ def says_whether(cells: Iterable[object], *, one_of_several: bool) -> bool:
     words = _YES_AND_NO | _MARKS if one_of_several else _YES_AND_NO
     present = [cell for cell in cells if not is_missing(cell)]
     states = sum(
-        _state(cell) is not None or str(cell).strip().casefold().removeprefix("not ") in words for cell in present
+        read_state(cell) is not None or str(cell).strip().casefold().removeprefix("not ") in words for cell in present
     )
     return 2 * states >= len(present)
 
@@ -226,11 +232,6 @@ def is_numeric(cells: Iterable[object]) -> bool:
     """Decide whether a column holds nothing but numbers, one or several in a cell, so that it names no label."""
     parts = [part for cell in cells if not is_missing(cell) for part in _parts(cell)]
     return bool(parts) and all(_number(part) is not None for part in parts)
-
-
-def is_state(label: str) -> bool:
-    """Decide whether a label is 1, 0, -1, true or false, which says that something is there and not what."""
-    return _state(label) is not None
 
 
 def _parts(cell: object) -> Iterable[object]:

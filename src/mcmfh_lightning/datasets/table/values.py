@@ -1,41 +1,38 @@
-"""What the values of a row mean. Each function takes a value as it stands, None where there is none.
+"""Meaning of the values of a row: words, ids, texts, splits and dates.
 
-Dates of a manifest: ISO, a year or a month alone, or forms that the user names.
+Each function takes a value as the file has it, or None where there is none. Dates are ISO, a year or a month alone, or
+in formats that the user names.
 """
 
 import math
 import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import NamedTuple
 
-from mcmfh_lightning.datasets.table.problems import (
-    BAD_DATE,
-    BAD_GROUP,
-    GROUP_COLLISION,
-    LONG_ID,
-    LONG_TEXT,
-    NO_GROUP,
-    NO_ID,
-    NO_SPLIT,
-    NOT_UNICODE,
-    NUL,
-    ROUNDED_GROUP,
-    UNKNOWN_SPLIT,
-    UNPRINTABLE_ID,
-    WRONG_TYPE,
-    BadValueError,
-)
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.shards.info import SPLITS, Split
 from mcmfh_lightning.shards.members import MAX_TEXT_CHARACTERS
-from mcmfh_lightning.shards.packing import group_number
-from mcmfh_lightning.shards.pair import MAX_ID_LENGTH, is_name
+from mcmfh_lightning.shards.pair import MAX_ID_LENGTH
 
-_ROUNDED = re.compile(r"\d(?:[.,]\d+)?[Ee]\+\d+")
+
+class BadValueError(Exception):
+    """Value that cannot be used.
+
+    Args:
+        reason: What is wrong with it, as summaries count it.
+        fix: What to do about it.
+        detail: What exactly is wrong, or nothing.
+        column: The column at fault, or None if the caller knows it.
+    """
+
+    def __init__(self, reason: str, fix: str, detail: str = "", column: str | None = None) -> None:
+        super().__init__(reason, fix, detail, column)
+        self.reason, self.fix, self.detail, self.column = reason, fix, detail, column
+
+
 _EXACT_FLOATS = 2**53
+NUL_FIX = "remove it; if every row has one the file is UTF-16: pass --encoding utf-16"
 
 _AROUND = " \t\r\n'\"`\u2018\u2019\u201c\u201d[](){}<>"
 _NOTHING = r"(?:nan|none|null|nil|nat|na|n[/.]a)"
@@ -44,14 +41,7 @@ _MISSING = re.compile(
     rf"|(?:pd|np|pandas|numpy|math)\.{_NOTHING}|-?nan\(\w*|na_\w+_|object object|\\n|-?1\.#\w+"
     r"|#\S*[!?]|#n/?a(?: n/a)?|#nv|err:\d+"  # errors of spreadsheets
 )
-"""How pandas, R, Excel and databases write that a value is missing, in lower case and without what is around it."""
-
-_WORDS = "unknown unk missing undefined unspecified known available applicable specified given blank empty withheld "
-_WORDS += "anon anonym anonymous anonymized anonymised deidentified redacted removed"
-_UNKNOWN = frozenset(_WORDS.split())
-_WORDS = "not no name id p pid patient patients subject study case group number value"
-_NOT_A_NAME = frozenset(_WORDS.split())
-"""Words next to one of those, as in ``patient unknown`` and ``not available``."""
+"""Spellings of a missing value by pandas, R, Excel and databases: in lower case, without what is around it."""
 
 
 def is_missing(value: object) -> bool:
@@ -62,125 +52,70 @@ def is_missing(value: object) -> bool:
     return value is None or (isinstance(value, float | Decimal) and math.isnan(value))
 
 
-def read_string(value: object) -> str | None:
-    """Return a string or a whole number as a string; None for white space alone.
-
-    pandas turns a column of integers in which one is missing into 2.0: that is 2.
-
-    Raises:
-        BadValueError: for other types, NUL bytes and what cannot be written as UTF-8.
-    """
-    if value is None:
-        return None
-    if isinstance(value, float | Decimal) and abs(float(value)) <= _EXACT_FLOATS and value == int(value):
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise BadValueError(WRONG_TYPE, f"{type(value).__name__} {shortened(value)}")
-    text = str(value)
-    if "\0" in text:
-        raise BadValueError(NUL)
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise BadValueError(NOT_UNICODE, shortened(text)) from error
-    return text if text.strip() else None
-
-
-def read_word(value: object) -> str | None:
-    """`read_string` without white space at the ends."""
-    text = read_string(value)
-    return None if text is None else text.strip()
-
-
 def shortened(value: object) -> str:
     """Show a value in a message."""
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
+def read_string(value: object) -> str | None:
+    """Return a string or a whole number as a string; None for white space alone.
+
+    pandas turns a column of integers in which one is missing into 2.0: that is 2.
+
+    Raises:
+        BadValueError: If it has another type, NUL bytes, or cannot be written as UTF-8.
+    """
+    if value is None:
+        return None
+    if isinstance(value, float | Decimal) and abs(float(value)) <= _EXACT_FLOATS and value == int(value):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise BadValueError("value of the wrong type", "write a string", f"{type(value).__name__} {shortened(value)}")
+    text = str(value)
+    if "\0" in text:
+        raise BadValueError("NUL byte", NUL_FIX)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise BadValueError("half of a surrogate pair", "write valid Unicode", shortened(text)) from error
+    return text if text.strip() else None
+
+
+def read_word(value: object) -> str | None:
+    """Return what `read_string` returns, without white space at the ends."""
+    text = read_string(value)
+    return None if text is None else text.strip()
+
+
 def read_id(value: object) -> str:
-    """An id: 1 to 200 printable characters."""
+    """Read an id: 1 to 200 printable characters.
+
+    Raises:
+        BadValueError: If it is not one.
+    """
     name = read_word(value)
     if name is None:
-        raise BadValueError(NO_ID)
+        raise BadValueError("no id", "give each row an id")
     if len(name) > MAX_ID_LENGTH:
-        raise BadValueError(LONG_ID, f"{len(name)} characters")
+        raise BadValueError("id too long", "ids have 200 characters or fewer: shorten it", f"{len(name)} characters")
     if not name.isprintable():
-        raise BadValueError(UNPRINTABLE_ID, shortened(name))
+        raise BadValueError("unprintable id", "remove control characters and line breaks from it", shortened(name))
     return name
 
 
 def read_text(value: object) -> str | None:
-    """A text, as it stands."""
+    """Read a text; nothing of it is changed.
+
+    Raises:
+        BadValueError: If it is too long, or not a text.
+    """
     text = read_string(value)
     if text is not None and len(text) > MAX_TEXT_CHARACTERS:
-        raise BadValueError(LONG_TEXT, f"{len(text):,} characters")
+        raise BadValueError(
+            "text too long", "texts have 100,000 characters or fewer: shorten it", f"{len(text):,} characters"
+        )
     return text
-
-
-def known_group(value: object) -> object:
-    """Refuse a word that says that the group is not known, such as ``unknown``, or a number without its last digits.
-
-    ``Unknown patient`` is such a word and ``unknown 17`` is not: it may be kept apart from other patients.
-    """
-    if isinstance(value, str) and _says_unknown(value):
-        raise BadValueError(NO_GROUP, shortened(value))
-    if isinstance(value, str) and _ROUNDED.fullmatch(value.strip()):
-        raise BadValueError(ROUNDED_GROUP, shortened(value))
-    return value
-
-
-def _says_unknown(name: str) -> bool:
-    if not any(map(str.isalnum, name)):
-        return True
-    words = re.findall(r"[^\W_]+", name.casefold().replace("de-", "de"))
-    unknown = [word in _UNKNOWN or is_missing(word) for word in words]
-    return any(unknown) and all(says or word in _NOT_A_NAME for says, word in zip(unknown, words, strict=True))
-
-
-class Group(NamedTuple):
-    """A group under its own name, and its number."""
-
-    name: str
-    number: int
-
-
-class Groups:
-    """Names and numbers of groups; no two names have one number."""
-
-    def __init__(self) -> None:
-        self._names: dict[int, str] = {}
-
-    def read(self, value: object) -> Group:
-        """Read the name of a group."""
-        name = read_word(value)
-        if name is None:
-            raise BadValueError(NO_GROUP)
-        if not is_name(name):
-            raise BadValueError(BAD_GROUP, shortened(name))
-        number = group_number(name)
-        other = self._names.setdefault(number, name)
-        if other != name:
-            raise BadValueError(GROUP_COLLISION, f"{shortened(name)} and {shortened(other)}")
-        return Group(name, number)
-
-
-def group_key(value: object) -> str:
-    """Return what is equal for spellings of a group that may mean one: ``P1`` and ``p-01``, ``7``, ``007`` and ``7.0``.
-
-    Spreadsheets drop zeros, put an apostrophe before numbers and points or commas into them; tables with a missing
-    number print the others as 7.0. What is between two digits is kept as a point: ``1-2`` is not ``12``.
-    """
-    name = "".join(unicodedata.normalize("NFKC", str(value)).casefold().split())
-    if re.fullmatch(r"\d{1,3}(,\d{3})+(\.0+)?", name):
-        name = name.replace(",", "")
-    negative = re.match(r"[-\u2212]\d", name) is not None
-    if len(re.findall("[.,]", name)) == 1:
-        name = re.sub(r"(?<=\d)[.,]0+(?=\W*$)", "", name)
-    key = re.sub(r"(?<=\d)[\W_]+(?=\d)", ".", name)
-    key = re.sub(r"(?<!\d)[\W_]+|[\W_]+(?!\d)", "", key)
-    key = re.sub(r"(?<!\d)0+(?=\d)", "", key)
-    return f"-{key}" if negative and key != "0" else key
 
 
 def read_split(value: object, names: Mapping[str, Split], note: Callable[[str], None]) -> Split:
@@ -190,17 +125,22 @@ def read_split(value: object, names: Mapping[str, Split], note: Callable[[str], 
         value: What the row says.
         names: Splits by other names.
         note: Takes what had to be assumed, for the summary.
+
+    Raises:
+        BadValueError: If it is not a split, or empty.
     """
     name = read_word(value)
     if name is None:
-        raise BadValueError(NO_SPLIT)
+        raise BadValueError("no split", "write train, val or test, or pass --split-by group to have splits drawn")
     if name in names:
         note(f"split {name!r} read as {names[name]!r}")
         return names[name]
     for split in SPLITS:
         if name == split:
             return split
-    raise BadValueError(UNKNOWN_SPLIT, shortened(name))
+    raise BadValueError(
+        "unknown split", "write train, val or test, or map its name, as in --split-names dev=val", shortened(name)
+    )
 
 
 _ISO = re.compile(
@@ -219,14 +159,14 @@ MONTH_ASSUMED = "a date that is a year or a month alone, stored as its first day
 
 
 class DateReader:
-    """Reads days as ISO writes them.
+    """Reader of days as ISO or given formats write them.
 
     Args:
-        formats: Forms of dates in the language of ``strptime``. ISO dates are read as well, unless a format begins with
-            the year: then 2011-05-06 may mean the fifth of June.
+        formats: Formats of dates in the language of ``strptime``. ISO dates are read as well, unless a format begins
+            with the year: then 2011-05-06 may mean the fifth of June.
 
     Raises:
-        DataError: If a format is not one, or names no year, or a day of no month.
+        DataError: If a format is not one, names no year, or names a day without its month.
     """
 
     def __init__(self, formats: Sequence[str] = ()) -> None:
@@ -243,7 +183,7 @@ class DateReader:
             note: Takes what had to be assumed, for the summary.
 
         Raises:
-            BadValueError: If it has none of the forms, or two forms read it as different days.
+            BadValueError: If no format reads it, or two formats read it as different days.
         """
         if isinstance(value, date):  # of Parquet; a datetime is one too
             return (value.date() if isinstance(value, datetime) else value).isoformat()
@@ -256,10 +196,12 @@ class DateReader:
         iso = _by_iso(word) if self._iso else None
         if iso is not None and (iso[1] or not days):  # a year or a month alone gives way to a format
             days["ISO"] = iso
-        if not days:
-            raise BadValueError(BAD_DATE, shortened(word))
-        if len({day for day, _ in days.values()}) > 1:
-            raise BadValueError(BAD_DATE, f"{shortened(word)}, which {' and '.join(days)} read as different days")
+        if len({day for day, _ in days.values()}) != 1:
+            raise BadValueError(
+                "impossible date",
+                "write days as 2011-11-22 or 20111122, and nothing where unknown, or name their --date-format",
+                shortened(word) + (f", which {' and '.join(days)} read as different days" if days else ""),
+            )
         day, whole = next(iter(days.values()))
         if not whole:
             note(MONTH_ASSUMED)
@@ -307,6 +249,16 @@ def _by_iso(word: str) -> tuple[date, bool] | None:
         return None
 
 
-def fitting_formats(words: Sequence[str]) -> list[str]:
-    """Return the common forms that read every one of some dates, for a hint."""
-    return [form for form in _COMMON if all(_by_format(word.strip(), form) is not None for word in words)]
+def date_hint(unread: Mapping[int, str]) -> str:
+    """Say how many dates were dropped, and which formats would read them.
+
+    Args:
+        unread: The dates that could not be read, by row; at least one.
+    """
+    row = min(unread)
+    words = [word.strip() for word in unread.values()]
+    fitting = [form for form in _COMMON if all(_by_format(word, form) is not None for word in words)]
+    fix = "write days as 2011-11-22, or name their form, as in --date-format '%d.%m.%Y'"
+    if fitting:
+        fix = f"what reads all of them is --date-format {' or '.join(map(repr, fitting))}"
+    return f"{len(unread):,} dates cannot be read and are left out, the first is {unread[row]!r} in row {row}; {fix}"

@@ -1,1 +1,0 @@
-"""ROCO, Radiology Objects in COntext: figures of open-access articles with their captions."""

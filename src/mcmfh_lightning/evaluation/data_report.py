@@ -1,0 +1,202 @@
+"""Tables and figures of the statistics of a folder."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from mcmfh_lightning.errors import without_controls
+from mcmfh_lightning.evaluation.data_stats import SplitTable
+from mcmfh_lightning.shards.labels import describe_broad_labels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_TOP_LABELS = 15
+_DRAWN_LABELS = 40
+_NOT_A_RANKING = ("queries", "without_relevant")
+
+Stats = Mapping[str, Any]
+"""Content of ``stats.json``."""
+
+
+def stats_tables(stats: Stats) -> Group:
+    """Render the splits, rankings that learn nothing, the most frequent labels, and labels that are on most items."""
+    parts: list[Table | Text] = [_splits(stats), _nulls(stats["splits"]), _labels(stats["splits"])]
+    broadest = max(stats["splits"].values(), key=lambda split: split["share_probability"], default=None)
+    if broadest is not None:
+        shares = {label: count / broadest["items"] for label, count in broadest["labels"].items()}
+        if line := describe_broad_labels(broadest["share_probability"], shares, stats["normal_label"]):
+            parts.append(Text(without_controls(line)))
+    return Group(*parts)
+
+
+def _splits(stats: Stats) -> Table:
+    table = Table(title=Text(f"{stats['name']} ({stats['format']})"), title_justify="left")
+    table.add_column("split")
+    headings = ("items", "image only", "text only", "groups", "largest", "labels/item", "unlabelled")
+    for heading in (*headings, "P(share a label)", "words (quartiles)", "pixels (median)"):
+        table.add_column(heading, justify="right")
+    for name, split in stats["splits"].items():
+        words = [split["words"][key] for key in ("first_quartile", "median", "third_quartile") if split["words"]]
+        sides = [side["median"] for side in (split["pictures"] or {}).values() if side is not None]
+        table.add_row(
+            name,
+            *(f"{split[key]:,}" for key in ("items", "image_only", "text_only", "groups")),
+            max(split["groups_by_size"], key=int),
+            f"{split['labels_per_item']:.2f}",
+            f"{split['without_label']:,}",
+            f"{split['share_probability']:.3f}",
+            " / ".join(f"{count:.0f}" for count in words) or "-",
+            " x ".join(f"{side:.0f}" for side in sides) or "-",
+        )
+    return table
+
+
+def _rankings(values: list[Mapping[str, Any]]) -> list[str]:
+    """List the rankings that learn nothing, in the order in which they occur."""
+    return list(dict.fromkeys(name for ranked in values for name in ranked if name not in _NOT_A_RANKING))
+
+
+def _nulls(splits: Mapping[str, Any]) -> Table:
+    """List a line for each database and query subset; sides that hold the same items share theirs."""
+    rows = []
+    for split, content in splits.items():
+        sides = content["mAP@all"]
+        shown = {"items that have image": "image", "items that have text": "text", "items that have both": "both"}
+        if all(value == sides["both"] for value in sides.values()):
+            shown = {"all items": "both"}
+        rows += [(split, s, subset, values) for s, key in shown.items() for subset, values in sides[key].items()]
+    names = _rankings([values for *_, values in rows])
+    table = Table(
+        title="Tie-aware mAP@all of what learns nothing; the split's whole pairs against itself, other groups only",
+        title_justify="left",
+    )
+    for heading in ("split", "database", "queries"):
+        table.add_column(heading)
+    for heading in ("number", *names):
+        table.add_column(heading, justify="right")
+    for *cells, values in rows:
+        means = ("-" if values.get(name) is None else f"{values[name]:.3f}" for name in names)
+        table.add_row(*cells, f"{values['queries'] - values['without_relevant']:,}", *means)
+    return table
+
+
+def _frequent(splits: Mapping[str, Any]) -> list[str]:
+    """List all labels, the most frequent first."""
+    totals: Counter[str] = Counter()
+    for split in splits.values():
+        totals.update(split["labels"])
+    return [label for label, _ in totals.most_common()]
+
+
+def _labels(splits: Mapping[str, Any]) -> Table:
+    labels = _frequent(splits)
+    table = Table(title=f"{len(labels)} labels, the most frequent", title_justify="left")
+    table.add_column("label")
+    for split in splits:
+        table.add_column(split, justify="right")
+    for label in labels[:_TOP_LABELS]:
+        shares = (split["labels"][label] / split["items"] for split in splits.values())
+        table.add_row(Text(label), *(f"{share:.1%}" for share in shares))
+    return table
+
+
+def plot_stats(folder: Path, stats: Stats, tables: Mapping[str, SplitTable]) -> list[Path]:
+    """Draw every figure that the folder has something for, without global state of matplotlib.
+
+    Args:
+        folder: Folder of ``labels.png``, ``nulls.png``, ``groups.png``, and for pairs ``words.png`` and
+            ``pictures.png``.
+        stats: Numbers that `summarize` made.
+        tables: Columns by split.
+
+    Returns:
+        The files written.
+    """
+    splits = stats["splits"]
+    words = {name: table.words for name, table in tables.items() if table.words is not None and len(table.words)}
+    sizes = {name: table.sizes for name, table in tables.items() if table.sizes is not None}
+    figures: dict[str, Callable[[Axes], None]] = {
+        "labels": lambda panel: _plot_labels(panel, splits),
+        "nulls": lambda panel: _plot_nulls(panel, splits),
+        "groups": lambda panel: _plot_groups(panel, splits),
+    }
+    if words:
+        figures["words"] = lambda panel: _plot_words(panel, words)
+    if any(map(len, sizes.values())):
+        figures["pictures"] = lambda panel: _plot_sizes(panel, sizes)
+    return [_draw(folder / f"{name}.png", draw, stats["name"]) for name, draw in figures.items()]
+
+
+def _draw(path: Path, draw: "Callable[[Axes], None]", title: str) -> Path:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4.5), dpi=120, layout="constrained")
+    figure.suptitle(title)
+    panel = figure.subplots()
+    draw(panel)
+    panel.grid(alpha=0.3)
+    panel.set_axisbelow(True)
+    panel.legend(fontsize="small")
+    figure.savefig(path)
+    return path
+
+
+def _bars(panel: "Axes", labels: list[str], series: Mapping[str, list[float]]) -> None:
+    """Draw bars side by side."""
+    width = 0.8 / len(series)
+    for number, (name, heights) in enumerate(series.items()):
+        panel.bar(np.arange(len(labels)) + (number + 0.5) * width - 0.4, heights, width, label=name)
+    panel.set_xticks(range(len(labels)), labels)
+
+
+def _plot_labels(panel: "Axes", splits: Mapping[str, Any]) -> None:
+    """Draw the share of the items that carry each of the most frequent labels."""
+    labels = _frequent(splits)
+    shown = labels[:_DRAWN_LABELS]
+    _bars(panel, shown, {name: [split["labels"][x] / split["items"] for x in shown] for name, split in splits.items()})
+    panel.set(ylabel="share of items", title=f"the {len(shown)} most frequent of {len(labels)} labels")
+    panel.tick_params(axis="x", labelrotation=90, labelsize="x-small")
+
+
+def _plot_nulls(panel: "Axes", splits: Mapping[str, Any]) -> None:
+    """Draw rankings that learn nothing, by split and query subset; databases of items that have both."""
+    columns = {
+        f"{name}\n{subset} queries": values
+        for name, split in splits.items()
+        for subset, values in split["mAP@all"]["both"].items()
+    }
+    names = _rankings(list(columns.values()))
+    _bars(panel, list(columns), {n: [values.get(n) or np.nan for values in columns.values()] for n in names})
+    panel.set(ylabel="tie-aware mAP@all", title="rankings that learn nothing, against the other groups of the split")
+    panel.tick_params(axis="x", labelsize="x-small")
+
+
+def _plot_groups(panel: "Axes", splits: Mapping[str, Any]) -> None:
+    sizes = sorted({int(size) for split in splits.values() for size in split["groups_by_size"]})
+    series = {
+        name: [split["groups_by_size"].get(str(size), 0) / split["groups"] for size in sizes]
+        for name, split in splits.items()
+    }
+    _bars(panel, [str(size) for size in sizes], series)
+    panel.set(xlabel="items of a group", ylabel="share of groups")
+
+
+def _plot_words(panel: "Axes", words: Mapping[str, NDArray[np.int64]]) -> None:
+    longest = max(int(counts.max()) for counts in words.values())
+    for name, counts in words.items():
+        panel.hist(counts, bins=50, range=(0, max(1, longest)), density=True, histtype="step", label=name)
+    panel.set(xlabel="words of a text", ylabel="density")
+
+
+def _plot_sizes(panel: "Axes", sizes: Mapping[str, NDArray[np.int64]]) -> None:
+    for name, pixels in sizes.items():
+        panel.plot(pixels[:, 0], pixels[:, 1], ".", alpha=0.3, markersize=4, label=name)
+    panel.set(xlabel="width in pixels", ylabel="height in pixels")
