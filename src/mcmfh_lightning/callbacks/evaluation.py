@@ -1,13 +1,14 @@
-"""The hooks of validation and test, which differ by their stage alone.
-
-Which loader of an evaluation holds the queries.
-"""
+"""What callbacks of validations and tests share: the hooks, which loader has the queries, and figures for loggers."""
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Literal
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities.types import STEP_OUTPUT
+from matplotlib.figure import Figure
+from matplotlib.image import imread
 
 from mcmfh_lightning.types import FeatureBatch
 
@@ -20,8 +21,25 @@ def is_query_loader(trainer: Trainer, stage: Stage, dataloader_idx: int) -> bool
     return loaders is not None and loaders(stage)[dataloader_idx] == "query"
 
 
+def log_figure(trainer: Trainer, path: Path, figure: Figure) -> None:
+    """Write a figure, and give it to TensorBoard and wandb under the name of its file.
+
+    Args:
+        trainer: Call this on its first process only.
+        path: The PNG file; its folder is created if missing.
+        figure: What to draw.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_image(path.stem, imread(path), trainer.global_step, dataformats="HWC")
+        elif isinstance(logger, WandbLogger):
+            logger.log_image(path.stem, [str(path)], step=trainer.global_step)
+
+
 class EvaluationCallback(Callback, ABC):
-    """Looks at the outputs of validations and tests; sanity checking is neither."""
+    """Base of callbacks that look at the outputs of validations and tests; sanity checking is neither."""
 
     @abstractmethod
     def begin(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:

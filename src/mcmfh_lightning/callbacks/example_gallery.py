@@ -1,47 +1,23 @@
-"""A few test queries and what they find. Shows pictures and texts: only for those who ask for it.
-
-Figures as files, and to the loggers that show pictures.
-"""
+"""Figures of a few test queries and what they find. They show pictures and texts: only for those who ask for it."""
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO
-from pathlib import Path
 from textwrap import shorten, wrap
 from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from matplotlib.figure import Figure
-from matplotlib.image import imread
 from PIL import Image
 from torch import Tensor
 
-from mcmfh_lightning.callbacks.evaluation import is_query_loader
+from mcmfh_lightning.callbacks.evaluation import is_query_loader, log_figure
 from mcmfh_lightning.metrics.functional import hamming_distances, pack_signs, unpack_bits
 from mcmfh_lightning.shards import PairShardReader
 from mcmfh_lightning.trainer.run_files import run_folder
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
-
-
-def log_figure(trainer: Trainer, path: Path, figure: Figure) -> None:
-    """Write a figure, and give it to TensorBoard and wandb under the name of its file.
-
-    Args:
-        trainer: Call this on its first process only.
-        path: The PNG file; its folder is created if missing.
-        figure: What to draw.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
-    for logger in trainer.loggers:
-        if isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_image(path.stem, imread(path), trainer.global_step, dataformats="HWC")
-        elif isinstance(logger, WandbLogger):
-            logger.log_image(path.stem, [str(path)], step=trainer.global_step)
-
 
 QUERIES, HITS = 4, 5
 _MOST_LETTERS = 260
@@ -51,16 +27,19 @@ _DIRECTIONS: Mapping[str, tuple[Modality, Modality]] = {"i2t": ("image", "text")
 
 
 class Hit(NamedTuple):
-    """An item of a gallery."""
+    """An item of a gallery.
+
+    Attributes:
+        row: Its position among the queries.
+        distance: Hamming distance from the query; None for the query itself.
+    """
 
     row: int
-    """Its position among the queries."""
     distance: int | None
-    """Hamming distance from the query; None for the query itself."""
 
 
 class ExampleGallery(Callback):
-    """Draws, at the end of a test, four queries and their five nearest items, for images and for texts as queries.
+    """Figures, at the end of a test, of four queries and their five nearest items, for images and for texts as queries.
 
     The figures, ``examples_i2t.png`` and ``examples_t2i.png``, name ids, labels and Hamming distances; where the data
     are raw pairs they show the pictures and the texts. **They go to the loggers like every figure, to a server if the
@@ -157,7 +136,7 @@ def _figure(
 
 
 def _show(panel: Any, reader: PairShardReader, position: int, modality: Modality) -> None:  # noqa: ANN401  # untyped
-    """The picture or the beginning of the text of a raw pair."""
+    """Show the picture or the beginning of the text of a raw pair."""
     pair = reader[position]
     if modality == "image" and pair.image is not None:
         with Image.open(BytesIO(pair.image)) as picture:

@@ -1,4 +1,4 @@
-"""Whatever a file has wrong ends in one line that names the file, the key and the mend, and exit code 2."""
+"""Whatever a file has wrong ends in one line that names the file, the key and the fix, and exit code 2."""
 
 import pickle
 import re

@@ -44,12 +44,12 @@ def items() -> dict[str, dict[str, np.ndarray]]:
 @pytest.fixture
 def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports without their figures, which take longest."""
-    monkeypatch.setattr("mcmfh_lightning.evaluation.rank.plot_ranking", lambda *_: None)
+    monkeypatch.setattr("mcmfh_lightning.evaluation.rank.ranking_figures", lambda *_: {})
 
 
 @pytest.fixture
 def report(tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """Runs `mcmfh-bench rank` on items of both sides; gives results.json, the rest lies in ``tmp_path/out``."""
+    """Runs `mcmfh-bench rank` on items of both sides; gives results.json, the rest is in ``tmp_path/out``."""
 
     def run(items: dict[str, dict[str, np.ndarray]], *flags: str, suffix: str = ".npz") -> dict[str, Any]:
         paths = [str(save(tmp_path / f"{side}{suffix}", items[side])) for side in ("query", "database")]

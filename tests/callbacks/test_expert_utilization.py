@@ -6,7 +6,8 @@ import torch
 from matplotlib.image import imread
 from torch.utils.data import DataLoader
 
-from mcmfh_lightning.callbacks.expert_utilization import ExpertUtilisation, RoutingCounts, heat_map, history_map
+from mcmfh_lightning import callbacks
+from mcmfh_lightning.callbacks.expert_utilization import ExpertUtilization, RoutingCounts, heat_map, history_map
 
 QUERY, FIRST, SECOND = (
     torch.tensor([[[9, 9, 9], [9, 9, 9]]]),
@@ -45,7 +46,7 @@ def run(model, folder, **options):
         logger=False,
         enable_progress_bar=False,
         default_root_dir=folder,
-        callbacks=[ExpertUtilisation()],
+        callbacks=[ExpertUtilization()],
         **options,
     )
     trainer.test(model, Data(), verbose=False)
@@ -90,9 +91,9 @@ def test_a_second_test_starts_from_zero(tmp_path):
 def test_the_heat_map_shows_the_share_of_each_expert(tmp_path):
     heat_map(torch.tensor([[[7, 0], [0, 7]]])).savefig(tmp_path / "plot.png")
     picture = imread(tmp_path / "plot.png")[..., :3]
-    # Both ends of the colour scale are there in large areas: the yellow of 100 %, the purple of 0 %.
-    for colour in ((0.993, 0.906, 0.144), (0.267, 0.005, 0.329)):
-        assert (abs(picture - colour).max(axis=-1) < 0.02).mean() > 0.05
+    # Both ends of the color scale are there in large areas: the yellow of 100 %, the purple of 0 %.
+    for color in ((0.993, 0.906, 0.144), (0.267, 0.005, 0.329)):
+        assert (abs(picture - color).max(axis=-1) < 0.02).mean() > 0.05
 
 
 def test_the_history_has_a_panel_a_layer_and_modality_with_experts_down_and_epochs_across():
@@ -139,7 +140,7 @@ def fit(folder, epochs, ckpt_path=None):
         enable_model_summary=False,
         default_root_dir=folder,
         max_epochs=epochs,
-        callbacks=[ExpertUtilisation()],
+        callbacks=[ExpertUtilization()],
     )
     trainer.fit(Fitted(), FitData(), ckpt_path=ckpt_path, weights_only=True)
     trainer.save_checkpoint(folder / "end.ckpt")
@@ -155,6 +156,13 @@ def test_a_fit_ends_with_the_shares_of_every_validation_and_a_resumed_one_keeps_
     fit(tmp_path, 3, tmp_path / "end.ckpt")
     assert [(row["epoch"], row["tokens"]) for row in rows(tmp_path)][::6] == [("0", "3"), ("1", "6"), ("2", "9")]
     assert imread(tmp_path / "expert_utilisation.png").shape == (375, 1500, 4)
+    # Under the name that earlier releases wrote, so that their checkpoints resume as well.
+    assert "ExpertUtilisation" in torch.load(tmp_path / "end.ckpt", weights_only=True)["callbacks"]
+
+
+def test_the_name_of_earlier_releases_still_works():
+    with pytest.warns(DeprecationWarning, match="is now ExpertUtilization"):
+        assert callbacks.ExpertUtilisation is ExpertUtilization
 
 
 def test_a_hasher_without_experts_leaves_no_files(tmp_path):

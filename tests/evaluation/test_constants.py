@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from mcmfh_lightning.evaluation import task as constants
-from mcmfh_lightning.evaluation.task import read_task
+from mcmfh_lightning.evaluation import nulls
+from mcmfh_lightning.evaluation.codes import read_task
+from mcmfh_lightning.evaluation.rank import count_constants
 from mcmfh_lightning.metrics.functional import pack_bits
 
 from .conftest import ITEMS, LABELS, QUERIES, random_items, save
@@ -51,7 +52,7 @@ def test_levels_are_the_distances_of_the_counts(tmp_path):
     task = read_task(*paths, None, None, exclude_same_id=False)
     hot = random_items(2, ITEMS)["labels"]
     first = hot[:, hot.sum(0).argmax()]
-    counts = constants.constant_counts(task)["most frequent first"]
+    counts = count_constants(task)["most frequent first"]
     for row, group in zip(counts.total, task.query_groups, strict=True):
         others = (task.groups != group).numpy()
         assert row.tolist() == [(first & others).sum(), (~first & others).sum()]
@@ -63,23 +64,23 @@ def test_many_distinct_label_sets_are_sampled_evenly(monkeypatch):
     hot = np.unique(rng.random((600, LABELS)) < 0.3, axis=0)
     sets = pack_bits(torch.from_numpy(hot))
     counts = torch.from_numpy(rng.integers(1, 9, len(hot)))
-    exact = constants.popularity_levels(sets, counts)
-    monkeypatch.setattr(constants, "SAMPLE", 300)
-    monkeypatch.setattr(constants, "PAIRS", 1)
-    assert counts.sum() > 2 * constants.SAMPLE
-    sampled = constants.popularity_levels(sets, counts)
+    exact = nulls.popularity_levels(sets, counts)
+    monkeypatch.setattr(nulls, "SAMPLE", 300)
+    monkeypatch.setattr(nulls, "PAIRS", 1)
+    assert counts.sum() > 2 * nulls.SAMPLE
+    sampled = nulls.popularity_levels(sets, counts)
     assert exact.min() == sampled.min() == 0
-    assert max(exact.max(), sampled.max()) < constants.LEVELS
+    assert max(exact.max(), sampled.max()) < nulls.LEVELS
     assert np.corrcoef(exact, sampled)[0, 1] > 0.9
 
 
 def test_levels_never_reverse_the_popularity():
-    """More popularities than levels: neighbours may tie, but never swap."""
+    """More popularities than levels: neighbors may tie, but never swap."""
     rng = np.random.default_rng(1)
     hot = np.unique(rng.random((2000, 40)) < 0.1, axis=0)
     counts = rng.integers(1, 99, len(hot))
     popularity = ((hot[:, None] & hot[None]).any(-1) * counts).sum(1)
-    levels = constants.popularity_levels(pack_bits(torch.from_numpy(hot)), torch.from_numpy(counts)).numpy()
-    assert len(np.unique(popularity)) > constants.LEVELS
-    assert len(np.unique(levels)) == constants.LEVELS
+    levels = nulls.popularity_levels(pack_bits(torch.from_numpy(hot)), torch.from_numpy(counts)).numpy()
+    assert len(np.unique(popularity)) > nulls.LEVELS
+    assert len(np.unique(levels)) == nulls.LEVELS
     assert (np.diff(levels[np.argsort(-popularity, kind="stable")]) >= 0).all()
