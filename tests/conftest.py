@@ -124,7 +124,7 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def shuffle_images(benchmark_file: BenchmarkFile) -> Callable[[Path, Path, int], Path]:
     """Copies feature shards, images moved to other pairs by a seed, so that they say nothing about texts and labels."""
-    shuffle: Callable[[Path, Path, int], Path] = benchmark_file("shuffled_images").shuffle_images
+    shuffle: Callable[[Path, Path, int], Path] = benchmark_file("leak").shuffle_images
     return shuffle
 
 
