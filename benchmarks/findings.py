@@ -121,9 +121,6 @@ def rows_of(findings: Sequence[Finding], database: Database, precisions: Precisi
         }
 
 
-# --- the rankings --------------------------------------------------------------------------------------------------
-
-
 def read_database(archive: Archive, findings: Sequence[Finding]) -> Database:
     """Read the items of the test split."""
     everything = archive.search(text=findings[0].text, radius=archive.info.num_bits, filters=Filters(splits=(SPLIT,)))
@@ -199,9 +196,6 @@ def expected_precision(levels: NDArray[np.int64], database: Database) -> Precisi
     return np.array(rows)
 
 
-# --- the check -----------------------------------------------------------------------------------------------------
-
-
 def check(archive: Archive, number: int) -> int:
     """Search by items of the test split, and compare with the distances of the metric code, ordered by (distance, id).
 
@@ -242,9 +236,6 @@ def check(archive: Archive, number: int) -> int:
                         raise AssertionError(f"{rows[query]['id']} {modality} {against} {filters} differs")
                     compared += 1
     return compared
-
-
-# --- the report ----------------------------------------------------------------------------------------------------
 
 
 def tables(rows: pd.DataFrame) -> dict[str, str]:

@@ -16,17 +16,7 @@ from mcmfh_lightning.encoders.text_tower import TextTower
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.evaluation.summary import DRAWS
 from mcmfh_lightning.hashers.base import Hasher
-from mcmfh_lightning.metrics import RankingCounts
-from mcmfh_lightning.metrics.functional import (
-    average_precision,
-    bootstrap_means,
-    bootstrap_weights,
-    mean_by_label,
-    pack_bits,
-    percentile_interval,
-    precision_at,
-    tie_all,
-)
+from mcmfh_lightning.metrics import RankingCounts, functional
 
 METRICS = ("mAP@all", "mAP@50")
 BANDS = ("head", "middle", "tail")
@@ -56,12 +46,9 @@ def make_row(part: str, run: Run, test: Data, **entries: object) -> Row:
 
 def interval(values: Tensor, groups: Tensor | None = None) -> dict[str, float]:
     """Compute the 95 % interval of the mean of (N,) values by resampling groups, or single values without groups."""
-    weights = bootstrap_weights(torch.arange(len(values)) if groups is None else groups, DRAWS, SEED)
-    low, high = percentile_interval(bootstrap_means(values[:, None], weights))
+    weights = functional.bootstrap_weights(torch.arange(len(values)) if groups is None else groups, DRAWS, SEED)
+    low, high = functional.percentile_interval(functional.bootstrap_means(values[:, None], weights))
     return {"low": float(low), "high": float(high)}
-
-
-# --- cross: trained here, tested there -----------------------------------------------------------------------------
 
 
 def cross(run: Run, train: Data, test: Data, work: Path) -> Iterator[Row]:
@@ -90,9 +77,6 @@ def cross(run: Run, train: Data, test: Data, work: Path) -> Iterator[Row]:
 def trained_on_its_test(train: Data, test: Data) -> bool:
     """Check whether data train or select on items of a test split, as two splits of one collection do."""
     return train != test and not train.ids("train", "val").isdisjoint(test.ids("test"))
-
-
-# --- labels: frequent and rare ones --------------------------------------------------------------------------------
 
 
 def labels(run: Run, data: Data, work: Path) -> Iterator[Row]:
@@ -132,8 +116,8 @@ def shuffled_by_label(run: Run, data: Data) -> dict[tuple[str, str], float]:
         queries = encoded.items(encoded.codes[query], encoded.complete)
         items = encoded.items(encoded.codes[database], encoded.present[:, column])
         counts = ranked(hasher, queries.shuffled(), items)
-        values = average_precision(counts.total, counts.relevant)
-        means, _ = mean_by_label(values, queries.labels, data.module.num_labels)
+        values = functional.average_precision(counts.total, counts.relevant)
+        means, _ = functional.mean_by_label(values, queries.labels, data.module.num_labels)
         for label, mean in zip(data.module.label_vocabulary, means.tolist(), strict=True):
             found[direction, label] = mean
     return found
@@ -153,16 +137,13 @@ def bands(data: Data) -> Mapping[str, list[str]]:
     }
 
 
-# --- short: the name of a label as a query -------------------------------------------------------------------------
-
-
 def short(run: Run, data: Data, embed: Embed) -> Iterator[Row]:
     """Measure P@20 of every label, its mean (the interval resamples labels), and how many beat their prevalence."""
     hasher = run.hasher()
     with torch.inference_mode():
         codes = hasher.encode(None, embed(queries(data)).half().float()).text  # half: as features are stored
     counts = label_counts(hasher, encode(hasher, data), codes)
-    precision = precision_at(counts.total, counts.relevant, torch.tensor([DEPTH]))[:, 0]
+    precision = functional.precision_at(counts.total, counts.relevant, torch.tensor([DEPTH]))[:, 0]
     prevalence = counts.relevant.sum(1).double() / counts.total.sum(1)  # chance, as long as there are 20 images
     asked = (counts.relevant.sum(1) >= FEWEST_IMAGES).nonzero()[:, 0].tolist()
     same = {"direction": "t2i", "queries": "label names"}
@@ -196,7 +177,7 @@ def queries(data: Data) -> list[str]:
 def label_counts(hasher: Hasher, encoded: Encoded, codes: Tensor) -> RankingCounts:
     """Rank the items that have an image for one query a label; those that carry the label are relevant."""
     database = encoded.items(encoded.codes["image"], encoded.present[:, 0])
-    hot = pack_bits(torch.eye(len(codes), 8 * database.labels.shape[1]))  # (labels, W): one label each
+    hot = functional.pack_bits(torch.eye(len(codes), 8 * database.labels.shape[1]))  # (labels, W): one label each
     no_group = database.groups.min() - 1  # so that no item is left out
     return ranked(hasher, Items(codes, hot, no_group.expand(len(codes))), database)
 
@@ -224,9 +205,6 @@ def _packaged_tower() -> TextTower:
     return TextTower(PACKAGED_TOWERS["text_model"], PACKAGED_TOWERS["text_sha256"], None, None).eval()
 
 
-# --- missing: cases without a text ---------------------------------------------------------------------------------
-
-
 def missing(run: Run, data: Data) -> Iterator[Row]:
     """Measure the protocol asymmetric where the code of a case without a text is that of its image alone."""
     hasher = run.hasher()
@@ -240,8 +218,8 @@ def missing(run: Run, data: Data) -> Iterator[Row]:
         for direction, modality in (("i2case", "image"), ("t2case", "text")):
             asked = encoded.items(encoded.codes[modality], complete)
             counts, of_null = (ranked(hasher, side, database) for side in (asked, asked.shuffled()))
-            values, null = (average_precision(one.total, one.relevant) for one in (counts, of_null))
-            chance = average_precision(tie_all(counts.total), tie_all(counts.relevant))
+            values, null = (functional.average_precision(one.total, one.relevant) for one in (counts, of_null))
+            chance = functional.average_precision(functional.tie_all(counts.total), functional.tie_all(counts.relevant))
             chosen = abnormal & ~values.isnan()
             yield make_row(
                 "missing",

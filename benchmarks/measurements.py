@@ -58,7 +58,7 @@ def machine(*packages: str) -> str:
 
 
 def read(source: Path | StringIO) -> pd.DataFrame:
-    """Read rows of a CSV file: an empty entry is an empty text, ``nan`` is NaN; numbers keep all digits (pandas 3.1)."""
+    """Read rows of a CSV file: an empty entry is an empty text, and numbers keep all digits (pandas 3.1)."""
     return pd.read_csv(source, keep_default_na=False, na_values=["nan"])
 
 

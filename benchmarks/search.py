@@ -22,7 +22,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -30,29 +30,21 @@ from statistics import median
 
 import faiss
 import numpy as np
+import search_tables as names
 import torch
 from measurements import Row, fill, machine, record, take_turns
 from numpy.typing import NDArray
-from search_engines import Codes, Engine, K, choose_way, faiss_flat, faiss_multi_hash, measured, ours, real_valued
-from search_tables import (
-    BATCH,
-    BYTES,
-    DISTINCT,
-    DRAWN,
-    ENCODING,
-    FAISS_FLAT,
-    FLAT,
-    ONE,
-    OPENING,
-    PARTS,
-    QUALITY,
-    RATIOS,
-    REAL,
-    RESIDENT,
-    TIED,
-    UNIFORM,
-    plot,
-    tables,
+from search_engines import (
+    Array,
+    Codes,
+    Engine,
+    K,
+    choose_way,
+    faiss_flat,
+    faiss_multi_hash,
+    measured,
+    ours,
+    real_valued,
 )
 from torch.nn.functional import normalize
 from trained_runs import Data, encode, ranked
@@ -76,11 +68,8 @@ Floats = NDArray[np.float32]
 
 def row(system: str, width: int, metric: str, value: float, data: str = "", items: int = 0, threads: int = 0) -> Row:
     """Make a row of the file, its value with six digits."""
-    names = {"system": system, "data": data, "items": items, "width": width, "threads": threads, "metric": metric}
-    return names | {"value": f"{value:.6g}"}
-
-
-# --- what is searched ----------------------------------------------------------------------------------------------
+    keys = {"system": system, "data": data, "items": items, "width": width, "threads": threads, "metric": metric}
+    return keys | {"value": f"{value:.6g}"}
 
 
 @dataclass(frozen=True)
@@ -94,7 +83,7 @@ class Source:
     queries: Floats
     """(Q, D) of the images of the test split."""
     quality: Mapping[str, float]
-    """mAP by the names of `QUALITY`."""
+    """mAP by the names of `search_tables.QUALITY`."""
 
     @property
     def width(self) -> int:
@@ -143,7 +132,7 @@ def source(checkpoint: Path, features: Path) -> Source:
             name = f"mAP@{depth or 'all'} {direction}"
             quality[name] = float(values[abnormal & ~values.isnan()].mean())
     width = None if cosine else cases.shape[1]
-    return Source(width, cases.numpy(), queries.numpy(), {name: quality[name] for name in QUALITY})
+    return Source(width, cases.numpy(), queries.numpy(), {name: quality[name] for name in names.QUALITY})
 
 
 def pack(relaxed: Floats) -> Codes:
@@ -165,7 +154,7 @@ def open_engines(folder: Path, data: str, chunks: Iterable[Codes], num_bits: int
         for engine in engines[1:]:
             other, rows = engine.one(number)
             np.testing.assert_array_equal(distances, other, engine.system)
-            if engine.system != FAISS_FLAT:  # its ties come in any order
+            if engine.system != names.FAISS_FLAT:  # its ties come in any order
                 np.testing.assert_array_equal(found, rows, engine.system)
     return engines
 
@@ -177,10 +166,7 @@ def crowd(codes: Codes, queries: Codes, num_bits: int) -> dict[str, float]:
     for query in queries[:20]:
         last = int(index.nearest(query, K)[0][-1])
         ties.append(int((index.within(query, last)[0] == last).sum()))
-    return {DISTINCT: len(np.unique(codes, axis=0)), TIED: median(ties)}
-
-
-# --- how long it takes ---------------------------------------------------------------------------------------------
+    return {names.DISTINCT: len(np.unique(codes, axis=0)), names.TIED: median(ties)}
 
 
 def time_singles(engine: Engine, threads: int, count: int) -> float:
@@ -194,11 +180,10 @@ def time_singles(engine: Engine, threads: int, count: int) -> float:
     return min(medians)
 
 
-def time_batch(engine: Engine, threads: int, batch: int) -> float:
-    """Measure milliseconds a query of a batch."""
-    assert engine.search_all is not None  # noqa: S101  # such engines are not asked
+def time_batch(engine: Engine, search_all: Callable[[Array, int], object], threads: int) -> float:
+    """Measure milliseconds a query of a batch of all queries."""
     faiss.omp_set_num_threads(engine.omp_threads or threads)
-    return _milliseconds(partial(engine.search_all, engine.queries[:batch], threads)) / batch
+    return _milliseconds(partial(search_all, engine.queries, threads)) / len(engine.queries)
 
 
 def _milliseconds(run: partial[object]) -> float:
@@ -213,41 +198,41 @@ def time_turns(engines: Sequence[Engine], items: int, threads: int, arguments: a
     for place, engine in enumerate(engines):
         if threads == 1:  # more threads do not make faiss faster with a query that comes alone
             count = arguments.singles if engine.search_all else SLOW_QUERIES
-            systems[place, ONE] = partial(time_singles, engine, threads, count)
+            systems[place, names.ONE] = partial(time_singles, engine, threads, count)
         if engine.search_all:
-            systems[place, BATCH] = partial(time_batch, engine, threads, min(arguments.batch, len(engine.queries)))
+            systems[place, names.BATCH] = partial(time_batch, engine, engine.search_all, threads)
     found = take_turns(systems, arguments.turns, f"{threads} threads")
     for (place, metric), taken in found.items():
         engine = engines[place]
         values = {metric: median(taken)}
         if place:
             ratios = [real / other for real, other in zip(found[0, metric], taken, strict=True)]
-            values[RATIOS[metric]] = median(ratios)
-        for name, value in values.items():
-            yield row(engine.system, engine.width, name, value, engine.data, items, threads)
+            values[names.RATIOS[metric]] = median(ratios)
+        for metric_or_ratio, value in values.items():
+            yield row(engine.system, engine.width, metric_or_ratio, value, engine.data, items, threads)
 
 
 def measure(real: Source, hashed: Sequence[Source], items: int, arguments: argparse.Namespace) -> Iterator[Row]:
     """Measure all systems with one number of items."""
     order = np.random.default_rng(SEED).permutation(len(real.queries))[: arguments.batch]
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         engines = [measured(lambda: real_valued(real.draw(items, SEED), real.queries[order]))]
         for one in hashed:
             queries = pack(one.queries[order])
             drawn = (pack(chunk) for chunk in one.draw(items, SEED))
-            engines += open_engines(folder, DRAWN, drawn, one.width, queries)
-            codes = np.load(folder / f"{DRAWN}-{one.width}.npy", mmap_mode="r")
+            engines += open_engines(folder, names.DRAWN, drawn, one.width, queries)
+            codes = np.load(folder / f"{names.DRAWN}-{one.width}.npy", mmap_mode="r")
             for metric, value in crowd(codes, queries, one.width).items():
-                yield row(FLAT, one.width, metric, value, DRAWN, items)
+                yield row(names.FLAT, one.width, metric, value, names.DRAWN, items)
         for num_bits in sorted({one.width for one in hashed} & {*UNIFORM_BITS}):
             codes, queries = (
                 np.random.default_rng(seed).integers(0, 256, (count, num_bits // 8), dtype=np.uint8)
                 for seed, count in ((SEED, items), (SEED + 1, len(order)))
             )
-            engines += open_engines(folder, UNIFORM, [codes], num_bits, queries)
+            engines += open_engines(folder, names.UNIFORM, [codes], num_bits, queries)
         for engine in engines:
-            sizes = {BYTES: engine.nbytes, RESIDENT: engine.resident, OPENING: engine.opening}
+            sizes = {names.BYTES: engine.nbytes, names.RESIDENT: engine.resident, names.OPENING: engine.opening}
             for metric, value in sizes.items():
                 yield row(engine.system, engine.width, metric, value, engine.data, items)
         for threads in arguments.threads:
@@ -260,7 +245,7 @@ def encoding(checkpoint: Path, num_bits: int, turns: int) -> Row:
     hasher = QueryHasher(build_encoder(read_encoder_spec(None), stored.encoder or {}), stored.hasher, "cpu")
     hasher.text(TEXT)
     taken = median(_milliseconds(partial(hasher.text, TEXT)) for _ in range(3 * turns))
-    return row(ENCODING, num_bits, ONE, taken, threads=1)
+    return row(names.ENCODING, num_bits, names.ONE, taken, threads=1)
 
 
 def measure_all(arguments: argparse.Namespace) -> Iterator[Row]:
@@ -268,7 +253,7 @@ def measure_all(arguments: argparse.Namespace) -> Iterator[Row]:
     real, *hashed = (source(path, arguments.features) for path in (arguments.real_valued, *arguments.checkpoints))
     for one in (*hashed, real):
         for metric, value in one.quality.items():
-            yield row(FLAT if one.num_bits else REAL, one.width, metric, value)
+            yield row(names.FLAT if one.num_bits else names.REAL, one.width, metric, value)
     if arguments.encoder:
         yield encoding(arguments.checkpoints[0], hashed[0].width, arguments.turns)
     for items in arguments.items:
@@ -293,18 +278,18 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     if arguments.page:
-        fill(arguments.page.read_text(), "search", dict.fromkeys(PARTS, ""))  # refused before minutes pass
+        fill(arguments.page.read_text(), "search", dict.fromkeys(names.PARTS, ""))  # refused before minutes pass
     torch.set_num_threads(1)
     print(f"{machine(*PACKAGES)}; OMP_WAIT_POLICY {os.environ.get('OMP_WAIT_POLICY', 'active')}\n")
     rows = record(measure_all(arguments), arguments.csv, packages=PACKAGES)
     print(f"\nload after {os.getloadavg()}")
-    rendered = tables(rows)
+    rendered = names.tables(rows)
     for part, table in rendered.items():
         print(f"\n{part}\n\n{table}")
     if arguments.page:
         arguments.page.write_text(fill(arguments.page.read_text(), "search", rendered))
     if arguments.plot:
-        plot(arguments.plot, rows)
+        names.plot(arguments.plot, rows)
 
 
 if __name__ == "__main__":

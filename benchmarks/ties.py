@@ -27,15 +27,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from mcmfh_lightning.hashers.stored import load_hasher
-from mcmfh_lightning.metrics.functional import (
-    average_precision,
-    hamming_distances,
-    hamming_histogram,
-    legacy_mean_average_precision,
-    mean_over_queries,
-    pack_signs,
-    share_label,
-)
+from mcmfh_lightning.metrics import functional
 from mcmfh_lightning.shards import FeatureShardReader
 
 K = 50
@@ -75,7 +67,11 @@ def make_codes(batch: dict[str, Tensor], checkpoint: Path | None) -> tuple[str, 
         with torch.inference_mode():
             codes = hasher.evaluate(batch)
         name, num_bits = type(hasher).__name__, int(hasher.architecture["num_bits"])
-    return f"{name}, {num_bits} bits", num_bits, {side: pack_signs(codes[side]) for side in ("image", "text")}
+    return (
+        f"{name}, {num_bits} bits",
+        num_bits,
+        {side: functional.pack_signs(codes[side]) for side in ("image", "text")},
+    )
 
 
 def gallery_orders(labels: Tensor) -> dict[str, Tensor]:
@@ -93,12 +89,12 @@ def measure(batch: dict[str, Tensor], checkpoint: Path | None) -> Iterator[Row]:
     for direction, (query, database) in DIRECTIONS.items():
         for order, places in gallery_orders(labels).items():
             gallery = packed[query], packed[database][places], labels, labels[places]
-            rankings = average_precision(*one_item_a_level(*gallery, groups, groups[places]), k=K)
-            counts = hamming_histogram(*gallery, groups, groups[places], num_bits)
+            rankings = functional.average_precision(*one_item_a_level(*gallery, groups, groups[places]), k=K)
+            counts = functional.hamming_histogram(*gallery, groups, groups[places], num_bits)
             values = {
-                "legacy": legacy_mean_average_precision(*gallery, k=K),
-                "by_position": mean_over_queries(rankings),
-                "tie_aware": mean_over_queries(average_precision(*counts, k=K)),
+                "legacy": functional.legacy_mean_average_precision(*gallery, k=K),
+                "by_position": functional.mean_over_queries(rankings),
+                "tie_aware": functional.mean_over_queries(functional.average_precision(*counts, k=K)),
             }
             row = {"codes": name, "direction": direction, "order": order}
             yield row | {value: float(number) for value, number in values.items()}
@@ -108,9 +104,9 @@ def one_item_a_level(
     query_codes: Tensor, codes: Tensor, query_labels: Tensor, labels: Tensor, query_groups: Tensor, groups: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Count the ranking in which ties are broken by position: each level has at most one item."""
-    order = hamming_distances(query_codes, codes).argsort(dim=1, stable=True)  # (Q, N)
+    order = functional.hamming_distances(query_codes, codes).argsort(dim=1, stable=True)  # (Q, N)
     counted = (query_groups[:, None] != groups).gather(1, order)
-    return counted.long(), (share_label(query_labels, labels).gather(1, order) & counted).long()
+    return counted.long(), (functional.share_label(query_labels, labels).gather(1, order) & counted).long()
 
 
 def tables(rows: pd.DataFrame) -> dict[str, str]:

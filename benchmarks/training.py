@@ -22,36 +22,9 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 import published_ucmfh as published
 import torch
+import training_systems as systems
 from measurements import Row, fill, machine, markdown, record, take_turns
 from torch._dynamo.exc import TorchDynamoException
-from training_systems import (
-    BREAKS,
-    COMPILED,
-    IMAGE_DIM,
-    LEAN,
-    LITERAL,
-    LOADING,
-    MIXTURE,
-    OURS,
-    PLAIN,
-    PRODUCTS,
-    STEP,
-    TEXT_DIM,
-    Systems,
-    compile_layers,
-    compiled_systems,
-    expert_systems,
-    graph_breaks,
-    mcmfh,
-    mcmfh_systems,
-    on_device,
-    random_batch,
-    read_batches,
-    seconds,
-    training_loss,
-    ucmfh_systems,
-    write_features,
-)
 
 TITLES = {
     "ucmfh": "UCMFH, training steps",
@@ -61,9 +34,15 @@ TITLES = {
 }
 """The parts of the benchmark, in the order of the page."""
 RATIOS = {
-    "ucmfh": [(f"ours, times as fast as {rival[:3]}", OURS, rival) for rival in (LITERAL, LEAN, PLAIN)],
-    "mcmfh": [("share of the floor (d)", STEP, PRODUCTS), ("with data loading, times as fast", LOADING, STEP)],
-    "compile": [("compiled, times as fast", COMPILED, STEP)],
+    "ucmfh": [
+        (f"ours, times as fast as {rival[:3]}", systems.OURS, rival)
+        for rival in (systems.LITERAL, systems.LEAN, systems.PLAIN)
+    ],
+    "mcmfh": [
+        ("share of the floor (d)", systems.STEP, systems.PRODUCTS),
+        ("with data loading, times as fast", systems.LOADING, systems.STEP),
+    ],
+    "compile": [("compiled, times as fast", systems.COMPILED, systems.STEP)],
 }
 """Ratios below a table: title, system, and the one that it is compared with."""
 UNMEASURED = "Not measured."
@@ -85,55 +64,54 @@ def row(
 
 
 def timed(
-    arguments: argparse.Namespace, part: str, batch: int, systems: Systems, unit: str = "pairs/s"
+    arguments: argparse.Namespace, part: str, batch: int, compared: systems.Systems, unit: str = "pairs/s"
 ) -> Iterator[Row]:
     """Time systems in turns; a row for each, with the pairs or tokens of a batch per second."""
-    compared = {system: partial(seconds, step, arguments.steps, arguments.device) for system, step in systems.items()}
-    for (system, experts), times in take_turns(compared, arguments.turns, f"{TITLES[part]}, batch {batch}").items():
+    timers = {key: partial(systems.seconds, step, arguments.steps, arguments.device) for key, step in compared.items()}
+    for (system, experts), times in take_turns(timers, arguments.turns, f"{TITLES[part]}, batch {batch}").items():
         yield row(arguments, part, batch, system, experts, round(batch / median(times), 1), unit)
 
 
 def measure_ucmfh(arguments: argparse.Namespace) -> Iterator[Row]:
     """Measure pairs per second at each number of pairs in a batch."""
     for pairs in arguments.batches:
-        batch = random_batch(pairs, published.WIDTH, published.WIDTH)
-        systems = ucmfh_systems(on_device(batch, torch.device(arguments.device)))
-        yield from timed(arguments, "ucmfh", pairs, systems)
+        batch = systems.random_batch(pairs, published.WIDTH, published.WIDTH, arguments.device)
+        yield from timed(arguments, "ucmfh", pairs, systems.ucmfh_systems(batch))
 
 
 def measure_mcmfh(arguments: argparse.Namespace) -> Iterator[Row]:
     """Measure pairs per second at each number of experts."""
-    device, pairs = torch.device(arguments.device), arguments.pairs
+    device, pairs = arguments.device, arguments.pairs
     with TemporaryDirectory() as folder:
         features = Path(folder) / "features"
-        write_features(features, random_batch(LOADED_BATCHES * pairs, IMAGE_DIM, TEXT_DIM))
-        batch = on_device(random_batch(pairs, IMAGE_DIM, TEXT_DIM), device)
+        systems.write_features(features, systems.random_batch(LOADED_BATCHES * pairs))
+        batch = systems.random_batch(pairs, device=device)
         for number in arguments.experts:
-            systems = mcmfh_systems(number, batch, read_batches(features, pairs, device))
-            yield from timed(arguments, "mcmfh", pairs, systems)
+            compared = systems.mcmfh_systems(number, batch, systems.read_batches(features, pairs, device))
+            yield from timed(arguments, "mcmfh", pairs, compared)
 
 
 def measure_compile(arguments: argparse.Namespace) -> Iterator[Row]:
     """Measure graph breaks, and pairs per second with and without compilation; only the breaks without a compiler."""
-    device, number, pairs = torch.device(arguments.device), arguments.compiled_experts, arguments.pairs
-    batch = on_device(random_batch(pairs, IMAGE_DIM, TEXT_DIM), device)
-    traced = compile_layers(mcmfh(number, device), "eager")
-    breaks = graph_breaks(lambda: training_loss(traced, batch))
-    yield row(arguments, "compile", pairs, BREAKS, number, breaks, "count")
-    systems = compiled_systems(number, batch)
+    number, pairs = arguments.compiled_experts, arguments.pairs
+    batch = systems.random_batch(pairs, device=arguments.device)
+    traced = systems.compile_layers(systems.mcmfh(number, arguments.device), "eager")
+    breaks = systems.graph_breaks(lambda: systems.training_loss(traced, batch))
+    yield row(arguments, "compile", pairs, systems.BREAKS, number, breaks, "count")
+    compared = systems.compiled_systems(number, batch)
     try:
         for _ in range(SETTLED):
-            systems[COMPILED, number]()
+            compared[systems.COMPILED, number]()
     except TorchDynamoException as error:  # raised on a machine without a compiler
         print(f"torch.compile: not measured, {type(error).__name__}")
         return
-    yield from timed(arguments, "compile", pairs, systems)
+    yield from timed(arguments, "compile", pairs, compared)
 
 
 def measure_experts(arguments: argparse.Namespace) -> Iterator[Row]:
     """Measure tokens per second at each number of experts, in the same turns."""
-    systems = expert_systems(arguments.experts, arguments.tokens, torch.device(arguments.device))
-    yield from timed(arguments, "experts", arguments.tokens, systems, "tokens/s")
+    compared = systems.expert_systems(arguments.experts, arguments.tokens, arguments.device)
+    yield from timed(arguments, "experts", arguments.tokens, compared, "tokens/s")
 
 
 MEASURES = {"ucmfh": measure_ucmfh, "mcmfh": measure_mcmfh, "compile": measure_compile, "experts": measure_experts}
@@ -156,7 +134,7 @@ def table(rows: pd.DataFrame, part: str) -> str:
         return UNMEASURED
     found, first = rates(rows), rows.iloc[0]
     if part == "experts":
-        ratios = {"time of 1 expert": found.loc[MIXTURE, 1] / found.loc[MIXTURE]}
+        ratios = {"time of 1 expert": found.loc[systems.MIXTURE, 1] / found.loc[systems.MIXTURE]}
     else:
         ratios = {title: found.loc[one] / found.loc[other] for title, one, other in RATIOS[part] if one in found.index}
     units = rows.drop_duplicates("system").set_index("system")["unit"]

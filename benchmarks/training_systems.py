@@ -54,11 +54,11 @@ def seconds(step: System, steps: int, device: str) -> float:
     return (time.perf_counter() - begin) / steps
 
 
-def random_batch(pairs: int, image_dim: int, text_dim: int) -> FeatureBatch:
+def random_batch(pairs: int, image_dim: int = IMAGE_DIM, text_dim: int = TEXT_DIM, device: str = "cpu") -> FeatureBatch:
     """Draw embeddings and label sets from seed 0; every pair is a group of its own."""
     generator = torch.Generator().manual_seed(0)
     number = torch.arange(pairs)
-    return {
+    batch: FeatureBatch = {
         "image": torch.randn(pairs, image_dim, generator=generator),
         "text": torch.randn(pairs, text_dim, generator=generator),
         "present": torch.ones(pairs, 2, dtype=torch.bool),
@@ -67,9 +67,10 @@ def random_batch(pairs: int, image_dim: int, text_dim: int) -> FeatureBatch:
         "text_hash": number + 1,
         "index": number,
     }
+    return on_device(batch, device)
 
 
-def on_device(batch: FeatureBatch, device: torch.device) -> FeatureBatch:
+def on_device(batch: FeatureBatch, device: str) -> FeatureBatch:
     """Move the tensors of a batch to a device."""
     return cast(FeatureBatch, {name: cast(Tensor, tensor).to(device) for name, tensor in batch.items()})
 
@@ -121,7 +122,7 @@ def ucmfh_systems(batch: FeatureBatch) -> Systems:
     return systems | {(OURS, 0): step_of(ours, batch)}
 
 
-def mcmfh(num_experts: int, device: torch.device) -> MCMFH:
+def mcmfh(num_experts: int, device: torch.device | str) -> MCMFH:
     """Make MCMFH in its default configuration but for its experts, with the optimizer of its configuration file."""
     torch.manual_seed(0)
     optimizer = partial(torch.optim.AdamW, lr=1e-3, weight_decay=1e-2)
@@ -164,7 +165,7 @@ def write_features(folder: Path, batch: FeatureBatch) -> None:
     merge_feature_parts(folder, info, 1, expected_ids=ids)
 
 
-def read_batches(features: Path, pairs: int, device: torch.device) -> Iterator[FeatureBatch]:
+def read_batches(features: Path, pairs: int, device: str) -> Iterator[FeatureBatch]:
     """Read batches by `FeatureDataModule` as it trains, epoch after epoch."""
     loader = FeatureDataModule(str(features), global_batch_size=pairs).train_dataloader()
     while True:
@@ -194,7 +195,7 @@ def compiled_systems(num_experts: int, batch: FeatureBatch) -> Systems:
     return {(name, num_experts): step_of(model, batch) for name, model in models.items()}
 
 
-def expert_systems(experts: Sequence[int], tokens: int, device: torch.device) -> Systems:
+def expert_systems(experts: Sequence[int], tokens: int, device: str) -> Systems:
     """Make forward and backward passes of the plain MLP and of each mixture, gradients of the tokens included."""
     torch.manual_seed(0)
     inputs = torch.randn(tokens, D_MODEL, device=device, requires_grad=True)

@@ -124,7 +124,7 @@ def test_drawn_items_are_the_same_for_every_source_and_of_length_1_where_embedde
     np.testing.assert_array_equal(drawn, np.concatenate(list(hashed.draw(500, 0))))
     norms = np.linalg.norm(np.concatenate(list(real.draw(500, 0))), axis=1)
     np.testing.assert_allclose(norms, 1, rtol=1e-5)
-    # Each lies between two of the collection, nearer to the first: the same pairs in both sources.
+    # Each is between two of the collection, nearer to the first: the same pairs in both sources.
     first, second = np.random.default_rng(0).integers(30, size=(2, 500))
     to_first, to_second = (np.linalg.norm(drawn - relaxed[ends], axis=1) for ends in (first, second))
     between = np.linalg.norm(relaxed[first] - relaxed[second], axis=1)

@@ -12,8 +12,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mcmfh_lightning.losses import nt_xent
 
-CPU = torch.device("cpu")
-
 
 @pytest.fixture(scope="module")
 def bench(benchmark_file) -> SimpleNamespace:
@@ -68,8 +66,8 @@ def test_the_published_network_has_the_published_size(bench) -> None:
 
 def test_the_floor_has_every_matrix_product_of_a_step(bench) -> None:
     """As torch's own counter of operations has them, forward and backward; attention is left out, as the page says."""
-    batch = bench.systems.random_batch(24, bench.systems.IMAGE_DIM, bench.systems.TEXT_DIM)
-    step = bench.systems.step_of(bench.systems.mcmfh(4, CPU), batch)
+    batch = bench.systems.random_batch(24)
+    step = bench.systems.step_of(bench.systems.mcmfh(4, "cpu"), batch)
     with FlopCounterMode(display=False) as counter, bench.products.RecordProducts() as record:
         step()
     counts = counter.get_flop_counts()["Global"]
@@ -114,7 +112,7 @@ def test_every_part_runs(bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 
 @pytest.mark.slow
 def test_graph_breaks_are_counted(bench) -> None:
-    """A step of Python in between is one break, and none is none; then those of MCMFH's layers, at any batch size."""
+    """A step of Python in between is one break, nothing in between none; then those of MCMFH's layers."""
 
     def broken(values: torch.Tensor) -> torch.Tensor:
         total = values.sin().sum()
@@ -126,8 +124,8 @@ def test_graph_breaks_are_counted(bench) -> None:
     assert bench.systems.graph_breaks(lambda: torch.compile(broken, backend="eager")(values)) == 1
     found = set()
     for pairs in (8, 16):
-        batch = bench.systems.random_batch(pairs, bench.systems.IMAGE_DIM, bench.systems.TEXT_DIM)
-        model = bench.systems.compile_layers(bench.systems.mcmfh(4, CPU), "eager")
+        batch = bench.systems.random_batch(pairs)
+        model = bench.systems.compile_layers(bench.systems.mcmfh(4, "cpu"), "eager")
         found.add(bench.systems.graph_breaks(partial(bench.systems.training_loss, model, batch)))
     assert len(found) == 1
     assert found != {0}  # the experts' shares of the tokens are numbers of Python
