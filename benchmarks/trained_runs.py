@@ -1,5 +1,6 @@
 """Trained systems: folders that ``mcmfh fit`` wrote, their tests on any data, and their codes."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import yaml
-from mcmfh_command import mcmfh
 from torch import Tensor
 
+from mcmfh_lightning.cli.train import main
 from mcmfh_lightning.datamodules import FeatureDataModule
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.evaluation.nulls import derangement
@@ -21,7 +22,14 @@ from mcmfh_lightning.metrics import CosineHistogram, HammingHistogram, RankingCo
 from mcmfh_lightning.metrics.functional import pack_signs
 
 SEED = 0
-"""Of everything drawn here, as in `HammingRanking`."""
+"""Seed of everything drawn here, as in `HammingRanking`."""
+
+
+def mcmfh(subcommand: str, *arguments: str) -> None:
+    """Run ``mcmfh`` in this process, on one device: on several, each would start this script again."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="LightningCLI's args parameter")  # the script has flags of its own
+        main([subcommand, *arguments, "--trainer.devices", "1", "--trainer.enable_progress_bar", "false"])
 
 
 @dataclass(frozen=True)
@@ -33,21 +41,28 @@ class Data:
 
     @cached_property
     def module(self) -> FeatureDataModule:
-        """Their datamodule, with no trainer attached."""
+        """Their data module, without a trainer."""
         return FeatureDataModule(str(self.root))
 
     def ids(self, *splits: str) -> set[str]:
-        """Ids of the items of some splits."""
+        """Read the ids of the items of some splits."""
         return {name for split in splits for name in self.module.reader(split).ids}
+
+    def abnormal(self, labels: Tensor) -> Tensor:
+        """Find the packed label sets without the normal label; all of them if the data have no such label."""
+        normal_label = self.module.normal_label
+        if normal_label is None:
+            return torch.ones(len(labels), dtype=torch.bool)
+        position = self.module.label_vocabulary.index(normal_label)
+        return torch.from_numpy(np.unpackbits(labels.numpy(), axis=1)[:, position] == 0)
 
 
 @dataclass(frozen=True)
 class Run:
-    """A system that was trained."""
+    """A system that was trained: ``fit/config.yaml`` and ``fit/checkpoints/best.ckpt`` of a ``--run_dir``."""
 
     system: str
     folder: Path
-    """What ``mcmfh fit`` wrote: ``fit/config.yaml`` and ``fit/checkpoints/best.ckpt``."""
 
     @property
     def config_file(self) -> Path:
@@ -79,10 +94,10 @@ class Run:
         return int(self.config["seed_everything"])
 
     def trained_on(self, known: Sequence[Data]) -> Data:
-        """Which of the data the fit was made on.
+        """Find the data of the fit among known ones.
 
         Raises:
-            DataError: If it is none of them.
+            DataError: If they are not among them.
         """
         root = Path(self.config["data"]["init_args"]["root"]).resolve()
         for data in known:
@@ -99,12 +114,12 @@ class Run:
         return run_dir / "test"
 
     def hasher(self) -> Hasher:
-        """The trained model, on the CPU."""
+        """Load the trained model on the CPU."""
         return load_hasher(self.checkpoint).hasher
 
 
 class Items(NamedTuple):
-    """What one side of a ranking is: codes with the labels and groups they have."""
+    """One side of a ranking."""
 
     codes: Tensor
     """(N, num_bits) relaxed codes, or embeddings of a method that ranks by cosine."""
@@ -113,34 +128,34 @@ class Items(NamedTuple):
     groups: Tensor
     """(N,) int64."""
 
-    def where(self, rows: Tensor) -> "Items":
-        """The items at some rows: positions, or a mask."""
-        return Items(*(column[rows] for column in self))
-
     def shuffled(self) -> "Items":
-        """The same items, each with another one's code: the null ``shuffled queries`` of `HammingRanking`."""
+        """Give each item the code of another one: the null ``shuffled queries`` of `HammingRanking`."""
         return self._replace(codes=self.codes[derangement(len(self.codes), SEED)])
 
 
 class Encoded(NamedTuple):
-    """The test split with the codes of a hasher."""
+    """Some splits with the codes of a hasher."""
 
-    codes: dict[str, Tensor]
+    codes: Mapping[str, Tensor]
     """By the names of `EvaluationOutput`."""
     labels: Tensor
     groups: Tensor
     present: Tensor
-    """(N, 2) bool."""
+    """(N, 2) bool: image, text."""
 
-    def items(self, codes: Tensor) -> Items:
-        """All items under some codes."""
-        return Items(codes, self.labels, self.groups)
+    @property
+    def complete(self) -> Tensor:
+        """(N,) bool: items with both modalities."""
+        return self.present.all(1)
+
+    def items(self, codes: Tensor, rows: Tensor) -> Items:
+        """Select the items of some rows (a mask) under codes of all items."""
+        return Items(codes[rows], self.labels[rows], self.groups[rows])
 
 
-def encode_test_split(hasher: Hasher, data: Data) -> Encoded:
-    """All items of the test split, in the batches and the order of evaluation."""
-    module = data.module
-    loader = module.test_dataloader()[module.evaluation_loaders("test").index("unseen")]
+def encode(hasher: Hasher, data: Data, database: str = "unseen") -> Encoded:
+    """Encode a database of the test (``unseen`` is the test split) in the batches and the order of evaluation."""
+    loader = data.module.test_dataloader()[data.module.evaluation_loaders("test").index(database)]
     batches = list(loader)
     with torch.inference_mode():
         outputs = [hasher.evaluate(batch) for batch in batches]
@@ -150,7 +165,7 @@ def encode_test_split(hasher: Hasher, data: Data) -> Encoded:
 
 
 def ranked(hasher: Hasher, queries: Items, database: Items) -> RankingCounts:
-    """Counts of the ranking by what the method ranks by."""
+    """Count the ranking of a database for queries, by what the method ranks by."""
     if hasher.distance == "cosine":
         cosine = CosineHistogram()
         cosine.set_embedded_queries(*queries)
@@ -160,8 +175,3 @@ def ranked(hasher: Hasher, queries: Items, database: Items) -> RankingCounts:
     hamming.set_queries(pack_signs(queries.codes), queries.labels, queries.groups)
     hamming.update(pack_signs(database.codes), database.labels, database.groups)
     return hamming.compute()
-
-
-def carried(labels: Tensor, label: int) -> Tensor:
-    """(N,) bool: which of packed label sets hold a label."""
-    return torch.from_numpy(np.unpackbits(labels.numpy(), axis=1)[:, label].astype(bool))

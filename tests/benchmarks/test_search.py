@@ -1,10 +1,11 @@
-"""benchmarks/search.py: its systems find the same, its tables are those of the page, its claims those of the file."""
+"""benchmarks/search.py: its systems find the same, and its claims are those of the committed file."""
 
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from lightning.pytorch import Trainer
@@ -16,15 +17,13 @@ from mcmfh_lightning.hashers.base import Hasher
 
 @pytest.fixture(scope="module")
 def bench(benchmark_file) -> SimpleNamespace:
-    names = ("rows", "claims", "engines", "figure", "sources")
-    return SimpleNamespace(
-        search=benchmark_file("search"), **{name: benchmark_file(f"retrieval.{name}") for name in names}
-    )
+    names = {"search": "search", "tables": "search_tables", "engines": "search_engines", "measurements": "measurements"}
+    return SimpleNamespace(**{name: benchmark_file(file) for name, file in names.items()})
 
 
 @pytest.fixture(scope="module")
-def committed(repository: Path, bench: SimpleNamespace) -> list:
-    return bench.rows.read_csv(repository / "docs" / "results" / "search.csv")
+def committed(repository: Path, bench: SimpleNamespace) -> pd.DataFrame:
+    return bench.measurements.read(repository / "docs" / "results" / "search.csv")
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +47,8 @@ def checkpoints(features: Path, tmp_path_factory: pytest.TempPathFactory) -> lis
 # --- the page ------------------------------------------------------------------------------------------------------
 
 
-def test_the_tables_and_the_figure_are_those_of_the_committed_file(
-    repository: Path, bench, committed, tmp_path: Path
-) -> None:
-    page = (repository / "docs" / "results" / "benchmarks.md").read_text()
-    assert bench.search.fill(page, committed) == page
-    bench.figure.plot(tmp_path / "search.svg", committed)
+def test_the_figure_is_that_of_the_committed_file(repository: Path, bench, committed, tmp_path: Path) -> None:
+    bench.tables.plot(tmp_path / "search.svg", committed)
     drawn = (repository / "docs" / "images" / "search.svg").read_text()
     assert "HashIndex" in drawn
     assert "one thread" in drawn
@@ -61,38 +56,35 @@ def test_the_tables_and_the_figure_are_those_of_the_committed_file(
 
 def test_search_is_as_fast_and_as_small_as_was_asked_for(bench, committed) -> None:
     """One query at a time, which is how an archive is searched; a batch is where embeddings catch up."""
-    rows, values = bench.rows, bench.rows.by_key(committed)
-    for system in (rows.FLAT, rows.HASH):
-        assert values[system, rows.DRAWN, 1_000_000, 16, 1, rows.ONE_RATIO] >= 50
-        assert values[system, rows.DRAWN, 1_000_000, 16, 1, rows.BATCH_RATIO] >= 5
-    sizes = {(system, width): values[system, rows.DRAWN, 1_000_000, width, 0, rows.BYTES] for system, width in (
-        (rows.REAL, 512), (rows.FLAT, 16), (rows.FLAT, 64)
+    names, values = bench.tables, bench.tables.by_key(committed)
+    for system in (names.FLAT, names.HASH):
+        assert values[system, names.DRAWN, 1_000_000, 16, 1, names.RATIOS[names.ONE]] >= 50
+        assert values[system, names.DRAWN, 1_000_000, 16, 1, names.RATIOS[names.BATCH]] >= 5
+    sizes = {(system, width): values[system, names.DRAWN, 1_000_000, width, 0, names.BYTES] for system, width in (
+        (names.REAL, 512), (names.FLAT, 16), (names.FLAT, 64)
     )}  # fmt: skip
-    assert sizes[rows.FLAT, 16] * 1024 == sizes[rows.REAL, 512]
-    assert sizes[rows.FLAT, 16] * 4 == sizes[rows.FLAT, 64]
+    assert sizes[names.FLAT, 16] * 1024 == sizes[names.REAL, 512]
+    assert sizes[names.FLAT, 16] * 4 == sizes[names.FLAT, 64]
 
 
 def test_what_the_rule_of_the_archive_rests_on(bench, committed) -> None:
     """A scan takes less than encoding does up to a million items; from there a table wins at 16 bits."""
-    rows, values = bench.rows, bench.rows.by_key(committed)
-    encoding = values[rows.ENCODING, "", 0, 16, 1, rows.ONE]
-    for items in rows.sizes(committed):
+    names, values = bench.tables, bench.tables.by_key(committed)
+    encoding = values[names.ENCODING, "", 0, 16, 1, names.ONE]
+    for items in names.sizes(committed):
         for width in (16, 32, 64, 128):
-            assert values[rows.FLAT, rows.DRAWN, items, width, 1, rows.ONE] < encoding
-    for data in (rows.DRAWN, rows.UNIFORM):
-        flat, table = (values[system, data, 1_000_000, 16, 1, rows.ONE] for system in (rows.FLAT, rows.HASH))
+            assert values[names.FLAT, names.DRAWN, items, width, 1, names.ONE] < encoding
+    for data in (names.DRAWN, names.UNIFORM):
+        flat, table = (values[system, data, 1_000_000, 16, 1, names.ONE] for system in (names.FLAT, names.HASH))
         assert table < flat
 
 
-def test_filling_a_page_keeps_its_text_and_changes_nothing_the_second_time(bench, committed) -> None:
-    parts = [f"<!-- search: {part} -->\nold\n<!-- end -->" for part in bench.search.PARTS]
-    page = "# Title\n\n" + "\n\nText.\n\n".join(parts) + "\n\nThe end.\n"
-    once = bench.search.fill(page, committed)
-    assert bench.search.fill(once, committed) == once
-    assert once.count("Text.") == 3
-    assert "old" not in once
-    with pytest.raises(ValueError, match="the page has no lines '<!-- search: speed -->'"):
-        bench.search.fill("# Title\n", [])
+def test_readme_says_what_was_measured(bench, committed, repository: Path) -> None:
+    names, values = bench.tables, bench.tables.by_key(committed)
+    alone = names.FLAT, names.DRAWN, 1_000_000, 16, 1
+    time, ratio = (values[*alone, metric] for metric in (names.ONE, names.RATIOS[names.ONE]))
+    readme = " ".join((repository / "README.md").read_text().split())
+    assert f"A million 16-bit codes are searched in {time:.0f} ms, {ratio:.0f} times as fast as 512 floats" in readme
 
 
 # --- the parts -----------------------------------------------------------------------------------------------------
@@ -100,15 +92,12 @@ def test_filling_a_page_keeps_its_text_and_changes_nothing_the_second_time(bench
 
 def test_a_claim_is_confirmed_only_by_its_number(bench, committed) -> None:
     """The same file with codes as slow as the embeddings refutes what it confirmed."""
-    rows = bench.rows
-    ratios = (rows.ONE_RATIO, rows.BATCH_RATIO)
-    slow = [
-        rows.Row(**(vars(row) | {"value": 1.0})) if row.metric in ratios and row.width == 16 else row
-        for row in committed
-    ]
-    assert "refuted" not in bench.claims.claims(committed).splitlines()[2]
-    assert "1.00 x | refuted" in bench.claims.claims(slow).splitlines()[2]
-    assert "missed" in bench.claims.claims(slow)
+    slow = committed.copy()
+    ratios = slow["metric"].isin(bench.tables.RATIOS.values()) & (slow["width"] == 16)
+    slow.loc[ratios, "value"] = 1.0
+    assert "refuted" not in bench.tables.claims(committed).splitlines()[2]
+    assert "1.00 x | refuted" in bench.tables.claims(slow).splitlines()[2]
+    assert "missed" in bench.tables.claims(slow)
 
 
 def test_the_hash_index_of_several_tables_is_exact_here(bench, tmp_path: Path) -> None:
@@ -129,13 +118,13 @@ def test_the_hash_index_of_several_tables_is_exact_here(bench, tmp_path: Path) -
 def test_drawn_items_are_the_same_for_every_source_and_of_length_1_where_embedded(bench) -> None:
     rng = np.random.default_rng(1)
     relaxed, embedded = rng.normal(size=(2, 30, 4)).astype(np.float32)
-    hashed = bench.sources.Source(4, relaxed, relaxed, {})
-    real = bench.sources.Source(None, embedded, embedded, {})
+    hashed = bench.search.Source(4, relaxed, relaxed, {})
+    real = bench.search.Source(None, embedded, embedded, {})
     drawn = np.concatenate(list(hashed.draw(500, 0)))
     np.testing.assert_array_equal(drawn, np.concatenate(list(hashed.draw(500, 0))))
     norms = np.linalg.norm(np.concatenate(list(real.draw(500, 0))), axis=1)
     np.testing.assert_allclose(norms, 1, rtol=1e-5)
-    # Each lies between two of the collection, nearer to the first: the same pairs in both sources.
+    # Each is between two of the collection, nearer to the first: the same pairs in both sources.
     first, second = np.random.default_rng(0).integers(30, size=(2, 500))
     to_first, to_second = (np.linalg.norm(drawn - relaxed[ends], axis=1) for ends in (first, second))
     between = np.linalg.norm(relaxed[first] - relaxed[second], axis=1)
@@ -148,7 +137,7 @@ def test_it_runs(
 ) -> None:
     """Once, on few items: every system has its times, every length its mAP."""
     page = tmp_path / "page.md"
-    page.write_text("\n".join(f"<!-- search: {part} -->\n<!-- end -->" for part in bench.search.PARTS))
+    page.write_text("\n".join(f"<!-- search: {part} -->\n<!-- end -->" for part in bench.tables.PARTS))
     threads = torch.get_num_threads()
     arguments = [
         "search.py", "--features", str(features), "--real-valued", str(checkpoints[0]), "--checkpoints",
@@ -161,20 +150,15 @@ def test_it_runs(
         bench.search.main()
     finally:
         torch.set_num_threads(threads)
-    rows, found = bench.rows, bench.rows.read_csv(tmp_path / "search.csv")
-    values = rows.by_key(found)
-    for system in (rows.FLAT, rows.HASH, rows.FAISS_FLAT, rows.MULTI_HASH):
-        for data in (rows.DRAWN, rows.UNIFORM):
-            assert values[system, data, 3000, 64, 1, rows.ONE_RATIO] > 0
-    assert {row.width for row in found if row.metric == rows.QUALITY[0]} == {8, 16, 64}
-    assert bench.search.fill(page.read_text(), found) == page.read_text()
+    names, found = bench.tables, bench.measurements.read(tmp_path / "search.csv")
+    values = names.by_key(found)
+    for system in (names.FLAT, names.HASH, names.FAISS_FLAT, names.MULTI_HASH):
+        for data in (names.DRAWN, names.UNIFORM):
+            assert values[system, data, 3000, 64, 1, names.RATIOS[names.ONE]] > 0
+    assert set(found.loc[found["metric"] == names.QUALITY[0], "width"]) == {8, 16, 64}
+    assert all("numpy" in where for where in found["machine"])
+    rendered = names.tables(found)
+    assert bench.measurements.fill(page.read_text(), "search", rendered) == page.read_text()
+    assert rendered["speed"] in page.read_text()
     assert "1.73 x faster" in capsys.readouterr().out
     assert (tmp_path / "search.svg").stat().st_size > 1000
-
-
-def test_readme_says_what_was_measured(bench, repository: Path) -> None:
-    values = bench.rows.by_key(bench.rows.read_csv(repository / "docs" / "results" / "search.csv"))
-    alone = bench.rows.FLAT, bench.rows.DRAWN, 1_000_000, 16, 1
-    time, ratio = (values[*alone, metric] for metric in (bench.rows.ONE, bench.rows.ONE_RATIO))
-    readme = " ".join((repository / "README.md").read_text().split())
-    assert f"A million 16-bit codes are searched in {time:.0f} ms, {ratio:.0f} times as fast as 512 floats" in readme

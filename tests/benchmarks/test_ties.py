@@ -1,7 +1,5 @@
-"""docs/concepts/ties.md: its numbers are those of the committed files, and its benchmark does what it says."""
+"""benchmarks/ties.py: what docs/ties.md claims holds in the committed files, and the evaluators do what they say."""
 
-import csv
-import importlib.util
 import itertools
 import sys
 from pathlib import Path
@@ -14,40 +12,25 @@ from lightning.pytorch import Trainer
 
 from mcmfh_lightning.datamodules import FeatureDataModule
 from mcmfh_lightning.hashers import TwoTower
-from mcmfh_lightning.metrics.functional import average_precision, pack_bits
+from mcmfh_lightning.metrics.functional import average_precision, hamming_histogram, pack_bits
 
 
 @pytest.fixture(scope="module")
-def ties(repository: Path) -> ModuleType:
-    """``benchmarks/ties.py``, which is no part of the package."""
-    spec = importlib.util.spec_from_file_location("ties", repository / "benchmarks" / "ties.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_tables_are_those_of_the_committed_files(repository: Path, ties: ModuleType) -> None:
-    page = (repository / "docs" / "concepts" / "ties.md").read_text()
-    results = repository / "docs" / "results"
-    assert ties.markdown(ties.read(results / "ties.csv")) in page
-    assert ties.constant_markdown(ties.read(results / "openi_mcmfh_16.csv")) in page
+def ties(benchmark_file) -> ModuleType:
+    return benchmark_file("ties")
 
 
 def test_what_the_page_claims_holds_in_the_committed_files(repository: Path, ties: ModuleType) -> None:
     rows = ties.read(repository / "docs" / "results" / "ties.csv")
-    assert {row["codes"] for row in rows} == {"TwoTower, 16 bits"}
-    for direction in ties.DIRECTIONS:
-        of_direction = [row for row in rows if row["direction"] == direction]
+    assert set(rows["codes"]) == {"TwoTower, 16 bits"}
+    for _, of_direction in rows.groupby("direction"):
         assert len(of_direction) == ties.ORDERS + 2
-        assert len({row["tie_aware"] for row in of_direction}) == 1  # to the last digit
-        by_position = [float(row["by_position"]) for row in of_direction[: ties.ORDERS]]
-        assert min(by_position) < float(of_direction[0]["tie_aware"]) < max(by_position)
+        assert of_direction["tie_aware"].nunique() == 1  # to the last digit
+        by_position = of_direction["by_position"].iloc[: ties.ORDERS]
+        assert by_position.min() < of_direction["tie_aware"].iloc[0] < by_position.max()
     ranking = ties.read(repository / "docs" / "results" / "openi_mcmfh_16.csv")
-    value = {
-        (row["queries"], row["direction"], row["system"]): float(row["value"])
-        for row in ranking
-        if (row["protocol"], row["database"], row["metric"]) == ("unimodal", "unseen", "mAP@all")
-    }
+    shown = ranking.query("protocol == 'unimodal' and database == 'unseen' and metric == 'mAP@all'")
+    value = shown.set_index(["queries", "direction", "system"])["value"].astype(float)
     for direction in ("i2t", "t2i"):
         assert value["all", direction, "constant"] > value["all", direction, "model"]
         assert value["normal", direction, "constant"] == 1
@@ -65,7 +48,7 @@ def test_ties_by_position_average_to_the_tie_aware_value(ties: ModuleType) -> No
         places = torch.tensor(order)
         counts = ties.one_item_a_level(codes, codes[places], labels, labels[places], groups, groups[places])
         values.append(average_precision(*counts, k=ties.K))
-    expected = average_precision(*ties.hamming_histogram(codes, codes, labels, labels, groups, groups, 2), k=ties.K)
+    expected = average_precision(*hamming_histogram(codes, codes, labels, labels, groups, groups, 2), k=ties.K)
     torch.testing.assert_close(torch.stack(values).mean(0), expected, equal_nan=True)
     assert torch.stack(values).std(0).nan_to_num().max() > 0.05  # the gallery has ties to break
 
@@ -84,11 +67,10 @@ def test_it_runs(ties: ModuleType, features: Path, tmp_path: Path, monkeypatch, 
         flags += ["--checkpoint", str(tmp_path / "best.ckpt")]
     monkeypatch.setattr(sys, "argv", ["ties.py", "--features", str(features), *flags])
     ties.main()
-    with (tmp_path / "ties.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert {row["codes"] for row in rows} == {"TwoTower, 12 bits" if trained else "random hyperplanes, 16 bits"}
+    rows = ties.read(tmp_path / "ties.csv")
+    assert set(rows["codes"]) == {"TwoTower, 12 bits" if trained else "random hyperplanes, 16 bits"}
     assert len(rows) == 2 * (ties.ORDERS + 2)
-    assert ties.markdown(rows) in capsys.readouterr().out
+    assert ties.tables(rows)["ties"] in capsys.readouterr().out
     first = (tmp_path / "images" / "ties.svg").read_bytes()
     ties.main()
     assert (tmp_path / "images" / "ties.svg").read_bytes() == first

@@ -1,4 +1,4 @@
-"""UCMFH's published training step, written down as it is described, and one with its loss as a cross entropy.
+"""The published training step of UCMFH, as it is described, and one with its loss as a cross entropy.
 
 Xia et al. (UCMFH, 2023). The network is the same in both: two post-norm transformer layers over the concatenation of
 two 512-d embeddings as sequences of length 1, then length 1 and halves; per modality an MLP of 4096 hidden units.
@@ -39,32 +39,33 @@ class PublishedUCMFH(nn.Module):
         self.contrast = contrast
 
     def forward(self, image: Tensor, text: Tensor) -> Tensor:
-        """The loss of a batch of pairs, (B, 512) each."""
+        """Compute the loss of a batch of pairs, (B, 512) each."""
         fused = self.fusion(torch.cat([image, text], dim=1)[None])[0]  # (length, B, 1024) with length 1
         halves = normalize(fused, dim=1).split(WIDTH, dim=1)
         codes = [normalize(head(normalize(half, dim=1)), dim=1) for head, half in zip(self.heads, halves, strict=True)]
         return self.contrast(*halves) + HASHING_WEIGHT * self.contrast(*codes)
 
     def optimizer(self) -> torch.optim.Optimizer:
-        """Adam, the fusion at a rate of its own."""
+        """Make Adam, with another learning rate for the fusion."""
         groups = [{"params": self.fusion.parameters(), "lr": FUSION_LR}, {"params": self.heads.parameters(), "lr": LR}]
         return torch.optim.Adam(groups, betas=BETAS)
 
 
 def literal_contrast(first: Tensor, second: Tensor) -> Tensor:
-    """NT-Xent over all 2B views; torch's cosine similarity expands them to (2B, 2B, d), as the published code does."""
+    """Compute NT-Xent over all 2B views as the published code does."""
     views = _views(first, second)
+    # torch's cosine similarity expands the views to (2B, 2B, d).
     return _nt_xent(cosine_similarity(views[:, None], views[None], dim=2))
 
 
 def lean_contrast(first: Tensor, second: Tensor) -> Tensor:
-    """The same with a single tensor of (2B, 2B, d) products, which torch's function makes several of."""
+    """Compute the same with one tensor of (2B, 2B, d) products, where torch's function makes several."""
     views = _views(first, second)
     return _nt_xent((views[:, None] * views).sum(dim=2))
 
 
 def plain_contrast(first: Tensor, second: Tensor) -> Tensor:
-    """The same as a cross entropy over the (2B, 2B) matrix of cosines, its diagonal masked."""
+    """Compute the same as a cross entropy over the (2B, 2B) matrix of cosines, its diagonal masked."""
     views = _views(first, second)
     itself = torch.eye(len(views), dtype=torch.bool, device=views.device)
     logits = (views @ views.T / TEMPERATURE).masked_fill(itself, -torch.inf)
@@ -76,7 +77,7 @@ def _views(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _nt_xent(cosine: Tensor) -> Tensor:
-    """The loss as its formula reads: -log of the positive's share in the sum over all views but the row's own."""
+    """Compute the loss by its formula: -log of the positive's share in the sum over all views but the row's own."""
     exponential = torch.exp(cosine / TEMPERATURE)
     pairs = len(cosine) // 2
     positive = torch.cat([exponential.diagonal(pairs), exponential.diagonal(-pairs)])

@@ -1,4 +1,4 @@
-"""The matrix products of a computation: recorded while it runs, then run alone."""
+"""The matrix products of a computation: recorded while it runs, and then run alone."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -9,12 +9,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 aten = torch.ops.aten
-# Where the two factors stand among an operator's arguments.
+# Positions of the first of two factors among an operator's arguments.
 _PRODUCTS = {aten.mm: 0, aten.bmm: 0, aten.addmm: 1, aten.baddbmm: 1}
 
 
 class Factor(NamedTuple):
-    """A factor's layout: transposed ones are multiplied at another speed."""
+    """The layout of a factor: transposed ones are multiplied at another speed."""
 
     size: tuple[int, ...]
     stride: tuple[int, ...]
@@ -22,35 +22,24 @@ class Factor(NamedTuple):
     device: torch.device
 
     def make(self) -> Tensor:
-        """Random numbers in that layout."""
+        """Draw random numbers in that layout."""
         extent = 1 + sum((length - 1) * stride for length, stride in zip(self.size, self.stride, strict=True))
         numbers = torch.randn(max(extent, 0), dtype=self.dtype, device=self.device)
-        # Entries that share their place (an expanded gradient) do so again.
+        # Entries that share a place in memory (an expanded gradient) share one again.
         return torch.as_strided(numbers, self.size, self.stride) if 0 not in self.size else numbers.new_empty(self.size)
 
 
-class Product(NamedTuple):
-    """Two factors, both matrices or both batches of them."""
-
-    first: Factor
-    second: Factor
-
-    @property
-    def flops(self) -> int:
-        """Two for each multiplication and addition."""
-        flops = 2 * self.second.size[-1]
-        for length in self.first.size:
-            flops *= length
-        return flops
+Product = tuple[Factor, Factor]
+"""Two matrices, or two batches of them."""
 
 
 class RecordProducts(TorchDispatchMode):
-    """Lists the matrix products that run inside, those of a backward pass too.
+    """A list of the matrix products that run inside, those of a backward pass too.
 
     Attention is left out: inside a sample it multiplies two rows by two.
 
     Attributes:
-        products: In the order in which they ran.
+        products: Products in the order in which they ran.
 
     Raises:
         NotImplementedError: If something else runs that multiplies matrices, such as a convolution.
@@ -67,24 +56,22 @@ class RecordProducts(TorchDispatchMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401
-        """Note down a product, and run what is to be run."""
+        """Record a product, and run the operator."""
         operator = func.overloadpacket
         start = _PRODUCTS.get(operator)
         if start is not None:
-            first, second = (_layout(tensor) for tensor in args[start : start + 2])
-            self.products.append(Product(first, second))
+            first, second = (Factor(tuple(t.shape), t.stride(), t.dtype, t.device) for t in args[start : start + 2])
+            self.products.append((first, second))
         elif operator in flop_registry and "attention" not in operator.__name__:
-            raise NotImplementedError(
-                f"{operator} multiplies matrices too: add it to benchmarks/throughput/products.py"
-            )
+            raise NotImplementedError(f"{operator} multiplies matrices too: add it to benchmarks/matrix_products.py")
         return func(*args, **(kwargs or {}))
 
 
 def replay(products: Sequence[Product]) -> Callable[[], None]:
-    """What runs the products alone, on factors and into results that exist already, each its own."""
+    """Make a function that runs the products alone, on factors and into results that exist already."""
     made = []
     for product in products:
-        first, second = product.first.make(), product.second.make()
+        first, second = (factor.make() for factor in product)
         made.append((first, second, torch.empty_like(torch.matmul(first, second))))
 
     def run() -> None:
@@ -92,7 +79,3 @@ def replay(products: Sequence[Product]) -> Callable[[], None]:
             torch.matmul(first, second, out=result)
 
     return run
-
-
-def _layout(tensor: Tensor) -> Factor:
-    return Factor(tuple(tensor.shape), tensor.stride(), tensor.dtype, tensor.device)
