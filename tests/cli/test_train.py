@@ -111,3 +111,21 @@ def test_shipped_configs_are_found_by_name(tmp_path: Path, monkeypatch: pytest.M
     mine.parent.mkdir()
     mine.write_text("{}")
     assert find_config("experiments/demo.yaml") == "experiments/demo.yaml"  # the user's own file wins
+
+
+def test_former_names_of_flags_and_keys_are_accepted_with_a_warning(
+    features: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "former.yaml"
+    config.write_text("class_path: DDBH\ninit_args:\n  num_bits: 16\n  quantisation_weight: 0.25\n")
+    given = ["--data", "FeatureDataModule", "--data.root", str(features), "--print_config"]
+    for former, said in (
+        (["--model", str(config)], "quantization_weight: 0.25"),
+        (["--model", "DDBH", "--model.quantisation_weight=0.5"], "quantization_weight: 0.5"),
+    ):
+        with (
+            pytest.warns(UserWarning, match="quantisation_weight is now quantization_weight"),
+            pytest.raises(SystemExit),
+        ):
+            main(["fit", *former, *given])
+        assert said in capsys.readouterr().out

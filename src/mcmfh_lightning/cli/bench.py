@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mcmfh_lightning.cli.command_line import run_subcommand
-from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.errors import ConfigError, DataError, one_line_errors
 from mcmfh_lightning.evaluation.codes_files import KEYS, Keys
 from mcmfh_lightning.sweeps.command import sweep
 
@@ -65,7 +65,7 @@ def rank(
     report(tasks, out, ks, names, seed, legacy=legacy)
 
 
-_COMMANDS: Mapping[str, Callable[..., None]] = {"rank": rank, "sweep": sweep, "table": table}
+_COMMANDS: Mapping[str, Callable[..., None]] = {"rank": rank, "sweep": sweep}
 
 
 def main(args: Sequence[str] | None = None) -> None:

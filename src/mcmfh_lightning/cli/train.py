@@ -11,6 +11,8 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, NoReturn
 
+import yaml
+from jsonargparse import get_loader, set_loader
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -30,7 +32,7 @@ from mcmfh_lightning.cli.command_line import check_configs, one_line
 from mcmfh_lightning.datamodules.base import ShardDataModule
 from mcmfh_lightning.datamodules.loader import worker_errors
 from mcmfh_lightning.errors import TRACEBACK_VARIABLE, CheckpointError, ConfigError, one_line_errors, own_error, say
-from mcmfh_lightning.hashers.base import Hasher
+from mcmfh_lightning.hashers.base import RENAMED, Hasher
 from mcmfh_lightning.lightning_configs import find_configs
 from mcmfh_lightning.trainer.checkpoint_io import AtomicCheckpointIO
 from mcmfh_lightning.trainer.loggers import ResumableCSVLogger
@@ -47,6 +49,10 @@ _NOT_INSTALLED = (
     "trainer.logger needs the package {0}, which is not installed: pip install 'mcmfh-lightning[{0}]', or choose "
     "logger/csv.yaml"
 )
+
+
+_MODE = "yaml of any release"
+"""Mode of the parser in which keys of configurations may have their former names."""
 
 
 class OneLineParser(LightningArgumentParser):
@@ -223,6 +229,25 @@ class McmfhCLI(LightningCLI):
         return best
 
 
+def _with_present_names(value: Any) -> Any:  # noqa: ANN401  # what YAML can hold
+    """Rename the keys of a configuration that have the name of the version before."""
+    if isinstance(value, list):
+        return [_with_present_names(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {_present_name(key): _with_present_names(item) for key, item in value.items()}
+
+
+def _present_name(name: str) -> str:
+    """Return the present name of a flag or key, and warn if it is given by its former one."""
+    option, equals, value = name.partition("=")
+    former = option.rpartition(".")[2]
+    if former not in RENAMED:
+        return name
+    warnings.warn(f"{former} is now {RENAMED[former]}; the next release drops the old name", stacklevel=2)
+    return option.removesuffix(former) + RENAMED[former] + equals + value
+
+
 def _needs_weights(subcommand: str, model: LightningModule) -> bool:
     """Say whether a command is useless without trained weights; an encoder brings its own."""
     return subcommand in ("validate", "test") or (subcommand == "predict" and isinstance(model, Hasher))
@@ -255,9 +280,13 @@ def main(args: Sequence[str] | None = None) -> None:
         "`isinstance\\(treespec, LeafSpec\\)` is deprecated",  # inside Lightning
     ):
         warnings.filterwarnings("ignore", message=message)
-    sys.argv[1:] = find_configs(sys.argv[1:])  # in place: processes that Lightning relaunches under DDP see the same
+    set_loader(_MODE, lambda text: _with_present_names(get_loader("yaml")(text)), exceptions=(yaml.YAMLError,))
+    found = find_configs(sys.argv[1:] if args is None else args)
+    found = [_present_name(arg) if arg.startswith("--") else arg for arg in found]
+    if args is None:
+        sys.argv[1:] = found  # in place: processes that Lightning starts again under DDP see the same
     with _unfinished_on_sigterm(), one_line_errors("mcmfh"), worker_errors():
-        check_configs(sys.argv[1:] if args is None else find_configs(args))
+        check_configs(found)
         McmfhCLI(
             LightningModule,
             LightningDataModule,
@@ -268,6 +297,6 @@ def main(args: Sequence[str] | None = None) -> None:
             save_config_callback=SaveRunConfig,
             save_config_kwargs={"save_to_log_dir": False},
             parser_class=OneLineParser,
-            parser_kwargs={"allow_abbrev": False},  # of all subcommands: they take it from the parser above
-            args=None if args is None else find_configs(args),
+            parser_kwargs={"allow_abbrev": False, "parser_mode": _MODE},  # of all subcommands too
+            args=None if args is None else found,
         )
