@@ -21,7 +21,7 @@ from rendering.store import HEADLINE
 DRAWS, SEED = 1000, 0
 """Bootstrap resamples."""
 MEAN = "mean"
-"""Stands for the mean of both directions."""
+"""Name of the mean of both directions."""
 _DIRECTIONS = [direction.name for direction in PROTOCOLS[HEADLINE[0]]]
 
 

@@ -39,7 +39,7 @@ class Page(NamedTuple):
 def make_page(
     runs: Sequence[DeclaredRun], results: Sequence[Result], reference: str | None, folders: Mapping[str, Data]
 ) -> Page:
-    """Put together what is rendered.
+    """Match runs with results and compare them.
 
     Args:
         runs: Declared runs.
@@ -185,7 +185,7 @@ def _panel_table(panel: Panel, protocol: str, database: str) -> str:
 
 
 def _note(panel: Panel, protocol: str, database: str) -> str:
-    """Say what a table shows: protocol, database, queries, chance, nulls, and the leak of `paired`."""
+    """Describe what a table shows: protocol, database, queries, chance, nulls, and the leak of `paired`."""
     if not panel.results:  # whether there are abnormal queries is unknown
         return f"Protocol `{protocol}`, database `{database}`."
     text = f"Protocol `{protocol}`, database `{database}`, queries {_queries(panel)}"

@@ -1,4 +1,4 @@
-"""From runs and results to what is compared: the systems on one data set at one number of bits, over their seeds."""
+"""Panels of a table: the systems on one data set at one number of bits, over their seeds."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ Matched = Sequence[tuple[DeclaredRun, Result | None]]
 DIRECTIONS = {name: [direction.name for direction in directions] for name, directions in PROTOCOLS.items()}
 DATABASES = (UNSEEN, "train+val")
 PLACE = ["ranking", "system", "protocol", "database", "direction", "metric"]
-"""What a number is of; tables have the values in the order below, systems in that of the file."""
+"""The names that place a number; their values are ordered as below, systems as in the file."""
 _ORDER = {
     "ranking": (MODEL, *NULLS),
     "protocol": list(DIRECTIONS),
@@ -30,7 +30,7 @@ _ORDER = {
 
 @dataclass(frozen=True)
 class Panel:
-    """What is compared: the systems on a data set at a number of bits, and those without codes.
+    """The systems on a data set at a number of bits, and those without codes.
 
     Attributes:
         data: Name of the data.
@@ -173,7 +173,7 @@ def labels_of_folders(runs: Sequence[DeclaredRun], folders: Mapping[str, Data]) 
 
     Args:
         runs: Declared runs.
-        folders: The data in folders; a folder that is not among them stands for itself.
+        folders: The data in folders; others are called by their path.
     """
     used = {run.root: folders[run.root] for run in runs if run.root in folders}
     labels = {run.root: run.root for run in runs}

@@ -50,14 +50,14 @@ class Bench:
         self._store.add(self.results, "t", results)
 
     def times(self):
-        """When the run folders were written."""
+        """Return when the logs of runs were written."""
         return {
             path.name: (path / "log.txt").stat().st_mtime_ns for path in self.work.iterdir() if path.name != "results"
         }
 
 
 def failure(bench, capsys, *flags):
-    """The last line of an error that ends the command."""
+    """Return the last line of an error that ends the command."""
     with pytest.raises(SystemExit) as stop:
         bench(*flags)
     assert stop.value.code == 2

@@ -1,4 +1,4 @@
-"""A runner of what has no result yet: several runs at a time, each a process of its own."""
+"""A runner of declared runs that have no result yet: several at a time, each a process of its own."""
 
 import csv
 import hashlib
@@ -145,7 +145,7 @@ def _execute(run: DeclaredRun, data: Data, target: Path, folder: Path, jobs: int
 
 
 def _command(run: DeclaredRun, folder: Path, jobs: int, subcommand: str, *more: str) -> float:
-    """Run a subcommand of `mcmfh`; returns the seconds it took."""
+    """Run a subcommand of `mcmfh` and return the seconds it took."""
     # The cores that this process may use: a batch system lends some of a machine.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quiet = "--trainer.enable_progress_bar=false"
@@ -170,7 +170,7 @@ def _command(run: DeclaredRun, folder: Path, jobs: int, subcommand: str, *more: 
 def _of_fit(path: Path, run: DeclaredRun) -> tuple[int, float | None]:
     """Read the number of epochs and the best value of what is monitored."""
     if not path.is_file():
-        raise DataError(f"{path}: the fit wrote none; leave trainer.logger to the config, which logs there")
+        raise DataError(f"{path}: was not written by the fit; leave trainer.logger to the config, which logs there")
     rows = _rows(path)
     name = run.metric if run.is_trial else MONITOR
     if not any(name in row for row in rows):
@@ -214,7 +214,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def _number(text: str) -> float | None:
-    """Round a number; None for what is undefined."""
+    """Round a number; return None for what is undefined."""
     return round(value, _DIGITS) if text and isfinite(value := float(text)) else None
 
 
@@ -231,7 +231,7 @@ def _data(root: str) -> Data:
 
 
 def _device() -> str:
-    """Name where runs train, which leave the choice to the trainer."""
+    """Name the device on which runs train, as the trainer chooses it."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name(0)
     try:
