@@ -15,7 +15,7 @@ from mcmfh_lightning.bench.tables.comparison import holm
 from mcmfh_lightning.callbacks import hamming_ranking
 from mcmfh_lightning.cli.bench import main
 from mcmfh_lightning.evaluation import protocols as ranking_protocols
-from mcmfh_lightning.evaluation import stream as ranking_stream
+from mcmfh_lightning.evaluation import protocols as ranking_stream
 from mcmfh_lightning.sweeps.result import Data, QueryValues, Result, dumped, load
 
 QUERIES, DRAWS = 60, 1000
