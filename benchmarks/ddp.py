@@ -1,4 +1,4 @@
-"""What several processes change in training and evaluation: docs/cluster.md shows the table.
+"""What several processes change in training and evaluation: docs/guides/cluster.md shows the table.
 
     python benchmarks/ddp.py --features DIR [--ranks 2 4] [--steps 20] [--csv FILE]
 
@@ -232,7 +232,7 @@ def numbers_apart(first: Path, second: Path) -> int:
 
 
 def markdown(table: Sequence[Row]) -> str:
-    """The table of docs/cluster.md."""
+    """The table of docs/guides/cluster.md."""
     heads = ["method", "processes", "loss terms", "gradients", "largest gradient", "float32: weights", "have moved by"]
     lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
     lines += [[row["method"], row["ranks"], *(row[column] or "-" for column in MEASURED)] for row in table]

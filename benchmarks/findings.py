@@ -1,4 +1,4 @@
-"""What a search for ten findings finds among items that no training saw; see docs/archive.md.
+"""What a search for ten findings finds among items that no training saw; see docs/guides/archive.md.
 
     python benchmarks/findings.py --archives DIR [DIR ...] [--csv FILE] [--findings FILE] [--check N]
 

@@ -1,4 +1,4 @@
-"""How fast training data come: ``python benchmarks/streaming.py --features DIR``; see docs/benchmarks.md.
+"""How fast training data come: ``python benchmarks/streaming.py --features DIR``; see docs/results/benchmarks.md.
 
 Measures, in one run and for 1 and 2 workers, samples per second of
 

@@ -1,4 +1,6 @@
-"""How fast training steps are: ``python benchmarks/training.py --csv FILE --page FILE``; see docs/benchmarks.md.
+"""How fast training steps are: ``python benchmarks/training.py --csv FILE --page FILE``.
+
+See docs/results/benchmarks.md.
 
     ucmfh    our UCMFH beside (a) its published step written down literally, with (2B, 2B, d) tensors in its loss, (b)
              the same with only one such tensor, and (c) with a masked cross entropy instead, at equal batch

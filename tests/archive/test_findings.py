@@ -20,7 +20,7 @@ def item(name: str, text: str | None, labels: tuple[str, ...]) -> Item:
 
 
 def test_the_tables_are_those_of_the_committed_file(repository: Path, findings: ModuleType) -> None:
-    page = (repository / "docs" / "archive.md").read_text()
+    page = (repository / "docs" / "guides" / "archive.md").read_text()
     rows = findings.read(repository / "docs" / "results" / "findings.csv")
     assert findings.markdown(rows) in page
     assert findings.findings_markdown(rows) in page

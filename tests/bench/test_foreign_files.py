@@ -265,7 +265,7 @@ def test_commands_of_the_page_run_as_written(repository, items, tmp_path, monkey
     for side, name in (("query", "q.npz"), ("database", "d.npz")):
         save(tmp_path / name, items[side])
     v5(tmp_path / "results.mat", published())
-    page = (repository / "docs" / "ties.md").read_text().replace("\\\n", " ")
+    page = (repository / "docs" / "concepts" / "ties.md").read_text().replace("\\\n", " ")
     lines = [line.strip() for line in page.splitlines() if line.startswith("    mcmfh-bench rank")]
     assert len(lines) == 3
     monkeypatch.chdir(tmp_path)

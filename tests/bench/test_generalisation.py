@@ -1,4 +1,4 @@
-"""docs/generalisation.md: its numbers are those of the committed file, and each part against an oracle of its own."""
+"""The numbers of docs/results/generalisation.md are those of the committed file; each part has an oracle of its own."""
 
 import csv
 import math
@@ -437,6 +437,6 @@ def test_the_tables_are_those_of_the_committed_file(repository: Path, bench: Mod
     path = repository / "docs" / "results" / "generalisation.csv"
     if not path.exists():
         pytest.skip(f"{path.name} was not measured yet")
-    page, rows = (repository / "docs" / "generalisation.md").read_text(), bench.rows.read_csv(path)
+    page, rows = (repository / "docs" / "results" / "generalisation.md").read_text(), bench.rows.read_csv(path)
     for part in bench.rows.PARTS:
         assert bench.rows.markdown(rows, part) in page

@@ -1,4 +1,4 @@
-"""docs/leak.md: its numbers are those of the committed file, and its benchmark does what it says."""
+"""docs/concepts/leak.md: its numbers are those of the committed file, and its benchmark does what it says."""
 
 import sys
 from pathlib import Path
@@ -24,7 +24,7 @@ def committed(repository: Path, leak: ModuleType) -> list[dict[str, str]]:
 
 
 def test_the_table_is_that_of_the_committed_file(repository: Path, leak: ModuleType, committed) -> None:
-    assert leak.markdown(committed) in (repository / "docs" / "leak.md").read_text()
+    assert leak.markdown(committed) in (repository / "docs" / "concepts" / "leak.md").read_text()
 
 
 def mean_lead(leak: ModuleType, rows: list[dict[str, str]], **keys: str) -> float:

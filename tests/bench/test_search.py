@@ -51,7 +51,7 @@ def checkpoints(features: Path, tmp_path_factory: pytest.TempPathFactory) -> lis
 def test_the_tables_and_the_figure_are_those_of_the_committed_file(
     repository: Path, bench, committed, tmp_path: Path
 ) -> None:
-    page = (repository / "docs" / "benchmarks.md").read_text()
+    page = (repository / "docs" / "results" / "benchmarks.md").read_text()
     assert bench.search.fill(page, committed) == page
     bench.figure.plot(tmp_path / "search.svg", committed)
     drawn = (repository / "docs" / "images" / "search.svg").read_text()

@@ -1,4 +1,4 @@
-"""docs/ties.md: its numbers are those of the committed files, and its benchmark does what it says."""
+"""docs/concepts/ties.md: its numbers are those of the committed files, and its benchmark does what it says."""
 
 import csv
 import importlib.util
@@ -27,7 +27,7 @@ def ties(repository: Path) -> ModuleType:
 
 
 def test_the_tables_are_those_of_the_committed_files(repository: Path, ties: ModuleType) -> None:
-    page = (repository / "docs" / "ties.md").read_text()
+    page = (repository / "docs" / "concepts" / "ties.md").read_text()
     results = repository / "docs" / "results"
     assert ties.markdown(ties.read(results / "ties.csv")) in page
     assert ties.constant_markdown(ties.read(results / "openi_mcmfh_16.csv")) in page

@@ -34,7 +34,7 @@ def committed(repository: Path, bench: SimpleNamespace) -> list:
 
 
 def test_the_tables_of_the_page_are_those_of_the_committed_file(repository: Path, bench, committed) -> None:
-    page = (repository / "docs" / "benchmarks.md").read_text()
+    page = (repository / "docs" / "results" / "benchmarks.md").read_text()
     assert bench.rows.fill(page, committed) == page
 
 

@@ -1,4 +1,4 @@
-"""Several processes train and test as one: docs/cluster.md and its benchmark."""
+"""Several processes train and test as one: docs/guides/cluster.md and its benchmark."""
 
 import json
 from math import isfinite
@@ -46,7 +46,7 @@ def test_another_loss_or_gradient_is_told_apart(ddp: ModuleType) -> None:
 def test_the_page_shows_the_committed_numbers_and_claims_no_more(ddp: ModuleType, repository: Path) -> None:
     path = repository / "docs" / "results" / "ddp.csv"
     rows = ddp.read(path)
-    assert ddp.markdown(rows) in (repository / "docs" / "cluster.md").read_text()
+    assert ddp.markdown(rows) in (repository / "docs" / "guides" / "cluster.md").read_text()
     assert {(row["method"], row["ranks"]) for row in rows} == {(m, n) for m in ddp.METHODS for n in ("2", "4")}
     for row in rows:
         assert all(float(row[name] or 0) < 1e-8 for name in ("terms", "gradients"))

@@ -84,4 +84,4 @@ def test_methods_that_learn_from_labels_refuse(unlabelled, tmp_path, model, way_
 
 
 def test_methods_without_supervision_need_no_labels():
-    assert not UCMFH(16, WIDTH, WIDTH).needs_labels
+    assert UCMFH(16, WIDTH, WIDTH).supervision == "pairs"

@@ -33,9 +33,7 @@ from mcmfh_lightning.shards import (
     pair,
     sha256_of,
 )
-from mcmfh_lightning.shards import (
-    packing as checksums,
-)
+from mcmfh_lightning.shards import packing as checksums
 
 SECONDS_PER_SEED = 20
 BLOCK = tarfile.BLOCKSIZE

@@ -1,4 +1,4 @@
-"""docs/integrity.md says what the code does."""
+"""docs/guides/integrity.md says what the code does."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,9 @@ def rows(text: str) -> list[list[str]]:
 
 
 def test_every_check_is_documented_with_its_severity_and_folders(repository):
-    documented = {row[0]: row[1:3] for row in rows((repository / "docs" / "integrity.md").read_text()) if len(row) == 4}
+    documented = {
+        row[0]: row[1:3] for row in rows((repository / "docs" / "guides" / "integrity.md").read_text()) if len(row) == 4
+    }
     del documented["check"], documented["---"]
     assert documented.keys() == {check.name for check in (*PAIR_CHECKS, *FEATURE_CHECKS)}
     for check in (*PAIR_CHECKS, *FEATURE_CHECKS):
@@ -20,7 +22,7 @@ def test_every_check_is_documented_with_its_severity_and_folders(repository):
 
 
 def test_every_test_that_is_named_exists(repository):
-    named = set(re.findall(r"`(test_\w+)`", (repository / "docs" / "integrity.md").read_text()))
+    named = set(re.findall(r"`(test_\w+)`", (repository / "docs" / "guides" / "integrity.md").read_text()))
     sources = [path.read_text() for path in Path(repository / "tests").rglob("test_*.py")]
     defined = {name for source in sources for name in re.findall(r"^def (test_\w+)", source, re.MULTILINE)}
     assert len(named) > 10

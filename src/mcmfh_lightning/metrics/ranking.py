@@ -80,7 +80,7 @@ class RankingMetric(Metric, ABC):
         """Refuse: a ranking has no value for one batch of the database.
 
         Raises:
-            RuntimeError: If always.
+            RuntimeError: If it is called.
         """
         raise RuntimeError(
             f"{type(self).__name__} has no value per batch: call set_queries(), update() for each database batch, "
@@ -93,7 +93,7 @@ class RankingMetric(Metric, ABC):
         self._expect_nothing_more()
 
     def counts(self) -> RankingCounts:
-        """Counts of this process (of all of them inside ``compute``) on the CPU, queries sorted by index.
+        """Return the counts of this process (of all of them inside ``compute``) on the CPU, queries sorted by index.
 
         Returns:
             Counts in the canonical order, so that whatever follows is independent of order, chunks and processes.
@@ -109,7 +109,7 @@ class RankingMetric(Metric, ABC):
         return binary._replace(gains=self.gains[order].cpu(), shared=self.shared[order].cpu())
 
     def _announce(self, labels: Tensor, groups: Tensor, index: Tensor | None) -> None:
-        """Keep the queries and start counting anew, on their device; ``set_queries`` of a subclass calls this."""
+        """Keep the queries and reset the counts, on their device; ``set_queries`` of a subclass calls this."""
         index = torch.arange(len(labels), device=labels.device) if index is None else index
         check_rows(labels=labels, groups=groups, index=index)
         order = index.argsort()
@@ -166,7 +166,7 @@ class RankingScore(RankingMetric):
 
     @abstractmethod
     def score(self, counts: RankingCounts) -> Tensor:
-        """The number that these counts give, whoever counted them.
+        """Compute the number that follows from counts.
 
         Args:
             counts: On the CPU, queries sorted by index.

@@ -106,7 +106,7 @@ def _by_level(columns: _Columns, num_bits: int, what: str, bit: int = 0) -> tupl
 
 
 def _count(columns: _Columns, what: str, num_bins: int, num_bits: int, bit: int = 0) -> Tensor:
-    """Count rows per bin, (Q, num_bins) int64; `count_bins` tells what a bin is."""
+    """Count rows per bin, (Q, num_bins) int64; `count_bins` defines the bins."""
     kernel = _kernel_module(columns[1].device)
     queries, words, query_labels, labels = (words.contiguous() for words in columns)
     num_queries, rows = queries.shape[1], words.shape[1]
