@@ -14,7 +14,7 @@ from mcmfh_lightning.archive.results import IndexKind
 from mcmfh_lightning.shards import packed_width
 
 # A scan of a million codes takes about a millisecond, a tenth of what encoding the query takes: below, nothing is
-# gained by a table, which is made whenever an archive is opened (docs/benchmarks.md, Search).
+# gained by a table, which is made whenever an archive is opened (docs/results/benchmarks.md, Search).
 LARGE = 1_000_000
 # faiss' counting search keeps `k` places for each distance. For a `k` above this share of the codes the scan within a
 # radius is used, which takes no more memory than its result.
@@ -225,7 +225,7 @@ def faiss_on_one_thread() -> Iterator[None]:
     """Let faiss use one thread; OpenMP keeps this setting for each thread that calls.
 
     One query gains little from several cores (faiss divides queries among them, not codes) and loses much where other
-    programs use them: on two busy cores 7,426 codes were searched in 27 ms, on one in less than 1.
+    programs use them: then 7,426 codes were searched in 27 ms with two threads, in less than 1 with one.
     """
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
