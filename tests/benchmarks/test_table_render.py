@@ -10,13 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from mcmfh_lightning.bench.tables import words
-from mcmfh_lightning.bench.tables.comparison import holm
-from mcmfh_lightning.callbacks import hamming_ranking
-from mcmfh_lightning.cli.bench import main
-from mcmfh_lightning.evaluation import protocols as ranking_protocols
-from mcmfh_lightning.evaluation import protocols as ranking_stream
-from mcmfh_lightning.sweeps.result import Data, QueryValues, Result, dumped, load
+from mcmfh_lightning.cli.bench import main as mcmfh_bench
+from mcmfh_lightning.sweeps.result import METRICS, NULLS, Data, QueryValues, Result, dumped
 
 QUERIES, DRAWS = 60, 1000
 WAYS = {"unimodal": ("i2t", "t2i"), "paired": ("i2t", "t2i")}

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from mcmfh_lightning.callbacks.evaluation import EvaluationCallback, Stage, is_query_loader, log_figure, report_folder
-from mcmfh_lightning.layers import utilisation
+from mcmfh_lightning.layers import utilization
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 
 _MODALITIES = ("image", "text")
