@@ -1,4 +1,4 @@
-"""What several processes change in training and evaluation: docs/cluster.md shows the table.
+"""What several processes change in training and evaluation: docs/guides/cluster.md shows the table.
 
     python benchmarks/ddp.py --features DIR [--ranks 2 4] [--steps 20] [--csv FILE]
 
@@ -6,27 +6,28 @@ Every method takes the same training steps in one process and in several (gloo, 
 
 - in float64, each step from the weights that the single process had before it: the largest difference of any loss term
   and of any gradient, on the same global batches;
-- in float32, running free from the same start: the largest difference of any weight after the last step, beside how far
-  the weights have moved;
+- in float32, running free from the same start: the largest difference of any weight after the last step, next to how
+  far the weights have moved;
 - the test report of equal weights: how many of its numbers differ in any digit.
 
-Prints a table in Markdown and writes a CSV.
+Prints a table in Markdown and writes a CSV file.
 """
 
 import argparse
-import csv
 import glob
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pandas as pd
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from measurements import QUIET, Row, markdown, record
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -43,54 +44,63 @@ EPOCHS = 2
 """That the steps are spread over: the order of the second is another, and CCA-ITQ learns its rotation in it."""
 GLOBAL_BATCH_SIZE = 64
 
-Row = dict[str, str]
 PROTOCOLS: Sequence[ProtocolName] = ("unimodal", "asymmetric", "paired")
 REPORT = "metrics.json"
-MEASURED = ("terms", "gradients", "largest_gradient", "drift", "moved")
-METHODS = (
-    "MCMFH",
-    "MCMFH, concat, top-2, majority",
-    "TwoTower",
-    "UCMFH, all views",
-    "DScPH, triplet",
-    "DDBH",
-    "RealValued",
-    "LabelClassifier",
-    "CCA-ITQ",
-)
+MEASURED = {
+    "terms": "loss terms",
+    "gradients": "gradients",
+    "largest_gradient": "largest gradient",
+    "drift": "float32: weights",
+    "moved": "have moved by",
+}
+"""Columns of the file, and their titles in the table."""
 
 
-def methods(data: FeatureDataModule) -> Mapping[str, Callable[[], LightningModule]]:
-    """Every method, with the options that make its loss nonlinear in the batch."""
-    sizes: dict[str, Any] = {"image_dim": data.image_dim, "text_dim": data.text_dim}
-    small: dict[str, Any] = sizes | {"num_bits": 16, "d_model": D_MODEL}
-    labels = {"num_labels": data.num_labels}
-    return {
-        "MCMFH": lambda: MCMFH(**small),
-        "MCMFH, concat, top-2, majority": lambda: MCMFH(**small, fusion="concat", top_k=2, vote="majority"),
-        "TwoTower": lambda: TwoTower(**small),
-        "UCMFH, all views": lambda: UCMFH(**small, views="all"),
-        "DScPH, triplet": lambda: DScPH(**small, **labels, triplet_weight=1.0),
-        "DDBH": lambda: DDBH(**small),
-        "RealValued": lambda: RealValued(**sizes, d_model=D_MODEL),
-        "LabelClassifier": lambda: LabelClassifier(**sizes, **labels),
-        "CCA-ITQ": lambda: CCAITQ(**sizes, num_bits=16),
-    }
+def _sizes(data: FeatureDataModule, **others: int) -> dict[str, Any]:
+    return {"image_dim": data.image_dim, "text_dim": data.text_dim, **others}
 
 
-class SameSteps(Callback):
-    """Takes every step from the weights of the single process, and keeps how far its terms and gradients are apart.
+def _small(data: FeatureDataModule) -> dict[str, Any]:
+    return _sizes(data, num_bits=16, d_model=D_MODEL)
 
-    The single process itself, which has no reference, writes one.
+
+METHODS: Mapping[str, Callable[[FeatureDataModule], LightningModule]] = {
+    "MCMFH": lambda data: MCMFH(**_small(data)),
+    "MCMFH, concat, top-2, majority": lambda data: MCMFH(**_small(data), fusion="concat", top_k=2, vote="majority"),
+    "TwoTower": lambda data: TwoTower(**_small(data)),
+    "UCMFH, all views": lambda data: UCMFH(**_small(data), views="all"),
+    "DScPH, triplet": lambda data: DScPH(**_small(data), num_labels=data.num_labels, triplet_weight=1.0),
+    "DDBH": lambda data: DDBH(**_small(data)),
+    "RealValued": lambda data: RealValued(**_sizes(data, d_model=D_MODEL)),
+    "LabelClassifier": lambda data: LabelClassifier(**_sizes(data, num_labels=data.num_labels)),
+    "CCA-ITQ": lambda data: CCAITQ(**_sizes(data, num_bits=16)),
+}
+"""Every method, with the options that make its loss nonlinear in the batch."""
+
+
+class Compared(Callback):
+    """A callback that compares a run with that of the single process, which writes the reference.
 
     Args:
-        path: Where the reference is, or goes.
-        out: What each process of several writes: a JSON file named by its rank.
+        path: File of the reference.
+        out: Beginning of the name of the JSON file that each of several processes writes; None in the single process.
     """
 
     def __init__(self, path: Path, out: Path | None) -> None:
         self.path = path
         self.out = out
+
+    def write(self, trainer: Trainer, values: Mapping[str, float]) -> None:
+        """Write what a process of several has found."""
+        if self.out is not None:
+            self.out.with_name(f"{self.out.name} rank {trainer.global_rank}.json").write_text(json.dumps(values))
+
+
+class SameSteps(Compared):
+    """Takes every step from the weights of the single process, and keeps how far its terms and gradients are apart."""
+
+    def __init__(self, path: Path, out: Path | None) -> None:
+        super().__init__(path, out)
         self.steps: list[dict[str, Any]] = [] if out is None else torch.load(path, weights_only=True)
         self.apart = {"terms": 0.0, "gradients": 0.0, "largest_gradient": 0.0}
         self._terms: dict[str, Tensor] = {}
@@ -120,17 +130,16 @@ class SameSteps(Callback):
         pl_module.load_state_dict(expected["weights"])
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        """Gradients are those of the global batch now."""
-        gradients = _copy(
-            {name: weight.grad for name, weight in pl_module.named_parameters() if weight.grad is not None}
-        )
+        """Compare gradients, which are those of the global batch now."""
+        weights = pl_module.named_parameters()
+        gradients = _copy({name: weight.grad for name, weight in weights if weight.grad is not None})
         if self.out is None:
             self.steps[-1] |= {"terms": self._terms, "gradients": gradients}
             return
         expected = self.steps[trainer.global_step]
         found = {
-            "terms": _apart(self._terms, expected["terms"]),
-            "gradients": _apart(gradients, expected["gradients"]),
+            "terms": apart(self._terms, expected["terms"]),
+            "gradients": apart(gradients, expected["gradients"]),
             "largest_gradient": max(float(gradient.abs().max()) for gradient in gradients.values()),
         }
         self.apart = {name: max(value, found[name]) for name, value in self.apart.items()}
@@ -139,20 +148,14 @@ class SameSteps(Callback):
         """Write what was kept."""
         if self.out is None:
             torch.save(self.steps, self.path)
-        else:
-            _write(self.out, trainer, self.apart)
+        self.write(trainer, self.apart)
 
 
-class FreeSteps(Callback):
-    """Keeps the weights of the first and the last step, or how far others are from them; arguments as above."""
-
-    def __init__(self, path: Path, out: Path | None) -> None:
-        self.path = path
-        self.out = out
-        self.first: dict[str, Tensor] = {}
+class FreeSteps(Compared):
+    """Keeps the weights of the first and the last step, or how far others are from them."""
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep where training starts."""
+        """Keep the weights at the start."""
         self.first = _copy(dict(pl_module.named_parameters()))
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -160,14 +163,13 @@ class FreeSteps(Callback):
         last = _copy(pl_module.state_dict())
         if self.out is None:
             torch.save(last, self.path)
-            return
         reference = torch.load(self.path, weights_only=True)
-        moved = _apart(self.first, {name: reference[name] for name in self.first})
-        _write(self.out, trainer, {"drift": _apart(last, reference), "moved": moved})
+        moved = apart(self.first, {name: reference[name] for name in self.first})
+        self.write(trainer, {"drift": apart(last, reference), "moved": moved})
 
 
 def measure_ranks(features: Path, names: Sequence[str], ranks: int, steps: int, work: Path) -> None:
-    """Let one number of processes train every method and test the first: a single one writes the reference."""
+    """Train every method and test the first in one number of processes; a single one writes the reference."""
     for name in names:
         for callback, precision in ((SameSteps, "64-true"), (FreeSteps, "32-true")):
             if name == "CCA-ITQ" and callback is SameSteps:  # no gradients, and float64 in any precision
@@ -191,26 +193,25 @@ def train(name: str, features: Path, ranks: int, steps: int, precision: str, cal
         callbacks=[callback],
         **_plain(ranks),
     )
-    trainer.fit(methods(data)[name](), data)
+    trainer.fit(METHODS[name](data), data)
 
 
 def test(name: str, weights: Mapping[str, Tensor], features: Path, ranks: int, folder: Path) -> None:
     """Write the report of these weights."""
     data = FeatureDataModule(str(features), global_batch_size=GLOBAL_BATCH_SIZE)
-    module = methods(data)[name]()
+    module = METHODS[name](data)
     module.load_state_dict(weights)
     ranking = HammingRanking(protocols=PROTOCOLS)
     Trainer(callbacks=[ranking], default_root_dir=folder, **_plain(ranks)).test(module, data, verbose=False)
 
 
-def rows(features: Path, names: Sequence[str], ranks: Sequence[int], steps: int, work: Path) -> list[Row]:
-    """Measure; a row for each method and number of processes."""
+def measure(features: Path, names: Sequence[str], ranks: Sequence[int], steps: int, work: Path) -> Iterator[Row]:
+    """Measure each method with each number of processes."""
     for number in (1, *ranks):
         arguments = ["--features", str(features), "--steps", str(steps), "--work", str(work), "--methods", *names]
         # A process of its own for each number, from which the others are forked before it has threads.
         command = [sys.executable, __file__, *arguments, "--only", str(number)]
         subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})  # noqa: S603  # this file
-    made = []
     for number in ranks:
         report = numbers_apart(work / "test-1" / REPORT, work / f"test-{number}" / REPORT)
         for name in names:
@@ -219,56 +220,36 @@ def rows(features: Path, names: Sequence[str], ranks: Sequence[int], steps: int,
                 for path in work.glob(f"{callback} {glob.escape(name)} {number} rank *.json"):
                     of_rank = json.loads(path.read_bytes())
                     found |= {key: max(value, found.get(key, 0.0)) for key, value in of_rank.items()}
-            row = {"data": DatasetInfo.load(features).name, "method": name, "ranks": str(number), "steps": str(steps)}
+            row = {"data": DatasetInfo.load(features).name, "method": name, "ranks": number, "steps": steps}
             row |= {column: f"{found[column]:.2g}" if column in found else "" for column in MEASURED}
-            made.append(row | {"report": str(report) if name == names[0] else ""})
-    return made
+            yield row | {"report": report if name == names[0] else ""}
 
 
 def numbers_apart(first: Path, second: Path) -> int:
-    """How many lines of two reports differ."""
+    """Count the lines of two reports that differ."""
     one, other = (path.read_text().splitlines() for path in (first, second))
     return abs(len(one) - len(other)) + sum(a != b for a, b in zip(one, other, strict=False))
 
 
-def markdown(table: Sequence[Row]) -> str:
-    """The table of docs/cluster.md."""
-    heads = ["method", "processes", "loss terms", "gradients", "largest gradient", "float32: weights", "have moved by"]
-    lines = [heads, ["---", *["---:"] * (len(heads) - 1)]]
-    lines += [[row["method"], row["ranks"], *(row[column] or "-" for column in MEASURED)] for row in table]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def read(path: Path) -> list[Row]:
-    """Rows of the CSV."""
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+def tables(rows: pd.DataFrame) -> dict[str, str]:
+    """Render the table of docs/cluster.md."""
+    shown = rows[[*MEASURED]].map(lambda value: "-" if value == "" else f"{float(value):.2g}")
+    return {"ddp": markdown(rows[["method", "ranks"]].join(shown).rename(columns={"ranks": "processes", **MEASURED}))}
 
 
 def _plain(ranks: int) -> dict[str, Any]:
-    return {
-        "accelerator": "cpu",
-        "devices": ranks,
-        "strategy": "auto" if ranks == 1 else "ddp_fork",
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-    }
+    return QUIET | {"devices": ranks, "strategy": "auto" if ranks == 1 else "ddp_fork"}
 
 
 def _copy(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in values.items()}
 
 
-def _apart(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> float:
+def apart(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> float:
+    """Find the largest difference of any entry of tensors that have the same names."""
     if ours.keys() != theirs.keys():
         raise RuntimeError(f"not the same: {sorted(ours.keys() ^ theirs.keys())}")
     return max(float((ours[name].double() - theirs[name].double()).abs().max()) for name in ours if ours[name].numel())
-
-
-def _write(out: Path, trainer: Trainer, values: Mapping[str, float]) -> None:
-    out.with_name(f"{out.name} rank {trainer.global_rank}.json").write_text(json.dumps(values))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -277,7 +258,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--features", type=Path, required=True, help="folder of feature shards")
     parser.add_argument("--ranks", type=int, nargs="+", default=[2, 4], help="numbers of processes")
     parser.add_argument("--steps", type=int, default=20, help="training steps, an even number")
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS, help="the first one is tested")
+    parser.add_argument(
+        "--methods", nargs="+", default=list(METHODS), choices=list(METHODS), help="the first one is tested"
+    )
     parser.add_argument("--csv", type=Path, help="where the numbers go")
     parser.add_argument("--work", type=Path, help="folder for what processes write; temporary unless given")
     parser.add_argument("--only", type=int, help=argparse.SUPPRESS)
@@ -288,16 +271,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with TemporaryDirectory() as folder:
         work = chosen.work or Path(folder)
         work.mkdir(parents=True, exist_ok=True)
-        table = rows(chosen.features, chosen.methods, chosen.ranks, chosen.steps, work)
-    if chosen.csv:
-        with chosen.csv.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(table[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(table)
-    print(markdown(table))
-    for number in chosen.ranks:
-        apart = next(row["report"] for row in table if row["report"] and row["ranks"] == str(number))
-        print(f"{number} processes: {apart} lines of the test report of {chosen.methods[0]} differ")
+        measured = measure(chosen.features, chosen.methods, chosen.ranks, chosen.steps, work)
+        rows = record(measured, chosen.csv)
+    print(tables(rows)["ddp"])
+    for row in rows[rows["report"] != ""].itertuples():
+        print(f"{row.ranks} processes: {row.report} lines of the test report of {row.method} differ")
 
 
 if __name__ == "__main__":

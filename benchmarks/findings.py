@@ -1,34 +1,34 @@
-"""What a search for ten findings finds among items that no training saw; see docs/archive.md.
+"""What a search for ten findings finds among items that no training saw; see docs/guides/archive.md.
 
     python benchmarks/findings.py --archives DIR [DIR ...] [--csv FILE] [--findings FILE] [--check N]
 
 Each archive holds the same collection with its splits, by codes of another length (`mcmfh-archive build`). Each finding
 of ``findings.yaml`` is searched for as a text among the items of the test split, against the codes of cases, of images
-and of texts, by codes alone and ranked anew. An item is relevant if it carries one of the labels that belong to the
+and of texts, by codes alone and reranked. An item is relevant if it carries one of the labels that belong to the
 finding. P@20 is the share of relevant items among the first 20; where codes or scores tie, its expectation over all
 orders.
 
-Beside them stand what needs no model: random order, the best of three rankings that ignore the query (by the popularity
-of labels in the training split, which know the true labels of every item), and BM25 over the reports, which reads the
-report of each item. ``shuffled`` is a system's own rankings, each for the labels of the other nine findings.
+Next to them are rankings without a model: random order, the best of three rankings that ignore the query (by the
+popularity of labels in the training split, which know the true labels of every item), and BM25 over the reports, which
+reads the report of each item. ``shuffled`` is a system's own rankings, each for the labels of the other nine findings.
 
 ``--check N`` also searches by N test items, with and without filters, and compares ids and distances with those of the
 metric code.
 
-Prints two tables in Markdown and writes a CSV.
+Prints two tables in Markdown and writes a CSV file.
 """
 
 import argparse
-import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import NamedTuple, get_args
 
 import bm25s
 import numpy as np
+import pandas as pd
 import torch
 import yaml
+from measurements import Row, markdown, record
 from numpy.typing import NDArray
 
 from mcmfh_lightning.archive import Archive, Filters, Item
@@ -55,17 +55,15 @@ AGAINST: Mapping[Side, str] = {
     "text": "reports alone",
 }
 NO_MODEL = {"random": "nothing", "constant": "true labels", "BM25": "reports alone"}
-"""What the rankings without a model look at."""
-
-Row = dict[str, str]
+"""Rankings without a model, and what they look at."""
 
 
 class Finding(NamedTuple):
-    """What is searched for."""
+    """A text to search for."""
 
     text: str
     labels: frozenset[str]
-    """Of which a relevant item has at least one."""
+    """A relevant item has at least one of them."""
 
 
 class Database(NamedTuple):
@@ -81,12 +79,12 @@ Precisions = NDArray[np.float64]
 
 
 def read_findings(path: Path) -> list[Finding]:
-    """The findings of a file."""
+    """Read the findings of a file."""
     return [Finding(entry["text"], frozenset(entry["labels"])) for entry in yaml.safe_load(path.read_text())]
 
 
 def measure(archives: Sequence[Archive], findings: Sequence[Finding]) -> Iterator[Row]:
-    """A row for each system and finding.
+    """Measure each system and finding.
 
     Raises:
         ValueError: If the archives do not hold the same items.
@@ -95,29 +93,46 @@ def measure(archives: Sequence[Archive], findings: Sequence[Finding]) -> Iterato
     for archive in archives:
         if [item.labels for item in database.items] != [item.labels for item in read_database(archive, findings).items]:
             raise ValueError(f"{archive.location} holds other items than {archives[0].location}")
-    yield from _rows(findings, database, {"system": "random"}, _random(database))
-    yield from _rows(findings, database, {"system": "constant"}, _constant(archives[0], database))
-    yield from _rows(findings, database, {"system": "BM25"}, _bm25(findings, database))
+    for name, precisions in {
+        "random": random_order(database),
+        "constant": best_constant(archives[0], database),
+        "BM25": bm25(findings, database),
+    }.items():
+        yield from rows_of(findings, database, precisions, system=name)
     for archive in archives:
         info = archive.info
         for against in AGAINST:
-            for order, precisions in (("codes", _by_codes), ("reranked", _reranked)):
-                system = {"system": info.hasher, "bits": str(info.num_bits), "against": against, "order": order}
-                yield from _rows(findings, database, system, precisions(archive, findings, database, against))
+            for order, search in (("codes", search_by_codes), ("reranked", search_reranked)):
+                system = {"bits": str(info.num_bits), "against": against, "order": order, "system": info.hasher}
+                yield from rows_of(findings, database, search(archive, findings, database, against), **system)
+
+
+def rows_of(findings: Sequence[Finding], database: Database, precisions: Precisions, **system: str) -> Iterator[Row]:
+    """Make a row for each finding of a system."""
+    for place, finding in enumerate(findings):
+        yield {
+            **({"bits": "", "against": "", "order": ""} | system),
+            "finding": finding.text,
+            "labels": "; ".join(sorted(finding.labels)),
+            "items": len(database.items),
+            "relevant": int(database.relevant[place].sum()),
+            "p@20": float(precisions[place, place]),
+            "shuffled": float(np.delete(precisions[:, place], place).mean()),
+        }
 
 
 def read_database(archive: Archive, findings: Sequence[Finding]) -> Database:
-    """The items of the test split."""
+    """Read the items of the test split."""
     everything = archive.search(text=findings[0].text, radius=archive.info.num_bits, filters=Filters(splits=(SPLIT,)))
     items = sorted((hit.item for hit in everything.hits), key=lambda item: item.id)
     carried = [[bool(finding.labels & set(item.labels)) for item in items] for finding in findings]
     return Database(items, np.array(carried))
 
 
-def _by_codes(archive: Archive, findings: Sequence[Finding], database: Database, against: Side) -> Precisions:
-    places = {item.id: place for place, item in enumerate(database.items)}
-    levels = np.zeros((len(findings), len(database.items)), dtype=np.int64)
-    for finding, of_finding in zip(findings, levels, strict=True):
+def search_by_codes(archive: Archive, findings: Sequence[Finding], database: Database, against: Side) -> Precisions:
+    """Rank all items by the distance of their codes."""
+    levels = []
+    for finding in findings:
         found = archive.search(
             text=finding.text,
             radius=archive.info.num_bits,
@@ -125,12 +140,13 @@ def _by_codes(archive: Archive, findings: Sequence[Finding], database: Database,
             filters=Filters(splits=(SPLIT,)),
             rerank=0,
         )
-        for hit in found.hits:
-            of_finding[places[hit.item.id]] = hit.distance
-    return _expected(levels, database)
+        distances = {hit.item.id: hit.distance for hit in found.hits}
+        levels.append([distances.get(item.id, 0) for item in database.items])
+    return expected_precision(np.array(levels), database)
 
 
-def _reranked(archive: Archive, findings: Sequence[Finding], database: Database, against: Side) -> Precisions:
+def search_reranked(archive: Archive, findings: Sequence[Finding], database: Database, against: Side) -> Precisions:
+    """Find the first 20 items as an archive shows them."""
     places = {item.id: place for place, item in enumerate(database.items)}
     rows = []
     for finding in findings:
@@ -139,12 +155,13 @@ def _reranked(archive: Archive, findings: Sequence[Finding], database: Database,
     return np.array(rows)
 
 
-def _random(database: Database) -> Precisions:
-    return _expected(np.zeros((len(database.relevant), len(database.items)), dtype=np.int64), database)
+def random_order(database: Database) -> Precisions:
+    """Rank all items alike."""
+    return expected_precision(np.zeros((len(database.relevant), len(database.items)), dtype=np.int64), database)
 
 
-def _constant(archive: Archive, database: Database) -> Precisions:
-    """The best of the three, which ranks alike for every finding."""
+def best_constant(archive: Archive, database: Database) -> Precisions:
+    """Choose the best of three rankings that are the same for every finding."""
     vocabulary = archive.info.label_vocabulary
     table = ItemTable.open(archive.location).select(["labels"], "split = 'train'")
     training = pack_labels(table["labels"].to_pylist(), vocabulary)
@@ -152,56 +169,38 @@ def _constant(archive: Archive, database: Database) -> Precisions:
     rankings = ConstantRankings(training, normal, torch.device("cpu"))
     packed = torch.from_numpy(pack_labels([item.labels for item in database.items], vocabulary))
     measured = [
-        _expected(np.tile(levels.numpy(), (len(database.relevant), 1)), database)
+        expected_precision(np.tile(levels.numpy(), (len(database.relevant), 1)), database)
         for levels in rankings.levels(packed).values()
     ]
     return max(measured, key=lambda precisions: float(precisions.trace()))
 
 
-def _bm25(findings: Sequence[Finding], database: Database) -> Precisions:
-    """Lucene's BM25 with bm25s' defaults: lower case, English stop words, k1 = 1.5, b = 0.75."""
+def bm25(findings: Sequence[Finding], database: Database) -> Precisions:
+    """Rank by Lucene's BM25 with bm25s' defaults: lower case, English stop words, k1 = 1.5, b = 0.75."""
     ranker = bm25s.BM25()
     ranker.index(bm25s.tokenize([item.text or "" for item in database.items], show_progress=False), show_progress=False)
     words = bm25s.tokenize([finding.text for finding in findings], return_ids=False, show_progress=False)
     scores = np.array([ranker.get_scores(of_finding) for of_finding in words])
-    return _expected(np.array([np.unique(-row, return_inverse=True)[1] for row in scores]), database)
+    return expected_precision(np.array([np.unique(-row, return_inverse=True)[1] for row in scores]), database)
 
 
-def _expected(levels: NDArray[np.int64], database: Database) -> Precisions:
-    """P@20 over all orders of tied items; levels are (findings, items), the best is 0."""
+def expected_precision(levels: NDArray[np.int64], database: Database) -> Precisions:
+    """Compute P@20 over all orders of tied items; levels are (findings, items), the best is 0."""
     depth, width = torch.tensor([K]), int(levels.max()) + 1
     rows = []
     for of_finding in levels:
         total = torch.from_numpy(np.bincount(of_finding, minlength=width))
         hits = [np.bincount(of_finding[relevant], minlength=width) for relevant in database.relevant]
-        counts = total.expand(len(hits), -1).contiguous(), torch.from_numpy(np.array(hits))
+        counts = total.expand(len(hits), -1).contiguous(), torch.from_numpy(np.array(hits))  # (findings, levels)
         rows.append(precision_at(*counts, depth)[:, 0].numpy())
     return np.array(rows)
 
 
-def _rows(findings: Sequence[Finding], database: Database, system: Row, precisions: Precisions) -> Iterator[Row]:
-    for place, finding in enumerate(findings):
-        others = np.delete(precisions[:, place], place)
-        relevant = int(database.relevant[place].sum())
-        yield {
-            "bits": "",
-            "against": "",
-            "order": "",
-            **system,
-            "finding": finding.text,
-            "labels": "; ".join(sorted(finding.labels)),
-            "items": str(len(database.items)),
-            "relevant": str(relevant),
-            "p@20": repr(float(precisions[place, place])),
-            "shuffled": repr(float(others.mean())),
-        }
-
-
 def check(archive: Archive, number: int) -> int:
-    """Search by items of the test split and compare with the metric code's distances, ordered by (distance, id).
+    """Search by items of the test split, and compare with the distances of the metric code, ordered by (distance, id).
 
     Returns:
-        How many rankings were compared.
+        Number of rankings that were compared.
 
     Raises:
         AssertionError: If one differs.
@@ -239,75 +238,51 @@ def check(archive: Archive, number: int) -> int:
     return compared
 
 
-def markdown(rows: Sequence[Row]) -> str:
-    """Means over the findings, one line a system, with intervals over the findings."""
-    heads = ["system", "bits", "looks at", "order", f"P@{K} [95 %]", "shuffled findings"]
-    lines = [heads, ["---", "---:", "---", "---", "---:", "---:"]]
-    for key, of_system in _systems(rows).items():
-        system, bits, against, order = key
-        values = torch.tensor([float(row["p@20"]) for row in of_system], dtype=torch.float64)[:, None]
+def tables(rows: pd.DataFrame) -> dict[str, str]:
+    """Render the means over the findings, and each finding."""
+    return {"systems": system_table(rows), "findings": finding_table(rows)}
+
+
+def system_table(rows: pd.DataFrame) -> str:
+    """Render means over the findings, a line a system, with intervals over the findings."""
+    lines = []
+    for (system, bits, against, order), shown in rows.groupby(["system", "bits", "against", "order"], sort=False):
+        values = torch.tensor(shown["p@20"].to_numpy(dtype=np.float64))[:, None]
         draws = bootstrap_means(values, bootstrap_weights(torch.arange(len(values)), DRAWS, SEED))
         low, high = (float(end[0]) for end in percentile_interval(draws))
-        looks = NO_MODEL[system] if system in NO_MODEL else AGAINST[against]  # type: ignore[index]  # of a file
-        shuffled = fmean(float(row["shuffled"]) for row in of_system)
         value = f"{float(values.mean()):.3f} [{low:.3f}, {high:.3f}]"
-        shown = {"": "", "codes": "codes", "reranked": "ranked anew"}[order]
-        lines.append([system, bits, looks, shown, value, "" if system in NO_MODEL else f"{shuffled:.3f}"])
-    return _table(lines)
+        shuffled = "" if system in NO_MODEL else f"{shown['shuffled'].mean():.3f}"
+        lines.append([system, bits, NO_MODEL.get(system) or AGAINST[against], order, value, shuffled])
+    heads = ["system", "bits", "looks at", "order", f"P@{K} [95 %]", "shuffled findings"]
+    return markdown(pd.DataFrame(lines, columns=heads), "lrll")
 
 
-def findings_markdown(rows: Sequence[Row], against: Side = "case") -> str:
-    """Each finding: how many items are relevant, and P@20 of the systems that rank anew, beside BM25 and random."""
-    systems = _systems(rows)
-    bits = sorted({int(row["bits"]) for row in rows if row["bits"]})
-    [hasher] = {row["system"] for row in rows} - NO_MODEL.keys()
-    columns = {f"{number} bits": systems[hasher, str(number), against, "reranked"] for number in bits}
-    columns |= {name: systems[name, "", "", ""] for name in ("BM25", "random")}
-    lines = [["finding", "relevant labels", "items", *columns], ["---", "---", "---:", *["---:"] * len(columns)]]
-    for place, row in enumerate(columns["random"]):
-        values = [f"{float(of_system[place]['p@20']):.2f}" for of_system in columns.values()]
-        lines.append([row["finding"], row["labels"], row["relevant"], *values])
-    return _table(lines)
-
-
-def _systems(rows: Sequence[Row]) -> dict[tuple[str, str, str, str], list[Row]]:
-    systems: dict[tuple[str, str, str, str], list[Row]] = {}
-    for row in rows:
-        systems.setdefault((row["system"], row["bits"], row["against"], row["order"]), []).append(row)
-    return systems
-
-
-def _table(lines: Sequence[Sequence[str]]) -> str:
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def read(path: Path) -> list[Row]:
-    """Rows of a CSV."""
-    with path.open() as file:
-        return list(csv.DictReader(file))
+def finding_table(rows: pd.DataFrame, against: Side = "case") -> str:
+    """Render for each finding the number of relevant items, and P@20 of the systems that rerank, BM25 and random."""
+    random = rows[rows["system"] == "random"]
+    table = random[["finding", "labels", "relevant"]].set_axis(["finding", "relevant labels", "items"], axis=1)
+    reranked = rows[(rows["against"] == against) & (rows["order"] == "reranked")]
+    columns = {
+        f"{bits} bits": reranked[reranked["bits"] == bits] for bits in sorted(reranked["bits"].unique(), key=int)
+    }
+    for name, of_system in (columns | {"BM25": rows[rows["system"] == "BM25"], "random": random}).items():
+        table[name] = [f"{value:.2f}" for value in of_system["p@20"]]
+    return markdown(table, "ll")
 
 
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--archives", type=Path, nargs="+", required=True, help="of one collection")
+    parser.add_argument("--archives", type=Path, nargs="+", required=True, help="archives of one collection")
     parser.add_argument("--findings", type=Path, default=FINDINGS, help="texts and the labels that say the same")
     parser.add_argument("--csv", type=Path, help="file for the rows")
     parser.add_argument("--check", type=int, default=0, metavar="N", help="test items to compare with the metric code")
     arguments = parser.parse_args()
     archives = [Archive.open(path) for path in arguments.archives]
-    for archive in archives:
-        if arguments.check:
-            print(f"{archive.info.num_bits} bits: {check(archive, arguments.check)} rankings equal the metric code's")
-    rows = list(measure(archives, read_findings(arguments.findings)))
-    print(markdown(rows))
-    print()
-    print(findings_markdown(rows))
-    if arguments.csv is not None:
-        with arguments.csv.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+    for archive in archives if arguments.check else ():
+        print(f"{archive.info.num_bits} bits: {check(archive, arguments.check)} rankings equal the metric code's")
+    rows = record(measure(archives, read_findings(arguments.findings)), arguments.csv)
+    print("\n\n".join(tables(rows).values()))
 
 
 if __name__ == "__main__":

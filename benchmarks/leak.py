@@ -1,30 +1,32 @@
-"""What a paired evaluation measures when images say nothing about their texts; see docs/leak.md.
+"""What a paired evaluation measures when images say nothing about their texts; see docs/concepts/leak.md.
 
     python benchmarks/leak.py --features DIR [DIR ...] [--csv FILE] [--plot FILE] [--seeds 0 1 2] [--work DIR]
 
 Fusion hashing is fitted and tested (`mcmfh fit`, `mcmfh test`) twice on each collection: as it is, and with the images
 of every split moved to other pairs, so that an image says nothing about its text and labels. Each system is evaluated
-under `unimodal`, which then has to be at chance, and under `paired`, where a query has seen its own partner. Beside it
-stands what the model's own codes score when queries take each other's place.
+under `unimodal`, which then has to be at chance, and under `paired`, where a query has seen its own partner. Next to it
+is what the model's own codes score when queries take each other's place.
 
-Prints a table in Markdown, writes a CSV and a figure. What is finished in the folder of ``--work`` is not done again.
+Prints a table in Markdown, writes a CSV file and a figure. What is finished in the folder of ``--work`` is not
+repeated.
 """
 
 import argparse
-import csv
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
-from statistics import fmean, stdev
 from tempfile import TemporaryDirectory
 
-import matplotlib as mpl
+import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from mcmfh_command import mcmfh
-from shuffled_images import shuffle_images
+from measurements import ARROWS, Row, markdown, read, record, save_figure
+from trained_runs import mcmfh
 
-from mcmfh_lightning.shards import DatasetInfo
+from mcmfh_lightning.shards import DatasetInfo, FeatureShardReader, FeatureShardWriter, merge_feature_parts
 
 SYSTEMS = {
     "UCMFH": ["--config", "experiments/ucmfh.yaml"],
@@ -34,26 +36,62 @@ SYSTEMS = {
 """Systems and their flags of ``mcmfh``; all but the last are trained on pairs alone."""
 IMAGES = ("real", "moved")
 PROTOCOLS = ("unimodal", "paired")
-DIRECTIONS = {"i2t": "I→T", "t2i": "T→I"}
+DIRECTIONS = ("i2t", "t2i")
 VALUE, SHUFFLED = "model", "shuffled queries"
+LINE = ["data", "protocol", "system", "direction"]
 
-Row = dict[str, str]
+
+def shuffle_images(features: Path, folder: Path, seed: int) -> Path:
+    """Copy feature shards, the images of each split permuted among its pairs; texts, labels and groups stay.
+
+    Any image may come to any pair, whatever its labels. Sending images only to pairs without a common label would leave
+    a trace: such an image says which labels its new text does *not* have, and a model learns that.
+
+    Args:
+        features: Folder of feature shards.
+        folder: Folder to write.
+        seed: Seed of the permutations.
+
+    Returns:
+        The folder that was written.
+
+    Raises:
+        DataError: If the folder holds features already.
+    """
+    info = DatasetInfo.load(features)
+    writer = FeatureShardWriter(folder, rank=0)
+    ids = {}
+    for number, split in enumerate(info.splits):
+        reader = FeatureShardReader(features, split)
+        rows = reader.gather(np.arange(len(reader)))
+        whole = np.flatnonzero(reader.present.all(axis=1))
+        image = rows["image"].copy()
+        image[whole] = rows["image"][np.random.default_rng([seed, number]).permutation(whole)]
+        ids[split] = reader.ids
+        columns = (reader.labels, reader.groups, reader.text_hashes, reader.present, reader.group_names)
+        writer.write(split, reader.ids, image, rows["text"], *columns)
+    writer.close()
+    merge_feature_parts(folder, replace(info, splits={}), 1, expected_ids=ids)
+    return folder
 
 
 def measure(features: Sequence[Path], seeds: Sequence[int], epochs: int, work: Path) -> Iterator[Row]:
-    """Rows of every collection, seed and system, with images as they are and moved."""
-    for original in features:
+    """Measure every collection, seed and system, with real images and with moved ones."""
+    for original, seed in product(features, seeds):
         data = DatasetInfo.load(original).name
-        for seed in seeds:
-            moved = work / f"{data}-moved-{seed}"
-            if not (moved / "dataset.json").exists():
-                shuffle_images(original, moved, seed)
-            for system in SYSTEMS:
-                for images, folder in zip(IMAGES, (original, moved), strict=True):
-                    slug = system.replace(", ", "_").replace(" ", "_")
-                    run = work / f"{data}-{images}-{slug}-{seed}-{epochs}_epochs"
-                    report = tested(SYSTEMS[system], folder, seed, epochs, run)
-                    yield from rows_of(report, {"data": data, "images": images, "system": system, "seed": str(seed)})
+        moved = work / f"{data}-moved-{seed}"
+        if not (moved / "dataset.json").exists():
+            shuffle_images(original, moved, seed)
+        for system, (images, folder) in product(SYSTEMS, zip(IMAGES, (original, moved), strict=True)):
+            slug = system.replace(", ", "_").replace(" ", "_")
+            run = work / f"{data}-{images}-{slug}-{seed}-{epochs}_epochs"
+            report = read(tested(SYSTEMS[system], folder, seed, epochs, run))
+            report = report.query("database == 'unseen' and queries == 'all' and metric == 'mAP@all'")
+            found = report.set_index(["protocol", "direction", "system"])["value"].astype(float)
+            for protocol, direction in product(PROTOCOLS, DIRECTIONS):
+                row = {"data": data, "images": images, "system": system, "seed": seed}
+                row |= {"protocol": protocol, "direction": direction}
+                yield row | {name: found[protocol, direction, name] for name in (VALUE, SHUFFLED, "chance")}
 
 
 def tested(system: Sequence[str], features: Path, seed: int, epochs: int, run: Path) -> Path:
@@ -61,107 +99,65 @@ def tested(system: Sequence[str], features: Path, seed: int, epochs: int, run: P
     report = run / "test" / "ranking.csv"
     if not report.exists():
         flags = [*system, "--data.root", str(features), "--run_dir", str(run), "--seed_everything", str(seed)]
-        # Validated once, so that the last epoch is what is kept: with moved images the best would be chosen by noise.
+        # Validated once, so that the last epoch is kept: with moved images the best would be chosen by noise.
         flags += ["--trainer.max_epochs", str(epochs), "--trainer.check_val_every_n_epoch", str(epochs)]
         mcmfh("fit", *flags)
         mcmfh("test", *flags, "--ckpt_path", str(run / "fit" / "checkpoints" / "best.ckpt"))
     return report
 
 
-def rows_of(report: Path, keys: Row) -> Iterator[Row]:
-    """A row for each protocol and direction: mAP@all of all queries against the unseen database."""
-    found = {
-        (row["protocol"], row["direction"], row["system"]): row["value"]
-        for row in read(report)
-        if (row["database"], row["queries"], row["metric"]) == ("unseen", "all", "mAP@all")
-    }
-    for protocol in PROTOCOLS:
-        for direction in DIRECTIONS:
-            values = {name: found[protocol, direction, name] for name in (VALUE, SHUFFLED, "chance")}
-            yield {**keys, "protocol": protocol, "direction": direction, **values}
+def with_leads(rows: pd.DataFrame) -> pd.DataFrame:
+    """Add the lead of a model over its own codes with shuffled queries; lines of the table in the order of the rows."""
+    ordered = {name: pd.Categorical(rows[name], rows[name].unique()) for name in LINE}
+    return rows.assign(**ordered, lead=rows[VALUE] - rows[SHUFFLED])
 
 
-def select(rows: Sequence[Row], **keys: str) -> list[Row]:
-    """The rows that have these entries, one a seed."""
-    return [row for row in rows if all(row[name] == value for name, value in keys.items())]
-
-
-def leads(rows: Sequence[Row]) -> list[float]:
-    """How far a model is above its own codes with shuffled queries, by row."""
-    return [float(row[VALUE]) - float(row[SHUFFLED]) for row in rows]
-
-
-def names(rows: Sequence[Row], column: str) -> list[str]:
-    """Distinct entries in their order."""
-    return list(dict.fromkeys(row[column] for row in rows))
-
-
-def markdown(rows: Sequence[Row]) -> str:
-    """Means over seeds, and the lead with its standard deviation; images as they are beside moved ones."""
+def tables(rows: pd.DataFrame) -> dict[str, str]:
+    """Render means over seeds, and the lead with its standard deviation; real images next to moved ones."""
+    lines = []
+    for (data, protocol, system, direction), shown in with_leads(rows).groupby(LINE, observed=True):
+        line = [data, system, protocol, ARROWS[direction], f"{shown['chance'].mean():.3f}"]
+        for images in IMAGES:
+            chosen = shown[shown["images"] == images]
+            deviation = f" ± {chosen['lead'].std():.3f}" if len(chosen) > 1 else ""
+            line += [f"{chosen[name].mean():.3f}" for name in (VALUE, SHUFFLED, "lead")]
+            line[-1] += deviation
+        lines.append(line)
     heads = ["collection", "system", "protocol", "direction", "chance"]
     heads += [f"{images} images: {name}" for images in IMAGES for name in ("mAP@all", SHUFFLED, "lead")]
-    lines = [heads, ["---"] * 4 + ["---:"] * (len(heads) - 4)]
-    for data in names(rows, "data"):
-        for protocol in PROTOCOLS:
-            for system in names(rows, "system"):
-                for direction, arrow in DIRECTIONS.items():
-                    keys = {"data": data, "protocol": protocol, "system": system, "direction": direction}
-                    line = [data, system, protocol, arrow, _mean(select(rows, **keys), "chance")]
-                    for images in IMAGES:
-                        chosen = select(rows, **keys, images=images)
-                        line += [_mean(chosen, VALUE), _mean(chosen, SHUFFLED), _spread(leads(chosen))]
-                    lines.append(line)
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return {"leak": markdown(pd.DataFrame(lines, columns=heads), "llll")}
 
 
-def _mean(rows: Sequence[Row], column: str) -> str:
-    return f"{fmean(float(row[column]) for row in rows):.3f}"
-
-
-def _spread(values: Sequence[float]) -> str:
-    return f"{fmean(values):.3f}" + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")
-
-
-def plot(path: Path, rows: Sequence[Row]) -> None:
-    """A row of panels for each collection, a panel for each protocol; a point for each seed."""
-    data_names = names(rows, "data")
-    figure = Figure(figsize=(9, 0.8 + 3 * len(data_names)), layout="constrained")
-    grid = figure.subplots(len(data_names), len(PROTOCOLS), sharey="row", squeeze=False)
-    for data, panels in zip(data_names, grid, strict=True):
+def plot(path: Path, rows: pd.DataFrame) -> None:
+    """Draw a row of panels for each collection, a panel for each protocol and a point for each seed."""
+    collections = rows["data"].unique()
+    figure = Figure(figsize=(9, 0.8 + 3 * len(collections)), layout="constrained")
+    grid = figure.subplots(len(collections), len(PROTOCOLS), sharey="row", squeeze=False)
+    for data, panels in zip(collections, grid, strict=True):
         for panel, protocol in zip(panels, PROTOCOLS, strict=True):
-            _panel(panel, select(rows, data=data, protocol=protocol))
+            _panel(panel, rows[(rows["data"] == data) & (rows["protocol"] == protocol)])
             panel.set_title(f"{data}, {protocol}", fontsize="medium")
         panels[0].set(ylabel="mAP@all", ylim=(0, None))
-    handles, labels = grid[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize="x-small")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context({"svg.hashsalt": "leak", "svg.fonttype": "none"}):  # the same bytes every time
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    handles, names = grid[0][0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(names), fontsize="x-small")
+    save_figure(figure, path, "leak")
 
 
-def _panel(panel: Axes, rows: Sequence[Row]) -> None:
-    """Systems and directions side by side: images as they are left, moved ones right, each with its own null."""
-    places = [(system, direction) for system in names(rows, "system") for direction in DIRECTIONS]
-    for images, offset, colour in zip(IMAGES, (-0.17, 0.17), ("C0", "C3"), strict=True):
+def _panel(panel: Axes, rows: pd.DataFrame) -> None:
+    """Draw systems and directions side by side: real images left, moved ones right, each with its own null."""
+    places = [*product(rows["system"].unique(), DIRECTIONS)]
+    for images, offset, color in zip(IMAGES, (-0.17, 0.17), ("C0", "C3"), strict=True):
         for place, (system, direction) in enumerate(places):
-            chosen = select(rows, system=system, direction=direction, images=images)
-            first = place == 0
-            x, values = [place + offset] * len(chosen), [float(row[VALUE]) for row in chosen]
-            nulls = [float(row[SHUFFLED]) for row in chosen]
-            panel.plot(x, values, "o", color=colour, markersize=4, label=f"{images} images" if first else None)
-            null_label = f"{images} images, {SHUFFLED}" if first else None
-            panel.plot(x, nulls, "_", color=colour, markersize=10, alpha=0.6, label=null_label)
-    chance = fmean(float(row["chance"]) for row in rows)
-    panel.axhline(chance, color="grey", linewidth=0.7, linestyle="--", label="chance")
-    ticks = [f"{DIRECTIONS[direction]}\n" + system.replace(", ", ",\n") for system, direction in places]
+            of_place = (rows["system"] == system) & (rows["direction"] == direction)
+            chosen = rows[of_place & (rows["images"] == images)]
+            x, label = [place + offset] * len(chosen), f"{images} images" if place == 0 else None
+            panel.plot(x, chosen[VALUE], "o", color=color, markersize=4, label=label)
+            label = label and f"{label}, {SHUFFLED}"
+            panel.plot(x, chosen[SHUFFLED], "_", color=color, markersize=10, alpha=0.6, label=label)
+    panel.axhline(rows["chance"].mean(), color="gray", linewidth=0.7, linestyle="--", label="chance")
+    ticks = [f"{ARROWS[direction]}\n" + system.replace(", ", ",\n") for system, direction in places]
     panel.set_xticks(range(len(ticks)), ticks, fontsize="xx-small")
     panel.grid(axis="y", alpha=0.3)
-
-
-def read(path: Path) -> list[Row]:
-    """Rows of a CSV."""
-    with path.open() as file:
-        return list(csv.DictReader(file))
 
 
 def main() -> None:
@@ -170,19 +166,14 @@ def main() -> None:
     parser.add_argument("--features", type=Path, nargs="+", required=True, help="folders of feature shards")
     parser.add_argument("--csv", type=Path, help="file for the rows")
     parser.add_argument("--plot", type=Path, help="file for the figure (.svg or .png)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the runs and of the moves")
-    parser.add_argument("--epochs", type=int, default=15, help="of the fits; as in the configs if not given")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds of the runs and of the moves")
+    parser.add_argument("--epochs", type=int, default=15, help="epochs of the fits; as in the configs if not given")
     parser.add_argument("--work", type=Path, help="folder for moved features and runs; a temporary one if not given")
     arguments = parser.parse_args()
     with ExitStack() as stack:
         work = arguments.work or Path(stack.enter_context(TemporaryDirectory()))
-        rows = list(measure(arguments.features, arguments.seeds, arguments.epochs, work))
-    print(markdown(rows))
-    if arguments.csv is not None:
-        with arguments.csv.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+        rows = record(measure(arguments.features, arguments.seeds, arguments.epochs, work), arguments.csv)
+    print(tables(rows)["leak"])
     if arguments.plot is not None:
         plot(arguments.plot, rows)
 

@@ -1,4 +1,4 @@
-"""How fast training data come: ``python benchmarks/streaming.py --features DIR``; see docs/benchmarks.md.
+"""How fast training data come: ``python benchmarks/streaming.py --features DIR --csv FILE``; see docs/benchmarks.md.
 
 Measures, in one run and for 1 and 2 workers, samples per second of
 
@@ -7,27 +7,26 @@ Measures, in one run and for 1 and 2 workers, samples per second of
     (c) WebDataset over one record per pair, decoded and batched as its documentation does it,
     (d) reading the bytes of the same records with ``tarfile`` alone, and of our shards;
 
-and the share of a training step of MCMFH (default configuration, batch 256) spent waiting for data. Prints tables in
-Markdown and writes a CSV.
+and the share of a training step of MCMFH (default configuration, batch 256) spent waiting for data. Prints a table in
+Markdown and writes a CSV file.
 """
 
 import argparse
-import csv
-import os
-import platform
-import statistics
 import tarfile
 import tempfile
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib.metadata import version
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import webdataset as wds
 from lightning.pytorch import Trainer
 from lightning.pytorch.profilers import SimpleProfiler
+from measurements import QUIET, Row, machine, markdown, record, seconds, spread, take_turns
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
@@ -49,7 +48,7 @@ PACKAGES = ("torch", "lightning", "numpy", "webdataset")
 
 
 class MemoryTable(FeatureTable):
-    """(b): the split as tensors; a batch is indexing."""
+    """The split as tensors, for (b): a batch is indexing."""
 
     def __init__(self, readers: Sequence[FeatureShardReader]) -> None:
         super().__init__(readers)
@@ -61,9 +60,9 @@ class MemoryTable(FeatureTable):
 
 
 class TarBytes(IterableDataset[int]):
-    """(d): all members of some tars, read and thrown away; members are dealt out to the workers.
+    """All members of some tars, for (d): read and thrown away, and dealt out to the workers.
 
-    Gives the number of bytes of each tar alone, so that what is measured is reading.
+    Gives only the number of bytes of each tar, so that reading is what is measured.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -80,27 +79,22 @@ class TarBytes(IterableDataset[int]):
 
 def write_records(reader: FeatureShardReader, folder: Path) -> list[Path]:
     """Write one record per pair: ``image.npy``, ``text.npy`` in half precision, and ``json``."""
-    paths = []
-    for start in range(0, len(reader), RECORDS_PER_TAR):
-        rows = np.arange(start, min(start + RECORDS_PER_TAR, len(reader)))
-        batch = reader.gather(rows)
-        path = folder / f"{len(paths):05d}.tar"
-        with wds.TarWriter(str(path)) as tar:
-            for i, row in enumerate(rows.tolist()):
-                tar.write(
-                    {
-                        "__key__": f"{row:08d}",
-                        "image.npy": batch["image"][i].astype(np.float16),
-                        "text.npy": batch["text"][i].astype(np.float16),
-                        "json": {"labels": batch["labels"][i].tolist(), "group": int(batch["group"][i])},
-                    }
-                )
-        paths.append(path)
-    return paths
+    with wds.ShardWriter(str(folder / "%05d.tar"), maxcount=RECORDS_PER_TAR, verbose=0) as tars:
+        batch = reader.gather(np.arange(len(reader)))
+        for row in range(len(reader)):
+            tars.write(
+                {
+                    "__key__": f"{row:08d}",
+                    "image.npy": batch["image"][row].astype(np.float16),
+                    "text.npy": batch["text"][row].astype(np.float16),
+                    "json": {"labels": batch["labels"][row].tolist(), "group": int(batch["group"][row])},
+                }
+            )
+    return sorted(folder.glob("*.tar"))
 
 
 def web_loader(paths: Sequence[Path], workers: int) -> Iterable[Any]:
-    """(c): the pipeline of WebDataset's documentation."""
+    """Make the pipeline of WebDataset's documentation, for (c)."""
     dataset = (
         wds.WebDataset([str(path) for path in paths], shardshuffle=len(paths))
         .shuffle(1000)
@@ -111,88 +105,68 @@ def web_loader(paths: Sequence[Path], workers: int) -> Iterable[Any]:
     return wds.WebLoader(dataset, batch_size=None, num_workers=workers, persistent_workers=True)
 
 
-def pairs_per_second(loader: Iterable[Any], pairs: int) -> float:
-    """Run through some epochs of a loader, the start of its workers included, as in training."""
-    begin = time.perf_counter()
-    for _ in range(EPOCHS):
-        for _ in loader:
-            pass
-    return EPOCHS * pairs / (time.perf_counter() - begin)
+def pairs_per_second(make: Callable[[], Iterable[Any]], pairs: int) -> float:
+    """Run through some epochs of a new loader, the start of its workers included, as in training."""
+    loader = make()
+    return EPOCHS * pairs / seconds(lambda: [deque(loader, maxlen=0) for _ in range(EPOCHS)])
 
 
-def loading(features: str) -> list[dict[str, str | int | float]]:
+def loading(features: str) -> Iterator[Row]:
     """Measure (a) to (d), `EPOCHS` epochs of each in turn, `REPEATS` times."""
     data = FeatureDataModule(features, global_batch_size=BATCH)
     reader = data.reader("train")
     reader.load_columns()
     sequence = BatchSequence(np.arange(len(reader)), None, seed=0, global_batch_size=BATCH)
-    batched = len(sequence) * BATCH
+    pairs = len(reader)
+    batched = len(sequence) * BATCH  # the last, smaller batch is left out
     shards = [reader.folder.shard(shard) for shard in data.info.split("train").shards]
 
     def ours(table: FeatureTable, workers: int) -> TrainingLoader:
         stream = TrainingStream(table, sequence, rank=0, world_size=1)
         return TrainingLoader(stream, None, num_workers=workers)
 
-    rates: dict[tuple[str, int], list[float]] = {}
+    def tar_bytes(paths: Sequence[Path], workers: int) -> DataLoader[int]:
+        return DataLoader(TarBytes(paths), batch_size=None, num_workers=workers, persistent_workers=True)
+
     with tempfile.TemporaryDirectory() as folder:
         records = write_records(reader, Path(folder))
         table, memory = FeatureTable([reader]), MemoryTable([reader])
-        for _ in range(REPEATS):
-            for workers in WORKERS:
-                loaders: dict[str, tuple[Iterable[Any], int]] = {
-                    "(a) feature shards": (ours(table, workers), batched),
-                    "(b) tensors in memory": (ours(memory, workers), batched),
-                    "(c) WebDataset, a record a pair": (web_loader(records, workers), len(reader)),
-                    "(d) tarfile, bytes of (c)": (_bytes_of(records, workers), len(reader)),
-                    "(d) tarfile, bytes of (a)": (_bytes_of(shards, workers), len(reader)),
-                }
-                for name, (loader, pairs) in loaders.items():
-                    rates.setdefault((name, workers), []).append(pairs_per_second(loader, pairs))
-    return [
-        {"measure": name, "workers": workers, "value": round(statistics.median(found)), "unit": "pairs/s"}
-        for (name, workers), found in rates.items()
-    ]
+        systems: dict[tuple[str, int], Callable[[], float]] = {}
+        for n in WORKERS:
+            loaders: dict[str, tuple[Callable[[], Iterable[Any]], int]] = {
+                "(a) feature shards": (partial(ours, table, n), batched),
+                "(b) tensors in memory": (partial(ours, memory, n), batched),
+                "(c) WebDataset, a record a pair": (partial(web_loader, records, n), pairs),
+                "(d) tarfile, bytes of (c)": (partial(tar_bytes, records, n), pairs),
+                "(d) tarfile, bytes of (a)": (partial(tar_bytes, shards, n), pairs),
+            }
+            systems |= {(name, n): partial(pairs_per_second, *loader) for name, loader in loaders.items()}
+        for (name, n), found in take_turns(systems, REPEATS, "loading").items():
+            yield {"measure": name, "workers": n, "value": round(median(found)), "unit": "pairs/s"}
 
 
-def waiting(features: str, workers: int, epochs: int) -> dict[str, str | int | float]:
-    """Share of the time of training steps of MCMFH that is spent in asking for the next batch."""
+def waiting(features: str, workers: int, epochs: int) -> Row:
+    """Measure the share of the time of MCMFH's training steps that is spent in asking for the next batch."""
     data = FeatureDataModule(features, global_batch_size=BATCH, num_workers=workers)
     with tempfile.TemporaryDirectory() as folder:
         profiler = SimpleProfiler(dirpath=folder, filename="profile")
-        Trainer(
-            accelerator="cpu",
-            max_epochs=epochs,
-            limit_val_batches=0,
-            profiler=profiler,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            default_root_dir=folder,
-        ).fit(MCMFH(16, data.image_dim, data.text_dim), datamodule=data)
+        options = QUIET | {"profiler": profiler, "default_root_dir": folder}
+        trainer = Trainer(max_epochs=epochs, limit_val_batches=0, **options)
+        trainer.fit(MCMFH(16, data.image_dim, data.text_dim), datamodule=data)
     wait = sum(profiler.recorded_durations["[_TrainingEpochLoop].train_dataloader_next"])
     step = sum(profiler.recorded_durations["run_training_batch"])
     return {"measure": "waiting for data", "workers": workers, "value": round(wait / (wait + step), 4), "unit": "share"}
 
 
-def machine() -> str:
-    """The machine in one line."""
-    models = [
-        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
+def tables(rows: pd.DataFrame) -> dict[str, str]:
+    """Render the table of the page: a line a measure, a column a number of workers."""
+    cells = [
+        f"{100 * value:.1f} %" if unit == "share" else f"{value:,.0f}"
+        for value, unit in zip(rows["value"], rows["unit"], strict=True)
     ]
-    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    return f"{models[0]}, {len(models)} cores; Python {platform.python_version()}, {packages}; load before {load}"
-
-
-def markdown(rows: Sequence[Mapping[str, str | int | float]]) -> str:
-    """The table of the documentation: a line a measure, a column a number of workers."""
-    columns = sorted({int(row["workers"]) for row in rows})
-    lines = ["| | " + " | ".join(f"{workers} workers" for workers in columns) + " |", "|---|" + "---:|" * len(columns)]
-    for name in dict.fromkeys(row["measure"] for row in rows):
-        cells = {int(row["workers"]): _shown(row) for row in rows if row["measure"] == name}
-        lines.append(f"| {name} | " + " | ".join(cells.get(workers, "") for workers in columns) + " |")
-    return "\n".join(lines)
+    workers = [f"{number} workers" for number in rows["workers"]]
+    table = spread(rows.assign(cell=cells, workers=workers), ["measure"], "workers")
+    return {"loading": markdown(table[["measure", *sorted(set(workers))]].rename(columns={"measure": ""}))}
 
 
 def main() -> None:
@@ -202,23 +176,15 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, required=True, help="file for the results")
     parser.add_argument("--epochs", type=int, default=3, help="epochs of the training run that is timed")
     arguments = parser.parse_args()
-    print(machine() + "\n")
-    rows = loading(arguments.features)
-    rows += [waiting(arguments.features, workers, arguments.epochs) for workers in (0, *WORKERS)]
-    print("\n" + markdown(rows))
-    with arguments.csv.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    print(f"{machine(*PACKAGES)}\n")
 
+    def measure() -> Iterator[Row]:
+        yield from loading(arguments.features)
+        for workers in (0, *WORKERS):
+            yield waiting(arguments.features, workers, arguments.epochs)
 
-def _bytes_of(paths: Sequence[Path], workers: int) -> DataLoader[int]:
-    return DataLoader(TarBytes(paths), batch_size=None, num_workers=workers, persistent_workers=True)
-
-
-def _shown(row: Mapping[str, str | int | float]) -> str:
-    value = float(row["value"])
-    return f"{100 * value:.1f} %" if row["unit"] == "share" else f"{value:,.0f}"
+    rows = record(measure(), arguments.csv, packages=PACKAGES)
+    print(f"\n{tables(rows)['loading']}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Collections, shards and the batches made of them; installed as ``mcmfh_lightning.datamodules``."""
+"""What a Lightning Trainer takes: batches from shards; installed as ``mcmfh_lightning.datamodules``."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ _MODULES = {"FeatureDataModule": "features", "PairDataModule": "pairs", "RocoDat
 
 
 def __getattr__(name: str) -> object:
-    # The datamodules need Lightning, which takes seconds to import; converters and readers of shards do without.
+    # The datamodules need Lightning, which takes seconds to import; worker processes that are spawned do without.
     if name in _MODULES:
         return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

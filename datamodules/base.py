@@ -1,11 +1,11 @@
-"""What the datamodules share: global batches for training, queries and databases for evaluation."""
+"""The base of the datamodules: global batches for training, queries and databases for evaluation."""
 
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, Literal, TypedDict
+from typing import Any, Generic, Literal
 
 import numpy as np
 from lightning.pytorch import LightningDataModule
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mcmfh_lightning.datamodules.loader import BatchLoader, TrainingLoader
 from mcmfh_lightning.datamodules.order import BatchSequence
 from mcmfh_lightning.datamodules.streams import AnyTable, BatchStream, EvaluationStream, TrainingStream
-from mcmfh_lightning.datamodules.tables import Reader, from_rank_zero
+from mcmfh_lightning.datamodules.tables import Reader
 from mcmfh_lightning.errors import CheckpointError, DataError
 from mcmfh_lightning.shards import SPLITS, DatasetInfo
 from mcmfh_lightning.shards.folder import ShardFolder
@@ -40,13 +40,6 @@ def shard_rows(num_rows: int, rank: int, world_size: int) -> NDArray[np.int64]:
     [[0, 1], [2, 3, 4]]
     """
     return np.arange(num_rows * rank // world_size, num_rows * (rank + 1) // world_size, dtype=np.int64)
-
-
-class LoaderSettings(TypedDict):
-    """Arguments that all loaders share."""
-
-    num_workers: int
-    pin_memory: bool
 
 
 class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
@@ -76,22 +69,15 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
         ValueError: If a number is out of its range.
     """
 
+    evaluation_batch_size: int
+    """Items of an evaluation batch on each rank."""
+
     def __init__(
-        self,
-        root: str,
-        *,
-        global_batch_size: int,
-        num_workers: int,
-        seed: int,
-        unique_groups: bool,
-        cache: str | None,
+        self, root: str, global_batch_size: int, num_workers: int, seed: int, *, unique_groups: bool, cache: str | None
     ) -> None:
         super().__init__()
-        for name, value, least in (
-            ("global_batch_size", global_batch_size, 1),
-            ("num_workers", num_workers, 0),
-            ("seed", seed, 0),
-        ):
+        numbers = {"global_batch_size": (global_batch_size, 1), "num_workers": (num_workers, 0), "seed": (seed, 0)}
+        for name, (value, least) in numbers.items():
             if value < least:
                 raise ValueError(f"{name} is {value}; it must be at least {least}")
         self.root = root
@@ -155,11 +141,6 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
     def table(self, splits: Sequence[str]) -> AnyTable:
         """Return splits as one table."""
 
-    @property
-    @abstractmethod
-    def evaluation_batch_size(self) -> int:
-        """Items of an evaluation batch on each rank."""
-
     def reader(self, split: str) -> Reader:
         """Return the items of a split."""
         if split not in self._readers:
@@ -183,10 +164,10 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
             rank_zero_info(f"{items - len(sequence.rows)} of {items} training items lack image or text: not trained on")
 
     def check_ranks(self, ranks: int) -> None:
-        """Check that every one of so many processes has the same share of a global batch.
+        """Check that a global batch can be divided over a number of processes.
 
         Raises:
-            DataError: If not.
+            DataError: If it cannot.
         """
         if self.global_batch_size % ranks:
             raise DataError(
@@ -237,7 +218,7 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Refuse to go on with a training run in another order; other uses of a checkpoint are free.
+        """Refuse to resume a training run in another order; other uses of a checkpoint are free.
 
         Raises:
             CheckpointError: If the run was made with other data, another global batch size or another seed.
@@ -257,7 +238,7 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
         """Return a loader of all batches of a stream, by the name that errors use."""
         return BatchLoader(stream, name, **self.loader_settings())
 
-    def loader_settings(self) -> LoaderSettings:
+    def loader_settings(self) -> dict[str, Any]:
         """Return the arguments that all loaders share."""
         on_cuda = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
         return {"num_workers": self.num_workers, "pin_memory": on_cuda}
@@ -265,20 +246,33 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
     def _training_reader(self) -> Reader:
         """Open the training split for this rank.
 
-        What every rank has to know of all items (where they lie, their groups ...) is read by one rank for all: at 64
+        What every rank has to know of all items (where they are, their groups ...) is read by one rank for all: at 64
         ranks these reads would otherwise add up to more than the embeddings that are trained on.
+
+        Raises:
+            DataError: On all ranks alike, if rank 0 cannot open it: no rank is left waiting for another that gave up.
         """
         for shard in self.info.split("train").shards:
             self.folder.shard(shard)  # on each machine, before one rank lets the others wait
+        if self.trainer is None or self.world_size == 1:
+            return self._open_with_columns()
+        reader: Reader | None = None
+        complaint: str | None = None
+        if self.trainer.is_global_zero:
+            try:
+                reader = self._open_with_columns()
+            except DataError as error:
+                complaint = str(error)
+        complaint, shared = self.trainer.strategy.broadcast((complaint, reader))
+        if shared is None:
+            raise DataError(complaint)
+        # Caches may be elsewhere on another machine.
+        return shared if shared.folder.path == self.folder.path else self._open_with_columns()
 
-        def opened() -> Reader:
-            reader = self.open("train")
-            reader.load_columns()
-            return reader
-
-        shared = from_rank_zero(self.trainer, opened)
-        # Caches may lie elsewhere on another machine.
-        return shared if shared.folder.path == self.folder.path else opened()
+    def _open_with_columns(self) -> Reader:
+        reader = self.open("train")
+        reader.load_columns()
+        return reader
 
     def _sequence(self, table: AnyTable) -> BatchSequence:
         rows = table.whole
@@ -295,7 +289,7 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
             rows = table.whole if name == QUERY else shard_rows(len(table), self.rank, self.world_size)
             if len(table) == 0 or (name == QUERY and len(rows) == 0):
                 raise DataError(
-                    f"{self.folder} has no pairs in {' or '.join(splits)} to {stage} with: split the collection anew"
+                    f"{self.folder} has no pairs in {' or '.join(splits)} to {stage} with: split the collection again"
                 )
             stream = EvaluationStream(table, rows, self.evaluation_batch_size)
             loaders.append(self.loader(stream, f"{stage}/{name}"))

@@ -1,4 +1,4 @@
-"""Features for hashers."""
+"""A datamodule of features, for hashers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,10 +7,6 @@ from mcmfh_lightning.datamodules.base import ShardDataModule
 from mcmfh_lightning.datamodules.tables import FeatureTable
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.shards import FeatureShardReader
-
-EVALUATION_BATCH_SIZE = 1024
-"""Items of an evaluation batch on each rank. It changes no result, so it is no option: large enough to keep the kernels
-busy, small enough for any hasher."""
 
 
 class FeatureDataModule(ShardDataModule[FeatureShardReader]):
@@ -34,6 +30,9 @@ class FeatureDataModule(ShardDataModule[FeatureShardReader]):
         ValueError: If a number is out of its range.
     """
 
+    # It changes no result, so it is not an option: large enough to keep the kernels busy, small enough for any hasher.
+    evaluation_batch_size = 1024
+
     def __init__(
         self,
         root: str,
@@ -44,24 +43,12 @@ class FeatureDataModule(ShardDataModule[FeatureShardReader]):
         unique_groups: bool = False,
         cache: str | None = None,
     ) -> None:
-        super().__init__(
-            root,
-            global_batch_size=global_batch_size,
-            num_workers=num_workers,
-            seed=seed,
-            unique_groups=unique_groups,
-            cache=cache,
-        )
+        super().__init__(root, global_batch_size, num_workers, seed, unique_groups=unique_groups, cache=cache)
         if self.info.image_dim is None or self.info.text_dim is None or self.info.encoder is None:
             raise DataError(f"{root} holds {self.info.format}, not features: encode it with `mcmfh predict` first")
         self.image_dim: int = self.info.image_dim
         self.text_dim: int = self.info.text_dim
         self.encoder: Mapping[str, Any] = self.info.encoder
-
-    @property
-    def evaluation_batch_size(self) -> int:
-        """Items of an evaluation batch on each rank."""
-        return EVALUATION_BATCH_SIZE
 
     def open(self, split: str) -> FeatureShardReader:
         """Open a split."""

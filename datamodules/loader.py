@@ -1,7 +1,4 @@
-"""The loader of all stages: every batch that a stream announces arrives once and in order, or an error says so.
-
-The loader of training batches, which goes on where the trainer stands.
-"""
+"""Loaders: every batch that a stream announces arrives once and in order, or an error says so."""
 
 import os
 import re
@@ -16,7 +13,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
-from mcmfh_lightning.datamodules.streams import BatchStream, Numbered, TrainingStream, batches_trained
+from mcmfh_lightning.datamodules.streams import BatchStream, Numbered, TrainingStream
 from mcmfh_lightning.errors import DataError, McmfhError
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # only its size is looked at
@@ -40,8 +37,7 @@ class BatchLoader(DataLoader[Any]):
         dataset: What to load.
         name: What errors call this loader, such as ``test/query``.
         fix: What errors advise in place of worker processes.
-        num_workers: Processes that read ahead.
-        options: Other arguments of torch's `DataLoader`; the batches come whole.
+        options: Arguments of torch's `DataLoader`, such as ``num_workers``; the batches come whole.
     """
 
     def __init__(
@@ -50,11 +46,9 @@ class BatchLoader(DataLoader[Any]):
         name: str,
         *,
         fix: str = "use no worker processes (--data.num_workers 0)",
-        num_workers: int = 0,
         **options: Any,  # noqa: ANN401  # torch's
     ) -> None:
-        options["batch_size"] = None
-        super().__init__(dataset, num_workers=num_workers, **options)
+        super().__init__(dataset, **options, batch_size=None)
         self.stream = dataset
         self.name = name
         self.fix = fix
@@ -121,7 +115,7 @@ class BatchLoader(DataLoader[Any]):
 
     def failed(self, what: str) -> DataError:
         """Make the error that says what became of this loader's batches, and what to do."""
-        fix = f"{_room_in_shared_memory()}{self.fix}" if self.num_workers else "please report this as a mistake of ours"
+        fix = f"{_room_in_shared_memory()}{self.fix}" if self.num_workers else "please report this as a bug"
         return DataError(f"loader {self.name}: {what}: {fix}")
 
 
@@ -163,32 +157,24 @@ class TrainingLoader(BatchLoader):
     """A loader that asks the trainer for its position whenever it is iterated.
 
     Workers begin to read as soon as a loader is iterated, so the position must be known before. They live as long as
-    the loader: starting them anew for an epoch of a small collection takes as long as reading it.
+    the loader: starting them again for an epoch of a small collection takes as long as reading it.
 
     Args:
         dataset: What to load.
         trainer: The trainer, or None to start at the beginning.
-        num_workers: Processes that read ahead.
-        options: Other arguments of torch's `DataLoader`.
+        options: Arguments of `BatchLoader`, such as ``num_workers``.
     """
 
     stream: TrainingStream
 
-    def __init__(
-        self,
-        dataset: TrainingStream,
-        trainer: Trainer | None,
-        *,
-        num_workers: int = 0,
-        **options: Any,  # noqa: ANN401  # torch's
-    ) -> None:
-        options["persistent_workers"] = num_workers > 0
-        super().__init__(dataset, "train", num_workers=num_workers, **options)
+    def __init__(self, dataset: TrainingStream, trainer: Trainer | None, **options: Any) -> None:  # noqa: ANN401  # torch's
+        options["persistent_workers"] = options.get("num_workers", 0) > 0
+        super().__init__(dataset, "train", **options)
         self._trainer = trainer
         self._announced = -1
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:  # type: ignore[override]  # see `BatchLoader`
-        """Start where the trainer stands."""
+        """Start at the position of the trainer."""
         stream, sequence = self.stream, self.stream.sequence
         stream.position = batches_trained(self._trainer)
         epoch = stream.position // len(stream)
@@ -200,8 +186,25 @@ class TrainingLoader(BatchLoader):
         return super().__iter__()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return nothing, as the position is the trainer's; that the method exists tells Lightning that we resume."""
+        """Return nothing, as the position is the trainer's; Lightning only needs to see that the method exists."""
         return {}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Do nothing; see `state_dict`."""
+
+
+def batches_trained(trainer: Trainer | None) -> int:
+    """Return how many batches a run has trained on, over all its epochs: the number of the next one.
+
+    A loader cannot know this by itself: Lightning fetches ahead and workers read ahead, so when a checkpoint is saved
+    the loader's own counter is beyond what was trained on. Nor does Lightning's epoch counter serve: a run limited by
+    ``max_steps`` counts an epoch twice when it resumes from the end of one (seen in 2.6).
+
+    Args:
+        trainer: The trainer, at the moment at which a training loader is iterated; None stands for a new run.
+    """
+    if trainer is None:
+        return 0
+    # `processed` is raised right after the optimizer's step, before any hook that may save a checkpoint.
+    processed: int = trainer.fit_loop.epoch_loop.batch_progress.total.state_dict()["processed"]
+    return processed

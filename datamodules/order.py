@@ -5,9 +5,7 @@ workers and interruptions therefore change nothing about which pairs meet in a s
 
 Rows are shuffled in two stages, as streaming loaders do: blocks of rows are put in random order, then rows are permuted
 inside a window of consecutive blocks. So a step touches no more than a window's part of the disk, and a collection may
-be larger than memory; a collection that fits into one window is shuffled in full.
-
-The global batches of a run: which rows meet in which step.
+be larger than memory; a collection that fits into one window is shuffled as a whole.
 """
 
 import numpy as np
@@ -42,35 +40,13 @@ def epoch_order(num_rows: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
     words = np.random.Philox(np.random.SeedSequence((seed, epoch)))
     num_blocks = -(-num_rows // BLOCK_ROWS)
     blocks = _permutation(words, num_blocks)
-    windows = [
-        _shuffle(words, _rows_of(blocks[start : start + WINDOW_BLOCKS], num_rows))
-        for start in range(0, num_blocks, WINDOW_BLOCKS)
-    ]
-    return np.concatenate([np.empty(0, dtype=np.int64), *windows])
-
-
-def num_global_batches(num_rows: int, global_batch_size: int) -> int:
-    """Return how many whole global batches an epoch has; what is left over sits out, other rows every epoch."""
-    return num_rows // global_batch_size
-
-
-def global_batch(order: NDArray[np.int64], number: int, global_batch_size: int) -> NDArray[np.int64]:
-    """Return the rows of a global batch.
-
-    Args:
-        order: (N,) int64 order of the epoch.
-        number: Number of the batch in the epoch, from 0.
-        global_batch_size: B, pairs of all ranks together.
-
-    Returns:
-        (B,) int64.
-
-    Raises:
-        IndexError: If the epoch has no such batch.
-    """
-    if not 0 <= number < num_global_batches(len(order), global_batch_size):
-        raise IndexError(f"batch {number} of {num_global_batches(len(order), global_batch_size)}")
-    return order[number * global_batch_size : (number + 1) * global_batch_size]
+    windows = [np.empty(0, dtype=np.int64)]
+    for start in range(0, num_blocks, WINDOW_BLOCKS):
+        window = blocks[start : start + WINDOW_BLOCKS]
+        rows = (window[:, None] * BLOCK_ROWS + np.arange(BLOCK_ROWS)).reshape(-1)
+        rows = rows[rows < num_rows]
+        windows.append(rows[_permutation(words, len(rows))])
+    return np.concatenate(windows)
 
 
 def segments(num_batches: int, global_batch_size: int) -> list[NDArray[np.int64]]:
@@ -83,7 +59,7 @@ def segments(num_batches: int, global_batch_size: int) -> list[NDArray[np.int64]
 
 
 def deal_groups(order: NDArray[np.int64], groups: NDArray[np.int64], global_batch_size: int) -> NDArray[np.int64]:
-    """Reorder an epoch so that rows of one group lie in different global batches.
+    """Reorder an epoch so that rows of one group are in different global batches.
 
     The rows of the whole batches are taken in `segments`; in a segment of n batches the groups, in the order in which
     they first appear, are dealt out row by row to batch 0, 1, ..., n - 1, 0, ... So the batches are of equal size, and
@@ -101,7 +77,7 @@ def deal_groups(order: NDArray[np.int64], groups: NDArray[np.int64], global_batc
     [0, 2, 1, 3, 4]
     """
     dealt = order.copy()
-    for batches in segments(num_global_batches(len(order), global_batch_size), global_batch_size):
+    for batches in segments(len(order) // global_batch_size, global_batch_size):
         part = slice(int(batches[0]) * global_batch_size, (int(batches[-1]) + 1) * global_batch_size)
         rows = order[part]
         _, first, group = np.unique(groups[rows], return_index=True, return_inverse=True)
@@ -110,37 +86,13 @@ def deal_groups(order: NDArray[np.int64], groups: NDArray[np.int64], global_batc
     return dealt
 
 
-def rank_slice(batch: NDArray[np.int64], rank: int, world_size: int) -> NDArray[np.int64]:
-    """Return the part of a global batch that a rank trains on.
-
-    Args:
-        batch: (B,) int64; B is a multiple of ``world_size``.
-        rank: Number of the process.
-        world_size: Number of processes W.
-
-    Returns:
-        (B / W,) int64.
-    """
-    size = len(batch) // world_size
-    return batch[rank * size : (rank + 1) * size]
-
-
 def _permutation(words: np.random.Philox, n: int) -> NDArray[np.int64]:
     # Two of n 64-bit words are equal with a chance of n^2 / 2^65; the stable sort then keeps them in place.
     return np.argsort(words.random_raw(n), kind="stable").astype(np.int64)
 
 
-def _shuffle(words: np.random.Philox, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    return rows[_permutation(words, len(rows))]
-
-
-def _rows_of(blocks: NDArray[np.int64], num_rows: int) -> NDArray[np.int64]:
-    rows = (blocks[:, None] * BLOCK_ROWS + np.arange(BLOCK_ROWS)).reshape(-1)
-    return rows[rows < num_rows]
-
-
 class BatchSequence:
-    """One sequence of global batches, the same on every rank.
+    """The sequence of global batches of a run, the same on every rank.
 
     The batches of a run are counted through: number t is batch t mod n of epoch t // n, with n batches an epoch. Less
     than one global batch of rows sits out an epoch, other ones every time.
@@ -174,12 +126,12 @@ class BatchSequence:
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
-        return num_global_batches(len(self.rows), self._size)
+        return len(self.rows) // self._size
 
     def batch(self, number: int) -> NDArray[np.int64]:
         """Return the rows of a global batch of the run, (B,) int64."""
         epoch, number = divmod(number, len(self))
-        return self.rows[global_batch(self.order(epoch), number, self._size)]
+        return self.rows[self.order(epoch)[number * self._size : (number + 1) * self._size]]
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Return the order of an epoch, positions in ``rows``; that of the last one asked for is kept."""

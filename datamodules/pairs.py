@@ -1,11 +1,11 @@
-"""Raw pairs for encoders."""
+"""A datamodule of raw pairs, for encoders."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from lightning.fabric.utilities import suggested_max_num_workers
 
-from mcmfh_lightning.datamodules.base import LoaderSettings, ShardDataModule, shard_rows
+from mcmfh_lightning.datamodules.base import ShardDataModule, shard_rows
 from mcmfh_lightning.datamodules.loader import BatchLoader
 from mcmfh_lightning.datamodules.streams import EvaluationStream
 from mcmfh_lightning.datamodules.tables import PairTable, Preprocess, Tokenize
@@ -52,17 +52,10 @@ class PairDataModule(ShardDataModule[PairShardReader]):
         unique_groups: bool = False,
         cache: str | None = None,
     ) -> None:
-        super().__init__(
-            root,
-            global_batch_size=global_batch_size,
-            num_workers=num_workers or 0,
-            seed=seed,
-            unique_groups=unique_groups,
-            cache=cache,
-        )
+        super().__init__(root, global_batch_size, num_workers or 0, seed, unique_groups=unique_groups, cache=cache)
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
-        self.batch_size = batch_size
+        self.batch_size = self.evaluation_batch_size = batch_size
         self._all_cores = num_workers is None
 
     def setup(self, stage: str) -> None:
@@ -77,7 +70,7 @@ class PairDataModule(ShardDataModule[PairShardReader]):
             )
         super().setup(stage)
 
-    def loader_settings(self) -> LoaderSettings:
+    def loader_settings(self) -> dict[str, Any]:
         """Return the arguments that all loaders share."""
         settings = super().loader_settings()
         if self._all_cores:
@@ -102,11 +95,6 @@ class PairDataModule(ShardDataModule[PairShardReader]):
         """
         return self._encoder().identity
 
-    @property
-    def evaluation_batch_size(self) -> int:
-        """Items of an evaluation batch on each rank."""
-        return self.batch_size
-
     def open(self, split: str) -> PairShardReader:
         """Open a split."""
         return PairShardReader(self.folder, split)
@@ -126,7 +114,8 @@ class PairDataModule(ShardDataModule[PairShardReader]):
         for split in self.splits:
             table = self.table([split])
             rows = shard_rows(len(table), self.rank, self.world_size)
-            loaders.append(self.loader(EvaluationStream(table, rows, self.batch_size), f"predict/{split}"))
+            stream = EvaluationStream(table, rows, self.evaluation_batch_size)
+            loaders.append(self.loader(stream, f"predict/{split}"))
         return loaders
 
     def _encoder(self) -> _Encoder:

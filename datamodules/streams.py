@@ -1,6 +1,6 @@
 """Streams of batches: training in the exact order, evaluation in the order of the shards.
 
-Where a run stands, read from the trainer: the only counter that a checkpoint restores exactly.
+Workers that are spawned import this module, so it does without Lightning, which takes seconds to import.
 """
 
 import mmap
@@ -9,24 +9,26 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from multiprocessing.queues import Queue
-from typing import Any
+from multiprocessing.resource_sharer import DupFd
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from lightning.pytorch import Trainer
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-# Workers that are spawned import this module: no Lightning here, which takes seconds.
-from mcmfh_lightning.datamodules.order import BatchSequence, rank_slice
-from mcmfh_lightning.datamodules.parcel import Parcel
+from mcmfh_lightning.datamodules.order import BatchSequence
 from mcmfh_lightning.datamodules.tables import FeatureTable, PairTable
+from mcmfh_lightning.errors import DataError
 
 AnyTable = FeatureTable | PairTable
 
-
 Numbered = tuple[int, Mapping[str, Any]]
 """A batch behind its number, by which a loader sees that none is missing."""
+
+_ALIGNMENT = 8
+"""Bytes; a tensor of any of our types may begin at a multiple of it."""
 
 
 class BatchStream(IterableDataset[Numbered], ABC):
@@ -60,7 +62,7 @@ class BatchStream(IterableDataset[Numbered], ABC):
 
 
 class TrainingStream(BatchStream):
-    """A rank's part of the global batches of a run; a pass is an epoch's number of them, from `position` on.
+    """A rank's part of the global batches of a run; a pass is an epoch's number of them, beginning at `position`.
 
     Args:
         table: Where the rows are.
@@ -98,7 +100,9 @@ class TrainingStream(BatchStream):
 
     def batch(self, number: int) -> Mapping[str, Any]:
         """Make this rank's part of a global batch."""
-        return self.table.batch(rank_slice(self.sequence.batch(number), self.rank, self.world_size))
+        rows = self.sequence.batch(number)  # (B,) of all ranks
+        size = len(rows) // self.world_size
+        return self.table.batch(rows[self.rank * size : (self.rank + 1) * size])
 
 
 class EvaluationStream(BatchStream):
@@ -141,18 +145,97 @@ def _end_worker_on_loss() -> None:
     sys.excepthook = lambda _, error, __: end(error)
 
 
-def batches_trained(trainer: Trainer | None) -> int:
-    """Return how many batches a run has trained on, over all its epochs: the number of the next one.
+class _Slot(NamedTuple):
+    """Where a tensor is stored in the memory of a parcel."""
 
-    A loader cannot know this by itself: Lightning fetches ahead and workers read ahead, so when a checkpoint is saved
-    the loader's own counter is beyond what was trained on. Nor does Lightning's epoch counter serve: a run limited by
-    ``max_steps`` counts an epoch twice when it resumes from the end of one (seen in 2.6).
+    begin: int
+    dtype: torch.dtype
+    shape: torch.Size
+
+
+class Parcel:
+    """A batch on its way from a worker, in one piece of memory; it arrives as ``(number, batch)``.
+
+    Every tensor that a worker sends by itself costs a file descriptor, a connection and a mapping, some half a
+    millisecond: for a batch of seven small and large tensors more than reading them.
+
+    The memory is a file without a name that only these two processes know (`os.memfd_create`). It is not part of
+    ``/dev/shm``, which is 64 MB in a container of Docker by default. All that can fail is done here, in the thread that
+    makes the batch, so that it becomes an error of the worker. What fails later, in the thread that feeds the worker's
+    queue, is printed by Python and forgotten, and the batch with it.
 
     Args:
-        trainer: The trainer, at the moment at which a training loader is iterated; None stands for a new run.
+        number: Number of the batch.
+        batch: Tensors by name, nested in mappings or not; anything else is pickled.
+
+    Raises:
+        DataError: If the system has no memory for it.
     """
-    if trainer is None:
-        return 0
-    # `processed` is raised right after the optimizer's step, before any hook that may save a checkpoint.
-    processed: int = trainer.fit_loop.epoch_loop.batch_progress.total.state_dict()["processed"]
-    return processed
+
+    def __init__(self, number: int, batch: Mapping[str, Any]) -> None:
+        placed: list[tuple[int, Tensor]] = []
+        self._number = number
+        self._layout = _place(batch, placed)
+        self._size = max(1, sum(_room(tensor) for _, tensor in placed))
+        try:
+            file = os.memfd_create("mcmfh-batch")
+            try:
+                os.posix_fallocate(file, 0, self._size)  # a write to memory that is not there would kill the process
+                memory = _mapped(file, self._size)
+                self._file = DupFd(file)
+            finally:
+                os.close(file)
+        except OSError as error:
+            raise DataError(
+                f"a worker process has no memory to hand over a batch of {self._size / 2**20:.1f} MiB"
+                f" ({error.strerror}): use fewer workers, smaller batches, or none (num_workers 0)"
+            ) from error
+        for begin, tensor in placed:
+            _view(memory, _Slot(begin, tensor.dtype, tensor.shape)).copy_(tensor)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Say how to unpack; called when the batch is put into the worker's queue."""
+        return _unpack, (self._number, self._file, self._size, self._layout)
+
+
+def _place(value: Any, placed: list[tuple[int, Tensor]]) -> Any:  # noqa: ANN401  # what a batch is made of
+    """Replace tensors by their slots, and list them with the bytes at which they begin."""
+    if isinstance(value, Tensor):
+        begin = placed[-1][0] + _room(placed[-1][1]) if placed else 0
+        placed.append((begin, value))
+        return _Slot(begin, value.dtype, value.shape)
+    if isinstance(value, Mapping):
+        return {name: _place(part, placed) for name, part in value.items()}
+    return value
+
+
+def _fill(layout: Any, memory: Tensor) -> Any:  # noqa: ANN401  # see `_place`
+    """Replace slots by their tensors."""
+    if isinstance(layout, _Slot):
+        return _view(memory, layout)
+    if isinstance(layout, dict):
+        return {name: _fill(part, memory) for name, part in layout.items()}
+    return layout
+
+
+def _room(tensor: Tensor) -> int:
+    """Count the bytes of a tensor, rounded up to where the next one may begin."""
+    return -(-tensor.nbytes // _ALIGNMENT) * _ALIGNMENT
+
+
+def _view(memory: Tensor, slot: _Slot) -> Tensor:
+    end = slot.begin + slot.dtype.itemsize * slot.shape.numel()
+    return memory[slot.begin : end].view(slot.dtype).view(slot.shape)
+
+
+def _mapped(file: int, size: int) -> Tensor:
+    return torch.frombuffer(mmap.mmap(file, size), dtype=torch.uint8)
+
+
+def _unpack(number: int, sent: DupFd, size: int, layout: Any) -> tuple[int, dict[str, Any]]:  # noqa: ANN401  # a dict
+    file = sent.detach()
+    try:
+        memory = _mapped(file, size)
+    finally:
+        os.close(file)
+    return number, _fill(layout, memory)

@@ -1,7 +1,4 @@
-"""Splits of a folder as tables that make batches of any of their rows.
-
-One rank reads, all ranks know.
-"""
+"""Splits of a folder as tables that make batches of any of their rows."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +6,6 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
-from lightning.pytorch import Trainer
 from numpy.typing import NDArray
 from PIL.Image import Image
 from torch import Tensor
@@ -60,21 +56,21 @@ class Table(ABC, Generic[Reader]):
         return numbers, rows - self._starts[numbers]
 
 
-def _join(parts: Sequence[NDArray[Any]], inverse: NDArray[np.int64]) -> Tensor:
-    return torch.from_numpy(parts[0] if len(parts) == 1 else np.concatenate(parts)[inverse])
-
-
 class FeatureTable(Table[FeatureShardReader]):
     """Features; makes `mcmfh_lightning.types.FeatureBatch`."""
 
     def batch(self, rows: NDArray[np.int64]) -> dict[str, Tensor]:
         """Make a batch."""
         numbers, positions = self._locate(rows)
-        parts = [self.readers[number].gather(positions[numbers == number]) for number in np.unique(numbers)]
+        # Embeddings as stored: torch has an instruction to convert them, NumPy takes some twenty times as long.
+        parts = [self.readers[number].gather(positions[numbers == number], np.float16) for number in np.unique(numbers)]
         # Back from the order of the splits to that of the rows.
         inverse = np.argsort(np.argsort(numbers, kind="stable"))
-        batch: dict[str, Any] = {name: _join([part[name] for part in parts], inverse) for name in parts[0]}
-        return {**batch, "index": torch.from_numpy(rows)}
+        batch = {}
+        for name in parts[0]:
+            column = parts[0][name] if len(parts) == 1 else np.concatenate([part[name] for part in parts])[inverse]
+            batch[name] = torch.from_numpy(column)
+        return batch | {"image": batch["image"].float(), "text": batch["text"].float(), "index": torch.from_numpy(rows)}
 
 
 class PairTable(Table[PairShardReader]):
@@ -118,31 +114,3 @@ class PairTable(Table[PairShardReader]):
             number, position = place
             raise DataError(f"{self.readers[number].where(position)}: {error}; convert the collection again") from error
         return self._preprocess(image)
-
-
-_Result = TypeVar("_Result")
-
-
-def from_rank_zero(trainer: Trainer | None, make: Callable[[], _Result]) -> _Result:
-    """Call a function on rank 0 and hand its result to all ranks.
-
-    Args:
-        trainer: The trainer, its processes running; None stands for a single process.
-        make: What rank 0 calls; its result can be pickled.
-
-    Raises:
-        DataError: On all ranks alike, if ``make`` raised one: no rank is left waiting for another that gave up.
-    """
-    if trainer is None or trainer.world_size == 1:
-        return make()
-    result: _Result | None = None
-    complaint: str | None = None
-    if trainer.is_global_zero:
-        try:
-            result = make()
-        except DataError as error:
-            complaint = str(error)
-    complaint, result = trainer.strategy.broadcast((complaint, result))
-    if complaint is not None:
-        raise DataError(complaint)
-    return result  # type: ignore[return-value]  # rank 0 has called make()

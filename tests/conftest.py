@@ -133,8 +133,8 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def shuffle_images(benchmark_file: BenchmarkFile) -> Callable[[Path, Path, int], Path]:
-    """Copy feature shards, images moved to other pairs by a seed, so that they carry nothing about texts and labels."""
-    shuffle: Callable[[Path, Path, int], Path] = benchmark_file("shuffled_images").shuffle_images
+    """Copies feature shards, images moved to other pairs by a seed, so that they say nothing about texts and labels."""
+    shuffle: Callable[[Path, Path, int], Path] = benchmark_file("leak").shuffle_images
     return shuffle
 
 

@@ -5,31 +5,43 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mcmfh_lightning.cli.train import McmfhCLI, find_config, main
+from mcmfh_lightning.cli.train import McmfhCLI, main
+from mcmfh_lightning.hashers import list_methods
+from mcmfh_lightning.lightning_configs import find_config, find_configs
 
 CONFIGS = Path(find_config("experiments/demo.yaml")).parents[1]
-EXPERIMENTS = sorted(CONFIGS.glob("experiments/*.yaml"))
-ENCODER_EXPERIMENTS = [path.name for path in EXPERIMENTS if path.name.startswith("encode_")]
-# On pairs: they run in tests/encoders/test_experiments.py.
-PAIR_EXPERIMENTS = [path.name for path in EXPERIMENTS if path.name.startswith(("end_to_end_", "tune_"))]
-HASHER_EXPERIMENTS = [path.name for path in EXPERIMENTS if path.name not in {*ENCODER_EXPERIMENTS, *PAIR_EXPERIMENTS}]
+MODELS = sorted(path.stem for path in CONFIGS.glob("model/*.yaml") if not path.stem.startswith("encoder_"))
+HASHER_EXPERIMENTS = ["demo", *MODELS]
+ENCODER_EXPERIMENTS = ["encode_biomedclip", "encode_offline", "encode_roco", "encode_tuned"]
+
+
+def test_every_method_has_its_configs() -> None:
+    """Those of the registry: a model file of its class, and one with the settings of its authors where published."""
+    for method in list_methods():
+        names = [method.name, f"{method.name}_published"] if method.published else [method.name]
+        for name in names:
+            content = yaml.safe_load((CONFIGS / "model" / f"{name}.yaml").read_text())
+            assert content["class_path"] == f"mcmfh_lightning.hashers.{method.hasher.__name__}"
+    known = {f"{method.name}_published" for method in list_methods() if method.published} | {"ucmfh_views"}
+    assert set(MODELS) == known | {method.name for method in list_methods()}
 
 
 def test_every_part_is_used_by_an_experiment() -> None:
-    """A data, model or trainer file that no experiment includes would be run by no test.
+    """A part that no experiment includes would be run by no test.
 
-    Launch recipes go on top of an experiment: tests/cluster/test_launch.py.
+    Launch recipes are added to an experiment: tests/cluster/test_launch.py.
     """
-    used = set()
-    pending = [*EXPERIMENTS]
+    args = [f"experiments/{name}.yaml" for name in (*HASHER_EXPERIMENTS, *ENCODER_EXPERIMENTS, "end_to_end_mcmfh")]
+    pending = [Path(arg) for arg in find_configs([*args, "experiments/tune_image_tower.yaml"]) if "/" in arg]
+    used = {path for path in pending if path.is_absolute()}
     while pending:
         path = pending.pop()
-        for value in _strings(yaml.safe_load(path.read_text())):
+        for value in _strings(yaml.safe_load(path.read_text())) if path.suffix else []:
             part = (path.parent / value).resolve()
             if value.endswith(".yaml") and part not in used:
                 used.add(part)
                 pending.append(part)
-    parts = (path for kind in ("data", "model", "trainer") for path in CONFIGS.glob(f"{kind}/*.yaml"))
+    parts = (path for kind in ("data", "experiments", "model", "trainer") for path in CONFIGS.glob(f"{kind}/*.yaml"))
     assert used == {path.resolve() for path in parts if path.stem not in {"cpu", "gpu", "ddp", "slurm"}}
 
 
@@ -39,12 +51,35 @@ def _strings(value: object) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
+def test_an_experiment_without_a_file_is_composed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    file, model, data = (str(CONFIGS / name) for name in ("experiments/hash.yaml", "model/{}.yaml", "data/{}.yaml"))
+    found = ["--model", model.format("ddbh_published"), "--data", data.format("ddbh_published")]
+    run_dir = ["--run_dir", "runs/ddbh_published"]
+    assert find_configs(["--config=experiments/ddbh_published.yaml"]) == [f"--config={file}", *found, *run_dir]
+    found = ["--model", model.format("two_tower"), "--run_dir", "runs/two_tower"]
+    assert find_configs(["fit", "--config", "experiments/two_tower.yaml", "x"]) == [
+        "fit",
+        "--config",
+        file,
+        *found,
+        "x",
+    ]
+    found = ["--model.hasher", model.format("ucmfh"), "--run_dir", "runs/end_to_end_ucmfh"]
+    assert find_configs(["experiments/end_to_end_ucmfh.yaml"])[1:] == found
+    for unknown in ("experiments/unknown.yaml", "experiments/features.yaml", "experiments/end_to_end_x.yaml"):
+        assert find_configs([unknown]) == [unknown]
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "two_tower.yaml").touch()  # the user's own file is used
+    assert find_configs(["experiments/two_tower.yaml"]) == ["experiments/two_tower.yaml"]
+
+
 @pytest.mark.parametrize("name", HASHER_EXPERIMENTS)
 def test_hasher_experiment_fits_and_tests(
     name: str, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # an empty folder: nothing may be looked up in the clone
-    flags = ["--config", f"experiments/{name}", "--data.root", str(features), "--trainer.fast_dev_run", "true"]
+    flags = ["--config", f"experiments/{name}.yaml", "--data.root", str(features), "--trainer.fast_dev_run", "true"]
     main(["fit", *flags])
     main(["test", *flags])
 
@@ -53,7 +88,7 @@ def test_hasher_experiment_fits_and_tests(
 def test_encoder_experiment_parses(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """They run in tests/encoders/test_experiments.py."""
     with pytest.raises(SystemExit) as stop:
-        main(["predict", "--config", f"experiments/{name}", "--print_config"])
+        main(["predict", "--config", f"experiments/{name}.yaml", "--print_config"])
     assert stop.value.code == 0
     config = yaml.safe_load(capsys.readouterr().out)
     assert config["return_predictions"] is False  # otherwise Lightning keeps every embedding in memory

@@ -9,15 +9,15 @@ import torch
 import yaml
 
 from mcmfh_lightning import hashers
-from mcmfh_lightning.bench.tables.declared import read_runs
-from mcmfh_lightning.bench.tables.page import make_page
-from mcmfh_lightning.cli.train import find_config
-from mcmfh_lightning.sweeps.result import load_all
+from mcmfh_lightning.hashers import list_methods
+from mcmfh_lightning.hashers.base import RENAMED
+from mcmfh_lightning.lightning_configs import find_config, find_configs
+from mcmfh_lightning.sweeps.declared import read_runs
 
-METHODS = ["ddbh", "dscph", "ucmfh"]
+METHODS = [method.name for method in list_methods() if method.published]
 # The constants that facts about the published code give; the other rows of the pages are checked against configs alone.
 PUBLISHED = {
-    "ddbh": {"model.quantisation_weight": 0.1, "data.global_batch_size": 64},
+    "ddbh": {"model.quantization_weight": 0.1, "data.global_batch_size": 64},
     "dscph": {
         "model.negative_threshold": 0.9,
         "model.negative_offset": 0.7,
@@ -38,14 +38,12 @@ SIZES = {"model.num_bits"}
 
 
 def configured(experiment):
-    """What the experiment sets of model and data: values by flag, classes by their last name."""
-    path = Path(find_config(f"experiments/{experiment}.yaml"))
-    content = yaml.safe_load(path.read_text())
+    """Read the settings of model and data in an experiment: values by flag, classes by their last name."""
+    flags = find_configs([f"experiments/{experiment}.yaml"])[1:]
+    files = {"--data": find_config("data/features.yaml")} | dict(zip(flags[::2], flags[1::2], strict=True))
     found = {}
     for part in ("model", "data"):
-        value = content[part]
-        if isinstance(value, str):
-            value = yaml.safe_load((path.parent / value).read_text())
+        value = yaml.safe_load(Path(files[f"--{part}"]).read_text())
         found |= flattened(value["init_args"], f"{part}.")
         found[part] = value["class_path"]
     return found
@@ -76,7 +74,7 @@ def value_of(settings, flag):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_page_lists_what_the_configs_set(repository, method):
-    page = (repository / "docs" / "methods" / f"{method}.md").read_text()
+    page = (repository / "docs" / "reference" / "methods" / f"{method}.md").read_text()
     rows = re.findall(r"^\| `([\w.]+)` \| (.+) \| (.+) \|$", page, re.MULTILINE)
     listed = [flag for flag, _, _ in rows]
     assert f"`experiments/{method}.yaml` is tuned; `experiments/{method}_published.yaml`" in page
@@ -100,9 +98,10 @@ def test_published_configs_have_the_published_constants(method):
 
 
 @pytest.fixture(scope="module")
-def every_trial(repository):
+def every_trial(benchmark_file, repository):
     runs = read_runs(repository / "benchmarks" / "tables" / "tuning.yaml")
-    return make_page(runs, load_all(repository / "benchmarks" / "results"), None, {}).trials
+    results = benchmark_file("rendering.store").read(repository / "benchmarks" / "results")
+    return list(benchmark_file("rendering.page").make_page(runs, results, None, {}).trials.itertuples())
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -111,9 +110,11 @@ def test_the_tuned_config_has_what_the_best_trial_had(every_trial, method):
     trials = [trial for trial in every_trial if trial.system.lower() == method]
     assert len(trials) == 4
     if not all(trial.run for trial in trials):
-        pytest.skip("not every trial was run: mcmfh-bench table benchmarks/tables/tuning.yaml --run")
+        pytest.skip("not every trial was run: python benchmarks/table.py benchmarks/tables/tuning.yaml --run")
     (best,) = (trial for trial in trials if trial.chosen)
     settings = configured(method)
     for setting in best.settings.split(", "):
         flag, value = setting.split(" ")
+        owner, _, name = flag.rpartition(".")
+        flag = f"{owner}.{RENAMED.get(name, name)}"  # trials have the names of their time
         assert value_of(settings, flag) == plain(value), (best, flag)

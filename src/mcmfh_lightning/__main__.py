@@ -1,6 +1,6 @@
 """``python -m mcmfh_lightning`` is ``mcmfh``."""
 
-from mcmfh_lightning.cli.train import main
+from mcmfh_lightning.cli.main import main
 
 if __name__ == "__main__":
     main()

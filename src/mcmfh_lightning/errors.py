@@ -1,9 +1,4 @@
-"""Errors that name the file or key at fault and the mend.
-
-Checks of arguments that take one of a few words.
-
-Lines on a terminal, and what others wrote in them.
-"""
+"""Errors that name the file or key at fault and the fix, and lines that are safe to print on a terminal."""
 
 import errno
 import os
@@ -17,11 +12,11 @@ from rich.console import Console
 
 
 class McmfhError(Exception):
-    """Base of every error this package raises on purpose; the command line prints it in one line."""
+    """Base of every error that this package raises on purpose; the command line prints it in one line."""
 
 
 class DataError(McmfhError):
-    """A collection, shard or sample that cannot be used as it is."""
+    """A collection, shard or sample that cannot be used."""
 
 
 class CheckpointError(McmfhError):
@@ -38,50 +33,50 @@ TRACEBACK_VARIABLE = "MCMFH_TRACEBACK"
 
 @contextmanager
 def one_line_errors(program: str) -> Iterator[None]:
-    """Prints an error of the user's or of the machine as one line and exits with 2.
+    """Print an error of the user or of the system as one line, and exit with code 2.
 
-    These are an `McmfhError` and an `OSError` that names its file. ``MCMFH_TRACEBACK=1`` shows the traceback instead;
-    anything else is a mistake of ours and shows it always.
+    These are an `McmfhError` and an `OSError` that names its file. ``MCMFH_TRACEBACK=1`` shows the traceback instead.
+    Any other exception is a mistake of this package and always shows it.
     """
     try:
         yield
     except Exception as error:
         ours = own_error(error)
-        told = _of_system(error) if ours is None else str(ours)
-        if told is None or os.environ.get(TRACEBACK_VARIABLE):
+        message = _system_message(error) if ours is None else str(ours)
+        if message is None or os.environ.get(TRACEBACK_VARIABLE):
             raise
-        # A loader's worker process hands its traceback over inside the message; what was said is the last line.
-        sys.stderr.write(f"{program}: error: {told.strip().splitlines()[-1]}\n")
+        # A worker process of a loader sends its traceback inside the message; the last line is the message itself.
+        sys.stderr.write(f"{program}: error: {message.strip().splitlines()[-1]}\n")
         sys.exit(2)
 
 
 def own_error(error: BaseException | None) -> McmfhError | None:
-    """The error of this package behind another: jsonargparse wraps what a constructor raises."""
+    """Find the error of this package behind another one: jsonargparse wraps what a constructor raises."""
     while error is not None and not isinstance(error, McmfhError):
         error = error.__cause__ or error.__context__
     return error
 
 
-def _of_system(error: Exception) -> str | None:
-    """What the system refused: a full disk, a folder that may not be written to ..."""
+def _system_message(error: Exception) -> str | None:
+    """Describe what the system refused, such as a full disk; None if the error names no file."""
     if not isinstance(error, OSError) or error.strerror is None:
         return None
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):  # comes without a name when an open file cannot grow
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):  # has no file name when an open file cannot grow
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{error.strerror}: make room, or write elsewhere"
     return None if error.filename is None else f"{error.filename}: {error.strerror}"
 
 
 def check_choice(name: str, value: str, literal: object) -> None:
-    """Refuse a word that the ``Literal`` does not list.
+    """Check that a ``Literal`` lists a value.
 
     Args:
-        name: The argument's name, for the message.
-        value: What was given.
-        literal: The ``typing.Literal`` that lists the valid words.
+        name: Name of the argument, for the message.
+        value: The value.
+        literal: The ``typing.Literal`` that lists the valid values.
 
     Raises:
-        ValueError: If ``value`` is none of them; the message lists them.
+        ValueError: If it does not; the message lists the valid values.
     """
     valid = get_args(literal)
     if value not in valid:
@@ -92,16 +87,17 @@ _CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
 def without_controls(text: str) -> str:
-    r"""The text with a mark for each control character but line feeds.
+    r"""Replace each control character but line feeds by a mark.
 
     A report, an id or a label from elsewhere could otherwise move the cursor, rename the window or fill the clipboard.
 
-    >>> without_controls("heart\x1b[2J")
-    'heart�[2J'
+    Example:
+        >>> without_controls("heart\x1b[2J")
+        'heart�[2J'
     """
     return _CONTROLS.sub("\ufffd", text)
 
 
 def say(line: str) -> None:
-    """Print a line on standard output as it is, however wide the terminal; call it on one process only."""
+    """Print a line on standard output without wrapping or markup; call it on one process only."""
     Console().print(without_controls(line), markup=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Files that are either there in full or not there at all."""
+"""Files that are either complete or absent."""
 
 import hashlib
 import json
@@ -14,15 +14,6 @@ PART_SUFFIX = ".part"
 """Ending of a file that is still being written; readers never look at one."""
 
 
-def _fsync_folder(folder: Path) -> None:
-    # A rename is only durable once the folder that records it is.
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def publish(stream: BinaryIO, target: Path) -> None:
     """Give a finished temporary file its final name, durably.
 
@@ -34,12 +25,17 @@ def publish(stream: BinaryIO, target: Path) -> None:
     os.fsync(stream.fileno())
     stream.close()
     Path(stream.name).replace(target)
-    _fsync_folder(target.parent)
+    # A rename is only durable once the folder that records it is.
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 @contextmanager
 def atomic_write(target: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file beside ``target`` that takes its name when the block ends without an exception.
+    """Open a temporary file next to ``target`` that takes its name when the block ends without an exception.
 
     Args:
         target: The final name; an existing file is replaced.
@@ -88,6 +84,6 @@ def sha256_of(path: Path) -> str:
 
 def default_cache() -> Path:
     """Return the user's cache folder for downloads of this package (``~/.cache/mcmfh-lightning`` on Linux)."""
-    import pooch  # slow to import, and needed for downloads alone
+    import pooch  # slow to import, and needed for downloads only
 
     return Path(pooch.os_cache("mcmfh-lightning"))

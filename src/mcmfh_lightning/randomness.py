@@ -19,10 +19,10 @@ _UNIFORMS_PER_HASH = 64 // _BITS_PER_UNIFORM
 
 
 class SampleKey(NamedTuple):
-    """What the masks of a training pass depend on, beside the seed."""
+    """Keys that masks of a training pass depend on, in addition to the seed."""
 
     step: int | Tensor
-    """Global step. As a tensor () it is no constant, for each of which `torch.compile` would compile anew."""
+    """Global step; as a tensor () it is not a constant, for each of which `torch.compile` would compile again."""
     ids: Tensor
     """(B,) int64 sample ids."""
 
@@ -80,5 +80,5 @@ def _shift_right(z: Tensor, bits: int) -> Tensor:
 
 
 def _signed(value: int) -> int:
-    """The int64 that has the same low 64 bits."""
+    """Return the int64 that has the same low 64 bits."""
     return ((value + (1 << 63)) & ((1 << 64) - 1)) - (1 << 63)

@@ -11,31 +11,30 @@ from importlib import import_module
 
 import torch
 
-from mcmfh_lightning.archive import build as fill
-from mcmfh_lightning.archive import source
+from mcmfh_lightning.archive import build, source
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.cli.archive import main
 
 
 def note_commits(log):
-    fill.COMMIT_ITEMS = source._FEATURE_ROWS = 20
-    merge = ItemTable._merge
+    build.COMMIT_ITEMS = source._FEATURE_ROWS = 20
+    add = ItemTable.add
 
     def noted(table, batch, **options):
-        result = merge(table, batch, **options)
+        result = add(table, batch, **options)
         line = json.dumps(batch["id"].to_pylist()) + "\n"
         descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.write(descriptor, line.encode())
         os.close(descriptor)
         return result
 
-    ItemTable._merge = noted
+    ItemTable.add = noted
 
 
 def serve():
     torch.set_num_threads(1)
     # Most of what LanceDB imports; itself it starts a thread, which a fork would not survive.
-    for name in ("mcmfh_lightning.cli.archive", "mcmfh_lightning.cli.archive", "lance_namespace"):
+    for name in ("mcmfh_lightning.archive.build", "mcmfh_lightning.archive.search", "lance_namespace"):
         import_module(name)
     sys.stdout.write("ready\n")
     sys.stdout.flush()

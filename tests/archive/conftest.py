@@ -6,9 +6,9 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from mcmfh_lightning.archive.archive import Archive
+from mcmfh_lightning.archive.search import Archive
 from mcmfh_lightning.archive.server.app import create_app
-from mcmfh_lightning.archive.server.served import ServedArchive
+from mcmfh_lightning.archive.server.routes import ServedArchive
 
 from .phantom_archive import build_archive, untrained_checkpoint, write_pairs
 from .service import client_of
@@ -16,7 +16,7 @@ from .service import client_of
 
 @pytest.fixture(scope="session")
 def phantom_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pair shards of 24 drawn studies, one film each, some of one modality; ``phantom.jsonl`` lies beside them."""
+    """Pair shards of 24 drawn studies, one film each, some of one modality; ``phantom.jsonl`` is next to them."""
     return write_pairs(tmp_path_factory.mktemp("phantom"), 24)
 
 

@@ -3,8 +3,8 @@
   const wrong = [];
   const visible = (node) => node.checkVisibility({ visibilityProperty: true });
   for (const node of document.querySelectorAll("button, input, select, textarea, a[href], summary, [role]")) {
-    const labelled = (node.getAttribute("aria-labelledby") ?? "").split(" ").map((id) => document.getElementById(id)?.textContent);
-    const name = node.getAttribute("aria-label") || labelled.join("") || [...(node.labels ?? [])].map((l) => l.textContent).join("")
+    const labels = (node.getAttribute("aria-labelledby") ?? "").split(" ").map((id) => document.getElementById(id)?.textContent);
+    const name = node.getAttribute("aria-label") || labels.join("") || [...(node.labels ?? [])].map((l) => l.textContent).join("")
       || (node.matches("input, select, textarea") ? "" : node.textContent);
     if (!name.trim() && !["status", "alert"].includes(node.getAttribute("role"))) wrong.push(`no name: ${node.outerHTML}`);
   }
@@ -27,7 +27,7 @@
   if (!document.documentElement.lang || !document.title) wrong.push("no language or title");
 
   // WCAG 2: relative luminance and contrast; text of 4.5, borders of controls of 3.
-  const numbers = (colour) => colour.match(/[\d.]+/g).map(Number);
+  const numbers = (color) => color.match(/[\d.]+/g).map(Number);
   const ground = (node) => {
     for (let at = node; at; at = at.parentElement) {
       const [r, g, b, alpha = 1] = numbers(getComputedStyle(at).backgroundColor);
@@ -35,8 +35,8 @@
     }
     return [255, 255, 255];
   };
-  const luminance = (colour) => {
-    const [r, g, b] = colour.map((c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
+  const luminance = (color) => {
+    const [r, g, b] = color.map((c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const contrast = (one, other) => {

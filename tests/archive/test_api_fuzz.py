@@ -13,9 +13,9 @@ from PIL import Image
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from mcmfh_lightning.archive.archive import Archive
+from mcmfh_lightning.archive.search import Archive
 from mcmfh_lightning.archive.server.app import create_app
-from mcmfh_lightning.archive.server.served import ServedArchive
+from mcmfh_lightning.archive.server.routes import ServedArchive
 
 OPERATIONS = (
     ("GET", "/api/info"),
@@ -46,7 +46,7 @@ def described(app: FastAPI) -> schemathesis.BaseSchema:
 @pytest.fixture(scope="module")
 def served(phantom_archive: Path) -> ServedArchive:
     served = ServedArchive(str(phantom_archive))
-    # Not in a thread beside this one: two that parse Python at once break CPython 3.11 (gh-106905).
+    # Not in another thread: two that parse Python at once break CPython 3.11 (gh-106905).
     served.warm()
     return served
 

@@ -11,12 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
-from mcmfh_lightning.archive.archive import Archive
-from mcmfh_lightning.archive.content import ContentReader
 from mcmfh_lightning.archive.encode import item_codes
-from mcmfh_lightning.archive.identity import ArchiveInfo, Identity, build_encoder, load_archive_hasher
+from mcmfh_lightning.archive.info import ArchiveInfo
 from mcmfh_lightning.archive.location import Location
+from mcmfh_lightning.archive.model import build_encoder, identity_of, load_archive_hasher
 from mcmfh_lightning.archive.schema import code_array
+from mcmfh_lightning.archive.search import Archive
+from mcmfh_lightning.archive.snapshot import is_at_hand
 from mcmfh_lightning.archive.source import Source
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.cli.archive import main
@@ -97,7 +98,7 @@ def test_items_are_those_of_the_collection(collection, build):
 def test_codes_are_those_of_the_protocols(collection, build):
     found = rows(build())
     hasher = load_hasher(collection / "hasher.ckpt").hasher
-    source = Source.of(str(collection / "features"), None)
+    source = Source(str(collection / "features"), None)
     kinds = set()
     for row in range(COUNT):
         (batch,) = source.batches(np.array([row]), None, "cpu")
@@ -130,7 +131,7 @@ def test_a_code_does_not_depend_on_its_batch(collection):
         for head in (hasher.image_head, hasher.text_head):
             for parameter in head.parameters():
                 parameter.mul_(1e-3)
-    source = Source.of(str(collection / "features"), None)
+    source = Source(str(collection / "features"), None)
     (batch,) = source.batches(np.arange(len(source.ids) - COUNT // 5), None, "cpu")
     whole = item_codes(hasher, batch)
     assert any((codes.abs() < 1e-5).any() for codes in whole.values())
@@ -146,13 +147,14 @@ def test_content_stays_where_it_is_unless_asked_for(collection, build, capsys):
     assert all(row["text"] is None and row["thumbnail"] is None for row in found.values())
     for file in archive.rglob("*"):
         assert not file.is_file() or b"O'Hara" not in file.read_bytes()
-    reader = ContentReader.at_hand(found["pair 001"]["folder"])
-    assert reader.text("pair 001", found["pair 001"]["shard"]) == make_pair(1).text
-    assert reader.text("pair 000", found["pair 000"]["shard"]) is None
-    assert reader.picture("pair 006", found["pair 006"]["shard"]) is None
-    assert Image.open(io.BytesIO(reader.picture("pair 068", found["pair 068"]["shard"]))).size == (256, 192)
-    assert ContentReader.at_hand(str(collection / "gone")) is None
-    assert ContentReader.at_hand("https://example.org/pairs") is None
+    opened = Archive.open(archive)
+    assert opened.item("pair 001").text == make_pair(1).text
+    assert opened.item("pair 000").text is None
+    assert opened.picture("pair 006") is None
+    assert Image.open(io.BytesIO(opened.picture("pair 068"))).size == (256, 192)
+    assert is_at_hand(str(collection / "pairs"))
+    assert not is_at_hand(str(collection / "gone"))
+    assert not is_at_hand("https://example.org/pairs")
     said = refused(
         capsys,
         "build",
@@ -194,6 +196,8 @@ def test_adding_other_items_and_their_labels(collection, build):
     replaced = rows(archive)
     assert replaced["pair 060"]["folder"] == str(collection / "more" / "pairs")
     assert replaced["pair 059"] == before["pair 059"]
+    main(["add", str(archive), *more, "--replace"])
+    assert rows(archive) == replaced
     main(["verify", str(archive), "--features", str(collection / "features")])
 
 
@@ -311,7 +315,7 @@ def test_wrong_folders_are_refused(collection, build, tmp_path, capsys):
         "[test]",
     ).replace("pair 084", "pair 060")
     assert "holds no archive" in refused(capsys, "info", tmp_path / "none")
-    assert "an archive lies in a local folder or at s3://" in refused(capsys, "info", "https://example.org/archive")
+    assert "an archive is in a local folder or at s3://" in refused(capsys, "info", "https://example.org/archive")
     assert "was built with keep_relaxed=True, this command has False" in refused(
         capsys,
         "build",
@@ -324,7 +328,7 @@ def test_wrong_folders_are_refused(collection, build, tmp_path, capsys):
     )
 
 
-def test_damaged_features_are_told_and_nothing_of_them_is_added(collection, build, tmp_path, capsys):
+def test_damaged_features_are_reported_and_nothing_of_them_is_added(collection, build, tmp_path, capsys):
     archive = build("--splits", "[test]")
     damaged = tmp_path / "damaged"
     shutil.copytree(collection / "features", damaged)
@@ -393,14 +397,14 @@ def _without_label_vocabulary(stored):
         lambda stored: stored.update(state_dict=3),
     ],
 )
-def test_a_hasher_of_another_release_is_told_in_one_line(collection, build, capsys, change):
+def test_a_hasher_of_another_release_is_reported_in_one_line(collection, build, capsys, change):
     archive = build()
     stored = torch.load(archive / "hasher.ckpt", weights_only=True)
     change(stored)
     torch.save(stored, archive / "hasher.ckpt")
     info = json.loads((archive / "archive.json").read_text())
     with suppress(TypeError, AttributeError):  # as one that was written together with it
-        info["weights_sha256"] = Identity.of(archive / "hasher.ckpt").weights_sha256
+        info["weights_sha256"] = identity_of(archive / "hasher.ckpt").weights_sha256
     (archive / "archive.json").write_text(json.dumps(info))
     said = refused(capsys, "add", archive, "--features", collection / "more" / "features")
     assert f"{archive}/hasher.ckpt does not fit this release" in said
@@ -433,7 +437,7 @@ def _change(archive, change):
     table = ItemTable.open(archive)
     found = table.select(table.schema.names).drop_columns(["_rowid"]).to_pylist()
     batch = type(table.select(["id"])).from_pylist([change(row) for row in found[:1]], schema=table.schema)
-    table.upsert(batch)
+    table.add(batch, replace=True)
 
 
 @pytest.mark.parametrize(
@@ -456,9 +460,9 @@ def test_verify_finds_what_was_changed(collection, build, capsys, change, check)
     with pytest.raises(SystemExit) as ended:
         main(verify)
     assert ended.value.code == 1
-    told = capsys.readouterr().out
-    assert "\x1b" not in told
-    failed = [line for line in told.splitlines() if "failed" in line]
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    failed = [line for line in shown.splitlines() if "failed" in line]
     assert any(check in line for line in failed)
 
 

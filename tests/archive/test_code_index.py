@@ -10,12 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mcmfh_lightning.archive.code_index import LARGE, CodeIndex, choose_kind, code_index
-from mcmfh_lightning.archive.faiss_indexes import FlatIndex, HashIndex
+from mcmfh_lightning.archive.indexes import LARGE, FlatIndex, HashIndex, choose_kind, code_index
 
 Codes = NDArray[np.uint8]
 Rows = NDArray[np.int64]
-INDEXES: list[Callable[[Codes, int], CodeIndex]] = [FlatIndex, HashIndex]
+INDEXES: list[Callable[[Codes, int], FlatIndex]] = [FlatIndex, HashIndex]
 
 
 def brute_force(codes: Codes, query: Codes, rows: Rows | None) -> tuple[Rows, Rows]:
@@ -68,7 +67,7 @@ def test_finds_what_brute_force_finds(
 
 @pytest.mark.parametrize("build", INDEXES)
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.9])
-def test_allowed_rows_far_from_the_query(build: Callable[[Codes, int], CodeIndex], share: float) -> None:
+def test_allowed_rows_far_from_the_query(build: Callable[[Codes, int], FlatIndex], share: float) -> None:
     """Rows allowed are the farthest: the ranking of all begins with rows that are not."""
     rng = np.random.default_rng(0)
     codes = random_codes(rng, 20_000, 16)
@@ -99,7 +98,7 @@ def test_equals_faiss_over_a_memory_map(num_bits: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("build", INDEXES)
-def test_distances_beyond_a_byte(build: Callable[[Codes, int], CodeIndex]) -> None:
+def test_distances_beyond_a_byte(build: Callable[[Codes, int], FlatIndex]) -> None:
     """300 bits, all different: 300, not 300 modulo 256."""
     codes = np.packbits(np.ones((3, 300), np.bool_), axis=1)
     query = np.zeros(38, np.uint8)
@@ -107,7 +106,7 @@ def test_distances_beyond_a_byte(build: Callable[[Codes, int], CodeIndex]) -> No
 
 
 @pytest.mark.parametrize("build", INDEXES)
-def test_refuses_what_is_no_code(build: Callable[[Codes, int], CodeIndex]) -> None:
+def test_refuses_what_is_no_code(build: Callable[[Codes, int], FlatIndex]) -> None:
     """The message names what was expected."""
     codes = np.zeros((3, 2), np.uint8)
     with pytest.raises(ValueError, match=r"codes of 32 bits are \(N, 4\) uint8, got \(3, 2\) uint8"):

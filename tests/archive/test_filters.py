@@ -94,7 +94,7 @@ def test_no_condition_is_none():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ({"since": "2013-13-01"}, "since='2013-13-01' is not a date"),
         ({"since": "20130101"}, "YYYY-MM-DD"),
@@ -103,8 +103,8 @@ def test_no_condition_is_none():
         ({"licences": ("\ud800",)}, "half a character"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(arguments, told):
-    with pytest.raises(QueryError, match=told):
+def test_what_cannot_be_meant_is_refused(arguments, message):
+    with pytest.raises(QueryError, match=message):
         Filters(**arguments)
 
 

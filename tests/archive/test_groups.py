@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from PIL import Image
-from rich.console import Console
 
 from mcmfh_lightning.archive import Archive
 from mcmfh_lightning.archive.filters import Filters
@@ -167,7 +166,7 @@ def test_an_archive_of_version_1_is_added_to(table, earlier_versions, capsys):
     assert (groups["film 20"], groups["film 24"], groups["film 00"]) == ("P-1009", "0012", hashed("P-1009"))
     assert set(found(capsys, archive, "film 10", "--groups", "P-1009")) == films([0, 1, 20, 21])
     assert set(found(capsys, archive, "film 00")) == groups.keys() - films([0, 1, 20, 21]) | films([10, 11])
-    report = verify_archive(Location(archive), None, Console(quiet=True))
+    report = verify_archive(Location(archive), None)
     assert not report.failed
     assert report.result(GROUPS) == "warning"
     assert f"groups '{hashed('P-1009')}' and 'P-1009' have one number" in report.rows[GROUPS].examples[0]
@@ -183,7 +182,7 @@ def test_deleting_names_what_may_be_of_the_same_group(table, earlier_versions, c
     items = ItemTable.open(archive)
     rows = items.select(item_schema(8).names, where="id = 'film 26'").drop_columns(["_rowid"])
     place = rows.schema.get_field_index("group_name")
-    items.upsert(rows.set_column(place, rows.schema.field(place), pa.array(["CXR7"])))
+    items.add(rows.set_column(place, rows.schema.field(place), pa.array(["CXR7"])), replace=True)
     capsys.readouterr()
     main(["delete", str(archive), "--groups", "CXR7"])
     printed = capsys.readouterr().out
@@ -198,8 +197,8 @@ def test_a_reader_of_version_1_learns_the_names_with_the_next_version(earlier_ve
     reader, searched = ItemTable.open(archive), Archive.open(archive)
     main(["add", str(archive), "--features", str(table / "features")])
     assert len(reader.select(["group_name"])) == 12
-    assert reader.refresh()
     assert searched.refresh()
+    reader = ItemTable.open(archive)
     names = {row["id"]: row["group_name"] for row in reader.select(["id", "group_name"]).to_pylist()}
     assert (names["film 20"], names["film 01"]) == ("P-1009", hashed("P-1009"))
     assert searched.item("film 20").group == "P-1009"
@@ -214,7 +213,7 @@ def test_upserting_names_the_groups_of_items_that_an_earlier_release_added(earli
     groups = dict(zip(rows["id"].to_pylist(), rows["group_name"].to_pylist(), strict=True))
     assert groups == {f"film {n:02d}": NAMES[n // 2] if n < 10 else "-3" for n in range(12)}
     # Another process has brought the table up to date meanwhile.
-    assert opened_before.upsert(rows) == 0
+    assert opened_before.add(rows, replace=True) == 0
 
 
 def test_the_service_takes_and_gives_names(client, archive, rows):

@@ -4,10 +4,10 @@ import threading
 
 import pytest
 
-from mcmfh_lightning.archive.archive import Archive
 from mcmfh_lightning.archive.filters import Filters
-from mcmfh_lightning.archive.identity import ArchiveInfo
+from mcmfh_lightning.archive.info import ArchiveInfo
 from mcmfh_lightning.archive.location import Location
+from mcmfh_lightning.archive.search import Archive
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.cli.archive import main
 from mcmfh_lightning.errors import DataError
@@ -106,7 +106,7 @@ def test_two_writers_at_once(bucket):
     assert len(rows(f"{bucket}/two")) == 500
 
 
-def test_what_is_not_there_is_told_in_one_line(bucket, monkeypatch):
+def test_what_is_not_there_is_reported_in_one_line(bucket, monkeypatch):
     with pytest.raises(DataError, match="s3://archives/none holds no archive"):
         ArchiveInfo.load(f"{bucket}/none")
     with pytest.raises(DataError, match="cannot open the table"):

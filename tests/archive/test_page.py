@@ -93,7 +93,7 @@ def watched(open_page: Callable[..., Watched], server: Server) -> Iterator[Watch
 
 
 @pytest.fixture(scope="module")
-def artefacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where screenshots stay: MCMFH_TEST_ARTEFACTS, else the folder of this run."""
     folder = Path(os.environ.get("MCMFH_TEST_ARTEFACTS") or tmp_path_factory.mktemp("screenshots"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -114,9 +114,9 @@ def test_a_text_shows_cases_with_their_films(watched: Watched, rows: dict[str, d
     assert "at the last distance" in facts
     assert "1 to 24 shown" in page.locator("#status").inner_text()
     for card, name in zip(page.locator(".card").all(), hits, strict=True):
-        told = card.inner_text()
-        assert "of 16 bits" in told
-        assert all(label in told for label in rows[name]["labels"])
+        shown = card.inner_text()
+        assert "of 16 bits" in shown
+        assert all(label in shown for label in rows[name]["labels"])
         shared = {text.removeprefix("✓ ").split("\n")[0] for text in card.locator(".shared").all_text_contents()}
         named = [label for label in rows[name]["labels"] if label == "Pleural Effusion"]
         assert shared == {f"{label} (shared with the query)" for label in named}
@@ -199,7 +199,7 @@ def test_filters_narrow_what_is_shown(watched: Watched, rows: dict[str, dict]) -
     page.fill("#radius", "0")
     page.press("#radius", "Tab")
     watched.settled()
-    assert all(told.startswith("0 of") for told in page.locator(".measures div:first-child dd").all_inner_texts())
+    assert all(measure.startswith("0 of") for measure in page.locator(".measures div:first-child dd").all_inner_texts())
 
 
 def test_pages_turn_and_the_back_button_goes_back(watched: Watched) -> None:
@@ -250,7 +250,7 @@ def test_each_case_leads_to_its_like_and_opens(watched: Watched, rows: dict[str,
         assert card.locator(".shared").count() == len(set(rows[name]["labels"]) & set(rows[other]["labels"]))
 
 
-def test_what_is_no_film_is_told(open_page: Callable[..., Watched], server: Server, film: bytes) -> None:
+def test_what_is_no_film_is_reported(open_page: Callable[..., Watched], server: Server, film: bytes) -> None:
     watched = open_page(server.url)
     page = watched.page
     page.wait_for_selector("#examples button")
@@ -277,7 +277,7 @@ def test_what_is_no_film_is_told(open_page: Callable[..., Watched], server: Serv
 
 
 def test_the_server_waits_for_its_archive_stops_and_asks_for_a_token(
-    open_page: Callable[..., Watched], archive: Path, rows: dict[str, dict], tmp_path: Path, artefacts: Path
+    open_page: Callable[..., Watched], archive: Path, rows: dict[str, dict], tmp_path: Path, artifacts: Path
 ) -> None:
     place, log = tmp_path / "archive", tmp_path / "log"
     server = Server(place, log)
@@ -287,7 +287,7 @@ def test_the_server_waits_for_its_archive_stops_and_asks_for_a_token(
     # There is no archive yet.
     problem.get_by_text("mcmfh-archive build").wait_for()
     assert str(place) in problem.inner_text()
-    page.screenshot(path=artefacts / "page-missing-archive.png")
+    page.screenshot(path=artifacts / "page-missing-archive.png")
     page.get_by_role("button", name="Try again").focus()
     page.wait_for_timeout(6000)  # it looks again by itself after 5 s
     assert page.evaluate("document.activeElement.textContent") == "Try again"
@@ -302,7 +302,7 @@ def test_the_server_waits_for_its_archive_stops_and_asks_for_a_token(
     page.press("#query", "Enter")
     problem.get_by_text("does not answer").wait_for()
     assert page.locator(".card").count() == 0
-    page.screenshot(path=artefacts / "page-no-server.png")
+    page.screenshot(path=artifacts / "page-no-server.png")
 
     # It comes again, with a token.
     server = Server(place, log, port=server.port, MCMFH_ARCHIVE_TOKEN=TOKEN)
@@ -311,7 +311,7 @@ def test_the_server_waits_for_its_archive_stops_and_asks_for_a_token(
     dialog.wait_for()
     page.keyboard.press("Escape")
     assert dialog.is_visible()
-    page.screenshot(path=artefacts / "page-token.png")
+    page.screenshot(path=artifacts / "page-token.png")
     page.keyboard.type("wrong")
     page.keyboard.press("Enter")
     dialog.get_by_text("not the right one").wait_for()
@@ -376,7 +376,7 @@ def test_escape_cancels_a_search(watched: Watched) -> None:
     page.wait_for_selector("body.busy")
     assert page.locator("#results").get_attribute("aria-busy") == "true"
     page.keyboard.press("Escape")
-    assert page.locator("#status").inner_text() == "Cancelled."
+    assert page.locator("#status").inner_text() == "Canceled."
     assert page.locator("#results").get_attribute("aria-busy") == "false"
     assert page.locator("#query").input_value() == TEXT
     page.unroute_all(behavior="ignoreErrors")
@@ -390,12 +390,12 @@ CHECKS = (Path(__file__).parent / "page_checks.js").read_text()
     [("light", False, 1400), ("dark", True, 1400), ("narrow", False, 390), ("tiny", True, 320)],
 )
 def test_the_page_can_be_read(
-    open_page: Callable[..., Watched], server: Server, artefacts: Path, name: str, dark: bool, width: int
+    open_page: Callable[..., Watched], server: Server, artifacts: Path, name: str, dark: bool, width: int
 ) -> None:
     watched = open_page(server.url, dark=dark, width=width)
     page = watched.page
     page.wait_for_selector("#examples button")
-    page.screenshot(path=artefacts / f"page-{name}-empty.png")
+    page.screenshot(path=artifacts / f"page-{name}-empty.png")
     watched.search(TEXT)
     if page.locator("#options").get_attribute("open") is None:
         page.click("summary")
@@ -404,10 +404,10 @@ def test_the_page_can_be_read(
     wrong, measured = page.evaluate(CHECKS)
     assert not wrong
     assert measured > 150
-    page.screenshot(path=artefacts / f"page-{name}.png")
-    page.screenshot(path=artefacts / f"page-{name}-whole.png", full_page=True)
+    page.screenshot(path=artifacts / f"page-{name}.png")
+    page.screenshot(path=artifacts / f"page-{name}-whole.png", full_page=True)
     page.locator("button.film").first.click()
-    page.screenshot(path=artefacts / f"page-{name}-case.png")
+    page.screenshot(path=artifacts / f"page-{name}-case.png")
     watched.check()
 
 
@@ -415,6 +415,6 @@ def test_nothing_of_it_was_logged(watched: Watched, server: Server, film: bytes)
     watched.search("Xanthippe")
     watched.drop(film, "Quickenborne.png")
     watched.hits()
-    told = server.log.read_text()
+    logged = server.log.read_text()
     for word in ("Xanthippe", "Quickenborne", "effusion", "CXR", "api/"):
-        assert word not in told
+        assert word not in logged

@@ -13,10 +13,10 @@ from pydicom.uid import RLELossless
 from starlette.testclient import TestClient
 
 from mcmfh_lightning.archive import Archive
-from mcmfh_lightning.archive.identity import ArchiveInfo
+from mcmfh_lightning.archive.info import ArchiveInfo
 from mcmfh_lightning.archive.model import query_picture
 from mcmfh_lightning.archive.server.app import create_app
-from mcmfh_lightning.archive.server.served import ServedArchive
+from mcmfh_lightning.archive.server.routes import ServedArchive
 from mcmfh_lightning.archive.source import Source
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.cli.archive import main as archive_command
@@ -39,12 +39,12 @@ def write_films(folder: Path) -> dict[str, Path]:
     rng = np.random.default_rng(0)
     waves = np.sin(np.add.outer(np.arange(96) / 9, np.arange(80) / 5)) * rng.random((96, 80))
     film = ((waves - waves.min()) * 1500).astype(np.uint16)  # 12 bits
-    eight, colour = (film // 12).astype(np.uint8), np.dstack([film, film[::-1], film[:, ::-1]])
+    eight, color = (film // 12).astype(np.uint8), np.dstack([film, film[::-1], film[:, ::-1]])
     exif = Image.Exif()
     exif[0x0112] = 6
-    write_png(folder / "grey16.png", film)
-    write_png(folder / "rgb16.png", colour)
-    write_png(folder / "rgba16.png", np.dstack([colour, 65535 - film]))
+    write_png(folder / "gray16.png", film)
+    write_png(folder / "rgb16.png", color)
+    write_png(folder / "rgba16.png", np.dstack([color, 65535 - film]))
     write_png(folder / "la.png", np.dstack([0 * eight, eight]), 8)
     write_png(folder / "rgba.png", np.dstack([eight, eight, 255 - eight, eight[::-1]]), 8)
     image = Image.fromarray(eight, "P")
@@ -52,7 +52,7 @@ def write_films(folder: Path) -> dict[str, Path]:
     image.save(folder / "palette.png", transparency=bytes(range(256)))
     Image.fromarray(eight).save(folder / "turned.jpg", exif=exif)
     Image.fromarray(eight).save(folder / "plain.png")
-    Image.fromarray((colour // 12).astype(np.uint8)).convert("CMYK").save(folder / "cmyk.jpg")
+    Image.fromarray((color // 12).astype(np.uint8)).convert("CMYK").save(folder / "cmyk.jpg")
     first, second = Image.fromarray(eight), Image.fromarray(255 - eight)
     first.save(folder / "two.jpg", "MPO", save_all=True, append_images=[second])
     write_dicom(folder / "film.dcm", film, BitsStored=12)
@@ -104,10 +104,10 @@ def served(place: Path) -> TestClient:
 def test_a_file_has_one_code(opened: Archive, served: TestClient, place: Path, films: dict[str, Path]) -> None:
     table = ItemTable.open(place).select(["id", "image_code"])
     codes = dict(zip(table["id"].to_pylist(), table["image_code"].to_pylist(), strict=True))
-    hasher = opened._query_hasher()
+    hasher = opened.load()
     assert len(set(codes.values())) > len(films) / 2  # codes tell the films apart
     for name, path in films.items():
-        code = hasher.image(query_picture(path, opened.info.value_range))
+        code = hasher.image(path)
         assert code.packed.tobytes() == codes[name], name
         found = opened.search(image=path, against="image", k=len(films), rerank=0)
         by_item = {hit.item.id: hit.distance for hit in found.hits}
@@ -135,14 +135,14 @@ def test_the_range_of_the_collection_is_kept(place: Path, films: dict[str, Path]
     assert ("value_range" in json.loads((place / "archive.json").read_text())) is ranged
     film, plain = (
         (np.asarray(query_picture(films[name], info.value_range)), np.asarray(query_picture(films[name], None)))
-        for name in ("grey16.png", "plain.png")
+        for name in ("gray16.png", "plain.png")
     )
     assert (film[0] != film[1]).any() == ranged
     np.testing.assert_array_equal(*plain)
 
 
 def test_a_picture_in_memory_is_read_alike(opened: Archive, films: dict[str, Path]) -> None:
-    for name in ("grey16.png", "la.png", "palette.png", "turned.jpg", "plain.png"):
+    for name in ("gray16.png", "la.png", "palette.png", "turned.jpg", "plain.png"):
         found = opened.search(image=Image.open(films[name]), against="image", k=100, rerank=0)
         assert {hit.item.id: hit.distance for hit in found.hits}[name] == 0, name
     with pytest.raises(DataError, match="the query's picture: image that is transparent everywhere; export"):
@@ -152,7 +152,7 @@ def test_a_picture_in_memory_is_read_alike(opened: Archive, films: dict[str, Pat
 def test_pictures_that_were_scaled_otherwise_are_not_added(
     place: Path, films: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = convert(tmp_path / "other", {"grey16.png": films["grey16.png"]}, "--value-range", "[0, 900]")
+    other = convert(tmp_path / "other", {"gray16.png": films["gray16.png"]}, "--value-range", "[0, 900]")
     eight = convert(tmp_path / "eight", {"plain.png": films["plain.png"]})
     before = len(Archive.open(place))
     with pytest.raises(SystemExit):
@@ -228,7 +228,7 @@ def test_features_and_pairs_say_how_their_pictures_were_scaled(tmp_path, kind, c
     entries = json.loads((folder / "dataset.json").read_text())
     entries["settings"] = converted if kind == "pairs" else {"pairs": converted}
     (folder / "dataset.json").write_text(json.dumps(entries))
-    source = Source.of(**{"features": None, "pairs": None, kind: str(folder)})
+    source = Source(**{"features": None, "pairs": None, kind: str(folder)})
     assert source.value_range == (None if "value_range" not in converted else (0, 9))
     with nullcontext() if accepted else pytest.raises(ConfigError, match="archive reads queries with"):
         source.check_value_range(archive)
@@ -238,5 +238,5 @@ def test_a_damaged_range_of_a_collection_is_named(tmp_path: Path) -> None:
     folder = write_pairs(tmp_path / "pairs", range(10))
     entries = json.loads((folder / "dataset.json").read_text())
     (folder / "dataset.json").write_text(json.dumps(entries | {"settings": {"value_range": ["x", 3]}}))
-    with pytest.raises(DataError, match=r"pairs: dataset\.json holds no value_range"):
-        _ = Source.of(None, str(folder)).value_range
+    with pytest.raises(DataError, match=r"pairs: value_range of dataset\.json cannot be used"):
+        _ = Source(None, str(folder)).value_range

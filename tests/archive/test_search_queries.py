@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from mcmfh_lightning.archive import Archive, Filters
-from mcmfh_lightning.archive import archive as archive_module
-from mcmfh_lightning.archive.archive import labels_named
+from mcmfh_lightning.archive import model as model_module
+from mcmfh_lightning.archive.filters import labels_named
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
 from mcmfh_lightning.shards import PairShardReader, decode_image
@@ -38,7 +38,7 @@ def copied(phantom_archive: Path, folder: Path) -> Path:
 
 
 def png_claiming(side: int) -> bytes:
-    """A few bytes that say they are a picture of so many pixels a side."""
+    """Make a few bytes that claim to be a picture of this size."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -96,11 +96,11 @@ def test_against_images_and_texts_a_code_knows_nothing_of_the_other_modality(arc
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [("", "is empty"), (" \n\t", "is empty"), ("\ud800", "half a character"), ("a" * 100_001, "100001 characters")],
 )
-def test_a_text_that_cannot_be_searched_for_is_refused(archive, text, told):
-    with pytest.raises(DataError, match=told):
+def test_a_text_that_cannot_be_searched_for_is_refused(archive, text, message):
+    with pytest.raises(DataError, match=message):
         archive.search(text=text)
 
 
@@ -121,8 +121,8 @@ def test_threads_find_what_one_finds_and_load_the_model_once(phantom_archive, pa
         loaded.append(arguments)
         return load_query_hasher(*arguments)
 
-    load_query_hasher = archive_module.load_query_hasher
-    monkeypatch.setattr(archive_module, "load_query_hasher", load)
+    load_query_hasher = model_module.load_query_hasher
+    monkeypatch.setattr(model_module, "load_query_hasher", load)
     archive = Archive.open(phantom_archive)
     texts = [pair.text for pair in pairs.values() if pair.text][:8]
     images = [decode_image(pair.image) for pair in pairs.values() if pair.image][:4]
@@ -137,7 +137,7 @@ def test_threads_find_what_one_finds_and_load_the_model_once(phantom_archive, pa
     assert at_once == [found(query) for query in queries] * 2
 
 
-def test_content_that_is_not_in_the_archive_is_read_where_it_lies(phantom_pairs, archive, pairs, tmp_path):
+def test_content_that_is_not_in_the_archive_is_read_from_its_collection(phantom_pairs, archive, pairs, tmp_path):
     moved = Path(shutil.copytree(phantom_pairs, tmp_path / "pairs"))
     checkpoint = phantom_pairs.parent / "hasher.ckpt"
     without = Archive.open(build_archive(tmp_path / "archive", moved, checkpoint, "--without-relaxed"))
@@ -155,21 +155,21 @@ def test_content_that_is_not_in_the_archive_is_read_where_it_lies(phantom_pairs,
 
 
 @pytest.mark.parametrize(
-    ("entry", "error", "told"),
+    ("entry", "error", "message"),
     [
         ({"encoder_spec": {"class_path": "os.system", "init_args": {}}}, ConfigError, "encoder 'os.system' is none of"),
         ({"encoder": {"name": "another"}}, CheckpointError, "another"),
         ({"weights_sha256": "0" * 64}, CheckpointError, "weights_sha256 000"),
     ],
 )
-def test_a_model_that_is_not_that_of_the_items_is_refused(phantom_archive, tmp_path, entry, error, told):
+def test_a_model_that_is_not_that_of_the_items_is_refused(phantom_archive, tmp_path, entry, error, message):
     folder = copied(phantom_archive, tmp_path)
     content = json.loads((folder / "archive.json").read_text())
     (folder / "archive.json").write_text(json.dumps(content | entry))
     opened = Archive.open(folder)
     name = next(iter(ItemTable.open(folder).select(["id"])["id"].to_pylist()))
     assert opened.search(id=name).hits  # which needs no encoder
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         opened.search(text=TEXT)
 
 
@@ -183,7 +183,7 @@ def test_labels_that_a_text_names():
     assert labels_named("heartless effusions, pleural", vocabulary) == ()
 
 
-def test_times_of_the_parts_are_told(archive):
+def test_times_of_the_parts_are_reported(archive):
     timing = archive.search(text=TEXT).timing
     parts = np.array([timing.encode, timing.search, timing.rerank, timing.fetch])
     assert (parts > 0).all()
@@ -191,9 +191,9 @@ def test_times_of_the_parts_are_told(archive):
 
 
 def test_a_picture_of_sixteen_bits_is_not_clipped(archive, tmp_path):
-    """Pillow alone would turn all greys above 255 white."""
-    greys = np.linspace(0, 255, 64 * 64).reshape(64, 64)
-    Image.fromarray(greys.astype(np.uint8)).save(tmp_path / "8.png")
-    Image.fromarray(greys.astype(np.uint8).astype(np.uint16) * 257).save(tmp_path / "16.png")
+    """Pillow alone would turn all grays above 255 white."""
+    grays = np.linspace(0, 255, 64 * 64).reshape(64, 64)
+    Image.fromarray(grays.astype(np.uint8)).save(tmp_path / "8.png")
+    Image.fromarray(grays.astype(np.uint8).astype(np.uint16) * 257).save(tmp_path / "16.png")
     eight, sixteen = (archive.search(image=tmp_path / f"{bits}.png", k=24) for bits in (8, 16))
     assert eight.hits == sixteen.hits

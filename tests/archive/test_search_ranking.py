@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mcmfh_lightning.archive import Archive, Filters
 from mcmfh_lightning.archive.filters import QueryError
-from mcmfh_lightning.archive.identity import ArchiveInfo, Identity
+from mcmfh_lightning.archive.info import ArchiveInfo
 from mcmfh_lightning.archive.schema import binary_column, item_schema
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.errors import DataError
@@ -49,8 +49,9 @@ class Made:
         for part in (rows.slice(0, count // 2), rows.slice(count // 2)):
             if len(part):
                 table.add(part)
-        identity = Identity(num_bits, "MadeUp", "0" * 64, {"name": "made up"})
-        ArchiveInfo.new(identity, {}, LABELS, store_content=True, keep_relaxed=keep_relaxed).write(folder)
+        ArchiveInfo(
+            num_bits, "MadeUp", "0" * 64, {"name": "made up"}, {}, LABELS, store_content=True, keep_relaxed=keep_relaxed
+        ).write(folder)
 
     def _rows(self, keep_relaxed: bool) -> pa.Table:
         count, schema = len(self.ids), item_schema(self.num_bits)
@@ -181,7 +182,7 @@ def test_items_at_each_distance_are_as_many_as_the_ranking_histogram_counts(made
 
 
 @pytest.mark.parametrize(("k", "rerank"), [(10, 40), (100, 7), (10, 1), (300, 300), (3, 200)])
-def test_the_nearest_are_ranked_anew_with_all_that_tie_with_the_last_of_them(made, k, rerank):
+def test_the_nearest_are_ranked_again_with_all_that_tie_with_the_last_of_them(made, k, rerank):
     archive = Archive.open(made.folder)
     query = int(np.flatnonzero(made.has["text"])[0])
     distances = made.distances(query, "text", "image")
@@ -263,7 +264,7 @@ def test_facets_count_the_items(made):
 
 
 @pytest.mark.parametrize(
-    ("query", "told"),
+    ("query", "message"),
     [
         ({}, "one of text, image and id"),
         ({"text": "effusion", "id": "a"}, "one of text, image and id"),
@@ -275,8 +276,8 @@ def test_facets_count_the_items(made):
         ({"id": "a", "limit": 0}, "limit=0 is less than 1"),
     ],
 )
-def test_a_search_that_cannot_be_meant_is_refused(made, query, told):
-    with pytest.raises(QueryError, match=told):
+def test_a_search_that_cannot_be_meant_is_refused(made, query, message):
+    with pytest.raises(QueryError, match=message):
         Archive.open(made.folder).search(**query)
 
 
@@ -322,7 +323,7 @@ def test_files_of_codes_are_built_once_and_old_ones_removed(made):
 
 @pytest.mark.parametrize("name", ["items.arrow", "case_code.npy", "image_relaxed.npy"])
 @pytest.mark.parametrize("damage", [lambda file: file.unlink(), lambda file: file.write_bytes(b"no such file")])
-def test_damaged_files_of_codes_are_built_anew(made, name, damage):
+def test_damaged_files_of_codes_are_built_again(made, name, damage):
     query = made.ids[int(np.flatnonzero(made.has["image"])[0])]
     before = Archive.open(made.folder).search(id=query)
     [folder] = [entry for entry in (made.folder / "index").iterdir() if entry.is_dir()]
@@ -330,12 +331,12 @@ def test_damaged_files_of_codes_are_built_anew(made, name, damage):
     assert Archive.open(made.folder).search(id=query).hits == before.hits
 
 
-def test_an_archive_made_anew_in_the_same_place_is_not_searched_by_old_codes(tmp_path):
+def test_an_archive_made_again_in_the_same_place_is_not_searched_by_old_codes(tmp_path):
     first = Made(tmp_path / "archive", seed=1, count=20, num_bits=16)
     opened = Archive.open(first.folder)
     shutil.rmtree(tmp_path / "archive" / "items.lance")
     second = Made(tmp_path / "archive", seed=2, count=20, num_bits=16)
-    with pytest.raises(DataError, match="made anew: open it again"):
+    with pytest.raises(DataError, match="another archive by now: open it again"):
         opened.refresh()
     archive = Archive.open(first.folder)
     query = int(np.flatnonzero(second.has["image"])[0])
@@ -349,20 +350,20 @@ def ranked(archive, name):
     return [(hit.item.id, hit.distance) for hit in archive.search(id=name, modality="image", k=200).hits]
 
 
-def test_a_table_that_was_restored_and_changed_anew_is_searched_as_it_is(made):
+def test_a_table_that_was_restored_and_changed_again_is_searched_as_it_is(made):
     """Its version then has a number that files of codes are there for, and as many items."""
     backup = made.folder.with_name("backup")
     shutil.copytree(made.folder, backup)
     name = made.ids[int(np.flatnonzero(made.has["image"])[0])]
     rows = made._rows(keep_relaxed=True)
     swapped = made.relaxed["case"][::-1], made.codes["case"][::-1]
-    ItemTable.open(made.folder).upsert(rows)
+    ItemTable.open(made.folder).add(rows, replace=True)
     before = ranked(Archive.open(made.folder), name)
     shutil.rmtree(made.folder / "items.lance")
     shutil.copytree(backup / "items.lance", made.folder / "items.lance")
     for column, values in zip(("case_relaxed", "case_code"), swapped, strict=True):
         rows = rows.set_column(rows.schema.get_field_index(column), rows.schema.field(column), binary_column(values))
-    ItemTable.open(made.folder).upsert(rows)
+    ItemTable.open(made.folder).add(rows, replace=True)
     found = ranked(Archive.open(made.folder), name)
     shutil.rmtree(made.folder / "index")
     assert found == ranked(Archive.open(made.folder), name)
@@ -370,7 +371,7 @@ def test_a_table_that_was_restored_and_changed_anew_is_searched_as_it_is(made):
 
 
 @pytest.mark.parametrize("content", [b"", b"half", np.zeros((7, 2), np.uint8), np.zeros((200, 2), np.float16)])
-def test_damaged_files_of_codes_are_made_anew(made, content):
+def test_damaged_files_of_codes_are_made_again(made, content):
     name = made.ids[int(np.flatnonzero(made.has["image"])[0])]
     expected = ranked(Archive.open(made.folder), name)
     for file in sorted((made.folder / "index").rglob("*.npy")):
@@ -383,7 +384,7 @@ def test_damaged_files_of_codes_are_made_anew(made, content):
         assert file.read_bytes() == whole
 
 
-def test_a_full_disk_is_told_and_leaves_nothing_half_written(made):
+def test_a_full_disk_is_reported_and_leaves_nothing_half_written(made):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:

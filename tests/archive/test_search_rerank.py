@@ -1,4 +1,4 @@
-"""Ranking anew, against the same said in plain Python."""
+"""Reranking, against the same in plain Python."""
 
 import math
 
@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcmfh_lightning.archive import rerank as rerank_module
-from mcmfh_lightning.archive.rerank import Ranking, cosines, looked_at_again, rerank, ties_at_the_end
+from mcmfh_lightning.archive import ranking as ranking_module
+from mcmfh_lightning.archive.ranking import Ranking, cosines, head_length, rerank
 
 DISTANCES = st.lists(st.integers(0, 4), max_size=12).map(sorted)
 
@@ -19,7 +19,7 @@ def near_of(distances):
 @settings(deadline=None)
 @given(DISTANCES, st.integers(0, 15))
 def test_the_head_ends_where_a_distance_does(distances, number):
-    head = looked_at_again(near_of(distances), number)
+    head = head_length(near_of(distances), number)
     if number == 0:
         assert head == 0
         return
@@ -29,11 +29,11 @@ def test_the_head_ends_where_a_distance_does(distances, number):
 
 
 def test_the_head_is_bounded_unless_more_are_asked_for(monkeypatch):
-    monkeypatch.setattr(rerank_module, "MOST_RERANKED", 5)
+    monkeypatch.setattr(ranking_module, "MOST_RERANKED", 5)
     near = near_of([0] * 20)
-    assert looked_at_again(near, 2) == 5
-    assert looked_at_again(near, 7) == 7
-    assert looked_at_again(near, 30) == 20
+    assert head_length(near, 2) == 5
+    assert head_length(near, 7) == 7
+    assert head_length(near, 30) == 20
 
 
 @settings(deadline=None)
@@ -47,18 +47,6 @@ def test_the_head_is_ordered_by_similarity_distance_row(distances, data):
     assert ranking.distances.tolist() == [distances[row] for row in ranking.rows]
     assert ranking.similarities[:head].tolist() == [similarities[row] for row in expected]
     assert np.isnan(ranking.similarities[head:]).all()
-
-
-@settings(deadline=None)
-@given(DISTANCES, st.integers(0, 12))
-def test_ties_are_counted_at_the_last_distance(distances, total):
-    near = near_of(distances)
-    ties = ties_at_the_end(near, near.part(0, total))
-    shown = distances[:total]
-    if not shown:
-        assert ties == (None, 0, 0)
-    else:
-        assert ties == (shown[-1], distances.count(shown[-1]), shown.count(shown[-1]))
 
 
 def test_cosines_are_those_of_the_definition_and_equal_for_equal_rows():

@@ -83,12 +83,12 @@ def test_a_page_loads_nothing_and_runs_nothing():
 
 def test_a_page_says_what_was_found_as_it_is():
     page = Parsed(result_page(RESULT, {ITEM.id: b"\xff\xd8jpeg"}.get))
-    told = " ".join(" ".join(page.texts).split())
-    assert NASTY in told
+    shown = " ".join(" ".join(page.texts).split())
+    assert NASTY in shown
     for what in (f"id {NASTY}", f"text {NASTY}", f"label {NASTY}", f"licence {NASTY}", f"query {NASTY}", NOTICE):
-        assert what in told
+        assert what in shown
     for what in ("Hamming distance 2, cosine 0.500", "Effusion (shared)", "no image", "text not at hand", "Ties: 37"):
-        assert what in told
+        assert what in shown
     [image] = [attributes for tag, attributes in page.tags if tag == "img"]
     assert b64decode(image["src"].partition(",")[2]) == b"\xff\xd8jpeg"
     assert image["alt"] == f"Image of {ITEM.id}"
@@ -114,9 +114,9 @@ def test_a_table_shows_ties_time_and_notice_and_reads_no_markup():
     )
     assert "Time after load: 16.3 ms (encode 10.0, search 2.0, rerank 0.3, fetch 4.0)." in shown
     assert NOTICE in shown
-    colours = f"\x1b[2J{NASTY}\x07\x9b5m"
-    loud = replace(ITEM, id=colours, labels=(colours,), text=colours)
-    shown = printed(replace(RESULT, query=colours, hits=(replace(RESULT.hits[0], item=loud),)))
+    colors = f"\x1b[2J{NASTY}\x07\x9b5m"
+    loud = replace(ITEM, id=colors, labels=(colors,), text=colors)
+    shown = printed(replace(RESULT, query=colors, hits=(replace(RESULT.hits[0], item=loud),)))
     assert "�[2J" in shown
     assert not {"\x1b", "\x07", "\x9b"} & set(shown)
     assert "Order: Hamming distance, then id." in " ".join(printed(replace(RESULT, reranked=0)).split())
@@ -165,7 +165,7 @@ def test_the_command_prints_a_table_and_writes_files(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ([], "search by one of text, image and id"),
         (["--text", "effusion", "--format", "html"], "name it by --out"),
@@ -177,10 +177,10 @@ def test_the_command_prints_a_table_and_writes_files(run, tmp_path):
         (["--text", "effusion", "--k", "0"], "k=0 is less than 1"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(run, capsys, options, told):
+def test_what_is_wrong_is_said_in_one_line(run, capsys, options, message):
     with pytest.raises(SystemExit) as stopped:
         run(*options)
     assert stopped.value.code == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("mcmfh-archive: error: ")
-    assert told in error
+    assert message in error

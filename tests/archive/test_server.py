@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from mcmfh_lightning.archive.archive import Archive
 from mcmfh_lightning.archive.filters import Filters
 from mcmfh_lightning.archive.results import SearchResult
-from mcmfh_lightning.archive.server import served as served_module
+from mcmfh_lightning.archive.search import Archive
+from mcmfh_lightning.archive.server import routes as served_module
 from mcmfh_lightning.archive.server.app import create_app
-from mcmfh_lightning.archive.server.served import ServedArchive
+from mcmfh_lightning.archive.server.routes import ServedArchive
 from mcmfh_lightning.archive.store import ItemTable
 
 from .phantom_archive import ODD_ID
@@ -124,7 +124,7 @@ def test_items_and_pictures_by_id(client: TestClient, rows: list[dict]) -> None:
     assert client.post("/api/search", json={"id": blind}).json()["query_modality"] == "text"
 
 
-def test_a_missing_archive_is_told_and_picked_up(
+def test_a_missing_archive_is_reported_and_picked_up(
     phantom_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(served_module, "LOOK_AGAIN_SECONDS", 0.0)

@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from mcmfh_lightning.archive.archive import Archive
-from mcmfh_lightning.archive.server.app import create_app
-from mcmfh_lightning.archive.server.auth import TOKEN_VARIABLE, read_token
-from mcmfh_lightning.archive.server.limits import MAX_UPLOAD_BYTES
-from mcmfh_lightning.archive.server.served import ServedArchive
-from mcmfh_lightning.cli import archive as serve
+from mcmfh_lightning.archive.search import Archive
+from mcmfh_lightning.archive.server.app import create_app, listen
+from mcmfh_lightning.archive.server.messages import MAX_UPLOAD_BYTES
+from mcmfh_lightning.archive.server.middleware import TOKEN_VARIABLE, read_token
+from mcmfh_lightning.archive.server.routes import ServedArchive
 from mcmfh_lightning.cli.archive import main as command
 from mcmfh_lightning.errors import ConfigError
 
@@ -110,11 +109,11 @@ def test_other_machines_are_not_served_without_a_token(
 
 
 def test_answers_do_not_wait_for_acknowledgements() -> None:
-    with serve._listening("127.0.0.1", 0) as listener:
+    with listen("127.0.0.1", 0) as listener:
         assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_a_taken_port_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_taken_port_is_reported_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         with pytest.raises(SystemExit) as stop:
             command(["serve", "archive", "--port", str(taken.getsockname()[1])])
@@ -143,9 +142,9 @@ def test_nothing_of_a_query_is_logged(
     # Of the server's own; the client of this test logs what it asks for.
     logged = [record for record in caplog.records if not record.name.startswith("http")]
     assert any("RuntimeError" in record.getMessage() for record in logged)
-    told = "".join(str(record.__dict__) for record in logged) + "".join(capfd.readouterr())
-    assert SECRET.split()[0] not in told
-    assert SECRET.split()[1] not in told
+    written = "".join(str(record.__dict__) for record in logged) + "".join(capfd.readouterr())
+    assert SECRET.split()[0] not in written
+    assert SECRET.split()[1] not in written
 
 
 def test_every_answer_forbids_keeping_and_embedding(client: TestClient) -> None:

@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from mcmfh_lightning.archive.server.limits import MAX_JSON_BYTES, MAX_UPLOAD_BYTES
+from mcmfh_lightning.archive.server.messages import MAX_JSON_BYTES, MAX_UPLOAD_BYTES
 
 from .phantom_archive import ODD_ID
 from .service import JSON, SECRET, huge_png, png
@@ -34,7 +34,7 @@ BAD_BODIES = {
     "unknown filter": {"text": "x", "filters": {SECRET: 1}},
     "unknown label": {"text": "x", "filters": {"labels": [SECRET]}},
     "null label": {"text": "x", "filters": {"labels": [None]}},
-    "label that is no list": {"text": "x", "filters": {"labels": SECRET}},
+    "label that is not a list": {"text": "x", "filters": {"labels": SECRET}},
     "no date": {"text": "x", "filters": {"since": SECRET}},
     "impossible date": {"text": "x", "filters": {"since": "2011-02-29"}},
     "dates exchanged": {"text": "x", "filters": {"since": "2012-01-01", "until": "2011-01-01"}},
@@ -46,7 +46,7 @@ BAD_BODIES = {
 
 
 @pytest.mark.parametrize("name", BAD_BODIES)
-def test_bad_searches_are_told_in_one_line(client: TestClient, name: str) -> None:
+def test_bad_searches_are_reported_in_one_line(client: TestClient, name: str) -> None:
     answer = client.post("/api/search", json=BAD_BODIES[name])
     assert answer.status_code == 422
     assert answer.json().keys() == {"detail"}
@@ -72,7 +72,7 @@ def test_bad_searches_are_told_in_one_line(client: TestClient, name: str) -> Non
         (b"", 422),
     ],
 )
-def test_bad_json_is_told_in_one_line(client: TestClient, body: bytes, status: int) -> None:
+def test_bad_json_is_reported_in_one_line(client: TestClient, body: bytes, status: int) -> None:
     answer = client.post("/api/search", content=body, headers=JSON)
     assert answer.status_code == status
     assert answer.json().keys() == {"detail"}

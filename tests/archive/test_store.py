@@ -69,7 +69,7 @@ def test_adding_again_changes_nothing(tmp_path):
 def test_upsert_replaces(tmp_path):
     table = ItemTable.create(tmp_path, NUM_BITS)
     table.add(items(IDS[:6]))
-    assert table.upsert(items(IDS[3:], seed=1)) == 4
+    assert table.add(items(IDS[3:], seed=1), replace=True) == 4
     assert rows(table) == by_id(items(IDS[:6])) | by_id(items(IDS[3:], seed=1))
 
 
@@ -113,7 +113,7 @@ def test_a_table_is_made_once_and_opened_only_where_there_is_one(tmp_path):
     assert len(ItemTable.open(tmp_path / "one")) == 10
 
 
-def test_a_reader_stays_at_its_version_until_it_refreshes(tmp_path):
+def test_a_reader_stays_at_its_version(tmp_path):
     writer = ItemTable.create(tmp_path, NUM_BITS)
     writer.add(items(IDS))
     reader = ItemTable.open(tmp_path)
@@ -124,10 +124,9 @@ def test_a_reader_stays_at_its_version_until_it_refreshes(tmp_path):
     assert reader.version == version < writer.version
     assert set(reader.select(["id"])["id"].to_pylist()) == set(IDS)
     assert reader.take(found["_rowid"].to_pylist(), ["id"])["id"].to_pylist() == found["id"].to_pylist()
-    assert reader.refresh()
-    assert not reader.refresh()
-    assert len(reader) == len(writer) == 205
-    assert reader.version == writer.version
+    again = ItemTable.open(tmp_path)
+    assert len(again) == len(writer) == 205
+    assert again.version == writer.version
 
 
 def test_rows_are_taken_in_the_order_asked_for(tmp_path):
@@ -186,7 +185,7 @@ def test_two_versions_of_one_number_have_different_fingerprints(tmp_path):
     one, other = ItemTable.open(tmp_path / "one"), ItemTable.open(tmp_path / "other")
     assert one.fingerprint == other.fingerprint
     for copy in (one, other):
-        copy.upsert(items(IDS))
+        copy.add(items(IDS), replace=True)
     assert one.version == other.version
     assert one.fingerprint != other.fingerprint
 
@@ -202,8 +201,8 @@ def test_compacting_keeps_all_items(tmp_path):
     assert rows(table) == before == rows(ItemTable.open(tmp_path))
 
 
-@pytest.mark.parametrize("method", ["add", "upsert"])
-def test_two_writers_at_once(tmp_path, method):
+@pytest.mark.parametrize("replace", [False, True])
+def test_two_writers_at_once(tmp_path, replace):
     """The commits of LanceDB alone, as on an object store: without the lock of a local folder."""
     ItemTable.create(tmp_path, NUM_BITS)
     meet, failed = threading.Barrier(2), []
@@ -214,7 +213,7 @@ def test_two_writers_at_once(tmp_path, method):
         try:
             for part in range(6):
                 meet.wait()
-                getattr(table, method)(items([f"{part}-{number}" for number in range(200)], seed=seed))
+                table.add(items([f"{part}-{number}" for number in range(200)], seed=seed), replace=replace)
         except Exception as error:
             failed.append(error)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mcmfh_lightning.archive.archive import Archive
+from mcmfh_lightning.archive.search import Archive
 from mcmfh_lightning.archive.store import ItemTable
 
 from .collection import write_checkpoint, write_features, write_pairs

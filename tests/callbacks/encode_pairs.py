@@ -19,7 +19,7 @@ def tokenize(texts: list[str]) -> dict[str, Tensor]:
 
 
 class Simple(Encoder):
-    """Image: mean grey, 1. Text: its length."""
+    """Image: mean gray, 1. Text: its length."""
 
     image_dim, text_dim = 2, 1
     preprocess = staticmethod(pil_to_tensor)
@@ -30,8 +30,8 @@ class Simple(Encoder):
         self.identity = {"name": "simple"}
 
     def encode_image(self, image: Tensor) -> Tensor:
-        grey = image.float().mean(dim=(1, 2, 3))
-        return torch.stack([grey, torch.ones_like(grey)], dim=1)
+        gray = image.float().mean(dim=(1, 2, 3))
+        return torch.stack([gray, torch.ones_like(gray)], dim=1)
 
     def encode_text(self, text: dict[str, Tensor]) -> Tensor:
         return text["length"].float()[:, None]

@@ -89,7 +89,7 @@ def test_a_fit_ends_with_the_alarm_of_the_chosen_weights(world, collapsed, score
     module, bad, keepers = world.Module(), Collapsing(world, "bit").module, []
 
     class Epochs(Callback):
-        """Scores the epochs as it is told, some of them with collapsed codes."""
+        """Scores the epochs as its arguments say, some of them with collapsed codes."""
 
         def on_validation_epoch_start(self, trainer, pl_module):
             pl_module.codes = (bad if trainer.current_epoch in collapsed else world.Module()).codes

@@ -51,7 +51,7 @@ def picture(number: int) -> bytes:
 
 
 def write_pairs(folder: Path, lacks: Mapping[int, str]) -> Path:
-    """Pair n has a picture of grey n, n letters more than 10 in its text, and labels that are the bits of n."""
+    """Pair n has a picture of gray n, n letters more than 10 in its text, and labels that are the bits of n."""
     with PairShardWriter(
         folder,
         name="tiny",

@@ -6,7 +6,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from mcmfh_lightning.callbacks.example_gallery import log_figure
+from mcmfh_lightning.callbacks import log_figure
 
 
 @pytest.fixture

@@ -326,7 +326,7 @@ def test_instance_recall_against_random_orders_of_ties(world, report, direction,
     assert not any(row["metric"].startswith("instance") for key, row in report.rows.items() if key[1] != "unseen")
 
 
-def test_labels_beside_the_ranking(world, report):
+def test_labels_next_to_the_ranking(world, report):
     with (report.folder / "labels.csv").open() as file:
         rows = {
             tuple(row[n] for n in ("protocol", "database", "direction", "label")): row for row in csv.DictReader(file)
@@ -438,7 +438,7 @@ def test_limited_batches_are_what_is_counted(world, limit):
     assert float(row["value"] or "nan") == pytest.approx(np.nanmean(values), rel=1e-12, nan_ok=True)
 
 
-def test_the_database_is_counted_where_it_lies(world):
+def test_the_database_is_counted_where_it_is(world):
     """On the meta device, which has no values to copy: only whether all items are whole may be looked at."""
     batch = {name: torch.from_numpy(column) for name, column in world.splits["val"].items()}
     outputs = {name: torch.randn(20, 16) for name in ("image", "text", "case", "fused_image", "fused_text")}

@@ -32,7 +32,7 @@ def test_the_callback_decides_if_there_is_one(logger, world):
     assert run_folder(world.trainer(RunFolder(world.folder / "mine"), logger=logger[1])) == world.folder / "mine"
 
 
-def test_checkpoints_go_to_the_run_folder_unless_told_otherwise(world):
+def test_checkpoints_go_to_the_run_folder_unless_they_name_another(world):
     keepers = [
         ModelCheckpoint(filename="one"),
         ModelCheckpoint(world.folder / "other", filename="two", every_n_train_steps=2),

@@ -38,5 +38,5 @@ def test_validation_does_not_count_wherever_it_comes(world, check):
     validations = 2 if "check_val_every_n_epoch" in check else 8
     seconds = [per_epoch / rate for rate in slow.rates]
     assert all(rate < fastest for rate in slow.rates)
-    # All that the fit took beside its validations; with one of them among it the sum would be too large.
+    # All that the fit took besides its validations; with one of them among it the sum would be too large.
     assert sum(seconds) <= took - validations * VALIDATION

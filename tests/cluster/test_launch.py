@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mcmfh_lightning.cli.train import find_config, main
+from mcmfh_lightning.cli.train import main
+from mcmfh_lightning.lightning_configs import find_config
 
 RECIPES = {
     "cpu": {"accelerator": "cpu", "devices": 1, "strategy": "auto"},
@@ -78,6 +79,8 @@ def test_the_job_runs_a_command_that_parses(
 
 
 def test_the_page_names_every_recipe(repository: Path) -> None:
-    named = set(re.findall(r"`--trainer trainer/(\w+)\.yaml`", (repository / "docs" / "cluster.md").read_text()))
+    named = set(
+        re.findall(r"`--trainer trainer/(\w+)\.yaml`", (repository / "docs" / "guides" / "cluster.md").read_text())
+    )
     assert named == set(RECIPES)
     assert all(Path(find_config(f"trainer/{name}.yaml")).is_file() for name in RECIPES)

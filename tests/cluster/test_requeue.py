@@ -1,4 +1,4 @@
-"""A job that SLURM signals saves itself, asks to be requeued, and goes on from there in the same command."""
+"""A job that SLURM signals saves itself, asks to be requeued, and resumes from there in the same command."""
 
 import os
 import subprocess

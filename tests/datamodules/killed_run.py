@@ -22,7 +22,7 @@ class Recorder(pl.LightningModule):
 
     def training_step(self, batch, batch_idx):
         line = json.dumps([self.global_step, batch["index"].tolist()]) + "\n"
-        # One write to a file opened for appending: a line is there in full or not at all, whenever the kill comes.
+        # One write to a file opened for appending: a line is complete or absent, whenever the kill comes.
         descriptor = os.open(f"{self.log_path}-{self.global_rank}", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.write(descriptor, line.encode())
         os.close(descriptor)

@@ -1,11 +1,10 @@
-"""Run by test_loader.py: two ranks evaluate, and a worker of the second loses a batch if told to."""
+"""Run by test_loader.py: two ranks evaluate, and a worker of the second loses a batch on request."""
 
 import sys
 
 import lightning.pytorch as pl
 
 from mcmfh_lightning.datamodules import FeatureDataModule
-from mcmfh_lightning.datamodules import features as features_module
 from mcmfh_lightning.datamodules.streams import EvaluationStream
 from mcmfh_lightning.errors import one_line_errors
 
@@ -26,7 +25,7 @@ class Lossy(FeatureDataModule):
 
 
 if __name__ == "__main__":
-    features_module.EVALUATION_BATCH_SIZE = 8
+    FeatureDataModule.evaluation_batch_size = 8
     data = (Lossy if sys.argv[2] == "lossy" else FeatureDataModule)(sys.argv[1], num_workers=2)
     trainer = pl.Trainer(accelerator="cpu", devices=2, strategy="ddp_fork", logger=False, enable_progress_bar=False)
     with one_line_errors("ranks"):

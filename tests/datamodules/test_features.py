@@ -13,7 +13,6 @@ import pytest
 import torch
 
 from mcmfh_lightning.datamodules import FeatureDataModule
-from mcmfh_lightning.datamodules import features as features_module
 from mcmfh_lightning.datamodules.loader import BatchLoader
 from mcmfh_lightning.datamodules.order import epoch_order
 from mcmfh_lightning.errors import CheckpointError, DataError
@@ -43,7 +42,7 @@ class Recorder(pl.LightningModule):
 
 
 class SaveAndStop(pl.Callback):
-    """Saves a checkpoint in a hook after so many steps, then the process 'dies'."""
+    """Saves a checkpoint in a hook after a number of steps, then the process 'dies'."""
 
     def __init__(self, hook, step, path):
         self.step, self.path = step, path
@@ -258,7 +257,7 @@ def test_the_order_does_not_depend_on_how_the_features_were_written(folder, writ
 @pytest.mark.parametrize("world_size", [1, 2, 3, 40])
 @pytest.mark.parametrize("stage", ["validate", "test"])
 def test_evaluation_sees_all_queries_on_every_rank_and_databases_once(folder, monkeypatch, world_size, stage):
-    monkeypatch.setattr(features_module, "EVALUATION_BATCH_SIZE", 8)
+    monkeypatch.setattr(FeatureDataModule, "evaluation_batch_size", 8)
     names = FeatureDataModule(folder).evaluation_loaders(stage)
     sizes = {"validate": [20, 20], "test": [30, 30, 90]}[stage]
     queries, databases = [], {name: [] for name in names[1:]}
@@ -291,7 +290,7 @@ def test_the_database_of_the_field_is_train_then_val(folder, feature_rows):
 
 
 def test_partial_batches_are_kept(folder, monkeypatch):
-    monkeypatch.setattr(features_module, "EVALUATION_BATCH_SIZE", 8)
+    monkeypatch.setattr(FeatureDataModule, "evaluation_batch_size", 8)
     sizes = [len(batch["index"]) for batch in FeatureDataModule(folder, num_workers=2).val_dataloader()[0]]
     assert sizes == [8, 8, 4]
 

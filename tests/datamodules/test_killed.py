@@ -1,4 +1,4 @@
-"""``kill -9`` in the middle of an epoch: with the last checkpoint the epoch's sequence goes on, each pair once."""
+"""``kill -9`` in the middle of an epoch: from the last checkpoint the epoch's sequence continues, each pair once."""
 
 import json
 import os

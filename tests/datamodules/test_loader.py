@@ -19,11 +19,9 @@ from torch.utils.data._utils import signal_handling
 
 from mcmfh_lightning.cli.train import main
 from mcmfh_lightning.datamodules import FeatureDataModule
-from mcmfh_lightning.datamodules import features as features_module
 from mcmfh_lightning.datamodules import loader as loader_module
 from mcmfh_lightning.datamodules.loader import BatchLoader, worker_errors
-from mcmfh_lightning.datamodules.parcel import Parcel
-from mcmfh_lightning.datamodules.streams import BatchStream, EvaluationStream
+from mcmfh_lightning.datamodules.streams import BatchStream, EvaluationStream, Parcel
 from mcmfh_lightning.datamodules.tables import FeatureTable
 from mcmfh_lightning.errors import DataError
 
@@ -221,7 +219,7 @@ def folder(write_features, tmp_path_factory):
 @pytest.fixture
 def run(folder, tmp_path, monkeypatch):
     """Runs a stage and returns what the module saw; batches of 16 pairs in training, of 8 elsewhere."""
-    monkeypatch.setattr(features_module, "EVALUATION_BATCH_SIZE", 8)
+    monkeypatch.setattr(FeatureDataModule, "evaluation_batch_size", 8)
 
     def run(stage, num_workers=0, **settings):
         trainer = pl.Trainer(
@@ -273,7 +271,7 @@ def test_every_stage_ends_when_a_batch_is_lost(kind, stage, loader, settings, ru
         ("predict", 2, {"limit_predict_batches": 3}, 3 * "p0 "),
     ],
 )
-def test_stopping_early_is_no_loss(stage, num_workers, settings, seen, run):
+def test_stopping_early_is_not_a_loss(stage, num_workers, settings, seen, run):
     names = {"t": "train", "v": "validate ", "e": "test ", "p": "predict "}
     assert run(stage, num_workers, **settings) == [names[word[0]] + word[1:] for word in seen.split()]
 

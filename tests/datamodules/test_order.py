@@ -4,14 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcmfh_lightning.datamodules import order
-from mcmfh_lightning.datamodules.order import (
-    deal_groups,
-    epoch_order,
-    global_batch,
-    num_global_batches,
-    rank_slice,
-    segments,
-)
+from mcmfh_lightning.datamodules.order import BatchSequence, deal_groups, epoch_order, segments
+from mcmfh_lightning.errors import DataError
 
 
 @pytest.mark.parametrize("num_rows", [0, 1, 5, 1024, 1025, 5939, 70_000, 200_001])
@@ -39,7 +33,7 @@ def test_the_order_stays_what_it_was():
 FROZEN = [7, 2, 6, 4, 0, 1, 5, 3]
 
 
-def test_one_window_is_shuffled_in_full():
+def test_one_window_is_shuffled_as_a_whole():
     """Over many epochs every row is as likely to come first as any other: chi-squared over 16 rows."""
     epochs = 4000
     first = np.bincount([epoch_order(16, seed=0, epoch=epoch)[0] for epoch in range(epochs)], minlength=16)
@@ -47,7 +41,7 @@ def test_one_window_is_shuffled_in_full():
     assert chi_squared < 37.7  # 99.9th percentile at 15 degrees of freedom
 
 
-def test_windows_bound_how_far_rows_lie_apart(monkeypatch):
+def test_windows_bound_how_far_apart_rows_are(monkeypatch):
     monkeypatch.setattr(order, "BLOCK_ROWS", 10)
     monkeypatch.setattr(order, "WINDOW_BLOCKS", 4)
     windows = epoch_order(1000, seed=0, epoch=0).reshape(25, 40) // 10
@@ -56,29 +50,11 @@ def test_windows_bound_how_far_rows_lie_apart(monkeypatch):
     assert all((np.diff(window) != 0).sum() > 20 for window in windows), "rows of the blocks of a window are mixed"
 
 
-def test_global_batches_are_the_epoch_cut_up():
-    rows = epoch_order(70, seed=0, epoch=0)
-    batches = [global_batch(rows, number, 16) for number in range(num_global_batches(70, 16))]
-    assert len(batches) == 4
-    assert (np.concatenate(batches) == rows[:64]).all()
-    for number in (4, -1):
-        with pytest.raises(IndexError, match="of 4"):
-            global_batch(rows, number, 16)
-
-
 def test_other_rows_sit_out_every_epoch():
     left_out = [frozenset(epoch_order(70, seed=0, epoch=epoch)[64:].tolist()) for epoch in range(20)]
     assert all(len(rows) == 6 for rows in left_out)
     assert len(set(left_out)) == 20
     assert len(frozenset.union(*left_out)) > 50
-
-
-@pytest.mark.parametrize("world_size", [1, 2, 4, 8])
-def test_slices_of_all_ranks_are_the_batch(world_size):
-    batch = np.arange(100, 116)
-    parts = [rank_slice(batch, rank, world_size) for rank in range(world_size)]
-    assert {len(part) for part in parts} == {16 // world_size}
-    assert (np.concatenate(parts) == batch).all()
 
 
 @given(data=st.data())
@@ -97,7 +73,7 @@ def test_dealt_groups_never_meet(data):
     assert (np.sort(dealt[:whole]) == np.sort(epoch[:whole])).all()
     assert (dealt[whole:] == epoch[whole:]).all()
     for number in range(batches):
-        batch = groups[global_batch(dealt, number, size)]
+        batch = groups[dealt[number * size : (number + 1) * size]]
         assert len(np.unique(batch)) == len(batch) == size
 
 
@@ -122,3 +98,47 @@ def test_dealing_keeps_who_meets_random():
         together += any({0, 5} <= set(batch) for batch in dealt.tolist())
     chance = 5 / 22  # a row meets 5 of the 22 rows of other groups
     assert abs(together / epochs - chance) < 4 * np.sqrt(chance * (1 - chance) / epochs)
+
+
+# The sequence of a run.
+
+
+def test_without_groups_it_is_the_epoch_order_cut_up():
+    sequence = BatchSequence(np.arange(70), None, seed=3, global_batch_size=16)
+    assert len(sequence) == 4
+    assert sequence.left_out == 6
+    for number in range(12):
+        epoch, start = number // 4, number % 4 * 16
+        expected = epoch_order(70, seed=3, epoch=epoch)[start : start + 16]
+        assert sequence.batch(number).tolist() == expected.tolist()
+
+
+def test_only_the_rows_given_are_trained_on():
+    rows = np.arange(0, 100, 3)
+    sequence = BatchSequence(rows, None, seed=0, global_batch_size=8)
+    seen = np.concatenate([sequence.batch(number) for number in range(len(sequence))])
+    assert len(np.unique(seen)) == 32
+    assert set(seen.tolist()) <= set(rows.tolist())
+
+
+def test_groups_are_those_of_the_rows_given():
+    rows = np.arange(0, 100, 3)
+    sequence = BatchSequence(rows, rows // 9, seed=0, global_batch_size=8)
+    for number in range(3 * len(sequence)):
+        assert len(np.unique(sequence.batch(number) // 9)) == 8
+
+
+@pytest.mark.parametrize("size", [8, 10])
+def test_a_group_too_large_to_be_kept_apart(size):
+    groups = np.concatenate([np.full(5, 77), np.arange(35)])
+    if size == 8:  # five batches: each can have one of the five
+        BatchSequence(np.arange(40), groups, seed=0, global_batch_size=size)
+        return
+    message = r"group 77 has 5 pairs.* 4 global batches of 10.*to 8 or less.*unique_groups off"
+    with pytest.raises(DataError, match=message):
+        BatchSequence(np.arange(40), groups, seed=0, global_batch_size=size)
+
+
+def test_too_few_rows():
+    with pytest.raises(DataError, match="7 training pairs, fewer than one global batch of 8"):
+        BatchSequence(np.arange(7), None, seed=0, global_batch_size=8)

@@ -15,8 +15,8 @@ from mcmfh_lightning.shards import pack_labels, text_hash
 SIZES = {"train": 9, "test": 5}
 
 
-class GreyEncoder:
-    """Knows a picture by its grey and a text by its length."""
+class GrayEncoder:
+    """Knows a picture by its gray value and a text by its length."""
 
     @staticmethod
     def preprocess(image):
@@ -30,7 +30,7 @@ class GreyEncoder:
 class Recorder(pl.LightningModule):
     def __init__(self):
         super().__init__()
-        self.encoder = GreyEncoder()
+        self.encoder = GrayEncoder()
         self.batches = []
 
     def predict_step(self, batch, batch_idx, dataloader_idx=0):
@@ -81,7 +81,7 @@ def test_ranks_have_every_pair_once_in_order(folder, trainer, monkeypatch, world
         data.trainer = trainer
         monkeypatch.setattr(PairDataModule, "rank", rank)
         monkeypatch.setattr(PairDataModule, "world_size", world_size)
-        monkeypatch.setattr(PairDataModule, "_encoder", lambda _: GreyEncoder())
+        monkeypatch.setattr(PairDataModule, "_encoder", lambda _: GrayEncoder())
         for number, loader in enumerate(data.predict_dataloader()):
             batches = list(loader)
             assert len(batches) == len(loader)
@@ -90,7 +90,7 @@ def test_ranks_have_every_pair_once_in_order(folder, trainer, monkeypatch, world
 
 
 def test_streams_can_be_pickled(folder, monkeypatch):
-    monkeypatch.setattr(PairDataModule, "_encoder", lambda _: GreyEncoder())
+    monkeypatch.setattr(PairDataModule, "_encoder", lambda _: GrayEncoder())
     stream = PairDataModule(str(folder)).predict_dataloader()[0].dataset
     copy = pickle.loads(pickle.dumps(stream))
     torch.testing.assert_close(copy.batch(0)["image"], stream.batch(0)["image"])
@@ -100,7 +100,7 @@ def test_a_damaged_picture_is_named(pair_writer, make_pair, tmp_path, monkeypatc
     pair = make_pair(0)
     with pair_writer(tmp_path) as writer:
         writer.write("train", replace(pair, image=pair.image[:45]))
-    monkeypatch.setattr(PairDataModule, "_encoder", lambda _: GreyEncoder())
+    monkeypatch.setattr(PairDataModule, "_encoder", lambda _: GrayEncoder())
     with pytest.raises(DataError, match=r"train-000-00000\.tar, pair pair-0: .*cannot be decoded"):
         next(iter(PairDataModule(str(tmp_path)).predict_dataloader()[0]))
 
@@ -123,7 +123,7 @@ class Learner(pl.LightningModule):
 
     def __init__(self):
         super().__init__()
-        self.encoder = GreyEncoder()
+        self.encoder = GrayEncoder()
         self.line = torch.nn.Linear(1, 1)
         self.batches = {}
 
@@ -210,9 +210,9 @@ def test_a_pair_batch_says_what_is_known(learn, make_pair, partial):
         assert batch["group"].tolist() == [p.group for p in pairs]
         assert batch["text_hash"].tolist() == [0 if p.text is None else text_hash(p.text) for p in pairs]
         assert (batch["labels"].numpy() == pack_labels([p.labels for p in pairs], vocabulary)).all()
-        greys = [row for row, p in zip(batch["index"].tolist(), pairs, strict=True) if p.image is not None]
-        assert batch["image"].shape == (len(greys), 3, 8, 8)
-        assert batch["image"][:, 0, 0, 0].tolist() == greys
+        grays = [row for row, p in zip(batch["index"].tolist(), pairs, strict=True) if p.image is not None]
+        assert batch["image"].shape == (len(grays), 3, 8, 8)
+        assert batch["image"][:, 0, 0, 0].tolist() == grays
         assert batch["text"]["length"].tolist() == [len(p.text) for p in pairs if p.text is not None]
         seen.update(batch["index"].tolist())
     assert seen == Counter(range(14))
@@ -223,17 +223,17 @@ def test_batches_without_any_image_or_text(pair_writer, make_pair, tmp_path, mon
     with pair_writer(tmp_path) as writer:
         for number in range(2):
             writer.write("train", make_pair(number, lacks=lacks))
-    monkeypatch.setattr(PairDataModule, "_encoder", lambda _: GreyEncoder())
+    monkeypatch.setattr(PairDataModule, "_encoder", lambda _: GrayEncoder())
     (batch,) = PairDataModule(str(tmp_path)).predict_dataloader()[0]
     assert len(batch["image"]) == images
     assert {name: len(tensor) for name, tensor in batch["text"].items()} == text
 
 
-def test_all_cores_decode_unless_told_otherwise(folder, trainer, monkeypatch):
+def test_all_cores_decode_by_default(folder, trainer, monkeypatch):
     """Here 7 cores and 2 ranks: Lightning leaves a core to each rank."""
     monkeypatch.setattr("lightning.fabric.utilities.data._num_cpus_available", lambda: 7)
     monkeypatch.setattr(pl.Trainer, "num_devices", 2)
-    monkeypatch.setattr(PairDataModule, "_encoder", lambda _: GreyEncoder())
+    monkeypatch.setattr(PairDataModule, "_encoder", lambda _: GrayEncoder())
     for num_workers, expected in ((None, 2), (0, 0), (1, 1)):
         data = PairDataModule(str(folder), num_workers=num_workers)
         data.trainer = trainer

@@ -306,7 +306,7 @@ def test_of_a_dicom_file_nothing_but_the_picture_is_stored(folder):
 
 
 def test_the_example_of_the_documentation(repository, tmp_path):
-    page = (repository / "docs" / "manifest.md").read_text()
+    page = (repository / "docs" / "start" / "manifest.md").read_text()
     picture = np.random.default_rng(0).integers(0, 256, (16, 16), dtype=np.uint8)
     for name in ("2011/0001.png", "2011/0002.dcm", "2012/0001.jpg"):
         path = tmp_path / "images" / name
@@ -320,7 +320,7 @@ def test_the_example_of_the_documentation(repository, tmp_path):
 
 
 def test_the_commands_of_the_documentation_run_as_written(repository, tmp_path, monkeypatch):
-    page = (repository / "docs" / "manifest.md").read_text().replace("\\\n", "")
+    page = (repository / "docs" / "start" / "manifest.md").read_text().replace("\\\n", "")
     commands = [shlex.split(line) for line in re.findall(r"^    mcmfh-data (.*)$", page, re.MULTILINE)]
     assert len(commands) == 3
     make_images(tmp_path)
@@ -341,7 +341,7 @@ def test_the_commands_of_the_documentation_run_as_written(repository, tmp_path, 
 
 
 def test_every_option_of_the_documentation_exists(repository, capsys):
-    page = (repository / "docs" / "manifest.md").read_text()
+    page = (repository / "docs" / "start" / "manifest.md").read_text()
     with pytest.raises(SystemExit):
         command(["manifest", "--help"])
     screen = capsys.readouterr().out

@@ -108,7 +108,7 @@ def test_identity_follows_the_weights_and_not_the_place(
 
 
 @pytest.mark.parametrize(
-    ("absent", "mend"),
+    ("absent", "fix"),
     [
         ("open_clip_config.json", "copy all files"),
         ("open_clip_pytorch_model.bin", "copy open_clip_model.safetensors"),
@@ -117,12 +117,12 @@ def test_identity_follows_the_weights_and_not_the_place(
     ],
 )
 def test_an_incomplete_folder_names_the_mend(
-    biomedclip: Path, tmp_path: Path, no_network: None, absent: str, mend: str
+    biomedclip: Path, tmp_path: Path, no_network: None, absent: str, fix: str
 ) -> None:
     copy = shutil.copytree(biomedclip, tmp_path / "copy")
     (copy / absent).unlink()
     (copy / "vocab.txt").unlink(missing_ok=True)
-    with pytest.raises(DataError, match=mend):
+    with pytest.raises(DataError, match=fix):
         OpenCLIPEncoder(f"local-dir:{copy}")
 
 

@@ -10,7 +10,7 @@ from mcmfh_lightning.encoders.base import add_trained, train_only
 
 @pytest.fixture
 def module() -> nn.Module:
-    """Eleven layers in a list, beside others, one of which holds a parameter of its own."""
+    """Eleven layers in a list, next to others, one of which holds a parameter of its own."""
     tower = nn.Module()
     tower.stem = nn.Linear(2, 2)
     tower.layers = nn.ModuleList(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)) for _ in range(11))
@@ -48,13 +48,13 @@ def test_patterns_name_parameters_or_what_holds_them(
 @pytest.mark.parametrize("pattern", ["image.layer", "layers.1", "image.layers.11", "token"])
 def test_a_pattern_that_names_nothing_lists_what_there_is(module: nn.Module, pattern: str) -> None:
     layers = ", ".join(f"image.layers.{i}" for i in range(11))
-    with pytest.raises(ValueError, match="names nothing") as error:
+    with pytest.raises(ValueError, match="matches nothing") as error:
         train_only(module, ["text", pattern])
-    assert str(error.value) == f"trainable {pattern!r} names nothing; there are image, image.stem, {layers}, text"
+    assert str(error.value) == f"trainable {pattern!r} matches nothing; there are image, image.stem, {layers}, text"
 
 
 def test_what_is_no_regular_expression(module: nn.Module) -> None:
-    with pytest.raises(ValueError, match=r"'image\.\[' is no regular expression"):
+    with pytest.raises(ValueError, match=r"'image\.\[' is not a regular expression"):
         train_only(module, ["image.["])
 
 

@@ -55,7 +55,7 @@ def _labels(number: int) -> tuple[str, ...]:
 
 
 def _write(folder: Path, *, held_out: int = 0, name: str = "tiny", train: int = SIZES["train"]) -> Path:
-    """Grey squares whose brightness tells their labels; ``held_out`` is the seed of the validation and test films."""
+    """Gray squares whose brightness decides their labels; ``held_out`` is the seed of the validation and test films."""
     with PairShardWriter(
         folder,
         name=name,
@@ -235,5 +235,7 @@ def test_what_a_file_says(tmp_path: Path, efficientnet: Path) -> None:
 def test_bad_arguments(make: Callable[..., TwoTowerEncoder]) -> None:
     with pytest.raises(ValueError, match=r"balance=1\.5 is outside \[0, 1\]"):
         ImageTowerTuning(make(), 3, TRAINABLE, balance=1.5)
-    with pytest.raises(ValueError, match=r"'image_tower\.blocks\.9' names nothing; there are .*image_tower\.blocks\.4"):
+    with pytest.raises(
+        ValueError, match=r"'image_tower\.blocks\.9' matches nothing; there are .*image_tower\.blocks\.4"
+    ):
         ImageTowerTuning(make(), 3, ["image_tower.blocks.9"])

@@ -132,7 +132,7 @@ def test_the_learning_rate_schedule_steps_once_an_epoch(make_hasher, make_data, 
 def test_a_broken_embedding_is_named_when_the_loss_is_not_finite(make_hasher, make_batch):
     batch = make_batch()
     batch["text"][7, 2] = torch.nan
-    with pytest.raises(DataError, match=r"with index 107 hold NaN .* encode the data anew"):
+    with pytest.raises(DataError, match=r"with index 107 hold NaN .* encode the data again"):
         make_hasher().training_step(batch, 0)
 
 

@@ -1,10 +1,10 @@
 import torch
 
-from mcmfh_lightning.losses import boundary_point_loss, find_positives, similarity_quantisation
+from mcmfh_lightning.losses import boundary_point_loss, find_positives, similarity_quantization
 
 
 def test_terms_are_the_losses_of_the_formula(make_ddbh, make_batch):
-    model, batch = make_ddbh(quantisation_weight=0.3), make_batch()
+    model, batch = make_ddbh(quantization_weight=0.3), make_batch()
     image, text = model.encode(batch["image"], batch["text"])
     similar, ignored = find_positives(batch["labels"], batch["group"], "labels")
     others = ~similar & ~ignored
@@ -12,7 +12,7 @@ def test_terms_are_the_losses_of_the_formula(make_ddbh, make_batch):
         "image": boundary_point_loss(image, image, similar, others),
         "text": boundary_point_loss(text, text, similar, others),
         "cross": boundary_point_loss(image, text, similar, others),
-        "quantisation": 0.3 * (similarity_quantisation(image, similar) + similarity_quantisation(text, similar)),
+        "quantisation": 0.3 * (similarity_quantization(image, similar) + similarity_quantization(text, similar)),
     }
     terms = model.objective(batch).terms
     assert terms.keys() == expected.keys()

@@ -339,7 +339,7 @@ def test_what_differs_is_refused(tiny, make, fit, embedded, pairs, tmp_path):
         test(make("ddbh"))
     with pytest.raises(CheckpointError, match=r"num_bits=8.*num_bits=16"):
         test(EndToEnd(tiny.two_tower(num_bits=16), tiny.Tiny(), tiny.TRAINABLE))
-    with pytest.raises(CheckpointError, match=r"'tiny'.*'other'.*name that encoder or train anew"):
+    with pytest.raises(CheckpointError, match=r"'tiny'.*'other'.*name that encoder or train again"):
         test(make(encoder=tiny.Tiny("other")))
     with pytest.raises(CheckpointError, match=r"hasher='EndToEnd\(TwoTower\)'.*hasher='TwoTower'"):
         test(make().hasher, embedded)

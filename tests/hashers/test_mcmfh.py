@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mcmfh_lightning.hashers import MCMFH
-from mcmfh_lightning.losses import average_precision_loss, bit_balance, find_positives, info_nce, quantisation
+from mcmfh_lightning.losses import average_precision_loss, bit_balance, find_positives, info_nce, quantization
 
 TERMS = {"hashing", "quantisation", "bit_balance", "consistency", "fusion", "importance", "load_balance", "router_z"}
 VARIANTS = [
@@ -73,7 +73,7 @@ def test_terms_are_the_losses_between_the_views(make_mcmfh, make_batch):
         "hashing": contrast(image, text),
         "consistency": 0.7 * (contrast(image, case) + contrast(text, case)) / 2,
         "fusion": 0.2 * contrast(fused[:, 0], fused[:, 1]),
-        "quantisation": 0.1 * (quantisation(image) + quantisation(text)) / 2,
+        "quantisation": 0.1 * (quantization(image) + quantization(text)) / 2,
         "bit_balance": 0.1 * (bit_balance(image) + bit_balance(text)) / 2,
     }
     for name, value in expected.items():

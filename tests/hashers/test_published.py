@@ -11,9 +11,9 @@ import pytest
 import torch
 import yaml
 
-from mcmfh_lightning.cli.train import find_config
 from mcmfh_lightning.hashers import DDBH, UCMFH, DScPH
-from mcmfh_lightning.losses.boundary_points import _mean_of_highest
+from mcmfh_lightning.lightning_configs import find_config
+from mcmfh_lightning.losses.supervised import _mean_of_highest
 
 SIZES = [2, 3, 7, 11, 16, 64, 99, 128, 256]
 CLASSES, IMAGE_DIM, TEXT_DIM = 5, 10, 6

@@ -1,16 +1,16 @@
 import torch
 
-from mcmfh_lightning.losses import bit_balance, find_positives, info_nce, quantisation
+from mcmfh_lightning.losses import bit_balance, find_positives, info_nce, quantization
 
 
 def test_terms_are_the_losses_between_the_towers(make_two_tower, make_batch):
-    options = {"temperature": 0.4, "quantisation_weight": 0.3, "bit_balance_weight": 0.2, "supervision": "pairs"}
+    options = {"temperature": 0.4, "quantization_weight": 0.3, "bit_balance_weight": 0.2, "supervision": "pairs"}
     model, batch = make_two_tower(**options), make_batch()
     image, text = model.encode(batch["image"], batch["text"])
     relations = find_positives(batch["labels"], batch["group"], "pairs")
     expected = {
         "hashing": info_nce(image, text, relations.positives, 0.4),
-        "quantisation": 0.3 * (quantisation(image) + quantisation(text)) / 2,
+        "quantisation": 0.3 * (quantization(image) + quantization(text)) / 2,
         "bit_balance": 0.2 * (bit_balance(image) + bit_balance(text)) / 2,
     }
     terms = model.objective(batch).terms

@@ -3,14 +3,14 @@ import torch
 from torch.nn.functional import normalize
 
 from mcmfh_lightning.layers import ConcatFusion, KeyedDropout
-from mcmfh_lightning.layers.concat_fusion import DROPOUT, NUM_HEADS, NUM_LAYERS
+from mcmfh_lightning.layers.fusion import CONCAT_DROPOUT, CONCAT_HEADS, CONCAT_LAYERS
 from mcmfh_lightning.randomness import SampleKey
 
 
 def torch_encoder(fusion, width):
     """PyTorch's own encoder with the weights of ours."""
-    layer = torch.nn.TransformerEncoderLayer(width, NUM_HEADS, 2 * width, DROPOUT, batch_first=True)
-    encoder = torch.nn.TransformerEncoder(layer, NUM_LAYERS, enable_nested_tensor=False).eval()
+    layer = torch.nn.TransformerEncoderLayer(width, CONCAT_HEADS, 2 * width, CONCAT_DROPOUT, batch_first=True)
+    encoder = torch.nn.TransformerEncoder(layer, CONCAT_LAYERS, enable_nested_tensor=False).eval()
     names = {
         "self_attn.in_proj_": "query_key_value.",
         "self_attn.out_proj.": "attention_out.",
@@ -51,7 +51,7 @@ def test_every_weight_gets_a_gradient():
 def test_heads_hidden_units_and_outputs_are_dropped():
     fusion = ConcatFusion(8)
     rates = [dropout.keep for layer in fusion.layers for dropout in layer.dropouts]
-    assert rates == [1 - DROPOUT] * ConcatFusion.num_sites
+    assert rates == [1 - CONCAT_DROPOUT] * ConcatFusion.num_sites
     assert len({dropout.seed for layer in fusion.layers for dropout in layer.dropouts}) == ConcatFusion.num_sites
     layer, tokens = fusion.layers[0], torch.randn(2000, 16)
     layer.attention_out.weight.data = torch.eye(16)
@@ -60,5 +60,5 @@ def test_heads_hidden_units_and_outputs_are_dropped():
     layer.hidden_out.bias.data.zero_()
     layer.hidden_norm = torch.nn.Identity()
     heads = layer(tokens, SampleKey(0, torch.arange(2000)), across_batch=False) - tokens
-    gone = (heads.unflatten(1, (NUM_HEADS, -1)).abs() < 1e-6).all(2)
-    assert gone.float().mean().item() == pytest.approx(DROPOUT, abs=4 * (0.09 / 8000) ** 0.5)
+    gone = (heads.unflatten(1, (CONCAT_HEADS, -1)).abs() < 1e-6).all(2)
+    assert gone.float().mean().item() == pytest.approx(CONCAT_DROPOUT, abs=4 * (0.09 / 8000) ** 0.5)

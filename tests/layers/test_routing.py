@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from mcmfh_lightning.layers import Routing, tokens_per_expert, tokens_with_content, utilisation
+from mcmfh_lightning.layers import Routing, tokens_per_expert, tokens_with_content, utilization
 
 PRESENT = torch.tensor([[True, False], [False, True], [True, True]])
 
@@ -37,7 +37,7 @@ def test_tokens_with_content_leaves_out_placeholders():
     assert tokens_with_content(values[:, :1], PRESENT).flatten().tolist() == [0, 2, 4]
 
 
-def test_utilisation_is_the_perplexity_over_the_number_of_experts():
+def test_utilization_is_the_perplexity_over_the_number_of_experts():
     counts = torch.tensor([[5, 5, 5, 5], [9, 0, 0, 0], [4, 4, 0, 0], [1, 3, 0, 0]])
     entropy = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
-    assert utilisation(counts).tolist() == pytest.approx([1.0, 0.25, 0.5, math.exp(entropy) / 4])
+    assert utilization(counts).tolist() == pytest.approx([1.0, 0.25, 0.5, math.exp(entropy) / 4])

@@ -106,7 +106,7 @@ def slow_boundary_point_loss(first, second, similar, dissimilar):
     return total / max(number, 1)
 
 
-def slow_similarity_quantisation(codes, similar):
+def slow_similarity_quantization(codes, similar):
     total = zero(codes)
     for j, code in enumerate(codes):
         alike = sum(bool(similar[i][j]) for i in range(len(codes)))
@@ -195,10 +195,10 @@ def test_boundary_point_loss(batch, columns, density, ignored):
 
 @examples
 @given(batch=batches, density=densities)
-def test_similarity_quantisation(batch, density):
+def test_similarity_quantization(batch, density):
     rows, width, seed = batch
     codes, similar = drawn(rows, width, seed), mask(rows, rows, seed + 1, density)
-    agree(losses.similarity_quantisation(codes, similar), slow_similarity_quantisation(codes, similar), codes)
+    agree(losses.similarity_quantization(codes, similar), slow_similarity_quantization(codes, similar), codes)
 
 
 @pytest.mark.parametrize("width", [1, 2, 16, 64])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mcmfh_lightning.losses.codes import weighted_mean
+from mcmfh_lightning.losses.batch import weighted_mean
 
 
 def test_mean_of_valid_rows_by_weight():

@@ -121,7 +121,7 @@ def test_reset_keeps_the_queries_and_drops_the_counts():
     metric.update(**database)
     assert torch.equal(metric.compute(), once)
     metric.reset()
-    with warnings.catch_warnings():  # a share without items is no mistake in a second epoch either
+    with warnings.catch_warnings():  # a share without items is not a mistake in a second epoch either
         warnings.simplefilter("error")
         assert metric.compute().isnan()
 

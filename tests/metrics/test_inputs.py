@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcmfh_lightning.metrics import HammingHistogram, HammingInstanceHistogram
-from mcmfh_lightning.metrics.inputs import as_packed_codes, as_packed_labels
+from mcmfh_lightning.metrics.functional.packing import as_packed_codes, as_packed_labels
 
 SIGNED = torch.tensor([[1.0, -1.0, 1.0], [-1.0, 1.0, 1.0]])
 CODE_FORMS = {

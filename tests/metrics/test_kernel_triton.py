@@ -19,7 +19,7 @@ KERNEL = "mcmfh_lightning.metrics.kernels.cuda_kernel"
 
 
 def forget_kernel():
-    """Have it imported, and so defined, anew by who needs it next."""
+    """Make the next test import it, and so define it, again."""
     sys.modules.pop(KERNEL, None)
     vars(kernels).pop("cuda_kernel", None)
 
@@ -143,11 +143,11 @@ def test_without_triton_the_mend_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "triton", None)
     monkeypatch.setattr(kernels, "cuda", cuda)  # put back at the end
     monkeypatch.delitem(sys.modules, cuda.__name__)
-    anew = importlib.import_module(cuda.__name__)
+    again = importlib.import_module(cuda.__name__)
     forget_kernel()
     words = torch.zeros(1, 2, dtype=torch.int64)
     with pytest.raises(ModuleNotFoundError, match="pip install triton, or choose the backend torch"):
-        anew.hamming_histogram_triton(words, words, words, words, num_bits=8)
+        again.hamming_histogram_triton(words, words, words, words, num_bits=8)
 
 
 @pytest.mark.usefixtures("interpreted")

@@ -1,4 +1,4 @@
-"""Where an archive lies: a local folder, or a prefix of an s3-compatible object store."""
+"""Place of an archive: a local folder, or a prefix of an S3-compatible object store."""
 
 import os
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ from filelock import FileLock
 from pyarrow import fs
 
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.shards import atomic_write
+from mcmfh_lightning.files import atomic_write
 from mcmfh_lightning.shards.folder import is_url, without_password
 
 _LOCK_FILE = "items.lock"
 
 
 class Location:
-    """The files of an archive.
+    """Files of an archive.
 
     An object store is reached with the environment variables that its tools share: ``AWS_ACCESS_KEY_ID``,
     ``AWS_SECRET_ACCESS_KEY``, ``AWS_REGION``, and ``AWS_ENDPOINT_URL`` for one that is not Amazon's. PyArrow, which
@@ -28,7 +28,7 @@ class Location:
         address: A path, or ``s3://bucket/prefix``.
 
     Attributes:
-        uri: As LanceDB wants it.
+        uri: Address as LanceDB takes it.
         path: The local folder, None on an object store.
 
     Raises:
@@ -44,12 +44,12 @@ class Location:
         self.uri = address.rstrip("/")
         if not self.uri.startswith("s3://"):
             raise DataError(
-                f"{without_password(address)}: an archive lies in a local folder or at s3://bucket/prefix; copy it"
+                f"{without_password(address)}: an archive is in a local folder or at s3://bucket/prefix; copy it"
             )
 
     @classmethod
     def of(cls, address: "str | Path | Self") -> Self:
-        """Return ``address`` if it is one already."""
+        """Return ``address`` if it is a location already."""
         return address if isinstance(address, cls) else cls(address)  # type: ignore[arg-type]  # what is left of it
 
     def __str__(self) -> str:
@@ -57,7 +57,7 @@ class Location:
 
     @property
     def storage_options(self) -> dict[str, str]:
-        """What LanceDB must be told beside what it finds in the environment."""
+        """Options of LanceDB that it does not find in the environment."""
         endpoint = _endpoint()
         if self.path is not None or endpoint is None:
             return {}
@@ -80,7 +80,7 @@ class Location:
             return content
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a small file; it is there in full or not at all.
+        """Write a small file; a reader sees all of it or nothing.
 
         Raises:
             DataError: If the store cannot be reached.
@@ -95,7 +95,7 @@ class Location:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Have the processes of a machine write one after the other; the second waits.
+        """Let the processes of a machine write one after the other; the second waits.
 
         An object store has no such lock: there the commits of LanceDB decide (`ItemTable`). The lock of a process that
         was killed is free.
@@ -109,7 +109,7 @@ class Location:
 
     @contextmanager
     def _reached(self, name: str) -> Iterator[tuple[Any, str]]:
-        """The client and the key of a file."""
+        """Give the client and the key of a file."""
         endpoint = _endpoint()
         options = {} if endpoint is None else {"endpoint_override": endpoint}
         region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")

@@ -1,36 +1,44 @@
-"""Codes of queries, made as those of the items were.
+"""Hasher and encoder of an archive, and the codes of queries; searches import torch through this module alone."""
 
-Where encoder and hasher run.
-"""
-
+import io
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+import yaml
 from PIL import Image
 from torch import Tensor
 
-from mcmfh_lightning.archive.code_index import torch_on_one_thread
-from mcmfh_lightning.archive.identity import ArchiveInfo, build_archive_encoder, load_archive_hasher
+from mcmfh_lightning import encoders
+from mcmfh_lightning.archive.info import INFO_FILE, ArchiveInfo, Identity, encoder_name
 from mcmfh_lightning.archive.location import Location
+from mcmfh_lightning.archive.ranking import QueryCode
 from mcmfh_lightning.encoders import Encoder
-from mcmfh_lightning.errors import ConfigError, DataError
-from mcmfh_lightning.hashers.base import Hasher
+from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
+from mcmfh_lightning.hashers.base import CHECKPOINT_KEY, Hasher
+from mcmfh_lightning.hashers.stored import load_hasher, read_checkpoint, slim_checkpoint, weights_sha256
 from mcmfh_lightning.images.decode import flatten_picture, read_picture
 from mcmfh_lightning.images.png import ValueRange
 from mcmfh_lightning.images.unusable import FIXES, PictureError
 from mcmfh_lightning.metrics.functional import pack_signs
 from mcmfh_lightning.shards.members import check_text
 
+HASHER_FILE = "hasher.ckpt"
+_MODULE = encoders.__name__
+_CONFIGS, _DEFAULT_ENCODER = "mcmfh_lightning.lightning_configs", "model/encoder_offline.yaml"
+
 
 def check_device(name: str) -> None:
     """Refuse a device that torch does not know, or does not have here.
 
     Args:
-        name: As torch names it: ``cpu``, ``cuda``, ``cuda:1``.
+        name: Name of torch's: ``cpu``, ``cuda``, ``cuda:1``.
 
     Raises:
         ConfigError: If nothing can be computed there.
@@ -38,17 +46,114 @@ def check_device(name: str) -> None:
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:  # the latter if torch was built without it
-        told = str(error).strip().partition("\n")[0]
-        raise ConfigError(f"--device {name} cannot be used here ({told}): leave it out for cpu") from error
+        reason = str(error).strip().partition("\n")[0]
+        raise ConfigError(f"--device {name} cannot be used here ({reason}): leave it out for cpu") from error
 
 
-class QueryCode(NamedTuple):
-    """A query as an archive's items are stored."""
+def identity_of(path: Path) -> Identity:
+    """Read the identity of a checkpoint.
 
-    packed: NDArray[np.uint8]
-    """(bytes,)."""
-    relaxed: NDArray[np.float16] | None
-    """(num_bits,) the same before the sign; None if it was not kept."""
+    Raises:
+        CheckpointError: If it is not a checkpoint of this package, or of a method whose codes cannot be kept.
+    """
+    stored = read_checkpoint(path)
+    entry = stored[CHECKPOINT_KEY]
+    architecture, encoder = entry["architecture"], entry["encoder"]
+    name = str(architecture["hasher"])
+    if name.startswith("EndToEnd("):
+        raise CheckpointError(f"{path} was trained with its encoder ({name}): fit a hasher on features instead")
+    if not entry["num_bits"]:
+        raise CheckpointError(
+            f"{path} holds {name}, which ranks by cosine and has no codes: fit one that hashes, such as MCMFH"
+        )
+    if encoder is None:
+        raise CheckpointError(f"{path} does not say which encoder its features are of: fit it on feature shards")
+    return Identity(int(entry["num_bits"]), name, weights_sha256(architecture, stored["state_dict"]), encoder)
+
+
+def write_hasher(location: Location, checkpoint: Path) -> None:
+    """Keep the part of a checkpoint that codes of queries are made with."""
+    content = io.BytesIO()
+    torch.save(slim_checkpoint(checkpoint), content)
+    location.write(HASHER_FILE, content.getvalue())
+
+
+def load_archive_hasher(location: Location, info: ArchiveInfo) -> Hasher:
+    """Build the hasher of an archive, on the CPU, in evaluation mode.
+
+    Raises:
+        DataError: If its file is missing.
+        CheckpointError: If it is damaged or not that of ``archive.json``.
+    """
+    content = location.read(HASHER_FILE)
+    where = f"{location}/{HASHER_FILE}"
+    if content is None:
+        raise DataError(f"{where} is missing: copy the archive again")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / HASHER_FILE
+        path.write_bytes(content)
+        try:
+            info.check_same(identity_of(path), f"{location}/{INFO_FILE}", HASHER_FILE)
+            return load_hasher(path).hasher
+        except CheckpointError as error:
+            raise CheckpointError(str(error).replace(str(path), where)) from error
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            # Of another release, whose hasher has other parts or options, or made up.
+            raise CheckpointError(
+                f"{where} does not fit this release ({type(error).__name__}): install the one that made the archive "
+                f"({info.created_by}), or copy the archive again"
+            ) from error
+
+
+def build_encoder(spec: Mapping[str, Any], identity: Mapping[str, Any]) -> Encoder:
+    """Build an encoder of this package and of no other: a file from elsewhere must not run code.
+
+    Args:
+        spec: ``class_path`` and ``init_args``, as in ``lightning_configs/model/encoder_offline.yaml``.
+        identity: Identity that it must have.
+
+    Raises:
+        ConfigError: If it names another class, or the class cannot be built with these arguments.
+        CheckpointError: If another encoder is built.
+    """
+    path = spec.get("class_path")
+    module, _, name = path.rpartition(".") if isinstance(path, str) else ("", "", "")
+    found = getattr(encoders, name) if module == _MODULE and name in encoders.__all__ else None
+    if not isinstance(found, type) or not issubclass(found, Encoder) or found is Encoder:
+        raise ConfigError(f"encoder {path!r} is none of {_MODULE}: name one of its classes in --encoder FILE")
+    arguments = spec.get("init_args") or {}
+    try:
+        encoder = found(**arguments)
+    except (TypeError, ValueError, AttributeError) as error:  # the last where an argument is of another type
+        raise ConfigError(f"the encoder {name} cannot be built ({error}): correct --encoder FILE") from error
+    # Identities are plain JSON; tuples and the like would differ from what was read.
+    built = json.loads(json.dumps(encoder.identity))
+    if built != identity:
+        raise CheckpointError(
+            f"the archive's codes are of the encoder {encoder_name(identity, built)}, its encoder file builds "
+            f"{encoder_name(built, identity)}: build the archive with --encoder FILE of that encoder"
+        )
+    return encoder
+
+
+def read_encoder_spec(path: Path | None) -> dict[str, Any]:
+    """Read how to build an encoder; without a file, the two towers of the package index.
+
+    Raises:
+        ConfigError: If the file is missing or not such a description.
+    """
+    source = files(_CONFIGS).joinpath(_DEFAULT_ENCODER) if path is None else path
+    try:
+        content = yaml.safe_load(source.read_bytes())
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file; --encoder needs one like model/encoder_offline.yaml") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict) or not {"class_path"} <= content.keys() <= {"class_path", "init_args"}:
+        raise ConfigError(
+            f"{path}: class_path and init_args of an encoder are expected; see model/encoder_offline.yaml"
+        )
+    return content
 
 
 def load_query_hasher(location: Location, info: ArchiveInfo, device: str) -> "QueryHasher":
@@ -57,12 +162,12 @@ def load_query_hasher(location: Location, info: ArchiveInfo, device: str) -> "Qu
     Raises:
         DataError: If a file of theirs is missing.
         CheckpointError: If they are not those that the items were hashed with; the message names both.
-        ConfigError: If the archive names an encoder that is not of this package, or that cannot be built here, or there
-            is no such device.
+        ConfigError: If the archive names an encoder that is not of this package, or that cannot be built here, or torch
+            does not have the device.
     """
     check_device(device)
     hasher = load_archive_hasher(location, info)
-    loaded = QueryHasher(build_archive_encoder(info), hasher, device)
+    loaded = QueryHasher(build_encoder(info.encoder_spec, info.encoder), hasher, device, info.value_range)
     # The first pass of a network takes longer than the others.
     loaded.text("normal")
     loaded.image(Image.new("RGB", (64, 64)))
@@ -76,16 +181,18 @@ class QueryHasher:
     Embeddings are rounded to half precision as those of the items were (feature shards hold such).
 
     Args:
-        encoder: Of the features that the hasher was trained on.
-        hasher: That of the archive.
+        encoder: Encoder of the features that the hasher was trained on.
+        hasher: Hasher of the archive.
         device: Where both run.
+        value_range: Values of deep pictures that become black and white, as in the archive.
     """
 
-    def __init__(self, encoder: Encoder, hasher: Hasher, device: str) -> None:
+    def __init__(self, encoder: Encoder, hasher: Hasher, device: str, value_range: ValueRange | None = None) -> None:
         self._encoder = encoder.eval().to(device)
         self._hasher = hasher.eval().to(device)
         self._device = torch.device(device)
-        # A tokeniser of transformers must not be used by two threads at once.
+        self._value_range = value_range
+        # A tokenizer of transformers must not be used by two threads at once.
         self._lock = Lock()
 
     def text(self, text: str) -> QueryCode:
@@ -100,27 +207,31 @@ class QueryHasher:
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            raise DataError(f"the query's text holds half a character ({error}): write it anew") from error
-        with self._lock, torch_on_one_thread(), torch.inference_mode():
+            raise DataError(f"the query's text holds half a character ({error}): write it again") from error
+        with self._lock, _torch_on_one_thread(), torch.inference_mode():
             tokens = {name: column.to(self._device) for name, column in self._encoder.tokenize([text]).items()}
             return _code(self._hasher.encode(None, self._encoder.encode_text(tokens).half().float()).text)
 
-    def image(self, picture: Image.Image) -> QueryCode:
-        """Hash a picture of any size, as `query_picture` makes it."""
-        with self._lock, torch_on_one_thread(), torch.inference_mode():
+    def image(self, image: Image.Image | Path) -> QueryCode:
+        """Hash a picture, read as a shard would hold it.
+
+        Args:
+            image: A picture in memory, or a JPEG, PNG or DICOM file.
+
+        Raises:
+            DataError: If the file is missing, is not such a picture, is damaged or of suspicious size.
+        """
+        picture = query_picture(image, self._value_range)
+        with self._lock, _torch_on_one_thread(), torch.inference_mode():
             pixels = self._encoder.preprocess(picture)[None].to(self._device)
             return _code(self._hasher.encode(self._encoder.encode_image(pixels).half().float(), None).image)
 
 
 def query_picture(image: Image.Image | Path, value_range: ValueRange | None) -> Image.Image:
-    """Make of a query's picture what a shard would hold of it, as RGB.
-
-    Args:
-        image: A picture in memory, or a JPEG, PNG or DICOM file.
-        value_range: That of the archive.
+    """Read a query's picture as RGB, as `QueryHasher.image` does.
 
     Raises:
-        DataError: If the file is missing, is not such a picture, is damaged or of suspicious size.
+        DataError: See `QueryHasher.image`.
     """
     try:
         if isinstance(image, Image.Image):
@@ -132,5 +243,19 @@ def query_picture(image: Image.Image | Path, value_range: ValueRange | None) -> 
 
 
 def _code(relaxed: Tensor | Any) -> QueryCode:  # noqa: ANN401  # None where the hasher breaks its promise
-    """Of a batch of one."""
+    """Take the code out of a batch of one."""
     return QueryCode(pack_signs(relaxed.float())[0].cpu().numpy(), relaxed[0].to(torch.float16).cpu().numpy())
+
+
+@contextmanager
+def _torch_on_one_thread() -> Iterator[None]:
+    """Let torch use one thread: others that use the cores slow down two threads much more, 180 ms for a text, not 14.
+
+    The setting is one of the process: a second caller inside would restore 1, so callers hold a lock.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

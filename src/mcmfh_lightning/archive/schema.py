@@ -1,30 +1,31 @@
-"""Columns of an archive's table."""
+"""Columns of an archive's table, and the values that are written to them and read from them."""
+
+import io
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
+from PIL import Image
 
-from mcmfh_lightning.metrics.functional import packed_width
+from mcmfh_lightning.shards import decode_image, packed_width
 
+# Packed codes; null where the item lacks that modality. The case's code sees what the item has, so it is never null.
 CODES = ("image_code", "text_code", "case_code")
-"""Packed codes; null where the item lacks that modality. The case's code sees what the item has, so it is never
-null."""
+# The same before the sign: num_bits little-endian float16, null where not kept or without that modality. Plain bytes,
+# because LanceDB takes lists of floats for vectors, whose nulls it refuses.
 RELAXED = ("image_relaxed", "text_relaxed", "case_relaxed")
-"""The same before the sign: num_bits little-endian float16; null where not kept or without that modality. Plain bytes,
-for LanceDB takes lists of floats for vectors, whose nulls it refuses. `relaxed_array` reads them."""
-
+# Lets two writers that add the same id at once notice each other; see `store`.
 PRIMARY_KEY = {b"lance-schema:unenforced-primary-key": b"true"}
-"""What makes two writers that add the same id at once notice each other; see `store`."""
-
+# Number and own name of an item's group. Tables of version 1 lack the name; see `store`.
 GROUP = ("group", "group_name")
-"""Number and own name of an item's group. Tables of version 1 lack the name; see `store`."""
-
-THUMBNAIL_PIXELS = 256
-"""Longest side of a stored picture."""
+THUMBNAIL_PIXELS = 256  # longest side of a stored picture
+_JPEG_QUALITY = 85  # hard to distinguish from the original by eye at this size
 
 
 def item_schema(num_bits: int) -> pa.Schema:
-    """Schema of a table of items.
+    """Make the schema of a table of items.
 
     Args:
         num_bits: Bits of a code.
@@ -45,7 +46,7 @@ def item_schema(num_bits: int) -> pa.Schema:
         # Content, with --store-content: the report and a JPEG of at most THUMBNAIL_PIXELS a side.
         pa.field("text", pa.string()),
         pa.field("thumbnail", pa.binary()),
-        # Where both lie otherwise: a folder or URL of pair shards, and the shard in it.
+        # Where both are stored otherwise: a folder or URL of pair shards, and the shard in it.
         pa.field("folder", pa.string()),
         pa.field("shard", pa.string()),
         # The last, where a table of version 1 gets it.
@@ -55,7 +56,7 @@ def item_schema(num_bits: int) -> pa.Schema:
 
 
 def code_array(column: pa.ChunkedArray) -> NDArray[np.uint8]:
-    """Packed codes of rows.
+    """Read packed codes of rows.
 
     Args:
         column: One of `CODES`, N rows.
@@ -63,11 +64,18 @@ def code_array(column: pa.ChunkedArray) -> NDArray[np.uint8]:
     Returns:
         (N, bytes) uint8; zeros where null.
     """
-    return _matrix(column).copy()
+    width: int = column.type.byte_width
+    chunks = [np.empty((0, width), dtype=np.uint8)]
+    for chunk in column.chunks:
+        filled = chunk.fill_null(b"\0" * width)
+        start = filled.offset * width
+        data = np.frombuffer(filled.buffers()[1], dtype=np.uint8)
+        chunks.append(data[start : start + len(filled) * width].reshape(-1, width))
+    return np.concatenate(chunks)
 
 
 def relaxed_array(column: pa.ChunkedArray) -> NDArray[np.float16]:
-    """Relaxed codes of rows.
+    """Read relaxed codes of rows.
 
     Args:
         column: One of `RELAXED`, N rows.
@@ -75,15 +83,15 @@ def relaxed_array(column: pa.ChunkedArray) -> NDArray[np.float16]:
     Returns:
         (N, num_bits) float16; zeros where null.
     """
-    return _matrix(column).copy().view("<f2")
+    return code_array(column).view("<f2")
 
 
 def binary_column(rows: NDArray[np.generic], present: NDArray[np.bool_] | None = None) -> pa.Array:
-    """Undo `code_array` and `relaxed_array`.
+    """Make the column that `code_array` or `relaxed_array` reads.
 
     Args:
         rows: (N, width) uint8 or float16.
-        present: (N,) where there is a code; None: everywhere.
+        present: (N,) whether there is a code; None for everywhere.
     """
     data = np.ascontiguousarray(rows.astype(rows.dtype.newbyteorder("<"), copy=False))
     width = data.itemsize * data.shape[1]
@@ -94,12 +102,26 @@ def binary_column(rows: NDArray[np.generic], present: NDArray[np.bool_] | None =
     return pa.Array.from_buffers(pa.binary(width), len(data), buffers)
 
 
-def _matrix(column: pa.ChunkedArray) -> NDArray[np.uint8]:
-    width: int = column.type.byte_width
-    chunks = [np.empty((0, width), dtype=np.uint8)]
-    for chunk in column.chunks:
-        filled = chunk.fill_null(b"\0" * width)
-        start = filled.offset * width
-        data = np.frombuffer(filled.buffers()[1], dtype=np.uint8)
-        chunks.append(data[start : start + len(filled) * width].reshape(-1, width))
-    return np.concatenate(chunks)
+def thumbnail(image: bytes) -> bytes:
+    """Make a JPEG of at most `THUMBNAIL_PIXELS` a side of a picture's file.
+
+    Raises:
+        DataError: If it cannot be decoded, or is of suspicious size.
+    """
+    picture = decode_image(image)
+    picture.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS), Image.Resampling.LANCZOS)
+    stream = io.BytesIO()
+    picture.save(stream, format="JPEG", quality=_JPEG_QUALITY)
+    return stream.getvalue()
+
+
+def count_values(column: pa.ChunkedArray, names: Iterable[str] = ()) -> dict[str, int]:
+    """Count the values of a column, the most frequent first, then by name; nulls are left out.
+
+    Args:
+        column: Values.
+        names: Values that are listed even if they do not occur.
+    """
+    found = pc.value_counts(column.drop_null()).to_pylist()
+    counts = dict.fromkeys(names, 0) | {entry["values"]: entry["counts"] for entry in found}
+    return dict(sorted(counts.items(), key=lambda entry: (-entry[1], entry[0])))

@@ -1,110 +1,88 @@
-"""A result in sentences, the same in every output.
-
-A result as JSON.
-
-A result as one html file, pictures and style included: it loads nothing.
-
-A result as a table of rich.
-"""
+"""Results and overviews of archives, for people and for programs."""
 
 import json
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib.resources import files
+from typing import Any
 
+import pyarrow.compute as pc
 from jinja2 import Environment, StrictUndefined
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from mcmfh_lightning.archive.results import Hit, SearchResult
+from mcmfh_lightning.archive.info import ArchiveInfo
+from mcmfh_lightning.archive.location import Location
+from mcmfh_lightning.archive.results import NOTICE, Hit, SearchResult
+from mcmfh_lightning.archive.schema import count_values
+from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.errors import without_controls
 
-NOTICE = "Research use, not diagnosis."
 _AGAINST = {"case": "codes of cases", "image": "codes of images", "text": "codes of texts"}
+_TEXT_CHARACTERS = 160
+_MOST_LABELS = 10
 
 
 def heading(result: SearchResult) -> str:
-    """What was asked."""
+    """Name the query."""
     return f"{result.query_modality} query: {result.query}"
 
 
 def sentences(result: SearchResult) -> list[str]:
-    """How the result came about: how many items, ties, ranking anew, time."""
-    found = f"{result.total:,} found among {result.candidates:,} {_items(result.candidates)}"
-    return [
-        f"{found}, by {_AGAINST[result.against]}: {result.num_bits} bits ({result.code_bytes} bytes) each, "
-        f"{result.index} index.",
-        *_ties(result),
-        _order(result),
-        _time(result),
+    """Describe how the result was made: number of items, ties, reranking, time."""
+    lines = [
+        f"{result.total:,} found among {_items(result.candidates)}, by {_AGAINST[result.against]}: "
+        f"{result.num_bits} bits ({result.code_bytes} bytes) each, {result.index} index."
     ]
-
-
-def _ties(result: SearchResult) -> list[str]:
-    if result.tie_distance is None:
-        return []
-    return [
-        f"Ties: {result.ties:,} {_items(result.ties)} at Hamming distance {result.tie_distance}, where the ranking by "
-        f"codes ends; {result.tied_shown:,} of them found."
-    ]
-
-
-def _order(result: SearchResult) -> str:
+    if result.tie_distance is not None:
+        lines.append(
+            f"Ties: {_items(result.ties)} at Hamming distance {result.tie_distance}, where the ranking by codes ends; "
+            f"{result.tied_shown:,} of them found."
+        )
     if result.reranked == 0:
-        return "Order: Hamming distance, then id."
-    return (
-        f"Order: the {result.reranked:,} nearest by the cosine of their relaxed codes, the others by Hamming distance, "
-        "then id."
-    )
-
-
-def _time(result: SearchResult) -> str:
-    timing = result.timing
-    parts = [("encode", timing.encode), ("search", timing.search), ("rerank", timing.rerank), ("fetch", timing.fetch)]
-    told = ", ".join(f"{name} {1000 * seconds:.1f}" for name, seconds in parts)
-    return f"Time after load: {1000 * timing.total:.1f} ms ({told})."
-
-
-def _items(number: int) -> str:
-    return "item" if number == 1 else "items"
+        lines.append("Order: Hamming distance, then id.")
+    else:
+        lines.append(
+            f"Order: the {result.reranked:,} nearest by the cosine of their relaxed codes, the others by Hamming "
+            "distance, then id."
+        )
+    parts = ", ".join(f"{name} {1000 * seconds:.1f}" for name, seconds in asdict(result.timing).items())
+    lines.append(f"Time after load: {1000 * result.timing.total:.1f} ms ({parts}).")
+    return lines
 
 
 def result_json(result: SearchResult) -> str:
-    """All that a result says, under the names of `SearchResult`; times in seconds."""
+    """Write a result as JSON, under the names of `SearchResult`; times in seconds."""
     content = asdict(result)
     content["timing"]["total"] = result.timing.total
     return json.dumps({"notice": NOTICE, **content}, indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def result_page(result: SearchResult, picture: Callable[[str], bytes | None]) -> str:
-    """Write the page.
+    """Write a result as one HTML file, pictures and style included.
 
-    Everything that comes from the archive is escaped, and a content policy keeps the page from loading or running
-    anything all the same.
+    Everything that comes from the archive is escaped, and in addition a content policy keeps the page from loading or
+    running anything.
 
     Args:
-        result: What was found.
-        picture: The JPEG of an item, by its id; None if there is none.
+        result: The result.
+        picture: Function that returns the JPEG of an item by its id, or None.
     """
     template = files(__package__).joinpath("result.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    hits = [(hit, _data_url(picture(hit.item.id) if hit.item.has_image else None)) for hit in result.hits]
+    hits = []
+    for hit in result.hits:
+        jpeg = picture(hit.item.id) if hit.item.has_image else None
+        hits.append((hit, None if jpeg is None else f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"))
     return environment.from_string(template).render(
         heading=heading(result), sentences=sentences(result), notice=NOTICE, hits=hits
     )
 
 
-def _data_url(jpeg: bytes | None) -> str | None:
-    return None if jpeg is None else f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"
-
-
-_TEXT_CHARACTERS = 160
-
-
 def result_table(result: SearchResult) -> Group:
-    """A row for each hit, and below how they were found.
+    """Make a table with a row for each hit, and below it how they were found.
 
     Nothing of an archive is read as markup, or by the terminal.
     """
@@ -116,6 +94,69 @@ def result_table(result: SearchResult) -> Group:
     for hit in result.hits:
         table.add_row(*_cells(hit))
     return Group(table, *(Text(line) for line in (*sentences(result), NOTICE)))
+
+
+def overview(location: Location) -> dict[str, Any]:
+    """Count the content of an archive; plain JSON.
+
+    Raises:
+        DataError: If there is none.
+    """
+    info = ArchiveInfo.load(location)
+    table = ItemTable.open(location)
+    items = table.select(["group", "split", "has_image", "has_text", "labels", "date", "licence", "folder"])
+    dates = pc.min_max(items["date"]).as_py()
+    size = None  # unknown on an object store
+    if location.path is not None:  # earlier versions included
+        size = sum(file.stat().st_size for file in location.path.rglob("*") if file.is_file())
+    return {
+        "archive": str(location),
+        "version": table.version,
+        "items": len(items),
+        "with_image": pc.sum(items["has_image"]).as_py() or 0,
+        "with_text": pc.sum(items["has_text"]).as_py() or 0,
+        "groups": pc.count_distinct(items["group"]).as_py(),
+        "splits": count_values(items["split"]),
+        "labels": count_values(pc.list_flatten(items["labels"])),
+        "licences": count_values(items["licence"]),
+        "dates": [dates["min"], dates["max"]],
+        "collections": count_values(items["folder"]),
+        **asdict(info),
+        "bytes": size,
+    }
+
+
+def overview_table(content: Mapping[str, Any]) -> Table:
+    """Make a table of an `overview`, without its long lists."""
+    table = Table(title=Text(content["archive"]), title_justify="left", show_header=False)
+    size = "" if content["bytes"] is None else f", {content['bytes'] / 1e6:,.1f} MB"
+    labels = list(content["labels"].items())
+    more = f" and {len(labels) - _MOST_LABELS} more" if len(labels) > _MOST_LABELS else ""
+    rows = {
+        "items": f"{content['items']:,} of {content['groups']:,} groups (version {content['version']}{size})",
+        "with an image, a text": f"{content['with_image']:,}, {content['with_text']:,}",
+        "splits": _listed(content["splits"]),
+        "labels": _listed(dict(labels[:_MOST_LABELS])) + more,
+        "licences": _listed(content["licences"]),
+        "dates": " to ".join(filter(None, content["dates"])) or "unknown",
+        "codes": f"{content['num_bits']} bits of {content['hasher']} (weights {content['weights_sha256'][:16]})",
+        "encoder": str(content["encoder"].get("name")),
+        "texts and pictures": "in the archive" if content["store_content"] else "in their collection",
+        "collections": _listed(content["collections"]),
+        "relaxed codes": "kept" if content["keep_relaxed"] else "not kept",
+        "made by": content["created_by"],
+    }
+    for name, value in rows.items():
+        table.add_row(Text(name), Text(without_controls(value), overflow="fold"))
+    return table
+
+
+def _items(number: int) -> str:
+    return f"{number:,} {'item' if number == 1 else 'items'}"
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"
 
 
 def _cells(hit: Hit) -> list[Text]:

@@ -1,13 +1,13 @@
-"""The table of an archive's items, and the only module that knows LanceDB.
+"""Table of an archive's items; the only module that knows LanceDB.
 
-What LanceDB promises is less than it seems, so this is what we measured (0.33 to 0.40) and build on:
+LanceDB promises less than it seems to. We measured this (0.33 to 0.40) and build on it:
 
-- A commit is atomic and durable: it renames a manifest. What a killed writer leaves is never looked at.
+- A commit is atomic and durable: it renames a manifest. Leftovers of a killed writer are never read.
 - ``merge_insert`` reads the table, then commits. Two of them that insert the same id at once both commit, and the id is
   there twice, unless the column is marked as the (unenforced) primary key: then the second sees the first and starts
-  anew (from 0.33; earlier ones keep both). A plain ``add`` never looks.
+  again (from 0.33; earlier ones keep both). A plain ``add`` never looks.
 - An id that occurs twice *within* a batch is inserted twice in any case.
-- An open table stays at its version until it writes or is told to look again.
+- An open table stays at its version until it writes or is asked to look again.
 - Row ids are those of a version: updates and compaction change them.
 
 A table of version 1 lacks the names of groups. Reading fills them in, with the numbers in digits; the first writer adds
@@ -35,19 +35,24 @@ _NUMBER, _NAME = GROUP
 _LARGEST = 2**64 - 1
 _REWRITTEN = 4096
 _AT_ONCE = timedelta(milliseconds=1)
-_MOST_SAID = 300
-"""Characters of a message of LanceDB, which may quote the whole batch."""
+_MOST_SHOWN = 300  # characters of a message of LanceDB, which may quote the whole batch
+_FIXES = {
+    "create": "choose another folder, or add to it with `mcmfh-archive add`",
+    "open": "make it with `mcmfh-archive build`, or correct the path and the credentials",
+    "read": "open it again, and see `mcmfh-archive verify`",
+    "write": "run the command again: what was committed stays, and is not added twice",
+}
 
 
 class ItemTable:
-    """Items by id: one row each.
+    """Items by id, one row each.
 
     Every change is one commit. Writers of a machine wait for each other; those of an object store try again when
     another was faster, a few times.
 
     Args:
         table: The table of LanceDB.
-        location: Where it lies.
+        location: Place of the archive.
     """
 
     def __init__(self, table: Any, location: Location) -> None:  # noqa: ANN401  # LanceDB's classes differ by release
@@ -56,10 +61,10 @@ class ItemTable:
 
     @classmethod
     def create(cls, location: str | Path | Location, num_bits: int) -> Self:
-        """Make an empty table; one that is there already will do if it is empty too.
+        """Make an empty table; an empty one that is there already is used.
 
         Args:
-            location: Folder of the archive; made if it is not there.
+            location: Place of the archive; a folder is made.
             num_bits: Bits of a code.
 
         Raises:
@@ -68,10 +73,10 @@ class ItemTable:
         place = Location.of(location)
         if place.path is not None:
             place.path.mkdir(parents=True, exist_ok=True)
-        with _told(place, "create"):
+        with _explained(place, "create"):
             table = cls(_connect(place).create_table(TABLE, schema=item_schema(num_bits), exist_ok=True), place)
         if len(table):
-            raise DataError(f"{place} has a table with items already: {_MENDS['create']}")
+            raise DataError(f"{place} has a table with items already: {_FIXES['create']}")
         return table
 
     @classmethod
@@ -85,41 +90,29 @@ class ItemTable:
         # LanceDB would make the folder.
         if place.path is not None and not (place.path / f"{TABLE}.lance").is_dir():
             raise DataError(f"{place} holds no archive: make one with `mcmfh-archive build`, or correct the path")
-        with _told(place, "open"):
+        with _explained(place, "open"):
             table = _connect(place).open_table(TABLE)
         return cls(table, place)
 
-    def batches(self, columns: Sequence[str], size: int) -> Iterator[pa.Table]:
-        """Read columns of all rows, so many rows at a time: for what would not fit into memory at once.
-
-        Args:
-            columns: Names.
-            size: Rows of a batch at most.
-        """
-        query = self._table.search().select(self._stored(columns))
-        with _told(self.location, "read"):
-            for batch in query.to_batches(size):
-                yield _with_names(pa.Table.from_batches([batch]), columns)
-
     def __len__(self) -> int:
-        with _told(self.location, "read"):
+        with _explained(self.location, "read"):
             return int(self._table.count_rows())
 
     @property
     def schema(self) -> pa.Schema:
         """Columns, as `item_schema` gives them; without the names of groups in a table of version 1."""
-        with _told(self.location, "read"):
+        with _explained(self.location, "read"):
             return self._table.schema
 
     @property
     def version(self) -> int:
-        """Number of the version that is read: grows with each commit."""
-        with _told(self.location, "read"):
+        """Number of the version that is read; grows with each commit."""
+        with _explained(self.location, "read"):
             return int(self._table.version)
 
     @property
     def fingerprint(self) -> str:
-        """What tells this version from another of its number: that of a copy, or of a table that was restored.
+        """Hash that differs from that of a copy's or a restored table's version of the same number.
 
         Raises:
             DataError: If the version is gone from the disk.
@@ -130,69 +123,61 @@ class ItemTable:
             manifest = self.location.read(f"{TABLE}.lance/_versions/{name}.manifest")
             if manifest is not None:
                 return hashlib.sha256(manifest).hexdigest()
-        raise DataError(f"{self.location}: version {version} of the table is gone: {_MENDS['read']}")
+        raise DataError(f"{self.location}: version {version} of the table is gone: {_FIXES['read']}")
 
-    def refresh(self) -> bool:
-        """Go on to the newest version; returns whether that is another one."""
-        before = self.version
-        with _told(self.location, "read"):
-            self._table.checkout_latest()
-        return self.version != before
-
-    def add(self, batch: pa.Table) -> int:
-        """Add those items whose ids are not there yet, all in one commit.
+    def add(self, batch: pa.Table, *, replace: bool = False) -> int:
+        """Add items in one commit; items whose ids are there already are left alone, or replaced.
 
         Args:
             batch: Columns of `item_schema`.
+            replace: Whether items that are there already are replaced.
 
         Returns:
-            How many were new.
+            Number of new items.
 
         Raises:
             DataError: If an id occurs twice in the batch, a column does not fit, or the table cannot be written.
         """
-        return self._merge(batch, update=False)
-
-    def upsert(self, batch: pa.Table) -> int:
-        """Add items, replacing those that have the same ids, all in one commit.
-
-        Args:
-            batch: Columns of `item_schema`.
-
-        Returns:
-            How many were new.
-
-        Raises:
-            DataError: As `add`.
-        """
-        return self._merge(batch, update=True)
+        if _NAME not in self.schema.names:
+            with self._writing() as table:
+                if _NAME not in table.schema.names:  # unless another writer was faster
+                    table.add_columns({_NAME: f"CAST(`{_NUMBER}` AS STRING)"})
+        batch = _fitting(batch, self.schema)
+        ids = batch["id"]
+        if len(pc.unique(ids)) != len(ids):
+            twice = next(pair["values"] for pair in pc.value_counts(ids).to_pylist() if pair["counts"] > 1)
+            raise DataError(f"item {twice!r} occurs twice in what is to be written to {self.location}: rename one")
+        with self._writing() as table:
+            merge = table.merge_insert("id").when_not_matched_insert_all()
+            if replace:
+                merge = merge.when_matched_update_all()
+            return int(merge.execute(batch).num_inserted_rows)
 
     def delete(self, ids: Sequence[str]) -> int:
-        """Remove items, all in one commit; ids that are not there are passed over.
+        """Remove items in one commit; ids that are not there are skipped.
 
         Returns:
-            How many there were.
+            Number of removed items.
 
         Raises:
             DataError: If the table cannot be written.
         """
         if not ids:
             return 0
-        with self.location.writing(), _told(self.location, "write"):
-            self._table.checkout_latest()
-            before = self._table.count_rows()
-            self._table.delete(f"id IN ({', '.join(map(quoted, ids))})")
-            return int(before - self._table.count_rows())
+        with self._writing() as table:
+            before = table.count_rows()
+            table.delete(f"id IN ({', '.join(map(quoted, ids))})")
+            return int(before - table.count_rows())
 
     def select(self, columns: Sequence[str], where: str | None = None) -> pa.Table:
-        """Read columns of all rows, or of those that a condition holds for.
+        """Read columns of all rows, or of those that meet a condition.
 
         Args:
             columns: Names; each column costs only its own bytes.
             where: An SQL condition over the columns (DataFusion); strings in it are written by `quoted`.
 
         Returns:
-            The columns and ``_rowid``, which `take` wants, in the order of the table.
+            The columns and ``_rowid``, which `take` needs, in the order of the table.
 
         Raises:
             DataError: If there is no such column, or the condition cannot be understood.
@@ -200,9 +185,21 @@ class ItemTable:
         query = self._table.search()
         if where is not None:
             query = query.where(where)
-        with _told(self.location, "read"):
+        with _explained(self.location, "read"):
             found = query.with_row_id(True).select(self._stored(columns)).to_arrow()  # noqa: FBT003  # LanceDB's signature
         return _with_names(found, columns)
+
+    def batches(self, columns: Sequence[str], size: int) -> Iterator[pa.Table]:
+        """Read columns of all rows in batches, where they might not fit into memory together.
+
+        Args:
+            columns: Names.
+            size: Rows of a batch at most.
+        """
+        query = self._table.search().select(self._stored(columns))
+        with _explained(self.location, "read"):
+            for batch in query.to_batches(size):
+                yield _with_names(pa.Table.from_batches([batch]), columns)
 
     def take(self, row_ids: Sequence[int], columns: Sequence[str]) -> pa.Table:
         """Read rows.
@@ -221,77 +218,61 @@ class ItemTable:
         if not len(wanted):
             return self.select(columns, where="false")
         unique, inverse = np.unique(wanted, return_inverse=True)
-        with _told(self.location, "read"):
+        with _explained(self.location, "read"):
             query = self._table.take_row_ids(unique.tolist()).with_row_id().select(self._stored(columns))
             found = _with_names(query.to_arrow(), columns)
         # LanceDB promises no order.
         found = found.take(pc.sort_indices(found[ROW_ID]))
         if not np.array_equal(found[ROW_ID].to_numpy(), unique):
-            raise DataError(f"{self.location} has no longer all of the rows that were asked for: open it again")
+            raise DataError(f"{self.location} no longer has all of the rows that were asked for: open it again")
         return found.take(pa.array(inverse.astype(np.int64)))
 
     def erase(self) -> None:
         """Remove from the disk what was deleted or replaced, earlier versions included.
 
-        Until then it lies there, if nowhere to be seen. All items are written anew, for a file cannot be changed; who
-        reads an earlier version must open the table again. On an object store nobody else may write meanwhile.
+        Until then it is on the disk, though no search sees it. All items are written again, because a file cannot be
+        changed; readers of an earlier version must open the table again. On an object store nobody else may write
+        meanwhile.
 
         Raises:
             DataError: If the table cannot be written; the command may be repeated.
         """
-        with self.location.writing(), _told(self.location, "write"):
-            self._table.checkout_latest()
+        with self._writing() as table:
             before = type(self).open(self.location)
             row_ids = before.select(["id"])[ROW_ID].to_pylist()
             for start in range(0, len(row_ids), _REWRITTEN):
                 batch = before.take(row_ids[start : start + _REWRITTEN], self.schema.names).drop_columns([ROW_ID])
-                self._table.merge_insert("id").when_matched_update_all().execute(batch)
+                table.merge_insert("id").when_matched_update_all().execute(batch)
             if not row_ids:
-                # The last commit stays whatever it is, and names the ids that it deleted: make it another one.
-                self._table.delete("false")
-            self._table.optimize(cleanup_older_than=_AT_ONCE)
-            self._table.checkout_latest()
+                # The last commit stays in any case, and names the ids that it deleted: make it another one.
+                table.delete("false")
+            table.optimize(cleanup_older_than=_AT_ONCE)
+            table.checkout_latest()
 
     def compact(self) -> None:
         """Merge the files of many small commits, so that reading does not slow down with their number.
 
-        Versions of the last seven days stay, so that who reads one is not disturbed.
+        Versions of the last seven days stay, so that their readers are not disturbed.
 
         Raises:
             DataError: If the table cannot be written.
         """
-        with self.location.writing(), _told(self.location, "write"):
+        with self._writing() as table:
+            table.optimize()
+            table.checkout_latest()
+
+    @contextmanager
+    def _writing(self) -> Iterator[Any]:
+        """Give the table of LanceDB, at its newest version, while no other process of the machine writes."""
+        with self.location.writing(), _explained(self.location, "write"):
             self._table.checkout_latest()
-            self._table.optimize()
-            self._table.checkout_latest()
+            yield self._table
 
     def _stored(self, columns: Sequence[str]) -> list[str]:
-        """What is read for some columns."""
+        """Name the columns that are read for some columns."""
         if _NAME not in columns or _NAME in self.schema.names:
             return list(columns)
         return list(dict.fromkeys([_NUMBER if name == _NAME else name for name in columns]))
-
-    def _add_names(self) -> None:
-        """Bring a table of version 1 up to date, unless another writer did."""
-        self._table.checkout_latest()
-        if _NAME not in self.schema.names:
-            self._table.add_columns({_NAME: f"CAST(`{_NUMBER}` AS STRING)"})
-
-    def _merge(self, batch: pa.Table, *, update: bool) -> int:
-        if _NAME not in self.schema.names:
-            with self.location.writing(), _told(self.location, "write"):
-                self._add_names()
-        batch = _fitting(batch, self.schema)
-        ids = batch["id"]
-        if len(pc.unique(ids)) != len(ids):
-            counts = pc.value_counts(ids)
-            twice = next(pair["values"].as_py() for pair in counts if pair["counts"].as_py() > 1)
-            raise DataError(f"item {twice!r} occurs twice in what is to be written to {self.location}: rename one")
-        merge = self._table.merge_insert("id").when_not_matched_insert_all()
-        if update:
-            merge = merge.when_matched_update_all()
-        with self.location.writing(), _told(self.location, "write"):
-            return int(merge.execute(batch).num_inserted_rows)
 
 
 def quoted(text: str) -> str:
@@ -304,13 +285,13 @@ def quoted(text: str) -> str:
 
 
 def _connect(place: Location) -> Any:  # noqa: ANN401  # LanceDB's classes differ by release
-    import lancedb
+    import lancedb  # starts a thread, which a fork would not survive
 
     return lancedb.connect(place.uri, storage_options=place.storage_options or None)
 
 
 def _with_names(found: pa.Table, columns: Sequence[str]) -> pa.Table:
-    """The columns that were asked for, with the names of groups where the table has only their numbers."""
+    """Select the columns, with the names of groups where the table has only their numbers."""
     if _NAME not in columns or _NAME in found.schema.names:
         return found
     field = pa.field(_NAME, pa.string(), nullable=False)
@@ -319,7 +300,7 @@ def _with_names(found: pa.Table, columns: Sequence[str]) -> pa.Table:
 
 
 def _fitting(batch: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The batch with the columns, types and marks of the table."""
+    """Give a batch the columns, types and marks of the table."""
     if set(batch.schema.names) != set(schema.names):
         odd = ", ".join(sorted(set(batch.schema.names) ^ set(schema.names)))
         raise DataError(f"columns that are missing or unknown: {odd}; use the release that wrote the archive")
@@ -329,19 +310,11 @@ def _fitting(batch: pa.Table, schema: pa.Schema) -> pa.Table:
         raise DataError(f"items do not fit the archive's columns ({error}): encode them with its hasher") from error
 
 
-_MENDS = {
-    "create": "choose another folder, or add to it with `mcmfh-archive add`",
-    "open": "make it with `mcmfh-archive build`, or correct the path and the credentials",
-    "read": "open it again, and see `mcmfh-archive verify`",
-    "write": "run the command again: what was committed stays, and is not added twice",
-}
-
-
 @contextmanager
-def _told(place: Location, action: str) -> Iterator[None]:
-    """Say in one line what LanceDB raises, which is of many kinds and many lines."""
+def _explained(place: Location, action: str) -> Iterator[None]:
+    """Turn what LanceDB raises, which is of many kinds and many lines, into one line."""
     try:
         yield
     except (RuntimeError, ValueError, OSError, KeyError, TypeError) as error:
-        said = " ".join(str(error).split())
-        raise DataError(f"{place}: cannot {action} the table ({said[:_MOST_SAID]}): {_MENDS[action]}") from error
+        message = " ".join(str(error).split())
+        raise DataError(f"{place}: cannot {action} the table ({message[:_MOST_SHOWN]}): {_FIXES[action]}") from error

@@ -1,22 +1,21 @@
-"""Looking at everything in an archive."""
+"""Verification of everything in an archive."""
 
-from collections.abc import Iterator, Sequence
-from datetime import date
+from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
-from rich.console import Console
 
 from mcmfh_lightning.archive.build import items_bar
-from mcmfh_lightning.archive.content import ContentReader
 from mcmfh_lightning.archive.encode import item_codes
-from mcmfh_lightning.archive.identity import ArchiveInfo, build_archive_encoder, load_archive_hasher
+from mcmfh_lightning.archive.filters import is_date
+from mcmfh_lightning.archive.info import ArchiveInfo
 from mcmfh_lightning.archive.location import Location
-from mcmfh_lightning.archive.results import Side
+from mcmfh_lightning.archive.model import build_encoder, load_archive_hasher
 from mcmfh_lightning.archive.schema import CODES, RELAXED, code_array, item_schema, relaxed_array
+from mcmfh_lightning.archive.snapshot import is_at_hand
 from mcmfh_lightning.archive.source import Source
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.errors import DataError, McmfhError
@@ -30,9 +29,7 @@ _COPY = "copy the archive again, or build it again"
 
 HASHER = Check("hasher.ckpt is the hasher of archive.json", "failed", _COPY)
 COLUMNS = Check("the table has the columns of its format", "failed", _COPY)
-IDS = Check(
-    "ids are unique and not empty", "failed", "delete these items and add them again: a foreign writer added them"
-)
+IDS = Check("ids are unique and not empty", "failed", f"{_AGAIN}: another program added them")
 PRESENT = Check("items have an image or a text, and a code of each and of no other", "failed", _AGAIN)
 PADDING = Check("codes have no bits beyond their length", "failed", _AGAIN)
 RELAXED_CODES = Check("codes are the signs of what is kept of them", "failed", _AGAIN)
@@ -44,45 +41,30 @@ GROUPS = Check(
     "a number, an earlier release added the item: upsert it",
 )
 LABELS = Check("labels are in the vocabulary, each once", "failed", _AGAIN)
-KNOWN = Check("splits and dates are what they should be", "failed", "mend the collection, then upsert these items")
+KNOWN = Check("splits and dates are what they should be", "failed", "fix the collection, then upsert these items")
 CONTENT = Check("content is kept as archive.json says", "failed", _AGAIN)
 PICTURES = Check("kept pictures are pictures", "failed", _AGAIN)
 RECOMPUTED = Check(
     "codes are those that the hasher computes",
     "failed",
-    "the collection was written anew or the table was changed: upsert these items",
+    "the collection was written again or the table was changed: upsert these items",
 )
-CHECKS = (
-    HASHER,
-    COLUMNS,
-    IDS,
-    PRESENT,
-    PADDING,
-    RELAXED_CODES,
-    CASES,
-    GROUPS,
-    LABELS,
-    KNOWN,
-    CONTENT,
-    PICTURES,
-    RECOMPUTED,
-)
+CHECKS: tuple[Check, ...] = (HASHER, COLUMNS, IDS, PRESENT, PADDING, RELAXED_CODES, CASES)
+CHECKS += (GROUPS, LABELS, KNOWN, CONTENT, PICTURES, RECOMPUTED)
 
 _ROWS = 4096
-_SAMPLE = 64
-"""Items that are encoded again if no shards are given."""
+_SAMPLE = 64  # items that are encoded again if no shards are given
+# A bit may differ on another machine where the relaxed code is so near to 0: sums are rounded in another order.
 _ROUNDING = 1e-3
-"""A bit may differ on another machine where the relaxed code is so near to 0: sums are rounded in another order."""
 
 
-def verify_archive(location: Location, source: Source | None, console: Console) -> Report:
-    """Look at all that can be looked at.
+def verify_archive(location: Location, source: Source | None) -> Report:
+    """Check everything in an archive.
 
     Args:
-        location: Where the archive lies.
-        source: Shards whose items are encoded again and compared. Without, a sample of items whose pair shards are at
-            hand is, if the encoder is.
-        console: For the progress bar.
+        location: Place of the archive.
+        source: Shards whose items are encoded again and compared. Without, this is done for a sample of items whose
+            pair shards are on this machine, if the encoder can be built.
 
     Raises:
         DataError: If there is no archive.
@@ -90,90 +72,88 @@ def verify_archive(location: Location, source: Source | None, console: Console) 
     info = ArchiveInfo.load(location)
     table = ItemTable.open(location)
     report = Report(CHECKS)
-    hasher = _hasher(location, info, report)
+    hasher: Hasher | None = None
+    report.look(HASHER)
+    try:
+        hasher = load_archive_hasher(location, info)
+    except McmfhError as error:
+        report.find(HASHER, str(error))
     report.look(COLUMNS)
     schema = item_schema(info.num_bits)
     first_version = schema.remove(schema.get_field_index("group_name"))
     if not any(table.schema.equals(due) for due in (schema, first_version)):
         report.find(COLUMNS, f"not those of {info.num_bits} bits: {', '.join(table.schema.names)}")
         return report
-    look = _Look(info, report)
-    with items_bar(console) as bar:
-        task = bar.add_task("looking", total=len(table))
+    rows = _Rows(info, report)
+    with items_bar() as bar:
+        task = bar.add_task("checking", total=len(table))
         for batch in table.batches(schema.names, _ROWS):
-            look.at(batch)
+            rows.check(batch)
             bar.advance(task, len(batch))
-    if hasher is not None:
-        if source is not None:
-            _encode_again(info, table, hasher, source, report)
-        else:
-            _encode_sample(info, table, hasher, report)
+    if hasher is not None and source is not None:
+        _encode_again(info, table, hasher, source, report)
+    elif hasher is not None:
+        _encode_sample(info, table, hasher, report)
     return report
 
 
-def _hasher(location: Location, info: ArchiveInfo, report: Report) -> Hasher | None:
-    report.look(HASHER)
-    try:
-        return load_archive_hasher(location, info)
-    except McmfhError as error:
-        report.find(HASHER, str(error))
-        return None
-
-
-class _Look:
-    """Rows, batch by batch."""
+class _Rows:
+    """Checks of rows, batch by batch."""
 
     def __init__(self, info: ArchiveInfo, report: Report) -> None:
         self._info = info
         self._report = report
-        self._vocabulary = set(info.label_vocabulary)
         self._ids: set[str] = set()
         self._numbers: dict[str, int] = {}
         self._names: dict[int, str] = {}
 
-    def at(self, batch: pa.Table) -> None:
-        """Look at some rows."""
+    def check(self, batch: pa.Table) -> None:
         ids: list[str] = batch["id"].to_pylist()
-        self._unique(ids)
         present = {side: batch[f"has_{side}"].to_numpy() for side in ("image", "text")}
-        valid = {name: pc.is_valid(batch[name]).to_numpy() for name in (*CODES, *RELAXED, "text", "thumbnail")}
-        self._tell(PRESENT, ids, ~(present["image"] | present["text"]), "neither image nor text")
-        for side, there in present.items():
-            self._tell(PRESENT, ids, there != valid[f"{side}_code"], f"its {side} and the code of that")
-        self._codes(ids, batch, valid)
-        self._cases(ids, batch, present)
-        self._groups(ids, batch)
-        self._known(ids, batch)
-        self._content(ids, batch, present, valid)
-
-    def _unique(self, ids: Sequence[str]) -> None:
+        there = {name: pc.is_valid(batch[name]).to_numpy() for name in (*CODES, *RELAXED, "text", "thumbnail")}
         self._report.look(IDS, len(ids))
         for name in ids:
             if name in self._ids or not name:
                 self._report.find(IDS, repr(name))
             self._ids.add(name)
-
-    def _codes(self, ids: Sequence[str], batch: pa.Table, valid: dict[str, NDArray[np.bool_]]) -> None:
+        self._find(PRESENT, ids, ~(present["image"] | present["text"]), "neither image nor text")
+        for side, has in present.items():
+            self._find(PRESENT, ids, has != there[f"{side}_code"], f"its {side} and the code of that")
         bits = self._info.num_bits
         for name, relaxed_name in zip(CODES, RELAXED, strict=True):
-            codes = np.unpackbits(code_array(batch[name]), axis=1)
-            self._tell(PADDING, ids, (codes[:, bits:] != 0).any(axis=1), name)
-            kept = valid[relaxed_name]
-            due = valid[name] if self._info.keep_relaxed else np.zeros_like(kept)
-            self._tell(RELAXED_CODES, ids, kept != due, f"whether it has {relaxed_name}")
-            relaxed = relaxed_array(batch[relaxed_name])
+            codes = np.unpackbits(code_array(batch[name]), axis=1)  # (rows, 8 bytes)
+            self._find(PADDING, ids, (codes[:, bits:] != 0).any(axis=1), name)
+            kept = there[relaxed_name]
+            due = there[name] if self._info.keep_relaxed else np.zeros_like(kept)
+            self._find(RELAXED_CODES, ids, kept != due, f"whether it has {relaxed_name}")
+            relaxed = relaxed_array(batch[relaxed_name])  # (rows, bits)
             # Half precision takes a tiny negative number for 0, whose bit would be 1.
             wrong = ((relaxed >= 0) != codes[:, :bits].astype(bool)) & (relaxed != 0)
             wrong |= ~(np.abs(relaxed) <= 1)  # NaN too
-            self._tell(RELAXED_CODES, ids, kept & wrong.any(axis=1), relaxed_name)
-
-    def _cases(self, ids: Sequence[str], batch: pa.Table, present: dict[str, NDArray[np.bool_]]) -> None:
+            self._find(RELAXED_CODES, ids, kept & wrong.any(axis=1), relaxed_name)
         for side, other in (("image", "text"), ("text", "image")):
-            single = present[side] & ~present[other]
             differ = (code_array(batch["case_code"]) != code_array(batch[f"{side}_code"])).any(1)
-            self._tell(CASES, ids, single & differ, f"an item of {side} alone")
+            self._find(CASES, ids, present[side] & ~present[other] & differ, f"an item of {side} alone")
+        self._check_groups(ids, batch)
+        labels = batch["labels"].to_pylist()
+        vocabulary = set(self._info.label_vocabulary)
+        odd = [len(set(some)) != len(some) or not vocabulary.issuperset(some) for some in labels]
+        self._find(LABELS, ids, odd, map(", ".join, labels))
+        known = list(zip(batch["split"].to_pylist(), batch["date"].to_pylist(), strict=True))
+        odd = [split not in (None, *SPLITS) or not (day is None or is_date(day)) for split, day in known]
+        self._find(KNOWN, ids, odd, (f"split {split!r}, date {day!r}" for split, day in known))
+        for column, side in (("text", "text"), ("thumbnail", "image")):
+            due = present[side] & self._info.store_content
+            self._find(CONTENT, ids, due != there[column], f"whether its {column} is kept")
+        for name, picture in zip(ids, batch["thumbnail"].to_pylist(), strict=True):
+            if picture is not None:
+                self._report.look(PICTURES)
+                try:
+                    check_image_header(picture)
+                except DataError as error:
+                    self._report.find(PICTURES, f"{name}: {error}")
 
-    def _groups(self, ids: Sequence[str], batch: pa.Table) -> None:
+    def _check_groups(self, ids: Sequence[str], batch: pa.Table) -> None:
         self._report.look(GROUPS, len(ids))
         groups = zip(batch["group_name"].to_pylist(), batch["group"].to_pylist(), strict=True)
         for item, (name, number) in zip(ids, groups, strict=True):
@@ -183,58 +163,23 @@ class _Look:
             elif self._numbers.setdefault(name, number) != number:
                 self._report.find(GROUPS, f"{item}: group {name!r} has two numbers")
 
-    def _known(self, ids: Sequence[str], batch: pa.Table) -> None:
-        for name, labels in zip(ids, batch["labels"].to_pylist(), strict=True):
-            self._report.look(LABELS)
-            if len(set(labels)) != len(labels) or not self._vocabulary.issuperset(labels):
-                self._report.find(LABELS, f"{name}: {', '.join(labels)}")
-        for name, split, day in zip(ids, batch["split"].to_pylist(), batch["date"].to_pylist(), strict=True):
-            self._report.look(KNOWN)
-            if (split is not None and split not in SPLITS) or not _is_date(day):
-                self._report.find(KNOWN, f"{name}: split {split!r}, date {day!r}")
-
-    def _content(
-        self,
-        ids: Sequence[str],
-        batch: pa.Table,
-        present: dict[str, NDArray[np.bool_]],
-        valid: dict[str, NDArray[np.bool_]],
-    ) -> None:
-        for column, side in (("text", "text"), ("thumbnail", "image")):
-            due = present[side] & self._info.store_content
-            self._tell(CONTENT, ids, due != valid[column], f"whether its {column} is kept")
-        for name, picture in zip(ids, batch["thumbnail"].to_pylist(), strict=True):
-            if picture is not None:
-                self._report.look(PICTURES)
-                try:
-                    check_image_header(picture)
-                except DataError as error:
-                    self._report.find(PICTURES, f"{name}: {error}")
-
-    def _tell(self, check: Check, ids: Sequence[str], wrong: NDArray[np.bool_], what: str) -> None:
+    def _find(self, check: Check, ids: Sequence[str], wrong: Iterable[bool], what: str | Iterable[str]) -> None:
+        """Report the items for which something is wrong."""
         self._report.look(check, len(ids))
-        for row in np.flatnonzero(wrong).tolist():
-            self._report.find(check, f"{ids[row]}: {what}")
-
-
-def _is_date(text: str | None) -> bool:
-    try:
-        return text is None or date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        return False
+        for name, bad, detail in zip(ids, wrong, repeat(what) if isinstance(what, str) else what, strict=False):
+            if bad:
+                self._report.find(check, f"{name}: {detail}")
 
 
 def _encode_sample(info: ArchiveInfo, table: ItemTable, hasher: Hasher, report: Report) -> None:
-    """Items evenly spread over those whose collection is at hand, through the encoder."""
+    """Encode items again, evenly spread over those whose collection is on this machine."""
     known = table.select(["id", "folder"], where="folder IS NOT NULL")
-    folders = pc.unique(known["folder"]).to_pylist() if len(known) else []
-    at_hand = [folder for folder in folders if ContentReader.at_hand(folder) is not None]
-    for folder in at_hand:
+    folders = [folder for folder in pc.unique(known["folder"]).to_pylist() if is_at_hand(folder)]
+    for folder in folders:
         ids = known.filter(pc.equal(known["folder"], folder))["id"].to_pylist()
-        few = set(ids[:: max(1, len(ids) * len(at_hand) // _SAMPLE)])
+        few = set(ids[:: max(1, len(ids) * len(folders) // _SAMPLE)])
         try:
-            source = Source.of(None, folder)
-            _encode_again(info, table, hasher, source, report, few)
+            _encode_again(info, table, hasher, Source(None, folder), report, few)
         except McmfhError as error:
             report.look(RECOMPUTED)
             report.find(RECOMPUTED, str(error))
@@ -254,23 +199,16 @@ def _encode_again(
     wanted = [row for row, name in enumerate(source.ids) if name in places and (few is None or name in few)]
     if not wanted:
         return
-    encoder = build_archive_encoder(info) if source.features is None else None
+    encoder = build_encoder(info.encoder_spec, info.encoder) if source.features is None else None
     for batch in source.batches(np.array(wanted), encoder, "cpu"):
         ids = [source.ids[row] for row in batch["index"].tolist()]
         rows = stored.take(pa.array([places[name] for name in ids]))
-        for side, wrong in _differing(rows, item_codes(hasher, batch), batch["present"].numpy(), info.num_bits):
+        has_image, has_text = batch["present"].numpy().T
+        has: dict[str, Any] = {"image": has_image, "text": has_text, "case": True}
+        for side, computed in item_codes(hasher, batch).items():
+            relaxed = computed.numpy()  # (rows, bits)
+            bits = np.unpackbits(code_array(rows[f"{side}_code"]), axis=1)[:, : info.num_bits].astype(bool)
+            wrong = ((bits != (relaxed >= 0)) & (np.abs(relaxed) > _ROUNDING)).any(1)
             report.look(RECOMPUTED, len(ids))
-            for row in np.flatnonzero(wrong).tolist():
+            for row in np.flatnonzero(wrong & has[side]).tolist():
                 report.find(RECOMPUTED, f"{ids[row]}: {side}_code")
-
-
-def _differing(
-    rows: pa.Table, codes: dict[Side, Any], present: NDArray[np.bool_], num_bits: int
-) -> Iterator[tuple[Side, NDArray[np.bool_]]]:
-    """Which items have another code than the one that was computed, side by side."""
-    there = {"image": present[:, 0], "text": present[:, 1], "case": np.ones(len(rows), dtype=np.bool_)}
-    for side, computed in codes.items():
-        relaxed = computed.numpy()
-        bits = np.unpackbits(code_array(rows[f"{side}_code"]), axis=1)[:, :num_bits].astype(bool)
-        wrong = ((bits != (relaxed >= 0)) & (np.abs(relaxed) > _ROUNDING)).any(1)
-        yield side, there[side] & wrong

@@ -1,11 +1,13 @@
 """Callbacks: evaluation by ranking, state of codes and experts, throughput, example queries, writing of features."""
 
-from mcmfh_lightning.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
+import warnings
+
+from mcmfh_lightning.callbacks.checkpoints import BestCheckpoint, FitReport, LastCheckpoint
 from mcmfh_lightning.callbacks.code_monitor import CodeMonitor
-from mcmfh_lightning.callbacks.example_gallery import ExampleGallery, log_figure
-from mcmfh_lightning.callbacks.expert_utilization import ExpertUtilisation
+from mcmfh_lightning.callbacks.evaluation import log_figure
+from mcmfh_lightning.callbacks.example_gallery import ExampleGallery
+from mcmfh_lightning.callbacks.expert_utilization import ExpertUtilization
 from mcmfh_lightning.callbacks.feature_writer import FeatureWriter
-from mcmfh_lightning.callbacks.fit_report import FitReport
 from mcmfh_lightning.callbacks.hamming_ranking import HammingRanking
 from mcmfh_lightning.callbacks.throughput import CompileLayers, Throughput
 from mcmfh_lightning.trainer.run_files import RunFolder, run_folder
@@ -15,7 +17,7 @@ __all__ = [
     "CodeMonitor",
     "CompileLayers",
     "ExampleGallery",
-    "ExpertUtilisation",
+    "ExpertUtilization",
     "FeatureWriter",
     "FitReport",
     "HammingRanking",
@@ -25,3 +27,11 @@ __all__ = [
     "log_figure",
     "run_folder",
 ]
+
+
+def __getattr__(name: str) -> type[ExpertUtilization]:
+    """Give the name of the release before, with a warning."""
+    if name == "ExpertUtilisation":
+        warnings.warn("ExpertUtilisation is now ExpertUtilization", DeprecationWarning, stacklevel=2)
+        return ExpertUtilization
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

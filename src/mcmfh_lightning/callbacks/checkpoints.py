@@ -1,18 +1,21 @@
-"""The checkpoint of the best epoch.
+"""Checkpoints of the best epoch and of the last one, and a report of which epoch a fit has chosen."""
 
-The checkpoint to resume from.
-
-Which weights a fit has chosen.
-"""
-
+from math import isfinite
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
+
+from mcmfh_lightning.callbacks.evaluation import is_dry
+from mcmfh_lightning.errors import say
+from mcmfh_lightning.evaluation.summary import CONSTANT_MONITOR, MONITOR, QUERIES_MONITOR
+
+FEW_QUERIES = 20
+"""Fewer than this, and one query decides which epoch is the best."""
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -30,7 +33,7 @@ class BestCheckpoint(ModelCheckpoint):
         return super().check_monitor_top_k(trainer, current)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the record; if the files lie in this run's folder, under their names here."""
+        """Restore the record; under the names of this folder, if the files are in it."""
         best = Path(state_dict["best_model_path"]).name
         if best and self.dirpath and (Path(self.dirpath) / best).is_file():
             state_dict = state_dict | {
@@ -46,14 +49,14 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 class LastCheckpoint(ModelCheckpoint):
-    """Keeps ``last.ckpt``, written at the end of every epoch and, if asked, between.
+    """Keeper of ``last.ckpt``, written at the end of every epoch and, if asked, between.
 
     ``ModelCheckpoint(save_last=True)`` writes it only when the monitored value has improved, so that resuming would go
     back to the best epoch. List this callback after the one that keeps the best: the state of that one is then part of
     the checkpoint, and a resumed run knows what it has to beat.
 
     Args:
-        every_n_train_steps: Write it also whenever so many optimiser steps are done. For epochs that take long.
+        every_n_train_steps: Write it also after every such number of optimizer steps. For epochs that take long.
     """
 
     def __init__(self, every_n_train_steps: int | None = None) -> None:
@@ -78,14 +81,13 @@ class LastCheckpoint(ModelCheckpoint):
         step = trainer.global_step
         # Accumulated gradients are in no checkpoint: only the batch that made the step counts.
         due = self.every_n_steps is not None and step % self.every_n_steps == 0 and step != self._saved_at
-        dry = trainer.fast_dev_run  # type: ignore[attr-defined]  # set at run time
-        if due and not dry and not _validation_follows(trainer, batch_idx):
+        if due and not is_dry(trainer) and not _validation_follows(trainer, batch_idx):
             self._saved_at = step
             trainer.save_checkpoint(self.format_checkpoint_name({}), weights_only=False)
 
 
 def _validation_follows(trainer: Trainer, batch_idx: int) -> bool:
-    """Whether this batch is followed by a validation or by the end of the epoch.
+    """Check whether this batch is followed by a validation or by the end of the epoch.
 
     A run that resumes from a checkpoint between the two leaves the validation out (seen in Lightning 2.6), and with it
     perhaps the best epoch.
@@ -114,6 +116,48 @@ def read_chosen(trainer: Trainer) -> dict[str, Any]:
         return {}
     try:
         content = torch.load(keeper.best_model_path, map_location="cpu", weights_only=True, mmap=True)
-    except (UnpicklingError, OSError, RuntimeError):  # of a method whose arguments are objects, or not a local file
+    except (UnpicklingError, OSError, RuntimeError):  # a method whose arguments are objects, or not a local file
         return {}
     return content if isinstance(content, dict) else {}
+
+
+class FitReport(Callback):
+    """The last lines of a fit: the chosen epoch, its value and its file, and whether a constant ranking is better.
+
+    The command line adds one; epochs are counted from 0, as in ``metrics.csv``. A ``fast_dev_run`` prints nothing.
+    """
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print the report."""
+        if trainer.is_global_zero and not is_dry(trainer):
+            for line in _lines(trainer):
+                say(line)
+
+
+def _lines(trainer: Trainer) -> list[str]:
+    keeper = selecting_callback(trainer)
+    score = None if keeper is None else keeper.best_model_score
+    if keeper is None or score is None or not isfinite(score):
+        why = "no callback keeps the best epoch"
+        if keeper is not None:
+            why = f"{keeper.monitor} was not measured, or undefined in every epoch"
+        paths = [one.best_model_path for one in trainer.checkpoint_callbacks if isinstance(one, LastCheckpoint)]
+        last = f"; the last one is in {paths[0]}" if paths and paths[0] else ""
+        return [f"no epoch was chosen: {why}{last}"]
+    epoch = read_chosen(trainer).get("epoch", "?")
+    lines = [f"chosen: epoch {epoch}, {keeper.monitor} {float(score):.3f}, {keeper.best_model_path}"]
+    if keeper.monitor != MONITOR:
+        return lines
+    queries = int(trainer.callback_metrics.get(QUERIES_MONITOR, 0))
+    constant = trainer.callback_metrics.get(CONSTANT_MONITOR)
+    if constant is not None:
+        verdict = "better than this model" if float(constant) > float(score) else "this model is better"
+        lines.append(
+            "the better of two constant rankings (one order of the items for all queries: by label popularity, or "
+            f"normals first) has {float(constant):.3f} on the same {queries:,} queries: {verdict}"
+        )
+    if queries < FEW_QUERIES:
+        lines.append(
+            f"only {queries} validation queries have a relevant item: these numbers say little; validate on more"
+        )
+    return lines

@@ -1,4 +1,4 @@
-"""Whether the codes use the bits they have: balance, correlation and collapse."""
+"""A monitor of whether the codes use the bits they have: balance, correlation and collapse."""
 
 from collections.abc import Mapping
 from math import isnan
@@ -13,22 +13,20 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from mcmfh_lightning.callbacks.checkpoints import read_chosen
-from mcmfh_lightning.callbacks.evaluation import EvaluationCallback, Stage, is_query_loader
-from mcmfh_lightning.callbacks.example_gallery import log_figure
+from mcmfh_lightning.callbacks.evaluation import EvaluationCallback, Stage, is_query_loader, log_figure, report_folder
 from mcmfh_lightning.metrics.functional import BitStatistics, bit_statistics, pack_signs
-from mcmfh_lightning.trainer.run_files import run_folder
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 
 FEWEST = 20
 """Queries from which on the alarm means something: a fair bit is the same for 20 queries once in 500,000."""
 LARGEST_SHARE = 0.5
 """More queries than this with one and the same code are a collapse: one label, such as "normal", may rightly gather
-many in one code, but with most of them there a ranking tells little."""
+many in one code, but with most of them there a ranking says little."""
 _PLOT_NAME = "code_statistics.png"
 
 
 class CodeMonitor(EvaluationCallback):
-    """Logs how balanced, correlated and different the codes of the queries are, and warns when they collapse.
+    """Monitor of how balanced, correlated and different the codes of the queries are; it warns when they collapse.
 
     Looked at are the codes of the image alone and of the text alone, of the queries of each validation and test. Every
     process encodes all queries, so each has the same numbers whatever their number. Logged are, as
@@ -108,21 +106,26 @@ class CodeMonitor(EvaluationCallback):
         for name, statistics in self._latest.items():
             if collapse := describe_collapse(statistics, num_queries):
                 self._collapsed[name] = collapse
-            numbers = _scalars(statistics, num_queries) | {"collapsed": float(bool(collapse))}
+            numbers = {
+                "balance": statistics.balance,
+                "correlation": statistics.correlation,
+                "distinct": statistics.distinct / num_queries,
+                "largest": statistics.largest / num_queries,
+                "constant": float(len(statistics.constant)),
+                "collapsed": float(bool(collapse)),
+            }
             values |= {f"{prefix}/bits/{name}/{key}": value for key, value in numbers.items() if not isnan(value)}
         # Equal on all processes, so that their maximum is exact.
         pl_module.log_dict(values, sync_dist=True, reduce_fx="max")
 
     def _draw(self, trainer: Trainer) -> None:
         latest, self._latest = self._latest, {}
-        if latest and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set at run time
-            folder = run_folder(trainer)
-            if trainer.is_global_zero:
-                log_figure(trainer, folder / _PLOT_NAME, _figure(latest))
+        if latest and (folder := report_folder(trainer)):
+            log_figure(trainer, folder / _PLOT_NAME, _figure(latest))
 
 
 def describe_collapse(statistics: BitStatistics, num_items: int) -> str:
-    """What has collapsed, in words; empty if nothing has or there are less than `FEWEST` items."""
+    """Describe in words what has collapsed; empty if nothing has or there are less than `FEWEST` items."""
     if num_items < FEWEST:
         return ""
     found = []
@@ -143,18 +146,8 @@ def _warn(collapsed: Mapping[str, str]) -> None:
         )
 
 
-def _scalars(statistics: BitStatistics, num_items: int) -> dict[str, float]:
-    return {
-        "balance": statistics.balance,
-        "correlation": statistics.correlation,
-        "distinct": statistics.distinct / num_items,
-        "largest": statistics.largest / num_items,
-        "constant": float(len(statistics.constant)),
-    }
-
-
 def _figure(by_modality: Mapping[str, BitStatistics]) -> Figure:
-    """A row each modality: the mean of each bit, and the correlation of each two."""
+    """Draw a row each modality: the mean of each bit, and the correlation of each two."""
     figure = Figure(figsize=(10, 3.5 * len(by_modality)), dpi=120, layout="constrained")
     for (name, statistics), (means, pairs) in zip(
         by_modality.items(), figure.subplots(len(by_modality), 2, squeeze=False), strict=True

@@ -1,27 +1,61 @@
-"""The hooks of validation and test, which differ by their stage alone.
-
-Which loader of an evaluation holds the queries.
-"""
+"""What callbacks of validations and tests share: the hooks, which loader has the queries, and figures for loggers."""
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Literal
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities.types import STEP_OUTPUT
+from matplotlib.figure import Figure
+from matplotlib.image import imread
 
+from mcmfh_lightning.trainer.run_files import run_folder
 from mcmfh_lightning.types import FeatureBatch
 
 Stage = Literal["validate", "test"]
 
 
 def is_query_loader(trainer: Trainer, stage: Stage, dataloader_idx: int) -> bool:
-    """Whether a loader gives queries, which every process sees in full; False if the datamodule does not say."""
+    """Check whether a loader gives queries, which every process sees in full; False if the datamodule does not say."""
     loaders = getattr(getattr(trainer, "datamodule", None), "evaluation_loaders", None)
     return loaders is not None and loaders(stage)[dataloader_idx] == "query"
 
 
+def is_dry(trainer: Trainer) -> bool:
+    """Check whether this is a ``fast_dev_run``, which writes nothing."""
+    return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]  # set at run time
+
+
+def report_folder(trainer: Trainer) -> Path | None:
+    """Find where a run writes its reports: on its first process, unless the run is dry.
+
+    Args:
+        trainer: Call this on all its processes, which agree on the folder.
+    """
+    folder = None if is_dry(trainer) else run_folder(trainer)
+    return folder if trainer.is_global_zero else None
+
+
+def log_figure(trainer: Trainer, path: Path, figure: Figure) -> None:
+    """Write a figure, and give it to TensorBoard and wandb under the name of its file.
+
+    Args:
+        trainer: Call this on its first process only.
+        path: The PNG file; its folder is created if missing.
+        figure: What to draw.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_image(path.stem, imread(path), trainer.global_step, dataformats="HWC")
+        elif isinstance(logger, WandbLogger):
+            logger.log_image(path.stem, [str(path)], step=trainer.global_step)
+
+
 class EvaluationCallback(Callback, ABC):
-    """Looks at the outputs of validations and tests; sanity checking is neither."""
+    """Base of callbacks that look at the outputs of validations and tests; sanity checking is neither."""
 
     @abstractmethod
     def begin(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:
@@ -38,12 +72,12 @@ class EvaluationCallback(Callback, ABC):
         """End the epoch."""
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin."""
+        """Begin an epoch."""
         if not trainer.sanity_checking:
             self.begin(trainer, pl_module, "validate")
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin."""
+        """Begin an epoch."""
         self.begin(trainer, pl_module, "test")
 
     def on_validation_batch_end(
@@ -72,10 +106,10 @@ class EvaluationCallback(Callback, ABC):
         self.add(trainer, outputs, batch, "test", dataloader_idx)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """End."""
+        """End an epoch."""
         if not trainer.sanity_checking:
             self.finish(trainer, pl_module, "validate")
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """End."""
+        """End an epoch."""
         self.finish(trainer, pl_module, "test")

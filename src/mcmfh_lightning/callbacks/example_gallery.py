@@ -1,47 +1,22 @@
-"""A few test queries and what they find. Shows pictures and texts: only for those who ask for it.
-
-Figures as files, and to the loggers that show pictures.
-"""
+"""Figures of a few test queries and what they find. They show pictures and texts: only for those who ask for it."""
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO
-from pathlib import Path
 from textwrap import shorten, wrap
 from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from matplotlib.figure import Figure
-from matplotlib.image import imread
 from PIL import Image
 from torch import Tensor
 
-from mcmfh_lightning.callbacks.evaluation import is_query_loader
+from mcmfh_lightning.callbacks.evaluation import EvaluationCallback, Stage, is_query_loader, log_figure, report_folder
 from mcmfh_lightning.metrics.functional import hamming_distances, pack_signs, unpack_bits
 from mcmfh_lightning.shards import PairShardReader
-from mcmfh_lightning.trainer.run_files import run_folder
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
-
-
-def log_figure(trainer: Trainer, path: Path, figure: Figure) -> None:
-    """Write a figure, and give it to TensorBoard and wandb under the name of its file.
-
-    Args:
-        trainer: Call this on its first process only.
-        path: The PNG file; its folder is created if missing.
-        figure: What to draw.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
-    for logger in trainer.loggers:
-        if isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_image(path.stem, imread(path), trainer.global_step, dataformats="HWC")
-        elif isinstance(logger, WandbLogger):
-            logger.log_image(path.stem, [str(path)], step=trainer.global_step)
-
 
 QUERIES, HITS = 4, 5
 _MOST_LETTERS = 260
@@ -51,16 +26,19 @@ _DIRECTIONS: Mapping[str, tuple[Modality, Modality]] = {"i2t": ("image", "text")
 
 
 class Hit(NamedTuple):
-    """An item of a gallery."""
+    """An item of a gallery.
+
+    Attributes:
+        row: Its position among the queries.
+        distance: Hamming distance from the query; None for the query itself.
+    """
 
     row: int
-    """Its position among the queries."""
     distance: int | None
-    """Hamming distance from the query; None for the query itself."""
 
 
-class ExampleGallery(Callback):
-    """Draws, at the end of a test, four queries and their five nearest items, for images and for texts as queries.
+class ExampleGallery(EvaluationCallback):
+    """Figures, at the end of a test, of four queries and their five nearest items, for images and for texts as queries.
 
     The figures, ``examples_i2t.png`` and ``examples_t2i.png``, name ids, labels and Hamming distances; where the data
     are raw pairs they show the pictures and the texts. **They go to the loggers like every figure, to a server if the
@@ -73,33 +51,35 @@ class ExampleGallery(Callback):
 
     def __init__(self) -> None:
         self._outputs: list[dict[str, Tensor]] = []
+        self._has_codes = True
 
-    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin."""
+    def begin(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:
+        """Begin an epoch."""
         self._outputs = []
+        self._has_codes = getattr(pl_module, "distance", "hamming") == "hamming"
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: STEP_OUTPUT,
-        batch: FeatureBatch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+    def add(
+        self, trainer: Trainer, outputs: STEP_OUTPUT, batch: FeatureBatch, stage: Stage, dataloader_idx: int
     ) -> None:
-        """Keep the codes of the queries on the first process, which sees all of them."""
-        has_codes = getattr(pl_module, "distance", "hamming") == "hamming"
-        if has_codes and trainer.is_global_zero and is_query_loader(trainer, "test", dataloader_idx):
+        """Keep the codes of the queries of a test on the first process, which sees all of them."""
+        if (
+            stage == "test"
+            and self._has_codes
+            and trainer.is_global_zero
+            and is_query_loader(trainer, stage, dataloader_idx)
+        ):
             relaxed = cast(EvaluationOutput, outputs)
             kept = {"image": pack_signs(relaxed["image"]), "text": pack_signs(relaxed["text"])}
             kept |= {"group": batch["group"], "labels": batch["labels"], "index": batch["index"]}
             self._outputs.append({name: tensor.cpu() for name, tensor in kept.items()})
 
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Search and draw."""
-        folder = run_folder(trainer)
+    def finish(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:
+        """Search and draw, at the end of a test."""
+        if stage != "test":
+            return
+        folder = report_folder(trainer)
         outputs, self._outputs = self._outputs, []
-        if not outputs or trainer.fast_dev_run:  # type: ignore[attr-defined]  # set at run time
+        if not outputs or folder is None:
             return
         table = {name: torch.cat([one[name] for one in outputs]) for name in outputs[0]}
         data = trainer.datamodule  # type: ignore[attr-defined]  # set at run time
@@ -157,7 +137,7 @@ def _figure(
 
 
 def _show(panel: Any, reader: PairShardReader, position: int, modality: Modality) -> None:  # noqa: ANN401  # untyped
-    """The picture or the beginning of the text of a raw pair."""
+    """Show the picture or the beginning of the text of a raw pair."""
     pair = reader[position]
     if modality == "image" and pair.image is not None:
         with Image.open(BytesIO(pair.image)) as picture:

@@ -1,4 +1,4 @@
-"""Which experts a model used, and for which modality: over the epochs of a fit, and in a test."""
+"""Counts of the tokens that each expert received, by modality: over the epochs of a fit, and in a test."""
 
 import csv
 from collections.abc import Sequence
@@ -12,10 +12,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torchmetrics import Metric
 
-from mcmfh_lightning.callbacks.evaluation import EvaluationCallback, Stage, is_query_loader
-from mcmfh_lightning.callbacks.example_gallery import log_figure
-from mcmfh_lightning.layers import utilisation
-from mcmfh_lightning.trainer.run_files import run_folder
+from mcmfh_lightning.callbacks.evaluation import EvaluationCallback, Stage, is_query_loader, log_figure, report_folder
+from mcmfh_lightning.layers import utilization
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 
 _MODALITIES = ("image", "text")
@@ -42,16 +40,16 @@ class RoutingCounts(Metric):
         self.counts += routing
 
     def compute(self) -> Tensor:
-        """The sum, (layers, 2, num_experts) int64."""
+        """Return the sum, (layers, 2, num_experts) int64."""
         return self.counts
 
 
-class ExpertUtilisation(EvaluationCallback):
-    """Counts, over the databases of a validation or test, the tokens that each expert received.
+class ExpertUtilization(EvaluationCallback):
+    """Counter of the tokens that each expert received, over the databases of a validation or test.
 
     Every process encodes all queries but only its share of the databases, so queries are left out: the counts are the
     same for any number of processes. Logs ``val|test/utilisation/layer<l>/<modality>``
-    (`mcmfh_lightning.layers.utilisation`; the hasher itself logs it as ``train/utilisation/...``). A fit ends with the
+    (`mcmfh_lightning.layers.utilization`; the hasher itself logs it as ``train/utilisation/...``). A fit ends with the
     shares of all its validations, a test with its own: ``expert_utilisation.csv`` and a heat map in the run's folder
     (not in a ``fast_dev_run``). Checkpoints keep the validations, so that a resumed fit shows all of them. Does nothing
     for a hasher without experts.
@@ -62,12 +60,17 @@ class ExpertUtilisation(EvaluationCallback):
         self._epochs: list[int] = []
         self._history: list[Tensor] = []
 
+    @property
+    def state_key(self) -> str:
+        """Name of the state in checkpoints, as earlier releases wrote it."""
+        return "ExpertUtilisation"
+
     def state_dict(self) -> dict[str, Any]:
-        """The validations so far, as plain numbers."""
+        """Return the validations so far, as plain numbers."""
         return {"epochs": self._epochs, "counts": [counts.tolist() for counts in self._history]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Resume from a checkpoint."""
         self._epochs = list(state_dict["epochs"])
         self._history = [torch.tensor(counts) for counts in state_dict["counts"]]
 
@@ -91,22 +94,18 @@ class ExpertUtilisation(EvaluationCallback):
         if stage == "validate":
             self._epochs.append(trainer.current_epoch)
             self._history.append(counts)
-        elif not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set at run time
-            folder = run_folder(trainer)
-            if trainer.is_global_zero:
-                write_counts(folder / _CSV_NAME, [counts])
-                log_figure(trainer, folder / _PLOT_NAME, heat_map(counts))
+        elif folder := report_folder(trainer):
+            write_counts(folder / _CSV_NAME, [counts])
+            log_figure(trainer, folder / _PLOT_NAME, heat_map(counts))
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write what all validations counted."""
-        if self._history and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set at run time
-            folder = run_folder(trainer)
-            if trainer.is_global_zero:
-                write_counts(folder / _CSV_NAME, self._history, self._epochs)
-                log_figure(trainer, folder / _PLOT_NAME, history_map(self._history, self._epochs))
+        if self._history and (folder := report_folder(trainer)):
+            write_counts(folder / _CSV_NAME, self._history, self._epochs)
+            log_figure(trainer, folder / _PLOT_NAME, history_map(self._history, self._epochs))
 
     def _log(self, pl_module: LightningModule, prefix: str) -> Tensor | None:
-        """Log; the counts of all ranks, (layers, 2, num_experts), None without any."""
+        """Log and return the counts of all ranks, (layers, 2, num_experts); None without any."""
         if self._counts is None:
             return None
         counts = self._counts.compute().cpu()
@@ -115,7 +114,7 @@ class ExpertUtilisation(EvaluationCallback):
             return None
         values = {
             f"{prefix}/utilisation/layer{layer}/{modality}": value
-            for layer, row in enumerate(utilisation(counts).tolist())
+            for layer, row in enumerate(utilization(counts).tolist())
             for modality, value in zip(_MODALITIES, row, strict=True)
         }
         # Every rank holds the sum over ranks already, so that their maximum is exact.
@@ -124,7 +123,7 @@ class ExpertUtilisation(EvaluationCallback):
 
 
 def shares_of(counts: Tensor) -> Tensor:
-    """Share of each expert in the tokens of its layer and modality, in the shape of the counts; 0 without tokens."""
+    """Compute the share of each expert in the tokens of its layer and modality; 0 without tokens."""
     return counts / counts.sum(dim=-1, keepdim=True).clamp(min=1)
 
 
@@ -149,7 +148,7 @@ def write_counts(path: Path, history: Sequence[Tensor], epochs: Sequence[int] = 
 
 
 def heat_map(counts: Tensor) -> Figure:
-    """One panel a modality, layers down, experts across.
+    """Draw one panel a modality, layers down, experts across.
 
     Args:
         counts: (layers, 2, num_experts).
@@ -170,7 +169,7 @@ def heat_map(counts: Tensor) -> Figure:
 
 
 def history_map(history: Sequence[Tensor], epochs: Sequence[int]) -> Figure:
-    """One panel a layer and modality, experts down, validations across.
+    """Draw one panel a layer and modality, experts down, validations across.
 
     Args:
         history: (layers, 2, num_experts) each.

@@ -1,36 +1,42 @@
-"""Predictions to feature shards, batch by batch, from any number of ranks."""
+"""Writer of feature shards: predictions batch by batch, from any number of ranks."""
 
 import hashlib
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 
+from mcmfh_lightning.callbacks.evaluation import is_dry
 from mcmfh_lightning.datamodules.pairs import PairDataModule
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.shards import DATASET_FILE, DatasetInfo, FeatureShardWriter, merge_feature_parts
 from mcmfh_lightning.types import PairBatch
 
-if TYPE_CHECKING:
-    # At run time the encoders import this module.
-    from mcmfh_lightning.encoders.base import Encoder
-
 _log = logging.getLogger(__name__)
 
 
+class _Encoder(Protocol):
+    """What the data set says of the encoder of its features; `mcmfh_lightning.encoders.Encoder` has it."""
+
+    identity: dict[str, Any]
+    image_dim: int
+    text_dim: int
+
+
 class FeatureWriter(BasePredictionWriter):
-    """Write what `mcmfh_lightning.encoders.FeatureExtractor` predicts.
+    """Writer of what `mcmfh_lightning.encoders.FeatureExtractor` predicts.
 
     Memory holds one block of pairs: predictions are written as they come and not kept, whatever
     ``return_predictions`` says. ``dataset.json`` is written last, by rank 0, when every rank has finished; until then
-    the folder is no data set. An encoding that was interrupted is not continued: its folder is refused.
+    the folder is not a data set. An encoding that was interrupted is not continued: its folder is refused.
 
     A ``fast_dev_run`` encodes its batches and writes nothing.
 
@@ -39,7 +45,7 @@ class FeatureWriter(BasePredictionWriter):
         encoder: The encoder of the predictions.
     """
 
-    def __init__(self, output_dir: str, encoder: "Encoder") -> None:
+    def __init__(self, output_dir: str, encoder: _Encoder) -> None:
         super().__init__(write_interval="batch")
         self.output_dir = Path(output_dir)
         self._encoder = encoder
@@ -50,12 +56,12 @@ class FeatureWriter(BasePredictionWriter):
         """Refuse, on every rank alike, what could not end in a complete data set.
 
         Raises:
-            ValueError: The data are not a ``PairDataModule``, or the trainer would leave out batches.
-            DataError: The folder holds features already, whole or half-written, or there are more ranks than pairs.
+            ValueError: If the data are not a ``PairDataModule``, or the trainer would leave out batches.
+            DataError: If the folder holds features already, whole or half-written, or there are more ranks than pairs.
         """
         super().setup(trainer, pl_module, stage)
         data = _pairs(trainer)
-        if _is_dry(trainer):
+        if is_dry(trainer):
             return
         # The number 1 is one batch, the number 1.0 is all of them.
         if not isinstance(trainer.limit_predict_batches, float) or trainer.limit_predict_batches < 1.0:
@@ -70,7 +76,7 @@ class FeatureWriter(BasePredictionWriter):
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open this rank's shards."""
-        if not _is_dry(trainer):
+        if not is_dry(trainer):
             self._writer = FeatureShardWriter(self.output_dir, rank=trainer.global_rank)
             self._truncated.clear()
 
@@ -87,7 +93,7 @@ class FeatureWriter(BasePredictionWriter):
         """Write one batch with the ids of its pairs and what else is known of them.
 
         Raises:
-            DataError: An embedding is not finite or too large for half precision; the message names the pair.
+            DataError: If an embedding is not finite or too large for half precision; the message names the pair.
         """
         if self._writer is not None:
             data = _pairs(trainer)
@@ -124,17 +130,11 @@ class FeatureWriter(BasePredictionWriter):
 
     def _merge(self, data: PairDataModule, world_size: int, truncated: dict[str, int]) -> None:
         pairs = data.info
-        info = DatasetInfo(
+        info = replace(
+            pairs,
             format="mcmfh-features",
-            name=pairs.name,
-            source=pairs.source,
-            licence=pairs.licence,
             settings={**_origin(pairs), "texts_truncated": truncated},
-            label_vocabulary=pairs.label_vocabulary,
-            normal_label=pairs.normal_label,
             splits={},
-            skipped=pairs.skipped,
-            skipped_examples=pairs.skipped_examples,
             encoder=self._encoder.identity,
             image_dim=self._encoder.image_dim,
             text_dim=self._encoder.text_dim,
@@ -147,14 +147,14 @@ class FeatureWriter(BasePredictionWriter):
             _log.warning("texts longer than the encoder's context were cut: %s", cut)
 
     def _complaint(self, pairs: DatasetInfo) -> str | None:
-        """Why nothing can be written to the folder, None if it can."""
+        """Say why nothing can be written to the folder, None if it can."""
         folder = self.output_dir
         if (folder / DATASET_FILE).exists():
             found = DatasetInfo.load(folder)
             same = found.encoder == self._encoder.identity and found.settings.items() >= _origin(pairs).items()
             what = "the features of these pairs by this encoder" if same else "another data set"
-            mend = "use it as it is, or delete the folder to encode again" if same else "choose another output_dir"
-            return f"{folder} already holds {what}: {mend}"
+            fix = "use it as it is, or delete the folder to encode again" if same else "choose another output_dir"
+            return f"{folder} already holds {what}: {fix}"
         leftover = next(chain(folder.glob("*.tar*"), folder.glob("part-*.json")), None)
         if leftover is not None:
             return (
@@ -171,11 +171,7 @@ def _pairs(trainer: Trainer) -> PairDataModule:
     return data
 
 
-def _is_dry(trainer: Trainer) -> bool:
-    return bool(getattr(trainer, "fast_dev_run", False))
-
-
 def _origin(pairs: DatasetInfo) -> dict[str, Any]:
-    """What the features were made of: the settings of the converter, and a checksum of all pair shards."""
+    """Describe what the features were made of: the settings of the converter, and a checksum of all pair shards."""
     shards = [shard.sha256 for split in pairs.splits.values() for shard in split.shards]
     return {"pairs": dict(pairs.settings), "pairs_sha256": hashlib.sha256("".join(shards).encode()).hexdigest()}

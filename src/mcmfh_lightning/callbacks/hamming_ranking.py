@@ -1,4 +1,4 @@
-"""Evaluates a hasher by ranking databases for queries, in both directions, with the nulls beside it."""
+"""Evaluation of a hasher by ranking databases for queries, in both directions, next to the nulls."""
 
 from collections.abc import Mapping, Sequence
 from math import isnan
@@ -11,40 +11,22 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import STEP_OUTPUT
-from rich.console import Console
 from torch import Tensor
 
 from mcmfh_lightning import __version__
-from mcmfh_lightning.callbacks.evaluation import EvaluationCallback, Stage
-from mcmfh_lightning.callbacks.example_gallery import log_figure
+from mcmfh_lightning.callbacks.evaluation import EvaluationCallback, Stage, is_dry, log_figure, report_folder
 from mcmfh_lightning.errors import DataError, check_choice, say
+from mcmfh_lightning.evaluation import plots, remarks, report, summary
 from mcmfh_lightning.evaluation.nulls import ConstantRankings
-from mcmfh_lightning.evaluation.plots import ranking_figures
-from mcmfh_lightning.evaluation.protocols import EvaluationData, ProtocolName
-from mcmfh_lightning.evaluation.provenance import (
-    CONSTANT_MONITOR,
-    MONITOR,
-    QUERIES_MONITOR,
-    chooses_by_monitor,
-    headline,
-    headline_mean,
-    headline_queries,
-    other_results,
-    provenance_of,
-)
-from mcmfh_lightning.evaluation.remarks import broad_labels, is_limited, preview, remarks, undefined_monitor
-from mcmfh_lightning.evaluation.report import label_rows, table, write_csv, write_json, write_queries
-from mcmfh_lightning.evaluation.stream import CONSTANT, MODEL, NullSettings, Queries, RankingStream, StreamResult
-from mcmfh_lightning.evaluation.summary import DRAWS, Row, summarise
+from mcmfh_lightning.evaluation.protocols import CONSTANT, MODEL, EvaluationData, ProtocolName, normal_position
+from mcmfh_lightning.evaluation.stream import NullSettings, Queries, RankingStream, StreamResult
+from mcmfh_lightning.evaluation.summary import CONSTANT_MONITOR, MONITOR, QUERIES_MONITOR, Row
 from mcmfh_lightning.metrics.functional import unpack_bits
-from mcmfh_lightning.trainer.run_files import run_folder
 from mcmfh_lightning.types import Distance, EvaluationOutput, FeatureBatch
-
-_TABLE_WIDTH = 150
 
 
 class HammingRanking(EvaluationCallback):
-    """Ranks the databases of the datamodule for its queries and reports what comes out.
+    """Evaluation that ranks the databases of the datamodule for its queries, and a report of what comes out.
 
     The queries are collected first; then every database batch is counted at once and forgotten, on the device of the
     model, and only integer counts are summed over processes. Logged are `MONITOR`, `CONSTANT_MONITOR`,
@@ -69,7 +51,7 @@ class HammingRanking(EvaluationCallback):
         seed: Seed of the nulls and of the bootstrap.
 
     Raises:
-        ValueError: A protocol is unknown, "unimodal" is missing, or a depth is less than 1.
+        ValueError: If a protocol is unknown, "unimodal" is missing, or a depth is less than 1.
     """
 
     def __init__(
@@ -95,10 +77,10 @@ class HammingRanking(EvaluationCallback):
         """Refuse a datamodule that does not say which loader is which.
 
         Raises:
-            DataError: The trainer has no datamodule with queries and databases.
+            DataError: If the trainer has no datamodule with queries and databases.
         """
         if stage != "predict":
-            self._data(trainer)
+            _data(trainer)
         self._constant = self._epoch = None
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -111,15 +93,14 @@ class HammingRanking(EvaluationCallback):
         Raises:
             DataError: If the fit is to choose its epoch by `MONITOR`, which is undefined on this split.
         """
-        dry = trainer.fast_dev_run  # type: ignore[attr-defined]  # set at run time
-        if dry or not trainer.enable_validation:
+        if is_dry(trainer) or not trainer.enable_validation:
             return
-        data = self._data(trainer)
+        data = _data(trainer)
         table = data.reader("val")
-        known = preview(table, _normal_position(data))
-        if known.undefined and chooses_by_monitor(trainer):
-            raise DataError(undefined_monitor(data, known.undefined))
-        broad = broad_labels(data, table.labels, known.sharing)
+        known = remarks.preview(table, normal_position(data))
+        if known.undefined and _chooses_by_monitor(trainer):
+            raise DataError(remarks.undefined_monitor(data, known.undefined))
+        broad = remarks.broad_labels(data, table.labels, known.sharing)
         if broad and trainer.is_global_zero:
             say(broad)
 
@@ -139,63 +120,27 @@ class HammingRanking(EvaluationCallback):
         if self._stream is None:
             return
         result, self._stream = self._stream.finish(), None
-        if stage == "validate":
-            self._monitor(trainer, pl_module, result)
-        elif result is not None:
-            self._report(trainer, pl_module, result)
-
-    def _monitor(self, trainer: Trainer, pl_module: LightningModule, result: StreamResult | None) -> None:
-        rows = []
+        rows: list[Row] = []
+        subsets: dict[str, Tensor] = {}
         if result is not None:
-            rows = summarise(result, self._subsets(trainer, result.queries, "validate"), self.ks, bootstrap_seed=None)
-        self._log(pl_module, "val", rows)
-        monitored = headline_mean(rows, MODEL)
-        if isnan(monitored) and trainer.state.fn == TrainerFn.FITTING and chooses_by_monitor(trainer):
-            self._undefined(trainer)
-        pl_module.log(MONITOR, monitored, prog_bar=True, sync_dist=True, reduce_fx="max")
-        queries = float(headline_queries(rows, MODEL))
-        pl_module.log(QUERIES_MONITOR, queries, sync_dist=True, reduce_fx="max")
-        if self._constant is None:  # it is the same in every epoch: counted in the first one
-            self._constant = headline_mean(rows, CONSTANT)
-        if not isnan(self._constant):
-            pl_module.log(CONSTANT_MONITOR, self._constant, prog_bar=True, sync_dist=True, reduce_fx="max")
-
-    def _undefined(self, trainer: Trainer) -> None:
-        """Stop a fit that cannot choose; where only a part of the split was seen, warn."""
-        limit = trainer.limit_val_batches
-        if not is_limited(limit):
-            raise DataError(undefined_monitor(self._data(trainer), "no query that was seen has a relevant item"))
-        if not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set at run time
-            rank_zero_warn(
-                f"{MONITOR} is undefined with limit_val_batches={limit}: no query that was seen has a relevant item, "
-                "so no epoch is chosen by it"
-            )
-
-    def _report(self, trainer: Trainer, pl_module: LightningModule, result: StreamResult) -> None:
-        subsets = self._subsets(trainer, result.queries, "test")
-        rows = summarise(result, subsets, self.ks, bootstrap_seed=self.seed)
-        self._log(pl_module, "test", rows)
-        folder = run_folder(trainer)
-        if trainer.is_global_zero:
-            left_out = [
-                f"{protocol}: left out, {type(pl_module).__name__} gives no {' and '.join(names)}"
-                for protocol, names in result.missing.items()
-            ]
-            console = Console()
-            console.width = max(console.width, _TABLE_WIDTH)
-            console.print(table(rows, left_out))
-            said = remarks(self._data(trainer), result, headline_mean(rows, MODEL), trainer.limit_test_batches)
-            for remark in said:
-                say(remark)
-            if not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by the trainer at run time
-                self._write(folder, trainer, pl_module, result, rows, subsets, [*left_out, *said])
+            subsets = _subsets(_data(trainer), result.queries, stage)
+            columns = summary.statistics(self.ks, graded=result.graded)
+            rows = summary.summarize(result, subsets, columns, self.seed if stage == "test" else None)
+        if stage == "validate":
+            _log(pl_module, "val", rows)
+            self._monitor(trainer, pl_module, rows)
+        elif result is not None:
+            _log(pl_module, "test", rows)
+            folder = report_folder(trainer)
+            if trainer.is_global_zero:
+                self._report(folder, trainer, pl_module, result, rows, subsets)
 
     def _new_stream(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> RankingStream:
-        data = self._data(trainer)
+        data = _data(trainer)
         loaders = data.evaluation_loaders(stage)
         if loaders[0] != "query":
             raise ValueError(f"the first evaluation loader must be 'query', got {loaders}")
-        normal = _normal_position(data)
+        normal = normal_position(data)
         nulls = NullSettings(self.seed, normal) if stage == "test" else None
         constants = None
         if stage == "test" or self._constant is None:
@@ -205,83 +150,124 @@ class HammingRanking(EvaluationCallback):
         distance: Distance = getattr(pl_module, "distance", "hamming")
         return RankingStream(loaders, self.protocols, nulls, pl_module.device, distance, constants)
 
-    def _subsets(self, trainer: Trainer, queries: Queries, stage: Stage) -> dict[str, Tensor]:
-        """Query subsets by name, (Q,) bool each."""
-        data = self._data(trainer)
-        subsets = {"all": torch.ones(len(queries.labels), dtype=torch.bool)}
-        position = _normal_position(data)
-        if position is not None:
-            normal = unpack_bits(queries.labels)[:, position].bool()
-            subsets |= {"abnormal": ~normal, "normal": normal}
-        if stage == "test":
-            seen = np.concatenate([data.reader(split).text_hashes for split in ("train", "val")])
-            subsets["new_text"] = torch.from_numpy(~np.isin(queries.text_hashes.numpy(), seen))
-        return subsets
+    def _monitor(self, trainer: Trainer, pl_module: LightningModule, rows: Sequence[Row]) -> None:
+        """Log what model selection watches; stop a fit that cannot choose."""
+        monitored = summary.headline_mean(rows, MODEL)
+        if isnan(monitored) and trainer.state.fn == TrainerFn.FITTING and _chooses_by_monitor(trainer):
+            limit = trainer.limit_val_batches
+            if not remarks.is_limited(limit):
+                raise DataError(remarks.undefined_monitor(_data(trainer), "no query that was seen has a relevant item"))
+            if not is_dry(trainer):
+                rank_zero_warn(
+                    f"{MONITOR} is undefined with limit_val_batches={limit}: no query that was seen has a relevant "
+                    "item, so no epoch is chosen by it"
+                )
+        if self._constant is None:  # it is the same in every epoch: counted in the first one
+            self._constant = summary.headline_mean(rows, CONSTANT)
+        pl_module.log(MONITOR, monitored, prog_bar=True, sync_dist=True, reduce_fx="max")
+        pl_module.log(QUERIES_MONITOR, float(summary.headline_queries(rows)), sync_dist=True, reduce_fx="max")
+        if not isnan(self._constant):
+            pl_module.log(CONSTANT_MONITOR, self._constant, prog_bar=True, sync_dist=True, reduce_fx="max")
 
-    def _log(self, pl_module: LightningModule, prefix: str, rows: Sequence[Row]) -> None:
-        """Log mean average precisions and chance where defined.
-
-        Not more, since Lightning's spawning launchers hang on results of over 64 KiB; the files hold every number. All
-        processes hold equal values, so that their maximum is exact.
-        """
-        values = {}
-        for row in rows:
-            if row.system == MODEL and row.metric.startswith("mAP"):
-                key = f"{prefix}/{row.protocol}/{row.database}/{row.queries}/{row.direction}"
-                values[f"{key}/{row.metric}"] = row.value
-                if row.metric == "mAP@all":
-                    values[f"{key}/chance"] = row.chance
-        defined = {key: value for key, value in values.items() if not isnan(value)}
-        pl_module.log_dict(defined, sync_dist=True, reduce_fx="max")
-
-    def _write(
+    def _report(
         self,
-        folder: Path,
+        folder: Path | None,
         trainer: Trainer,
         pl_module: LightningModule,
         result: StreamResult,
         rows: Sequence[Row],
         subsets: Mapping[str, Tensor],
-        notes: Sequence[str],
     ) -> None:
+        """Print the report of a test; write it, unless the run is dry."""
+        data = _data(trainer)
+        left_out = [
+            f"{protocol}: left out, {type(pl_module).__name__} gives no {' and '.join(names)}"
+            for protocol, names in result.missing.items()
+        ]
+        report.print_summary(rows, left_out)
+        said = remarks.remarks(data, result, summary.headline_mean(rows, MODEL), trainer.limit_test_batches)
+        for remark in said:
+            say(remark)
+        if folder is None:
+            return
         folder.mkdir(parents=True, exist_ok=True)
-        entry = provenance_of(trainer, pl_module, self._data(trainer), self._epoch)
-        report = folder / "metrics.json"
-        if other_results(report, entry):
-            rank_zero_warn(f"{report}: the results of other weights or other data that were here are replaced")
-        provenance: dict[str, Any] = {
+        entry = remarks.provenance_of(pl_module, trainer.ckpt_path, self._epoch, data)
+        path = folder / "metrics.json"
+        if remarks.other_results(path, entry):
+            rank_zero_warn(f"{path}: the results of other weights or other data that were here are replaced")
+        has_codes = result.distance == "hamming"
+        content = {
             "package": f"mcmfh-lightning {__version__}",
             **entry,
-            "hasher": getattr(pl_module, "architecture", {"hasher": type(pl_module).__name__}),
+            "hasher": remarks.architecture_of(pl_module),
             "distance": result.distance,
-            "num_bits": result.num_bits if result.distance == "hamming" else None,
-            "encoder": self._data(trainer).encoder,
+            "num_bits": result.num_bits if has_codes else None,
+            "encoder": data.encoder,
             "protocols": [protocol for protocol in self.protocols if protocol not in result.missing],
-            "notes": list(notes),
+            "notes": [*left_out, *said],
             "seed": pl_module.hparams.get("seed"),
-            "evaluation": {"seed": self.seed, "bootstrap_draws": DRAWS, "interval": 0.95, "resampled": "groups"},
+            "evaluation": {
+                "seed": self.seed,
+                "bootstrap_draws": summary.DRAWS,
+                "interval": 0.95,
+                "resampled": "groups",
+            },
+            **report.nested(rows),
         }
-        write_json(report, rows, provenance)
-        write_csv(folder / "ranking.csv", rows)
-        if self._data(trainer).label_vocabulary:
-            write_csv(folder / "labels.csv", label_rows(result, self._data(trainer).label_vocabulary))
-        queries = self._data(trainer).reader("test")
-        write_queries(folder / "queries.csv", result, subsets, queries.ids, queries.group_names)
-        chosen = headline(subsets)
-        width = f"{result.num_bits} {'bits' if result.distance == 'hamming' else 'real numbers'}"
-        title = f"{chosen} queries, {width}"
-        for name, figure in ranking_figures(result.rankings, subsets[chosen], title).items():
+        report.write_json(path, content)
+        report.write_csv(folder / "ranking.csv", report.RANKING_COLUMNS, map(vars, rows))
+        if data.label_vocabulary:
+            report.write_labels(folder / "labels.csv", result, data.label_vocabulary)
+        queries = data.reader("test")
+        report.write_queries(folder / "queries.csv", result, subsets, queries.ids, queries.group_names)
+        chosen = summary.headline(subsets)
+        title = f"{chosen} queries, {result.num_bits} {'bits' if has_codes else 'real numbers'}"
+        for name, figure in plots.ranking_figures(
+            plots.protocol_panels(result.rankings, subsets[chosen]), title
+        ).items():
             log_figure(trainer, folder / name, figure)
 
-    def _data(self, trainer: Trainer) -> EvaluationData:
-        datamodule = getattr(trainer, "datamodule", None)  # set by the trainer once it has one
-        if not isinstance(datamodule, EvaluationData):
-            raise DataError(
-                f"HammingRanking needs a datamodule that names its queries and databases, such as FeatureDataModule; "
-                f"got {type(datamodule).__name__}"
-            )
-        return datamodule
+
+def _data(trainer: Trainer) -> EvaluationData:
+    datamodule = getattr(trainer, "datamodule", None)  # set by the trainer once it has one
+    if not isinstance(datamodule, EvaluationData):
+        raise DataError(
+            f"HammingRanking needs a datamodule that names its queries and databases, such as FeatureDataModule; "
+            f"got {type(datamodule).__name__}"
+        )
+    return datamodule
 
 
-def _normal_position(data: EvaluationData) -> int | None:
-    return None if data.normal_label is None else list(data.label_vocabulary).index(data.normal_label)
+def _chooses_by_monitor(trainer: Trainer) -> bool:
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]  # set at run time
+    return any(getattr(callback, "monitor", None) == MONITOR for callback in callbacks)
+
+
+def _subsets(data: EvaluationData, queries: Queries, stage: Stage) -> dict[str, Tensor]:
+    """Find the query subsets by name, (Q,) bool each."""
+    subsets = {"all": torch.ones(len(queries.labels), dtype=torch.bool)}
+    position = normal_position(data)
+    if position is not None:
+        normal = unpack_bits(queries.labels)[:, position].bool()
+        subsets |= {"abnormal": ~normal, "normal": normal}
+    if stage == "test":
+        seen = np.concatenate([data.reader(split).text_hashes for split in ("train", "val")])
+        subsets["new_text"] = torch.from_numpy(~np.isin(queries.text_hashes.numpy(), seen))
+    return subsets
+
+
+def _log(pl_module: LightningModule, prefix: str, rows: Sequence[Row]) -> None:
+    """Log mean average precisions and chance where defined.
+
+    Not more, since Lightning's spawning launchers hang on results of over 64 KiB; the files hold every number. All
+    processes hold equal values, so that their maximum is exact.
+    """
+    values = {}
+    for row in rows:
+        if row.system == MODEL and row.metric.startswith("mAP"):
+            key = f"{prefix}/{row.protocol}/{row.database}/{row.queries}/{row.direction}"
+            values[f"{key}/{row.metric}"] = row.value
+            if row.metric == "mAP@all":
+                values[f"{key}/chance"] = row.chance
+    defined = {key: value for key, value in values.items() if not isnan(value)}
+    pl_module.log_dict(defined, sync_dist=True, reduce_fx="max")

@@ -1,7 +1,4 @@
-"""How fast a run trains.
-
-torch.compile for the layers of a hasher.
-"""
+"""Speed of training: samples per second, and torch.compile for the layers of a hasher."""
 
 import time
 from collections.abc import Iterator
@@ -10,12 +7,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import nn
 
-from mcmfh_lightning.encoders.base import Encoder
 from mcmfh_lightning.types import FeatureBatch, PairBatch
 
 
 class Throughput(Callback):
-    """Logs ``train/samples_per_second`` of every epoch: all ranks together, loading included, validation left out.
+    """Meter of ``train/samples_per_second`` of every epoch: all ranks together, loading included, validation left out.
 
     Lightning's ``ThroughputMonitor`` waits for the GPU after every batch and asks for the operations of a forward pass;
     this one looks at a clock twice a step. The first epoch holds what happens once: compilation, first reads.
@@ -35,7 +31,7 @@ class Throughput(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: FeatureBatch | PairBatch, batch_idx: int
     ) -> None:
-        """Go on after a validation amid the epoch."""
+        """Start the clock again after a validation amid the epoch."""
         if self._since is None:
             self._since = time.perf_counter()
 
@@ -70,16 +66,16 @@ class Throughput(Callback):
 
 
 class CompileLayers(Callback):
-    """Compiles the layers of a hasher, and the towers of an encoder that it trains, before training.
+    """Compiler of the layers of a hasher, and of the towers of an encoder that it trains, before training.
 
-    Layers are compiled in place, one by one: names in checkpoints stay what they are. What lies between them (the
+    Layers are compiled in place, one by one: names in checkpoints stay what they are. What comes between them (the
     losses, the masks that are keyed by sample) runs as before. A mixture of experts looks at how many tokens each
     expert got, at which a graph breaks; benchmarks/training.py counts the breaks.
 
     Compiled sums may be rounded differently: a run gives the same numbers again only with the same setting.
 
     Args:
-        backend: Of ``torch.compile``; its ``inductor`` needs a C++ compiler on a CPU, and Triton on a GPU.
+        backend: Backend of ``torch.compile``; its ``inductor`` needs a C++ compiler on a CPU, and Triton on a GPU.
     """
 
     def __init__(self, backend: str = "inductor") -> None:
@@ -92,9 +88,10 @@ class CompileLayers(Callback):
 
 
 def _layers(module: nn.Module) -> Iterator[nn.Module]:
-    """The parts that are called as modules: those of a hasher, of a hasher within it and of an encoder."""
+    """Yield the parts that are called as modules: those of a hasher, of a hasher within it and of an encoder."""
     for child in module.children():
-        if isinstance(child, LightningModule | Encoder):
+        # An encoder is called by its methods; its towers are called as modules.
+        if isinstance(child, LightningModule) or hasattr(child, "encode_image"):
             yield from _layers(child)
         else:
             yield child

@@ -1,13 +1,71 @@
-"""``mcmfh-bench``: one module of this package is one subcommand."""
+"""The ``mcmfh-bench`` command: rankings of codes from files, and sweeps."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
-from mcmfh_lightning.bench.tables.command import table
 from mcmfh_lightning.cli.command_line import run_subcommand
-from mcmfh_lightning.evaluation.rank import rank
+from mcmfh_lightning.errors import ConfigError, DataError, one_line_errors
+from mcmfh_lightning.evaluation.codes_files import KEYS, Keys
 from mcmfh_lightning.sweeps.command import sweep
 
-_COMMANDS: Mapping[str, Callable[..., None]] = {"rank": rank, "sweep": sweep, "table": table}
+
+def rank(
+    *,
+    query: Path | None = None,
+    database: Path | None = None,
+    query_keys: Keys = KEYS,
+    database_keys: Keys = KEYS,
+    all_directions: Path | None = None,
+    k: int | list[int] = 50,
+    out: Path | None = None,
+    num_bits: int | None = None,
+    num_labels: int | None = None,
+    label_names: Path | None = None,
+    exclude_same_id: bool = False,
+    legacy: bool = False,
+    seed: int = 0,
+) -> None:
+    """Evaluate codes of any program: rank a database for queries by Hamming distance, ties in closed form.
+
+    Files (.npz, .parquet, .mat, .h5 or .hdf5) hold codes (signs, 0/1 or packed bytes) and labels (0/1 or packed bytes),
+    and perhaps groups (patient, study: items of a query's own group are left out) and ids.
+
+    Args:
+        query: file of the queries.
+        database: file of the database; it may be that of the queries, with other keys.
+        query_keys: names of the arrays of the queries.
+        database_keys: names of the arrays of the database.
+        all_directions: instead of --query and --database, one file as DCHMT and others write it: q_img, q_txt and q_l
+            of the queries, r_img, r_txt and r_l of the database. All four directions are reported.
+        k: depth of mAP@k, P@k, R@k, NDCG@k and ACG@k; several as [10,50].
+        out: folder for results.json, results.csv, labels.csv and figures, with a folder for each direction where there
+            are several; without it nothing is written.
+        num_bits: bits of a code; needed where codes are packed as numpy.packbits does.
+        num_labels: number of labels; needed where label sets are packed, and 1 where there is a single label.
+        label_names: text file with a label a line, in their order; without it labels are called by number.
+        exclude_same_id: leave out the database item of a query's own id.
+        legacy: add what evaluators of published tables report, which depends on the order of the database.
+        seed: seed of the bootstrap intervals.
+    """
+    # Here, not above: help and refused arguments should not wait for torch.
+    from mcmfh_lightning.evaluation.rank import read_label_names, read_tasks, report
+
+    ks = list(dict.fromkeys([k] if isinstance(k, int) else k))
+    if not ks or min(ks) < 1:
+        raise DataError(f"--k must be at least 1, got {k}")
+    for name, number in (("--num-bits", num_bits), ("--num-labels", num_labels)):
+        if number is not None and number < 1:
+            raise DataError(f"{name} must be at least 1, got {number}")
+    sizes = {"num_bits": num_bits, "num_labels": num_labels}
+    tasks = read_tasks(
+        query, database, query_keys, database_keys, all_directions, exclude_same_id=exclude_same_id, **sizes
+    )
+    names = read_label_names(label_names, tasks[0].query.num_labels)
+    report(tasks, out, ks, names, seed, legacy=legacy)
+
+
+_COMMANDS: Mapping[str, Callable[..., None]] = {"rank": rank, "sweep": sweep}
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -16,4 +74,7 @@ def main(args: Sequence[str] | None = None) -> None:
     Args:
         args: The command line after the program's name, by default the process's own.
     """
+    if (sys.argv[1:] if args is None else args)[:1] == ["table"]:
+        with one_line_errors("mcmfh-bench"):
+            raise ConfigError("table is a script of the repository now: python benchmarks/table.py FILE, same options")
     run_subcommand("mcmfh-bench", _COMMANDS, args)

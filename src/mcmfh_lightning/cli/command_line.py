@@ -1,23 +1,20 @@
-"""Command lines whose subcommands are functions: ``mcmfh-data``, ``mcmfh-bench``.
+"""Command lines whose subcommands are functions, and one-line messages about wrong command lines.
 
-What is wrong with a command line, in one line.
+This module imports no torch: ``--help`` is quick.
 """
 
 import inspect
 import json
-import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import NoReturn
 
 import yaml
 from jsonargparse import auto_cli
-from lightning.pytorch.cli import LightningArgumentParser
 
-from mcmfh_lightning.errors import TRACEBACK_VARIABLE, ConfigError, one_line_errors
+from mcmfh_lightning.errors import ConfigError, one_line_errors
 
 
 def run_subcommand(program: str, commands: Mapping[str, Callable[..., None]], args: Sequence[str] | None) -> None:
@@ -38,7 +35,7 @@ def run_subcommand(program: str, commands: Mapping[str, Callable[..., None]], ar
 
 
 def _options(commands: Mapping[str, Callable[..., None]], kind: object) -> set[str]:
-    """The options of a type."""
+    """Collect the options of a type."""
     return {
         f"--{parameter.name}"
         for command in commands.values()
@@ -98,29 +95,14 @@ _FRAME = re.compile(
     r"Expected a <class 'NoneType'>|Does not validate against any of the Union subtypes|Subtypes: |Errors:$"
     r"|Given value|Expected a path but .* not accessible or invalid|$"
 )
-"""What jsonargparse says beside the point: a type such as ``Hasher | None`` is answered for each of its parts."""
-
-
-class OneLineParser(LightningArgumentParser):
-    """A parser whose errors end in one line, not in a page of options."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Print what is wrong and exit with 2, or raise for a parser that another one calls."""
-        if not self.exit_on_error:
-            super().error(message, ex)
-        if os.environ.get(TRACEBACK_VARIABLE):
-            raise ConfigError(message) from ex
-        parser = getattr(ex, "subcommand_parser", None) or self
-        prog = parser.prog.replace(" [options]", "")
-        sys.stderr.write(f"mcmfh: error: {one_line(message)}; options: {prog} --help\n")
-        sys.exit(2)
+"""Lines of jsonargparse that do not help: it answers a type such as ``Hasher | None`` for each of its parts."""
 
 
 def one_line(message: str) -> str:
-    r"""Leave of a message of jsonargparse what tells the user something.
+    r"""Reduce a message of jsonargparse to what helps the user.
 
-    >>> one_line("Parser key \"model\":\n  Errors:\n    - Option 'colour' is not accepted\n  Given value: x")
-    "model: Option 'colour' is not accepted"
+    >>> one_line("Parser key \"model\":\n  Errors:\n    - Option 'color' is not accepted\n  Given value: x")
+    "model: Option 'color' is not accepted"
     """
     lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
     text = " ".join(line for line in lines if not _FRAME.match(line))
@@ -129,10 +111,10 @@ def one_line(message: str) -> str:
 
 
 def check_configs(args: Sequence[str]) -> None:
-    """Read every YAML file that is named: of one that is broken, jsonargparse says the line but not the name.
+    """Read every YAML file of a command line: jsonargparse does not name a file that is broken.
 
     Raises:
-        ConfigError: If one is not YAML.
+        ConfigError: If a file is not YAML.
     """
     for path in (Path(arg.rpartition("=")[2]) for arg in args if arg.endswith(".yaml")):
         if path.is_file():

@@ -1,16 +1,18 @@
-"""The ``mcmfh`` command: LightningCLI with fit, validate, test and predict."""
+"""``mcmfh fit``, ``validate``, ``test`` and ``predict``: LightningCLI with one folder for each run."""
 
+import os
 import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, NoReturn
 
+import yaml
+from jsonargparse import get_loader, set_loader
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -26,11 +28,12 @@ import mcmfh_lightning.encoders
 import mcmfh_lightning.hashers
 import mcmfh_lightning.trainer.loggers  # noqa: F401  (imported for the names, as the four above)
 from mcmfh_lightning.callbacks import ExampleGallery, FitReport, LastCheckpoint, RunFolder
-from mcmfh_lightning.cli.command_line import OneLineParser, check_configs, one_line
+from mcmfh_lightning.cli.command_line import check_configs, one_line
 from mcmfh_lightning.datamodules.base import ShardDataModule
 from mcmfh_lightning.datamodules.loader import worker_errors
 from mcmfh_lightning.errors import TRACEBACK_VARIABLE, CheckpointError, ConfigError, one_line_errors, own_error, say
-from mcmfh_lightning.hashers.base import Hasher
+from mcmfh_lightning.hashers.base import RENAMED, Hasher
+from mcmfh_lightning.lightning_configs import find_configs
 from mcmfh_lightning.trainer.checkpoint_io import AtomicCheckpointIO
 from mcmfh_lightning.trainer.loggers import ResumableCSVLogger
 from mcmfh_lightning.trainer.run_files import (
@@ -48,11 +51,30 @@ _NOT_INSTALLED = (
 )
 
 
+_MODE = "yaml of any release"
+"""Mode of the parser in which keys of configurations may have their former names."""
+
+
+class OneLineParser(LightningArgumentParser):
+    """Parser whose errors are one line instead of a page of options."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Print what is wrong and exit with code 2, or raise if another parser called this one."""
+        if not self.exit_on_error:
+            super().error(message, ex)
+        if os.environ.get(TRACEBACK_VARIABLE):
+            raise ConfigError(message) from ex
+        parser = getattr(ex, "subcommand_parser", None) or self
+        prog = parser.prog.replace(" [options]", "")
+        sys.stderr.write(f"mcmfh: error: {one_line(message)}; options: {prog} --help\n")
+        sys.exit(2)
+
+
 class McmfhCLI(LightningCLI):
-    """LightningCLI with one folder a run, sizes read from the data, and no silent reinterpretation of checkpoints."""
+    """LightningCLI with one folder for each run, sizes read from the data, and no options hidden in checkpoints."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Adds ``--run_dir`` and links what the data decides to the model."""
+        """Add ``--run_dir`` and link the sizes of the data to the model."""
         parser.add_argument("--run_dir", default="runs/mcmfh", help="Everything a run writes goes below this folder.")
         parser.add_argument(
             "--log_examples",
@@ -60,7 +82,7 @@ class McmfhCLI(LightningCLI):
             default=False,
             help="Draw test queries and what they find (raw pairs: pictures and texts) and give them to the logger.",
         )
-        # Of every run, and after the callbacks of the config: the state of the one that keeps the best is part of it.
+        # Every run has it, after the callbacks of the config: it stores the state of the one that keeps the best.
         parser.add_lightning_class_args(LastCheckpoint, "last_checkpoint")
         for name in ("image_dim", "text_dim", "num_labels"):
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
@@ -70,19 +92,19 @@ class McmfhCLI(LightningCLI):
             parser.link_arguments("trainer.max_epochs", f"{place}.init_args.lr_scheduler.init_args.T_max")
 
     def _parse_ckpt_path(self) -> None:
-        """Leaves the configuration as the user wrote it.
+        """Keep the configuration as the user wrote it.
 
         Lightning lets the checkpoint's hyper-parameters override configs and flags silently, so that
         ``test --ckpt_path 16bits.ckpt --model.num_bits=64`` would report 16 bits under the name of 64.
-        Here the model is built as asked, and loading a checkpoint that differs is an error: see
+        Here the model is built from the flags, and a checkpoint that differs is an error: see
         ``Hasher.on_load_checkpoint``.
         """
 
     def before_instantiate_classes(self) -> None:
-        """Sends the logs of known loggers to ``<run_dir>/<subcommand>``, whatever folder their config names.
+        """Send the logs of known loggers to ``<run_dir>/<subcommand>``, whatever folder their config names.
 
         Raises:
-            ConfigError: if the logger's package is not installed.
+            ConfigError: If the package of the logger is not installed.
         """
         config = self.config[self.subcommand]
         loggers = config["trainer"]["logger"]
@@ -101,10 +123,10 @@ class McmfhCLI(LightningCLI):
                 raise ConfigError(_NOT_INSTALLED.format("tensorboard"))
 
     def instantiate_classes(self) -> None:
-        """Builds data, model and trainer.
+        """Build data, model and trainer.
 
         Raises:
-            ConfigError: if a value is refused; ``MCMFH_TRACEBACK=1`` shows where.
+            ConfigError: If a constructor refuses a value; ``MCMFH_TRACEBACK=1`` shows where.
         """
         try:
             super().instantiate_classes()
@@ -114,7 +136,7 @@ class McmfhCLI(LightningCLI):
             raise ConfigError(f"{one_line(str(error))} ({TRACEBACK_VARIABLE}=1 shows where)") from error
 
     def after_instantiate_classes(self) -> None:
-        """Completes the arguments that checkpoints store, so that ``load_from_checkpoint`` can build the model.
+        """Complete the arguments that checkpoints store, so that ``load_from_checkpoint`` can build the model.
 
         jsonargparse leaves a linked value out where it dumps a class inside a class, here the scheduler.
         """
@@ -123,10 +145,10 @@ class McmfhCLI(LightningCLI):
             self.model.hparams["lr_scheduler"]["init_args"]["T_max"] = value
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401  # Lightning's signature
-        """Writes to ``<run_dir>/<subcommand>``, and logs there with a CSVLogger unless the config names another logger.
+        """Build the trainer; it writes to ``<run_dir>/<subcommand>``, by default with a CSVLogger.
 
         Raises:
-            DataError: if ``fit`` would overwrite the checkpoints of an earlier run, nothing can be written, or a global
+            DataError: If ``fit`` would overwrite the checkpoints of an earlier run, nothing can be written, or a global
                 batch cannot be divided over the processes.
         """
         config = self.config_init[self.subcommand]
@@ -136,7 +158,7 @@ class McmfhCLI(LightningCLI):
         if getattr(rank_zero_only, "rank", 0) == 0 and not config["trainer"]["fast_dev_run"]:
             if trains:
                 check_unused(run_dir, config["ckpt_path"])
-            if self.subcommand != "predict":  # which writes to a folder of its own
+            if self.subcommand != "predict":  # writes to a folder of its own
                 check_writable(folder)
         config["trainer"]["default_root_dir"] = config["trainer"]["default_root_dir"] or str(folder)
         if config["trainer"]["logger"] in (None, True):
@@ -164,7 +186,7 @@ class McmfhCLI(LightningCLI):
         return trainer
 
     def _finish_wandb(self) -> None:
-        """Ends the run in wandb, so that another of this process does not go on in it."""
+        """Finish the run in wandb, so that a later run of this process starts a new one."""
         for logger in self.trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.experiment.finish()
@@ -172,11 +194,11 @@ class McmfhCLI(LightningCLI):
     after_fit = after_validate = after_test = after_predict = _finish_wandb
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
-        """Loads checkpoints as data, never code, and leaves the result table of a test to the callback.
+        """Load checkpoints as data, never as code, and leave the result table of a test to the callback.
 
         Raises:
             CheckpointError: If there are no trained weights to measure.
-            DataError: If a test would replace the results of other weights or other data.
+            DataError: If a test would replace the results of other weights or data.
         """
         kwargs: dict[str, Any] = super()._prepare_subcommand_kwargs(subcommand) | {"weights_only": True}
         run_dir = Path(self.config_init[subcommand]["run_dir"])
@@ -190,11 +212,11 @@ class McmfhCLI(LightningCLI):
         report = run_dir / subcommand / "metrics.json"
         if first and not dry and report.is_file() and isinstance(self.datamodule, ShardDataModule):
             check_results(report, kwargs["ckpt_path"], self.datamodule.provenance())
-            say(f"{report.parent}: the results of the same weights on the same data are replaced")
+            say(f"{report.parent}: replaces the earlier results of the same weights on the same data")
         return kwargs | {"verbose": False}
 
     def _best_weights(self, run_dir: Path) -> str | None:
-        """The best weights of the run; in a ``fast_dev_run``, which leaves no numbers, it may have none."""
+        """Find the best weights of the run; a ``fast_dev_run``, which writes no numbers, works without them."""
         first = getattr(rank_zero_only, "rank", 0) == 0
         try:
             best = find_best(run_dir, str(self.subcommand))
@@ -207,37 +229,35 @@ class McmfhCLI(LightningCLI):
         return best
 
 
+def _with_present_names(value: Any) -> Any:  # noqa: ANN401  # what YAML can hold
+    """Rename the keys of a configuration that have the name of the version before."""
+    if isinstance(value, list):
+        return [_with_present_names(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {_present_name(key): _with_present_names(item) for key, item in value.items()}
+
+
+def _present_name(name: str) -> str:
+    """Return the present name of a flag or key, and warn if it is given by its former one."""
+    option, equals, value = name.partition("=")
+    former = option.rpartition(".")[2]
+    if former not in RENAMED:
+        return name
+    warnings.warn(f"{former} is now {RENAMED[former]}; the next release drops the old name", stacklevel=2)
+    return option.removesuffix(former) + RENAMED[former] + equals + value
+
+
 def _needs_weights(subcommand: str, model: LightningModule) -> bool:
-    """Whether a command without trained weights would measure or write what means nothing; an encoder has its own."""
+    """Say whether a command is useless without trained weights; an encoder brings its own."""
     return subcommand in ("validate", "test") or (subcommand == "predict" and isinstance(model, Hasher))
-
-
-def find_config(name: str) -> str:
-    """Returns ``name`` if such a file exists, else the config of that name shipped with the package.
-
-    ``experiments/demo.yaml`` thus means the same from a clone and from an empty folder.
-    """
-    shipped = files("mcmfh_lightning.lightning_configs").joinpath(name)
-    return str(shipped) if not Path(name).exists() and shipped.is_file() else name
-
-
-def find_configs(args: Sequence[str]) -> list[str]:
-    """Applies `find_config` to every command-line argument that names a YAML file.
-
-    ``--config experiments/demo.yaml`` and ``--trainer.logger logger/wandb.yaml`` are two.
-    """
-    found = []
-    for arg in args:
-        flag, equals, value = arg.rpartition("=")
-        found.append(flag + equals + find_config(value) if value.endswith(".yaml") else arg)
-    return found
 
 
 @contextmanager
 def _unfinished_on_sigterm() -> Iterator[None]:
-    """Exits with 143 when SIGTERM ends the work early, as a shell does.
+    """Exit with code 143 when SIGTERM ends the work early, as a shell does.
 
-    Lightning's exception has exit code 0: a script would go on and test half-trained weights.
+    Lightning's exception has exit code 0: a script would continue and test half-trained weights.
     """
     try:
         yield
@@ -247,22 +267,26 @@ def _unfinished_on_sigterm() -> Iterator[None]:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Runs ``mcmfh``; errors of this package end in one line and exit code 2."""
+    """Run a subcommand of LightningCLI; errors of this package end in one line and exit code 2."""
     for message in (
-        "Your `IterableDataset` has `__len__` defined",  # our streams give each worker its own batches
-        "The dirpath has changed from",  # fit keeps checkpoints, test has none to keep
+        "Your `IterableDataset` has `__len__` defined",  # streams give each worker its own batches
+        "The dirpath has changed from",  # fit keeps checkpoints, test does not
         "Checkpoint directory .* exists and is not empty",  # a run is resumed; others are refused
         "Couldn't infer the batch indices",  # the feature writer reads them from the batch
         "You have overridden `on_after_batch_transfer`",  # pairs are embedded by the module, not by the data
-        "Found \\d+ module\\(s\\) in eval mode",  # encoders that learn stay in it
+        "Found \\d+ module\\(s\\) in eval mode",  # encoders that are trained stay in it
         "Experiment logs directory",  # testing again replaces the result of the earlier test
-        "`ModelCheckpoint\\(monitor=.* could not find",  # without validation; the fit ends by saying so
-        "`isinstance\\(treespec, LeafSpec\\)` is deprecated",  # Lightning's own affair
+        "`ModelCheckpoint\\(monitor=.* could not find",  # without validation; the last lines of the fit say so
+        "`isinstance\\(treespec, LeafSpec\\)` is deprecated",  # inside Lightning
     ):
         warnings.filterwarnings("ignore", message=message)
-    sys.argv[1:] = find_configs(sys.argv[1:])  # in place: processes that Lightning relaunches under DDP see the same
+    set_loader(_MODE, lambda text: _with_present_names(get_loader("yaml")(text)), exceptions=(yaml.YAMLError,))
+    found = find_configs(sys.argv[1:] if args is None else args)
+    found = [_present_name(arg) if arg.startswith("--") else arg for arg in found]
+    if args is None:
+        sys.argv[1:] = found  # in place: processes that Lightning starts again under DDP see the same
     with _unfinished_on_sigterm(), one_line_errors("mcmfh"), worker_errors():
-        check_configs(sys.argv[1:] if args is None else find_configs(args))
+        check_configs(found)
         McmfhCLI(
             LightningModule,
             LightningDataModule,
@@ -273,6 +297,6 @@ def main(args: Sequence[str] | None = None) -> None:
             save_config_callback=SaveRunConfig,
             save_config_kwargs={"save_to_log_dir": False},
             parser_class=OneLineParser,
-            parser_kwargs={"allow_abbrev": False},  # of all subcommands: they take it from the parser above
-            args=None if args is None else find_configs(args),
+            parser_kwargs={"allow_abbrev": False, "parser_mode": _MODE},  # of all subcommands too
+            args=None if args is None else found,
         )

@@ -1,9 +1,4 @@
-"""What every encoder offers to the datamodule, the extractor and the feature writer.
-
-Which parts of an encoder are trained, and at which learning rate.
-
-Pairs to embeddings.
-"""
+"""Base class of encoders, choice of their trained parts, and embedding of pairs."""
 
 import re
 from abc import ABC, abstractmethod
@@ -21,9 +16,8 @@ from mcmfh_lightning.types import FeatureBatch, PairBatch
 class Encoder(nn.Module, ABC):
     """A pretrained pair of towers: one embeds images, the other texts.
 
-    The constructor loads the weights; an encoder is never left with random ones. ``preprocess`` and ``tokenize`` run
-    in data loader workers and can be pickled. It is frozen unless a module trains it
-    (`mcmfh_lightning.encoders.base`).
+    The constructor loads the weights; an encoder never keeps random ones. ``preprocess`` and ``tokenize`` run
+    in data loader workers and can be pickled. An encoder is frozen unless `train_only` says otherwise.
     """
 
     image_dim: int
@@ -31,10 +25,9 @@ class Encoder(nn.Module, ABC):
     text_dim: int
     """Width of a text embedding."""
     identity: dict[str, Any]
-    """All that decides the features (weights, preprocessing, context length, precision) and nothing else, no paths.
+    """What decides the features (weights, preprocessing, context length, precision), without paths.
 
-    Goes into ``dataset.json``; two sets of features can be mixed only where it is equal. ``identity["name"]`` is for
-    people.
+    It is written to ``dataset.json``. Features can be mixed only if it is equal. ``identity["name"]`` is for people.
     """
     preprocess: Callable[[Image.Image], Tensor]
     """Picture of any mode and size to (3, H, W) float32."""
@@ -42,10 +35,10 @@ class Encoder(nn.Module, ABC):
     """B texts to tensors of B rows; ``truncated`` (B,) bool marks the texts that did not fit the context."""
 
     def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002  # the signature of nn.Module
-        """Stay in evaluation mode, where trained as well.
+        """Stay in evaluation mode, also while trained.
 
-        So batch norms keep their pretrained statistics and nothing is dropped: an embedding never depends on its batch
-        or on chance.
+        Batch norms keep their pretrained statistics and nothing is dropped: an embedding depends neither on its batch
+        nor on chance.
         """
         return super().train(mode=False)
 
@@ -73,7 +66,7 @@ class Encoder(nn.Module, ABC):
 
 
 def train_only(module: nn.Module, patterns: Sequence[str]) -> None:
-    """Freeze a module except what the patterns name.
+    """Freeze a module except the parts that patterns name.
 
     A pattern is a regular expression of the whole name of a parameter, or of a part of the module that holds some:
     ``image_tower.blocks.[56]`` names all parameters of the stages 5 and 6.
@@ -83,7 +76,7 @@ def train_only(module: nn.Module, patterns: Sequence[str]) -> None:
         patterns: What to train; nothing if empty.
 
     Raises:
-        ValueError: A pattern is no regular expression or names nothing; the message lists what there is.
+        ValueError: If a pattern is not a regular expression or matches nothing; the message lists the parts.
     """
     parameters = dict(module.named_parameters())
     module.requires_grad_(requires_grad=False)
@@ -91,21 +84,21 @@ def train_only(module: nn.Module, patterns: Sequence[str]) -> None:
         try:
             expression = re.compile(rf"(?:{pattern})(?:\..+)?")
         except re.error as error:
-            raise ValueError(f"trainable {pattern!r} is no regular expression: {error}") from error
+            raise ValueError(f"trainable {pattern!r} is not a regular expression: {error}") from error
         named = [parameter for name, parameter in parameters.items() if expression.fullmatch(name)]
         if not named:
-            raise ValueError(f"trainable {pattern!r} names nothing; there are {', '.join(_parts(parameters))}")
+            raise ValueError(f"trainable {pattern!r} matches nothing; there are {', '.join(_parts(parameters))}")
         for parameter in named:
             parameter.requires_grad_()
 
 
 def add_trained(optimizer: torch.optim.Optimizer, module: nn.Module, lr_scale: float) -> None:
-    """Let an optimiser train a module as well, at a learning rate of its own.
+    """Add the trained parameters of a module to an optimizer, with their own learning rate.
 
     Args:
-        optimizer: Has a learning rate by default.
-        module: The parameters that require gradients are added, as one group; none, if there are none.
-        lr_scale: The group's learning rate, in units of the optimiser's.
+        optimizer: Optimizer with a default learning rate.
+        module: Its parameters that require gradients become one group; without any, nothing is added.
+        lr_scale: Learning rate of the group, relative to that of the optimizer.
     """
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     if trained:
@@ -113,7 +106,7 @@ def add_trained(optimizer: torch.optim.Optimizer, module: nn.Module, lr_scale: f
 
 
 def _parts(names: Iterable[str]) -> list[str]:
-    """Parts worth naming: down to the first number (a stage, a layer), else to what holds the parameter."""
+    """List the parts of a module: names up to the first number (a stage, a layer), or the owner of a parameter."""
     parts = []
     for name in names:
         words = name.split(".")
@@ -123,20 +116,20 @@ def _parts(names: Iterable[str]) -> list[str]:
 
 
 def embed_pairs(encoder: Encoder, batch: PairBatch, micro_batch_size: int | None = None) -> FeatureBatch:
-    """Embed the pictures and texts of a batch, however many its B items have.
+    """Embed the pictures and texts of a batch of B items; each item may lack one of them.
 
-    Gradients reach what the encoder trains.
+    Gradients reach the trained parts of the encoder.
 
     Args:
         encoder: The encoder.
-        batch: Pairs as its ``preprocess`` and ``tokenize`` prepared them.
+        batch: Pairs that its ``preprocess`` and ``tokenize`` prepared.
         micro_batch_size: Pictures, and texts, that are embedded at a time. Between the forward and the backward pass
             only embeddings are kept, and the backward pass embeds each part again: memory is that of a part, losses
-            still see the whole batch, and gradients are those of the whole batch (Gao et al., RepL4NLP 2021,
+            see the whole batch, and gradients are those of the whole batch (Gao et al., RepL4NLP 2021,
             "Scaling deep contrastive learning batch size under memory limited setup"). None embeds all at once.
 
     Returns:
-        The embeddings, zeros for what an item does not have, with all else that is known of the pairs.
+        The embeddings, zeros for a missing picture or text, and the other columns of the batch.
     """
     has_image, has_text = batch["present"].unbind(dim=1)
     image = torch.zeros(len(has_image), encoder.image_dim, device=has_image.device)
@@ -159,7 +152,7 @@ def embed_pairs(encoder: Encoder, batch: PairBatch, micro_batch_size: int | None
 
 
 def _in_parts(encode: Callable[[Any], Tensor], inputs: Tensor | dict[str, Tensor], size: int | None) -> Tensor:
-    """What an encoder makes of its inputs, computed in parts of at most ``size`` rows."""
+    """Encode inputs in parts of at most ``size`` rows."""
     if size is None:
         return encode(inputs)
     if isinstance(inputs, Tensor):
@@ -167,5 +160,5 @@ def _in_parts(encode: Callable[[Any], Tensor], inputs: Tensor | dict[str, Tensor
     else:
         columns = {name: torch.split(column, size) for name, column in inputs.items()}
         parts = [dict(zip(columns, part, strict=True)) for part in zip(*columns.values(), strict=True)]
-    # Encoders draw nothing at random, so that no generator has to be wound back.
+    # Encoders draw no random numbers, so that the state of the generator can be ignored.
     return torch.cat([checkpoint(encode, part, use_reentrant=False, preserve_rng_state=False) for part in parts])

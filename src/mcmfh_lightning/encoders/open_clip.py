@@ -1,11 +1,7 @@
 """Encoders that open_clip builds: BiomedCLIP and its many relatives.
 
-Folders with a copy of an open_clip repository, made to load without a look-up in the network.
-
-Texts for open_clip models, cut to the longest of the batch where that leaves the embedding as it is.
-
-open_clip pads every text to the full context (256 tokens for BiomedCLIP); most reports are far shorter, and the cost
-of padding is most of the cost of encoding texts.
+Texts are cut to the longest of their batch where this does not change embeddings: open_clip pads every text to the full
+context (256 tokens for BiomedCLIP), most reports are far shorter, and padding is most of the cost of encoding texts.
 """
 
 import json
@@ -28,10 +24,10 @@ _CONFIG = "open_clip_config.json"
 
 
 def local_folder(model: str) -> Path | None:
-    """Folder of a ``local-dir:FOLDER`` model, None for other models.
+    """Return the folder of a ``local-dir:FOLDER`` model, None for other models.
 
     Raises:
-        DataError: The folder lacks its configuration or weights.
+        DataError: If the folder lacks its configuration or weights.
     """
     if not model.startswith(_SCHEMA):
         return None
@@ -44,16 +40,17 @@ def local_folder(model: str) -> Path | None:
 
 
 def offline_text_config(folder: Path) -> dict[str, Any]:
-    """Keyword arguments for open_clip that keep a text tower of transformers from asking the hub.
+    """Build the arguments for open_clip with which a text tower of transformers does not ask the hub.
 
     The repository's configuration names the text tower by its hub id, and open_clip would ask the hub for the tower's
     architecture although all weights are in the folder. The answer is read from ``FOLDER/text_encoder`` instead.
 
     Returns:
-        ``{"text_cfg": {...}}``, or nothing where open_clip builds the text tower itself.
+        ``{"text_cfg": {...}}``, or an empty mapping if open_clip builds the text tower itself.
 
     Raises:
-        DataError: The configuration cannot be read, or the folder lacks the text tower's architecture or the tokenizer.
+        DataError: If the configuration cannot be read, or the folder lacks the text tower's architecture or the
+            tokenizer.
     """
     try:
         text_config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))["model_cfg"]["text_cfg"]
@@ -73,7 +70,7 @@ def offline_text_config(folder: Path) -> dict[str, Any]:
 
 
 class Tokenizer(Protocol):
-    """What all tokenizers of open_clip have in common."""
+    """Interface of the tokenizers of open_clip."""
 
     context_length: int
 
@@ -83,11 +80,11 @@ class Tokenizer(Protocol):
 
 
 class OpenCLIPTokenize:
-    """Picklable ``tokenize`` of an open_clip model.
+    """Picklable ``tokenize`` for an open_clip model.
 
     Args:
-        tokenizer: What ``open_clip.get_tokenizer`` returned.
-        trim: Cut the padding down to the longest text of the batch.
+        tokenizer: Result of ``open_clip.get_tokenizer``.
+        trim: Whether to cut the padding to the longest text of the batch.
     """
 
     def __init__(self, tokenizer: Tokenizer, *, trim: bool) -> None:
@@ -98,14 +95,14 @@ class OpenCLIPTokenize:
     def __call__(self, texts: list[str]) -> dict[str, Tensor]:
         """Return ``tokens`` (B, L) int64 and ``truncated`` (B,) bool."""
         tokens, used = self._tokens(texts, self.context_length)
-        # With one place more, a text that had been cut uses it.
+        # With one more place, a text that was cut uses it.
         truncated = self._tokens(texts, self.context_length + 1)[1].sum(dim=1) > used.sum(dim=1)
         if self.trim:
             tokens = tokens[:, : int(used.any(dim=0).nonzero().max()) + 1]
         return {"tokens": tokens, "truncated": truncated}
 
     def unpadded_ids(self, text: str) -> list[int]:
-        """Token ids of one text."""
+        """Return the token ids of one text."""
         tokens, used = self._tokens([text], self.context_length)
         ids: list[int] = tokens[used].tolist()
         return ids
@@ -116,7 +113,7 @@ class OpenCLIPTokenize:
 
 
 class OpenCLIPTextTower:
-    """The text side of an open_clip model, for token rows of any length where the model allows it."""
+    """Text tower of an open_clip model, for token rows of any length if the model allows it."""
 
     def __init__(self, clip: nn.Module, tokenizer: Tokenizer) -> None:
         from open_clip import SimpleTokenizer
@@ -127,7 +124,7 @@ class OpenCLIPTextTower:
         self._text: Any = getattr(clip, "text", clip)
         self._prefix = "" if self._text is clip else "text."
         self._masks_padding = isinstance(self._text, HFTextEncoder)
-        # A causal tower pooled at the end-of-text token never sees what follows it. Towers that attend to padding
+        # A causal tower that is pooled at the end-of-text token never sees later tokens. Towers that attend to padding
         # (SigLIP) or append a class token (CoCa) do, and get the full context.
         self._is_causal = (
             isinstance(tokenizer, SimpleTokenizer)
@@ -138,7 +135,7 @@ class OpenCLIPTextTower:
 
     @property
     def ignores_padding(self) -> bool:
-        """Whether padding can be cut without changing an embedding."""
+        """Say whether padding can be cut without changing an embedding."""
         return self._masks_padding or self._is_causal
 
     def __call__(self, tokens: Tensor) -> Tensor:
@@ -147,7 +144,7 @@ class OpenCLIPTextTower:
         if not self._is_causal:
             embedding = self._clip.encode_text(tokens, normalize=True)
             return embedding
-        # The positions and the mask of a causal tower have the length of the full context: lend it shorter ones.
+        # The positions and the mask of a causal tower have the length of the full context: call it with shorter ones.
         length = tokens.shape[1]
         shorter = {
             f"{self._prefix}positional_embedding": self._text.positional_embedding[:length],
@@ -158,7 +155,7 @@ class OpenCLIPTextTower:
 
 
 def _padding_id(tokenizer: Tokenizer) -> int:
-    """Id of the padding token; open_clip's own tokenizer pads with 0."""
+    """Return the id of the padding token; the tokenizer of open_clip itself pads with 0."""
     return int(getattr(getattr(tokenizer, "tokenizer", None), "pad_token_id", 0) or 0)
 
 
@@ -168,7 +165,7 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 class OpenCLIPEncoder(Encoder):
     """Both towers of a CLIP model, with the tokenizer and the preprocessing that belong to it.
 
-    Embeddings have unit length, as CLIP compares them.
+    Embeddings have unit length.
 
     Args:
         model: ``hf-hub:OWNER/NAME``, for example
@@ -176,12 +173,12 @@ class OpenCLIPEncoder(Encoder):
             a repository, used without any look-up in the network (a model whose text tower is from transformers needs
             that tower's ``config.json`` in ``FOLDER/text_encoder`` besides); or a name that open_clip knows.
         pretrained: Tag or file of the weights; with a name that open_clip knows only, and there required.
-        precision: As open_clip names them. ``bf16`` and ``fp16`` run the towers in that type; embeddings are returned
-            as float32 in any case.
+        precision: Precision, as open_clip names it. ``bf16`` and ``fp16`` run the towers in that type; embeddings are
+            always returned as float32.
 
     Raises:
-        ValueError: ``pretrained`` is missing or does not go with ``model``, or ``precision`` is none of the three.
-        DataError: The weights, the configuration or the tokenizer cannot be loaded.
+        ValueError: If ``pretrained`` is missing or does not go with ``model``, or ``precision`` is unknown.
+        DataError: If the weights, the configuration or the tokenizer cannot be loaded.
     """
 
     def __init__(
@@ -192,7 +189,7 @@ class OpenCLIPEncoder(Encoder):
         import open_clip
 
         if precision not in _DTYPES:
-            raise ValueError(f"precision {precision!r} is none of {', '.join(_DTYPES)}")
+            raise ValueError(f"precision {precision!r} is not one of {', '.join(_DTYPES)}")
         folder = local_folder(model)
         _check_weights_are_named(model, pretrained, open_clip.list_pretrained_tags_by_model(model))
         overrides = {} if folder is None else offline_text_config(folder)
@@ -231,7 +228,7 @@ class OpenCLIPEncoder(Encoder):
 
 
 def _tokenizer_options(config: dict[str, Any]) -> dict[str, Any]:
-    """What is said to transformers whatever the model says of itself: its files must not run code."""
+    """Build the options of the tokenizer: files of a model must not run code, whatever they ask for."""
     return {"trust_remote_code": False} if config["text_cfg"].get("hf_tokenizer_name") else {}
 
 

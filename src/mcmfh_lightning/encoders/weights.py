@@ -1,9 +1,4 @@
-"""Weight files: their checksums, and loading them without running any code they may hold.
-
-Where weights lie: a path, or a file inside an installed package.
-
-What the file of a tuned image tower says of the data that it was tuned on.
-"""
+"""Weight files: where they are, their checksums, safe loading, and the data that a tower was tuned on."""
 
 import hashlib
 import json
@@ -24,17 +19,17 @@ from mcmfh_lightning.files import atomic_write
 
 
 def checked_sha256(path: Path, expected: str | None) -> str:
-    """Hash a weight file and compare it with what was promised.
+    """Hash a weight file and compare the hash with the expected one.
 
     Args:
         path: The file.
-        expected: Hexadecimal sha256, or None where nothing was promised.
+        expected: Hexadecimal SHA-256, or None.
 
     Returns:
-        The hexadecimal sha256 of the file.
+        The hexadecimal SHA-256 of the file.
 
     Raises:
-        DataError: The sums differ.
+        DataError: If the hashes differ.
     """
     with path.open("rb") as file:
         actual = hashlib.file_digest(file, "sha256").hexdigest()
@@ -49,7 +44,7 @@ def checked_sha256(path: Path, expected: str | None) -> str:
 def state_sha256(module: nn.Module) -> str:
     """Hash the names, types, shapes and values of a module's state.
 
-    Equal for equal weights, whichever file or hub they came from.
+    The hash is equal for equal weights, whatever file or hub they come from.
     """
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
@@ -62,7 +57,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     """Read a state dict from a ``.safetensors`` or a PyTorch file, without unpickling objects.
 
     Raises:
-        DataError: The file holds something else.
+        DataError: If the file does not hold a state dict.
     """
     if path.suffix == ".safetensors":
         return load_file(path)
@@ -78,10 +73,10 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 
 
 def weights_in(folder: Path) -> Path:
-    """The file of weights in a folder of timm or transformers.
+    """Find the file of weights in a folder of timm or transformers.
 
     Raises:
-        DataError: There is none, or it is split over several files.
+        DataError: If it is missing, or split over several files.
     """
     for name in ("model.safetensors", "pytorch_model.bin"):
         if (folder / name).is_file():
@@ -93,17 +88,17 @@ PACKAGE_SCHEME = "package:"
 
 
 def resolve_location(location: str) -> Path:
-    """Find a file or folder.
+    """Resolve the location of a file or folder.
 
     Args:
         location: A path, or ``package:IMPORT_NAME/PATH`` for a file or folder shipped inside an installed package.
             The package is located, not imported: its code does not run.
 
     Returns:
-        The path, which exists.
+        The existing path.
 
     Raises:
-        DataError: The package is not installed or nothing is at the place.
+        DataError: If the package is not installed, or the file or folder does not exist.
     """
     if location.startswith(PACKAGE_SCHEME):
         package, _, inside = location.removeprefix(PACKAGE_SCHEME).partition("/")
@@ -129,21 +124,21 @@ _KEY = "tuned_on"
 
 
 class TunedOn(NamedTuple):
-    """A data set."""
+    """Data set that a tower was tuned on."""
 
     data: str
-    """Its name."""
+    """Name of the data set."""
     shards: str
-    """Equal for equal shards, splits included."""
+    """Fingerprint of its shards, splits included."""
 
     @classmethod
     def of(cls, data: PairDataModule) -> "TunedOn":
-        """Of the pairs of a datamodule."""
+        """Describe the pairs of a datamodule."""
         return cls(data.info.name, data.state_dict()["data"])
 
 
 def save_tuned(path: Path, state: Mapping[str, Tensor], tuned_on: TunedOn) -> None:
-    """Write weights and what they were tuned on, atomically; equal content makes equal files.
+    """Write weights and the data that they were tuned on, atomically; equal content makes equal files.
 
     Args:
         path: A ``.safetensors`` file.
@@ -158,7 +153,7 @@ def save_tuned(path: Path, state: Mapping[str, Tensor], tuned_on: TunedOn) -> No
 
 
 def read_tuned_on(path: Path) -> TunedOn | None:
-    """The data set that a file of weights was tuned on; None for a file that says nothing of it."""
+    """Read which data set a file of weights was tuned on; None if the file does not say."""
     if path.suffix != ".safetensors":
         return None
     with safe_open(path, "pt") as file:
@@ -167,14 +162,14 @@ def read_tuned_on(path: Path) -> TunedOn | None:
 
 
 def check_tuned_on(identity: Mapping[str, Any], data: object) -> None:
-    """Refuse an encoder that may have been tuned on what is a validation or test pair now.
+    """Refuse an encoder that may have been tuned on pairs that are in the validation or test split now.
 
     Args:
         identity: `mcmfh_lightning.encoders.Encoder.identity`.
         data: The datamodule.
 
     Raises:
-        DataError: It was tuned on a data set of that name with other pairs or splits.
+        DataError: If it was tuned on a data set of the same name with other pairs or splits.
     """
     found = identity.get("image", {}).get(_KEY)
     if found is None or not isinstance(data, PairDataModule):

@@ -1,119 +1,126 @@
-"""Precision-recall by Hamming radius, expected precision and recall at N, drawn without global state."""
+"""Figures of a report: precision-recall by Hamming radius, expected precision and recall at N."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
-from mcmfh_lightning.evaluation.protocols import PROTOCOLS, Side, database_side
-from mcmfh_lightning.evaluation.stream import CHANCE, HYPERPLANES, MODEL, Ranking
-from mcmfh_lightning.metrics import RankingCounts
-from mcmfh_lightning.metrics.functional import (
-    mean_over_queries,
-    precision_at,
-    precision_recall_by_radius,
-    recall_at,
-    tie_all,
-)
+from mcmfh_lightning.evaluation.protocols import CHANCE, HYPERPLANES, MODEL, PROTOCOLS, Ranking, Side
+from mcmfh_lightning.evaluation.report import RESEARCH_USE
+from mcmfh_lightning.evaluation.summary import tied
+from mcmfh_lightning.metrics import RankingCounts, functional
+
+if TYPE_CHECKING:
+    # Drawing takes long to import: only when there is something to draw.
+    from matplotlib.figure import Figure
 
 DEEPEST = 1000
 _POINTS = 60
 _DASHES: Mapping[Side, str] = {"image": "k--", "text": "k--", "both": "k-."}
-"""Of chance: a panel has the modality that its queries have not, and items that have both."""
-_MODALITIES = ("image queries", "text queries")
+"""Styles of chance: a panel has the modality that its queries have not, and items that have both."""
 
 Curve = tuple[Tensor, Tensor]
+Lines = Mapping[str, tuple[RankingCounts, str]]
+"""Counts and style of each line, by its label."""
 
 
-def ranking_figures(
-    rankings: Mapping[str, Mapping[Ranking, RankingCounts]], queries: Tensor, title: str
-) -> dict[str, Figure]:
-    """Draw the figures: a row for each database, a column for each modality of the query.
+def ranking_figures(panels: Sequence[Mapping[str, Lines]], title: str = "") -> dict[str, "Figure"]:
+    """Draw every figure, without global state.
 
     Args:
-        rankings: Counts by database.
-        queries: (Q,) bool, the queries to draw.
-        title: What these queries are.
+        panels: Lines of each panel by its title; rows of equally many panels.
+        title: What all panels are of.
 
     Returns:
         Figures by the name of their file.
     """
-    figures = (
+    from matplotlib.figure import Figure
+
+    drawn = {}
+    for name, curve, x_label, y_label, scale in (
         ("precision_recall.png", _precision_recall, "recall", "precision", "linear"),
         ("precision_at_n.png", _precision_at, "N", "expected precision of the first N", "log"),
         ("recall_at_n.png", _recall_at, "N", "expected share of the relevant items in the first N", "log"),
-    )
-    drawn = {}
-    for name, curve, x_label, y_label, scale in figures:
-        drawn[name] = _figure(rankings, queries, curve, x_label, y_label, scale)
-        drawn[name].suptitle(title)
+    ):
+        height = 4 * len(panels) + 0.8
+        figure = Figure(figsize=(5.5 * len(panels[0]), height), dpi=120)
+        figure.subplots_adjust(bottom=0.7 / height, top=1 - 0.7 / height, right=0.97, hspace=0.35)
+        axes = figure.subplots(len(panels), len(panels[0]), squeeze=False, sharex="row", sharey="row")
+        for row, lines_of_row in zip(axes, panels, strict=True):
+            for panel, (heading, lines) in zip(row, lines_of_row.items(), strict=True):
+                panel.set(title=heading, xlabel=x_label, ylabel=y_label, xscale=scale)
+                for label, (counts, style) in lines.items():
+                    x, y = curve(counts)
+                    panel.plot(x.numpy(), y.numpy(), style, label=label, markersize=3)
+                panel.set_ylim(bottom=0)
+                panel.grid(alpha=0.3)
+                panel.legend(fontsize="small")
+        if title:
+            figure.suptitle(title)
+        figure.supxlabel(RESEARCH_USE, fontsize="x-small")
+        drawn[name] = figure
     return drawn
 
 
-def _figure(
-    rankings: Mapping[str, Mapping[Ranking, RankingCounts]],
-    queries: Tensor,
-    curve: Callable[[Tensor, Tensor], Curve],
-    x_label: str,
-    y_label: str,
-    scale: str,
-) -> Figure:
-    figure = Figure(figsize=(10, 4 * len(rankings)), dpi=120)
-    figure.subplots_adjust(left=0.07, right=0.98, hspace=0.35)
-    panels = figure.subplots(len(rankings), 2, squeeze=False, sharex="row", sharey="row")
-    for row, (database, of_database) in enumerate(rankings.items()):
-        for column, modality in enumerate(_MODALITIES):
-            panel = panels[row][column]
-            panel.set(title=f"{modality}, database {database}", xlabel=x_label, ylabel=y_label, xscale=scale)
-            for label, style, (total, relevant) in _lines(of_database, queries, column):
-                x, y = curve(total, relevant)
-                panel.plot(x.numpy(), y.numpy(), style, label=label, markersize=3)
-            panel.set_ylim(bottom=0)
-            panel.grid(alpha=0.3)
-            panel.legend(fontsize="small")
-    return figure
+def protocol_panels(
+    rankings: Mapping[str, Mapping[Ranking, RankingCounts]], queries: Tensor
+) -> list[dict[str, dict[str, tuple[RankingCounts, str]]]]:
+    """Choose the lines of a test: a row for each database, a panel for each modality of the query.
+
+    Args:
+        rankings: Counts by database.
+        queries: (Q,) bool, the queries to draw.
+    """
+    return [
+        {
+            f"{modality} queries, database {database}": _lines(of_database, queries, at)
+            for at, modality in enumerate(("image", "text"))
+        }
+        for database, of_database in rankings.items()
+    ]
 
 
 def _lines(
     rankings: Mapping[Ranking, RankingCounts], queries: Tensor, modality: int
-) -> Sequence[tuple[str, str, tuple[Tensor, Tensor]]]:
-    """(label, style, counts) of each method's ranking, its hyperplane null and chance."""
-    lines = []
-    chances: dict[Side, tuple[Tensor, Tensor]] = {}
+) -> dict[str, tuple[RankingCounts, str]]:
+    """Choose each protocol's ranking, its hyperplane null and chance."""
+    lines: dict[str, tuple[RankingCounts, str]] = {}
+    chances: dict[Side, RankingCounts] = {}
     for ranking, counts in rankings.items():
-        if ranking.system not in (MODEL, HYPERPLANES):
+        if ranking.direction != PROTOCOLS[ranking.protocol][modality] or ranking.system not in (MODEL, HYPERPLANES):
             continue
-        if ranking.direction != PROTOCOLS[ranking.protocol][modality].name:
-            continue
-        chosen = counts.total[queries], counts.relevant[queries]
-        null = ranking.system == HYPERPLANES
-        label = f"{ranking.protocol}, {ranking.system}" if null else ranking.protocol
-        lines.append((label, ":" if null else ".-", chosen))
-        chances[database_side(ranking.protocol, ranking.direction)] = tie_all(chosen[0]), tie_all(chosen[1])
-    if len({total.sum().item() for total, _ in chances.values()}) == 1:  # the sides hold the same items
-        return [*lines, (CHANCE, "k--", next(iter(chances.values())))]
-    return [*lines, *((f"{CHANCE}, {side}", _DASHES[side], tied) for side, tied in chances.items())]
+        chosen = counts._replace(total=counts.total[queries], relevant=counts.relevant[queries], gains=None)
+        if ranking.system == MODEL:
+            lines[ranking.protocol] = chosen, ".-"
+        else:
+            lines[f"{ranking.protocol}, {ranking.system}"] = chosen, ":"
+        chances[ranking.direction.side] = tied(chosen)
+    if len({counts.total.sum().item() for counts in chances.values()}) == 1:  # the sides hold the same items
+        return lines | {CHANCE: (next(iter(chances.values())), "k--")}
+    return lines | {f"{CHANCE}, {side}": (counts, _DASHES[side]) for side, counts in chances.items()}
 
 
-def _precision_recall(total: Tensor, relevant: Tensor) -> Curve:
-    precision, recall = precision_recall_by_radius(total, relevant)
+def _precision_recall(counts: RankingCounts) -> Curve:
+    precision, recall = functional.precision_recall_by_radius(counts.total, counts.relevant)
     if len(precision) == 1:  # chance has one level: the same precision at any recall
         return torch.tensor([0.0, 1.0]), precision.expand(2)
     return recall, precision
 
 
-def _precision_at(total: Tensor, relevant: Tensor) -> Curve:
-    return _at_depths(precision_at, total, relevant)
+def _precision_at(counts: RankingCounts) -> Curve:
+    return _at_depths(functional.precision_at, counts)
 
 
-def _recall_at(total: Tensor, relevant: Tensor) -> Curve:
-    return _at_depths(recall_at, total, relevant)
+def _recall_at(counts: RankingCounts) -> Curve:
+    return _at_depths(functional.recall_at, counts)
 
 
-def _at_depths(values: Callable[[Tensor, Tensor, Tensor], Tensor], total: Tensor, relevant: Tensor) -> Curve:
-    largest = int(total.sum(1).max()) if len(total) else 1
+def _at_depths(values: Callable[[Tensor, Tensor, Tensor], Tensor], counts: RankingCounts) -> Curve:
+    largest = int(counts.total.sum(1).max()) if len(counts.total) else 1
     depths = np.unique(np.geomspace(1, max(1, min(DEEPEST, largest)), _POINTS).round().astype(np.int64))
-    of_queries = values(total, relevant, torch.from_numpy(depths))
-    return torch.from_numpy(depths), torch.stack([mean_over_queries(column) for column in of_queries.unbind(1)])
+    of_queries = values(counts.total, counts.relevant, torch.from_numpy(depths))  # (Q, depths)
+    return torch.from_numpy(depths), torch.stack(
+        [functional.mean_over_queries(column) for column in of_queries.unbind(1)]
+    )

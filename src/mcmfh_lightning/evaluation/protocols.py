@@ -1,4 +1,7 @@
-"""What a code may see: the protocols of evaluation, as pairs of the codes that a hasher gives."""
+"""Protocols of evaluation: which code is ranked for which, by what name a report calls it, and what it asks of data.
+
+Nothing here imports torch, so that whatever reads reports can share these names.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
@@ -9,49 +12,49 @@ from numpy.typing import NDArray
 ProtocolName = Literal["unimodal", "asymmetric", "paired"]
 Side = Literal["image", "text", "both"]
 
-SIDES: Mapping[str, Side] = {
-    "image": "image",
-    "text": "text",
-    "case": "both",
-    "fused_image": "both",
-    "fused_text": "both",
-}
-"""What an item must have for each code of `EvaluationOutput`: databases may hold images without a text and texts
-without an image, and a database of one side has the items that have it."""
+MODEL, HYPERPLANES, CONSTANT, CHANCE = "model", "hyperplanes", "constant", "chance"
+SHUFFLED, SHUFFLED_WITHIN = "shuffled queries", "shuffled within"
+INSTANCE_PROTOCOL, INSTANCE_DATABASE = "unimodal", "unseen"
+"""Where finding one's own partner is a question: in the split of the queries, by codes that have not seen it."""
 
 
 class Direction(NamedTuple):
-    """One ranking of a protocol; the codes are named as in `EvaluationOutput`."""
+    """One ranking of a protocol.
+
+    Attributes:
+        name: Name in reports.
+        query: Code of the queries, named as in `EvaluationOutput`.
+        database: Code of the database.
+        side: What an item of the database needs to have this code. Databases may hold images without a text and texts
+            without an image; only the items that have the side are ranked.
+    """
 
     name: str
     query: str
     database: str
-
-    @property
-    def side(self) -> Side:
-        """What the items of the database must have."""
-        return SIDES[self.database]
+    side: Side
 
 
 PROTOCOLS: Mapping[str, tuple[Direction, Direction]] = {
-    "unimodal": (Direction("i2t", "image", "text"), Direction("t2i", "text", "image")),
-    "asymmetric": (Direction("i2case", "image", "case"), Direction("t2case", "text", "case")),
-    "paired": (Direction("i2t", "fused_image", "fused_text"), Direction("t2i", "fused_text", "fused_image")),
+    "unimodal": (Direction("i2t", "image", "text", "text"), Direction("t2i", "text", "image", "image")),
+    "asymmetric": (Direction("i2case", "image", "case", "both"), Direction("t2case", "text", "case", "both")),
+    "paired": (
+        Direction("i2t", "fused_image", "fused_text", "both"),
+        Direction("t2i", "fused_text", "fused_image", "both"),
+    ),
 }
 """Image queries first, then text queries. In ``paired`` a query sees its own partner: it stands apart."""
 
 
-def database_side(protocol: str, direction: str) -> Side:
-    """What the database of a ranking holds.
+class Ranking(NamedTuple):
+    """One ranking of a database, by the model or by a null."""
 
-    Args:
-        protocol: A key of `PROTOCOLS`.
-        direction: Name of one of its directions.
-    """
-    return next(one.side for one in PROTOCOLS[protocol] if one.name == direction)
+    system: str
+    protocol: str
+    direction: Direction
 
 
-class LabelledItems(Protocol):
+class LabeledItems(Protocol):
     """The table of a split, as far as the nulls, the query subsets and ``queries.csv`` need it."""
 
     @property
@@ -90,5 +93,10 @@ class EvaluationData(Protocol):
     def evaluation_loaders(self, stage: Literal["validate", "test"]) -> list[str]:
         """Names of the stage's loaders: "query", then the databases."""
 
-    def reader(self, split: str) -> LabelledItems:
+    def reader(self, split: str) -> LabeledItems:
         """The table of a split."""
+
+
+def normal_position(data: EvaluationData) -> int | None:
+    """Find the position of the normal label in the vocabulary; None without a normal label."""
+    return None if data.normal_label is None else list(data.label_vocabulary).index(data.normal_label)

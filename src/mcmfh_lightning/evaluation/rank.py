@@ -1,135 +1,92 @@
-"""``mcmfh-bench rank``."""
+"""The report of ``mcmfh-bench rank``: a database ranked for queries by codes from files."""
 
-from collections.abc import Iterator, Sequence
-from functools import partial
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from itertools import cycle
+from math import isnan
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
+from rich.markup import escape
 
+from mcmfh_lightning import __version__
 from mcmfh_lightning.errors import ConfigError, DataError
+from mcmfh_lightning.evaluation.codes import Items, Task, read_task
 from mcmfh_lightning.evaluation.codes_files import KEYS, Keys
-from mcmfh_lightning.evaluation.rank_report import (
-    LabelRow,
-    Row,
+from mcmfh_lightning.evaluation.nulls import DATABASE_CONSTANTS, database_levels
+from mcmfh_lightning.evaluation.plots import ranking_figures
+from mcmfh_lightning.evaluation.protocols import CHANCE, MODEL, Direction, Ranking
+from mcmfh_lightning.evaluation.report import (
+    LABEL_COLUMNS,
+    RESEARCH_USE,
+    RESULT_COLUMNS,
+    defined,
     label_rows,
-    legacy_rows,
-    plot_ranking,
-    rank_table,
-    summarise,
+    print_table,
     write_csv,
     write_json,
 )
-from mcmfh_lightning.evaluation.task import Task, constant_counts, read_task
-from mcmfh_lightning.metrics import HammingHistogram, RankingCounts
+from mcmfh_lightning.evaluation.stream import Queries, StreamResult
+from mcmfh_lightning.evaluation.summary import DRAWS, Row, all_statistics, summarize, tied
+from mcmfh_lightning.metrics import HammingHistogram, RankingCounts, functional
 
-_TABLE_WIDTH = 130
 _MODALITIES = {"image": "img", "text": "txt"}
 _DIRECTIONS = (("image", "text"), ("text", "image"), ("image", "image"), ("text", "text"))
 
 
-def rank(
-    *,
-    query: Path | None = None,
-    database: Path | None = None,
-    query_keys: Keys = KEYS,
-    database_keys: Keys = KEYS,
-    all_directions: Path | None = None,
-    k: int | list[int] = 50,
-    out: Path | None = None,
-    num_bits: int | None = None,
-    num_labels: int | None = None,
-    label_names: Path | None = None,
-    exclude_same_id: bool = False,
-    legacy: bool = False,
-    seed: int = 0,
-) -> None:
-    """Evaluate anybody's codes: rank a database for queries by Hamming distance, ties in closed form.
-
-    Files (.npz, .parquet, .mat, .h5 or .hdf5) hold codes (signs, 0/1 or packed bytes) and labels (0/1 or packed bytes),
-    and perhaps groups (patient, study: items of a query's own group are left out) and ids.
+def read_tasks(
+    query: Path | None,
+    database: Path | None,
+    query_keys: Keys,
+    database_keys: Keys,
+    all_directions: Path | None,
+    **settings: Any,  # noqa: ANN401  # passed on
+) -> list[Task]:
+    """Read two files, or the four directions of a file that has the queries and the database of both modalities.
 
     Args:
-        query: file of the queries.
-        database: file of the database; it may be that of the queries, with other keys.
-        query_keys: names of the arrays of the queries.
-        database_keys: names of the arrays of the database.
-        all_directions: instead of --query and --database, one file as DCHMT and others write it: q_img, q_txt and q_l
-            of the queries, r_img, r_txt and r_l of the database. All four directions are reported.
-        k: depth of mAP@k, P@k, R@k, NDCG@k and ACG@k; several as [10,50].
-        out: folder for results.json, results.csv, labels.csv and figures, with a folder for each direction where there
-            are several; without it nothing is written.
-        num_bits: bits of a code; needed where codes are packed as numpy.packbits does.
-        num_labels: number of labels; needed where label sets are packed, and 1 where there is a single label.
-        label_names: text file with a label a line, in their order; without it labels are called by number.
-        exclude_same_id: leave out the database item of a query's own id.
-        legacy: add what evaluators of published tables say, which depends on the order of the database.
-        seed: seed of the bootstrap intervals.
+        query: File of the queries.
+        database: File of the database.
+        query_keys: Names of the arrays of the queries.
+        database_keys: Names of the arrays of the database.
+        all_directions: The one file, instead of the two.
+        **settings: What `read_task` needs besides.
+
+    Raises:
+        ConfigError: If files or keys are given that do not go together.
+        DataError: If a file cannot be used.
     """
-    ks = _depths(k)
-    for name, number in (("--num-bits", num_bits), ("--num-labels", num_labels)):
-        if number is not None and number < 1:
-            raise DataError(f"{name} must be at least 1, got {number}")
-    read = partial(read_task, num_bits=num_bits, num_labels=num_labels, exclude_same_id=exclude_same_id)
     if all_directions is None and query is not None and database is not None:
-        tasks = [read(query, database, query_keys=query_keys, database_keys=database_keys)]
-    elif all_directions is not None and query is database is None and query_keys == database_keys == KEYS:
-        tasks = [read(all_directions, all_directions, **direction) for direction in _directions()]
-    else:
+        return [read_task(query, database, query_keys=query_keys, database_keys=database_keys, **settings)]
+    if (
+        all_directions is None
+        or query is not None
+        or database is not None
+        or (query_keys, database_keys) != (KEYS,) * 2
+    ):
         raise ConfigError("give --query and --database, or one file with --all-directions and no --query-keys")
-    names = _label_names(label_names, tasks[0].query.num_labels)
-    folders = [out and out / task.direction.replace(" ", "_") for task in tasks]
-    for folder in folders:
-        _make_folder(folder)  # before the work: a wrong --out is reported at once
-    errors = Console(stderr=True)
-    for warning in dict.fromkeys(warning for task in tasks for warning in task.warnings):
-        errors.print(f"warning: {warning}", style="yellow", soft_wrap=True, highlight=False, markup=False)
-    for task, folder in zip(tasks, folders, strict=True):
-        _report(task, folder, ks, names, seed, legacy=legacy)
+    return [
+        read_task(
+            all_directions,
+            all_directions,
+            query_keys=Keys(f"q_{_MODALITIES[source]}", "q_l", groups=None, ids=None),
+            database_keys=Keys(f"r_{_MODALITIES[target]}", "r_l", groups=None, ids=None),
+            direction=f"{source} to {target}",
+            **settings,
+        )
+        for source, target in _DIRECTIONS
+    ]
 
 
-def _directions() -> Iterator[dict[str, Any]]:
-    """Keys of the four directions of a file that has the queries and the database of both modalities."""
-    for source, target in _DIRECTIONS:
-        yield {
-            "query_keys": Keys(f"q_{_MODALITIES[source]}", "q_l", groups=None, ids=None),
-            "database_keys": Keys(f"r_{_MODALITIES[target]}", "r_l", groups=None, ids=None),
-            "direction": f"{source} to {target}",
-        }
+def read_label_names(path: Path | None, num_labels: int) -> list[str]:
+    """Read a label a line; without a file labels are called by number.
 
-
-def _report(task: Task, out: Path | None, ks: Sequence[int], names: Sequence[str], seed: int, *, legacy: bool) -> None:
-    """Print the table of a task, and write its files where there is a folder."""
-    counts, constants = _counted(task), constant_counts(task)
-    rows = summarise(counts, constants, task.query_groups, ks, seed)
-    if legacy:
-        rows += legacy_rows(task, ks)
-    console = Console()
-    console.width = max(console.width, _TABLE_WIDTH)
-    console.print(rank_table(rows, task))
-    if out is not None:
-        write_json(out / "results.json", rows, task, seed)
-        write_csv(out / "results.csv", rows, Row)
-        write_csv(out / "labels.csv", label_rows(counts, task, names, ks), LabelRow)
-        title = f"{len(task.query):,} queries, {task.query.num_bits} bits"
-        plot_ranking(out, counts, constants, f"{task.direction}: {title}" if task.direction else title)
-
-
-def _counted(task: Task) -> RankingCounts:
-    histogram = HammingHistogram(task.query.num_bits, graded=True)
-    histogram.set_queries(task.query.codes, task.query.labels, task.query_groups)
-    histogram.update(task.database.codes, task.database.labels, task.groups)
-    return histogram.counts()
-
-
-def _depths(k: int | list[int]) -> list[int]:
-    depths = list(dict.fromkeys([k] if isinstance(k, int) else k))
-    if not depths or min(depths) < 1:
-        raise DataError(f"--k must be at least 1, got {k}")
-    return depths
-
-
-def _label_names(path: Path | None, num_labels: int) -> list[str]:
+    Raises:
+        DataError: If the file cannot be read, or has more or fewer names than there are labels.
+    """
     if path is None:
         return [str(number) for number in range(num_labels)]
     try:
@@ -141,10 +98,204 @@ def _label_names(path: Path | None, num_labels: int) -> list[str]:
     return names
 
 
-def _make_folder(out: Path | None) -> None:
-    if out is None:
-        return
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{out}: cannot be made ({error.strerror}); correct --out") from error
+def report(
+    tasks: Sequence[Task], out: Path | None, ks: Sequence[int], names: Sequence[str], seed: int, *, legacy: bool
+) -> None:
+    """Print a table of each task, and write its files where there is a folder.
+
+    Args:
+        tasks: Queries and databases.
+        out: Folder of the files, with a folder for each direction where there are several.
+        ks: Depths.
+        names: Names of the labels, by position.
+        seed: Seed of the intervals.
+        legacy: Whether to add what published evaluators would report.
+
+    Raises:
+        DataError: If a folder cannot be made.
+    """
+    folders = [out and out / task.direction.replace(" ", "_") for task in tasks]
+    for made in filter(None, folders):
+        try:
+            made.mkdir(parents=True, exist_ok=True)  # before the work: a wrong --out is reported at once
+        except OSError as error:
+            raise DataError(f"{made}: cannot be made ({error.strerror}); correct --out") from error
+    errors = Console(stderr=True)
+    for warning in dict.fromkeys(warning for task in tasks for warning in task.warnings):
+        errors.print(f"warning: {warning}", style="yellow", soft_wrap=True, highlight=False, markup=False)
+    for task, folder in zip(tasks, folders, strict=True):
+        counts, constants = _counted(task), count_constants(task)
+        rows = _summary(task, counts, constants, ks, seed)
+        if legacy:
+            rows += _legacy_rows(task, ks)
+        _print(rows, task)
+        if folder is not None:
+            _write(folder, task, rows, seed)
+            _write_labels(folder / "labels.csv", task, counts, names, ks)
+            lines = {"codes": (counts, ".-"), CHANCE: (tied(counts), "k--")}
+            lines |= {f"constant: {name}": (one, ":") for name, one in constants.items()}
+            title = f"{len(task.query):,} queries, {task.query.num_bits} bits"
+            title = f"{task.direction}: {title}" if task.direction else title
+            for name, figure in ranking_figures([{title: lines}]).items():
+                figure.savefig(folder / name)
+
+
+def _counted(task: Task) -> RankingCounts:
+    histogram = HammingHistogram(task.query.num_bits, graded=True)
+    histogram.set_queries(task.query.codes, task.query.labels, task.query_groups)
+    histogram.update(task.database.codes, task.database.labels, task.groups)
+    return histogram.counts()
+
+
+def count_constants(task: Task) -> dict[str, RankingCounts]:
+    """Count the constant rankings that know the labels of the database, by name.
+
+    They are written as codes, which are counted fastest: level l of L is a code of L - 1 bits of which the first l are
+    set, at Hamming distance l from a query of zeros.
+    """
+    counts = {}
+    for name, levels in database_levels(task.database.labels).items():
+        num_bits = max(1, int(levels.max()))
+        thermometer = functional.pack_bits(
+            torch.arange(num_bits) < torch.arange(num_bits + 1)[:, None]
+        )  # (levels, bytes)
+        histogram = HammingHistogram(num_bits, graded=True)
+        zeros = torch.zeros(len(task.query), thermometer.shape[1], dtype=torch.uint8)
+        histogram.set_queries(zeros, task.query.labels, task.query_groups)
+        histogram.update(thermometer[levels], task.database.labels, task.groups)
+        counts[name] = histogram.counts()
+    return counts
+
+
+def _summary(
+    task: Task, counts: RankingCounts, constants: Mapping[str, RankingCounts], ks: Sequence[int], seed: int
+) -> list[Row]:
+    """Make the rows of the codes, over the queries that have relevant items."""
+    index = torch.arange(len(task.query))
+    result = StreamResult(
+        queries=Queries(task.query.labels, task.query_groups, index, torch.zeros_like(index)),
+        num_bits=task.query.num_bits,
+        distance="hamming",
+        rankings={"": {Ranking(MODEL, "", Direction(task.direction, "codes", "codes", "both")): counts}},
+        constants={"": {"both": constants}},
+        instances={},
+        graded=True,
+        missing={},
+    )
+    rows = summarize(result, {"": counts.relevant.sum(1) > 0}, all_statistics(ks), seed)
+    return [row for row in rows if row.system == MODEL]
+
+
+def _legacy_rows(task: Task, ks: Sequence[int]) -> list[Row]:
+    """Make rows of what published evaluators would report.
+
+    They break ties by position, leave out no item, and count a query without hits as 0.
+    """
+    tensors = task.query.codes, task.database.codes, task.query.labels, task.database.labels
+    found: list[tuple[str, int | None, str, Any]] = [
+        (f"legacy mAP@{k}", k, "hits in the first k", functional.legacy_mean_average_precision(*tensors, k=k))
+        for k in ks
+    ]
+    for k in (*ks, None):
+        value = functional.legacy_first_hits_mean_average_precision(*tensors, k=len(task.database) if k is None else k)
+        found.append((f"legacy first-hits mAP@{'all' if k is None else k}", k, "min(k, R)", value))
+    number = len(task.query)
+    return [
+        Row(metric=name, k=k, denominator=denominator, value=float(value), num_queries=number)
+        for name, k, denominator, value in found
+    ]
+
+
+def _print(rows: Sequence[Row], task: Task) -> None:
+    without = len(task.query) - rows[0].num_queries
+    numbers = (
+        f"{len(task.query):,} queries ({without:,} without relevant items, left out), {len(task.database):,} items, "
+        f"{task.query.num_bits} bits, {task.query.num_labels} labels"
+    )
+    used = "; ".join(
+        f"{name}: {DATABASE_CONSTANTS[name]}" for name in dict.fromkeys(row.constant_ranking for row in rows) if name
+    )
+    legacy = any(row.metric.startswith("legacy") for row in rows)
+    print_table(
+        f"Tie-aware ranking metrics{', ' if task.direction else ''}{task.direction}\n{numbers}",
+        ("metric", "divided by"),
+        ("value", f"95 % over {task.resampled}", "worst to best order", "chance", "best constant"),
+        [
+            [
+                row.metric,
+                row.denominator,
+                _short(row.value),
+                _span(row.low, row.high),
+                _span(row.pessimistic, row.optimistic),
+                _short(row.chance),
+                _short(row.constant),
+            ]
+            for row in rows
+        ],
+        [
+            f"codes were read as: {task.query.reading} (queries), {task.database.reading} (database)",
+            f"left out of each ranking: {task.excluded}",
+            f"constant rankings read the database's labels: {used}" if used else "",
+            "legacy rows break ties by position, leave nothing out and count queries without hits as 0"
+            if legacy
+            else "",
+        ],
+    )
+
+
+def _span(low: float, high: float) -> str:
+    return "-" if isnan(low) else escape(f"[{_short(low)}, {_short(high)}]")
+
+
+def _short(value: float) -> str:
+    return "-" if isnan(value) else f"{value:.4f}"
+
+
+def _write(folder: Path, task: Task, rows: Sequence[Row], seed: int) -> None:
+    """Write results.csv and results.json, every number by metric and what it is of."""
+    made = [asdict(row) for row in rows]
+    write_csv(folder / "results.csv", RESULT_COLUMNS, made)
+    content = {
+        "package": f"mcmfh-lightning {__version__}",
+        "research_use": RESEARCH_USE,
+        **({"direction": task.direction} if task.direction else {}),
+        "query": _file(task.query) | {"without_relevant": len(task.query) - rows[0].num_queries},
+        "database": _file(task.database),
+        "num_bits": task.query.num_bits,
+        "num_labels": task.query.num_labels,
+        "relevant": "shares at least one label",
+        "gain": "number of labels shared",
+        "left_out_of_each_ranking": task.excluded,
+        "interval": {"level": 0.95, "resampled": task.resampled, "draws": DRAWS, "seed": seed},
+        "constant_rankings": {
+            name: f"reads the database's labels: {what}" for name, what in DATABASE_CONSTANTS.items()
+        },
+        "warnings": list(task.warnings),
+        "results": {row["metric"]: defined(row, RESULT_COLUMNS[1:]) for row in made},
+    }
+    write_json(folder / "results.json", content)
+
+
+def _file(items: Items) -> dict[str, Any]:
+    with items.path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {
+        "file": items.path.name,
+        "sha256": digest,
+        "number": len(items),
+        "keys": asdict(items.keys),
+        "codes_read_as": items.reading,
+        "zero_signs": items.zeros,
+    }
+
+
+def _write_labels(path: Path, task: Task, counts: RankingCounts, names: Sequence[str], ks: Sequence[int]) -> None:
+    """Write the mean average precisions of the labels that a query carries."""
+    items, carried = (
+        functional.unpack_bits(side.labels)[:, : len(names)].sum(0).tolist() for side in (task.database, task.query)
+    )
+    statistics = [one for one in all_statistics(ks) if one.bounds is not None]
+    # The labels come in their order for each statistic; names may occur twice.
+    of_labels = zip(label_rows(counts, task.query.labels, names, statistics), cycle(zip(items, carried, strict=True)))
+    rows = [row | {"database_items": number} for row, (number, is_carried) in of_labels if is_carried]
+    write_csv(path, (*LABEL_COLUMNS, "database_items"), rows)

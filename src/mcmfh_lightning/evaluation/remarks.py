@@ -1,21 +1,77 @@
-"""What a reader of a ranking's numbers has to know of the data they are of.
+"""What a reader of a ranking's numbers has to know: of which weights and data they are, and what these data allow."""
 
-What the labels of the validation split allow, before anything is trained.
-"""
-
+import json
+from collections.abc import Mapping
 from math import isnan, nan
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from mcmfh_lightning.evaluation.protocols import EvaluationData, LabelledItems
-from mcmfh_lightning.evaluation.provenance import MONITOR
-from mcmfh_lightning.evaluation.stream import INSTANCE_DATABASE, MODEL, StreamResult
+from mcmfh_lightning.evaluation.protocols import INSTANCE_DATABASE, MODEL, EvaluationData, LabeledItems
+from mcmfh_lightning.evaluation.stream import StreamResult
+from mcmfh_lightning.evaluation.summary import MONITOR
+from mcmfh_lightning.files import sha256_of
+from mcmfh_lightning.hashers.stored import weights_sha256
 from mcmfh_lightning.metrics.functional import share_label, unpack_bits
 from mcmfh_lightning.shards.labels import describe_broad_labels
+
+IN_MEMORY = "weights in memory: the test was called without ckpt_path"
+_QUERIES_PER_CHUNK = 256
+
+
+def provenance_of(
+    module: nn.Module, checkpoint: str | Path | None, epoch: int | None, data: EvaluationData
+) -> dict[str, Any]:
+    """Name weights and data.
+
+    Args:
+        module: The module that was tested.
+        checkpoint: Path of its checkpoint; None for weights in memory.
+        epoch: Epoch of the checkpoint, None if not known.
+        data: The data; a foreign datamodule is named by its class.
+
+    Returns:
+        ``weights_sha256`` (the same as of an archive made with these weights), ``checkpoint`` (None with a
+        ``checkpoint_note`` for weights in memory) and ``data``, as plain JSON.
+    """
+    entry: dict[str, Any] = {"weights_sha256": weights_sha256(architecture_of(module), module.state_dict())}
+    if checkpoint is None:
+        entry |= {"checkpoint": None, "checkpoint_note": IN_MEMORY}
+    else:
+        path = Path(checkpoint)
+        # An address of another file system is not fetched a second time: the weights have their own hash.
+        sha256 = sha256_of(path) if path.is_file() else None
+        entry["checkpoint"] = {"path": str(checkpoint), "sha256": sha256, "epoch": epoch}
+    named = getattr(data, "provenance", None)
+    entry["data"] = {"name": type(data).__name__} if named is None else named()
+    return entry
+
+
+def architecture_of(module: nn.Module) -> Mapping[str, Any]:
+    """Describe what decides the shape of a module; a foreign one is named by its class."""
+    architecture: Mapping[str, Any] = getattr(module, "architecture", {"hasher": type(module).__name__})
+    return architecture
+
+
+def other_results(report: Path, entry: Mapping[str, Any]) -> bool:
+    """Check whether a ``metrics.json`` is there that is of other weights or other data, or does not say of which."""
+    if not report.is_file():
+        return False
+    try:
+        earlier = json.loads(report.read_bytes())
+    except ValueError:
+        return True
+    return not isinstance(earlier, dict) or _measured(earlier) != _measured(entry)
+
+
+def _measured(entry: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Choose what names weights and data, wherever the data are kept."""
+    data = entry.get("data") or {}
+    return entry.get("weights_sha256"), *(data.get(name) for name in ("name", "fingerprint"))
 
 
 def remarks(data: EvaluationData, result: StreamResult, value: float, limit: float) -> list[str]:
@@ -38,12 +94,17 @@ def remarks(data: EvaluationData, result: StreamResult, value: float, limit: flo
             "mAP is undefined: no query of the headline has a relevant item. Instance R@1, R@5 and R@10 in ranking.csv "
             "need no labels: they ask for each query's own partner"
         )
-    broad = broad_labels(data, result.queries.labels.numpy(), _sharing(result))
+    # Probability that a query and an item of another group share a label; NaN without any such item.
+    rankings = result.rankings[INSTANCE_DATABASE]
+    counts = next(counts for ranking, counts in rankings.items() if ranking.system == MODEL)
+    items = int(counts.total.sum())
+    sharing = int(counts.relevant.sum()) / items if items else nan
+    broad = broad_labels(data, result.queries.labels.numpy(), sharing)
     return [*lines, broad] if broad else lines
 
 
 def is_limited(limit: float) -> bool:
-    """Whether ``limit_val_batches`` or ``limit_test_batches`` leave batches out: an integer counts batches."""
+    """Check whether ``limit_val_batches`` or ``limit_test_batches`` leave batches out: an integer counts batches."""
     return isinstance(limit, int) or limit < 1.0
 
 
@@ -61,7 +122,7 @@ def broad_labels(data: EvaluationData, labels: NDArray[np.uint8], sharing: float
 
 
 def undefined_monitor(data: EvaluationData, why: str) -> str:
-    """Message for a fit that cannot choose its epoch."""
+    """Write the message for a fit that cannot choose its epoch."""
     return (
         f"{getattr(data, 'root', type(data).__name__)}: {MONITOR}, by which the fit chooses its epoch, is undefined on "
         f"the validation split ({why}): convert the collection again with other labels or another split, or train "
@@ -69,64 +130,50 @@ def undefined_monitor(data: EvaluationData, why: str) -> str:
     )
 
 
-def _sharing(result: StreamResult) -> float:
-    """Probability that a query and an item of another group share a label; NaN without any such item."""
-    rankings = result.rankings[INSTANCE_DATABASE]
-    counts = next(counts for ranking, counts in rankings.items() if ranking.system == MODEL)
-    items = int(counts.total.sum())
-    return int(counts.relevant.sum()) / items if items else nan
-
-
-_QUERIES_PER_CHUNK = 256
-
-
 class Preview(NamedTuple):
-    """What is known of a ranking of a split for its own queries."""
+    """What is known of a ranking of a split for its own queries.
+
+    Attributes:
+        sharing: Probability that a query and an item of another group share a label, from the first 256 queries; NaN
+            without such two.
+        undefined: Why mAP of the queries that a model is chosen by is undefined, in words; empty if it is defined.
+    """
 
     sharing: float
-    """Probability that a query and an item of another group share a label, from the first 256 queries; NaN without
-    such two."""
     undefined: str
-    """Why mAP of the queries that a model is chosen by is undefined, in words; empty if it is defined."""
 
 
-def preview(table: LabelledItems, normal_label: int | None) -> Preview:
-    """Look at labels and groups of a split.
+def preview(table: LabeledItems, normal_label: int | None) -> Preview:
+    """Look at labels and groups of a split before anything is trained.
 
     Args:
         table: The split, queries and database.
         normal_label: Position of the normal label; None if there is none. With one, the abnormal queries count.
     """
     labels, groups = torch.from_numpy(table.labels), torch.from_numpy(table.groups)
-    whole = torch.from_numpy(table.present.all(axis=1))
-    queries = whole.nonzero()[:, 0]
+    queries = torch.from_numpy(table.present.all(axis=1)).nonzero()[:, 0]
     relevant, foreign = _relevant(labels, groups, queries[:_QUERIES_PER_CHUNK])
     pairs = int(foreign.sum())
-    sharing = int(relevant.sum()) / pairs if pairs else float("nan")
+    sharing = int(relevant.sum()) / pairs if pairs else nan
     if not len(queries):
         return Preview(sharing, "no item has both an image and a text")
     if normal_label is not None:
         queries = queries[unpack_bits(labels[queries])[:, normal_label] == 0]
-    return Preview(sharing, _why_undefined(table, queries))
-
-
-def _why_undefined(table: LabelledItems, queries: Tensor) -> str:
     if not len(queries):
-        return "every query is normal"
-    if not np.any(table.labels):
-        return "no item has a label"
-    labels, groups = torch.from_numpy(table.labels), torch.from_numpy(table.groups)
+        return Preview(sharing, "every query is normal")
+    if not labels.any():
+        return Preview(sharing, "no item has a label")
     # Texts are found by image queries and images by text queries: both directions need a query that can find something.
-    found = torch.zeros(2, dtype=torch.bool)
+    found = np.zeros(2, dtype=bool)
     for chunk in torch.split(queries, _QUERIES_PER_CHUNK):
         relevant, _ = _relevant(labels, groups, chunk)
-        found |= torch.from_numpy(table.present[relevant.any(dim=0).numpy()]).any(dim=0)
+        found |= table.present[relevant.any(dim=0).numpy()].any(axis=0)
         if found.all():
-            return ""
-    return "no query shares a label with an item of another group"
+            return Preview(sharing, "")
+    return Preview(sharing, "no query shares a label with an item of another group")
 
 
 def _relevant(labels: Tensor, groups: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
-    """Whether items are relevant to queries, and whether they are of another group: (Q, N) bool each."""
+    """Find which items are relevant to queries, and which are of another group: (Q, N) bool each."""
     foreign = groups[queries, None] != groups
     return share_label(labels[queries], labels) & foreign, foreign

@@ -1,25 +1,64 @@
-"""Files and table of a ranking report.
-
-The report query by query, from which other averages, intervals and comparisons follow.
-
-The report label by label: which findings a method retrieves, and which it does not.
-"""
+"""Files and tables of a report on rankings: ranking.csv, labels.csv, queries.csv, metrics.json and the console."""
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from math import isfinite, isnan
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from mcmfh_lightning.evaluation.protocols import PROTOCOLS, database_side
-from mcmfh_lightning.evaluation.stream import MODEL, StreamResult
-from mcmfh_lightning.evaluation.summary import Row
-from mcmfh_lightning.metrics.functional import average_precision, mean_by_label, tie_all
+from mcmfh_lightning.evaluation.protocols import MODEL, PROTOCOLS
+from mcmfh_lightning.evaluation.stream import StreamResult
+from mcmfh_lightning.evaluation.summary import AP, Row, Statistic, tied
+from mcmfh_lightning.metrics import RankingCounts
+from mcmfh_lightning.metrics.functional import mean_by_label
+
+RESEARCH_USE = "Research use, not diagnosis."
+PAIRED_NOTE = "paired: a query sees its own partner; not comparable with the other protocols"
+_TABLE_WIDTH = 150
+_DIFFERENCE = ("best_null", "difference", "difference_low", "difference_high")
+_NUMBERS = ("value", "low", "high", "pessimistic", "optimistic", "chance")
+RANKING_COLUMNS = (
+    *("protocol", "database", "queries", "direction", "system", "metric", "k", "denominator"),
+    *(*_NUMBERS, *_DIFFERENCE, "num_queries", "num_without_relevant", "database_size"),
+)
+"""Columns of ranking.csv."""
+RESULT_COLUMNS = ("metric", "k", "denominator", *_NUMBERS, "constant", "constant_ranking", "num_queries")
+"""Columns of results.csv."""
+LABEL_COLUMNS = ("label", "metric", "value", "chance", "num_queries")
+
+
+def defined(row: Mapping[str, Any], columns: Iterable[str]) -> dict[str, Any]:
+    """Choose columns of a row; what is undefined (None, empty, not finite) is left out."""
+    return {
+        name: value
+        for name in columns
+        if (value := row[name]) not in ("", None) and (not isinstance(value, float) or isfinite(value))
+    }
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write one line for each row.
+
+    Args:
+        path: File to write; what is undefined stays empty.
+        columns: Names of the columns, in their order.
+        rows: Values by column; there may be none.
+    """
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(defined(row, columns) for row in rows)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a report as JSON, which has no numbers that are not finite."""
+    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 def write_queries(
@@ -39,117 +78,80 @@ def write_queries(
         group_names: Names of the groups of the same.
     """
     indices = result.queries.indices.tolist()
-    columns: dict[str, list[object]] = {
+    columns: dict[str, list[Any]] = {
         "id": [ids[index] for index in indices],
         "group": [group_names[index] for index in indices],
         "index": indices,
         "group_number": result.queries.groups.tolist(),
         **{name: members.int().tolist() for name, members in subsets.items()},
     }
-    for database, rankings in result.rankings.items():
-        for ranking, counts in rankings.items():
-            if ranking.system == MODEL:
-                values = average_precision(counts.total, counts.relevant).tolist()
-                name = f"{ranking.protocol}/{database}/{ranking.direction}"
-                columns[name] = ["" if isnan(value) else value for value in values]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
+    for place, counts in _of_model(result):
+        columns["/".join(place.values())] = AP.per_query(counts).tolist()
+    write_csv(
+        path, list(columns), (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+    )
 
 
-@dataclass(frozen=True)
-class LabelRow:
-    """One statistic of the model over the queries that carry a label; a number that is not defined is NaN."""
-
-    protocol: str
-    database: str
-    direction: str
-    label: str
-    metric: str
-    value: float
-    chance: float
-    num_queries: int
-    """Queries that carry the label and have relevant items."""
-
-
-def label_rows(result: StreamResult, vocabulary: Sequence[str]) -> list[LabelRow]:
-    """The mAP@all of the model for every protocol, database, direction and label.
+def write_labels(path: Path, result: StreamResult, vocabulary: Sequence[str]) -> None:
+    """Write the mAP@all of the model for every protocol, database, direction and label.
 
     Args:
+        path: File to write.
         result: Counts of an epoch.
         vocabulary: The labels, by position.
+    """
+    rows = [
+        place | row
+        for place, counts in _of_model(result)
+        for row in label_rows(counts, result.queries.labels, vocabulary, [AP])
+    ]
+    write_csv(path, ("protocol", "database", "direction", *LABEL_COLUMNS), rows)
+
+
+def label_rows(
+    counts: RankingCounts, labels: Tensor, vocabulary: Sequence[str], statistics: Sequence[Statistic]
+) -> list[dict[str, Any]]:
+    """Average statistics over the queries that carry a label, for every label.
+
+    Args:
+        counts: Counts of a ranking.
+        labels: (Q, ceil(num_labels / 8)) uint8, packed label sets of its queries.
+        vocabulary: The labels, by position.
+        statistics: What to average.
 
     Returns:
-        Rows, the labels in their order.
+        Rows of `LABEL_COLUMNS`, the labels in their order; ``num_queries`` carry the label and have relevant items.
     """
     rows = []
-    for database, rankings in result.rankings.items():
-        for ranking, counts in rankings.items():
-            if ranking.system != MODEL:
-                continue
-            model = average_precision(counts.total, counts.relevant)
-            chance = average_precision(tie_all(counts.total), tie_all(counts.relevant))
-            values, numbers = mean_by_label(model, result.queries.labels, len(vocabulary))
-            chances, _ = mean_by_label(chance, result.queries.labels, len(vocabulary))
-            rows += [
-                LabelRow(
-                    ranking.protocol,
-                    database,
-                    ranking.direction,
-                    label,
-                    "mAP@all",
-                    float(value),
-                    float(by_chance),
-                    number,
-                )
-                for label, value, by_chance, number in zip(vocabulary, values, chances, numbers.tolist(), strict=True)
-            ]
+    for one in statistics:
+        values, numbers = mean_by_label(one.per_query(counts), labels, len(vocabulary))
+        chances, _ = mean_by_label(one.per_query(tied(counts)), labels, len(vocabulary))
+        of_labels = zip(vocabulary, values.tolist(), chances.tolist(), numbers.tolist(), strict=True)
+        rows += [
+            {"label": label, "metric": one.name, "value": value, "chance": chance, "num_queries": number}
+            for label, value, chance, number in of_labels
+        ]
     return rows
 
 
-RESEARCH_USE = "Research use, not diagnosis."
-PAIRED_NOTE = "paired: a query sees its own partner; not comparable with the other protocols"
-_NUMBERS = (
-    "value",
-    "low",
-    "high",
-    "pessimistic",
-    "optimistic",
-    "chance",
-    "best_null",
-    "difference",
-    "difference_low",
-    "difference_high",
-)
+def _of_model(result: StreamResult) -> list[tuple[dict[str, str], RankingCounts]]:
+    """List the rankings of the model with their place in reports."""
+    return [
+        ({"protocol": ranking.protocol, "database": database, "direction": ranking.direction.name}, counts)
+        for database, rankings in result.rankings.items()
+        for ranking, counts in rankings.items()
+        if ranking.system == MODEL
+    ]
 
 
-def write_csv(path: Path, rows: Sequence[Row] | Sequence[LabelRow]) -> None:
-    """Write one line for each row, under the names of its fields.
-
-    Args:
-        path: File to write; what is undefined stays empty.
-        rows: Rows of the report, at least one.
-    """
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(rows[0])])
-        writer.writeheader()
-        writer.writerows({name: _blank(value) for name, value in asdict(row).items()} for row in rows)
-
-
-def write_json(path: Path, rows: Sequence[Row], provenance: Mapping[str, Any]) -> None:
-    """Write the numbers nested by protocol, database, query subset, direction, system and metric.
-
-    Args:
-        path: File to write; what is undefined is null.
-        rows: Rows of the report.
-        provenance: What the numbers are of: versions, encoder, seed, ...
-    """
+def nested(rows: Sequence[Row]) -> dict[str, Any]:
+    """Nest the numbers by protocol, database, query subset, direction, system and metric, as metrics.json has them."""
+    sides = {(name, one.name): one.side for name, directions in PROTOCOLS.items() for one in directions}
     databases: dict[str, Any] = {}
     results: dict[str, Any] = {}
     for row in rows:
         # What a database holds depends on the side that is ranked: items without an image have no image code.
-        side = database_side(row.protocol, row.direction)
+        side = sides[row.protocol, row.direction]
         database = databases.setdefault(row.database, {"size": {}, "queries": {}})
         database["size"][side] = row.database_size
         queries = database["queries"].setdefault(row.queries, {"number": row.num_queries, "without_relevant": {}})
@@ -158,61 +160,68 @@ def write_json(path: Path, rows: Sequence[Row], provenance: Mapping[str, Any]) -
         branch = results
         for name in (row.protocol, row.database, row.queries, row.direction, row.system):
             branch = branch.setdefault(name, {})
-        numbers = {name: _blank(getattr(row, name)) for name in _NUMBERS}
-        branch[row.metric] = {name: value for name, value in numbers.items() if value is not None}
+        branch[row.metric] = defined(asdict(row), (*_NUMBERS, *_DIFFERENCE))
         if row.system == MODEL:
             branch[row.metric]["denominator"] = row.denominator
-    content = {**provenance, "research_use": RESEARCH_USE, "databases": databases, "results": results}
-    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+    return {"research_use": RESEARCH_USE, "databases": databases, "results": results}
 
 
-def table(rows: Sequence[Row], notes: Sequence[str]) -> Table:
-    """The mAP@all of the model with interval, beside chance and the best null.
+def print_table(
+    title: str, texts: Sequence[str], numbers: Sequence[str], rows: Iterable[Sequence[str]], notes: Iterable[str]
+) -> None:
+    """Print a table as wide as it needs to be.
 
     Args:
-        rows: Rows of the report.
-        notes: Lines for the foot.
+        title: What stands above it.
+        texts: Headings of the first columns.
+        numbers: Headings of the columns that follow, aligned to the right.
+        rows: Cells.
+        notes: Lines below the table; empty ones are left out.
+    """
+    table = Table(title=title, caption="\n".join([*filter(None, notes), RESEARCH_USE]))
+    for heading in texts:
+        table.add_column(heading, no_wrap=True)
+    for heading in numbers:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console = Console()
+    console.width = max(console.width, _TABLE_WIDTH)
+    console.print(table)
 
-    Returns:
-        One line for each protocol, database and query subset.
+
+def print_summary(rows: Sequence[Row], notes: Sequence[str]) -> None:
+    """Print the mAP@all of the model with interval, next to chance and the best null.
+
+    Args:
+        rows: Rows of the report; there is one line for each protocol, database and query subset.
+        notes: Lines for the foot.
     """
     by_key = {
         (row.protocol, row.database, row.queries, row.direction): row
         for row in rows
-        if row.system == MODEL and row.metric == "mAP@all"
+        if row.system == MODEL and row.metric == AP.name
     }
-    shown = dict.fromkeys((row.protocol, row.database, row.queries) for row in by_key.values())
-    foot = "\n".join([*([PAIRED_NOTE] if any(key[0] == "paired" for key in shown) else []), *notes, RESEARCH_USE])
-    made = Table(title="Tie-aware mAP@all [95 % interval over groups]", caption=foot)
-    for heading in ("protocol", "database", "queries"):
-        made.add_column(heading, no_wrap=True)
-    for heading in ("number", "chance", "I→T", "best null", "T→I", "best null"):
-        made.add_column(heading, justify="right", no_wrap=True)
-    for protocol, database, queries in shown:
-        of_image, of_text = (by_key[protocol, database, queries, direction.name] for direction in PROTOCOLS[protocol])
-        made.add_row(
-            protocol,
-            database,
-            queries,
-            _of_both(*(str(row.num_queries - row.num_without_relevant) for row in (of_image, of_text))),
-            _of_both(_short(of_image.chance), _short(of_text.chance)),
-            _with_interval(of_image),
-            _best_null(of_image),
-            _with_interval(of_text),
-            _best_null(of_text),
-        )
-    return made
-
-
-def _of_both(of_image: str, of_text: str) -> str:
-    """One value where the directions agree: their databases differ only by items that lack a modality."""
-    return of_image if of_image == of_text else f"{of_image} / {of_text}"
+    lines = []
+    for protocol, database, queries in dict.fromkeys(key[:3] for key in by_key):
+        of_image, of_text = (by_key[protocol, database, queries, one.name] for one in PROTOCOLS[protocol])
+        both = of_image, of_text
+        counted = dict.fromkeys(str(row.num_queries - row.num_without_relevant) for row in both)
+        # One value where the directions agree: their databases differ only by items that lack a modality.
+        chances = dict.fromkeys(_short(row.chance) for row in both)
+        cells = [cell for row in both for cell in (_with_interval(row), _best_null(row))]
+        lines.append([protocol, database, queries, " / ".join(counted), " / ".join(chances), *cells])
+    print_table(
+        "Tie-aware mAP@all [95 % interval over groups]",
+        ("protocol", "database", "queries"),
+        ("number", "chance", "I→T", "best null", "T→I", "best null"),
+        lines,
+        [PAIRED_NOTE if any(key[0] == "paired" for key in by_key) else "", *notes],
+    )
 
 
 def _with_interval(row: Row) -> str:
-    if isnan(row.low):
-        return _short(row.value)
-    return f"{_short(row.value)} [{_short(row.low)}, {_short(row.high)}]"
+    return _short(row.value) if isnan(row.low) else f"{_short(row.value)} [{_short(row.low)}, {_short(row.high)}]"
 
 
 def _best_null(row: Row) -> str:
@@ -221,9 +230,3 @@ def _best_null(row: Row) -> str:
 
 def _short(value: float) -> str:
     return "-" if isnan(value) else f"{value:.3f}".replace("0.", ".", 1) if value < 1 else f"{value:.3f}"
-
-
-def _blank(value: object) -> object:
-    """None for what is undefined."""
-    undefined = value == "" or (isinstance(value, float) and not isfinite(value))
-    return None if undefined else value

@@ -1,67 +1,174 @@
-"""From counts to numbers: values, intervals and differences to the nulls, per protocol, database and query subset."""
+"""Values, intervals and differences to the nulls, from counts: for a test of this package and for files of codes.
 
-from collections.abc import Mapping, Sequence
+One table of statistics, each a function of the counts, and one way from counts to the rows of a report.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import isnan, nan
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from mcmfh_lightning.evaluation.nulls import ABNORMAL_POPULARITY
-from mcmfh_lightning.evaluation.protocols import Side, database_side
-from mcmfh_lightning.evaluation.statistics import Statistic, instance_statistics, statistics
-from mcmfh_lightning.evaluation.stream import (
+from mcmfh_lightning.evaluation.protocols import (
     CHANCE,
     CONSTANT,
     HYPERPLANES,
     MODEL,
+    PROTOCOLS,
     SHUFFLED,
     SHUFFLED_WITHIN,
     Ranking,
-    StreamResult,
+    Side,
 )
-from mcmfh_lightning.metrics import RankingCounts
-from mcmfh_lightning.metrics.functional import (
-    bootstrap_means,
-    bootstrap_weights,
-    mean_over_queries,
-    median_rank,
-    percentile_interval,
-    tie_all,
-)
+from mcmfh_lightning.evaluation.stream import StreamResult
+from mcmfh_lightning.metrics import RankingCounts, functional
 
 DRAWS = 1000
 """Bootstrap resamples."""
+RADIUS = 2
+"""Radius of the hash-table look-up that P@H<=r is about."""
 REFERENCE = ABNORMAL_POPULARITY
-"""Reported beside the nulls but never the best of them: see `ConstantRankings`."""
+"""Reported next to the nulls but never the best of them: see `ConstantRankings`."""
+MONITOR = "val/mAP"
+"""What model selection watches: unimodal mAP@all, unseen database, mean of both directions, abnormal queries where a
+normal label exists, else all queries. NaN if none of them has a relevant item."""
+CONSTANT_MONITOR = "val/constant"
+"""The same of the better of two constant rankings, by label popularity and with normals first."""
+QUERIES_MONITOR = "val/queries"
+"""How many queries `MONITOR` is the mean over: those with a relevant item, in the direction that has fewer."""
+
+Values = Callable[[Tensor, Tensor], Tensor]
 
 
-@dataclass(frozen=True)
+class Statistic(NamedTuple):
+    """A number that each query has.
+
+    Attributes:
+        name: Name in reports.
+        k: Depth, if it has one.
+        denominator: What it is divided by, in words.
+        per_query: From the counts to (Q,) float64, NaN for queries without relevant items.
+        bounds: Worst and best value over the orders of tied items, from (Q, L) counts, all and relevant.
+        needs_distances: Whether the levels have to be Hamming distances, not merely steps of a score.
+    """
+
+    name: str
+    k: int | None
+    denominator: str
+    per_query: Callable[[RankingCounts], Tensor]
+    bounds: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
+    needs_distances: bool = False
+
+
+def _binary(function: Values) -> Callable[[RankingCounts], Tensor]:
+    """Make a function of all and relevant items a function of the counts."""
+    return lambda counts: function(counts.total, counts.relevant)
+
+
+def _at(function: Callable[[Tensor, Tensor, Tensor], Tensor], k: int) -> Callable[[RankingCounts], Tensor]:
+    return _binary(lambda total, relevant: function(total, relevant, torch.tensor([k]))[:, 0])
+
+
+AP = Statistic("mAP@all", None, "R", _binary(functional.average_precision), functional.average_precision_bounds)
+IN_BALL = Statistic(
+    f"P@H<={RADIUS}",
+    None,
+    "items found",
+    _binary(partial(functional.precision_within_radius, radius=RADIUS)),
+    needs_distances=True,
+)
+INSTANCE_STATISTICS = [
+    Statistic(f"instance R@{k}", k, "1", _binary(partial(functional.instance_recall, k=k))) for k in (1, 5, 10)
+]
+"""Recall of partners and duplicates, which are the relevant items of these counts."""
+
+
+def _of_depth(k: int) -> list[Statistic]:
+    bounds = partial(functional.average_precision_bounds, k=k)
+    return [
+        Statistic(f"mAP@{k}", k, "min(k, R)", _binary(partial(functional.average_precision, k=k)), bounds),
+        Statistic(f"P@{k}", k, "k", _at(functional.precision_at, k)),
+        Statistic(f"R@{k}", k, "R", _at(functional.recall_at, k)),
+        Statistic(f"NDCG@{k}", k, "ideal DCG", lambda counts: functional.ndcg(counts.total, *counts.grades(), k)),
+        Statistic(
+            f"ACG@{k}", k, "k", lambda counts: functional.average_cumulative_gain(counts.total, counts.grades()[0], k)
+        ),
+    ]
+
+
+def all_statistics(ks: Sequence[int]) -> list[Statistic]:
+    """List the statistics of a report on files of codes.
+
+    Args:
+        ks: Depths.
+
+    Returns:
+        mAP@all; mAP@k, P@k, R@k, NDCG@k and ACG@k for each k; P@H<=2.
+    """
+    return [AP, *(one for k in ks for one in _of_depth(k)), IN_BALL]
+
+
+def statistics(ks: Sequence[int], *, graded: bool) -> list[Statistic]:
+    """List the statistics of a validation or test.
+
+    Args:
+        ks: Depths.
+        graded: Whether the number of shared labels was counted.
+
+    Returns:
+        mAP@all, mAP@k and P@k for each k, P@H<=2; if graded, NDCG@k and ACG@k for each k.
+    """
+    grades = [one for k in ks if graded for one in _of_depth(k)[3:]]
+    return [AP, *(one for k in ks for one in _of_depth(k)[:2]), IN_BALL, *grades]
+
+
+def tied(counts: RankingCounts) -> RankingCounts:
+    """Count the same items with every one tied: chance."""
+    gains = None if counts.gains is None else functional.tie_all(counts.gains)
+    return counts._replace(
+        total=functional.tie_all(counts.total), relevant=functional.tie_all(counts.relevant), gains=gains
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Row:
-    """One statistic of one system; a number that is not defined is NaN."""
+    """One statistic of one system; a number that is not defined is NaN.
 
-    protocol: str
-    database: str
-    queries: str
-    direction: str
-    system: str
+    Attributes:
+        constant: Value of the better of the constant rankings.
+        constant_ranking: Name of that ranking.
+        num_queries: Queries of the subset.
+        num_without_relevant: Queries of them that have no relevant item, which no mean counts.
+        database_size: Items seen, own groups included.
+    """
+
+    protocol: str = ""
+    database: str = ""
+    queries: str = ""
+    direction: str = ""
+    system: str = MODEL
     metric: str
     k: int | None
     denominator: str
     value: float
-    low: float
-    high: float
-    pessimistic: float
-    optimistic: float
-    chance: float
-    best_null: str
-    difference: float
-    difference_low: float
-    difference_high: float
+    low: float = nan
+    high: float = nan
+    pessimistic: float = nan
+    optimistic: float = nan
+    chance: float = nan
+    constant: float = nan
+    constant_ranking: str = ""
+    best_null: str = ""
+    difference: float = nan
+    difference_low: float = nan
+    difference_high: float = nan
     num_queries: int
-    num_without_relevant: int
-    database_size: int
+    num_without_relevant: int = 0
+    database_size: int = 0
 
 
 class _Sample(NamedTuple):
@@ -72,276 +179,239 @@ class _Sample(NamedTuple):
     num_queries: int
 
     def means(self, values: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Mean (V,) and its resamples (B, V) of per-query values (Q, V)."""
+        """Compute the mean (V,) and its resamples (B, V) of per-query values (Q, V)."""
         chosen = values[self.rows]
-        means = torch.stack([mean_over_queries(column) for column in chosen.unbind(1)])
+        means = torch.stack([functional.mean_over_queries(column) for column in chosen.unbind(1)])
         if self.weights is None or len(chosen) == 0:
             return means, None
-        return means, bootstrap_means(chosen, self.weights)
+        return means, functional.bootstrap_means(chosen, self.weights)
+
+    def bounds(self, counts: RankingCounts, column: Statistic) -> dict[str, float]:
+        """Compute the worst and the best mean over the orders of tied items, where the statistic has them."""
+        if column.bounds is None:
+            return {}
+        worst, best = column.bounds(counts.total[self.rows], counts.relevant[self.rows])
+        return {
+            "pessimistic": float(functional.mean_over_queries(worst)),
+            "optimistic": float(functional.mean_over_queries(best)),
+        }
 
 
-def summarise(
-    result: StreamResult, subsets: Mapping[str, Tensor], ks: Sequence[int], bootstrap_seed: int | None
+def summarize(
+    result: StreamResult, subsets: Mapping[str, Tensor], columns: Sequence[Statistic], seed: int | None
 ) -> list[Row]:
-    """Rows of every protocol, database, query subset, direction, system and statistic.
+    """Make the rows of every protocol, database, query subset, direction, system and statistic.
 
     Args:
-        result: Counts of an epoch.
+        result: Counts.
         subsets: Query subsets by name, (Q,) bool each.
-        ks: Depths of mAP@k and P@k; NDCG@k and ACG@k too if grades were counted.
-        bootstrap_seed: Seed of the intervals; None leaves them out.
+        columns: Statistics of the labels; those of partners follow where these were counted.
+        seed: Seed of the intervals; None leaves them out.
 
     Returns:
         Rows; the model's come with chance and the difference to the best null.
     """
-    view = _View(subsets, result.queries.groups, bootstrap_seed)
-    columns = statistics(ks, graded=result.graded)
     rows: list[Row] = []
-    scores = result.distance == "cosine"
+    groups, scores = result.queries.groups, result.distance == "cosine"
     for database, rankings in result.rankings.items():
-        rows += _database_rows(database, rankings, result.constants[database], columns, view, scores=scores)
+        samples = _samples(rankings, subsets, groups, seed)
+        rows += _rows(database, rankings, result.constants[database], columns, samples, scores=scores)
     for database, rankings in result.instances.items():
-        rows += _database_rows(database, rankings, {}, instance_statistics(), view, scores=scores)
-        rows += _median_rank_rows(database, rankings, view)
+        samples = _samples(rankings, subsets, groups, seed)
+        rows += _rows(database, rankings, {}, INSTANCE_STATISTICS, samples, scores=False)
+        rows += _median_rank_rows(database, rankings, _samples(rankings, subsets, groups, None))
     return rows
 
 
-class _View(NamedTuple):
-    """Over which queries to average, and how to resample them."""
+def _samples(
+    rankings: Mapping[Ranking, RankingCounts], subsets: Mapping[str, Tensor], groups: Tensor, seed: int | None
+) -> Iterator[tuple[str, dict[Side, _Sample]]]:
+    """Find the queries that count, by subset and side; all rankings of a side have the same items.
 
-    subsets: Mapping[str, Tensor]
-    groups: Tensor
-    seed: int | None
+    One subset at a time: the weights of a side are 1,000 numbers for each query.
+    """
+    has_relevant = {ranking.direction.side: counts.relevant.sum(1) > 0 for ranking, counts in rankings.items()}
+    for subset, members in subsets.items():
+        samples: dict[Side, _Sample] = {}
+        for side, relevant in has_relevant.items():
+            chosen = members & relevant
+            weights = None if seed is None else functional.bootstrap_weights(groups[chosen], DRAWS, seed)
+            samples[side] = _Sample(chosen.nonzero()[:, 0], weights, int(members.sum()))
+        yield subset, samples
 
-    def samples(self, subset: str, known: Mapping[Side, "_Known"]) -> dict[Side, _Sample]:
-        """The queries of a subset that count on each side."""
-        members = self.subsets[subset]
-        return {side: _sample(members, of_side.has_relevant, self.groups, self.seed) for side, of_side in known.items()}
 
-
-def _database_rows(
+def _rows(
     database: str,
     rankings: Mapping[Ranking, RankingCounts],
     constants: Mapping[Side, Mapping[str, RankingCounts]],
     columns: Sequence[Statistic],
-    view: _View,
+    samples: Iterable[tuple[str, Mapping[Side, _Sample]]],
     *,
     scores: bool,
 ) -> list[Row]:
-    """Rows of one database; ``scores`` if the model's levels are no Hamming distances."""
-    rows: list[Row] = []
+    """Make the rows of one database; ``scores`` if the model's levels are steps of a score, not distances."""
     values = {
-        key: _per_query_of_scores(counts, columns)
-        if scores and key.system != HYPERPLANES
-        else _per_query(counts, columns)
-        for key, counts in rankings.items()
+        ranking: _per_query(counts, columns, scores=scores and ranking.system != HYPERPLANES)
+        for ranking, counts in rankings.items()
     }
-    sides = _sides(rankings, constants, columns)
-    for subset in view.subsets:
-        samples = view.samples(subset, sides)
+    one_of_side = {ranking.direction.side: counts for ranking, counts in rankings.items()}
+    chance = {side: _per_query(tied(counts), columns) for side, counts in one_of_side.items()}
+    constant_values = {
+        side: {name: _per_query(counts, columns, scores=True) for name, counts in constants.get(side, {}).items()}
+        for side in one_of_side
+    }
+    rows: list[Row] = []
+    for subset, of_side in samples:
         for ranking, counts in rankings.items():
             if ranking.system != MODEL:
                 continue
-            side = database_side(ranking.protocol, ranking.direction)
-            systems = _systems(ranking, values, sides[side], samples[side])
-            # Steps of a score are a tolerance: the orders of what ties within one mean nothing.
-            bounded = () if scores else columns
-            rows += _rows(ranking, database, subset, systems, counts, columns, bounded, samples[side])
+            side = ranking.direction.side
+            sample = of_side[side]
+            systems = {MODEL: values[ranking]}
+            for null in (SHUFFLED, SHUFFLED_WITHIN, HYPERPLANES):
+                if (key := ranking._replace(system=null)) in values:
+                    systems[null] = values[key]
+            names = _add_constants(systems, constant_values[side], chance[side], sample)
+            means = {system: sample.means(of_system) for system, of_system in systems.items()}
+            of_model = [_compared(means, at, names) for at in range(len(columns))]
+            if not scores:  # the steps of a score are a tolerance: the orders within one mean nothing
+                of_model = [one | sample.bounds(counts, col) for one, col in zip(of_model, columns, strict=True)]
+            place = _place(ranking, database, subset, sample, counts)
+            for system, (value, resamples) in means.items():
+                low, high = _interval(resamples, len(columns))
+                rows += [
+                    Row(
+                        system=system,
+                        metric=column.name,
+                        k=column.k,
+                        denominator=column.denominator,
+                        value=float(value[at]),
+                        low=low[at],
+                        high=high[at],
+                        chance=float(means[CHANCE][0][at]),
+                        **place,
+                        **(of_model[at] if system == MODEL else {}),
+                    )
+                    for at, column in enumerate(columns)
+                ]
     return rows
 
 
-def _median_rank_rows(database: str, rankings: Mapping[Ranking, RankingCounts], view: _View) -> list[Row]:
-    """The rank at which half of the queries have met their partner: the fewer the better, hence without best null."""
+def _median_rank_rows(
+    database: str, rankings: Mapping[Ranking, RankingCounts], samples: Iterable[tuple[str, Mapping[Side, _Sample]]]
+) -> list[Row]:
+    """Make rows of the rank at which half of the queries have met their partner.
+
+    The fewer the better, hence without best null.
+    """
     rows: list[Row] = []
-    sides = _sides(rankings, {}, ())
-    for subset in view.subsets:
-        samples = view.samples(subset, sides)
+    for subset, of_side in samples:
         for ranking, counts in rankings.items():
-            sample = samples[database_side(ranking.protocol, ranking.direction)]
-            chosen = counts.total[sample.rows], counts.relevant[sample.rows]
-            chance = float(median_rank(tie_all(chosen[0]), tie_all(chosen[1])))
-            values = {ranking.system: float(median_rank(*chosen))}
+            sample = of_side[ranking.direction.side]
+            total, relevant = counts.total[sample.rows], counts.relevant[sample.rows]
+            chance = float(functional.median_rank(functional.tie_all(total), functional.tie_all(relevant)))
+            values = {ranking.system: float(functional.median_rank(total, relevant))}
             if ranking.system == MODEL:
                 values[CHANCE] = chance
+            place = _place(ranking, database, subset, sample, counts)
             rows += [
                 Row(
-                    protocol=ranking.protocol,
-                    database=database,
-                    queries=subset,
-                    direction=ranking.direction,
                     system=system,
                     metric="instance median rank",
                     k=None,
                     denominator="",
                     value=value,
-                    low=nan,
-                    high=nan,
-                    pessimistic=nan,
-                    optimistic=nan,
                     chance=chance,
-                    best_null="",
-                    difference=nan,
-                    difference_low=nan,
-                    difference_high=nan,
-                    num_queries=sample.num_queries,
-                    num_without_relevant=sample.num_queries - len(sample.rows),
-                    database_size=int(counts.database_size),
+                    **place,
                 )
                 for system, value in values.items()
             ]
     return rows
 
 
-class _Known(NamedTuple):
-    """What the database of a side scores whatever the codes are."""
-
-    has_relevant: Tensor
-    """(Q,) bool."""
-    chance: Tensor
-    """(Q, V) float64."""
-    constants: dict[str, Tensor]
-    """(Q, V) float64 of each constant ranking."""
-
-
-def _sides(
-    rankings: Mapping[Ranking, RankingCounts],
-    constants: Mapping[Side, Mapping[str, RankingCounts]],
-    columns: Sequence[Statistic],
-) -> dict[Side, _Known]:
-    """What is known of each side that is ranked; all rankings of a side have the same items."""
-    one_of_side = {database_side(ranking.protocol, ranking.direction): counts for ranking, counts in rankings.items()}
+def _place(ranking: Ranking, database: str, subset: str, sample: _Sample, counts: RankingCounts) -> dict[str, Any]:
+    """Collect what all rows of a ranking and a query subset have in common."""
     return {
-        side: _Known(
-            counts.relevant.sum(1) > 0,
-            _per_query(_tied(counts), columns),
-            {name: _per_query_of_scores(levels, columns) for name, levels in constants.get(side, {}).items()},
-        )
-        for side, counts in one_of_side.items()
+        "protocol": ranking.protocol,
+        "database": database,
+        "queries": subset,
+        "direction": ranking.direction.name,
+        "num_queries": sample.num_queries,
+        "num_without_relevant": sample.num_queries - len(sample.rows),
+        "database_size": int(counts.database_size),
     }
 
 
-def _per_query(counts: RankingCounts, columns: Sequence[Statistic]) -> Tensor:
-    """(Q, V) float64, NaN for queries without relevant items."""
-    if not columns:
-        return torch.zeros(len(counts.total), 0, dtype=torch.float64)
-    return torch.stack([column.per_query(counts) for column in columns], dim=1)
-
-
-def _tied(counts: RankingCounts) -> RankingCounts:
-    """The same items, every one tied."""
-    gains = None if counts.gains is None else tie_all(counts.gains)
-    return counts._replace(total=tie_all(counts.total), relevant=tie_all(counts.relevant), gains=gains)
-
-
-def _per_query_of_scores(counts: RankingCounts, columns: Sequence[Statistic]) -> Tensor:
-    values = _per_query(counts, columns)
-    values[:, [column.needs_distances for column in columns]] = nan
+def _per_query(counts: RankingCounts, columns: Sequence[Statistic], *, scores: bool = False) -> Tensor:
+    """Compute (Q, V) float64, NaN for queries without relevant items and for what a score does not have."""
+    values = torch.stack([column.per_query(counts) for column in columns], dim=1)
+    if scores:
+        values[:, [column.needs_distances for column in columns]] = nan
     return values
 
 
-def _sample(members: Tensor, has_relevant: Tensor, groups: Tensor, seed: int | None) -> _Sample:
-    chosen = members & has_relevant
-    weights = None if seed is None else bootstrap_weights(groups[chosen], DRAWS, seed)
-    return _Sample(chosen.nonzero()[:, 0], weights, int(members.sum()))
+def _add_constants(
+    systems: dict[str, Tensor], constants: Mapping[str, Tensor], chance: Tensor, sample: _Sample
+) -> list[str]:
+    """Add the best of the constant rankings, statistic by statistic, then chance and the reference.
 
-
-def _systems(model: Ranking, values: Mapping[Ranking, Tensor], known: _Known, sample: _Sample) -> dict[str, Tensor]:
-    """Per-query values of the model, of its nulls and of the reference."""
-    systems = {MODEL: values[model]}
-    for null in (SHUFFLED, SHUFFLED_WITHIN, HYPERPLANES):
-        key = model._replace(system=null)
-        if key in values:
-            systems[null] = values[key]
-    if nulls := [values for name, values in known.constants.items() if name != REFERENCE]:
-        systems[CONSTANT] = _best_constant(nulls, sample)
-    systems[CHANCE] = known.chance
-    if REFERENCE in known.constants:
-        systems[REFERENCE] = known.constants[REFERENCE]
-    return systems
-
-
-def _best_constant(constants: Sequence[Tensor], sample: _Sample) -> Tensor:
-    """Of the constant rankings the better one, statistic by statistic."""
-    means = torch.stack([sample.means(values)[0] for values in constants])  # (C, V)
-    best = means.nan_to_num(nan=-1.0).argmax(0)
-    return torch.stack([constants[int(which)][:, column] for column, which in enumerate(best)], dim=1)
-
-
-def _rows(
-    ranking: Ranking,
-    database: str,
-    subset: str,
-    systems: Mapping[str, Tensor],
-    model_counts: RankingCounts,
-    columns: Sequence[Statistic],
-    bounded: Sequence[Statistic],
-    sample: _Sample,
-) -> list[Row]:
-    means = {system: sample.means(values) for system, values in systems.items()}
-    bounds = [_bounds(model_counts, column, sample) if column in bounded else (nan, nan) for column in columns]
-    rows = []
-    for system, (values, resamples) in means.items():
-        low, high = _interval(resamples, len(columns))
-        for number, column in enumerate(columns):
-            best_null, difference = "", (nan, nan, nan)
-            pessimistic, optimistic = nan, nan
-            if system == MODEL:
-                best_null, difference = _difference(means, number)
-                pessimistic, optimistic = bounds[number]
-            rows.append(
-                Row(
-                    protocol=ranking.protocol,
-                    database=database,
-                    queries=subset,
-                    direction=ranking.direction,
-                    system=system,
-                    metric=column.name,
-                    k=column.k,
-                    denominator=column.denominator,
-                    value=float(values[number]),
-                    low=low[number],
-                    high=high[number],
-                    pessimistic=pessimistic,
-                    optimistic=optimistic,
-                    chance=float(means[CHANCE][0][number]),
-                    best_null=best_null,
-                    difference=difference[0],
-                    difference_low=difference[1],
-                    difference_high=difference[2],
-                    num_queries=sample.num_queries,
-                    num_without_relevant=sample.num_queries - len(sample.rows),
-                    database_size=int(model_counts.database_size),
-                )
-            )
-    return rows
-
-
-def _bounds(counts: RankingCounts, column: Statistic, sample: _Sample) -> tuple[float, float]:
-    if column.bounds is None:
-        return nan, nan
-    worst, best = column.bounds(counts.total[sample.rows], counts.relevant[sample.rows])
-    return float(mean_over_queries(worst)), float(mean_over_queries(best))
+    Returns:
+        Name of the best constant ranking of each statistic; empty without any.
+    """
+    nulls = {name: values for name, values in constants.items() if name != REFERENCE}
+    best: list[str] = []
+    if nulls:
+        means = torch.stack([sample.means(values)[0] for values in nulls.values()])  # (C, V)
+        best = [list(nulls)[which] for which in means.nan_to_num(nan=-1.0).argmax(0).tolist()]
+        systems[CONSTANT] = torch.stack([nulls[name][:, at] for at, name in enumerate(best)], dim=1)
+    systems[CHANCE] = chance
+    if REFERENCE in constants:
+        systems[REFERENCE] = constants[REFERENCE]
+    return best
 
 
 def _interval(resamples: Tensor | None, columns: int) -> tuple[list[float], list[float]]:
     if resamples is None:
         return [nan] * columns, [nan] * columns
-    low, high = percentile_interval(resamples)
+    low, high = functional.percentile_interval(resamples)
     return low.tolist(), high.tolist()
 
 
-def _difference(
-    means: Mapping[str, tuple[Tensor, Tensor | None]], number: int
-) -> tuple[str, tuple[float, float, float]]:
-    """The best null, and the model's lead over it with its interval."""
-    nulls = {system: float(values[number]) for system, (values, _) in means.items() if system not in (MODEL, REFERENCE)}
+def _compared(means: Mapping[str, tuple[Tensor, Tensor | None]], at: int, names: Sequence[str]) -> dict[str, Any]:
+    """Compare the model with the best null: its lead with an interval, and the best constant ranking."""
+    nulls = {system: float(values[at]) for system, (values, _) in means.items() if system not in (MODEL, REFERENCE)}
     defined = {system: value for system, value in nulls.items() if not isnan(value)}
     if not defined:
-        return "", (nan, nan, nan)
+        return {}
     best = max(defined, key=defined.__getitem__)
     (value, resamples), (null_value, null_resamples) = means[MODEL], means[best]
-    difference = float(value[number] - null_value[number])
-    if resamples is None or null_resamples is None:
-        return best, (difference, nan, nan)
-    low, high = percentile_interval((resamples - null_resamples)[:, number : number + 1])
-    return best, (difference, float(low), float(high))
+    found: dict[str, Any] = {"best_null": best, "difference": float(value[at] - null_value[at])}
+    if resamples is not None and null_resamples is not None:
+        low, high = functional.percentile_interval((resamples - null_resamples)[:, at : at + 1])
+        found |= {"difference_low": float(low), "difference_high": float(high)}
+    if CONSTANT in defined:
+        found |= {"constant": defined[CONSTANT], "constant_ranking": names[at]}
+    return found
+
+
+def headline(subsets: Mapping[str, object]) -> str:
+    """Name the query subset that speaks for a model."""
+    return "abnormal" if "abnormal" in subsets else "all"
+
+
+def headline_rows(rows: Sequence[Row], system: str) -> list[Row]:
+    """Choose the rows, one a direction, of the mAP@all that speaks for a system; see `MONITOR`."""
+    queries = headline({row.queries: None for row in rows})
+    wanted = system, "unimodal", "unseen", queries, AP.name
+    return [row for row in rows if (row.system, row.protocol, row.database, row.queries, row.metric) == wanted]
+
+
+def headline_mean(rows: Sequence[Row], system: str) -> float:
+    """Average the mAP@all of a system as `MONITOR` says; NaN if one of the directions has no row or no value."""
+    values = [row.value for row in headline_rows(rows, system)]
+    return sum(values) / len(PROTOCOLS["unimodal"]) if values else nan
+
+
+def headline_queries(rows: Sequence[Row]) -> int:
+    """Count the queries that `headline_mean` of the model is the mean over; see `QUERIES_MONITOR`."""
+    return min((row.num_queries - row.num_without_relevant for row in headline_rows(rows, MODEL)), default=0)

@@ -1,15 +1,15 @@
-"""Hashing methods as LightningModules, one a file."""
+"""Hashing methods as LightningModules, one a file; `list_methods` lists them."""
 
 from mcmfh_lightning.hashers.base import Codes, Hasher, Objective
 from mcmfh_lightning.hashers.cca_itq import CCAITQ
-from mcmfh_lightning.hashers.contrastive import ContrastiveHasher, HashingLoss
 from mcmfh_lightning.hashers.ddbh import DDBH
 from mcmfh_lightning.hashers.dscph import DScPH
 from mcmfh_lightning.hashers.end_to_end import EndToEnd, MakeHasher
 from mcmfh_lightning.hashers.label_classifier import LabelClassifier
-from mcmfh_lightning.hashers.mcmfh import MCMFH
+from mcmfh_lightning.hashers.mcmfh import MCMFH, FusionLoss
 from mcmfh_lightning.hashers.real_valued import RealValued
-from mcmfh_lightning.hashers.two_tower import Towers, TwoTower
+from mcmfh_lightning.hashers.registry import Method, get_method, list_methods
+from mcmfh_lightning.hashers.two_tower import HashTowers, Towers, TwoTower
 from mcmfh_lightning.hashers.ucmfh import UCMFH, Views
 
 __all__ = [
@@ -18,16 +18,19 @@ __all__ = [
     "MCMFH",
     "UCMFH",
     "Codes",
-    "ContrastiveHasher",
     "DScPH",
     "EndToEnd",
+    "FusionLoss",
+    "HashTowers",
     "Hasher",
-    "HashingLoss",
     "LabelClassifier",
     "MakeHasher",
+    "Method",
     "Objective",
     "RealValued",
     "Towers",
     "TwoTower",
     "Views",
+    "get_method",
+    "list_methods",
 ]

@@ -1,9 +1,14 @@
-"""What every hashing method shares: codes, steps, optimisers, checkpoints."""
+"""Base of all hashing methods: codes, steps, optimizers, checkpoints."""
 
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from importlib.metadata import version
-from typing import Any, ClassVar, NamedTuple
+from inspect import signature
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
 import torch
 from lightning.pytorch import LightningModule
@@ -14,11 +19,35 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from mcmfh_lightning.errors import CheckpointError, DataError
+from mcmfh_lightning.losses import Positives, Supervision, find_positives, gather_rows
+from mcmfh_lightning.randomness import SampleKey
 from mcmfh_lightning.types import Distance, EvaluationOutput, FeatureBatch
 
 CHECKPOINT_KEY = "mcmfh"
 CHECKPOINT_FORMAT_VERSION = 1
+RENAMED = {"quantisation_weight": "quantization_weight"}
+"""Arguments of hashers by their former name, which is accepted for one release."""
 _MOST_NAMED = 20
+
+
+def accept_former_names(init: Callable[..., None]) -> Callable[..., None]:
+    """Let an ``__init__`` accept the names in `RENAMED` with a warning; its signature shows the present names only."""
+
+    @wraps(init)
+    def renaming(self: "Hasher", *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # those of the wrapped method
+        for name in RENAMED.keys() & kwargs.keys():
+            warnings.warn(
+                f"{name} is now {RENAMED[name]}; the next release drops the old name", FutureWarning, stacklevel=2
+            )
+        init(self, *args, **present_names(kwargs))
+
+    renaming.__signature__ = signature(init)  # type: ignore[attr-defined]  # Lightning reads it, not what is wrapped
+    return renaming
+
+
+def present_names(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Rename arguments that have the name of the version before."""
+    return {RENAMED.get(name, name): value for name, value in arguments.items()}
 
 
 class Codes(NamedTuple):
@@ -31,29 +60,31 @@ class Codes(NamedTuple):
 
 
 class Objective(NamedTuple):
-    """What a training step minimises, and what it reports beside it."""
+    """Loss of a training step, term by term, and statistics that are reported with it."""
 
     terms: dict[str, Tensor]
-    """Weighted loss terms by name; their sum is minimised."""
+    """Weighted loss terms by name; their sum is minimized."""
     statistics: dict[str, Tensor]
     """Scalars that are only logged."""
 
 
 class Hasher(LightningModule, ABC):
-    """Base of all methods: a method says how it encodes, what it minimises and what it evaluates.
+    """Base of all methods: a method defines `encode`, `objective` and `evaluate`.
 
     Args:
         architecture: Every argument that decides which weights the method has or what they compute, ``num_bits``
             among them if it has codes. Stored in checkpoints; a checkpoint of another architecture is refused.
-        optimizer: Makes the optimiser from the parameters.
-        lr_scheduler: Makes a scheduler from the optimiser; it is stepped once an epoch.
+        optimizer: Makes the optimizer from the parameters.
+        lr_scheduler: Makes a scheduler from the optimizer; it is stepped once an epoch.
 
     Raises:
-        ValueError: ``num_bits`` or ``d_model`` is less than 1.
+        ValueError: If ``num_bits`` or ``d_model`` is less than 1.
     """
 
-    distance: ClassVar[Distance] = "hamming"
-    """What evaluation ranks by."""
+    distance: Distance = "hamming"
+    """Distance that evaluation ranks by."""
+    supervision: Supervision = "pairs"
+    """Source that training learns from; ``labels`` refuses data without any."""
 
     def __init__(
         self,
@@ -71,7 +102,7 @@ class Hasher(LightningModule, ABC):
 
     @abstractmethod
     def encode(self, image: Tensor | None, text: Tensor | None) -> Codes:
-        """Hash samples from what is known of them.
+        """Hash samples from one modality or from both.
 
         Args:
             image: (B, image_dim) embeddings, or None when unknown.
@@ -86,25 +117,34 @@ class Hasher(LightningModule, ABC):
 
     @abstractmethod
     def objective(self, batch: FeatureBatch) -> Objective:
-        """The loss of a training batch, term by term."""
+        """Compute the loss of a training batch, term by term."""
 
     @abstractmethod
     def evaluate(self, batch: FeatureBatch) -> EvaluationOutput:
-        """The codes of all protocols; nothing of a sample's partner may enter its unimodal codes."""
+        """Compute the codes of all protocols; nothing of a sample's partner may enter its unimodal codes."""
+
+    def related(self, batch: FeatureBatch) -> Positives:
+        """Find which rows of the global batch belong together."""
+        return find_positives(gather_rows(batch["labels"]), gather_rows(batch["group"]), self.supervision)
 
     @property
-    def needs_labels(self) -> bool:
-        """Whether training learns from labels."""
-        return getattr(self, "supervision", "pairs") == "labels"
+    def normal_label(self) -> int | None:
+        """Position of the label of normal pairs in the attached data; None without one."""
+        normal = self._of_data("normal_label")
+        return None if normal is None else list(self._of_data("label_vocabulary")).index(normal)
+
+    def sample_key(self, batch: FeatureBatch) -> SampleKey:
+        """Make the key of all random draws of a training step: the step, and the ids of the samples."""
+        return SampleKey(torch.tensor(self.global_step), batch["index"])
 
     def on_fit_start(self) -> None:
-        """Refuse data without the labels that training needs, and say what accumulated gradients would mean here.
+        """Refuse data without the labels that training needs, and warn of accumulated gradients.
 
         Raises:
             DataError: If the data have no labels.
         """
-        if self.needs_labels and self._of_data("label_vocabulary") == ():
-            way_out = ", or pass --model.supervision pairs" if hasattr(self, "supervision") else ""
+        if self.supervision == "labels" and self._of_data("label_vocabulary") == ():
+            way_out = ", or pass --model.supervision pairs" if "supervision" in self.hparams else ""
             raise DataError(
                 f"the data have no labels, and {self.architecture['hasher']} learns from them; convert data with "
                 f"labels, choose a method that needs none{way_out}"
@@ -139,18 +179,18 @@ class Hasher(LightningModule, ABC):
         return self.evaluate(batch)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Build what the configuration names."""
+        """Build the optimizer and the scheduler of the configuration."""
         optimizer = self.make_optimizer()
         if self._make_lr_scheduler is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._make_lr_scheduler(optimizer)}}
 
     def make_optimizer(self) -> torch.optim.Optimizer:
-        """The optimiser over all parameters; a method with several learning rates has its own."""
+        """Make the optimizer over all parameters; a method with several learning rates overrides this."""
         return self._make_optimizer(self.parameters())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what identifies the model and its data, and nothing that needs unpickling."""
+        """Add the identity of the model and its data, and nothing that needs unpickling."""
         checkpoint[CHECKPOINT_KEY] = {
             "format_version": CHECKPOINT_FORMAT_VERSION,
             "package_version": version("mcmfh-lightning"),
@@ -165,38 +205,46 @@ class Hasher(LightningModule, ABC):
         for name in [name for name, value in arguments.items() if callable(value)]:
             del arguments[name]
 
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: str | Path, **options: Any) -> Self:  # noqa: ANN401  # Lightning's
+        """Build a hasher from a checkpoint, without unpickling; arguments get the names of this version.
+
+        Raises:
+            CheckpointError: As `on_load_checkpoint`.
+        """
+        stored = torch.load(checkpoint_path, map_location=options.get("map_location"), weights_only=True)
+        method = _entry(stored)["architecture"]["hasher"]
+        if method.partition("(")[0] != cls.__name__:  # EndToEnd(MCMFH) is of the class EndToEnd
+            _check_same({"hasher": cls.__name__}, {"hasher": method})
+        arguments = present_names(stored.get(cls.CHECKPOINT_HYPER_PARAMS_KEY, {}))
+        if "num_labels" not in signature(cls).parameters:
+            arguments.pop("num_labels", None)  # the command line stores it for every method
+        file = BytesIO()
+        torch.save(stored | {cls.CHECKPOINT_HYPER_PARAMS_KEY: arguments}, file)
+        file.seek(0)
+        return super().load_from_checkpoint(file, **options | {"weights_only": True})
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Compare the checkpoint with this model and the data it is used with.
 
         Raises:
-            CheckpointError: If it is of another format, architecture or encoder, or, when training goes on, of other
+            CheckpointError: If it is of another format, architecture or encoder, or, when training resumes, of other
                 labels or made with other arguments.
         """
-        stored = checkpoint.get(CHECKPOINT_KEY)
-        if stored is None:
-            raise CheckpointError(
-                f"the checkpoint has no entry {CHECKPOINT_KEY!r}: it was not written by a hasher of this package; "
-                "pass one that `mcmfh fit` wrote"
-            )
-        if stored["format_version"] != CHECKPOINT_FORMAT_VERSION:
-            raise CheckpointError(
-                f"the checkpoint has format version {stored['format_version']}, this package reads "
-                f"{CHECKPOINT_FORMAT_VERSION}; it was written by mcmfh-lightning {stored['package_version']}: use that"
-            )
-        # In this order: the method comes before its arguments.
-        for name in stored["architecture"] | self.architecture:
-            theirs, ours = stored["architecture"].get(name), self.architecture.get(name)
-            if theirs != ours:
-                raise CheckpointError(
-                    f"the checkpoint has {name}={theirs!r}, this model {name}={ours!r}; drop the flag or train anew"
-                )
-        self._check_data("encoder", stored, "encode the data with that encoder (`mcmfh predict`) or train anew")
+        stored = _entry(checkpoint)
+        _check_same(self.architecture, stored["architecture"])
+        self._check_data("encoder", stored, "encode the data with that encoder (`mcmfh predict`) or train again")
         if self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING:
             self._check_data("label_vocabulary", stored, "resume on the data the run began with or start a new run")
-            self._check_arguments(checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {}))
+            self._check_arguments(present_names(checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {})))
+        else:
+            self.adapt(checkpoint["state_dict"])
+
+    def adapt(self, state: Mapping[str, Tensor]) -> None:
+        """Take sizes that depend on the data from a checkpoint's weights; called where nothing is trained."""
 
     def _check_arguments(self, stored: dict[str, Any]) -> None:
-        """Refuse what a resumed run would not do: optimisers and schedulers take their settings from the checkpoint."""
+        """Refuse arguments that a resumed run would ignore: the checkpoint decides optimizers and schedulers."""
         theirs, ours = _flat(stored), _flat(dict(self.hparams))
         for name in theirs.keys() & ours.keys():
             if theirs[name] != ours[name]:
@@ -206,26 +254,65 @@ class Hasher(LightningModule, ABC):
                     "what it began with or start a new run"
                 )
 
-    def _check_data(self, name: str, stored: dict[str, Any], mend: str) -> None:
+    def _check_data(self, name: str, stored: dict[str, Any], fix: str) -> None:
         ours = self._of_data(name)
         if ours is not None and stored[name] is not None and ours != stored[name]:
             raise CheckpointError(
-                f"the checkpoint was trained with {name} {stored[name]!r}, the data has {ours!r}; {mend}"
+                f"the checkpoint was trained with {name} {stored[name]!r}, the data has {ours!r}; {fix}"
             )
 
     def _training_ids(self) -> Sequence[str] | None:
-        """Ids of the training pairs by index; None if the data have none."""
+        """Return the ids of the training pairs by index; None if the data have none."""
         reader = self._of_data("reader")
         return None if reader is None else reader("train").ids
 
     def _of_data(self, name: str) -> Any:  # noqa: ANN401  # plain JSON values
-        """An attribute of the attached datamodule; None without one."""
+        """Return an attribute of the attached datamodule; None without one."""
         datamodule = None if self._trainer is None else getattr(self._trainer, "datamodule", None)
         return getattr(datamodule, name, None)
 
 
+def _entry(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Return our own entry of a checkpoint, of the one format that is read."""
+    entry: dict[str, Any] | None = checkpoint.get(CHECKPOINT_KEY)
+    if entry is None:
+        raise CheckpointError(
+            f"the checkpoint has no entry {CHECKPOINT_KEY!r}: it was not written by a hasher of this package; "
+            "pass one that `mcmfh fit` wrote"
+        )
+    if entry["format_version"] != CHECKPOINT_FORMAT_VERSION:
+        raise CheckpointError(
+            f"the checkpoint has format version {entry['format_version']}, this package reads "
+            f"{CHECKPOINT_FORMAT_VERSION}; it was written by mcmfh-lightning {entry['package_version']}: use that"
+        )
+    return entry
+
+
+def _check_same(architecture: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint of another architecture."""
+    for name in {**stored, **architecture}:  # in this order: the method comes before its arguments
+        theirs, ours = stored.get(name), architecture.get(name)
+        if theirs != ours:
+            raise CheckpointError(
+                f"the checkpoint has {name}={theirs!r}, this model {name}={ours!r}; drop the flag or train again"
+            )
+
+
+def zeros_for_missing(image: Tensor | None, text: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Replace a missing one of two tensors of equal shape by zeros.
+
+    Raises:
+        ValueError: If both are missing.
+    """
+    given = text if image is None else image
+    if given is None:
+        raise ValueError("encode needs an image, a text or both")
+    absent = torch.zeros_like(given)
+    return absent if image is None else image, absent if text is None else text
+
+
 def _flat(arguments: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested arguments by dotted names, without the functions that Python callers give."""
+    """Flatten nested arguments to dotted names, without the functions that Python callers give."""
     flat: dict[str, Any] = {}
     for name, value in arguments.items():
         if isinstance(value, Mapping):
@@ -236,14 +323,14 @@ def _flat(arguments: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _not_finite(batch: FeatureBatch, terms: dict[str, Tensor], ids: Sequence[str] | None) -> str:
-    """Message for a loss that is not finite: which terms, which samples, what to do."""
+    """Write the message for a loss that is not finite: which terms, which samples, what to do."""
     names = ", ".join(name for name, term in terms.items() if not torch.isfinite(term)) or "their sum"
     broken = ~(torch.isfinite(batch["image"]).all(dim=1) & torch.isfinite(batch["text"]).all(dim=1))
     index = batch["index"]
     if broken.any():
         return (
             f"the loss is not finite ({names}): the embeddings of the training pairs {_listed(index[broken], ids)} "
-            "hold NaN or infinity; encode the data anew or leave these pairs out"
+            "hold NaN or infinity; encode the data again or leave these pairs out"
         )
     return (
         f"the loss is not finite ({names}) although the embeddings are, in the batch of the training pairs "
@@ -253,7 +340,7 @@ def _not_finite(batch: FeatureBatch, terms: dict[str, Tensor], ids: Sequence[str
 
 
 def _listed(index: Tensor, ids: Sequence[str] | None) -> str:
-    """The first of them, by id if ids are known, and how many more."""
+    """List the first of them, by id if ids are known, and how many more."""
     values = index[:_MOST_NAMED].tolist()
     rest = len(index) - len(values)
     named = [str(value) if ids is None else ids[value] for value in values]

@@ -5,20 +5,21 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
-from mcmfh_lightning.hashers.base import Codes, Hasher, Objective
+from mcmfh_lightning.hashers.base import Objective
+from mcmfh_lightning.hashers.two_tower import Towers
 from mcmfh_lightning.losses import gather_rows
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 
 ITERATIONS = 50
 NO_VARIANCE = 1e-12
-"""Share of the largest variance from which on a direction counts as one."""
+"""Share of the largest variance below which a direction has none."""
 
 
-class CCAITQ(Hasher):
+class CCAITQ(Towers):
     """Canonical correlation analysis, then the rotation that loses least by taking signs; pairs only, no gradients.
 
     The directions along which images and texts of pairs correlate most (Hotelling, Biometrika 1936, with a ridge) are
-    rotated together by iterative quantisation, alternating B = sign(V R) and the orthogonal R nearest to it (Gong &
+    rotated together by iterative quantization, alternating B = sign(V R) and the orthogonal R nearest to it (Gong &
     Lazebnik, CVPR 2011, section 3; of CCA directions: section 5), over the projections of both modalities.
 
     Fitting takes two epochs: covariances in the first, projections for the rotation in the second.
@@ -44,7 +45,7 @@ class CCAITQ(Hasher):
     rotation: Tensor
 
     def __init__(self, num_bits: int, image_dim: int, text_dim: int, ridge: float = 0.1, seed: int = 0) -> None:
-        # Nothing learns by gradients; but Lightning counts steps, by which ModelCheckpoint goes, by optimiser steps.
+        # Nothing learns by gradients; but Lightning counts steps, by which ModelCheckpoint goes, by optimizer steps.
         super().__init__(
             {"num_bits": num_bits, "image_dim": image_dim, "text_dim": text_dim}, torch.optim.SGD, lr_scheduler=None
         )
@@ -71,27 +72,26 @@ class CCAITQ(Hasher):
         self.register_buffer("rotation", torch.eye(num_bits, dtype=torch.float64))
         self._projected: list[Tensor] = []
 
-    def encode(self, image: Tensor | None, text: Tensor | None) -> Codes:
-        """Hash each modality that is given, alone."""
-        if image is None and text is None:
-            raise ValueError("encode needs an image, a text or both")
-        return Codes(
-            None if image is None else self._project_image(image).tanh(),
-            None if text is None else self._project_text(text).tanh(),
-        )
+    def image_tower(self, image: Tensor) -> Tensor:
+        """Map (B, image_dim) to relaxed codes, (B, num_bits)."""
+        return self._project_image(image).tanh()
+
+    def text_tower(self, text: Tensor) -> Tensor:
+        """Map (B, text_dim) to relaxed codes, (B, num_bits)."""
+        return self._project_text(text).tanh()
 
     def objective(self, batch: FeatureBatch) -> Objective:
-        """Distance of the rotated projections to their signs, which the rotation makes small."""
+        """Compute the distance of the rotated projections to their signs, which the rotation makes small."""
         projections = torch.cat([self._project_image(batch["image"]), self._project_text(batch["text"])])
         return Objective({"quantisation": (projections - _signs(projections)).square().mean()}, {})
 
     def evaluate(self, batch: FeatureBatch) -> EvaluationOutput:
-        """Unimodal codes and, as the code of a case, the mean of both."""
+        """Compute unimodal codes and, as the code of a case, that of the mean projection."""
         image, text = self._project_image(batch["image"]), self._project_text(batch["text"])
         return {"image": image.tanh(), "text": text.tanh(), "case": ((image + text) / 2).tanh()}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """One that changes nothing."""
+        """Make an optimizer that changes nothing."""
         return torch.optim.SGD([self.steps], lr=0.0)
 
     @torch.no_grad()
@@ -114,17 +114,17 @@ class CCAITQ(Hasher):
             self._find_directions()
 
     def on_validation_start(self) -> None:
-        """Finish what the epoch brought: validation comes before the epoch's end."""
+        """Use the statistics of the epoch: validation comes before its end."""
         if self.count > 0:
             self._finish()
 
     def on_train_epoch_end(self) -> None:
-        """The same for a run without validation."""
+        """Use the statistics of the epoch in a run without validation."""
         self._finish()
 
     def _finish(self) -> None:
         if self._projected:
-            self.rotation = _iterative_quantisation(torch.cat(self._projected), self.seed)
+            self.rotation = _iterative_quantization(torch.cat(self._projected), self.seed)
             self._projected = []
         elif self.current_epoch == 0:
             self._find_directions()
@@ -149,7 +149,7 @@ class CCAITQ(Hasher):
 
 
 def _scaled(embedding: Tensor) -> Tensor:
-    """What `Projection` does before its weights."""
+    """Normalize as `Projection` does before its weights."""
     return layer_norm(embedding.double(), embedding.shape[-1:])
 
 
@@ -166,8 +166,8 @@ def _inverse_root(covariance: Tensor, ridge: float) -> Tensor:
     return inverse
 
 
-def _iterative_quantisation(rows: Tensor, seed: int) -> Tensor:
-    """The rotation (K, K) that brings rows (N, K) near their signs."""
+def _iterative_quantization(rows: Tensor, seed: int) -> Tensor:
+    """Find the rotation (K, K) that brings rows (N, K) near their signs."""
     num_bits = rows.shape[1]
     generator = torch.Generator().manual_seed(seed)
     start = torch.randn(num_bits, num_bits, generator=generator, dtype=torch.float64).to(rows.device)

@@ -1,25 +1,24 @@
 """DScPH: codes near the proxies of their classes."""
 
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from lightning.pytorch.trainer.states import TrainerFn
-from torch import nn
+from torch import Tensor, nn
 
 from mcmfh_lightning.hashers.base import Objective
-from mcmfh_lightning.hashers.two_tower import Towers
+from mcmfh_lightning.hashers.two_tower import HashTowers
 from mcmfh_lightning.layers import HouseholderRotation
-from mcmfh_lightning.losses import bit_variance, class_proxy_loss, find_positives, gather_rows, semi_hard_triplet
-from mcmfh_lightning.losses.class_proxy import OFFSET, THRESHOLD
+from mcmfh_lightning.losses import bit_variance, class_proxy_loss, gather_rows, semi_hard_triplet
+from mcmfh_lightning.losses.supervised import OFFSET, THRESHOLD
 from mcmfh_lightning.metrics.functional import unpack_bits
 from mcmfh_lightning.types import FeatureBatch
 
 TRIPLET_MARGIN = 0.25
 
 
-class DScPH(Towers):
-    """Deep Semantic-consistent Penalizing Hashing (IEEE TMM 2025), supervised, on `Towers`.
+class DScPH(HashTowers):
+    """Deep Semantic-consistent Penalizing Hashing (IEEE TMM 2025), supervised, on `HashTowers`.
 
     The defaults are those of the authors' collection of methods. Loss terms, each the sum over both modalities:
 
@@ -39,12 +38,14 @@ class DScPH(Towers):
         negative_offset: What is subtracted from the cosine of one that costs (psi of the formula).
         bit_variance_weight: Weight of ``bit_variance``.
         triplet_weight: Weight of ``triplet``; 0 leaves it out.
-        optimizer: Makes the optimiser from the parameters.
+        optimizer: Makes the optimizer from the parameters.
         lr_scheduler: Makes a scheduler that is stepped once an epoch.
 
     Raises:
         ValueError: If ``negative_offset`` is greater than ``negative_threshold``.
     """
+
+    supervision = "labels"
 
     def __init__(
         self,
@@ -60,11 +61,7 @@ class DScPH(Towers):
         optimizer: OptimizerCallable = torch.optim.AdamW,
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
-        super().__init__(
-            {"num_bits": num_bits, "image_dim": image_dim, "text_dim": text_dim, "d_model": d_model},
-            optimizer,
-            lr_scheduler,
-        )
+        super().__init__(num_bits, image_dim, text_dim, d_model, optimizer, lr_scheduler)
         if negative_offset > negative_threshold:
             raise ValueError(
                 f"negative_offset={negative_offset} is greater than negative_threshold={negative_threshold}: a "
@@ -75,36 +72,27 @@ class DScPH(Towers):
         self.negative_offset = negative_offset
         self.bit_variance_weight = bit_variance_weight
         self.triplet_weight = triplet_weight
-        self.build_towers(num_bits, image_dim, text_dim, d_model)
         self.proxies = nn.Parameter(torch.randn(num_labels, num_bits))
         self.rotation = HouseholderRotation(num_bits)
 
-    @property
-    def needs_labels(self) -> bool:
-        """Always."""
-        return True
-
     def objective(self, batch: FeatureBatch) -> Objective:
-        """The terms of the class description, on the global batch."""
-        both = [gather_rows(self.image_tower(batch["image"])), gather_rows(self.text_tower(batch["text"]))]
-        packed = gather_rows(batch["labels"])
-        labels = unpack_bits(packed)[:, : len(self.proxies)]
-        known = labels.bool().any(dim=1)  # a pair without labels is not known to be of none of the classes
+        """Compute the terms of the class description, on the global batch."""
+        both = self.global_codes(batch)  # (B, num_bits) each
+        labels = unpack_bits(gather_rows(batch["labels"]))[:, : len(self.proxies)]  # (B, classes)
+        known = labels.bool().any(dim=1)  # a pair without labels may still be of one of the classes
         limits = self.negative_threshold, self.negative_offset
         proxy = [class_proxy_loss(codes[known], self.proxies, labels[known], *limits) for codes in both]
+        variance = [bit_variance(self.rotation(codes)) for codes in both]
         terms = {
             "proxy": torch.stack(proxy).sum(),
-            "bit_variance": self.bit_variance_weight
-            * torch.stack([bit_variance(self.rotation(codes)) for codes in both]).sum(),
+            "bit_variance": self.bit_variance_weight * torch.stack(variance).sum(),
         }
         if self.triplet_weight:
-            similar, ignored = find_positives(packed, gather_rows(batch["group"]), "labels")
+            similar, ignored = self.related(batch)
             triplets = [semi_hard_triplet(codes, similar, ~similar & ~ignored, TRIPLET_MARGIN) for codes in both]
             terms["triplet"] = self.triplet_weight * torch.stack(triplets).sum()
         return Objective(terms, {})
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Compare the checkpoint with this model; where nothing is trained, take as many proxies as it has."""
-        super().on_load_checkpoint(checkpoint)
-        if self._trainer is None or self._trainer.state.fn != TrainerFn.FITTING:
-            self.proxies = nn.Parameter(torch.empty_like(checkpoint["state_dict"]["proxies"]))
+    def adapt(self, state: Mapping[str, Tensor]) -> None:
+        """Take as many proxies as the checkpoint has: proxies have no part in codes."""
+        self.proxies = nn.Parameter(torch.empty_like(state["proxies"]))

@@ -1,6 +1,6 @@
-"""Any method on raw pairs, with an encoder that learns."""
+"""End-to-end training: any method on raw pairs, with an encoder that learns."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
 from typing import Any, Protocol
 
@@ -11,13 +11,13 @@ from mcmfh_lightning.encoders.base import Encoder, add_trained, embed_pairs, tra
 from mcmfh_lightning.encoders.weights import check_tuned_on
 from mcmfh_lightning.errors import CheckpointError
 from mcmfh_lightning.hashers.base import CHECKPOINT_KEY, Codes, Hasher, Objective
-from mcmfh_lightning.types import Distance, EvaluationOutput, FeatureBatch, PairBatch
+from mcmfh_lightning.types import EvaluationOutput, FeatureBatch, PairBatch
 
 
 class MakeHasher(Protocol):
-    """A hasher that lacks its sizes only, such as ``partial(TwoTower, num_bits=16)``.
+    """Maker of a hasher whose sizes are still open, such as ``partial(TwoTower, num_bits=16)``.
 
-    It is given those of the three that it asks for.
+    It gets those of the three sizes that it has parameters for.
     """
 
     def __call__(self, *, image_dim: int, text_dim: int, num_labels: int) -> Hasher:
@@ -25,21 +25,21 @@ class MakeHasher(Protocol):
 
 
 class EndToEnd(Hasher):
-    """A hasher and an encoder, trained together; takes `PairBatch` where a hasher takes `FeatureBatch`.
+    """Hasher and encoder that are trained together; takes `PairBatch` where a hasher takes `FeatureBatch`.
 
     The encoder stays in evaluation mode throughout. It draws no dropout, and its batch norms keep their pretrained
     statistics while their weights may be trained, so that an embedding never depends on its batch. Parts that are not
     trained never change, and no gradient is computed for them.
 
     Evaluation batches are embedded as they arrive: callbacks see embeddings, as from a datamodule of features. Random
-    hyperplanes thus go through the embeddings of the encoder as it stands, not as it was before training.
+    hyperplanes thus use the embeddings of the trained encoder, not those from before training.
 
     Checkpoints hold the weights of both and name the encoder; one of another hasher or encoder is refused.
 
     Args:
-        hasher: Makes the hasher for embeddings of the encoder's widths. Its optimiser and scheduler are used for all.
+        hasher: Makes the hasher for embeddings of the encoder's widths. Its optimizer and scheduler are used for all.
         encoder: The encoder.
-        trainable: What of the encoder is trained: regular expressions of its parameters' names, or of parts that hold
+        trainable: Trained parts of the encoder: regular expressions of its parameters' names, or of parts that hold
             some (``image_tower.blocks.[56]``); an empty list freezes it.
         encoder_lr_scale: Learning rate of the encoder, in units of the hasher's.
         micro_batch_size: Pairs of a training step that each process embeds at a time, to save memory; None embeds all
@@ -47,7 +47,7 @@ class EndToEnd(Hasher):
         num_labels: Labels of the data, for a hasher that asks for them.
 
     Raises:
-        ValueError: An entry of ``trainable`` names nothing, the hasher does not learn by gradients, or
+        ValueError: If an entry of ``trainable`` names nothing, the hasher does not learn by gradients, or
             ``micro_batch_size`` is less than 1.
     """
 
@@ -73,6 +73,7 @@ class EndToEnd(Hasher):
         super().__init__(architecture, made._make_optimizer, made._make_lr_scheduler)
         train_only(encoder, trainable)
         self.hasher = made
+        self.distance, self.supervision = made.distance, made.supervision
         self.encoder = encoder.eval()
         self.encoder_lr_scale = encoder_lr_scale
         self.micro_batch_size = micro_batch_size
@@ -86,26 +87,16 @@ class EndToEnd(Hasher):
         """
         check_tuned_on(self.encoder.identity, getattr(self.trainer, "datamodule", None))
 
-    @property
-    def distance(self) -> Distance:  # type: ignore[override]  # of the object here, not of the class
-        """What evaluation ranks by: the hasher's."""
-        return self.hasher.distance
-
-    @property
-    def needs_labels(self) -> bool:
-        """Whether the hasher does."""
-        return self.hasher.needs_labels
-
     def encode(self, image: Tensor | None, text: Tensor | None) -> Codes:
         """Hash embeddings; see `Hasher.encode`."""
         return self.hasher.encode(image, text)
 
     def objective(self, batch: FeatureBatch) -> Objective:
-        """The hasher's, on embeddings."""
+        """Compute the hasher's loss, on embeddings."""
         return self.hasher.objective(batch)
 
     def evaluate(self, batch: FeatureBatch) -> EvaluationOutput:
-        """The hasher's codes, of embeddings."""
+        """Compute the hasher's codes, of embeddings."""
         return self.hasher.evaluate(batch)
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:  # type: ignore[override]  # raw pairs
@@ -120,22 +111,22 @@ class EndToEnd(Hasher):
             return embed_pairs(self.encoder, batch)
 
     def make_optimizer(self) -> torch.optim.Optimizer:
-        """The hasher's own, and one more group for the encoder."""
+        """Make the hasher's own optimizer, with one more group for the encoder."""
         optimizer = self.hasher.make_optimizer()
         add_trained(optimizer, self.encoder, self.encoder_lr_scale)
         return optimizer
 
     def _of_data(self, name: str) -> Any:  # noqa: ANN401  # plain JSON values
-        """As for every hasher, but that pairs come without an encoder: it is the module's own."""
+        """Return an attribute of the datamodule; None for the encoder, which is the module's own here."""
         return None if name == "encoder" else super()._of_data(name)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what identifies both the model and its encoder."""
+        """Add the identity of the model and its encoder."""
         super().on_save_checkpoint(checkpoint)
         checkpoint[CHECKPOINT_KEY]["encoder"] = self.encoder.identity
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Compare the checkpoint with this model and let the hasher adapt to it.
+        """Compare the checkpoint with this model and its encoder.
 
         Raises:
             CheckpointError: As `Hasher.on_load_checkpoint`, or if it is of another encoder.
@@ -145,22 +136,17 @@ class EndToEnd(Hasher):
         if stored["encoder"] != self.encoder.identity:
             raise CheckpointError(
                 f"the checkpoint was trained from encoder {stored['encoder']!r}, this model has "
-                f"{self.encoder.identity!r}; name that encoder or train anew"
+                f"{self.encoder.identity!r}; name that encoder or train again"
             )
+
+    def adapt(self, state: Mapping[str, Tensor]) -> None:
+        """Let the hasher take sizes from its part of the weights."""
         of_hasher = "hasher."
-        weights = checkpoint["state_dict"].items()
-        self.hasher.on_load_checkpoint(
-            {
-                CHECKPOINT_KEY: stored | {"architecture": self.hasher.architecture},
-                "state_dict": {
-                    key.removeprefix(of_hasher): value for key, value in weights if key.startswith(of_hasher)
-                },
-            }
-        )
+        self.hasher.adapt({key.removeprefix(of_hasher): state[key] for key in state if key.startswith(of_hasher)})
 
 
 def _make(hasher: MakeHasher, **sizes: int | None) -> Hasher:
-    """Call with the sizes that are known and asked for."""
+    """Call with the sizes that are known and that it has parameters for."""
     # What jsonargparse makes of a config is a partial of its own functions, with the class among their arguments.
     classes = (one for one in getattr(hasher, "args", ()) if isinstance(one, type) and issubclass(one, Hasher))
     asked = signature(next(classes, hasher)).parameters

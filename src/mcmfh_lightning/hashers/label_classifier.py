@@ -1,10 +1,9 @@
-"""Predicted labels instead of codes: how far labels alone carry."""
+"""Predicted labels instead of codes: a bound for what labels alone can give."""
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, normalize
 
@@ -13,7 +12,7 @@ from mcmfh_lightning.hashers.two_tower import Towers
 from mcmfh_lightning.layers import Projection
 from mcmfh_lightning.losses import gather_rows
 from mcmfh_lightning.metrics.functional import unpack_bits
-from mcmfh_lightning.types import Distance, EvaluationOutput, FeatureBatch
+from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 
 
 class LabelClassifier(Towers):
@@ -26,11 +25,12 @@ class LabelClassifier(Towers):
         image_dim: Width of the image embeddings.
         text_dim: Width of the text embeddings.
         num_labels: Labels. A model may be tested on data of other labels: it predicts its own.
-        optimizer: Makes the optimiser from the parameters.
+        optimizer: Makes the optimizer from the parameters.
         lr_scheduler: Makes a scheduler that is stepped once an epoch.
     """
 
-    distance: ClassVar[Distance] = "cosine"
+    distance = "cosine"
+    supervision = "labels"
     carriers: Tensor
     seen: Tensor
 
@@ -47,42 +47,29 @@ class LabelClassifier(Towers):
         self._dims = image_dim, text_dim
         self._build(num_labels)
 
-    @property
-    def needs_labels(self) -> bool:
-        """Always."""
-        return True
-
     def objective(self, batch: FeatureBatch) -> Objective:
-        """Binary cross entropy of each modality, on the global batch; pairs without labels are not counted."""
-        labels = unpack_bits(gather_rows(batch["labels"]))[:, : len(self.carriers)].float()
+        """Compute the cross entropy of each modality, on the global batch; pairs without labels are not counted."""
+        labels = unpack_bits(gather_rows(batch["labels"]))[:, : len(self.carriers)].float()  # (B, labels)
         known = labels.any(dim=1, keepdim=True).float()
         self.carriers += labels.sum(0)
         self.seen += known.sum()
-        towers = {"image": self.image_tower, "text": self.text_tower}
-        terms = {
-            name: binary_cross_entropy_with_logits(
-                gather_rows(tower(batch[name])),  # type: ignore[literal-required]
-                labels,
-                known.expand_as(labels),
-                reduction="sum",
-            )
-            / (known.sum().clamp(min=1) * labels.shape[1])
-            for name, tower in towers.items()
-        }
-        return Objective(terms, {})
+        count = known.sum().clamp(min=1) * labels.shape[1]
+        losses = [
+            binary_cross_entropy_with_logits(logits, labels, known.expand_as(labels), reduction="sum") / count
+            for logits in self.global_codes(batch)
+        ]
+        return Objective(dict(zip(("image", "text"), losses, strict=True)), {})
 
     def evaluate(self, batch: FeatureBatch) -> EvaluationOutput:
-        """Weighted predictions of length 1 and, for a case, their mean."""
+        """Compute weighted predictions of length 1 and, for a case, their mean."""
         weight = (self.seen.clamp(min=1) / self.carriers.clamp(min=1)).log()
         image = normalize(self.image_tower(batch["image"]).sigmoid() * weight, dim=-1)
         text = normalize(self.text_tower(batch["text"]).sigmoid() * weight, dim=-1)
         return {"image": image, "text": text, "case": (image + text) / 2}
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Compare the checkpoint with this model; where nothing is trained, take the labels that it was trained on."""
-        super().on_load_checkpoint(checkpoint)
-        if self._trainer is None or self._trainer.state.fn != TrainerFn.FITTING:
-            self._build(len(checkpoint["state_dict"]["carriers"]))
+    def adapt(self, state: Mapping[str, Tensor]) -> None:
+        """Take the labels of the checkpoint's training."""
+        self._build(len(state["carriers"]))
 
     def _build(self, num_labels: int) -> None:
         image_dim, text_dim = self._dims

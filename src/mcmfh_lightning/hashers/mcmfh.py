@@ -1,11 +1,13 @@
 """Medical cross-modal fusion hashing: dropout voting, fusion transformer of experts, hash heads."""
 
+from dataclasses import asdict, dataclass
+from typing import Any
+
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
-from mcmfh_lightning.hashers.base import Codes, Objective
-from mcmfh_lightning.hashers.contrastive import ContrastiveHasher, HashingLoss
+from mcmfh_lightning.hashers.base import Codes, Hasher, Objective, accept_former_names, zeros_for_missing
 from mcmfh_lightning.layers import (
     DropoutVoting,
     EvalVotes,
@@ -17,14 +19,48 @@ from mcmfh_lightning.layers import (
     Vote,
     tokens_per_expert,
     tokens_with_content,
-    utilisation,
+    utilization,
 )
-from mcmfh_lightning.losses import Supervision, gather_rows, importance, info_nce, load_balance, router_z
-from mcmfh_lightning.randomness import SampleKey
+from mcmfh_lightning.losses import ContrastiveLoss, gather_rows, importance, info_nce, load_balance, router_z
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 
 
-class MCMFH(ContrastiveHasher):
+@dataclass(frozen=True, kw_only=True)
+class FusionLoss(ContrastiveLoss):
+    """`ContrastiveLoss` with the terms that a fusion by experts adds.
+
+    Args:
+        fusion_weight: Weight of InfoNCE between fused tokens.
+        consistency_weight: Weight of the hashing loss between unimodal codes and codes of cases.
+        importance_weight: Weight of the CV^2 of the experts' importance.
+        load_balance_weight: Weight of the Switch load-balancing loss.
+        router_z_weight: Weight of the router z-loss.
+    """
+
+    fusion_weight: float = 0.1
+    consistency_weight: float = 0.5
+    importance_weight: float = 0.01
+    load_balance_weight: float = 0.01
+    router_z_weight: float = 0.001
+
+    def gating(self, routings: list[Routing], present: Tensor) -> dict[str, Tensor]:
+        """Compute the hybrid gating loss on the global batch, mean over layers."""
+        layers = []
+        for routing in routings:
+            logits = gather_rows(tokens_with_content(routing.logits, present))  # (T, experts)
+            experts = gather_rows(tokens_with_content(routing.experts, present))  # (T, top_k)
+            probabilities = logits.softmax(dim=-1)
+            terms = importance(probabilities), load_balance(probabilities, experts), router_z(logits)
+            layers.append(torch.stack(terms))
+        means = sum(layers, start=torch.zeros(3, device=present.device)) / len(layers)
+        return {
+            "importance": self.importance_weight * means[0],
+            "load_balance": self.load_balance_weight * means[1],
+            "router_z": self.router_z_weight * means[2],
+        }
+
+
+class MCMFH(Hasher):
     """Mixture-of-experts fusion hashing that serves all protocols with one model.
 
     An embedding is projected to a token, passes the frozen dropout-voting MLP, meets the other modality's token (or a
@@ -55,23 +91,13 @@ class MCMFH(ContrastiveHasher):
         dropout_rate: Chance that a hidden unit of the voting MLP is dropped, in [0, 1).
         vote: ``mean`` or ``majority`` of the passes.
         eval_votes: ``masks`` (fixed ones, drawn once) or ``none`` (no dropout) at evaluation.
-        supervision: ``pairs`` (a pair and its group) or ``labels`` (pairs that share a label as well) are positives.
-        hashing_loss: ``info_nce``, ``average_precision`` or ``both``.
-        temperature: Of every InfoNCE.
-        normal_weight: How much normal pairs count as queries, see `ContrastiveHasher`.
-        input_dropout: Chance that a number of an embedding is dropped in training.
-        fusion_weight: Weight of ``fusion``.
-        consistency_weight: Weight of ``consistency``.
-        quantisation_weight: Weight of the pull towards -1 and +1.
-        bit_balance_weight: Weight of the pull towards balanced bits.
-        importance_weight: Weight of the CV^2 of the experts' importance.
-        load_balance_weight: Weight of the Switch load-balancing loss.
-        router_z_weight: Weight of the router z-loss.
         seed: Seed of the voting MLP's weights and masks and of the input dropout.
-        optimizer: Makes the optimiser from the parameters.
+        optimizer: Makes the optimizer from the parameters.
         lr_scheduler: Makes a scheduler that is stepped once an epoch.
+        objective: Fields of `FusionLoss`.
     """
 
+    @accept_former_names
     def __init__(
         self,
         num_bits: int,
@@ -88,21 +114,10 @@ class MCMFH(ContrastiveHasher):
         dropout_rate: float = 0.2,
         vote: Vote = "mean",
         eval_votes: EvalVotes = "masks",
-        supervision: Supervision = "labels",
-        hashing_loss: HashingLoss = "both",
-        temperature: float = 0.5,
-        normal_weight: float = 0.0,
-        input_dropout: float = 0.3,
-        fusion_weight: float = 0.1,
-        consistency_weight: float = 0.5,
-        quantisation_weight: float = 0.1,
-        bit_balance_weight: float = 0.1,
-        importance_weight: float = 0.01,
-        load_balance_weight: float = 0.01,
-        router_z_weight: float = 0.001,
         seed: int = 0,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         lr_scheduler: LRSchedulerCallable | None = None,
+        **objective: Any,  # noqa: ANN401  # typed by FusionLoss
     ) -> None:
         architecture: dict[str, int | float | str] = {
             "num_bits": num_bits,
@@ -120,26 +135,11 @@ class MCMFH(ContrastiveHasher):
             "vote": vote,
             "eval_votes": eval_votes,
         }
-        super().__init__(
-            architecture,
-            supervision,
-            hashing_loss,
-            temperature,
-            normal_weight,
-            input_dropout,
-            quantisation_weight,
-            bit_balance_weight,
-            seed,
-            optimizer,
-            lr_scheduler,
-        )
+        super().__init__(architecture, optimizer, lr_scheduler)
+        self.loss = FusionLoss(**objective)
+        self.supervision, self.seed = self.loss.supervision, seed
         self.save_hyperparameters()
-        self.num_experts = num_experts
-        self.fusion_weight = fusion_weight
-        self.consistency_weight = consistency_weight
-        self.importance_weight = importance_weight
-        self.load_balance_weight = load_balance_weight
-        self.router_z_weight = router_z_weight
+        self.save_hyperparameters(asdict(self.loss))
         self.routing_shape = (num_layers, 2, num_experts)
         self.image_projection = Projection(image_dim, d_model)
         self.text_projection = Projection(text_dim, d_model)
@@ -149,7 +149,7 @@ class MCMFH(ContrastiveHasher):
         self.text_head = HashHead(d_model, num_bits, d_model)
 
     def encode(self, image: Tensor | None, text: Tensor | None) -> Codes:
-        """Hash samples from what is known of them; with both, each head sees the fused pair."""
+        """Hash samples from one modality or from both; with both, each head sees the fused pair."""
         tokens, _ = self._fuse(image, text)
         return Codes(
             None if image is None else self.image_head(tokens[:, 0]),
@@ -157,38 +157,41 @@ class MCMFH(ContrastiveHasher):
         )
 
     def objective(self, batch: FeatureBatch) -> Objective:
-        """All terms of the class description, weighted, and how evenly the experts were used."""
-        image, text = self.dropped(batch)
-        tokens = torch.stack([self.image_projection(image), self.text_projection(text)], dim=1)
-        tokens = self.voting(tokens, SampleKey(torch.tensor(self.global_step), batch["index"]))
+        """Compute all terms of the class description, weighted, and how evenly the experts were used."""
+        key = self.sample_key(batch)
+        image, text = self.loss.drop_inputs(batch["image"], batch["text"], key, self.seed)
+        tokens = torch.stack([self.image_projection(image), self.text_projection(text)], dim=1)  # (B, 2, d_model)
+        tokens = self.voting(tokens, key)
         views = torch.tensor([[True, False], [False, True], [True, True]], device=tokens.device)
-        present = views.repeat_interleave(len(tokens), dim=0)
+        present = views.repeat_interleave(len(tokens), dim=0)  # (3 B, 2)
         fused = self.transformer(tokens.repeat(len(views), 1, 1), present)
         image_only, text_only, both = fused.tokens.chunk(len(views))
-        relations = self.relations(batch)
+        related, weight = self.loss.relations(
+            gather_rows(batch["labels"]), gather_rows(batch["group"]), self.normal_label
+        )
+        # Codes of the global batch, (world size * B, num_bits) each.
         image = gather_rows(self.image_head(image_only[:, 0]))
         text = gather_rows(self.text_head(text_only[:, 1]))
         case = gather_rows((self.image_head(both[:, 0]) + self.text_head(both[:, 1])) / 2)
-        consistency = (self.match(image, case, relations) + self.match(text, case, relations)) / 2
-        fusion = info_nce(
-            gather_rows(both[:, 0]), gather_rows(both[:, 1]), relations.positives, self.temperature, relations.ignored
-        )
+        consistency = (self.loss.match(image, case, related, weight) + self.loss.match(text, case, related, weight)) / 2
+        fused_pairs = gather_rows(both[:, 0]), gather_rows(both[:, 1])
         terms = {
-            **self.code_losses(image, text, relations),
-            "consistency": self.consistency_weight * consistency,
-            "fusion": self.fusion_weight * fusion,
-            **self._gating_losses(fused.routings, present),
+            **self.loss(image, text, related, weight),
+            "consistency": self.loss.consistency_weight * consistency,
+            "fusion": self.loss.fusion_weight
+            * info_nce(*fused_pairs, related.positives, self.loss.temperature, related.ignored),
+            **self.loss.gating(fused.routings, present),
         }
-        even = utilisation(tokens_per_expert(fused.routings, present))
+        even = utilization(tokens_per_expert(fused.routings, present))  # (layers, 2)
         statistics = {
-            f"utilisation/layer{layer}/{modality}": even[layer, index]
+            f"utilisation/layer{layer}/{modality}": even[layer, index]  # a column of metrics.csv, which keeps its name
             for layer in range(len(even))
             for index, modality in enumerate(("image", "text"))
         }
         return Objective(terms, statistics)
 
     def evaluate(self, batch: FeatureBatch) -> EvaluationOutput:
-        """Codes of all protocols.
+        """Compute the codes of all protocols.
 
         Each view is a pass of its own: the experts never see views together, so that not even the rounding of a
         unimodal code depends on the partner.
@@ -207,32 +210,12 @@ class MCMFH(ContrastiveHasher):
         }
 
     def _fuse(self, image: Tensor | None, text: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Evaluation pass: (B, 2, d_model) fused tokens and (layers, 2, num_experts) counts."""
-        tokens = [
+        """Fuse for evaluation: (B, 2, d_model) tokens, and (layers, 2, num_experts) counts of the routing."""
+        tokens = zeros_for_missing(
             None if image is None else self.image_projection(image),
             None if text is None else self.text_projection(text),
-        ]
-        given = next((token for token in tokens if token is not None), None)
-        if given is None:
-            raise ValueError("encode needs an image, a text or both")
-        stacked = torch.stack([torch.zeros_like(given) if token is None else token for token in tokens], dim=1)
-        present = torch.tensor([token is not None for token in tokens], device=given.device).expand(len(given), 2)
-        fused = self.transformer(self.voting(stacked), present)
+        )
+        present = torch.tensor([image is not None, text is not None], device=tokens[0].device)
+        present = present.expand(len(tokens[0]), 2)
+        fused = self.transformer(self.voting(torch.stack(tokens, dim=1)), present)
         return fused.tokens, tokens_per_expert(fused.routings, present)
-
-    def _gating_losses(self, routings: list[Routing], present: Tensor) -> dict[str, Tensor]:
-        """The hybrid gating loss on the global batch, mean over layers."""
-        sums = torch.zeros(3, device=present.device)
-        for routing in routings:
-            logits = gather_rows(tokens_with_content(routing.logits, present))
-            experts = gather_rows(tokens_with_content(routing.experts, present))
-            probabilities = logits.softmax(dim=-1)
-            sums = sums + torch.stack(
-                [importance(probabilities), load_balance(probabilities, experts), router_z(logits)]
-            )
-        mean_importance, mean_load_balance, mean_router_z = sums / len(routings)
-        return {
-            "importance": self.importance_weight * mean_importance,
-            "load_balance": self.load_balance_weight * mean_load_balance,
-            "router_z": self.router_z_weight * mean_router_z,
-        }

@@ -1,6 +1,4 @@
-"""Real-valued search: what is lost by hashing."""
-
-from typing import ClassVar
+"""Real-valued search, which shows what hashing costs."""
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
@@ -11,8 +9,9 @@ from mcmfh_lightning.errors import check_choice
 from mcmfh_lightning.hashers.base import Objective
 from mcmfh_lightning.hashers.two_tower import Towers
 from mcmfh_lightning.layers import Projection
-from mcmfh_lightning.losses import Supervision, find_positives, gather_rows, info_nce
-from mcmfh_lightning.types import Distance, EvaluationOutput, FeatureBatch
+from mcmfh_lightning.losses import Supervision, info_nce
+from mcmfh_lightning.losses.contrastive import check_temperature
+from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 
 
 class RealValued(Towers):
@@ -23,15 +22,15 @@ class RealValued(Towers):
         text_dim: Width of the text embeddings.
         d_model: Width of the projections and of the result.
         supervision: ``pairs`` (a pair and its group) or ``labels`` (pairs that share a label as well) are positives.
-        temperature: Of InfoNCE.
-        optimizer: Makes the optimiser from the parameters.
+        temperature: Temperature of InfoNCE.
+        optimizer: Makes the optimizer from the parameters.
         lr_scheduler: Makes a scheduler that is stepped once an epoch.
 
     Raises:
-        ValueError: For an unknown word or a temperature that is not positive.
+        ValueError: If the word is unknown or the temperature is not positive.
     """
 
-    distance: ClassVar[Distance] = "cosine"
+    distance = "cosine"
 
     def __init__(
         self,
@@ -45,8 +44,7 @@ class RealValued(Towers):
     ) -> None:
         super().__init__({"image_dim": image_dim, "text_dim": text_dim, "d_model": d_model}, optimizer, lr_scheduler)
         check_choice("supervision", supervision, Supervision)
-        if temperature <= 0.0:
-            raise ValueError(f"temperature={temperature} is not positive")
+        check_temperature(temperature)
         self.save_hyperparameters()
         self.supervision = supervision
         self.temperature = temperature
@@ -54,14 +52,13 @@ class RealValued(Towers):
         self.text_tower = _tower(text_dim, d_model)
 
     def objective(self, batch: FeatureBatch) -> Objective:
-        """InfoNCE between the modalities, on the global batch."""
-        image, text = gather_rows(self.image_tower(batch["image"])), gather_rows(self.text_tower(batch["text"]))
-        labels, groups = gather_rows(batch["labels"]), gather_rows(batch["group"])
-        positives, ignored = find_positives(labels, groups, self.supervision)
+        """Compute InfoNCE between the modalities, on the global batch."""
+        image, text = self.global_codes(batch)  # (B, d_model) each
+        positives, ignored = self.related(batch)  # (B, B) each
         return Objective({"contrastive": info_nce(image, text, positives, self.temperature, ignored)}, {})
 
     def evaluate(self, batch: FeatureBatch) -> EvaluationOutput:
-        """Embeddings of length 1 and, for a case, the mean of both."""
+        """Compute embeddings of length 1 and, for a case, the mean of both."""
         image = normalize(self.image_tower(batch["image"]), dim=-1)
         text = normalize(self.text_tower(batch["text"]), dim=-1)
         return {"image": image, "text": text, "case": (image + text) / 2}

@@ -1,7 +1,4 @@
-"""A hasher as its checkpoint describes it, without the configuration that it was trained with.
-
-Which weights are these: a hash that an archive and a report of a test both write.
-"""
+"""Hashers from their checkpoints, without the configuration of their training, and a hash that identifies weights."""
 
 import hashlib
 import json
@@ -13,13 +10,13 @@ from typing import Any, NamedTuple
 
 import torch
 
-from mcmfh_lightning import hashers
 from mcmfh_lightning.errors import CheckpointError
 from mcmfh_lightning.hashers.base import CHECKPOINT_KEY, Hasher
+from mcmfh_lightning.hashers.registry import list_methods
 
 
 class StoredHasher(NamedTuple):
-    """A trained hasher and what its checkpoint says of it."""
+    """Trained hasher, with the identity of its training data."""
 
     hasher: Hasher
     """On the CPU, in evaluation mode."""
@@ -43,21 +40,21 @@ def load_hasher(path: Path) -> StoredHasher:
     entry = stored[CHECKPOINT_KEY]
     settings = dict(entry["architecture"])
     name = settings.pop("hasher")
-    method = getattr(hashers, name, None) if name in hashers.__all__ else None
-    if method is None:
-        mend = "fit a hasher on features" if name.startswith("EndToEnd(") else "install the release that wrote it"
-        raise CheckpointError(f"{path} holds {name}, which cannot be built from its checkpoint alone: {mend}")
+    hasher_class = next((method.hasher for method in list_methods() if method.hasher.__name__ == name), None)
+    if hasher_class is None:
+        fix = "fit a hasher on features" if name.startswith("EndToEnd(") else "install the release that wrote it"
+        raise CheckpointError(f"{path} holds {name}, which cannot be built from its checkpoint alone: {fix}")
     vocabulary = tuple(entry["label_vocabulary"] or ())
-    if "num_labels" in signature(method).parameters:  # those of the training data; no part of an architecture
+    if "num_labels" in signature(hasher_class).parameters:  # decided by the data, not by the architecture
         settings["num_labels"] = len(vocabulary)
-    hasher: Hasher = method(**settings)
+    hasher = hasher_class(**settings)
     hasher.on_load_checkpoint(stored)
     hasher.load_state_dict(stored["state_dict"])
     return StoredHasher(hasher.eval(), entry["encoder"], vocabulary)
 
 
 def slim_checkpoint(path: Path) -> dict[str, Any]:
-    """What `load_hasher` needs of a checkpoint: weights and description, no state of optimisers and loops.
+    """Read the part of a checkpoint that `load_hasher` needs: weights and description, without optimizers and loops.
 
     Raises:
         CheckpointError: As `load_hasher`.

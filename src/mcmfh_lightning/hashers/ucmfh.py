@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize, relu
 
 from mcmfh_lightning.errors import check_choice
-from mcmfh_lightning.hashers.base import Codes, Hasher, Objective
+from mcmfh_lightning.hashers.base import Codes, Hasher, Objective, zeros_for_missing
 from mcmfh_lightning.layers import ConcatFusion, KeyedDropout, Projection
 from mcmfh_lightning.losses import gather_rows, nt_xent
+from mcmfh_lightning.losses.contrastive import check_temperature
 from mcmfh_lightning.randomness import SampleKey
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 
@@ -36,16 +37,16 @@ class UCMFH(Hasher):
         d_model: Width of a modality's half of the token; 512 as published.
         views: ``paired`` trains on fused pairs, ``all`` on images alone against texts alone as well, as MCMFH does
             (mean of both).
-        temperature: Of `nt_xent`.
+        temperature: Temperature of `nt_xent`.
         fusion_lr_scale: Learning rate of the fusion, in units of the others'.
         legacy_batch_attention: Reproduce published evaluation, in which the samples of a batch attend to each other
             and codes change with the batch. Such numbers depend on the batch size and on the order of the data.
         seed: Seed of dropout.
-        optimizer: Makes the optimiser from the parameters.
+        optimizer: Makes the optimizer from the parameters.
         lr_scheduler: Makes a scheduler that is stepped once an epoch.
 
     Raises:
-        ValueError: For an unknown word or a temperature that is not positive.
+        ValueError: If the word is unknown or the temperature is not positive.
     """
 
     def __init__(
@@ -69,8 +70,7 @@ class UCMFH(Hasher):
             lr_scheduler,
         )
         check_choice("views", views, Views)
-        if temperature <= 0.0:
-            raise ValueError(f"temperature={temperature} is not positive")
+        check_temperature(temperature)
         self.save_hyperparameters()
         self.views = views
         self.temperature = temperature
@@ -84,12 +84,12 @@ class UCMFH(Hasher):
         self.text_head = _Head(d_model, num_bits, seed, ConcatFusion.num_sites + 1)
 
     def encode(self, image: Tensor | None, text: Tensor | None) -> Codes:
-        """Hash samples from what is known of them; with both, each code sees the pair. Never across the batch."""
+        """Hash samples from one modality or from both; with both, each code sees the pair. Never across the batch."""
         image_code, text_code = self._hash(*self._fuse(image, text))
         return Codes(None if image is None else image_code, None if text is None else text_code)
 
     def objective(self, batch: FeatureBatch) -> Objective:
-        """Both terms; dropout (not in evaluation mode) is drawn from (seed, step, sample id) and differs by view."""
+        """Compute both terms; dropout in training mode is drawn from (seed, step, sample id) and differs by view."""
         image, text = batch["image"], batch["text"]
         keys = [self._key(batch, view) for view in range(3)]
         pairs = [self._fuse(image, text, keys[0])]
@@ -101,7 +101,7 @@ class UCMFH(Hasher):
         return Objective({"fusion": self._contrast(pairs), "hashing": HASHING_WEIGHT * self._contrast(codes)}, {})
 
     def evaluate(self, batch: FeatureBatch) -> EvaluationOutput:
-        """Codes of all protocols; the missing half of a unimodal code's token is zeros."""
+        """Compute the codes of all protocols; the missing half of a unimodal code's token is zeros."""
         legacy = self.legacy_batch_attention
         fused_image, fused_text = self._hash(*self._fuse(batch["image"], batch["text"], across_batch=legacy))
         image, _ = self._hash(*self._fuse(batch["image"], None, across_batch=legacy))
@@ -115,7 +115,7 @@ class UCMFH(Hasher):
         }
 
     def make_optimizer(self) -> torch.optim.Optimizer:
-        """The fusion learns at a rate of its own."""
+        """Make the optimizer, with a rate of its own for the fusion."""
         fusion = list(self.fusion.parameters())
         others = [parameter for name, parameter in self.named_parameters() if not name.startswith("fusion.")]
         optimizer = self._make_optimizer([{"params": others}, {"params": fusion}])
@@ -125,20 +125,16 @@ class UCMFH(Hasher):
     def _fuse(
         self, image: Tensor | None, text: Tensor | None, key: SampleKey | None = None, *, across_batch: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """Fused halves, (B, d_model) each."""
-        first = None if image is None else self.image_projection(image)
-        second = None if text is None else self.text_projection(text)
-        given = first if second is None else second
-        if given is None:
-            raise ValueError("encode needs an image, a text or both")
-        absent = torch.zeros_like(given)
-        halves: tuple[Tensor, Tensor] = self.fusion(
-            absent if first is None else first, absent if second is None else second, key, across_batch=across_batch
+        """Fuse into halves, (B, d_model) each."""
+        tokens = zeros_for_missing(
+            None if image is None else self.image_projection(image),
+            None if text is None else self.text_projection(text),
         )
+        halves: tuple[Tensor, Tensor] = self.fusion(*tokens, key, across_batch=across_batch)
         return halves
 
     def _hash(self, image: Tensor, text: Tensor, key: SampleKey | None = None) -> tuple[Tensor, Tensor]:
-        """Relaxed codes of length 1 from fused halves."""
+        """Hash fused halves, (B, d_model) each, to relaxed codes of length 1."""
         return (
             normalize(self.image_head(normalize(image, dim=-1), key), dim=-1),
             normalize(self.text_head(normalize(text, dim=-1), key), dim=-1),
@@ -151,7 +147,8 @@ class UCMFH(Hasher):
     def _key(self, batch: FeatureBatch, view: int) -> SampleKey | None:
         if not self.training:
             return None
-        return SampleKey(torch.tensor(self.global_step), batch["index"] + (view << 40))
+        step, ids = self.sample_key(batch)
+        return SampleKey(step, ids + (view << 40))
 
 
 class _Head(nn.Module):

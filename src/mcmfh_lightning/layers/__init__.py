@@ -1,15 +1,16 @@
-"""Plain modules that the hashers are made of."""
+"""Modules of PyTorch that the hashers are made of."""
 
-from mcmfh_lightning.layers.concat_fusion import ConcatFusion
+import warnings
+
 from mcmfh_lightning.layers.dropout_voting import DropoutVoting, EvalVotes, KeyedDropout, Vote
-from mcmfh_lightning.layers.fusion_transformer import Fused, Fusion, FusionTransformer
+from mcmfh_lightning.layers.fusion import ConcatFusion, Fused, Fusion, FusionTransformer
 from mcmfh_lightning.layers.heads import HashHead, HouseholderRotation, Projection
 from mcmfh_lightning.layers.mixture_of_experts import (
     MixtureOfExperts,
     Routing,
     tokens_per_expert,
     tokens_with_content,
-    utilisation,
+    utilization,
 )
 
 __all__ = [
@@ -28,5 +29,13 @@ __all__ = [
     "Vote",
     "tokens_per_expert",
     "tokens_with_content",
-    "utilisation",
+    "utilization",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Return `utilization` by its former name, with a warning."""
+    if name != "utilisation":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(f"{__name__}.{name} is now utilization; the next release drops the old name", DeprecationWarning, 2)
+    return utilization

@@ -1,7 +1,4 @@
-"""Several dropout passes through a frozen network, aggregated by a vote.
-
-Dropout whose masks belong to samples.
-"""
+"""Dropout whose masks belong to samples, and a vote of several dropout passes through a frozen network."""
 
 from typing import Literal
 
@@ -13,6 +10,7 @@ from mcmfh_lightning.randomness import EVALUATION_STEP, SampleKey, keyed_mask
 
 Vote = Literal["mean", "majority"]
 EvalVotes = Literal["masks", "none"]
+_BETWEEN_SITES = 1_000_003
 
 
 class DropoutVoting(nn.Module):
@@ -40,7 +38,7 @@ class DropoutVoting(nn.Module):
         seed: Seed of the weights and of all masks.
 
     Raises:
-        ValueError: For an unknown word, fewer than one vote, or a rate outside [0, 1).
+        ValueError: If a word is unknown, there is fewer than one vote, or the rate is outside [0, 1).
     """
 
     weight_in: Tensor
@@ -102,17 +100,14 @@ class DropoutVoting(nn.Module):
         return _straight_through(torch.where(tally == 0, mean, tally).sign(), mean)
 
     def _draw(self, key: SampleKey, num_tokens: int) -> Tensor:
-        """Masks of a training pass, (B, S, votes, hidden_dim)."""
+        """Draw the masks of a training pass, (B, S, votes, hidden_dim)."""
         shape = (num_tokens, self.votes, self.weight_in.shape[1])
         return keyed_mask(self.keep, seed=self.seed, step=key.step, ids=key.ids, shape=shape)
 
 
 def _straight_through(value: Tensor, surrogate: Tensor) -> Tensor:
-    """``value`` with the gradient of ``surrogate``."""
+    """Return ``value`` with the gradient of ``surrogate``."""
     return value.detach() + (surrogate - surrogate.detach())
-
-
-_BETWEEN_SITES = 1_000_003
 
 
 class KeyedDropout(nn.Module):

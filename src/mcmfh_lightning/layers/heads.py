@@ -1,9 +1,4 @@
-"""From an encoder's embedding to the width all methods share.
-
-From a token to a relaxed code.
-
-A learned orthogonal map of codes.
-"""
+"""Maps in front of and behind a method: projection of embeddings, hash head, rotation of codes."""
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +8,9 @@ from torch.nn.functional import layer_norm, normalize
 class Projection(nn.Module):
     """Learned linear map of an embedding to ``d_model``, the same for every method.
 
-    The embedding first passes a LayerNorm without parameters (Ba et al., 2016): it is centred and scaled to unit
+    The embedding first passes a LayerNorm without parameters (Ba et al., 2016): it is centered and scaled to unit
     variance per sample. Encoders differ in scale (contrastive ones return unit vectors, pooled convolutional features
-    are all positive and large); without a common scale one learning rate could not suit them all. L2 normalisation
+    are all positive and large); without a common scale one learning rate could not suit them all. L2 normalization
     would give entries of size 1/sqrt(d) and leave the shared positive offset of pooled features in place.
 
     Args:
@@ -69,7 +64,7 @@ class HouseholderRotation(nn.Module):
         self.vectors = nn.Parameter(torch.randn(num_bits, num_bits))
 
     def matrix(self) -> Tensor:
-        """R, (K, K)."""
+        """Compute R, (K, K)."""
         units = normalize(self.vectors, dim=1)
         identity = torch.eye(len(units), dtype=units.dtype, device=units.device)
         upper = (units @ units.T).triu(1) + identity / 2

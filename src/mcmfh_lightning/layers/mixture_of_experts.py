@@ -1,7 +1,4 @@
-"""A feed-forward layer of which every token uses only a few parts.
-
-What routers decided, and summaries of it.
-"""
+"""Mixture of experts, a feed-forward layer of which every token uses a few parts, and summaries of its routing."""
 
 import math
 from typing import NamedTuple
@@ -12,7 +9,7 @@ from torch.nn.functional import gelu
 
 
 class Routing(NamedTuple):
-    """How a layer's router treated its tokens."""
+    """Decisions of a layer's router."""
 
     logits: Tensor
     """(..., num_experts) router outputs."""
@@ -60,8 +57,8 @@ def tokens_per_expert(routings: list[Routing], present: Tensor) -> Tensor:
     return torch.stack(counts).reshape(len(routings), present.shape[1], -1)
 
 
-def utilisation(counts: Tensor) -> Tensor:
-    """Evenness of expert use: exp(entropy of the shares) / num_experts.
+def utilization(counts: Tensor) -> Tensor:
+    """Compute the evenness of expert use: exp(entropy of the shares) / num_experts.
 
     Args:
         counts: (..., num_experts).

@@ -1,14 +1,24 @@
-"""Losses as pure functions, one a file."""
+"""Losses: pure functions of codes, and the objective that several methods share."""
+
+import warnings
 
 from mcmfh_lightning.losses.average_precision import average_precision_loss
-from mcmfh_lightning.losses.boundary_points import boundary_point_loss, similarity_quantisation
-from mcmfh_lightning.losses.class_proxy import bit_variance, class_proxy_loss, semi_hard_triplet
-from mcmfh_lightning.losses.codes import bit_balance, quantisation
-from mcmfh_lightning.losses.contrastive import Positives, Supervision, find_positives, info_nce, nt_xent, shares_label
-from mcmfh_lightning.losses.gather import gather_rows
-from mcmfh_lightning.losses.gating import importance, load_balance, router_z
+from mcmfh_lightning.losses.batch import Positives, Supervision, find_positives, gather_rows, shares_label
+from mcmfh_lightning.losses.contrastive import ContrastiveLoss, HashingLoss, info_nce, nt_xent
+from mcmfh_lightning.losses.regularizers import (
+    bit_balance,
+    bit_variance,
+    importance,
+    load_balance,
+    quantization,
+    router_z,
+    similarity_quantization,
+)
+from mcmfh_lightning.losses.supervised import boundary_point_loss, class_proxy_loss, semi_hard_triplet
 
 __all__ = [
+    "ContrastiveLoss",
+    "HashingLoss",
     "Positives",
     "Supervision",
     "average_precision_loss",
@@ -22,9 +32,18 @@ __all__ = [
     "info_nce",
     "load_balance",
     "nt_xent",
-    "quantisation",
+    "quantization",
     "router_z",
     "semi_hard_triplet",
     "shares_label",
-    "similarity_quantisation",
+    "similarity_quantization",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Return a function by its former, British name, with a warning."""
+    present = name.replace("quantisation", "quantization")
+    if present == name or present not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(f"{__name__}.{name} is now {present}; the next release drops the old name", DeprecationWarning, 2)
+    return globals()[present]

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from mcmfh_lightning.losses.codes import weighted_mean
+from mcmfh_lightning.losses.batch import weighted_mean
 
 _TINY = 1e-6
 
@@ -15,10 +15,10 @@ def average_precision_loss(
     ignored: Tensor | None = None,
     weight: Tensor | None = None,
 ) -> Tensor:
-    r"""One minus the tie-aware average precision of a smooth histogram of Hamming distances.
+    r"""Compute one minus the tie-aware average precision of a smooth histogram of Hamming distances.
 
     The distance of relaxed codes is (K - <q, x>) / 2 in [0, K]; a triangular kernel of width 1 spreads it over its two
-    neighbouring bins of 0..K (He et al., "Hashing as tie-aware learning to rank", CVPR 2018, eq. 9). With n_d items
+    neighboring bins of 0..K (He et al., "Hashing as tie-aware learning to rank", CVPR 2018, eq. 9). With n_d items
     and p_d positives in bin d, and N, P their cumulative sums, the tie-aware AP (their eq. 5; McSherry & Najork,
     ECIR 2008) is, its inner sum written with harmonic numbers H,
 
@@ -37,14 +37,14 @@ def average_precision_loss(
 
     With one positive a query, AP is the mean of 1 / rank over the orders of ties, (H_{N_d} - H_{N_{d-1}}) / n_d. Once
     that positive comes first, the lowest loss is between two integer distances and not at a binary code: use a
-    quantisation term with it, which pulls the code to its signs.
+    quantization term with it, which pulls the code to its signs.
 
     Args:
         queries: (N, K) relaxed codes in [-1, 1].
         database: (M, K) relaxed codes in [-1, 1].
         positives: (N, M) bool.
         ignored: (N, M) bool: items that do not take part in a query's ranking. A positive is never ignored.
-        weight: (N,) how much each query counts; None for all alike.
+        weight: (N,) how much each query counts; None for equal weights.
 
     Returns:
         Scalar in [1 - pi^2 / 6, 1], in [0, 1] for codes in {-1, +1}: the mean over queries that have positives; 0 (with
@@ -63,10 +63,10 @@ def average_precision_loss(
 
 
 def _histograms(queries: Tensor, database: Tensor, positives: Tensor, counted: Tensor) -> tuple[Tensor, Tensor]:
-    """Soft counts of items and of positives per distance: two (N, K + 1) float64."""
+    """Count items and positives by distance, softly: two (N, K + 1) float64."""
     num_bits = queries.shape[1]
     distances = ((num_bits - queries.double() @ database.double().T) / 2.0).clamp(0.0, num_bits)
-    # NaN is no index (on CUDA it ends the process); as a weight it reaches the loss, where the hasher reports it.
+    # NaN as an index ends the process on CUDA; as a weight it reaches the loss, where the hasher reports it.
     lower = distances.detach().nan_to_num().floor().clamp(max=num_bits - 1).long()
     upper_weight = distances - lower
     histograms = []

@@ -1,14 +1,11 @@
-"""Rankings whose levels are given, such as those by a constant score.
-
-Rankings by the cosine of real-valued embeddings.
-"""
+"""Rankings by given levels, such as those of a constant score, and by the cosine of embeddings."""
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from mcmfh_lightning.metrics.functional.histogram import database_chunks, level_histogram, shared_labels
-from mcmfh_lightning.metrics.inputs import as_packed_labels
+from mcmfh_lightning.metrics.functional.packing import as_packed_labels
 from mcmfh_lightning.metrics.ranking import RankingCounts, RankingMetric, check_rows
 
 
@@ -37,7 +34,7 @@ class LevelHistogram(RankingMetric):
         self.graded = graded
 
     def set_queries(self, labels: Tensor, groups: Tensor, index: Tensor | None = None) -> None:
-        """Announce the queries, the same on every process, and start counting anew.
+        """Announce the queries, the same on every process, and reset the counts.
 
         Args:
             labels: (Q, W) uint8, packed label sets, or multi-hot as `as_packed_labels` takes them.
@@ -45,7 +42,7 @@ class LevelHistogram(RankingMetric):
             index: (Q,) int64, distinct: the order in which queries enter the final arithmetic; None is the given order.
 
         Raises:
-            ValueError: Shapes do not agree, or an index occurs twice.
+            ValueError: If shapes do not agree, or an index occurs twice.
         """
         self._announce(as_packed_labels(labels), groups, index)
 
@@ -58,8 +55,8 @@ class LevelHistogram(RankingMetric):
             groups: (n,) int64.
 
         Raises:
-            RuntimeError: Queries were not announced.
-            ValueError: Shapes do not agree.
+            RuntimeError: If queries were not announced.
+            ValueError: If shapes do not agree.
         """
         self._require_queries()
         check_rows(levels=levels.movedim(-1, 0), labels=labels, groups=groups)
@@ -70,7 +67,7 @@ class LevelHistogram(RankingMetric):
         self._count(*counts, *grades, num_items=len(labels))
 
     def compute(self) -> RankingCounts:
-        """Counts summed over all processes.
+        """Sum the counts over all processes.
 
         Returns:
             Counts on the CPU, queries sorted by index.

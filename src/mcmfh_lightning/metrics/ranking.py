@@ -29,7 +29,7 @@ class RankingCounts(NamedTuple):
         """Gains and shared, which only graded metrics count.
 
         Raises:
-            ValueError: They were not counted.
+            ValueError: If they were not counted.
         """
         if self.gains is None or self.shared is None:
             raise ValueError("these counts know relevant from not relevant only: count them with graded=True")
@@ -48,7 +48,7 @@ class RankingMetric(Metric, ABC):
         **kwargs: Settings of `torchmetrics.Metric`.
 
     Raises:
-        ValueError: num_levels is less than 2.
+        ValueError: If num_levels is less than 2.
     """
 
     full_state_update: bool | None = False
@@ -80,7 +80,7 @@ class RankingMetric(Metric, ABC):
         """Refuse: a ranking has no value for one batch of the database.
 
         Raises:
-            RuntimeError: Always.
+            RuntimeError: If it is called.
         """
         raise RuntimeError(
             f"{type(self).__name__} has no value per batch: call set_queries(), update() for each database batch, "
@@ -93,13 +93,13 @@ class RankingMetric(Metric, ABC):
         self._expect_nothing_more()
 
     def counts(self) -> RankingCounts:
-        """Counts of this process (of all of them inside ``compute``) on the CPU, queries sorted by index.
+        """Return the counts of this process (of all of them inside ``compute``) on the CPU, queries sorted by index.
 
         Returns:
             Counts in the canonical order, so that whatever follows is independent of order, chunks and processes.
 
         Raises:
-            RuntimeError: Queries were not announced.
+            RuntimeError: If queries were not announced.
         """
         self._require_queries()
         order = self.query_order
@@ -109,7 +109,7 @@ class RankingMetric(Metric, ABC):
         return binary._replace(gains=self.gains[order].cpu(), shared=self.shared[order].cpu())
 
     def _announce(self, labels: Tensor, groups: Tensor, index: Tensor | None) -> None:
-        """Keep the queries and start counting anew, on their device; ``set_queries`` of a subclass calls this."""
+        """Keep the queries and reset the counts, on their device; ``set_queries`` of a subclass calls this."""
         index = torch.arange(len(labels), device=labels.device) if index is None else index
         check_rows(labels=labels, groups=groups, index=index)
         order = index.argsort()
@@ -166,7 +166,7 @@ class RankingScore(RankingMetric):
 
     @abstractmethod
     def score(self, counts: RankingCounts) -> Tensor:
-        """The number that these counts give, whoever counted them.
+        """Compute the number that follows from counts.
 
         Args:
             counts: On the CPU, queries sorted by index.
@@ -194,7 +194,7 @@ class RankingScore(RankingMetric):
             Figure and axes.
 
         Raises:
-            ModuleNotFoundError: Matplotlib is not installed.
+            ModuleNotFoundError: If matplotlib is not installed.
         """
         return self._plot(val, ax)
 
@@ -203,7 +203,7 @@ def check_rows(**tensors: Tensor) -> None:
     """Refuse arguments of different lengths.
 
     Raises:
-        ValueError: They do not have one row per item each.
+        ValueError: If they do not have one row per item each.
     """
     lengths = {name: len(tensor) for name, tensor in tensors.items()}
     if len(set(lengths.values())) > 1:

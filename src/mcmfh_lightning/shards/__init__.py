@@ -1,11 +1,11 @@
-"""The shard format: pairs and features as tars beside a ``dataset.json``."""
+"""The shard format: pairs and features as tars next to a ``dataset.json``."""
 
 from mcmfh_lightning.files import atomic_write, sha256_of, write_json
 from mcmfh_lightning.shards.feature_blocks import BLOCK_PAIRS
-from mcmfh_lightning.shards.feature_reader import FeatureShardReader, GatheredFeatures
+from mcmfh_lightning.shards.feature_reader import FeatureShardReader
 from mcmfh_lightning.shards.feature_writer import FeatureShardWriter, merge_feature_parts
 from mcmfh_lightning.shards.info import DATASET_FILE, SPLITS, DatasetInfo, ShardInfo, SplitInfo
-from mcmfh_lightning.shards.members import DECODERS, decode_image
+from mcmfh_lightning.shards.members import decode_image
 from mcmfh_lightning.shards.packing import pack_bits, pack_labels, packed_width, text_hash, unpack_bits
 from mcmfh_lightning.shards.pair import Pair
 from mcmfh_lightning.shards.pair_reader import PairShardReader
@@ -15,12 +15,10 @@ from mcmfh_lightning.shards.tar import record_key
 __all__ = [
     "BLOCK_PAIRS",
     "DATASET_FILE",
-    "DECODERS",
     "SPLITS",
     "DatasetInfo",
     "FeatureShardReader",
     "FeatureShardWriter",
-    "GatheredFeatures",
     "Pair",
     "PairShardReader",
     "PairShardWriter",

@@ -1,56 +1,32 @@
-"""Read feature shards by row, straight from the tars."""
+"""A split of a feature folder, read by row straight from the tars."""
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.shards.feature_blocks import (
-    ARRAYS,
-    COLUMN_CHECKSUMS,
-    COLUMN_CHECKSUMS_TYPE,
-    COLUMNS,
-    GROUP_NAMES,
-    IDS,
-    ROW_CHECKSUMS,
-    column_checksum,
-    columns_of,
-    row_checksums,
-)
-from mcmfh_lightning.shards.folder import ShardFolder
+from mcmfh_lightning.shards import feature_blocks as layout
+from mcmfh_lightning.shards.folder import ShardFolder, SplitReader
 from mcmfh_lightning.shards.info import DatasetInfo, ShardInfo
-from mcmfh_lightning.shards.members import NPY_HEADER_BYTES, decode_json, read_npy_header
-from mcmfh_lightning.shards.packing import name_of_number, packed_width, place_checksum
+from mcmfh_lightning.shards.members import NPY_HEADER_BYTES, read_npy_header
+from mcmfh_lightning.shards.packing import name_of_number, place_checksum
 from mcmfh_lightning.shards.tar import Member, index_tar
 
 _HALF_EXPONENT = 0x7C00
 """Exponent bits of a half-precision number, all set in NaN and infinity alone."""
 
-_MEND = "copy the shard again or encode again"
-
-
-class GatheredFeatures(TypedDict):
-    """NumPy twin of `mcmfh_lightning.types.FeatureBatch`; the same shapes and types."""
-
-    image: NDArray[np.float32]
-    text: NDArray[np.float32]
-    present: NDArray[np.bool_]
-    labels: NDArray[np.uint8]
-    group: NDArray[np.int64]
-    text_hash: NDArray[np.int64]
-    index: NDArray[np.int64]
+_FIX = "copy the shard again or encode again"
 
 
 @dataclass(frozen=True)
 class _Block:
-    """Where the arrays of one record lie: offsets of their first rows in the tar."""
+    """A record of a shard: its place, and where in the tar the first rows of its arrays and its names are."""
 
     path: Path
     key: str
@@ -64,11 +40,11 @@ class _Block:
         return f"shard {self.path}, block {self.key}"
 
 
-class FeatureShardReader:
+class FeatureShardReader(SplitReader):
     """A split of a feature folder as a table.
 
-    Opening reads the headers of the tars and arrays only. A row of embeddings is read when it is asked for, and no byte
-    beside it; everything else (some 30 bytes a pair) is read whole by `load_columns`, or when first used. All that is
+    Opening reads the headers of the tars and arrays only. A row of embeddings is read when it is asked for, and no
+    other byte; everything else (some 30 bytes a pair) is read whole by `load_columns`, or when first used. All that is
     read is compared with its checksum. May be pickled or forked into the workers of a loader.
 
     Args:
@@ -80,22 +56,15 @@ class FeatureShardReader:
         DataError: If the folder does not hold features, or a shard is missing, of the wrong size, or malformed.
     """
 
+    format = "mcmfh-features"
+    advice = "features: encode it with `mcmfh predict`, then use that folder"
+
     def __init__(self, folder: str | Path | ShardFolder, split: str, info: DatasetInfo | None = None) -> None:
-        self.folder = ShardFolder.of(folder)
-        self.split = split
-        self.info = DatasetInfo.load(self.folder.path) if info is None else info
-        if self.info.format != "mcmfh-features" or self.info.image_dim is None or self.info.text_dim is None:
-            raise DataError(
-                f"{folder} holds {self.info.format}, not features: encode it with `mcmfh predict`, then use that folder"
-            )
-        widths = {"image.npy": self.info.image_dim, "text.npy": self.info.text_dim, "present.npy": 2}
-        self._widths = {**widths, "labels.npy": packed_width(self.info.num_labels)}
-        self._blocks = [block for shard in self.info.split(split).shards for block in self._index(shard)]
+        super().__init__(folder, split, info)
+        self._widths = layout.row_widths(self.info)
+        self._blocks = [block for shard in self._shards for block in self._index(shard)]
         self._starts = np.cumsum([0, *(block.rows for block in self._blocks)])
         self._files: dict[Path, _File] = {}
-
-    def __len__(self) -> int:
-        return int(self._starts[-1])
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_files": {}}
@@ -107,7 +76,7 @@ class FeatureShardReader:
         Raises:
             DataError: If a block does not have one id a row, or they are damaged.
         """
-        return [name for block in self._blocks for name in self._names(block, IDS)]
+        return [name for block in self._blocks for name in self._names(block, layout.IDS)]
 
     @cached_property
     def group_names(self) -> list[str]:
@@ -118,8 +87,8 @@ class FeatureShardReader:
         """
         names: list[str] = []
         for block, start in zip(self._blocks, self._starts.tolist(), strict=False):
-            if GROUP_NAMES in block.names:
-                names += self._names(block, GROUP_NAMES)
+            if layout.GROUP_NAMES in block.names:
+                names += self._names(block, layout.GROUP_NAMES)
             else:
                 names += map(name_of_number, self.groups[start : start + block.rows].tolist())
         return names
@@ -130,7 +99,7 @@ class FeatureShardReader:
 
         Raises:
             DataError: If they are damaged, as all columns raise, or a bit behind the last label is set: two pairs would
-                seem to share a label that is none.
+                seem to share a label that does not exist.
         """
         labels = self._column("labels.npy")
         used = self.info.num_labels % 8
@@ -155,62 +124,64 @@ class FeatureShardReader:
 
     @cached_property
     def _row_checksums(self) -> NDArray[np.uint32]:
-        return self._column(ROW_CHECKSUMS)
+        return self._column(layout.ROW_CHECKSUMS)
 
     def load_columns(self) -> None:
-        """Read all that `gather` needs beside the embeddings, so that copies of this reader need not."""
+        """Read all that `gather` needs besides the embeddings, so that copies of this reader need not."""
         _ = self.labels, self.groups, self.text_hashes, self.present, self._row_checksums
 
-    def gather(self, indices: NDArray[np.int64]) -> GatheredFeatures:
+    def gather(self, indices: NDArray[np.int64], dtype: DTypeLike = np.float32) -> dict[str, NDArray[Any]]:
         """Read rows.
 
         Args:
             indices: (B,) int64 positions in the split, in any order.
+            dtype: Type of the embeddings, which are stored as float16.
 
         Returns:
-            The rows, in the order of ``indices``.
+            The rows, in the order of ``indices``: arrays with the names, shapes and, with the default ``dtype``, the
+            types of `mcmfh_lightning.types.FeatureBatch`.
 
         Raises:
-            IndexError: If there is no such row.
+            IndexError: If a position is outside the split.
             DataError: If a row is damaged, or an embedding is NaN or infinite; the message names shard and id.
         """
         indices = np.asarray(indices, dtype=np.int64)
         if len(indices) and (indices.min() < 0 or indices.max() >= len(self)):
             raise IndexError(f"rows {indices.min()} to {indices.max()} of {len(self)}")
         rows, inverse = np.unique(indices, return_inverse=True)
-        columns: dict[str, NDArray[Any]] = {
+        stored: dict[str, NDArray[Any]] = {
+            **self._embeddings(rows),
+            "present.npy": self.present[rows],
             "labels.npy": self.labels[rows],
             "groups.npy": self.groups[rows],
             "texts.npy": self.text_hashes[rows],
-            "present.npy": self.present[rows],
         }
-        embeddings = self._embeddings(rows)
-        self._check_rows(rows, columns | embeddings)
+        self._check_rows(rows, stored)
+        image, text, present, labels, group, text_hash = (column[inverse] for column in stored.values())
         return {
-            "image": _to_single(embeddings["image.npy"][inverse]),
-            "text": _to_single(embeddings["text.npy"][inverse]),
-            "present": columns["present.npy"][inverse],
-            "labels": columns["labels.npy"][inverse],
-            "group": columns["groups.npy"][inverse],
-            "text_hash": columns["texts.npy"][inverse],
+            "image": image.astype(dtype, copy=False),
+            "text": text.astype(dtype, copy=False),
+            "present": present,
+            "labels": labels,
+            "group": group,
+            "text_hash": text_hash,
             "index": indices,
         }
 
     def where(self, position: int) -> str:
         """Name the shard and the id of a pair, for messages."""
-        block = self._blocks[int(self._block_of(position))]
-        return f"shard {block.path}, pair {self.ids[position]}"
+        return f"shard {self._blocks[int(self._part_of(position))].path}, pair {self.ids[position]}"
 
     def _embeddings(self, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-        """Read the embeddings of ascending rows; those side by side in one go."""
-        numbers = self._block_of(rows)
+        """Read the embeddings of ascending rows; rows that follow each other by one call."""
+        numbers = self._part_of(rows)
         first = np.flatnonzero((np.diff(rows, prepend=-2) != 1) | (np.diff(numbers, prepend=-1) != 0))
         blocks = [self._blocks[number] for number in numbers[first].tolist()]
         files = [self._file(block.path).descriptor for block in blocks]
         begins, ends = first, np.append(first, len(rows))[1:]
         embeddings: dict[str, NDArray[Any]] = {}
         for name in ("image.npy", "text.npy"):
-            found = np.empty((len(rows), self._widths[name]), dtype=ARRAYS[name])
+            found = np.empty((len(rows), self._widths[name]), dtype=layout.ARRAYS[name])
             size = found.itemsize * found.shape[1]
             memory = found.reshape(-1).view(np.uint8).data
             offsets = np.array([block.offsets[name] for block in blocks], dtype=np.int64)
@@ -225,9 +196,9 @@ class FeatureShardReader:
         return embeddings
 
     def _check_rows(self, rows: NDArray[np.int64], arrays: Mapping[str, NDArray[Any]]) -> None:
-        numbers = self._block_of(rows)
+        numbers = self._part_of(rows)
         places = np.array([block.place for block in self._blocks], dtype=np.uint32)[numbers]
-        sums = row_checksums(arrays, rows - self._starts[numbers], places)
+        sums = layout.row_checksums(arrays, rows - self._starts[numbers], places)
         complaints = {
             "its image embedding is not finite": _not_finite(arrays["image.npy"]),
             "its text embedding is not finite": _not_finite(arrays["text.npy"]),
@@ -235,10 +206,7 @@ class FeatureShardReader:
         }
         for complaint, bad in complaints.items():
             if bad.any():
-                raise DataError(f"{self.where(int(rows[np.argmax(bad)]))}: {complaint}; {_MEND}")
-
-    def _block_of(self, rows: NDArray[np.int64] | int) -> NDArray[np.int64]:
-        return np.searchsorted(self._starts, rows, side="right") - 1
+                raise DataError(f"{self.where(int(rows[np.argmax(bad)]))}: {complaint}; {_FIX}")
 
     def _index(self, shard: ShardInfo) -> list[_Block]:
         path = self.folder.shard(shard)
@@ -253,36 +221,31 @@ class FeatureShardReader:
         return blocks
 
     def _block(self, path: Path, descriptor: int, number: int, key: str, members: Mapping[str, Member]) -> _Block:
+        """Read the headers of the arrays of a block, without their content."""
+        found, offsets, name = {}, {}, ""
         try:
-            columns = columns_of(members)
+            columns = layout.columns_of(members)
+            for name in layout.ARRAYS:
+                size, offset = members[name].size, members[name].offset
+                head = os.pread(descriptor, min(NPY_HEADER_BYTES, size), offset)
+                shape, dtype, begin = read_npy_header(head, size)
+                found[name], offsets[name] = (shape, dtype), offset + begin
+            name = ""
+            rows = layout.check_arrays(found, columns, self.info)
         except DataError as error:
-            raise DataError(f"shard {path}, block {key}: {error}; encode again") from error
-        rows, offsets = None, {}
-        for name, dtype in {**ARRAYS, COLUMN_CHECKSUMS: COLUMN_CHECKSUMS_TYPE}.items():
-            try:
-                shape, offsets[name] = _read_header(descriptor, members[name], dtype)
-            except DataError as error:
-                raise DataError(f"shard {path}, member {key}.{name}: {error}; encode again") from error
-            if name == COLUMN_CHECKSUMS:
-                due: tuple[int | None, ...] = (len(columns),)
-            else:
-                rows = shape[0] if rows is None and shape else rows
-                due = (rows, self._widths[name]) if name in self._widths else (rows,)
-            if shape != due or not rows:
-                raise DataError(
-                    f"shard {path}, member {key}.{name}: shape {shape}, {due} expected (dataset.json says"
-                    f" image_dim {self.info.image_dim}, text_dim {self.info.text_dim}, {self.info.num_labels} labels);"
-                    " encode again"
-                )
-        sums = np.frombuffer(os.pread(descriptor, 4 * len(columns), offsets[COLUMN_CHECKSUMS]), COLUMN_CHECKSUMS_TYPE)
+            member = f"{name}: " if name else ""
+            raise DataError(f"shard {path}, block {key}: {member}{error}; encode again") from error
+        sums = os.pread(descriptor, 4 * len(columns), offsets[layout.COLUMN_CHECKSUMS])
         return _Block(
             path=path,
             key=key,
             place=place_checksum(path.name, number, key),
-            rows=int(rows or 0),
+            rows=rows,
             offsets=offsets,
-            names={name: members[name] for name in (IDS, GROUP_NAMES) if name in members},
-            column_checksums=dict(zip(columns, sums.tolist(), strict=True)),
+            names={name: members[name] for name in (layout.IDS, layout.GROUP_NAMES) if name in members},
+            column_checksums=dict(
+                zip(columns, np.frombuffer(sums, layout.ARRAYS[layout.COLUMN_CHECKSUMS]).tolist(), strict=True)
+            ),
         )
 
     def _names(self, block: _Block, name: str) -> list[str]:
@@ -290,10 +253,10 @@ class FeatureShardReader:
         member = block.names[name]
         data = self._bytes(block, member.offset, member.size)
         self._check_column(block, name, data)
-        content = decode_json(data)
-        if not isinstance(content, list) or len(content) != block.rows or not all(isinstance(i, str) for i in content):
-            raise DataError(f"{block}: {name} does not have a name for each of its {block.rows} pairs; {_MEND}")
-        return content
+        try:
+            return layout.decode_names(data, name, block.rows)
+        except DataError as error:
+            raise DataError(f"{block}: {error}; {_FIX}") from error
 
     def _column(self, name: str) -> NDArray[Any]:
         """Read one small array of all blocks.
@@ -302,18 +265,18 @@ class FeatureShardReader:
             DataError: If it is damaged.
         """
         width = (self._widths[name],) if name in self._widths else ()
-        column = np.empty((len(self), *width), dtype=ARRAYS[name])
+        column = np.empty((len(self), *width), dtype=layout.ARRAYS[name])
         size = column[:1].nbytes
         for block, start in zip(self._blocks, self._starts.tolist(), strict=False):
             data = self._bytes(block, block.offsets[name], size * block.rows)
-            if name in COLUMNS:
+            if name in layout.COLUMNS:
                 self._check_column(block, name, data)
             column[start : start + block.rows] = np.frombuffer(data, column.dtype).reshape(block.rows, *width)
         return column
 
     def _check_column(self, block: _Block, name: str, data: bytes) -> None:
-        if column_checksum(data, block.place) != block.column_checksums[name]:
-            raise DataError(f"{block}: {name} differs from its checksum; {_MEND}")
+        if layout.column_checksum(data, block.place) != block.column_checksums[name]:
+            raise DataError(f"{block}: {name} differs from its checksum; {_FIX}")
 
     def _bytes(self, block: _Block, offset: int, size: int) -> bytes:
         data = os.pread(self._file(block.path).descriptor, size, offset)
@@ -328,19 +291,13 @@ class FeatureShardReader:
 
 
 def _shortened(block: _Block) -> DataError:
-    return DataError(f"{block}: the file has become shorter since it was opened; {_MEND}")
+    return DataError(f"{block}: the file has become shorter since it was opened; {_FIX}")
 
 
 def _not_finite(halves: NDArray[np.float16]) -> NDArray[np.bool_]:
-    """Say of each row whether it holds NaN or infinity; five times as fast as ``np.isfinite``."""
+    """Return of each row whether it holds NaN or infinity; five times as fast as ``np.isfinite``."""
     bad: NDArray[np.bool_] = ((halves.view(np.uint16) & _HALF_EXPONENT) == _HALF_EXPONENT).any(axis=1)
     return bad
-
-
-def _to_single(halves: NDArray[np.float16]) -> NDArray[np.float32]:
-    """Convert exactly; torch has the instruction for it, NumPy takes four times as long."""
-    singles: NDArray[np.float32] = torch.from_numpy(halves).float().numpy()
-    return singles
 
 
 class _File:
@@ -351,16 +308,3 @@ class _File:
 
     def __del__(self) -> None:
         os.close(self.descriptor)
-
-
-def _read_header(descriptor: int, member: Member, dtype: np.dtype[np.generic]) -> tuple[tuple[int, ...], int]:
-    """Read shape and offset of the first row of an array member, without its content.
-
-    Raises:
-        DataError: If it is not a plain C-ordered array of ``dtype`` that fills the member.
-    """
-    head = os.pread(descriptor, min(NPY_HEADER_BYTES, member.size), member.offset)
-    shape, found, begin = read_npy_header(head, member.size)
-    if found != dtype:
-        raise DataError(f"type {found}, {dtype} expected")
-    return shape, member.offset + begin

@@ -1,8 +1,8 @@
-"""Write feature shards, from any number of ranks."""
+"""Writers of feature shards, from any number of ranks."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -11,19 +11,11 @@ from numpy.typing import ArrayLike
 
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.files import read_json, write_json
-from mcmfh_lightning.shards.feature_blocks import BLOCK_PAIRS, FeatureRows
+from mcmfh_lightning.shards.feature_blocks import BLOCK_PAIRS, Columns, check_columns, encode_block
 from mcmfh_lightning.shards.feature_reader import FeatureShardReader
-from mcmfh_lightning.shards.info import (
-    DATASET_FILE,
-    SPLITS,
-    DatasetInfo,
-    ShardInfo,
-    SplitInfo,
-    check_split,
-    shard_name,
-)
+from mcmfh_lightning.shards.info import SPLITS, DatasetInfo, ShardInfo, SplitInfo
 from mcmfh_lightning.shards.packing import name_of_number
-from mcmfh_lightning.shards.tar import ShardWriter
+from mcmfh_lightning.shards.tar import FolderWriter, read_shards
 
 BLOCKS_PER_SHARD = 64
 """65,536 pairs: about 200 MB of two 768-wide embeddings."""
@@ -33,8 +25,8 @@ def _part_file(rank: int) -> str:
     return f"part-{rank:03d}.json"
 
 
-class FeatureShardWriter:
-    """Write the features that one rank computes.
+class FeatureShardWriter(FolderWriter):
+    """Writer of the features that one rank computes.
 
     Rows are gathered into blocks and blocks into shards, so memory holds one block. When every rank has closed its
     writer, rank 0 calls `merge_feature_parts`.
@@ -51,14 +43,17 @@ class FeatureShardWriter:
     def __init__(self, folder: str | Path, *, rank: int, block_pairs: int = BLOCK_PAIRS) -> None:
         if block_pairs < 1:
             raise ValueError(f"block_pairs is {block_pairs}; it must be at least 1")
-        self.folder = Path(folder)
-        self.rank = rank
+        super().__init__(folder, rank)
         self._block_pairs = block_pairs
-        self._shards: dict[str, list[ShardInfo]] = {}
-        self._rows: list[FeatureRows] = []
+        self._parts: list[Columns] = []
         self._blocks = 0
-        self._open: ShardWriter | None = None
-        self._start()
+        patterns = (f"*-{rank:03d}-*.tar*", _part_file(rank))
+        leftover = next(chain.from_iterable(self.folder.glob(pattern) for pattern in patterns), None)
+        if leftover is not None:
+            raise DataError(
+                f"{leftover} is left over from an encoding that did not finish:"
+                f" delete {self.folder}, or choose another folder"
+            )
 
     def write(
         self,
@@ -90,105 +85,48 @@ class FeatureShardWriter:
             DataError: If an embedding is NaN, infinite or too large for half precision.
             ValueError: If shapes do not agree, or a split comes again after another.
         """
-        check_split(split)
-        last = next(reversed(self._shards), None)
-        if split != last:
-            if split in self._shards:
-                raise ValueError(f"pairs of {split} after those of {last}: write split by split")
-            self._finish_split()
-            self._shards[split] = []
+        self._enter(split)
         numbers = np.asarray(groups, dtype=np.int64)
-        rows = FeatureRows(
-            ids=list(ids),
-            image=np.asarray(image, dtype=np.float32),
-            text=np.asarray(text, dtype=np.float32),
-            labels=np.asarray(labels),
-            groups=numbers,
-            group_names=list(map(name_of_number, numbers.tolist()) if group_names is None else group_names),
-            text_hashes=np.asarray(text_hashes, dtype=np.int64),
-            present=np.ones((len(ids), 2), dtype=np.bool_) if present is None else np.asarray(present),
-        )
-        while rows.ids:
-            head, rows = _cut(rows, self._block_pairs - self._buffered)
-            self._rows.append(head)
-            if self._buffered == self._block_pairs:
+        names = map(name_of_number, numbers.tolist()) if group_names is None else group_names
+        columns = {
+            "ids": np.array(list(ids), dtype=object),
+            "image": np.asarray(image, dtype=np.float32),
+            "text": np.asarray(text, dtype=np.float32),
+            "labels": np.asarray(labels),
+            "groups": numbers,
+            "group_names": np.array(list(names), dtype=object),
+            "text_hashes": np.asarray(text_hashes, dtype=np.int64),
+            "present": np.ones((len(ids), 2), dtype=np.bool_) if present is None else np.asarray(present),
+        }
+        check_columns(columns)
+        start = 0
+        while start < len(ids):
+            end = start + self._block_pairs - sum(len(part["ids"]) for part in self._parts)
+            self._parts.append({name: column[start:end] for name, column in columns.items()})
+            if end <= len(ids):
                 self._finish_block()
+            start = end
 
     def close(self) -> None:
         """Write what is left, and the list of this rank's shards."""
         self._finish_split()
-        shards = {split: [asdict(shard) for shard in shards] for split, shards in self._shards.items()}
-        write_json(self.folder / _part_file(self.rank), shards)
-
-    @property
-    def _buffered(self) -> int:
-        return sum(len(rows.ids) for rows in self._rows)
-
-    def _start(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if (self.folder / DATASET_FILE).exists():
-            raise DataError(f"{self.folder} holds a finished data set: choose another folder, or delete this one first")
-        patterns = (f"*-{self.rank:03d}-*.tar*", _part_file(self.rank))
-        leftover = next(chain.from_iterable(self.folder.glob(pattern) for pattern in patterns), None)
-        if leftover is not None:
-            raise DataError(
-                f"{leftover} is left over from an encoding that did not finish:"
-                f" delete {self.folder}, or choose another folder"
-            )
+        write_json(self.folder / _part_file(self.rank), self._list_shards())
 
     def _finish_block(self) -> None:
-        if not self._rows:
+        if not self._parts:
             return
-        split = next(reversed(self._shards))
-        block = _join(self._rows)
-        if self._open is None:
-            self._open = ShardWriter(self.folder / shard_name(split, self.rank, len(self._shards[split])))
+        block = {name: np.concatenate([part[name] for part in self._parts]) for name in self._parts[0]}
         key = f"{self._blocks:06d}"
-        members = block.to_members(self._open.path.name, self._open.records, key)
-        self._open.write(key, members, pairs=len(block.ids))
-        self._rows = []
+        self._append(key, encode_block(block, self._place(key)), pairs=len(block["ids"]))
+        self._parts = []
         self._blocks += 1
         if self._blocks % BLOCKS_PER_SHARD == 0:
             self._finish_shard()
-
-    def _finish_shard(self) -> None:
-        if self._open is not None:
-            self._shards[next(reversed(self._shards))].append(self._open.close())
-            self._open = None
 
     def _finish_split(self) -> None:
         self._finish_block()
         self._finish_shard()
         self._blocks = 0
-
-
-def _cut(rows: FeatureRows, at: int) -> tuple[FeatureRows, FeatureRows]:
-    def take(part: slice) -> FeatureRows:
-        return FeatureRows(
-            ids=rows.ids[part],
-            image=rows.image[part],
-            text=rows.text[part],
-            labels=rows.labels[part],
-            groups=rows.groups[part],
-            group_names=rows.group_names[part],
-            text_hashes=rows.text_hashes[part],
-            present=rows.present[part],
-        )
-
-    return take(slice(None, at)), take(slice(at, None))
-
-
-def _join(parts: Sequence[FeatureRows]) -> FeatureRows:
-    return FeatureRows(
-        ids=[i for part in parts for i in part.ids],
-        image=np.concatenate([part.image for part in parts]),
-        text=np.concatenate([part.text for part in parts]),
-        labels=np.concatenate([part.labels for part in parts]),
-        groups=np.concatenate([part.groups for part in parts]),
-        group_names=[name for part in parts for name in part.group_names],
-        text_hashes=np.concatenate([part.text_hashes for part in parts]),
-        present=np.concatenate([part.present for part in parts]),
-    )
 
 
 def merge_feature_parts(
@@ -234,7 +172,7 @@ def _read_part(folder: Path, rank: int) -> dict[str, list[ShardInfo]]:
     part = read_json(path)
     if not isinstance(part, dict):
         raise DataError(f"{path} is damaged: delete {folder} and encode again")
-    return {split: [ShardInfo(**shard) for shard in shards] for split, shards in part.items()}
+    return read_shards(part)
 
 
 def _check_ids(split: str, found: Sequence[str], expected: Sequence[str]) -> None:
@@ -246,5 +184,5 @@ def _check_ids(split: str, found: Sequence[str], expected: Sequence[str]) -> Non
         if ids:
             raise DataError(
                 f"split {split}: {len(ids)} pairs are {what} ({', '.join(ids[:3])} ...):"
-                " delete the folder and encode again, every loader in full"
+                " delete the folder and encode again, every loader to its end"
             )

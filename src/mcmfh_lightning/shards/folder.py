@@ -1,30 +1,36 @@
-"""A folder of shards, here or far away: what lies far away is fetched into a cache, once a machine.
-
-Reading files at URLs through fsspec, with retries.
-
-Which addresses of shard folders are URLs, which are refused, and how a URL is shown.
-"""
+"""A folder of shards at a local path or a URL; what is at a URL is fetched into a cache, once a machine."""
 
 import hashlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
-import aiohttp
-import fsspec
+import numpy as np
 from filelock import FileLock
-from fsspec.callbacks import TqdmCallback
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from numpy.typing import NDArray
 
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.files import PART_SUFFIX, atomic_write, default_cache, publish, sha256_of
-from mcmfh_lightning.shards.info import DATASET_FILE, ShardInfo
+from mcmfh_lightning.shards.info import DATASET_FILE, DatasetFormat, DatasetInfo, ShardInfo
+
+ATTEMPTS = 5
+MAX_WAIT_S = 20
+"""Longest pause before another attempt; the pauses grow from at most half a second and are random, so that a thousand
+ranks that were refused together do not come back together."""
+_SILENCE_S = 60
+"""A connection is given up after this time without a byte. The whole transfer has no limit, for shards may be large."""
+
+_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+"""Failures that another attempt would meet too."""
+
+_log = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
 
 
 def is_url(root: str) -> bool:
-    """Tell a URL from a local path.
+    """Return whether a folder is given by a URL and not by a local path.
 
     Raises:
         DataError: If it would run a command (``pipe:``) or is a chain of URLs (``::``).
@@ -46,109 +52,10 @@ def without_password(url: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-ATTEMPTS = 5
-MAX_WAIT_S = 20
-"""Longest pause before a new attempt; the pauses grow from at most half a second and are random, so that a thousand
-ranks that were refused together do not come back together."""
-
-_SILENCE_S = 60
-"""A connection is given up after so long without a byte. The whole transfer has no limit, for shards may be large."""
-
-_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
-"""Failures that will not pass, however often we ask."""
-
-_log = logging.getLogger(__name__)
-_Result = TypeVar("_Result")
-
-
-def read_url(url: str) -> bytes:
-    """Read a small file.
-
-    Raises:
-        DataError: If it cannot be read.
-    """
-
-    def attempt(filesystem: Any, path: str) -> bytes:  # noqa: ANN401  # fsspec has no type information
-        content: bytes = filesystem.cat_file(path)
-        return content
-
-    return _retried(url, attempt)
-
-
-def download(url: str, target: Path, size: int) -> None:
-    """Copy a file, showing a bar.
-
-    Args:
-        url: What to copy.
-        target: Where to; what is there, from an attempt that failed, say, is overwritten.
-        size: Its length in bytes; a transfer of another length counts as interrupted.
-
-    Raises:
-        DataError: If it cannot be read in full.
-    """
-
-    def attempt(filesystem: Any, path: str) -> None:  # noqa: ANN401  # fsspec has no type information
-        bar = TqdmCallback(
-            tqdm_kwargs={"desc": url.rpartition("/")[2], "unit": "B", "unit_scale": True, "disable": None}
-        )
-        with bar:
-            filesystem.get_file(path, str(target), callback=bar)
-        if target.stat().st_size != size:
-            raise OSError(f"{target.stat().st_size} bytes came, {size} were expected")
-
-    _retried(url, attempt)
-
-
-def _retried(url: str, attempt: Callable[[Any, str], _Result]) -> _Result:
-    """Call ``attempt`` with the file system and the path of a URL until it succeeds, a few times."""
-    shown = without_password(url)
-
-    def report(state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        pause = state.next_action.sleep if state.next_action else 0
-        _log.warning("%s: %s: %s; next attempt in %.0f s", shown, type(error).__name__, error, pause)
-
-    retrying = Retrying(
-        stop=stop_after_attempt(ATTEMPTS),
-        wait=wait_random_exponential(multiplier=0.5, max=MAX_WAIT_S),
-        retry=retry_if_exception(_may_pass),
-        before_sleep=report,
-        reraise=True,
-    )
-    try:
-        # Opened here and not kept: connections do not survive a fork.
-        filesystem, path = fsspec.url_to_fs(url, **_options(url))
-        return retrying(attempt, filesystem, path)
-    except FileNotFoundError as error:
-        raise DataError(f"{shown} does not exist: correct the address, or copy the folder there in full") from error
-    except ImportError as error:
-        raise DataError(f"{shown} cannot be opened ({error}): install what is missing") from error
-    except (OSError, aiohttp.ClientError, ValueError) as error:
-        tries = f", tried {ATTEMPTS} times" if _may_pass(error) else ""
-        raise DataError(
-            f"{shown} cannot be read ({type(error).__name__}: {error}{tries}): check the connection, the address and"
-            " the credentials, then start again; what is in the cache is kept"
-        ) from error
-
-
-def _options(url: str) -> dict[str, Any]:
-    """Arguments of the file system of a URL."""
-    if not url.startswith(("http://", "https://")):
-        return {}
-    return {"client_kwargs": {"timeout": aiohttp.ClientTimeout(sock_connect=_SILENCE_S, sock_read=_SILENCE_S)}}
-
-
-def _may_pass(error: BaseException) -> bool:
-    """Whether a failure is of the kind that another attempt may not meet."""
-    if isinstance(error, aiohttp.ClientResponseError):
-        return error.status >= 500 or error.status in {408, 429}
-    return isinstance(error, OSError | aiohttp.ClientError) and not isinstance(error, _FINAL)
-
-
 class ShardFolder:
     """A folder of shards at a local path or a URL.
 
-    A URL is anything that fsspec opens: ``https://``, ``s3://``, ``gs://``, ``file://`` (a slow network drive, say) ...
+    A URL is anything that fsspec opens: ``https://``, ``s3://``, ``gs://``, ``file://`` (such as a slow network drive).
     Its ``dataset.json`` is read at once; a shard is fetched when it is first asked for, with retries, and enters the
     cache only if its size and SHA-256 are those of ``dataset.json``. Processes of a machine wait for each other, so
     each shard travels once. The cache of a data set is named by its URL and by the bytes of its ``dataset.json``: when
@@ -161,7 +68,7 @@ class ShardFolder:
         cache: Local folder for the shards of URLs; in the user's cache folder if None.
 
     Attributes:
-        path: The local folder where ``dataset.json`` and the shards lie; the cache of a URL.
+        path: The local folder of ``dataset.json`` and the shards; the cache of a URL.
 
     Raises:
         DataError: If the URL is of a kind that runs commands or is chained, or ``dataset.json`` cannot be fetched.
@@ -173,7 +80,7 @@ class ShardFolder:
 
     @classmethod
     def of(cls, folder: "str | Path | ShardFolder") -> "ShardFolder":
-        """Return ``folder`` if it is one already, else make it one with the default cache."""
+        """Return a `ShardFolder` as it is; make one of a path or URL, with the default cache."""
         return folder if isinstance(folder, ShardFolder) else cls(folder)
 
     def __str__(self) -> str:
@@ -193,11 +100,45 @@ class ShardFolder:
         return shard.check_present(self.path)
 
 
+class SplitReader:
+    """A split of a folder: what readers of pairs and of features share.
+
+    Args:
+        folder: A folder of shards.
+        split: train, val or test; a split that the folder does not have is empty.
+        info: Content of its ``dataset.json``; read from the folder if not given.
+
+    Attributes:
+        format: Format that the folder must have.
+        advice: What a folder of another format is not, and what to do about it.
+
+    Raises:
+        DataError: If the folder is of another format.
+    """
+
+    format: ClassVar[DatasetFormat]
+    advice: ClassVar[str]
+    _starts: NDArray[np.int64]  # position of the first pair of each part (shard or block), and the number of all
+
+    def __init__(self, folder: str | Path | ShardFolder, split: str, info: DatasetInfo | None = None) -> None:
+        self.folder = ShardFolder.of(folder)
+        self.split = split
+        self.info = DatasetInfo.load(self.folder.path) if info is None else info
+        if self.info.format != self.format:
+            raise DataError(f"{folder} holds {self.info.format}, not {self.advice}")
+        self._shards = self.info.split(split).shards
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def _part_of(self, positions: NDArray[np.int64] | int) -> NDArray[np.int64]:
+        """Return the number of the part that has each position."""
+        return np.searchsorted(self._starts, positions, side="right") - 1
+
+
 def _cached(url: str, cache: Path) -> Path:
     """Return the folder of the cache that belongs to what a URL holds now, with its ``dataset.json``."""
-    # Only URLs need the libraries that fetch them, which take half a second to import.
-
-    content = read_url(f"{url}/{DATASET_FILE}")
+    content: bytes = _retried(f"{url}/{DATASET_FILE}", lambda filesystem, path: filesystem.cat_file(path))
     folder = cache / hashlib.sha256(url.encode() + b"\n" + content).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / DATASET_FILE
@@ -209,10 +150,20 @@ def _cached(url: str, cache: Path) -> Path:
 
 
 def _fetch(url: str, target: Path, shard: ShardInfo) -> None:
-    """Download a shard; it takes its name only when it is known to be the right one."""
+    """Download a shard, showing a bar; it takes its name only when it is known to be the right one."""
     part = target.with_name(target.name + PART_SUFFIX)
+
+    def attempt(filesystem: Any, path: str) -> None:  # noqa: ANN401  # fsspec has no type information
+        from fsspec.callbacks import TqdmCallback
+
+        bar = {"desc": target.name, "unit": "B", "unit_scale": True, "disable": None}
+        with TqdmCallback(tqdm_kwargs=bar) as callback:
+            filesystem.get_file(path, str(part), callback=callback)
+        if part.stat().st_size != shard.bytes:
+            raise OSError(f"{part.stat().st_size} bytes came, {shard.bytes} were expected")
+
     try:
-        download(url, part, shard.bytes)
+        _retried(url, attempt)
         found = sha256_of(part)
         if found != shard.sha256:
             raise DataError(
@@ -223,3 +174,49 @@ def _fetch(url: str, target: Path, shard: ShardInfo) -> None:
             publish(stream, target)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _retried(url: str, attempt: Callable[[Any, str], _Result]) -> _Result:
+    """Call ``attempt`` with the file system and the path of a URL until it succeeds, a few times."""
+    # Only URLs need these libraries, which take half a second to import.
+    import aiohttp
+    import fsspec
+    import tenacity
+
+    shown = without_password(url)
+
+    def may_pass(error: BaseException) -> bool:
+        if isinstance(error, aiohttp.ClientResponseError):
+            return error.status >= 500 or error.status in {408, 429}
+        return isinstance(error, OSError | aiohttp.ClientError) and not isinstance(error, _FINAL)
+
+    def report(state: tenacity.RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        pause = state.next_action.sleep if state.next_action else 0
+        _log.warning("%s: %s: %s; next attempt in %.0f s", shown, type(error).__name__, error, pause)
+
+    retrying = tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(ATTEMPTS),
+        wait=tenacity.wait_random_exponential(multiplier=0.5, max=MAX_WAIT_S),
+        retry=tenacity.retry_if_exception(may_pass),
+        before_sleep=report,
+        reraise=True,
+    )
+    options: dict[str, Any] = {}
+    if url.startswith(("http://", "https://")):
+        timeout = aiohttp.ClientTimeout(sock_connect=_SILENCE_S, sock_read=_SILENCE_S)
+        options["client_kwargs"] = {"timeout": timeout}
+    try:
+        # Opened here and not kept: connections do not survive a fork.
+        filesystem, path = fsspec.url_to_fs(url, **options)
+        return retrying(attempt, filesystem, path)
+    except FileNotFoundError as error:
+        raise DataError(f"{shown} does not exist: correct the address, or copy all of the folder there") from error
+    except ImportError as error:
+        raise DataError(f"{shown} cannot be opened ({error}): install what is missing") from error
+    except (OSError, aiohttp.ClientError, ValueError) as error:
+        tries = f", tried {ATTEMPTS} times" if may_pass(error) else ""
+        raise DataError(
+            f"{shown} cannot be read ({type(error).__name__}: {error}{tries}): check the connection, the address and"
+            " the credentials, then start again; what is in the cache is kept"
+        ) from error

@@ -1,7 +1,7 @@
-"""``dataset.json``: what a shard folder holds, where it comes from and under which licence."""
+"""Content of ``dataset.json``: what a shard folder holds, where it comes from and under which license."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -68,7 +68,7 @@ class ShardInfo:
             )
 
     def check_present(self, folder: Path) -> Path:
-        """Return the path of this shard after a cheap check that it is there in full.
+        """Return the path of this shard after a cheap check that all of it is there.
 
         Raises:
             DataError: If the file is missing or has another size than dataset.json says.
@@ -111,7 +111,7 @@ class DatasetInfo:
         format: ``mcmfh-pairs`` or ``mcmfh-features``.
         name: Short name of the collection.
         source: Where the collection comes from.
-        licence: Its licence.
+        licence: Its license.
         settings: Arguments of the program that wrote the folder; plain JSON.
         label_vocabulary: The labels; bit ``i`` of a packed label set is the ``i``-th.
         normal_label: The label that says "nothing found", or None.
@@ -144,23 +144,21 @@ class DatasetInfo:
         for complaint in self._complaints():
             raise DataError(f"{DATASET_FILE} of {self.name!r}: {complaint}")
 
-    def _complaints(self) -> list[str]:
+    def _complaints(self) -> Iterator[str]:
         vocabulary = self.label_vocabulary
-        complaints = []
         if self.format not in get_args(DatasetFormat):
-            complaints.append(f"format {self.format!r} is not one of {', '.join(get_args(DatasetFormat))}")
+            yield f"format {self.format!r} is not one of {', '.join(get_args(DatasetFormat))}"
         if len(set(vocabulary)) != len(vocabulary):
-            complaints.append("the label vocabulary names a label twice")
+            yield "the label vocabulary names a label twice"
         if self.normal_label is not None and self.normal_label not in vocabulary:
-            complaints.append(f"normal_label {self.normal_label!r} is not in the label vocabulary")
+            yield f"normal_label {self.normal_label!r} is not in the label vocabulary"
         for split, entry in self.splits.items():
-            complaints += _split_complaints(split, entry)
+            yield from _split_complaints(split, entry)
         if self.format == "mcmfh-features":
             if self.encoder is None:
-                complaints.append("features need the identity of their encoder")
+                yield "features need the identity of their encoder"
             if not self.image_dim or not self.text_dim or min(self.image_dim, self.text_dim) < 1:
-                complaints.append("features need image_dim and text_dim")
-        return complaints
+                yield "features need image_dim and text_dim"
 
     @property
     def num_labels(self) -> int:
@@ -219,17 +217,14 @@ class DatasetInfo:
         write_json(Path(folder) / DATASET_FILE, head | body)
 
 
-def _split_complaints(split: str, entry: SplitInfo) -> list[str]:
+def _split_complaints(split: str, entry: SplitInfo) -> Iterator[str]:
+    names, total = [shard.name for shard in entry.shards], sum(shard.pairs for shard in entry.shards)
     if split not in SPLITS:
-        return [f"split {split!r} is not one of {', '.join(SPLITS)}"]
-    complaints = [
-        f"shard {shard.name} is listed in split {split}"
-        for shard in entry.shards
-        if not shard.name.startswith(f"{split}-")
-    ]
-    if len({shard.name for shard in entry.shards}) != len(entry.shards):
-        complaints.append(f"split {split} lists a shard twice")
-    total = sum(shard.pairs for shard in entry.shards)
+        yield f"split {split!r} is not one of {', '.join(SPLITS)}"
+    for name in names:
+        if not name.startswith(f"{split}-"):
+            yield f"shard {name} is listed in split {split}"
+    if len(set(names)) != len(names):
+        yield f"split {split} lists a shard twice"
     if total != entry.pairs:
-        complaints.append(f"split {split} says {entry.pairs} pairs, its shards hold {total}")
-    return complaints
+        yield f"split {split} says {entry.pairs} pairs, its shards hold {total}"

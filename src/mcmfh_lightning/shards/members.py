@@ -1,9 +1,9 @@
-"""What a member of a tar may be, and how its bytes are decoded: an explicit table, and nothing is ever unpickled."""
+"""Decoders and encoders of the members of a tar, one a kind of member; nothing is ever unpickled."""
 
 import io
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,10 @@ from PIL import Image
 from mcmfh_lightning.errors import DataError
 
 MAX_TEXT_CHARACTERS = 100_000
-"""Of a report, an abstract, an article; a longer text is a file taken for another."""
+"""Longest text that is stored: a longer one is a file taken for another."""
 
 MAX_PICTURE_SIDE = 65_535
-"""Pixels: the most that JPEG can say. The area is limited by Pillow (``PIL.Image.MAX_IMAGE_PIXELS``)."""
+"""Pixels: the most that JPEG allows. The area is limited by Pillow (``PIL.Image.MAX_IMAGE_PIXELS``)."""
 
 _KIB = 1024
 MAX_BYTES: Mapping[str, int] = {
@@ -25,34 +25,34 @@ MAX_BYTES: Mapping[str, int] = {
     "json": 16 * _KIB**2,
     "npy": _KIB**3,
 }
-"""Largest member by last extension: larger ones are refused before they are read."""
+"""Largest member by last extension: larger ones, and those of other extensions, are refused before they are read."""
 
 NPY_HEADER_BYTES = 512
 """More than NumPy writes before the numbers of an array of few dimensions."""
 
 
 def decode_image(data: bytes) -> Image.Image:
-    """Decode a JPEG or PNG in full and turn it into RGB.
+    """Decode all of a JPEG or PNG and turn it into RGB.
 
     Raises:
-        DataError: If the bytes are truncated, are no picture, or are one of suspicious size.
+        DataError: If the bytes are truncated, are not a picture, or are one of suspicious size.
     """
     try:
         with _open_image(data) as image:
             if image.mode.startswith("I"):
-                # 16-bit greys: Pillow's own conversion clips everything above 255 to white.
-                greys = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
-                return Image.fromarray(greys).convert("RGB")
+                # 16-bit grays: Pillow's own conversion clips everything above 255 to white.
+                grays = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+                return Image.fromarray(grays).convert("RGB")
             return image.convert("RGB")
     except Exception as error:
         raise DataError(f"the picture cannot be decoded ({error})") from error
 
 
 def check_image_header(data: bytes) -> None:
-    """Check what a JPEG or PNG says of itself, without decoding it.
+    """Check the header of a JPEG or PNG, without decoding it.
 
     Raises:
-        DataError: If the bytes are no picture, or one of suspicious size.
+        DataError: If the bytes are not a picture, or one of suspicious size.
     """
     try:
         _open_image(data).close()
@@ -108,7 +108,7 @@ def decode_json(data: bytes) -> object:
 
 
 def read_npy_header(head: bytes, size: int) -> tuple[tuple[int, ...], np.dtype[np.generic], int]:
-    """Read what an array in NumPy's own format says of itself, before anything is allocated for it.
+    """Read the header of an array in NumPy's own format, before anything is allocated for it.
 
     Args:
         head: The first `NPY_HEADER_BYTES` of the member, or all if it has fewer.
@@ -140,23 +140,13 @@ def read_npy_header(head: bytes, size: int) -> tuple[tuple[int, ...], np.dtype[n
 
 
 def decode_npy(data: bytes) -> NDArray[np.generic]:
-    """Decode one array in NumPy's own format, pickled objects refused.
+    """Decode one array in NumPy's own format.
 
     Raises:
-        DataError: If the bytes are not such an array.
+        DataError: If the bytes are not such an array, or hold pickled objects.
     """
     shape, dtype, begin = read_npy_header(data[:NPY_HEADER_BYTES], len(data))
     return np.frombuffer(data, dtype, offset=begin).reshape(shape).copy()
-
-
-DECODERS: Mapping[str, Callable[[bytes], object]] = {
-    "jpg": decode_image,
-    "png": decode_image,
-    "txt": decode_text,
-    "json": decode_json,
-    "npy": decode_npy,
-}
-"""Decoder by last extension; a member with another extension is refused."""
 
 
 def encode_npy(array: NDArray[np.generic]) -> bytes:

@@ -1,8 +1,6 @@
-"""Bits in bytes: the one place that packs label sets, and the hash of texts.
+"""Values as numbers: label sets as packed bits, hashes of texts, numbers of groups, checksums of places.
 
 Groups (studies, articles, patients) have a name for people, and a number for sums and exclusions.
-
-Where a record belongs, as the number that its checksums start from.
 """
 
 import hashlib
@@ -37,7 +35,7 @@ def pack_bits(bits: NDArray[np.bool_]) -> NDArray[np.uint8]:
 
 
 def unpack_bits(packed: NDArray[np.uint8], num_bits: int) -> NDArray[np.bool_]:
-    """Undo `pack_bits`.
+    """Unpack rows of bits; the inverse of `pack_bits`.
 
     Args:
         packed: (N, ceil(L / 8)) uint8.

@@ -2,8 +2,8 @@
 
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, Self, get_args
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -21,6 +21,8 @@ MAX_ID_LENGTH = 200
 DESCRIPTION = "json"
 """Extension of the member that describes the pair."""
 
+_DESCRIBED = ("id", "labels", "group", "date", "source", "licence", "group_name")
+"""Entries of the description, besides the checksums of the members."""
 _SIGNATURES: Mapping[str, bytes] = {"jpg": b"\xff\xd8\xff", "png": b"\x89PNG\r\n\x1a\n"}
 _INT64 = np.iinfo(np.int64)
 
@@ -38,7 +40,7 @@ class Pair:
         group: Study, article or patient: pairs of one group never count in each other's rankings.
         date: ISO date, or None if unknown.
         source: Where this pair comes from.
-        licence: Its licence.
+        licence: Its license.
         group_name: The collection's own name of the group: 1 to 200 printable characters. A name has one number, and a
             number one name. By default the number in digits.
     """
@@ -59,120 +61,79 @@ class Pair:
             object.__setattr__(self, "group_name", name_of_number(self.group))
 
 
-@dataclass(frozen=True)
-class Description:
-    """What the ``.json`` member of a record says of its pair.
+def is_name(value: object) -> bool:
+    """Return whether a value may be an id, or the name of a group."""
+    return isinstance(value, str) and 1 <= len(value) <= MAX_ID_LENGTH and value.isprintable()
 
-    Attributes:
-        id: As in `Pair`, and so are those that follow.
-        labels: See above.
-        group: See above.
-        date: See above.
-        source: See above.
-        licence: See above.
-        group_name: See above.
-        crc32: CRC-32 of each other member of the record, by extension: those are the members that there must be.
+
+def encode_description(pair: Pair, checksums: Mapping[str, int], place: int) -> bytes:
+    """Make the ``.json`` member of a record.
+
+    Args:
+        pair: What is described; its image and text are left out.
+        checksums: CRC-32 of each other member of the record, by extension: the members that there must be.
+        place: `place_checksum` of the record, from which the checksum of the description itself starts.
 
     Raises:
         DataError: If an entry is not of its type or out of its range.
     """
-
-    id: str
-    labels: tuple[str, ...]
-    group: int
-    date: str | None
-    source: str
-    licence: str
-    group_name: str
-    crc32: Mapping[str, int]
-
-    def __post_init__(self) -> None:
-        # Entries come from a file as well, where they may be of any type.
-        if not is_name(self.id):
-            raise DataError(f"its id is not a string of 1 to {MAX_ID_LENGTH} printable characters; rename the item")
-        if not is_name(self.group_name):
-            raise DataError(
-                f"the name of its group is not a string of 1 to {MAX_ID_LENGTH} printable characters; rename the group"
-            )
-        if not all(isinstance(label, str) for label in self.labels):
-            raise DataError("its labels are not strings")
-        if type(self.group) is not int or not _INT64.min <= self.group <= _INT64.max:
-            raise DataError(f"group {self.group!r} is not an integer of 64 bits; number the groups")
-        if not isinstance(self.date, str | None):
-            raise DataError("its date is neither a string nor null")
-        if not isinstance(self.source, str) or not isinstance(self.licence, str):
-            raise DataError("its source or licence is not a string")
-
-    def encode(self, place: int) -> bytes:
-        """Make the member: JSON with its own checksum, which starts from the place of the record."""
-        content = self._content()
-        return encode_json({**content, "crc32": {**self.crc32, DESCRIPTION: zlib.crc32(encode_json(content), place)}})
-
-    @classmethod
-    def decode(cls, data: bytes, place: int) -> Self:
-        """Undo `encode`.
-
-        Raises:
-            DataError: If the member is not such a description, or is damaged, or belongs to another place.
-        """
-        content = decode_json(data)
-        # In version 2 of the format groups have no names.
-        if not isinstance(content, dict) or content.keys() | {"group_name"} != _ENTRIES:
-            raise DataError(f"its .json must have the entries {', '.join(sorted(_ENTRIES))} and no others")
-        checksums, labels = content["crc32"], content["labels"]
-        if not isinstance(checksums, dict) or not isinstance(labels, list):
-            raise DataError("its labels are not a list, or its checksums are not given by extension")
-        checksum = checksums.pop(DESCRIPTION, None)
-        name = {"group_name": name_of_number(content["group"])}
-        description = cls(**{**name, **content, "labels": tuple(labels)})
-        try:
-            found = zlib.crc32(encode_json(content), place)
-        except ValueError as error:
-            # Half a character, or a number that is none, can be read and not written.
-            raise DataError(f"its .json is damaged ({error})") from error
-        if found != checksum:
-            raise DataError("its .json is damaged, or was moved from another place (CRC-32)")
-        return description
-
-    def check_members(self, key: str, extensions: Mapping[str, object]) -> None:
-        """Check that a record is that of the description.
-
-        Args:
-            key: Key of the record.
-            extensions: Anything keyed by the extensions of the record.
-
-        Raises:
-            DataError: If it is not.
-        """
-        if key != record_key(self.id):
-            raise DataError(f"the description is that of {self.id!r}")
-        due = {*self.crc32, DESCRIPTION}
-        if due != extensions.keys():
-            raise DataError(f"the description tells of {_listing(due)}, the record has {_listing(extensions)}")
-
-    def check_member(self, extension: str, content: bytes) -> None:
-        """Check a member of the record against its checksum.
-
-        Args:
-            extension: Which of the members that there must be.
-            content: What was read.
-
-        Raises:
-            DataError: If they differ.
-        """
-        if zlib.crc32(content) != self.crc32[extension]:
-            raise DataError(f"its .{extension} is damaged (CRC-32)")
-
-    def _content(self) -> dict[str, Any]:
-        return {**self.__dict__, "labels": list(self.labels)}
+    entries = {name: getattr(pair, name) for name in _DESCRIBED}
+    _check_entries(entries)
+    own = zlib.crc32(encode_json({**entries, "crc32": checksums}), place)
+    return encode_json({**entries, "crc32": {**checksums, DESCRIPTION: own}})
 
 
-_ENTRIES = frozenset(Description.__dataclass_fields__)
+def decode_description(
+    data: bytes, key: str, extensions: Mapping[str, object], place: int
+) -> tuple[Pair, dict[str, int]]:
+    """Read the ``.json`` member of a record; the inverse of `encode_description`.
+
+    Args:
+        data: The member.
+        key: Key of the record.
+        extensions: Any mapping whose keys are the extensions of the record.
+        place: `place_checksum` of the record.
+
+    Returns:
+        The pair without its image and text, and the CRC-32 of each other member by extension.
+
+    Raises:
+        DataError: If the member is not such a description, is damaged, or belongs to another place or record.
+    """
+    content = decode_json(data)
+    # In version 2 of the format groups have no names.
+    if not isinstance(content, dict) or content.keys() | {"group_name"} != {*_DESCRIBED, "crc32"}:
+        raise DataError(f"its .json must have the entries {', '.join(sorted((*_DESCRIBED, 'crc32')))} and no others")
+    checksums, labels = content["crc32"], content["labels"]
+    if not isinstance(checksums, dict) or not isinstance(labels, list):
+        raise DataError("its labels are not a list, or its checksums are not given by extension")
+    checksum = checksums.pop(DESCRIPTION, None)
+    entries = {"group_name": name_of_number(content["group"]), **content, "labels": tuple(labels)}
+    del entries["crc32"]
+    _check_entries(entries)
+    try:
+        found = zlib.crc32(encode_json(content), place)
+    except ValueError as error:
+        # Half a character or NaN can be read and not written.
+        raise DataError(f"its .json is damaged ({error})") from error
+    if found != checksum:
+        raise DataError("its .json is damaged, or was moved from another place (CRC-32)")
+    if key != record_key(entries["id"]):
+        raise DataError(f"the description is that of {entries['id']!r}")
+    due = {*checksums, DESCRIPTION}
+    if due != extensions.keys():
+        raise DataError(f"the description lists {_listing(due)}, the record has {_listing(extensions)}")
+    return Pair(image=None, image_format=None, text=None, **entries), checksums
 
 
-def is_name(value: object) -> bool:
-    """Return whether a value may be an id, or the name of a group."""
-    return isinstance(value, str) and 1 <= len(value) <= MAX_ID_LENGTH and value.isprintable()
+def check_member(extension: str, content: bytes, checksums: Mapping[str, int]) -> None:
+    """Compare a member with its checksum.
+
+    Raises:
+        DataError: If they differ.
+    """
+    if zlib.crc32(content) != checksums[extension]:
+        raise DataError(f"its .{extension} is damaged (CRC-32)")
 
 
 def pair_to_members(pair: Pair, place: int) -> dict[str, bytes]:
@@ -183,8 +144,8 @@ def pair_to_members(pair: Pair, place: int) -> dict[str, bytes]:
         place: `place_checksum` of the record.
 
     Raises:
-        DataError: If it has neither image nor text, the image is not of the format it is said to be or of suspicious
-            size, the text is too long, or an entry is not of its type or out of its range.
+        DataError: If it has neither image nor text, the image is not of its format or of suspicious size, the text is
+            too long, or an entry is not of its type or out of its range.
     """
     members: dict[str, bytes] = {}
     try:
@@ -194,27 +155,17 @@ def pair_to_members(pair: Pair, place: int) -> dict[str, bytes]:
             check_text(pair.text)
             members["txt"] = pair.text.encode()
         checksums = {extension: zlib.crc32(content) for extension, content in members.items()}
-        description = Description(
-            id=pair.id,
-            labels=pair.labels,
-            group=pair.group,
-            date=pair.date,
-            source=pair.source,
-            licence=pair.licence,
-            group_name=pair.group_name,
-            crc32=checksums,
-        )
-        members[DESCRIPTION] = description.encode(place)
+        members[DESCRIPTION] = encode_description(pair, checksums, place)
         check_pair_members(members)
     except DataError as error:
         raise DataError(f"pair {pair.id}: {error}") from error
     except UnicodeEncodeError as error:
-        raise DataError(f"pair {pair.id}: half a character cannot be stored ({error}); mend its text") from error
+        raise DataError(f"pair {pair.id}: half a character cannot be stored ({error}); correct its text") from error
     return members
 
 
 def pair_from_members(key: str, members: Mapping[str, bytes], place: int) -> Pair:
-    """Undo `pair_to_members`.
+    """Make a pair of the members of its record; the inverse of `pair_to_members`.
 
     Args:
         key: Key of the record.
@@ -225,35 +176,25 @@ def pair_from_members(key: str, members: Mapping[str, bytes], place: int) -> Pai
         DataError: If the record is not that of a pair, or is damaged.
     """
     image_format = check_pair_members(members)
-    description = Description.decode(members[DESCRIPTION], place)
-    description.check_members(key, members)
-    for extension in description.crc32:
-        description.check_member(extension, members[extension])
-    return Pair(
-        id=description.id,
-        image=None if image_format is None else members[image_format],
-        image_format=image_format,
-        text=decode_text(members["txt"]) if "txt" in members else None,
-        labels=description.labels,
-        group=description.group,
-        date=description.date,
-        source=description.source,
-        licence=description.licence,
-        group_name=description.group_name,
-    )
+    pair, checksums = decode_description(members[DESCRIPTION], key, members, place)
+    for extension in checksums:
+        check_member(extension, members[extension], checksums)
+    image = None if image_format is None else members[image_format]
+    text = decode_text(members["txt"]) if "txt" in members else None
+    return replace(pair, image=image, image_format=image_format, text=text)
 
 
 def check_pair_members(extensions: Mapping[str, object]) -> ImageFormat | None:
     """Check that a record has a picture or a text or both, a description, and nothing else.
 
     Args:
-        extensions: Anything keyed by the extensions of the record.
+        extensions: Any mapping whose keys are the extensions of the record.
 
     Returns:
         The extension of the picture, None without one.
 
     Raises:
-        DataError: If it has not.
+        DataError: If it has other members.
     """
     pictures = [image_format for image_format in IMAGE_FORMATS if image_format in extensions]
     content = extensions.keys() - {DESCRIPTION}
@@ -262,11 +203,29 @@ def check_pair_members(extensions: Mapping[str, object]) -> ImageFormat | None:
     return pictures[0] if pictures else None
 
 
+def _check_entries(entries: Mapping[str, Any]) -> None:
+    """Check the entries of a description, which may be of any type in a file of another program."""
+    if not is_name(entries["id"]):
+        raise DataError(f"its id is not a string of 1 to {MAX_ID_LENGTH} printable characters; rename the item")
+    if not is_name(entries["group_name"]):
+        raise DataError(
+            f"the name of its group is not a string of 1 to {MAX_ID_LENGTH} printable characters; rename the group"
+        )
+    if not all(isinstance(label, str) for label in entries["labels"]):
+        raise DataError("its labels are not strings")
+    if type(entries["group"]) is not int or not _INT64.min <= entries["group"] <= _INT64.max:
+        raise DataError(f"group {entries['group']!r} is not an integer of 64 bits; number the groups")
+    if not isinstance(entries["date"], str | None):
+        raise DataError("its date is neither a string nor null")
+    if not isinstance(entries["source"], str) or not isinstance(entries["licence"], str):
+        raise DataError("its source or licence is not a string")
+
+
 def _checked_format(image: bytes, image_format: ImageFormat | None) -> ImageFormat:
     if image_format not in IMAGE_FORMATS:
         raise DataError(f"image format {image_format!r}; convert the picture to jpg or png")
     if not image.startswith(_SIGNATURES[image_format]):
-        raise DataError(f"the picture is not a {image_format} file; name or convert it rightly")
+        raise DataError(f"the picture is not a {image_format} file; rename it or convert it")
     check_image_header(image)
     return image_format
 

@@ -1,7 +1,7 @@
-"""Read pair shards at random."""
+"""A split of a pair folder, read at random."""
 
-import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -11,31 +11,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.shards.folder import ShardFolder
-from mcmfh_lightning.shards.info import DatasetInfo
+from mcmfh_lightning.shards.folder import ShardFolder, SplitReader
 from mcmfh_lightning.shards.members import decode_text
 from mcmfh_lightning.shards.packing import pack_labels, packed_width, place_checksum, text_hash
 from mcmfh_lightning.shards.pair import (
     DESCRIPTION,
-    IMAGE_FORMATS,
-    Description,
     Pair,
+    check_member,
     check_pair_members,
+    decode_description,
     pair_from_members,
 )
 from mcmfh_lightning.shards.tar import Member, index_tar, record_key
 
 
 class _Record(NamedTuple):
-    """Where a pair lies, and the checksum of that place."""
+    """A record of a shard, with the number of that shard and the checksum of its place."""
 
+    shard: int
     key: str
     members: dict[str, Member]
     place: int
 
 
 class _Columns(NamedTuple):
-    """What is known of all pairs of a split without their images and texts."""
+    """Descriptions of all pairs of a split, without their images and texts."""
 
     ids: list[str]
     groups: NDArray[np.int64]
@@ -44,12 +44,12 @@ class _Columns(NamedTuple):
     present: NDArray[np.bool_]
 
 
-class PairShardReader:
+class PairShardReader(SplitReader):
     """A split of a pair folder as a sequence.
 
     Only the headers of a tar are read beforehand, when the first pair of that tar is asked for. Ids, groups, labels and
     presence come from the descriptions of all pairs, which are read when the first of these is asked for. Nothing is
-    returned that differs from its checksum, or lies in another place than the writer put it. Nothing is kept open, so a
+    returned that differs from its checksum, or is in another place than the writer put it. Nothing is kept open, so a
     reader may be pickled or forked into the workers of a loader.
 
     Args:
@@ -60,19 +60,14 @@ class PairShardReader:
         DataError: If the folder does not hold pairs, or a shard is missing or of the wrong size.
     """
 
+    format = "mcmfh-pairs"
+    advice = "pairs: give the folder that the converter wrote"
+
     def __init__(self, folder: str | Path | ShardFolder, split: str) -> None:
-        self.folder = ShardFolder.of(folder)
-        self.split = split
-        self.info = DatasetInfo.load(self.folder.path)
-        if self.info.format != "mcmfh-pairs":
-            raise DataError(f"{folder} holds {self.info.format}, not pairs: give the folder that the converter wrote")
-        self._shards = self.info.split(split).shards
+        super().__init__(folder, split)
         self._paths = [self.folder.shard(shard) for shard in self._shards]
         self._starts = np.array([0, *accumulate(shard.pairs for shard in self._shards)])
         self._indexes: dict[int, list[_Record]] = {}
-
-    def __len__(self) -> int:
-        return int(self._starts[-1])
 
     @property
     def ids(self) -> list[str]:
@@ -111,55 +106,44 @@ class PairShardReader:
             DataError: If a text or its description is damaged.
         """
         hashes = []
-        for number, record, description in self._descriptions():
+        for record, file in self._records():
             if "txt" not in record.members:
                 hashes.append(0)
                 continue
-            with self._paths[number].open("rb", buffering=0) as stream:
-                content = _read(stream.fileno(), record.members["txt"])
-            try:
-                description.check_member("txt", content)
+            with self._named(record):
+                _, checksums = _describe(record, file)
+                content = record.members["txt"].read(file)
+                check_member("txt", content, checksums)
                 hashes.append(text_hash(decode_text(content)))
-            except DataError as error:
-                raise self._damaged(number, record, error) from error
         return np.array(hashes, dtype=np.int64)
 
     def load_columns(self) -> None:
-        """Read where all pairs lie and what is known of them, so that copies of this reader need not."""
+        """Read where all pairs are and what is known of them, so that copies of this reader need not."""
         _ = self._columns
 
     def __getitem__(self, position: int) -> Pair:
         """Return the pair at a position from 0 to ``len() - 1``.
 
         Raises:
-            IndexError: If there is no such pair.
+            IndexError: If the position is outside the split.
             DataError: If its record is damaged; the message names shard and pair.
         """
         if not 0 <= position < len(self):
             raise IndexError(f"pair {position} of {len(self)}")
-        number, record = self._record(position)
-        with self._paths[number].open("rb", buffering=0) as stream:
-            contents = {extension: _read(stream.fileno(), member) for extension, member in record.members.items()}
-        try:
+        record = self._record(position)
+        with self._named(record), self._paths[record.shard].open("rb", buffering=0) as stream:
+            contents = {extension: member.read(stream.fileno()) for extension, member in record.members.items()}
             return pair_from_members(record.key, contents, record.place)
-        except DataError as error:
-            raise self._damaged(number, record, error) from error
 
-    def describe(self, position: int) -> Description:
-        """Return what is known of the pair at a position, without reading its image and text.
+    def describe(self, position: int) -> Pair:
+        """Return the pair at a position without its image and text, which are not read.
 
         Raises:
             DataError: As `__getitem__`.
         """
-        number, record = self._record(position)
-        with self._paths[number].open("rb", buffering=0) as stream:
-            content = _read(stream.fileno(), record.members[DESCRIPTION])
-        try:
-            description = Description.decode(content, record.place)
-            description.check_members(record.key, record.members)
-        except DataError as error:
-            raise self._damaged(number, record, error) from error
-        return description
+        record = self._record(position)
+        with self._named(record), self._paths[record.shard].open("rb", buffering=0) as stream:
+            return _describe(record, stream.fileno())[0]
 
     def find(self, shard: str, name: str) -> int | None:
         """Return the position of a pair of which the shard is known, None if it is not there.
@@ -173,37 +157,34 @@ class PairShardReader:
         Raises:
             DataError: If the shard is damaged.
         """
-        key = record_key(name)
-        for number, known in enumerate(self._shards):
-            if known.name == shard:
-                places = (place for place, record in enumerate(self._index(number)) if record.key == key)
-                place = next(places, None)
-                return None if place is None else int(self._starts[number]) + place
-        return None
+        names = [known.name for known in self._shards]
+        if shard not in names:
+            return None
+        number, key = names.index(shard), record_key(name)
+        found = (int(self._starts[number]) + at for at, record in enumerate(self._index(number)) if record.key == key)
+        return next(found, None)
 
     def shard_of(self, position: int) -> str:
         """Return the file name of the shard that has the pair at a position."""
-        return self._shards[int(np.searchsorted(self._starts, position, side="right")) - 1].name
+        return self._shards[int(self._part_of(position))].name
 
     def where(self, position: int) -> str:
         """Name the shard and the key of a pair, for messages."""
-        number, record = self._record(position)
-        return f"shard {self._paths[number]}, pair {record.key}"
+        return self._name(self._record(position))
 
     @cached_property
     def _columns(self) -> _Columns:
         ids, groups, group_names, present = [], [], [], []
         known: dict[str, str] = {}  # one string for all pairs of a group
         labels = [np.empty((0, packed_width(self.info.num_labels)), dtype=np.uint8)]
-        for number, record, description in self._descriptions():
-            try:
-                labels.append(pack_labels([description.labels], self.info.label_vocabulary))
-            except DataError as error:
-                raise self._damaged(number, record, error) from error
-            ids.append(description.id)
-            groups.append(description.group)
-            group_names.append(known.setdefault(description.group_name, description.group_name))
-            present.append((any(picture in record.members for picture in IMAGE_FORMATS), "txt" in record.members))
+        for record, file in self._records():
+            with self._named(record):
+                pair, _ = _describe(record, file)
+                labels.append(pack_labels([pair.labels], self.info.label_vocabulary))
+            ids.append(pair.id)
+            groups.append(pair.group)
+            group_names.append(known.setdefault(pair.group_name, pair.group_name))
+            present.append((check_pair_members(record.members) is not None, "txt" in record.members))
         return _Columns(
             ids,
             np.array(groups, dtype=np.int64),
@@ -212,49 +193,46 @@ class PairShardReader:
             np.array(present, dtype=np.bool_).reshape(-1, 2),
         )
 
-    def _descriptions(self) -> Iterator[tuple[int, _Record, Description]]:
+    def _records(self) -> Iterator[tuple[_Record, int]]:
+        """Yield each record with the descriptor of its open shard."""
         for number, path in enumerate(self._paths):
             with path.open("rb", buffering=0) as stream:
                 for record in self._index(number):
-                    try:
-                        description = Description.decode(
-                            _read(stream.fileno(), record.members[DESCRIPTION]), record.place
-                        )
-                        description.check_members(record.key, record.members)
-                    except DataError as error:
-                        raise self._damaged(number, record, error) from error
-                    yield number, record, description
+                    yield record, stream.fileno()
 
-    def _record(self, position: int) -> tuple[int, _Record]:
-        """Return the number of the shard that has the pair, and the pair's record."""
-        number = int(np.searchsorted(self._starts, position, side="right")) - 1
-        return number, self._index(number)[position - int(self._starts[number])]
+    def _record(self, position: int) -> _Record:
+        number = int(self._part_of(position))
+        return self._index(number)[position - int(self._starts[number])]
 
     def _index(self, number: int) -> list[_Record]:
         if number not in self._indexes:
-            name = self._shards[number].name
+            path = self._paths[number]
             records = [
-                _Record(key, members, place_checksum(name, i, key))
-                for i, (key, members) in enumerate(index_tar(self._paths[number]).items())
+                _Record(number, key, members, place_checksum(path.name, at, key))
+                for at, (key, members) in enumerate(index_tar(path).items())
             ]
             for record in records:
-                try:
+                with self._named(record):
                     check_pair_members(record.members)
-                except DataError as error:
-                    raise self._damaged(number, record, error) from error
             if len(records) != self._shards[number].pairs:
                 raise DataError(
-                    f"shard {self._paths[number]} holds {len(records)} pairs, dataset.json says"
+                    f"shard {path} holds {len(records)} pairs, dataset.json says"
                     f" {self._shards[number].pairs}: copy the shard or write the folder again"
                 )
             self._indexes[number] = records
         return self._indexes[number]
 
-    def _damaged(self, number: int, record: _Record, error: DataError) -> DataError:
-        return DataError(
-            f"shard {self._paths[number]}, pair {record.key}: {error}; copy the shard again, or convert again"
-        )
+    def _name(self, record: _Record) -> str:
+        return f"shard {self._paths[record.shard]}, pair {record.key}"
+
+    @contextmanager
+    def _named(self, record: _Record) -> Iterator[None]:
+        """Add the name of the pair to errors about its record."""
+        try:
+            yield
+        except DataError as error:
+            raise DataError(f"{self._name(record)}: {error}; copy the shard again, or convert again") from error
 
 
-def _read(descriptor: int, member: Member) -> bytes:
-    return os.pread(descriptor, member.size, member.offset)
+def _describe(record: _Record, file: int) -> tuple[Pair, dict[str, int]]:
+    return decode_description(record.members[DESCRIPTION].read(file), record.key, record.members, record.place)

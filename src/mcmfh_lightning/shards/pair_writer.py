@@ -1,45 +1,38 @@
-"""Write pair shards, so that an interrupted run can go on where it stopped."""
+"""Writer of pair shards, which can resume an interrupted run."""
 
 import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.files import atomic_write, read_json, sha256_of, write_json
-from mcmfh_lightning.shards.info import (
-    DATASET_FILE,
-    FORMAT_VERSION,
-    DatasetInfo,
-    ShardInfo,
-    SplitInfo,
-    check_split,
-    shard_name,
-)
+from mcmfh_lightning.shards.info import FORMAT_VERSION, DatasetInfo, SplitInfo, check_split
 from mcmfh_lightning.shards.members import encode_json
-from mcmfh_lightning.shards.packing import place_checksum
 from mcmfh_lightning.shards.pair import Pair, pair_to_members
-from mcmfh_lightning.shards.tar import ShardWriter, index_tar, record_key
+from mcmfh_lightning.shards.tar import FolderWriter, index_tar, read_shards, record_key
 
 PROGRESS_FILE = "progress.json"
-"""Lists the shards of an unfinished folder; gone once ``dataset.json`` is there."""
+"""List of the shards of an unfinished folder; removed once ``dataset.json`` is there."""
 
 SKIPPED_FILE = "skipped.csv"
-"""Lists every item that was left out, with the reason; there is none if nothing was."""
+"""List of the items that were left out, with the reason; there is none if nothing was."""
 
 MAX_SKIPPED_EXAMPLES = 20
 
+_IDENTITY = ("name", "source", "licence", "settings", "label_vocabulary", "normal_label")
 
-class PairShardWriter:
-    """Write a folder of pair shards, whole shards at a time.
+
+class PairShardWriter(FolderWriter):
+    """Writer of a folder of pair shards, whole shards at a time.
 
     A shard takes its name only when complete, ``dataset.json`` is written last, and equal pairs give equal bytes. A run
-    that was interrupted, even killed, goes on from its last whole shard when started again with the same settings: ask
-    `resume_from` how many pairs of a split to leave out. Skipped items are reported anew by every run.
+    that was interrupted, even killed, resumes after its last whole shard when started again with the same settings: ask
+    `resume_from` how many pairs of a split to leave out. Every run reports all skipped items.
 
     Pairs must come split by split, in an order that does not change from run to run.
 
@@ -47,7 +40,7 @@ class PairShardWriter:
         folder: Where to write; made if it does not exist.
         name: Short name of the collection.
         source: Where it comes from.
-        licence: Its licence.
+        licence: Its license.
         settings: What decides the content of the folder, as plain JSON; another value is another data set.
         label_vocabulary: The labels, in the order of their bits.
         normal_label: The label that says "nothing found", or None.
@@ -71,24 +64,18 @@ class PairShardWriter:
     ) -> None:
         if pairs_per_shard < 1:
             raise ValueError(f"pairs_per_shard is {pairs_per_shard}; it must be at least 1")
-        self.folder = Path(folder)
-        self._info = DatasetInfo(
-            format="mcmfh-pairs",
-            name=name,
-            source=source,
-            licence=licence,
-            # As it will be read again: a tuple becomes a list.
-            settings=json.loads(encode_json(settings)),
-            label_vocabulary=tuple(label_vocabulary),
-            normal_label=normal_label,
-            splits={},
-        )
+        # As it will be read again: a tuple becomes a list.
+        settings = json.loads(encode_json(settings))
+        vocabulary = tuple(label_vocabulary)
+        self._info = DatasetInfo("mcmfh-pairs", name, source, licence, settings, vocabulary, normal_label, splits={})
+        # As plain JSON, to be compared with that of an unfinished folder.
+        self._fingerprint = {name: getattr(self._info, name) for name in _IDENTITY}
+        self._fingerprint |= {"label_vocabulary": list(vocabulary), "pairs_per_shard": pairs_per_shard}
+        super().__init__(folder)
         self._pairs_per_shard = pairs_per_shard
-        self._vocabulary = frozenset(label_vocabulary)
-        self._shards: dict[str, list[ShardInfo]] = {}
+        self._vocabulary = frozenset(vocabulary)
         self._keys: set[str] = set()
         self._skipped: dict[str, list[str]] = {}
-        self._open: ShardWriter | None = None
         self._finished: DatasetInfo | None = None
         self._start()
         # A split that already ended in a shard that is not full was complete when the earlier run stopped.
@@ -106,8 +93,12 @@ class PairShardWriter:
             DataError: If the pair cannot be stored as it is, or its id was written before.
             ValueError: If the split is unknown, or was left for another before.
         """
-        check_split(split)
         self._enter(split)
+        if split in self._complete:
+            raise DataError(
+                f"{self.folder} already holds {self.resume_from(split)} pairs of {split}, which an earlier run found to"
+                " be all of them: the collection has changed since; delete the folder and convert again"
+            )
         unknown = set(pair.labels) - self._vocabulary
         if unknown:
             raise DataError(
@@ -116,14 +107,9 @@ class PairShardWriter:
         key = record_key(pair.id)
         if key in self._keys:
             raise DataError(f"pair {pair.id} is written twice: rename one, or leave out what resume_from() counts")
-        name = shard_name(split, 0, len(self._shards[split]))
-        number = 0 if self._open is None else self._open.records
-        members = pair_to_members(pair, place_checksum(name, number, key))
-        if self._open is None:
-            self._open = ShardWriter(self.folder / name)
-        self._open.write(key, members)
+        self._append(key, pair_to_members(pair, self._place(key)))
         self._keys.add(key)
-        if self._open.pairs == self._pairs_per_shard:
+        if self._open is not None and self._open.pairs == self._pairs_per_shard:
             self._finish_shard()
 
     def skip(self, reason: str, item: str) -> None:
@@ -133,7 +119,7 @@ class PairShardWriter:
             reason: Why, in the words of the summary.
             item: Its id.
         """
-        # An id made of a file name may hold bytes that are no characters.
+        # An id made of a file name may hold bytes that are not characters.
         self._skipped.setdefault(reason, []).append(item.encode("utf-8", "backslashreplace").decode())
 
     def close(self) -> DatasetInfo:
@@ -146,7 +132,9 @@ class PairShardWriter:
             return self._finished
         self._finish_shard()
         if not self._keys:
-            raise DataError(f"no pair to write into {self.folder}: {self._why_empty()}")
+            skipped = ", ".join(f"{len(items)} skipped: {reason}" for reason, items in self._skipped.items())
+            why = f"{skipped}; correct these first" if skipped else "the collection is empty; check its path"
+            raise DataError(f"no pair to write into {self.folder}: {why}")
         info = replace(
             self._info,
             splits={split: SplitInfo.of(shards) for split, shards in self._shards.items()},
@@ -170,44 +158,15 @@ class PairShardWriter:
         elif self._open is not None:
             self._open.abort()
 
-    def _enter(self, split: str) -> None:
-        """Make ``split`` the one that is being written."""
-        last = next(reversed(self._shards), None)
-        if split in self._shards and split != last:
-            raise ValueError(f"pairs of {split} after those of {last}: write split by split")
-        if split != last:
-            self._finish_shard()
-            self._shards[split] = []
-        if split in self._complete:
-            raise DataError(
-                f"{self.folder} already holds {self.resume_from(split)} pairs of {split}, which an earlier run found to"
-                " be all of them: the collection has changed since; delete the folder and convert again"
-            )
-
     def _finish_shard(self) -> None:
-        if self._open is None:
-            return
-        split = next(reversed(self._shards))
-        self._shards[split].append(self._open.close())
-        self._open = None
-        self._write_progress()
-
-    def _fingerprint(self) -> dict[str, Any]:
-        info = self._info
-        return {
-            "name": info.name,
-            "source": info.source,
-            "licence": info.licence,
-            "settings": info.settings,
-            "label_vocabulary": list(info.label_vocabulary),
-            "normal_label": info.normal_label,
-            "pairs_per_shard": self._pairs_per_shard,
-        }
+        if self._open is not None:
+            super()._finish_shard()
+            self._write_progress()
 
     def _write_progress(self) -> None:
-        shards = {split: [asdict(shard) for shard in shards] for split, shards in self._shards.items()}
         head = {"format": self._info.format, "format_version": FORMAT_VERSION}
-        write_json(self.folder / PROGRESS_FILE, {**head, "fingerprint": self._fingerprint(), "shards": shards})
+        content = {**head, "fingerprint": self._fingerprint, "shards": self._list_shards()}
+        write_json(self.folder / PROGRESS_FILE, content)
 
     def _write_skipped(self) -> None:
         if self._skipped:
@@ -219,22 +178,19 @@ class PairShardWriter:
                 stream.write(table.getvalue().encode())
 
     def _start(self) -> None:
-        """Make a new folder, or take up an unfinished one."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if (self.folder / DATASET_FILE).exists():
-            raise DataError(f"{self.folder} holds a finished data set: choose another folder, or delete this one first")
+        """Begin a new folder, or resume an unfinished one."""
         if (self.folder / PROGRESS_FILE).exists():
-            self._take_up()
+            self._resume()
             return
         foreign = next(self.folder.glob("*.tar"), None)
         if foreign is not None:
             raise DataError(
-                f"{foreign} was not written by this command (there is no {PROGRESS_FILE} beside it):"
+                f"{foreign} was not written by this command (there is no {PROGRESS_FILE} next to it):"
                 " choose another folder, or delete this one first"
             )
         self._write_progress()
 
-    def _take_up(self) -> None:
+    def _resume(self) -> None:
         path = self.folder / PROGRESS_FILE
         progress = read_json(path)
         if not isinstance(progress, dict) or progress.get("format_version") != FORMAT_VERSION:
@@ -242,29 +198,18 @@ class PairShardWriter:
                 f"{path} is of a conversion that another release began, or damaged: delete {self.folder} and convert"
                 " again"
             )
-        then, now = progress["fingerprint"], self._fingerprint()
+        then, now = progress["fingerprint"], self._fingerprint
         if then != now:
+            other = [name for name in now if then.get(name) != now[name]]
+            differences = "; ".join(f"{name}: {then.get(name)!r} then, {now[name]!r} now" for name in other)
             raise DataError(
-                f"{self.folder} holds an unfinished conversion with other settings ({_difference(then, now)}):"
+                f"{self.folder} holds an unfinished conversion with other settings ({differences}):"
                 " repeat those, choose another folder, or delete this one first"
             )
-        for split, shards in progress["shards"].items():
-            self._shards[split] = [ShardInfo(**shard) for shard in shards]
-            for shard in self._shards[split]:
-                if sha256_of(shard.check_present(self.folder)) != shard.sha256:
-                    raise DataError(
-                        f"shard {self.folder / shard.name} was changed: delete the folder and convert again"
-                    )
-                self._keys.update(index_tar(self.folder / shard.name))
-
-    def _why_empty(self) -> str:
-        if not self._skipped:
-            return "the collection is empty; check its path"
-        return (
-            ", ".join(f"{len(items)} skipped: {reason}" for reason, items in self._skipped.items())
-            + "; mend these first"
-        )
-
-
-def _difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    return "; ".join(f"{key}: {then.get(key)!r} then, {now[key]!r} now" for key in now if then.get(key) != now[key])
+        self._shards = read_shards(progress["shards"])
+        self._split = next(reversed(self._shards), "")
+        for shard in (shard for shards in self._shards.values() for shard in shards):
+            shard_path = shard.check_present(self.folder)
+            if sha256_of(shard_path) != shard.sha256:
+                raise DataError(f"shard {shard_path} was changed: delete the folder and convert again")
+            self._keys.update(index_tar(shard_path))

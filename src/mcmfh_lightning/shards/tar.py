@@ -1,4 +1,4 @@
-"""Tar files: written by webdataset, read through an index of where each member lies."""
+"""Tar files: an index of where each member is, a writer of one tar, and a writer of the tars of a folder."""
 
 import hashlib
 import os
@@ -7,13 +7,15 @@ import tarfile
 import unicodedata
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.files import PART_SUFFIX, publish, sha256_of
-from mcmfh_lightning.shards.info import ShardInfo
-from mcmfh_lightning.shards.members import DECODERS, MAX_BYTES
+from mcmfh_lightning.shards.info import DATASET_FILE, ShardInfo, check_split, shard_name
+from mcmfh_lightning.shards.members import MAX_BYTES
+from mcmfh_lightning.shards.packing import place_checksum
 
 MAX_KEY_LENGTH = 80
 """With the longest extension a member's name still fits into the 100 bytes of a plain tar header."""
@@ -23,7 +25,7 @@ _KEY = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_KEY_LENGTH}}}")
 
 
 class Member(NamedTuple):
-    """Where the bytes of a tar member lie.
+    """Position of the bytes of a tar member.
 
     Attributes:
         offset: First byte of the content in the file.
@@ -32,6 +34,10 @@ class Member(NamedTuple):
 
     offset: int
     size: int
+
+    def read(self, descriptor: int) -> bytes:
+        """Read the content from the open tar."""
+        return os.pread(descriptor, self.size, self.offset)
 
 
 def record_key(name: str) -> str:
@@ -62,7 +68,7 @@ def index_tar(path: Path) -> dict[str, dict[str, Member]]:
 
     Raises:
         DataError: If the tar is damaged, or a member is not a plain file ``key.extension`` with a known extension,
-            or too large, or the members of a record are not side by side.
+            or too large, or the members of a record do not follow each other.
     """
     records: dict[str, dict[str, Member]] = {}
     offset, last, before = 0, None, "at its beginning"
@@ -89,14 +95,14 @@ def index_tar(path: Path) -> dict[str, dict[str, Member]]:
 
 
 def _complaint(entry: tarfile.TarInfo, key: str, extension: str, left: int) -> str | None:
-    """Why a member is refused, None if it is not; ``left`` bytes of the file follow its header."""
+    """Say why a member is refused, None if it is not; ``left`` bytes of the file follow its header."""
     if entry.type != tarfile.REGTYPE:
         return "not a plain file"
     if not _KEY.fullmatch(key):
         return "not a plain name key.extension"
     kind = extension.rpartition(".")[2]
-    if kind not in DECODERS:
-        return f"unknown extension (known: {', '.join(DECODERS)})"
+    if kind not in MAX_BYTES:
+        return f"unknown extension (known: {', '.join(MAX_BYTES)})"
     if entry.size > MAX_BYTES[kind]:
         return f"{entry.size} bytes, more than the {MAX_BYTES[kind]} that a .{kind} may have"
     if not 0 <= entry.size <= left:
@@ -105,7 +111,7 @@ def _complaint(entry: tarfile.TarInfo, key: str, extension: str, left: int) -> s
 
 
 class ShardWriter:
-    """One tar that takes its name only when it is complete.
+    """Writer of one tar, which takes its name only when it is complete.
 
     Equal records give equal bytes: owner, mode and time of the members are fixed.
 
@@ -113,8 +119,8 @@ class ShardWriter:
         path: The final name.
 
     Attributes:
-        pairs: Pairs written so far.
-        records: Records written so far.
+        pairs: Pairs written until now.
+        records: Records written until now.
     """
 
     def __init__(self, path: Path) -> None:
@@ -159,9 +165,71 @@ class ShardWriter:
         return ShardInfo(self.path.name, self.pairs, self.path.stat().st_size, sha256_of(self.path))
 
     def abort(self) -> None:
-        """Give up: leave nothing behind."""
+        """Stop, and remove the unfinished file."""
         with suppress(OSError):
-            # A full disk, say, may be why we give up; it must not keep the file from being removed.
+            # A full disk may be the reason to stop; it must not keep the file from being removed.
             self._tar.close()
             self._stream.close()
         self._part.unlink(missing_ok=True)
+
+
+class FolderWriter:
+    """Writer of the shards of a folder, split by split: what writers of pairs and of features share.
+
+    Args:
+        folder: Where to write; made if it does not exist.
+        rank: Number of this process, part of the names of its shards.
+
+    Raises:
+        DataError: If the folder holds a finished data set.
+    """
+
+    def __init__(self, folder: str | Path, rank: int = 0) -> None:
+        self.folder = Path(folder)
+        self.rank = rank
+        self._split = ""
+        self._shards: dict[str, list[ShardInfo]] = {}
+        self._open: ShardWriter | None = None
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if (self.folder / DATASET_FILE).exists():
+            raise DataError(f"{self.folder} holds a finished data set: choose another folder, or delete this one first")
+
+    def _enter(self, split: str) -> None:
+        """Make ``split`` the one that is being written."""
+        check_split(split)
+        if split == self._split:
+            return
+        if split in self._shards:
+            raise ValueError(f"pairs of {split} after those of {self._split}: write split by split")
+        self._finish_split()
+        self._shards[split] = []
+        self._split = split
+
+    def _place(self, key: str) -> int:
+        """Return the checksum of the place that the next record will have."""
+        return place_checksum(self._shard_name(), 0 if self._open is None else self._open.records, key)
+
+    def _append(self, key: str, members: Mapping[str, bytes], pairs: int = 1) -> None:
+        if self._open is None:
+            self._open = ShardWriter(self.folder / self._shard_name())
+        self._open.write(key, members, pairs=pairs)
+
+    def _finish_shard(self) -> None:
+        if self._open is not None:
+            self._shards[self._split].append(self._open.close())
+            self._open = None
+
+    def _finish_split(self) -> None:
+        self._finish_shard()
+
+    def _shard_name(self) -> str:
+        return shard_name(self._split, self.rank, len(self._shards[self._split]))
+
+    def _list_shards(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the finished shards as plain JSON, by split; `read_shards` is the inverse."""
+        return {split: [asdict(shard) for shard in shards] for split, shards in self._shards.items()}
+
+
+def read_shards(content: Mapping[str, list[dict[str, Any]]]) -> dict[str, list[ShardInfo]]:
+    """Read shards by split from plain JSON."""
+    return {split: [ShardInfo(**shard) for shard in shards] for split, shards in content.items()}

@@ -1,1 +1,1 @@
-"""``mcmfh-bench sweep``: the runs that an agent of Weights & Biases would start, without its server."""
+"""Declared runs: what a sweep file declares, the runner, and the result of one run."""

@@ -1,198 +1,298 @@
-"""A sweep as Markdown, as CSV and on the screen: the same table.
+"""The page of a sweep: its combinations over seeds as Markdown, as CSV and as a figure."""
 
-From runs and results to the points of a sweep: one combination of the varied flags, over its seeds.
-"""
-
+import csv
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import isnan, nan
+from math import ceil, isnan, nan
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
-from rich.markup import escape
-from rich.table import Table
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Colormap, Normalize, to_rgba
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
-from mcmfh_lightning.bench.tables.agreement import check_agreement, data_of_folders
-from mcmfh_lightning.bench.tables.csv_files import write_lines
-from mcmfh_lightning.bench.tables.declared import ROOT, written
-from mcmfh_lightning.bench.tables.markdown import NOT_RUN, UNDEFINED, pipe_table, with_sd
-from mcmfh_lightning.bench.tables.rows import Spread, matched, spread
-from mcmfh_lightning.bench.tables.words import RESEARCH_USE
-from mcmfh_lightning.sweeps.declared import DeclaredSweep
-from mcmfh_lightning.sweeps.result import Data, Result
-from mcmfh_lightning.sweeps.sweep_file import canonical
+from mcmfh_lightning.sweeps.declared import ROOT, SEED, Sweep, canonical, written
+from mcmfh_lightning.sweeps.result import Data, Result, data_of_folders, matched
+
+RESEARCH_USE = "Research use, not diagnosis."
+NOT_RUN, UNDEFINED = "not run", "-"
+MOST_PANELS = 12
+_ACROSS = 4
+_BLANK = "#dddddd"
 
 
 @dataclass(frozen=True)
 class Point:
-    """A combination."""
+    """A combination of the varied flags, over its seeds.
+
+    Attributes:
+        values: The varied flags.
+        declared: Runs: one a seed.
+        run: Those that have a result.
+        complete: Whether all of them have a defined value.
+        mean: Best value of the sweep's metric in a fit, mean over seeds; NaN if none is defined.
+        sd: Its standard deviation (divided by n - 1); NaN of fewer than two.
+        seconds: Seconds of a fit, mean over seeds; NaN if none was run.
+        chosen: Whether it is the best of the complete ones; equals are chosen together.
+    """
 
     values: Mapping[str, Any]
-    """Of the varied flags."""
     declared: int
-    """Runs: one a seed."""
     run: int
-    """Those that have a result."""
-    best: Spread
-    """Best value of the sweep's metric in a fit, over seeds."""
+    complete: bool
+    mean: float
+    sd: float
     seconds: float
-    """Of a fit, mean over seeds; NaN if none was run."""
     chosen: bool = False
-    """Whether it is the best of those all of whose seeds were run; equals are chosen together."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Everything that is rendered."""
+    """Everything that is rendered.
 
-    declared: DeclaredSweep
+    Attributes:
+        sweep: The sweep.
+        data: Its data; None while they are unknown.
+        points: Its combinations; the first varied flag changes slowest.
+        jobs: Runs at a time, as the results say: seconds of unequal numbers are not comparable.
+    """
+
+    sweep: Sweep
     data: Data | None
-    """None while nothing tells."""
-    points: tuple[Point, ...]
-    """The first varied flag changes slowest."""
-    jobs: tuple[int, ...]
-    """Runs at a time, as the results say: seconds of unequal numbers are not comparable."""
+    points: Sequence[Point]
+    jobs: Sequence[int]
 
     @property
-    def metric(self) -> str:
-        """What the sweep goes by."""
-        return self.declared.sweep.metric
-
-    @property
-    def run(self) -> int:
-        """Runs that have a result."""
-        return sum(point.run for point in self.points)
+    def title(self) -> str:
+        """Data and sweep."""
+        return self.sweep.name if self.data is None else f"{self.data.name}: {self.sweep.name}"
 
 
-def summarise(declared: DeclaredSweep, results: Sequence[Result], folders: Mapping[str, Data]) -> Summary:
-    """Put together what is rendered.
+def short(value: float) -> str:
+    """Write three decimals without the leading zero.
+
+    >>> short(0.25), short(-0.0317), short(1.0)
+    ('.250', '-.032', '1.000')
+    """
+    return f"{value:.3f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.3f}"
+
+
+def with_sd(mean: float, sd: float) -> str:
+    """Write mean ± standard deviation, the mean alone of a single run; a dash where nothing is defined."""
+    if isnan(mean):
+        return UNDEFINED
+    return short(mean) if isnan(sd) else f"{short(mean)} ± {short(sd)}"
+
+
+def pipe_table(head: Sequence[str], lines: Sequence[Sequence[str]], left: int) -> str:
+    """Write a table in Markdown whose first columns are flush left, the others right."""
+    rule = "|" + "---|" * left + "---:|" * (len(head) - left)
+    written_lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in (head, *lines)]
+    return "\n".join([written_lines[0], rule, *written_lines[1:]])
+
+
+def summarize(sweep: Sweep, results: Sequence[Result], folders: Mapping[str, Data]) -> Summary:
+    """Average the runs of each combination and choose the best.
 
     Args:
-        declared: The sweep.
+        sweep: The sweep.
         results: All results that are kept.
-        folders: What lies in data folders, where they were looked at; else results tell.
+        folders: The data in each folder, where they were looked at; else those that results name.
 
     Raises:
-        DataError: Results are not comparable.
+        DataError: If results are not comparable.
     """
-    root = declared.runs[0].parameters[ROOT]
+    (root,) = sweep.parameters[ROOT]
     known = data_of_folders([root], results, folders)
-    found = matched(declared.runs, results, known)
-    used = [result for _, result in found if result is not None]
-    check_agreement(used, {})
+    found = matched(sweep.runs(), results, known)
     of_point: dict[str, list[Result | None]] = {}
     for run, result in found:
-        of_point.setdefault(_key({name: run.parameters[name] for name in declared.varied}), []).append(result)
+        of_point.setdefault(canonical({name: run.parameters[name] for name in sweep.varied}), []).append(result)
     points = []
-    for combination in itertools.product(*declared.varied.values()):
-        values = dict(zip(declared.varied, combination, strict=True))
-        points.append(_point(values, of_point[_key(values)]))
-    jobs = tuple(sorted({result.jobs for result in used}))
-    return Summary(declared, known.get(root), _with_chosen(points, declared.sweep.goal), jobs)
+    for combination in itertools.product(*sweep.varied.values()):
+        values = dict(zip(sweep.varied, combination, strict=True))
+        declared = of_point[canonical(values)]
+        done = [result for result in declared if result is not None]
+        best = [result.best for result in done if result.best is not None]
+        seconds = fmean(result.fit_seconds for result in done) if done else nan
+        complete = len(best) == len(declared)
+        points.append(Point(values, len(declared), len(done), complete, *_spread(best), seconds))
+    means = [point.mean for point in points if point.complete]
+    chosen = (min if sweep.goal == "minimize" else max)(means, default=nan)
+    points = [replace(point, chosen=point.complete and point.mean == chosen) for point in points]
+    jobs = sorted({result.jobs for _, result in found if result is not None})
+    return Summary(sweep, known.get(root), points, jobs)
 
 
-def _key(values: Mapping[str, Any]) -> str:
-    return canonical(dict(values))
+def _spread(values: Sequence[float]) -> tuple[float, float]:
+    """Return mean and standard deviation; NaN where there are too few."""
+    return fmean(values) if values else nan, stdev(values) if len(values) > 1 else nan
 
 
-def _point(values: Mapping[str, Any], results: Sequence[Result | None]) -> Point:
-    run = [result for result in results if result is not None]
-    best = spread([nan if result.best is None else result.best for result in run])
-    return Point(values, len(results), len(run), best, fmean(one.fit_seconds for one in run) if run else nan)
-
-
-def _with_chosen(points: Sequence[Point], goal: str) -> tuple[Point, ...]:
-    complete = [point for point in points if point.run == point.declared == point.best.number]
-    best = (min if goal == "minimize" else max)((point.best.mean for point in complete), default=nan)
-    if isnan(best):
-        return tuple(points)
-    kept = {id(point) for point in complete if point.best.mean == best}
-    return tuple(replace(point, chosen=id(point) in kept) for point in points)
-
-
-def markdown(summary: Summary, file: str, figure: str, no_figure: str) -> str:
+def markdown(summary: Summary, file: str, figure: str) -> str:
     """Render everything.
 
     Args:
         summary: What is rendered.
         file: Name of the sweep file.
-        figure: Name of the figure's file; empty where there is none.
-        no_figure: Why there is none.
+        figure: Name of the figure's file, or a sentence that says why there is none.
     """
-    fixed = ", ".join(f"`{name} {written(value)}`" for name, value in summary.declared.fixed.items() if name != ROOT)
-    cells = [_emphasised(_cells(summary, point), point) for point in summary.points]
+    sweep = summary.sweep
+    fixed = {name: values[0] for name, values in sweep.parameters.items() if len(values) == 1 and name != ROOT}
+    lines = []
+    for point in summary.points:
+        run = str(point.run) if point.run == point.declared else f"{point.run} of {point.declared}"
+        value = with_sd(point.mean, point.sd) if point.run else NOT_RUN
+        seconds = UNDEFINED if isnan(point.seconds) else f"{point.seconds:.0f}"
+        lines.append([*map(written, point.values.values()), run, f"**{value}**" if point.chosen else value, seconds])
+    head = [*sweep.varied, "runs", f"best {sweep.metric}", "seconds of a fit"]
     sections = [
-        f"# {summary.declared.sweep.name}",
+        f"# {sweep.name}",
         f"Written by `mcmfh-bench sweep {file}`: change the runs, not this page. {RESEARCH_USE}",
-        f"{_note(summary)} Every run: {fixed}.",
-        pipe_table(_head(summary), cells, left=len(summary.declared.varied)),
-        f"![{summary.metric}]({figure})" if figure else f"No figure: {no_figure}.",
+        f"{_note(summary)} Every run: {', '.join(f'`{name} {written(value)}`' for name, value in fixed.items())}.",
+        pipe_table(head, lines, left=len(sweep.varied)),
+        f"![{sweep.metric}]({figure})" if figure.endswith(".png") else figure,
     ]
     return "\n\n".join(sections) + "\n"
 
 
-def screen_table(summary: Summary) -> Table:
-    """The same for a terminal; the best in bold."""
-    made = Table(title=escape(summary.declared.sweep.name), caption=escape(f"{_note(summary)}\n{RESEARCH_USE}"))
-    for name in _head(summary):
-        made.add_column(name, justify="left" if name in summary.declared.varied else "right")
-    for point in summary.points:
-        cells = [escape(cell) for cell in _cells(summary, point)]
-        made.add_row(*cells, style="bold" if point.chosen else None)
-    return made
+def _note(summary: Summary) -> str:
+    """Describe what the table shows."""
+    data, sweep = summary.data, summary.sweep
+    text = "" if data is None else f"{data.name}{f', embeddings of {data.encoder}' if data.encoder else ''}: "
+    text += f"{sum(point.run for point in summary.points)} of {len(sweep.runs())} runs. "
+    text += f"Best {sweep.metric} of a fit ({sweep.goal}), on the validation split"
+    seeds = sweep.parameters.get(SEED, ())
+    if len(seeds) > 1:
+        text += f"; mean ± standard deviation over seeds {', '.join(map(str, seeds))}"
+    text += "; the best combination in bold"
+    if summary.jobs and summary.jobs != [1]:
+        text += f"; {' or '.join(map(str, summary.jobs))} runs at a time share the seconds"
+    return text + "."
 
 
 def write_csv(path: Path, summary: Summary) -> None:
-    """Write a line for each combination.
+    """Write a line for each combination; numbers are rounded as results are, what is undefined stays empty.
 
     Args:
         path: File to write.
         summary: What is rendered.
     """
-    write_lines(path, [_line(summary, point) for point in summary.points])
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*summary.sweep.varied, "declared", "run", "metric", "mean", "sd", "fit_seconds", "best"])
+        for one in summary.points:
+            numbers = ["" if isnan(number) else round(number, 6) for number in (one.mean, one.sd, one.seconds)]
+            flags = map(written, one.values.values())
+            writer.writerow([*flags, one.declared, one.run, summary.sweep.metric, *numbers, int(one.chosen)])
 
 
-def _line(summary: Summary, point: Point) -> Mapping[str, object]:
-    return {
-        **{name: written(value) for name, value in point.values.items()},
-        "declared": point.declared,
-        "run": point.run,
-        "metric": summary.metric,
-        "mean": point.best.mean,
-        "sd": point.best.sd,
-        "fit_seconds": point.seconds,
-        "best": int(point.chosen),
-    }
+def figure_of(summary: Summary) -> Figure | str:
+    """Draw the sweep.
+
+    Two varied flags make a heat map, the first down, the second across. Of more, the two with most values do, in a
+    panel for each combination of the others. One makes a line.
+
+    Returns:
+        The figure; or, in a few words, why there is none.
+    """
+    varied = summary.sweep.varied
+    if not any(point.run for point in summary.points):
+        return "nothing was run"
+    if not varied:
+        return "no flag varies but the seed"
+    if len(varied) == 1:
+        return _line(summary, next(iter(varied)))
+    axes = sorted(varied, key=lambda name: -len(varied[name]))[:2]  # stable: the first of equals
+    down, across = (name for name in varied if name in axes)
+    others = [name for name in varied if name not in axes]
+    panels = [dict(zip(others, one, strict=True)) for one in itertools.product(*(varied[name] for name in others))]
+    if len(panels) > MOST_PANELS:
+        return f"{len(panels)} heat maps would be needed, {MOST_PANELS} at most are drawn; see table.csv"
+    return _heat_maps(summary, down, across, panels)
 
 
-def _head(summary: Summary) -> list[str]:
-    return [*summary.declared.varied, "runs", f"best {summary.metric}", "seconds of a fit"]
+def save(figure: Figure | str, stem: Path) -> list[Path]:
+    """Write ``.svg`` and ``.png``, the same bytes every time; without a figure remove what an earlier call wrote.
+
+    Args:
+        figure: The figure, or why there is none.
+        stem: Path without the ending.
+
+    Returns:
+        The files written.
+    """
+    paths = [stem.with_suffix(".svg"), stem.with_suffix(".png")]
+    for path in paths:
+        if isinstance(figure, str):
+            path.unlink(missing_ok=True)
+            continue
+        with mpl.rc_context({"svg.hashsalt": "mcmfh", "svg.fonttype": "none"}):
+            figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    return [] if isinstance(figure, str) else paths
 
 
-def _cells(summary: Summary, point: Point) -> list[str]:
-    runs = str(point.run) if point.run == point.declared else f"{point.run} of {point.declared}"
-    value = with_sd(point.best) if point.run else NOT_RUN
-    seconds = UNDEFINED if isnan(point.seconds) else f"{point.seconds:.0f}"
-    return [*(written(one) for one in point.values.values()), runs, value, seconds]
+def _line(summary: Summary, name: str) -> Figure:
+    figure = Figure(figsize=(6.5, 4.0), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    at = range(len(summary.points))
+    spreads = [0.0 if isnan(point.sd) else point.sd for point in summary.points]
+    axes.errorbar(at, [point.mean for point in summary.points], spreads, marker="o", capsize=3)
+    not_run = [place for place in at if not summary.points[place].run]
+    if not_run:
+        whole_height = axes.get_xaxis_transform()
+        axes.vlines(not_run, 0, 1, _BLANK, linewidth=8, transform=whole_height, label=NOT_RUN)
+    chosen = [place for place in at if summary.points[place].chosen]
+    axes.plot(chosen, [summary.points[place].mean for place in chosen], "o", color="tab:red", zorder=3, label="best")
+    axes.legend(fontsize="small")
+    axes.set_xticks(at, [written(point.values[name]) for point in summary.points])
+    axes.set(title=summary.title, xlabel=name, ylabel=f"best {summary.sweep.metric}")
+    axes.grid(alpha=0.3)
+    figure.supxlabel(RESEARCH_USE, fontsize="x-small")
+    return figure
 
 
-def _emphasised(cells: Sequence[str], point: Point) -> list[str]:
-    """The value of the best in bold."""
-    *before, value, seconds = cells
-    return [*before, f"**{value}**" if point.chosen else value, seconds]
+def _heat_maps(summary: Summary, down: str, across: str, panels: Sequence[Mapping[str, Any]]) -> Figure:
+    rows, columns = summary.sweep.varied[down], summary.sweep.varied[across]
+    wide = min(_ACROSS, len(panels))
+    high = ceil(len(panels) / wide)
+    size = (2.0 + wide * (1.0 + 0.8 * len(columns)), 1.4 + high * (1.0 + 0.6 * len(rows)))
+    figure = Figure(figsize=size, dpi=120, layout="constrained")
+    grid = figure.subplots(high, wide, squeeze=False, sharex=True, sharey=True)
+    points = {canonical(dict(point.values)): point for point in summary.points}
+    means = [point.mean for point in summary.points if not isnan(point.mean)] or [0.0]
+    norm = Normalize(min(means), max(means))
+    colors = mpl.colormaps["viridis" if summary.sweep.goal == "maximize" else "viridis_r"]  # the better, the brighter
+    for axes in grid.flat[len(panels) :]:
+        axes.set_visible(False)
+    for axes, panel in zip(grid.flat, panels, strict=False):
+        shown = [[points[canonical({**panel, down: row, across: column})] for column in columns] for row in rows]
+        _heat_map(axes, shown, norm, colors)
+        axes.set_xticks(range(len(columns)), [written(value) for value in columns])
+        axes.set_yticks(range(len(rows)), [written(value) for value in rows])
+        axes.set_title(", ".join(f"{name} {written(value)}" for name, value in panel.items()), fontsize="small")
+    figure.suptitle(summary.title)
+    figure.supylabel(down, fontsize="medium")
+    figure.supxlabel(f"{across}\n{RESEARCH_USE}", fontsize="medium")
+    figure.colorbar(ScalarMappable(norm, colors), ax=grid, label=f"best {summary.sweep.metric}")
+    return figure
 
 
-def _note(summary: Summary) -> str:
-    """What the table is of."""
-    data, sweep = summary.data, summary.declared.sweep
-    said = "" if data is None else f"{data.name}{f', embeddings of {data.encoder}' if data.encoder else ''}: "
-    said += f"{summary.run} of {len(summary.declared.runs)} runs. "
-    said += f"Best {sweep.metric} of a fit ({sweep.goal}), on the validation split"
-    if len(summary.declared.seeds) > 1:
-        said += f"; mean ± standard deviation over seeds {', '.join(map(str, summary.declared.seeds))}"
-    said += "; the best combination in bold"
-    if summary.run and summary.jobs != (1,):
-        said += f"; {' or '.join(map(str, summary.jobs))} runs at a time share the seconds"
-    return said + "."
+def _heat_map(axes: Axes, shown: Sequence[Sequence[Point]], norm: Normalize, colors: Colormap) -> None:
+    axes.set_facecolor(_BLANK)
+    axes.imshow([[point.mean for point in row] for row in shown], norm=norm, cmap=colors, aspect="auto")
+    for y, row in enumerate(shown):
+        for x, point in enumerate(row):
+            undefined = isnan(point.mean)
+            text = NOT_RUN if not point.run else UNDEFINED if undefined else short(point.mean)
+            red, green, blue, _ = to_rgba(_BLANK if undefined else colors(norm(point.mean)))
+            dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5  # luma, ITU-R BT.601
+            weight = "bold" if point.chosen else "normal"
+            axes.text(x, y, text, ha="center", va="center", color="white" if dark else "black", weight=weight)
+            if point.chosen:
+                axes.add_patch(Rectangle((x - 0.48, y - 0.48), 0.96, 0.96, fill=False, edgecolor="red", linewidth=2))

@@ -1,24 +1,23 @@
-"""The result of one run: a json that is written once and committed.
+"""Results of runs: a JSON file each, comparable if they were made with the same data."""
 
-From the files of a finished run to its result.
-"""
-
-import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from math import isfinite, nan
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import torch
-
-from mcmfh_lightning import __version__
-from mcmfh_lightning.bench.tables.declared import BITS, ROOT, DeclaredRun, file_name, is_trial
-from mcmfh_lightning.bench.tables.words import ABNORMAL, ALL, HEADLINE, METRICS, MODEL, MONITOR, NULLS, PROTOCOLS
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.sweeps.declared import DeclaredRun, Run
 
 FORMAT_VERSION = 1
+MONITOR = "val/mAP"
+"""What the fit of a tested run is judged by, as `mcmfh_lightning.callbacks.HammingRanking` logs it."""
+# Names of a test's ranking.csv. Not imported from where it is written: what only renders should not wait for torch.
+METRICS = ("mAP@all", "mAP@50", "NDCG@50")
+MODEL, CHANCE = "model", "chance"
+NULLS = (CHANCE, "hyperplanes", "constant", "shuffled queries", "shuffled within")
+ALL, ABNORMAL, UNSEEN = "all", "abnormal", "unseen"
+KEPT = {"metric": METRICS, "system": (MODEL, *NULLS), "queries": (ALL, ABNORMAL)}
+"""The rows of ``ranking.csv`` that results keep."""
 
 Interval = tuple[float | None, float | None, float | None]
 """Value, and the ends of its 95 % interval over groups; None where undefined."""
@@ -28,230 +27,214 @@ Results = Mapping[str, Mapping[str, Mapping[str, Mapping[str, Mapping[str, Mappi
 
 @dataclass(frozen=True)
 class Data:
-    """What a run was made with; runs of one table must agree."""
+    """The data of a run; runs of one table must agree.
+
+    Attributes:
+        name: Name of the data in their dataset.json.
+        encoder: Name of the encoder; None for raw pairs.
+        encoder_digest: 16 hexadecimal digits of the SHA-256 of the encoder's identity.
+        num_labels: Number of labels.
+        pairs: Pairs of each split.
+    """
 
     name: str
     encoder: str | None
-    """Name of the encoder; None for raw pairs."""
     encoder_digest: str | None
-    """16 hexadecimal digits of the SHA-256 of the encoder's identity."""
     num_labels: int
     pairs: Mapping[str, int]
-    """Pairs of each split."""
 
     @property
     def key(self) -> str:
-        """What tells data apart: features of another encoder are other data."""
+        """The identity of the data: features of another encoder are other data."""
         return f"{self.name}@{self.encoder_digest}"
 
 
 @dataclass(frozen=True)
 class QueryValues:
-    """What the test says of each query, in their order, for the database `unseen`."""
+    """Values of each test query, in the order of the split, for the database `unseen`.
+
+    Attributes:
+        group: Number of its group.
+        subsets: 1 for the members of a query subset, by its name; "all" is left out.
+        average_precision: AP over all items, by protocol and direction; None where a query has no relevant item.
+    """
 
     group: list[int]
     subsets: Mapping[str, list[int]]
-    """1 for the members of a query subset, by its name; "all" is left out."""
     average_precision: Mapping[str, Mapping[str, list[float | None]]]
-    """AP over all items, by protocol and direction; None where a query has no relevant item."""
 
 
 @dataclass(frozen=True)
-class Result:
-    """Everything that tables need of a run."""
+class Result(Run):
+    """Everything that tables need of a run.
 
-    system: str
-    metric: str
-    parameters: Mapping[str, Any]
+    Attributes:
+        data: What it was run with.
+        num_bits: Bits of a code, as measured; None for methods without codes.
+        package: Name and version of this package.
+        torch: Version of PyTorch.
+        device: Where it was run.
+        jobs: Runs at a time on the machine: seconds of several jobs are not comparable with those of one.
+        fit_seconds: Seconds of the fit, start of the program included.
+        test_seconds: Seconds of the test.
+        epochs: Number of epochs.
+        best: Best value on the validation split: of `metric` for a tuning trial, else of `MONITOR`.
+        results: Numbers of the test; None for a tuning trial.
+        queries: Values of each query of the test; None for a tuning trial.
+    """
+
     data: Data
     num_bits: int | None
-    """None for methods without codes."""
     package: str
     torch: str
     device: str
     jobs: int
-    """Runs at a time on the machine: seconds of several jobs are not comparable with those of one."""
     fit_seconds: float
     test_seconds: float | None
     epochs: int
     best: float | None
-    """Best value on the validation split: of `metric` for a tuning trial, else of val/mAP."""
     results: Results | None
-    """None for a tuning trial, as `queries`."""
     queries: QueryValues | None
 
     @property
     def file_name(self) -> str:
-        """Where this result is kept."""
-        return file_name(self.system, self.metric, self.parameters, self.data.name, self.data.key)
-
-    @property
-    def is_trial(self) -> bool:
-        """Whether it is a tuning trial."""
-        return is_trial(self.metric)
-
-    @property
-    def root(self) -> str:
-        """The folder that the data were read from."""
-        return str(self.parameters[ROOT])
-
-    @property
-    def declared_bits(self) -> int | None:
-        """Bits as declared, by which tables are made."""
-        return self.parameters.get(BITS)
-
-    def value(self, protocol: str, database: str, queries: str, direction: str, system: str, metric: str) -> float:
-        """A number of the test; NaN where it is undefined or was not measured."""
-        branch: Any = self.results or {}
-        for name in (protocol, database, queries, direction, system, metric):
-            branch = branch.get(name, {})
-        return nan if not branch or branch[0] is None else float(branch[0])
+        """Name of its file."""
+        return self.name(self.data.name, self.data.key)
 
 
-def dumped(result: Result) -> bytes:
-    """The file of a result: JSON, a line for each entry, so that a change shows where it is."""
+def dumped(result: Result) -> str:
+    """Write a result as JSON, a line for each entry, so that a change shows where it is."""
     content = {"format_version": FORMAT_VERSION, **asdict(result)}
     lines = [
         f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(', ', ': '))}"
         for key, value in content.items()
     ]
-    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-def load(path: Path) -> Result:
-    """Read a result.
+def parse(text: str | bytes, where: object) -> Result:
+    """Read a result from JSON.
+
+    Args:
+        text: What `dumped` wrote.
+        where: Its file, for messages.
 
     Raises:
-        DataError: The file is none of this format, or is not where it belongs.
+        DataError: If it is not a result of this format.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(text)
         version = content.pop("format_version")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: no result of mcmfh-bench table ({error}); remove it and run again") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{where}: not a result of a run ({error}); remove it and run again") from error
     if version != FORMAT_VERSION:
-        raise DataError(f"{path}: format_version {version!r}, this release reads {FORMAT_VERSION}; run it again")
+        raise DataError(f"{where}: format_version {version!r}, this release reads {FORMAT_VERSION}; run it again")
     known = {field.name for field in fields(Result)}
     if content.keys() != known:
-        raise DataError(f"{path}: entries {sorted(content.keys() ^ known)} are missing or unknown; run it again")
+        raise DataError(f"{where}: entries {sorted(content.keys() ^ known)} are missing or unknown; run it again")
     try:
-        queries = content["queries"]
         content["data"] = Data(**content["data"])
-        content["queries"] = None if queries is None else QueryValues(**queries)
+        content["queries"] = content["queries"] and QueryValues(**content["queries"])
         result = Result(**content)
-        expected = result.file_name
-    except (TypeError, KeyError) as error:
-        raise DataError(f"{path}: an entry is missing or unknown ({error}); run it again") from error
-    if path.name != expected:
-        raise DataError(f"{path}: holds the run of {expected}; give it this name, or remove it")
+        result.name("", "")  # needs the parameters by which runs are named
+    except (TypeError, KeyError, AttributeError) as error:
+        raise DataError(f"{where}: an entry is missing or unknown ({error}); run it again") from error
     return result
 
 
 def load_all(folder: Path) -> list[Result]:
-    """Read every result of a folder, in the order of their names; a folder that is not there has none.
+    """Read every result of a folder, in the order of their names; a folder that does not exist has none.
 
     Raises:
-        DataError: A file cannot be used.
+        DataError: If a file cannot be used, or has the name of another run.
     """
-    return [load(path) for path in sorted(folder.glob("*.json"))]
-
-
-_DIGITS = 6
-_SYSTEMS = (MODEL, *NULLS)
-_QUERIES = (ALL, ABNORMAL)
-
-
-class Effort(NamedTuple):
-    """What a run took."""
-
-    device: str
-    jobs: int
-    fit_seconds: float
-    test_seconds: float | None
-
-
-def collect(run: DeclaredRun, data: Data, folder: Path, effort: Effort) -> Result:
-    """Make the result of a run.
-
-    Args:
-        run: What was run.
-        data: With what.
-        folder: Its ``--run_dir``.
-        effort: How long it took, and where.
-
-    Raises:
-        DataError: A file is missing or lacks a column.
-    """
-    epochs, best = _of_fit(folder / "fit" / "metrics.csv", run)
-    num_bits, results, queries = run.num_bits, None, None
-    if not is_trial(run.metric):
-        num_bits = json.loads((folder / "test" / "metrics.json").read_bytes())["num_bits"]
-        results = _of_test(folder / "test" / "ranking.csv")
-        queries = _of_queries(folder / "test" / "queries.csv")
-    return Result(
-        system=run.system,
-        metric=run.metric,
-        parameters=run.parameters,
-        data=data,
-        num_bits=num_bits,
-        package=f"mcmfh-lightning {__version__}",
-        torch=torch.__version__,
-        device=effort.device,
-        jobs=effort.jobs,
-        fit_seconds=round(effort.fit_seconds, 1),
-        test_seconds=None if effort.test_seconds is None else round(effort.test_seconds, 1),
-        epochs=epochs,
-        best=best,
-        results=results,
-        queries=queries,
-    )
-
-
-def _of_fit(path: Path, run: DeclaredRun) -> tuple[int, float | None]:
-    """Number of epochs and best value of what is monitored."""
-    if not path.is_file():
-        raise DataError(f"{path}: the fit wrote none; leave trainer.logger to the config, which logs there")
-    rows = _rows(path)
-    name = run.metric if is_trial(run.metric) else MONITOR
-    if not any(name in row for row in rows):
-        logged = sorted({key for row in rows for key in row if key.startswith("val/")})
-        raise DataError(f"{path}: {name} was not logged; choose one of {', '.join(logged)}")
-    values = [value for row in rows if (value := _number(row[name])) is not None]
-    chosen = min if is_trial(run.metric) and run.goal == "minimize" else max
-    return max(int(row["epoch"]) for row in rows) + 1, chosen(values) if values else None
-
-
-def _of_test(path: Path) -> dict[str, Any]:
-    """The numbers that tables show, nested as `Result.results` is."""
-    results: dict[str, Any] = {}
-    for row in _rows(path):
-        if row["metric"] in METRICS and row["system"] in _SYSTEMS and row["queries"] in _QUERIES:
-            branch = results
-            for name in ("protocol", "database", "queries", "direction", "system"):
-                branch = branch.setdefault(row[name], {})
-            branch[row["metric"]] = tuple(_number(row[name]) for name in ("value", "low", "high"))
+    results = []
+    for path in sorted(folder.glob("*.json")):
+        results.append(parse(path.read_bytes(), path))
+        if path.name != results[-1].file_name:
+            raise DataError(f"{path}: holds the run of {results[-1].file_name}; give it this name, or remove it")
     return results
 
 
-def _of_queries(path: Path) -> QueryValues:
-    rows = _rows(path)
-    values: dict[str, dict[str, list[float | None]]] = {}
-    subsets: dict[str, list[int]] = {}
-    for name in rows[0]:
-        protocol, _, place = name.partition("/")
-        database, _, direction = place.partition("/")
-        if protocol in PROTOCOLS and database == HEADLINE[1]:
-            values.setdefault(protocol, {})[direction] = [_number(row[name]) for row in rows]
-        elif not place and name not in ("id", "group", "index", "group_number", ALL):
-            subsets[name] = [int(row[name]) for row in rows]
-    return QueryValues([int(row["group_number"]) for row in rows], subsets, values)
+def make_folder(folder: Path) -> Path:
+    """Make a folder and those above it.
+
+    Raises:
+        DataError: If it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be made ({error.strerror}); correct the path") from error
+    return folder
 
 
-def _rows(path: Path) -> Sequence[Mapping[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+def check_agreement(results: Sequence[Result], folders: Mapping[str, Data]) -> None:
+    """Refuse results whose data share name and encoder, but not labels or sizes.
+
+    Args:
+        results: Results.
+        folders: The data in each folder.
+
+    Raises:
+        DataError: If data differ; the message names both and the entry.
+    """
+    seen: dict[str, tuple[str, Data]] = {}
+    for source, data in [*folders.items(), *((result.file_name, result.data) for result in results)]:
+        first, expected = seen.setdefault(data.key, (source, data))
+        for entry, value in asdict(data).items():
+            if value != (other := getattr(expected, entry)):
+                raise DataError(
+                    f"{source}: its data {data.name!r} have {entry} {value!r}, those of {first} {other!r}: not "
+                    "comparable; give other data another name, or remove the results that are out of date"
+                )
 
 
-def _number(text: str) -> float | None:
-    """Rounded; None for what is undefined."""
-    return round(value, _DIGITS) if text and isfinite(value := float(text)) else None
+def data_of_folders(roots: Collection[str], results: Sequence[Result], folders: Mapping[str, Data]) -> dict[str, Data]:
+    """Find the data that folders hold, or held.
+
+    Args:
+        roots: The folders of interest.
+        results: Results, each with the data that were in its folder.
+        folders: The data that were seen in folders.
+
+    Returns:
+        The data by folder; unknown folders are left out.
+
+    Raises:
+        DataError: If a folder held different data.
+    """
+    found = {root: ("there", data) for root, data in folders.items() if root in roots}
+    for result in results:
+        if result.root in roots:
+            source, data = found.setdefault(result.root, (f"in {result.file_name}", result.data))
+            if result.data.key != data.key:
+                raise DataError(
+                    f"{result.file_name}: was made with {result.root} when it held {_described(result.data)}; {source} "
+                    f"it is {_described(data)}: keep other data in another folder, or remove the results out of date"
+                )
+    return {root: data for root, (_, data) in found.items()}
+
+
+def matched(
+    runs: Sequence[DeclaredRun], results: Sequence[Result], folders: Mapping[str, Data]
+) -> list[tuple[DeclaredRun, Result | None]]:
+    """Find the result of each run; None for what was not run.
+
+    Args:
+        runs: Declared runs.
+        results: Results of these and other runs.
+        folders: The data in each folder, as far as known.
+
+    Raises:
+        DataError: If the results found are not comparable.
+    """
+    by_name = {result.file_name: result for result in results}
+    names = [run.name(folders[run.root].name, folders[run.root].key) if run.root in folders else "" for run in runs]
+    found = [by_name.get(name) for name in names]
+    check_agreement([result for result in found if result is not None], {})
+    return list(zip(runs, found, strict=True))
+
+
+def _described(data: Data) -> str:
+    return f"{data.name!r} of encoder {data.encoder!r} ({data.encoder_digest})"

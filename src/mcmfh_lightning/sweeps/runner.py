@@ -1,6 +1,8 @@
-"""Runs what has no result yet, several runs at a time, each a process of its own."""
+"""A runner of declared runs that have no result yet: several at a time, each a process of its own."""
 
+import csv
 import hashlib
+import json
 import os
 import platform
 import shlex
@@ -10,41 +12,43 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from math import isfinite
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import track
 
-from mcmfh_lightning.bench.tables.agreement import check_agreement, data_of_folders
-from mcmfh_lightning.bench.tables.declared import DeclaredRun, is_trial
+from mcmfh_lightning import __version__
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.evaluation.protocols import PROTOCOLS
 from mcmfh_lightning.files import atomic_write
 from mcmfh_lightning.shards import SPLITS, DatasetInfo
 from mcmfh_lightning.shards.folder import ShardFolder
-from mcmfh_lightning.sweeps.result import Data, Effort, Result, collect, dumped
-from mcmfh_lightning.sweeps.sweep_file import canonical
+from mcmfh_lightning.sweeps.declared import DeclaredRun, canonical
+from mcmfh_lightning.sweeps.result import (
+    ALL,
+    KEPT,
+    MONITOR,
+    UNSEEN,
+    Data,
+    QueryValues,
+    Result,
+    check_agreement,
+    data_of_folders,
+    dumped,
+)
 
-LOG = "log.txt"
-
-
-class _Job(NamedTuple):
-    run: DeclaredRun
-    data: Data
-    target: Path
-    folder: Path
-
-
-class RunFailedError(Exception):
-    """A command ended with an error; what it said is in the log."""
+_LOG = "log.txt"
+_DIGITS = 6
 
 
 def read_data(runs: Iterable[DeclaredRun]) -> dict[str, Data]:
-    """What lies in the data folders of runs, by folder.
+    """Read the header of each data folder of runs.
 
     Raises:
-        DataError: A folder is missing or holds no shards.
+        DataError: If a folder is missing or holds no shards.
     """
     return {root: _data(root) for root in dict.fromkeys(run.root for run in runs)}
 
@@ -62,8 +66,8 @@ def fill(
     Args:
         runs: Declared runs.
         data: From `read_data`.
-        known: The results that are there.
-        results: Where results are kept.
+        known: The results that there are.
+        results: Folder to which each finished run writes its result.
         work: Where runs write. A run begins with an empty folder; its checkpoints are deleted once it has its result.
         jobs: Runs at a time. They share out the cores.
 
@@ -71,68 +75,83 @@ def fill(
         The runs that failed, each with its log.
 
     Raises:
-        DataError: The data are not those of the results that are there.
+        DataError: If the data are not those of the known results.
     """
     keys = {one.key for one in data_of_folders(data, known, data).values()}
     check_agreement([result for result in known if result.data.key in keys], data)
-    todo = []
-    for run in runs:
-        name = run.file_name(data[run.root].name, data[run.root].key)
-        if not (results / name).exists():
-            todo.append(_Job(run, data[run.root], results / name, work / name.removesuffix(".json")))
+    done = {result.file_name for result in known}
+    named = {run.name(data[run.root].name, data[run.root].key): run for run in runs}
+    todo = {name: run for name, run in named.items() if name not in done}
     failed = []
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-    )
+    console = Console(stderr=True)
     pool = ThreadPoolExecutor(jobs)
     try:
-        with bar:
-            task = bar.add_task(f"runs, {len(runs) - len(todo)} done before", total=len(todo))
-            futures = {pool.submit(_execute, job, jobs): job for job in todo}
-            for future in as_completed(futures):
-                job = futures[future]
-                try:
-                    future.result()
-                except (RunFailedError, DataError, OSError) as error:
-                    failed.append(f"{job.target.stem} ({job.folder / LOG})")
-                    with (job.folder / LOG).open("a") as log:
-                        log.write(f"{error}\n")
-                    bar.console.print(f"{job.target.stem} failed: {error}", markup=False, soft_wrap=True)
-                bar.advance(task)
+        futures = {
+            pool.submit(_execute, run, data[run.root], results / name, work / Path(name).stem, jobs): Path(name).stem
+            for name, run in todo.items()
+        }
+        title = f"runs, {len(runs) - len(todo)} done before"
+        for future in track(as_completed(futures), title, total=len(todo), console=console):
+            name = futures[future]
+            try:
+                future.result()
+            except (DataError, OSError) as error:
+                log = work / name / _LOG
+                failed.append(f"{name} ({log})")
+                with log.open("a") as stream:
+                    stream.write(f"{error}\n")
+                console.print(f"{name} failed: {error}", markup=False, soft_wrap=True)
     finally:  # an interrupt lets no other run begin
         pool.shutdown(cancel_futures=True)
     return failed
 
 
-def _execute(job: _Job, jobs: int) -> None:
-    shutil.rmtree(job.folder, ignore_errors=True)
-    job.folder.mkdir(parents=True)
-    fit_seconds = _command(job, jobs, "fit")
-    test_seconds = None
-    if not is_trial(job.run.metric):
-        best = job.folder / "fit" / "checkpoints" / "best.ckpt"
-        test_seconds = _command(job, jobs, "test", f"--ckpt_path={best}")
+def _execute(run: DeclaredRun, data: Data, target: Path, folder: Path, jobs: int) -> None:
+    """Fit and test in a new folder, and make the result from the files that were written there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    fit, test = folder / "fit", folder / "test"
+    fit_seconds = _command(run, folder, jobs, "fit")
+    num_bits, test_seconds, results, queries = run.declared_bits, None, None, None
+    if not run.is_trial:
+        test_seconds = _command(run, folder, jobs, "test", f"--ckpt_path={fit / 'checkpoints' / 'best.ckpt'}")
     try:
-        result = collect(job.run, job.data, job.folder, Effort(_device(), jobs, fit_seconds, test_seconds))
+        epochs, best = _of_fit(fit / "metrics.csv", run)
+        if not run.is_trial:
+            num_bits = json.loads((test / "metrics.json").read_bytes())["num_bits"]
+            results, queries = _of_test(test / "ranking.csv"), _of_queries(test / "queries.csv")
     except (KeyError, IndexError, ValueError) as error:
-        raise RunFailedError(f"what it wrote cannot be read: {error!r}") from error
-    with atomic_write(job.target) as stream:
-        stream.write(dumped(result))
-    shutil.rmtree(job.folder / "fit" / "checkpoints", ignore_errors=True)
+        raise DataError(f"its files cannot be read: {error!r}") from error
+    result = Result(
+        system=run.system,
+        metric=run.metric,
+        parameters=run.parameters,
+        data=data,
+        num_bits=num_bits,
+        package=f"mcmfh-lightning {__version__}",
+        torch=torch.__version__,
+        device=_device(),
+        jobs=jobs,
+        fit_seconds=fit_seconds,
+        test_seconds=test_seconds,
+        epochs=epochs,
+        best=best,
+        results=results,
+        queries=queries,
+    )
+    with atomic_write(target) as stream:
+        stream.write(dumped(result).encode())
+    shutil.rmtree(fit / "checkpoints", ignore_errors=True)
 
 
-def _command(job: _Job, jobs: int, subcommand: str, *more: str) -> float:
-    """Run a subcommand of `mcmfh`; returns the seconds it took."""
-    threads = str(max(1, _cores() // jobs))
+def _command(run: DeclaredRun, folder: Path, jobs: int, subcommand: str, *more: str) -> float:
+    """Run a subcommand of `mcmfh` and return the seconds it took."""
+    # The cores that this process may use: a batch system lends some of a machine.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quiet = "--trainer.enable_progress_bar=false"
-    command = [sys.executable, "-m", "mcmfh_lightning", subcommand, *job.run.flags(), quiet, *more]
-    command.append(f"--run_dir={job.folder}")
+    command = [sys.executable, "-m", "mcmfh_lightning", subcommand, *run.flags(), quiet, *more, f"--run_dir={folder}"]
     start = time.monotonic()
-    with (job.folder / LOG).open("a") as log:
+    with (folder / _LOG).open("a") as log:
         log.write(f"$ {shlex.join(command)}\n")
         log.flush()
         done = subprocess.run(  # noqa: S603  # this interpreter, arguments of the table file
@@ -140,17 +159,63 @@ def _command(job: _Job, jobs: int, subcommand: str, *more: str) -> float:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=os.environ | {"OMP_NUM_THREADS": threads},  # which our compiled kernels follow too
+            env=os.environ | {"OMP_NUM_THREADS": str(max(1, cores // jobs))},  # which our compiled kernels follow too
             check=False,
         )
     if done.returncode:
-        raise RunFailedError(f"{subcommand} ended with exit code {done.returncode}")
-    return time.monotonic() - start
+        raise DataError(f"{subcommand} ended with exit code {done.returncode}")
+    return round(time.monotonic() - start, 1)
 
 
-def _cores() -> int:
-    """Those that this process may use: a batch system lends some of a machine."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _of_fit(path: Path, run: DeclaredRun) -> tuple[int, float | None]:
+    """Read the number of epochs and the best value of what is monitored."""
+    if not path.is_file():
+        raise DataError(f"{path}: was not written by the fit; leave trainer.logger to the config, which logs there")
+    rows = _rows(path)
+    name = run.metric if run.is_trial else MONITOR
+    if not any(name in row for row in rows):
+        logged = sorted({key for row in rows for key in row if key.startswith("val/")})
+        raise DataError(f"{path}: {name} was not logged; choose one of {', '.join(logged)}")
+    values = [value for row in rows if (value := _number(row[name])) is not None]
+    chosen = min if run.is_trial and run.goal == "minimize" else max
+    return max(int(row["epoch"]) for row in rows) + 1, chosen(values) if values else None
+
+
+def _of_test(path: Path) -> dict[str, Any]:
+    """Read the numbers that tables show, nested as `Result.results` is."""
+    results: dict[str, Any] = {}
+    for row in _rows(path):
+        if all(row[name] in values for name, values in KEPT.items()):
+            branch = results
+            for name in ("protocol", "database", "queries", "direction", "system"):
+                branch = branch.setdefault(row[name], {})
+            branch[row["metric"]] = tuple(_number(row[name]) for name in ("value", "low", "high"))
+    return results
+
+
+def _of_queries(path: Path) -> QueryValues:
+    """Read the groups, the query subsets and the AP of the test queries."""
+    rows = _rows(path)
+    values: dict[str, dict[str, list[float | None]]] = {}
+    subsets: dict[str, list[int]] = {}
+    for name in rows[0]:
+        protocol, _, place = name.partition("/")
+        database, _, direction = place.partition("/")
+        if protocol in PROTOCOLS and database == UNSEEN:
+            values.setdefault(protocol, {})[direction] = [_number(row[name]) for row in rows]
+        elif not place and name not in ("id", "group", "index", "group_number", ALL):
+            subsets[name] = [int(row[name]) for row in rows]
+    return QueryValues([int(row["group_number"]) for row in rows], subsets, values)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _number(text: str) -> float | None:
+    """Round a number; return None for what is undefined."""
+    return round(value, _DIGITS) if text and isfinite(value := float(text)) else None
 
 
 def _data(root: str) -> Data:
@@ -166,7 +231,7 @@ def _data(root: str) -> Data:
 
 
 def _device() -> str:
-    """Where runs train, which leave the choice to the trainer."""
+    """Name the device on which runs train, as the trainer chooses it."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name(0)
     try:

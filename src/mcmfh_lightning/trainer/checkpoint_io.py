@@ -1,4 +1,4 @@
-"""Checkpoints that are there in full or not at all, and errors that name the file."""
+"""Checkpoint files that are written atomically, and errors that name the file."""
 
 import io
 from pathlib import Path
@@ -15,19 +15,19 @@ from mcmfh_lightning.files import PART_SUFFIX, atomic_write
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a local checkpoint beside its final name, syncs it and renames it.
+    """Checkpoint plugin that writes a local checkpoint next to its final name, syncs it and renames it.
 
     Lightning's own writer goes through the folder for temporary files (``TMPDIR``). If that is another file system
     than the run folder's, which is common on clusters, the finished file is *copied* over the old one (fsspec's
     ``LocalFileOpener.commit`` calls ``shutil.move``): a kill or a full disk in between leaves half a checkpoint under
-    the name of the last good one. Addresses of other file systems (``s3://`` ...) are left to Lightning.
+    the name of the last good one. Lightning handles addresses of other file systems (``s3://`` ...).
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: _PATH, storage_options: Any | None = None) -> None:  # noqa: ANN401  # Lightning's signature
         """Write a checkpoint.
 
         Raises:
-            CheckpointError: If it cannot be written; what was there before is intact.
+            CheckpointError: If it cannot be written; the earlier file is intact.
         """
         files, local = url_to_fs(str(path))
         if not isinstance(files, LocalFileSystem) or storage_options is not None:
@@ -43,7 +43,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 stream.write(content.getbuffer())
         except OSError as error:
             target.with_name(target.name + PART_SUFFIX).unlink(missing_ok=True)
-            kept = f"; the one before is intact, --ckpt_path {target} resumes it" if target.is_file() else ""
+            kept = f"; the earlier one is intact, --ckpt_path {target} resumes it" if target.is_file() else ""
             raise CheckpointError(
                 f"{target} cannot be written ({error.strerror}): make room or permit it, or choose another --run_dir"
                 f"{kept}"
@@ -58,7 +58,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Read a checkpoint.
 
         Raises:
-            CheckpointError: If it is missing, damaged, or no checkpoint of Lightning.
+            CheckpointError: If it is missing or damaged, or Lightning did not write it.
         """
         try:
             checkpoint = super().load_checkpoint(path, map_location=map_location, weights_only=weights_only)

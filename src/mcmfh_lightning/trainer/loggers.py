@@ -1,7 +1,4 @@
-"""The wandb logger of the command line: settings that a config can hold, and nothing of the host's folders.
-
-``metrics.csv`` that a resumed run goes on with.
-"""
+"""Loggers: wandb without the folders of the host, and a ``metrics.csv`` that a resumed run continues."""
 
 import csv
 import io
@@ -20,17 +17,17 @@ from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.files import atomic_write
 
 _ABSOLUTE = re.compile(r"(?:file://|(?<![^\s:='\"(\[]))/(?!/)(?:[^/\s'\",)\]]*/)*")
-"""The folders of an absolute path: what comes before its last part. ``s3://`` and ``https://`` are none."""
+"""The folders of an absolute path: what comes before its last part. Addresses such as ``s3://`` do not match."""
 
 
 class PrivateWandbLogger(WandbLogger):
-    """Lightning's WandbLogger with wandb's settings as a plain mapping, which the saved configuration can hold.
+    """Lightning's WandbLogger with wandb's settings as a plain mapping, which fits into a saved configuration.
 
     Absolute paths in configurations and hyper-parameters are logged by their last part only: folders often name
     people, projects and machines.
 
     Args:
-        settings: Arguments of ``wandb.Settings``; ``logger/wandb.yaml`` has those that keep private what is.
+        settings: Arguments of ``wandb.Settings``; ``logger/wandb.yaml`` has those that protect privacy.
         **kwargs: Arguments of Lightning's WandbLogger.
     """
 
@@ -38,13 +35,13 @@ class PrivateWandbLogger(WandbLogger):
         super().__init__(settings=settings, **kwargs)
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:
-        """Log to the run's config."""
+        """Log hyper-parameters to the config of the run."""
         plain = vars(params) if isinstance(params, Namespace) else params
         super().log_hyperparams(without_folders(plain))
 
 
 def without_folders(value: Any) -> Any:  # noqa: ANN401  # any plain value
-    """Leave of each absolute path in a nested value its last part.
+    """Shorten each absolute path in a nested value to its last part.
 
     Example:
         >>> without_folders({"root": "/home/ann/openi/features", "url": "s3://bucket/key", "lr": 0.1})
@@ -60,7 +57,7 @@ def without_folders(value: Any) -> Any:  # noqa: ANN401  # any plain value
 
 
 class ResumableCSVLogger(CSVLogger):
-    """`CSVLogger` that loses nothing: rows are on disk as they are logged, and a resumed run adds to them.
+    """`CSVLogger` that writes each row at once, and to whose file a resumed run adds rows.
 
     Lightning's own writes every hundredth step, and deletes ``metrics.csv`` when a run begins, resumed or not.
 
@@ -70,7 +67,7 @@ class ResumableCSVLogger(CSVLogger):
         version: Name of the run, a folder below.
 
     Attributes:
-        resume: Whether the run goes on with what is there; to be set before the run begins.
+        resume: Whether the run continues the existing file; set it before the run begins.
     """
 
     def __init__(
@@ -82,14 +79,14 @@ class ResumableCSVLogger(CSVLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> ExperimentWriter:
-        """What writes the file."""
+        """Return the writer of the file."""
         if self._experiment is None:
-            self._experiment = _GoingOn(self.log_dir) if self.resume else ExperimentWriter(self.log_dir)
+            self._experiment = _ResumedWriter(self.log_dir) if self.resume else ExperimentWriter(self.log_dir)
         return self._experiment  # type: ignore[return-value]  # typed as its base, which is not public
 
     @rank_zero_only
     def save(self) -> None:
-        """Write the rows logged since.
+        """Write the rows that were logged since the last call.
 
         Raises:
             DataError: If the file cannot be written.
@@ -103,8 +100,8 @@ class ResumableCSVLogger(CSVLogger):
             ) from error
 
 
-class _GoingOn(ExperimentWriter):
-    """Keeps the rows of the steps before the first one that is logged anew."""
+class _ResumedWriter(ExperimentWriter):
+    """Writer that keeps the rows of the steps before the first one that is logged again."""
 
     def __init__(self, log_dir: str) -> None:
         super().__init__(log_dir)
@@ -118,7 +115,7 @@ class _GoingOn(ExperimentWriter):
         super().log_metrics(metrics_dict, step)
 
     def _check_log_dir_exists(self) -> None:
-        """Leave what is there; Lightning deletes it."""
+        """Keep the existing file; Lightning deletes it."""
 
     def _forget_from(self, step: int) -> None:
         # What was logged after the checkpoint is logged again, in the same order: the first row marks the place.

@@ -1,9 +1,4 @@
-"""What the files of a run allow: where it may write, which weights it takes, and what it may replace.
-
-Where a run writes, whatever it logs to.
-
-The configuration of a run, in its folder and in its wandb run.
-"""
+"""Files of a run: its folder, its configuration, the weights it takes, and what it may replace."""
 
 import json
 import tempfile
@@ -24,12 +19,12 @@ _PAGE = 4096
 
 
 def checkpoints_of(run_dir: Path) -> Path:
-    """The folder of a run's checkpoints."""
+    """Return the folder of the checkpoints of a run."""
     return run_dir / "fit" / "checkpoints"
 
 
 def check_writable(folder: Path) -> None:
-    """Make a folder and try to write there, before hours of work find out that they cannot.
+    """Make a folder and try to write there, before hours of work fail for that reason.
 
     Raises:
         DataError: If nothing can be written there.
@@ -48,17 +43,17 @@ def check_unused(run_dir: Path, ckpt_path: str | None) -> None:
     """Refuse a ``fit`` that would overwrite the checkpoints of another run.
 
     Args:
-        run_dir: Where the run writes.
-        ckpt_path: What it resumes from, None for a new run.
+        run_dir: Folder of the run.
+        ckpt_path: Checkpoint from which it resumes; None for a new run.
 
     Raises:
-        DataError: If there are checkpoints, and the run does not go on from one of them.
+        DataError: If there are checkpoints, and the run does not resume from one of them.
     """
     checkpoints = checkpoints_of(run_dir)
-    goes_on = ckpt_path in ("last", "hpc") or (
+    resumes = ckpt_path in ("last", "hpc") or (
         ckpt_path is not None and run_dir.resolve() in Path(ckpt_path).resolve().parents
     )
-    if not goes_on and any(checkpoints.glob("*.ckpt")):
+    if not resumes and any(checkpoints.glob("*.ckpt")):
         raise DataError(
             f"{checkpoints} holds the checkpoints of an earlier run: pass another --run_dir, "
             f"--ckpt_path {checkpoints / 'last.ckpt'} to resume it, or delete the folder."
@@ -66,9 +61,9 @@ def check_unused(run_dir: Path, ckpt_path: str | None) -> None:
 
 
 def find_checkpoint(run_dir: Path, ckpt_path: str | None, *, fit: bool) -> str | None:
-    """Say which file ``--ckpt_path`` means: ``best`` and ``last`` are those of the run folder, others are paths.
+    """Find the file that ``--ckpt_path`` means: ``best`` and ``last`` are those of the run folder, others are paths.
 
-    ``fit`` with ``last`` begins a new run where there is none, so that one command serves a job that is requeued.
+    ``fit`` with ``last`` begins a new run if there is no checkpoint, so that a requeued job can use one command.
 
     Raises:
         CheckpointError: If there is no such file.
@@ -84,10 +79,10 @@ def find_checkpoint(run_dir: Path, ckpt_path: str | None, *, fit: bool) -> str |
 
 
 def find_best(run_dir: Path, subcommand: str) -> str:
-    """Find the weights for a command that was not given any: those of the run's best epoch.
+    """Find the weights of the best epoch, for a command without ``--ckpt_path``.
 
     Raises:
-        CheckpointError: If there are none.
+        CheckpointError: If the run has no such checkpoint.
     """
     best, last = (checkpoints_of(run_dir) / f"{name}.ckpt" for name in ("best", "last"))
     if best.is_file():
@@ -102,10 +97,10 @@ def check_results(report: Path, ckpt_path: str, data: Mapping[str, Any]) -> None
     Args:
         report: The ``metrics.json`` of an earlier test.
         ckpt_path: Weights of the test.
-        data: What names the data of the test, with a ``fingerprint``.
+        data: Name, path and ``fingerprint`` of the data of the test.
 
     Raises:
-        DataError: If the results are of other weights or other data, or do not say of which.
+        DataError: If the results come from other weights or other data, or do not name them.
     """
     earlier = _read_report(report)
     weights, tested = earlier.get("checkpoint") or {}, earlier.get("data") or {}
@@ -119,7 +114,7 @@ def check_results(report: Path, ckpt_path: str, data: Mapping[str, Any]) -> None
 
 
 def _read_report(path: Path) -> Mapping[str, Any]:
-    """Read a report; one that cannot be read says nothing of what it is of."""
+    """Read a report; an unreadable one counts as empty."""
     try:
         content = json.loads(path.read_bytes())
     except ValueError:
@@ -136,32 +131,32 @@ def _named(weights: Mapping[str, Any], data: Mapping[str, Any]) -> str:
 
 
 class RunFolder(Callback):
-    """Says where a run writes; checkpoints that are told no other place go to ``<path>/checkpoints``.
+    """Callback that sets the folder of a run; checkpoints without another place go to ``<path>/checkpoints``.
 
-    The command line adds one. Without it the logger decides, see `run_folder`.
+    The command line adds it. Without it the logger decides, see `run_folder`.
 
     Args:
-        path: The run's own folder, the same on every process.
+        path: Folder of the run, the same on every process.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Send the checkpoints there; Lightning sets up their callbacks after all others."""
+        """Set the folder of the checkpoints; Lightning sets up their callbacks after all others."""
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(self.path / "checkpoints")
 
 
 def run_folder(trainer: Trainer) -> Path:
-    """The folder of reports, figures and configuration of a run.
+    """Return the folder of reports, figures and configuration of a run.
 
-    That of `RunFolder` if the trainer has one; else the first logger's own folder, where ``ModelCheckpoint`` writes
-    too. ``Trainer.log_dir`` is not enough: for a logger such as ``WandbLogger`` it is a folder that runs share.
+    It is the folder of `RunFolder` if the trainer has that callback, and otherwise that of the first logger, where
+    ``ModelCheckpoint`` writes too. With a logger such as ``WandbLogger``, ``Trainer.log_dir`` is shared between runs.
 
     Args:
-        trainer: Call this on all its processes: without `RunFolder` they agree on the folder of the first.
+        trainer: The trainer. All its processes call this: without `RunFolder` they take the folder of the first one.
     """
     for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set at run time
         if isinstance(callback, RunFolder):
@@ -174,14 +169,13 @@ def run_folder(trainer: Trainer) -> Path:
 
 
 class SaveRunConfig(SaveConfigCallback):
-    """Writes ``config.yaml`` into the run's folder, over that of an earlier run, and gives it to ``WandbLogger``.
+    """Callback that writes ``config.yaml`` into the folder of the run and passes it to ``WandbLogger``.
 
-    Lightning's own writes to ``Trainer.log_dir``, which with wandb is a folder that runs share. The trainer needs a
-    `mcmfh_lightning.callbacks.RunFolder`.
+    Lightning's own callback writes to ``Trainer.log_dir``, which runs share with wandb. The trainer needs `RunFolder`.
     """
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Lightning calls this on the first process only."""
+        """Write the file, over that of an earlier run; Lightning calls this on the first process only."""
         folder = run_folder(trainer)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / self.config_filename

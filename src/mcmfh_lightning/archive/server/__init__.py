@@ -1,1 +1,1 @@
-"""The HTTP service of an archive and its page."""
+"""HTTP service of an archive, and its page."""

@@ -1,96 +1,64 @@
-"""The HTTP service, put together.
-
-Headers of every answer.
-
-The page: one document whose style and script are within it, and a policy under which nothing else runs or loads.
-"""
+"""HTTP service of an archive: its application, its page and its server."""
 
 import base64
 import hashlib
+import logging
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import cache
+from http import HTTPStatus
 from importlib.resources import files
 from threading import Thread
 from typing import NamedTuple
 
-from fastapi import FastAPI
-from fastapi.responses import HTMLResponse
-from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.middleware.authentication import AuthenticationMiddleware
 
 from mcmfh_lightning import __version__
-from mcmfh_lightning.archive.server.auth import OwnPagesOnly, TokenRequired
-from mcmfh_lightning.archive.server.failures import QuietErrors, add_error_answers
-from mcmfh_lightning.archive.server.limits import BodyLimit
-from mcmfh_lightning.archive.server.routes import routes
-from mcmfh_lightning.archive.server.served import ServedArchive
+from mcmfh_lightning.archive.filters import UnknownError, UnknownItemError
+from mcmfh_lightning.archive.server.messages import RefusedError, public_errors
+from mcmfh_lightning.archive.server.middleware import (
+    BodyLimit,
+    OwnPagesOnly,
+    SafeAnswers,
+    TokenRequired,
+    log_quietly,
+    refuse,
+)
+from mcmfh_lightning.archive.server.routes import NotServedError, ServedArchive, routes
+from mcmfh_lightning.errors import ConfigError, McmfhError
 
-_HEADERS = {
-    # Nothing of an archive stays on a disk of the reader's, and no other site may show or embed it.
-    "Cache-Control": "no-store",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
-_NOTHING = "default-src 'none'; frame-ancestors 'none'"
-
-
-class SecurityHeaders:
-    """Adds them; an answer without a policy of its own gets one that lets it load nothing."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
-
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers.update(_HEADERS)
-                headers.setdefault("Content-Security-Policy", _NOTHING)
-            await send(message)
-
-        await self._app(scope, receive, with_headers)
-
-
+MAX_CONNECTIONS = 100  # more are answered 503: a laptop is not a web site
+# One script in this order; the parts share their names.
 _SCRIPTS = ("elements.js", "api.js", "pictures.js", "cards.js", "filters.js", "results.js", "main.js")
-"""One script in this order; the parts share their names."""
 
 
 class Page(NamedTuple):
-    """What is sent."""
+    """Document whose style and script are within it, and its Content-Security-Policy: nothing else runs or loads."""
 
     html: str
     policy: str
-    """Content-Security-Policy."""
 
 
 @cache
 def page() -> Page:
-    """Put the page together from the files beside this one."""
+    """Put the page together from the files next to this one."""
     folder = files("mcmfh_lightning.archive.server") / "page"
     style, script = (
         "\n" + "\n".join((folder / name).read_text("utf-8") for name in names) for names in (("page.css",), _SCRIPTS)
     )
     html = (folder / "page.html").read_text("utf-8").replace("{style}", style).replace("{script}", script)
-    policy = {
-        "default-src": "'none'",
-        "script-src": _hash(script),
-        "style-src": _hash(style),
-        "img-src": "'self' blob: data:",
-        "connect-src": "'self'",
-        "form-action": "'none'",
-        "base-uri": "'none'",
-        "frame-ancestors": "'none'",
-        "require-trusted-types-for": "'script'",
-        "trusted-types": "'none'",
-    }
-    return Page(html, "; ".join(f"{name} {value}" for name, value in policy.items()))
+    policy = (
+        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src 'self' blob: data:; "
+        "connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'; trusted-types 'none'"
+    )
+    return Page(html, policy)
 
 
 def _hash(content: str) -> str:
@@ -101,9 +69,9 @@ def create_app(served: ServedArchive, token: str | None = None) -> FastAPI:
     """Make the service; ``/openapi.json`` describes it.
 
     Args:
-        served: What is searched.
-        token: What every question under ``/api/`` must carry as a bearer token. Without one, only pages and programs
-            of this machine are answered.
+        served: The archive.
+        token: Bearer token that every question under ``/api/`` must have. Without one, only pages and programs of this
+            machine are answered.
     """
 
     @asynccontextmanager
@@ -122,7 +90,8 @@ def create_app(served: ServedArchive, token: str | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.include_router(routes(served, guarded=token is not None))
-    add_error_answers(app)
+    for kind in (RequestValidationError, HTTPException, McmfhError):
+        app.add_exception_handler(kind, _answer_error)
 
     @app.get("/", include_in_schema=False)
     def index() -> HTMLResponse:
@@ -130,10 +99,60 @@ def create_app(served: ServedArchive, token: str | None = None) -> FastAPI:
 
     # The last is the first to see a request.
     app.add_middleware(BodyLimit)
-    if token is None:
-        app.add_middleware(OwnPagesOnly)
-    else:
-        app.add_middleware(TokenRequired, token=token)
-    app.add_middleware(QuietErrors)
-    app.add_middleware(SecurityHeaders)
+    backend = OwnPagesOnly() if token is None else TokenRequired(token)
+    app.add_middleware(AuthenticationMiddleware, backend=backend, on_error=refuse)
+    app.add_middleware(SafeAnswers)
     return app
+
+
+async def _answer_error(_: Request, error: Exception) -> JSONResponse:
+    """Give every error the form ``{"detail": "one line"}``, which never quotes the request."""
+    headers = None
+    if isinstance(error, RequestValidationError):
+        status, detail = 422, public_errors(list(error.errors()))
+    elif isinstance(error, HTTPException):
+        # The frameworks' own messages may quote what they could not parse; ours do not.
+        status, headers = error.status_code, error.headers
+        detail = error.detail if isinstance(error, RefusedError) else HTTPStatus(status).phrase.lower()
+    elif isinstance(error, UnknownError):
+        status, detail = 404 if isinstance(error, UnknownItemError) else 422, error.public
+    elif isinstance(error, NotServedError):
+        status, detail = 503, str(error)
+    else:
+        # Everything that a request can do wrong has been refused by now: the archive itself is at fault.
+        log_quietly(error)
+        status, detail = 503, "the archive cannot be read now; try again, or see mcmfh-archive verify"
+    return JSONResponse({"detail": detail}, status, headers=headers)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open the port.
+
+    Raises:
+        ConfigError: If it is taken, or the address is not of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        raise ConfigError(f"cannot listen at {host}, port {port} ({error}): choose another --host or --port") from error
+    # asyncio does so only where it made the socket; without, each answer waits 40 ms for an acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+def run(app: FastAPI, listener: socket.socket) -> None:
+    """Answer requests until Ctrl+C."""
+    logging.basicConfig(format="%(levelname)s: %(message)s")
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,  # paths hold ids
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_graceful_shutdown=5,
+    )
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listener])

@@ -1,19 +1,35 @@
-"""The questions that an archive answers over HTTP."""
+"""Archive that is served, and the questions that it answers over HTTP."""
 
+import logging
+from collections.abc import Mapping
+from threading import Lock
+from time import monotonic
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Path, Response, Security, UploadFile
 from fastapi.security import HTTPBearer
 from pydantic import Json
 
-from mcmfh_lightning.archive.archive import Archive
-from mcmfh_lightning.archive.filters import Filters
 from mcmfh_lightning.archive.results import Item, SearchResult
-from mcmfh_lightning.archive.server.limits import IMAGE_SEARCH, MAX_ID_CHARACTERS, RefusedError, read_picture
-from mcmfh_lightning.archive.server.models import NO_NUL, Choices, Info, Problem, SearchOptions, SearchRequest
-from mcmfh_lightning.archive.server.served import ServedArchive
-from mcmfh_lightning.archive.snapshot import UnknownItemError
-from mcmfh_lightning.metrics.functional import packed_width
+from mcmfh_lightning.archive.search import Archive
+from mcmfh_lightning.archive.server.messages import (
+    IMAGE_SEARCH,
+    MAX_ID_CHARACTERS,
+    NO_NUL,
+    Choices,
+    Count,
+    Info,
+    Problem,
+    RefusedError,
+    SearchOptions,
+    SearchRequest,
+    read_picture,
+)
+from mcmfh_lightning.errors import McmfhError
+from mcmfh_lightning.shards import packed_width
+
+LOOK_AGAIN_SECONDS = 2.0  # age of an answer at most, after another process changed the archive
+LOGGER = logging.getLogger(__name__)
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": description}
@@ -25,38 +41,99 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
         413: "The body or the picture is too large",
         415: "The file is not JPEG, PNG or DICOM",
         421: "Asked for under a name that is not of this machine, without a token",
-        422: "Something of the request is not as it must be",
+        422: "Something in the request is not as it must be",
         500: "The server failed",
-        503: "There is no archive yet, or its encoder is not at hand",
+        503: "There is no archive yet, or its encoder cannot be built here",
     }.items()
 }
 _JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}, "description": "The picture"}}
 
 # None instead of the defaults themselves: FastAPI 0.115 parses a default as if it had been sent.
 Options = Annotated[
-    Json[SearchOptions] | None, Form(description="JSON: what the body of /api/search may hold beside a query")
+    Json[SearchOptions] | None, Form(description="JSON: what the body of /api/search may hold apart from a query")
 ]
 ItemPath = Annotated[str, Path(min_length=1, max_length=MAX_ID_CHARACTERS, pattern=NO_NUL)]
 
 
-def _answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Problems of a question, beside those of every one."""
-    return {status: _PROBLEMS[status] for status in sorted({*statuses, 401, 403, 421, 500, 503})}
+class NotServedError(McmfhError):
+    """Archive that is missing or cannot be read, or whose encoder cannot be built here."""
+
+
+class ServedArchive:
+    """Archive that is opened when it is there, and opened again after changes.
+
+    Args:
+        location: Local folder or ``s3://`` address of the archive.
+        device: Where queries are encoded.
+
+    Attributes:
+        encoding: Lock to hold while a picture is decoded and a query encoded. One at a time: a picture takes hundreds
+            of megabytes, an encoder all cores.
+    """
+
+    def __init__(self, location: str, device: str = "cpu") -> None:
+        self._location = location
+        self._device = device
+        self._archive: Archive | None = None
+        self._looked = 0.0
+        self._opening = Lock()
+        self.encoding = Lock()
+
+    def current(self) -> Archive:
+        """Return the archive at the version of at most `LOOK_AGAIN_SECONDS` ago.
+
+        Raises:
+            NotServedError: If there is none; names the place and the fix.
+        """
+        with self._opening:
+            try:
+                if self._archive is None:
+                    self._archive = Archive.open(self._location, device=self._device)
+                elif monotonic() - self._looked < LOOK_AGAIN_SECONDS:
+                    return self._archive
+                else:
+                    self._archive.refresh()
+            except (McmfhError, OSError) as error:
+                self._archive = None
+                raise NotServedError(str(error)) from error
+            self._looked = monotonic()
+            return self._archive
+
+    def with_encoder(self) -> Archive:
+        """Return the archive with its encoder loaded, which the first query waits for.
+
+        Raises:
+            NotServedError: If there is none, or its encoder cannot be built.
+        """
+        archive = self.current()
+        try:
+            archive.load()
+        except (McmfhError, OSError, ImportError) as error:
+            raise NotServedError(str(error)) from error
+        return archive
+
+    def warm(self) -> None:
+        """Load everything, so that the first query does not wait; the log says what is missing."""
+        try:
+            self.with_encoder()
+        except NotServedError as error:
+            LOGGER.warning("%s", error)
 
 
 def routes(served: ServedArchive, *, guarded: bool) -> APIRouter:
-    """All questions; each is a plain function that runs in a thread of its own.
+    """Make the routes; each is a plain function that runs in a thread of its own.
 
     Args:
-        served: What is asked.
-        guarded: Whether to describe them as asking for a token. What refuses, before it reads anything of a body, is
-            `mcmfh_lightning.archive.server.auth.TokenRequired`.
+        served: The archive.
+        guarded: Whether to describe them as asking for a token. `mcmfh_lightning.archive.server.middleware` refuses
+            before anything of a body is read.
     """
-    router = APIRouter(prefix="/api", dependencies=[Security(HTTPBearer(auto_error=False))] if guarded else [])
+    dependencies = [Security(HTTPBearer(auto_error=False))] if guarded else []
+    router = APIRouter(prefix="/api", dependencies=dependencies, responses=_PROBLEMS)
 
-    @router.get("/info", responses=_answers())
+    @router.get("/info")
     def info() -> Info:
-        """Number of items, bits and bytes of the codes."""
+        """Count the items, and the bits and bytes of their codes."""
         archive = served.current()
         items, num_bits = len(archive), archive.info.num_bits
         width = packed_width(num_bits)
@@ -69,49 +146,53 @@ def routes(served: ServedArchive, *, guarded: bool) -> APIRouter:
             hasher=archive.info.hasher,
         )
 
-    @router.get("/facets", responses=_answers())
+    @router.get("/facets")
     def facets() -> Choices:
-        """Labels, licences, splits and dates of the items, for filters."""
-        return Choices.of(served.current().facets())
+        """List labels, licences, splits and dates of the items, for filters."""
+        found = served.current().facets()
+        earliest, latest = found.dates or (None, None)
+        return Choices(
+            labels=_counts(found.labels),
+            licences=_counts(found.licences),
+            splits=_counts(found.splits),
+            earliest=earliest,
+            latest=latest,
+            with_image=found.with_image,
+            with_text=found.with_text,
+        )
 
-    @router.post("/search", responses=_answers(400, 404, 413, 422))
+    @router.post("/search")
     def search(request: SearchRequest) -> SearchResult:
         """Search by a text, or by an item of the archive."""
-        filters, options = request.filters.parsed(), _options(request)
-        if request.text is not None:
-            archive = _checked(served.with_encoder(), filters)
-            with served.encoding():
-                return archive.search(text=request.text, filters=filters, **options)
-        archive = _checked(served.current(), filters)
-        item = _item(archive, request.id or "")
-        if request.modality is not None and not {"image": item.has_image, "text": item.has_text}[request.modality]:
-            raise RefusedError(422, f"the item has no {request.modality}: search by its other modality")
-        return archive.search(id=item.id, modality=request.modality, filters=filters, **options)
+        if request.text is None:
+            return served.current().search(id=request.id, modality=request.modality, **request.arguments())
+        archive = served.with_encoder()
+        with served.encoding:
+            return archive.search(text=request.text, **request.arguments())
 
-    @router.post(IMAGE_SEARCH.removeprefix("/api"), responses=_answers(400, 413, 415, 422))
+    @router.post(IMAGE_SEARCH.removeprefix("/api"))
     def search_image(
         image: Annotated[UploadFile, File(description="JPEG, PNG or DICOM")],
         options: Options = None,
     ) -> SearchResult:
         """Search by a picture, which is not kept."""
-        options = options or SearchOptions()
-        filters = options.filters.parsed()
-        archive = _checked(served.with_encoder(), filters)
-        with served.encoding():
+        arguments = (options or SearchOptions()).arguments()
+        archive = served.with_encoder()
+        archive.check_names(arguments["filters"])  # costs less than decoding
+        with served.encoding:
             picture = read_picture(image.file, image.filename, archive.info.value_range)
-            return archive.search(image=picture, filters=filters, **_options(options))
+            return archive.search(image=picture, **arguments)
 
-    @router.get("/items/{item_id:path}", responses=_answers(404, 422))
+    @router.get("/items/{item_id:path}")
     def item(item_id: ItemPath) -> Item:
-        """What is known of an item."""
-        return _item(served.current(), item_id)
+        """Show an item."""
+        return served.current().item(item_id)
 
     # Not below /items: ids may hold slashes.
-    @router.get("/pictures/{item_id:path}", responses=_JPEG | _answers(404, 422), response_class=Response)
+    @router.get("/pictures/{item_id:path}", responses=_JPEG, response_class=Response)
     def picture(item_id: ItemPath) -> Response:
-        """Picture of an item."""
-        archive = served.current()
-        found = archive.picture(_item(archive, item_id).id)
+        """Show the picture of an item."""
+        found = served.current().picture(item_id)
         if found is None:
             raise RefusedError(404, "neither the archive nor its collection holds a picture of the item")
         return Response(found, media_type="image/jpeg")
@@ -119,22 +200,6 @@ def routes(served: ServedArchive, *, guarded: bool) -> APIRouter:
     return router
 
 
-def _options(options: SearchOptions) -> dict[str, Any]:
-    return options.model_dump(include={"k", "radius", "against", "rerank", "offset", "limit"})
-
-
-def _item(archive: Archive, item_id: str) -> Item:
-    try:
-        return archive.item(item_id)
-    except UnknownItemError as error:  # quotes the id
-        raise RefusedError(404, "the archive has no such item") from error
-
-
-def _checked(archive: Archive, filters: Filters) -> Archive:
-    """Refuse unknown labels and groups in words that do not quote them."""
-    known = archive.facets().labels
-    if any(label not in known for label in filters.named_labels):
-        raise RefusedError(422, "filters: a label is unknown to the archive; /api/facets lists them")
-    if not archive.knows_groups(filters):
-        raise RefusedError(422, "filters: a group is unknown to the archive; items say their group")
-    return archive
+def _counts(counts: Mapping[str, int]) -> list[Count]:
+    # An object of JSON keeps no order.
+    return [Count(name=name, items=items) for name, items in counts.items()]

@@ -11,9 +11,7 @@ relevant items at level d, and N_d, P_d their sums up to and with d:
 The inner sum is (P_{d-1} + 1) h + c (m - (N_{d-1} + 1) h) with h the difference of harmonic numbers over its m terms
 and c = (p_d - 1) / (n_d - 1). All arithmetic is float64.
 
-What a ranking that knows nothing scores: the same functionals with every item tied.
-
-From values per query to one number: queries without relevant items are left out.
+The chance level is the same functional with every item tied. Means leave out queries without relevant items.
 """
 
 import torch
@@ -23,7 +21,7 @@ from mcmfh_lightning.metrics.functional.sums import harmonic_difference
 
 
 def average_precision(total: Tensor, relevant: Tensor, k: int | None = None) -> Tensor:
-    """Expected AP@k over all orders of tied items, divided by min(k, R).
+    """Compute the expected AP@k over all orders of tied items, divided by min(k, R).
 
     Args:
         total: (Q, L) int64, items per level, best level first.
@@ -34,7 +32,7 @@ def average_precision(total: Tensor, relevant: Tensor, k: int | None = None) -> 
         (Q,) float64; NaN for a query without relevant items.
 
     Raises:
-        ValueError: k is less than 1.
+        ValueError: If k is less than 1.
 
     Example:
         >>> average_precision(torch.tensor([[2, 1]]), torch.tensor([[1, 1]]))
@@ -62,7 +60,7 @@ def average_precision_bounds(total: Tensor, relevant: Tensor, k: int | None = No
         query without relevant items.
 
     Raises:
-        ValueError: k is less than 1.
+        ValueError: If k is less than 1.
 
     Example:
         >>> average_precision_bounds(torch.tensor([[2, 1]]), torch.tensor([[1, 1]]))
@@ -108,7 +106,7 @@ def tie_all(counts: Tensor) -> Tensor:
 
 
 def chance_average_precision(num_items: Tensor, num_relevant: Tensor, k: int | None = None) -> Tensor:
-    """Expected AP@k of a random order.
+    """Compute the expected AP@k of a random order.
 
     R / (N min(k, R)) [H_m + (R - 1) / (N - 1) (m - H_m)] with m = min(k, N): the closed form of average precision
     (McSherry and Najork, ECIR 2008) with a single level.
@@ -122,7 +120,7 @@ def chance_average_precision(num_items: Tensor, num_relevant: Tensor, k: int | N
         (Q,) float64; NaN for a query without relevant items.
 
     Raises:
-        ValueError: k is less than 1.
+        ValueError: If k is less than 1.
 
     Example:
         >>> chance_average_precision(torch.tensor([4]), torch.tensor([1]))
@@ -138,7 +136,7 @@ def chance_average_precision(num_items: Tensor, num_relevant: Tensor, k: int | N
 
 
 def mean_over_queries(values: Tensor) -> Tensor:
-    """Mean of the values that are defined.
+    """Average of the values that are defined.
 
     Args:
         values: (Q,) float64 with NaN for queries without relevant items.

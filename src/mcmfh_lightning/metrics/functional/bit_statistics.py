@@ -26,12 +26,12 @@ class BitStatistics(NamedTuple):
 
     @property
     def balance(self) -> float:
-        """Mean over bits of |mean of the bit|: from 0, all balanced, to 1, all constant."""
+        """Average over bits of |mean of the bit|: from 0, all balanced, to 1, all constant."""
         return float(self.means.abs().mean())
 
     @property
     def correlation(self) -> float:
-        """Mean over pairs of different bits of |correlation|, constant bits left out; NaN without any pair."""
+        """Average over pairs of different bits of |correlation|, constant bits left out; NaN without any pair."""
         row, column = torch.triu_indices(len(self.means), len(self.means), offset=1)
         return float(self.correlations[row, column].abs().nanmean())
 

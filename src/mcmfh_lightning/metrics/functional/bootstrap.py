@@ -1,7 +1,4 @@
-"""Bootstrap intervals that resample groups (studies, articles, patients), because queries of one group go together.
-
-A value per label: which findings a ranking serves, and which it does not.
-"""
+"""Bootstrap intervals that resample groups (studies, articles, patients), and means for each label."""
 
 import numpy as np
 import torch
@@ -11,7 +8,7 @@ from mcmfh_lightning.metrics.functional.packing import unpack_bits
 
 
 def bootstrap_weights(groups: Tensor, draws: int, seed: int) -> Tensor:
-    """How often each query appears in each resample of whole groups, drawn with replacement.
+    """Count how often each query appears in each resample of whole groups, drawn with replacement.
 
     One set of weights serves every value of the same queries, so that differences between systems are paired
     (Efron and Tibshirani, An Introduction to the Bootstrap, 1993; groups as in Field and Welsh, JRSS B 2007).
@@ -41,7 +38,7 @@ def bootstrap_weights(groups: Tensor, draws: int, seed: int) -> Tensor:
 
 
 def bootstrap_means(values: Tensor, weights: Tensor) -> Tensor:
-    """Mean of each resample.
+    """Average of each resample.
 
     Args:
         values: (Q, V) float64 without NaN: V values of each query.
@@ -73,7 +70,7 @@ def percentile_interval(means: Tensor, level: float = 0.95) -> tuple[Tensor, Ten
 
 
 def mean_by_label(values: Tensor, query_labels: Tensor, num_labels: int) -> tuple[Tensor, Tensor]:
-    """Mean of a value over the queries that carry a label, for every label.
+    """Average of a value over the queries that carry a label, for every label.
 
     Args:
         values: (Q,) float64 with NaN for queries without relevant items, which are left out.
@@ -84,7 +81,7 @@ def mean_by_label(values: Tensor, query_labels: Tensor, num_labels: int) -> tupl
         Means, (V,) float64 with NaN where no query counts, and the number of queries that count, (V,) int64.
 
     Raises:
-        ValueError: The label sets hold fewer than num_labels bits, or are not one to each value.
+        ValueError: If the label sets hold fewer than num_labels bits, or are not one to each value.
 
     Example:
         >>> labels = torch.tensor([[0b10000000], [0b11000000], [0b01000000]], dtype=torch.uint8)

@@ -1,14 +1,11 @@
-"""Expected precision and recall at depth N, and precision-recall over Hamming radii.
-
-Precision within a Hamming ball: what a hash-table look-up gives.
-"""
+"""Expected precision and recall at depth N, over Hamming radii, and within a Hamming ball."""
 
 import torch
 from torch import Tensor
 
 
 def expected_hits(total: Tensor, relevant: Tensor, depths: Tensor) -> Tensor:
-    """Expected number of relevant items among the first N, over all orders of tied items.
+    """Compute the expected number of relevant items among the first N, over all orders of tied items.
 
     The level d in which the N-th item falls gives (N - N_{d-1}) p_d / n_d (McSherry and Najork, ECIR 2008).
 
@@ -21,7 +18,7 @@ def expected_hits(total: Tensor, relevant: Tensor, depths: Tensor) -> Tensor:
         (Q, D) float64.
 
     Raises:
-        ValueError: A depth is less than 1.
+        ValueError: If a depth is less than 1.
     """
     if bool((depths < 1).any()):
         raise ValueError(f"depths must be at least 1, got {int(depths.min())}")
@@ -34,7 +31,7 @@ def expected_hits(total: Tensor, relevant: Tensor, depths: Tensor) -> Tensor:
 
 
 def precision_at(total: Tensor, relevant: Tensor, depths: Tensor) -> Tensor:
-    """Expected P@N; the divisor is N, also where the database holds fewer items.
+    """Compute the expected P@N; the divisor is N, also if the database has fewer items.
 
     Args:
         total: (Q, L) int64, items per level, best level first.
@@ -45,7 +42,7 @@ def precision_at(total: Tensor, relevant: Tensor, depths: Tensor) -> Tensor:
         (Q, D) float64; NaN for a query without relevant items.
 
     Raises:
-        ValueError: A depth is less than 1.
+        ValueError: If a depth is less than 1.
 
     Example:
         >>> precision_at(torch.tensor([[2, 1]]), torch.tensor([[1, 1]]), torch.tensor([1, 2, 4]))
@@ -56,7 +53,7 @@ def precision_at(total: Tensor, relevant: Tensor, depths: Tensor) -> Tensor:
 
 
 def recall_at(total: Tensor, relevant: Tensor, depths: Tensor) -> Tensor:
-    """Expected R@N: the share of a query's relevant items among the first N.
+    """Compute the expected R@N: the share of a query's relevant items among the first N.
 
     Args:
         total: (Q, L) int64, items per level, best level first.
@@ -67,7 +64,7 @@ def recall_at(total: Tensor, relevant: Tensor, depths: Tensor) -> Tensor:
         (Q, D) float64; NaN for a query without relevant items.
 
     Raises:
-        ValueError: A depth is less than 1.
+        ValueError: If a depth is less than 1.
 
     Example:
         >>> recall_at(torch.tensor([[2, 1]]), torch.tensor([[1, 1]]), torch.tensor([1, 2, 4]))
@@ -108,7 +105,7 @@ def precision_within_radius(total: Tensor, relevant: Tensor, radius: int) -> Ten
         (Q,) float64; NaN for a query without relevant items.
 
     Raises:
-        ValueError: The radius is negative.
+        ValueError: If the radius is negative.
 
     Example:
         >>> total, relevant = torch.tensor([[1, 1, 1], [0, 0, 4]]), torch.tensor([[1, 0, 1], [0, 0, 2]])

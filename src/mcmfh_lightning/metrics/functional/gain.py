@@ -18,7 +18,7 @@ from mcmfh_lightning.metrics.functional.sums import discount_difference
 
 
 def ndcg(total: Tensor, gains: Tensor, shared: Tensor, k: int | None = None) -> Tensor:
-    """Expected NDCG@k over all orders of tied items, with linear gains (Jarvelin and Kekalainen, TOIS 2002).
+    """Compute the expected NDCG@k over all orders of tied items, with linear gains (Jarvelin, Kekalainen, TOIS 2002).
 
     The discount is 1 / log2(1 + t) (Burges et al., ICML 2005). The ideal is the DCG@k of the k best items there are; it
     is the same for every order, hence the expectation of the ratio is the ratio of the expectations.
@@ -33,7 +33,7 @@ def ndcg(total: Tensor, gains: Tensor, shared: Tensor, k: int | None = None) -> 
         (Q,) float64 in [0, 1]; NaN for a query without relevant items.
 
     Raises:
-        ValueError: k is less than 1.
+        ValueError: If k is less than 1.
 
     Example:
         >>> ndcg(torch.tensor([[2, 1]]), torch.tensor([[1, 2]]), torch.tensor([[1, 1, 1]]))
@@ -47,7 +47,7 @@ def ndcg(total: Tensor, gains: Tensor, shared: Tensor, k: int | None = None) -> 
 
 
 def average_cumulative_gain(total: Tensor, gains: Tensor, k: int) -> Tensor:
-    """Expected ACG@k: the gains of the first k items, divided by k also where the database holds fewer.
+    """Compute the expected ACG@k: the gains of the first k items, divided by k also if the database has fewer.
 
     The expectation over all orders of tied items of the cumulated gain of Jarvelin and Kekalainen (TOIS 2002); with
     gains of 0 and 1 it is P@k.
@@ -61,7 +61,7 @@ def average_cumulative_gain(total: Tensor, gains: Tensor, k: int) -> Tensor:
         (Q,) float64; NaN for a query without relevant items.
 
     Raises:
-        ValueError: k is less than 1.
+        ValueError: If k is less than 1.
 
     Example:
         >>> average_cumulative_gain(torch.tensor([[2, 1]]), torch.tensor([[1, 2]]), k=3)
@@ -73,7 +73,7 @@ def average_cumulative_gain(total: Tensor, gains: Tensor, k: int) -> Tensor:
 
 
 def _discounted(total: Tensor, gains: Tensor, k: int | None) -> Tensor:
-    """Expected DCG@k, (Q,)."""
+    """Compute the expected DCG@k, (Q,)."""
     stop = total.cumsum(1)
     start = stop - total
     if k is not None:

@@ -1,15 +1,13 @@
-"""The ranking histogram: what a ranking by few levels is, up to the order of ties.
+"""Ranking histogram: a ranking by few levels, up to the order of tied items.
 
 For query q and level d (a Hamming distance, or the step of a score), ``total[q, d]`` counts the database items at that
 level and ``relevant[q, d]`` those of them that are relevant. Items of the query's own group never count. The counts are
-integers that add up over any cut of the database, so chunks, order and processes cannot change them. Here are the parts
-in plain torch, for any device; `mcmfh_lightning.metrics.kernels` has the whole for packed codes.
+integers that add up over any cut of the database, so chunks, order and processes cannot change them. This module has
+the parts in plain torch, for any device; `mcmfh_lightning.metrics.kernels` counts packed codes.
 
-The two extreme orders of tied items, as histograms.
-
-A level of n items, p of them relevant, becomes two levels: the relevant items and the others. No tie between the two
-kinds is left, so any functional of the result is the bound of that functional over all orders: `precision_at`,
-`recall_at`, `average_precision`, `instance_recall` ...
+`relevant_first` and `relevant_last` are the two extreme orders of tied items: a level of n items, p of them relevant,
+becomes two levels, the relevant items and the others. Any functional of the result, such as `precision_at` or
+`average_precision`, is the bound of that functional over all orders.
 """
 
 import torch
@@ -60,7 +58,7 @@ def hamming_distances(query_codes: Tensor, codes: Tensor) -> Tensor:
 
 
 def share_label(query_labels: Tensor, labels: Tensor) -> Tensor:
-    """Whether query and item have a label in common.
+    """Check whether query and item have a label in common.
 
     Args:
         query_labels: (Q, W) uint8, packed label sets.
@@ -77,7 +75,7 @@ def share_label(query_labels: Tensor, labels: Tensor) -> Tensor:
 
 
 def shared_labels(query_labels: Tensor, labels: Tensor) -> Tensor:
-    """Number of labels that query and item have in common.
+    """Count the labels that query and item have in common.
 
     Args:
         query_labels: (Q, W) uint8, packed label sets.

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def instance_recall(total: Tensor, positive: Tensor, k: int) -> Tensor:
-    """Expected R@k of instance retrieval: the probability that a positive is among the first k.
+    """Compute the expected R@k of instance retrieval: the probability that a positive is among the first k.
 
     Over all orders of tied items it is 1 - C(n_d - p_d, s) / C(n_d, s) with s = k - N_{d-1} places of level d shown,
     between 0 and n_d: the complement of a hypergeometric probability.
@@ -23,7 +23,7 @@ def instance_recall(total: Tensor, positive: Tensor, k: int) -> Tensor:
         (Q,) float64; NaN for a query without positives.
 
     Raises:
-        ValueError: k is less than 1.
+        ValueError: If k is less than 1.
 
     Example:
         >>> instance_recall(torch.tensor([[1, 4, 2]]), torch.tensor([[0, 2, 1]]), k=3)
@@ -38,7 +38,7 @@ def instance_recall(total: Tensor, positive: Tensor, k: int) -> Tensor:
 
 
 def first_positive_rank(total: Tensor, positive: Tensor) -> Tensor:
-    """Expected rank of the first positive over all orders of tied items, N_{d-1} + (n_d + 1) / (p_d + 1).
+    """Compute the expected rank of the first positive over all orders of tied items, N_{d-1} + (n_d + 1) / (p_d + 1).
 
     The positives cut the other items of their level into p_d + 1 parts of equal expected size (the smallest order
     statistic of p_d numbers drawn from 1 ... n_d; David and Nagaraja, Order Statistics, 2003, sec. 3.7).

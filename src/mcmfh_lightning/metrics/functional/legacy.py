@@ -1,8 +1,8 @@
-"""Mean average precision as published tables have it, for comparison with them and for nothing else.
+"""Mean average precision as in published tables, only for comparison with them.
 
 Both rank tied items by their position in the database, so the value changes with the order of the database (a published
 evaluation with an unstable sort changes with the machine as well); both know no groups, so a query may find itself; and
-a query that finds nothing counts 0. `average_precision` has none of this.
+a query that finds nothing counts 0. `average_precision` does none of this.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def legacy_mean_average_precision(
         Scalar float64: the mean over all queries; NaN without queries.
 
     Raises:
-        ValueError: k is less than 1.
+        ValueError: If k is less than 1.
 
     Example:
         >>> codes = torch.tensor([[0b0], [0b0], [0b1]], dtype=torch.uint8)
@@ -61,7 +61,7 @@ def legacy_first_hits_mean_average_precision(
         Scalar float64: the mean over all queries; NaN without queries.
 
     Raises:
-        ValueError: k is less than 1.
+        ValueError: If k is less than 1.
 
     Example:
         >>> codes = torch.tensor([[0b0], [0b0], [0b1]], dtype=torch.uint8)
@@ -83,7 +83,7 @@ def _stable_rankings(query_codes: Tensor, codes: Tensor, query_labels: Tensor, l
 
 
 def _average_precision(hits: Tensor) -> Tensor:
-    """Mean of the precisions at the hits of a ranking, (q,); 0 where there are none."""
+    """Average of the precisions at the hits of a ranking, (q,); 0 where there are none."""
     places = torch.arange(1, hits.shape[1] + 1, device=hits.device)
     precisions = hits.cumsum(1).double() / places
     return (precisions * hits).sum(1) / hits.sum(1).clamp(min=1)

@@ -13,7 +13,7 @@ from torch.nn.functional import pad
 from mcmfh_lightning.metrics.functional.histogram import hamming_distances
 
 PAIRS_PER_CHUNK = 1 << 20
-"""Query-item pairs compared in one go, beside the k nearest of each query: some 30 MB of temporaries."""
+"""Query-item pairs compared at a time, next to the k nearest of each query: some 30 MB of temporaries."""
 
 
 class Neighbours(NamedTuple):
@@ -41,7 +41,7 @@ class Ball(NamedTuple):
 def nearest(query_codes: Tensor, codes: Tensor, k: int, *, ids: Tensor | None = None) -> Neighbours:
     """Find the k nearest items of each query by Hamming distance.
 
-    Memory is O(Q (k + chunk)) beside the arguments, and O(n) for the order of ids if they are given.
+    Memory is O(Q (k + chunk)) in addition to the arguments, and O(n) for the order of ids if they are given.
 
     Args:
         query_codes: (Q, W) uint8, packed codes.
@@ -53,7 +53,7 @@ def nearest(query_codes: Tensor, codes: Tensor, k: int, *, ids: Tensor | None = 
         The neighbours.
 
     Raises:
-        ValueError: k is less than 1, or ids are not one for each item.
+        ValueError: If k is less than 1, or ids are not one for each item.
 
     Example:
         >>> codes = torch.tensor([[0b00], [0b11], [0b01], [0b10]], dtype=torch.uint8)
@@ -95,7 +95,7 @@ def within_radius(query_codes: Tensor, codes: Tensor, radius: int, *, ids: Tenso
         The items; their number bounds the memory.
 
     Raises:
-        ValueError: The radius is negative, or ids are not one for each item.
+        ValueError: If the radius is negative, or ids are not one for each item.
 
     Example:
         >>> codes = torch.tensor([[0b00], [0b11], [0b01]], dtype=torch.uint8)

@@ -1,12 +1,10 @@
-"""Sums of the discount of DCG, 1 / log2(1 + t) over a run of places t, to full relative precision.
+"""Sums over places of a ranking, to full relative precision: the discount of DCG, and differences of harmonic numbers.
 
-Tied items share the sum over the places they occupy. Nothing grows with the length of a run: neither the time, nor the
-memory, nor the rounding error that a table of cumulative sums would have at place ten million.
+Tied items share the sum of 1 / log2(1 + t) over the places t that they occupy. Neither time nor memory nor rounding
+error grows with their number, as it would in a table of cumulative sums.
 
-Differences of harmonic numbers, H_b - H_a, to full relative precision.
-
-The closed forms of average precision multiply such differences by counts as large as the database, so the subtraction
-of two rounded harmonic numbers would lose what it is meant to give.
+The closed forms of average precision multiply differences H_b - H_a of harmonic numbers by counts as large as the
+database, so the difference of two rounded harmonic numbers would not be precise enough.
 """
 
 from math import log

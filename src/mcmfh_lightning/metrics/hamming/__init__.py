@@ -1,20 +1,21 @@
 """Ranking metrics of binary codes by Hamming distance, tie-aware and exact under any sharding of the database."""
 
 from mcmfh_lightning.metrics.hamming.base import HammingMetric
-from mcmfh_lightning.metrics.hamming.binary import (
-    HammingHistogram,
-    HammingMeanAveragePrecision,
-    HammingPrecision,
-    HammingRadiusPrecision,
-    HammingRecall,
-)
 from mcmfh_lightning.metrics.hamming.collection import HammingMetricCollection
-from mcmfh_lightning.metrics.hamming.graded import HammingACG, HammingNDCG
 from mcmfh_lightning.metrics.hamming.instance import (
     HammingInstanceHistogram,
     HammingInstanceMetric,
     HammingInstanceRecall,
     HammingMedianRank,
+)
+from mcmfh_lightning.metrics.hamming.metrics import (
+    HammingACG,
+    HammingHistogram,
+    HammingMeanAveragePrecision,
+    HammingNDCG,
+    HammingPrecision,
+    HammingRadiusPrecision,
+    HammingRecall,
 )
 
 __all__ = [

@@ -1,12 +1,16 @@
-"""What all metrics of a ranking by Hamming distance and label sets share."""
+"""Base classes of metrics of a ranking by Hamming distance and label sets."""
 
 import torch
 from torch import Tensor
 
-from mcmfh_lightning.metrics.functional.packing import packed_width
-from mcmfh_lightning.metrics.inputs import as_packed_codes, as_packed_labels, check_same_device
+from mcmfh_lightning.metrics.functional.packing import (
+    as_packed_codes,
+    as_packed_labels,
+    check_same_device,
+    packed_width,
+)
 from mcmfh_lightning.metrics.kernels.dispatch import graded_histogram, hamming_histogram
-from mcmfh_lightning.metrics.ranking import RankingMetric, check_rows
+from mcmfh_lightning.metrics.ranking import RankingMetric, RankingScore, check_rows
 
 
 class HammingMetric(RankingMetric):
@@ -17,7 +21,7 @@ class HammingMetric(RankingMetric):
         **kwargs: Settings of `torchmetrics.Metric`.
 
     Raises:
-        ValueError: num_bits is less than 1.
+        ValueError: If num_bits is less than 1.
     """
 
     num_bits: int
@@ -29,7 +33,7 @@ class HammingMetric(RankingMetric):
         self.register_buffer("query_codes", torch.zeros(0, packed_width(num_bits), dtype=torch.uint8), persistent=False)
 
     def set_queries(self, codes: Tensor, labels: Tensor, groups: Tensor, index: Tensor | None = None) -> None:
-        """Announce the queries, the same on every process, and start counting anew.
+        """Announce the queries, the same on every process, and reset the counts.
 
         Args:
             codes: (Q, ceil(K / 8)) uint8, packed as `pack_signs` does; or (Q, K) bits (bool or integer) or signs
@@ -39,7 +43,7 @@ class HammingMetric(RankingMetric):
             index: (Q,) int64, distinct: the order in which queries enter the final arithmetic; None is the given order.
 
         Raises:
-            ValueError: Shapes do not agree, codes or labels have none of these forms, or an index occurs twice.
+            ValueError: If shapes do not agree, codes or labels have none of these forms, or an index occurs twice.
         """
         packed = as_packed_codes(codes, self.num_bits)
         check_rows(codes=codes, labels=labels)
@@ -55,8 +59,9 @@ class HammingMetric(RankingMetric):
             groups: (n,) int64.
 
         Raises:
-            RuntimeError: Queries were not announced.
-            ValueError: Shapes do not agree with each other or the queries, or codes or labels have none of these forms.
+            RuntimeError: If queries were not announced.
+            ValueError: If shapes do not agree with each other or the queries, or codes or labels have none of these
+                forms.
         """
         self._require_queries()
         check_rows(codes=codes, labels=labels, groups=groups)
@@ -72,11 +77,20 @@ class HammingMetric(RankingMetric):
         self._count(*count(*rows, self.num_bits), num_items=len(packed))
 
 
-def check_depth(k: int | None) -> None:
-    """Refuse depths that no ranking has.
+class DepthScore(RankingScore):
+    """Base of scores of the first k items.
+
+    Args:
+        num_bits: K.
+        k: Depth; None is the whole database.
+        **kwargs: Settings of `torchmetrics.Metric`.
 
     Raises:
-        ValueError: k is less than 1.
+        ValueError: If k is less than 1.
     """
-    if k is not None and k < 1:
-        raise ValueError(f"k must be at least 1, got {k}")
+
+    def __init__(self, num_bits: int, k: int | None, **kwargs: object) -> None:
+        super().__init__(num_bits, **kwargs)
+        if k is not None and k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
+        self.k = k

@@ -8,15 +8,15 @@ from torch import Tensor, nn
 from torchmetrics.utilities.plot import _AX_TYPE, _PLOT_OUT_TYPE
 
 from mcmfh_lightning.metrics.hamming.base import HammingMetric
-from mcmfh_lightning.metrics.hamming.binary import HammingHistogram
 from mcmfh_lightning.metrics.hamming.instance import HammingInstanceHistogram, HammingInstanceMetric
+from mcmfh_lightning.metrics.hamming.metrics import HammingHistogram
 from mcmfh_lightning.metrics.ranking import RankingScore
 
 
 class HammingMetricCollection(nn.Module):
     """Metrics that share one histogram: a database is counted once, and one sum over processes serves them all.
 
-    Used as `torchmetrics.MetricCollection` is, with ``set_queries`` before the updates. It is no subclass of it: a
+    Used as `torchmetrics.MetricCollection` is, with ``set_queries`` before the updates. It is not a subclass of it: a
     compute group there updates each member with the first batch to see whether their states agree, refuses to put
     metrics with and without grades together, and sums the states over processes once for each member. Here only one
     histogram has a state, and the members turn its counts into numbers.
@@ -30,7 +30,7 @@ class HammingMetricCollection(nn.Module):
         **kwargs: Settings of `torchmetrics.Metric` for the shared histogram.
 
     Raises:
-        ValueError: There is no metric, two have one name, or they cannot share a histogram.
+        ValueError: If there is no metric, two have one name, or they cannot share a histogram.
 
     Example:
         >>> import torch
@@ -65,14 +65,14 @@ class HammingMetricCollection(nn.Module):
         """Refuse: a ranking has no value for one batch of the database.
 
         Raises:
-            RuntimeError: Always.
+            RuntimeError: If it is called.
         """
         raise RuntimeError(
             "HammingMetricCollection has no values per batch: call set_queries(), update() for each database batch, "
             "then compute()"
         )
 
-    # Of two families of metrics: what these take is for the histogram to say.
+    # There are two families of metrics: the histogram decides which arguments are valid.
     def set_queries(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Announce the queries; arguments and errors are those of the members' ``set_queries``."""
         self.histogram.set_queries(*args, **kwargs)
@@ -113,8 +113,8 @@ class HammingMetricCollection(nn.Module):
             Figure and axes of each metric.
 
         Raises:
-            ModuleNotFoundError: Matplotlib is not installed.
-            ValueError: There are not axes for each metric.
+            ModuleNotFoundError: If matplotlib is not installed.
+            ValueError: If there are not axes for each metric.
         """
         values = self.compute() if val is None else val
         axes = [None] * len(self.metrics) if ax is None else ax
@@ -136,7 +136,7 @@ def _by_class(metrics: Sequence[RankingScore]) -> dict[str, RankingScore]:
 def _shared_histogram(
     metrics: Sequence[RankingScore], settings: Mapping[str, object]
 ) -> HammingHistogram | HammingInstanceHistogram:
-    """An empty histogram that has what every metric needs."""
+    """Make an empty histogram with the counts that every metric needs."""
     if not metrics:
         raise ValueError("a collection needs at least one metric")
     by_labels = [metric for metric in metrics if isinstance(metric, HammingMetric)]

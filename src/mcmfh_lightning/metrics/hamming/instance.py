@@ -9,9 +9,8 @@ from torch import Tensor
 
 from mcmfh_lightning.metrics.functional import instance_recall, mean_over_queries, median_rank
 from mcmfh_lightning.metrics.functional.histogram import count_ones
-from mcmfh_lightning.metrics.functional.packing import packed_width
-from mcmfh_lightning.metrics.hamming.base import check_depth
-from mcmfh_lightning.metrics.inputs import as_packed_codes, check_same_device
+from mcmfh_lightning.metrics.functional.packing import as_packed_codes, check_same_device, packed_width
+from mcmfh_lightning.metrics.hamming.base import DepthScore
 from mcmfh_lightning.metrics.kernels.dispatch import hamming_histogram
 from mcmfh_lightning.metrics.kernels.reference import own_group_pairs
 from mcmfh_lightning.metrics.ranking import RankingCounts, RankingMetric, RankingScore, check_rows
@@ -27,7 +26,7 @@ class HammingInstanceMetric(RankingMetric):
         **kwargs: Settings of `torchmetrics.Metric`.
 
     Raises:
-        ValueError: num_bits is less than 1.
+        ValueError: If num_bits is less than 1.
     """
 
     num_bits: int
@@ -43,7 +42,7 @@ class HammingInstanceMetric(RankingMetric):
             self.register_buffer(name, torch.zeros(0, dtype=torch.int64), persistent=False)
 
     def set_queries(self, codes: Tensor, groups: Tensor, index: Tensor, content: Tensor | None = None) -> None:
-        """Announce the queries, the same on every process, and start counting anew.
+        """Announce the queries, the same on every process, and reset the counts.
 
         Args:
             codes: (Q, ceil(K / 8)) uint8, packed; or (Q, K) bits (bool or integer) or signs (floating point).
@@ -54,7 +53,7 @@ class HammingInstanceMetric(RankingMetric):
                 in the same column is a duplicate. 0 is unknown and equals nothing. None knows no duplicates.
 
         Raises:
-            ValueError: Shapes do not agree, codes have none of these forms, or an index occurs twice.
+            ValueError: If shapes do not agree, codes have none of these forms, or an index occurs twice.
         """
         packed, hashes = as_packed_codes(codes, self.num_bits), _columns(content, index)
         check_rows(codes=packed, groups=groups, content=hashes)
@@ -71,8 +70,8 @@ class HammingInstanceMetric(RankingMetric):
             content: (n,) or (n, C) int64 hashes, in the columns of the queries'.
 
         Raises:
-            RuntimeError: Queries were not announced.
-            ValueError: Shapes do not agree with each other or the queries, or codes have none of these forms.
+            RuntimeError: If queries were not announced.
+            ValueError: If shapes do not agree with each other or the queries, or codes have none of these forms.
         """
         self._require_queries()
         packed, hashes = as_packed_codes(codes, self.num_bits), _columns(content, index)
@@ -130,7 +129,7 @@ class HammingInstanceHistogram(HammingInstanceMetric):
     higher_is_better: bool | None = None
 
     def compute(self) -> RankingCounts:
-        """Counts summed over all processes.
+        """Sum the counts over all processes.
 
         Returns:
             Counts on the CPU, queries sorted by index; ``relevant`` are the positives.
@@ -138,7 +137,7 @@ class HammingInstanceHistogram(HammingInstanceMetric):
         return self.counts()
 
 
-class HammingInstanceRecall(HammingInstanceMetric, RankingScore):
+class HammingInstanceRecall(DepthScore, HammingInstanceMetric):
     """Instance recall R@k: the chance that the first k items hold the query's partner or a duplicate of it.
 
     Args:
@@ -147,7 +146,7 @@ class HammingInstanceRecall(HammingInstanceMetric, RankingScore):
         **kwargs: Settings of `torchmetrics.Metric`.
 
     Raises:
-        ValueError: num_bits or k is less than 1.
+        ValueError: If num_bits or k is less than 1.
 
     Example:
         >>> codes, groups, index = torch.zeros(4, 2, dtype=torch.bool), torch.arange(4), torch.arange(4)
@@ -158,13 +157,8 @@ class HammingInstanceRecall(HammingInstanceMetric, RankingScore):
         tensor(0.2500, dtype=torch.float64)
     """
 
-    def __init__(self, num_bits: int, k: int, **kwargs: object) -> None:
-        super().__init__(num_bits, **kwargs)
-        check_depth(k)
-        self.k = k
-
     def score(self, counts: RankingCounts) -> Tensor:
-        """Mean R@k over the queries whose partner or a duplicate is in the database."""
+        """Average R@k over the queries whose partner or a duplicate is in the database."""
         return mean_over_queries(instance_recall(counts.total, counts.relevant, self.k))
 
 
@@ -176,7 +170,7 @@ class HammingMedianRank(HammingInstanceMetric, RankingScore):
         **kwargs: Settings of `torchmetrics.Metric`.
 
     Raises:
-        ValueError: num_bits is less than 1.
+        ValueError: If num_bits is less than 1.
 
     Example:
         >>> codes, groups, index = torch.zeros(4, 2, dtype=torch.bool), torch.arange(4), torch.arange(4)

@@ -35,7 +35,7 @@ _Counts = NDArray[np.int64]
 _Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
 
 BLOCK = 1 << 13
-"""Rows whose bins are buffered: some KB, beside the tables in the nearest cache, and enough to make slices cheap."""
+"""Rows whose bins are buffered: some KB in the nearest cache, next to the tables, and enough to make slices cheap."""
 
 _BYTE = 256
 _PAIRS_FROM = 1 << 15

@@ -51,8 +51,8 @@ def hamming_histogram_triton(
         Two (Q, K + 1) int64: all items, relevant items.
 
     Raises:
-        ModuleNotFoundError: Triton is not installed.
-        ValueError: The codes are not on a GPU, and the kernel is not run by Triton's interpreter.
+        ModuleNotFoundError: If triton is not installed.
+        ValueError: If the codes are not on a GPU, and the kernel is not run by Triton's interpreter.
     """
     return _by_level((query_words, words, query_label_words, label_words), num_bits, "relevant")
 
@@ -82,8 +82,8 @@ def graded_histogram_triton(
         The counts.
 
     Raises:
-        ModuleNotFoundError: Triton is not installed.
-        ValueError: The codes are not on a GPU, and the kernel is not run by Triton's interpreter.
+        ModuleNotFoundError: If triton is not installed.
+        ValueError: If the codes are not on a GPU, and the kernel is not run by Triton's interpreter.
     """
     columns = query_words, words, query_label_words, label_words
     total, relevant = _by_level(columns, num_bits, "relevant")
@@ -106,7 +106,7 @@ def _by_level(columns: _Columns, num_bits: int, what: str, bit: int = 0) -> tupl
 
 
 def _count(columns: _Columns, what: str, num_bins: int, num_bits: int, bit: int = 0) -> Tensor:
-    """Count rows per bin, (Q, num_bins) int64; `count_bins` tells what a bin is."""
+    """Count rows per bin, (Q, num_bins) int64; `count_bins` defines the bins."""
     kernel = _kernel_module(columns[1].device)
     queries, words, query_labels, labels = (words.contiguous() for words in columns)
     num_queries, rows = queries.shape[1], words.shape[1]

@@ -1,6 +1,6 @@
-"""The ranking histogram of packed codes, by the fastest kernel there is for where they lie."""
+"""The ranking histogram of packed codes, by the fastest kernel for their device."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Literal, get_args
 
@@ -20,7 +20,7 @@ from mcmfh_lightning.metrics.kernels.reference import (
 Backend = Literal["auto", "torch", "numba", "triton"]
 
 _CHUNK_WORDS = {"numba": 1 << 21, "triton": 1 << 26}
-"""64-bit words of the database that a kernel is given at once: bounds the copy that is made of them, to 16 MB on a CPU
+"""64-bit words of the database that a kernel counts at a time: bounds the copy that is made of them, to 16 MB on a CPU
 and half a GB on a GPU."""
 _TRITON_BITS, _TRITON_LABELS = 256, 1024
 """What the Triton kernels hold in registers."""
@@ -37,7 +37,7 @@ def hamming_histogram(
     *,
     backend: Backend = "auto",
 ) -> tuple[Tensor, Tensor]:
-    """Ranking histogram of packed codes: K + 1 levels, the Hamming distances 0 to K.
+    """Count the ranking histogram of packed codes: K + 1 levels, the Hamming distances 0 to K.
 
     Args:
         query_codes: (Q, ceil(K / 8)) uint8.
@@ -54,8 +54,8 @@ def hamming_histogram(
         Two (Q, K + 1) int64: all items, relevant items.
 
     Raises:
-        ValueError: There is no such backend, or it does not serve the device or so many bits or labels.
-        ModuleNotFoundError: The backend asked for is not installed.
+        ValueError: If there is no such backend, or it does not support the device or the number of bits or labels.
+        ModuleNotFoundError: If the backend asked for is not installed.
 
     Example:
         >>> codes = torch.tensor([[0b000], [0b001], [0b111]], dtype=torch.uint8)
@@ -64,24 +64,8 @@ def hamming_histogram(
         >>> hamming_histogram(query[0], codes, query[1], labels, query[2], torch.tensor([7, 8, 9]), num_bits=3)
         (tensor([[0, 1, 0, 1]]), tensor([[0, 0, 0, 1]]))
     """
-    chosen = choose(backend, codes.device, num_bits, labels.shape[1])
-    rows = (query_codes, codes, query_labels, labels, query_groups, groups)
-    if chosen == "torch":
-        return hamming_histogram_torch(*rows, num_bits)
-    if chosen == "numba":
-        from mcmfh_lightning.metrics.kernels.cpu import hamming_histogram_numba as kernel
-    else:
-        from mcmfh_lightning.metrics.kernels.cuda import hamming_histogram_triton as kernel
-    total, relevant = (_zeros(query_codes, num_bits + 1) for _ in range(2))
-    queries = to_words(query_codes), to_words(query_labels)
-    for part in _chunks(codes, labels, _CHUNK_WORDS[chosen]):
-        counts = kernel(queries[0], to_words(codes[part]), queries[1], to_words(labels[part]), num_bits)
-        total += counts[0]
-        relevant += counts[1]
-    for query, distance, grade in _own_group(*rows):
-        place = query, distance.long()
-        total.index_put_(place, total.new_tensor(-1), accumulate=True)
-        relevant.index_put_(place, -(grade > 0).long(), accumulate=True)
+    rows = query_codes, codes, query_labels, labels, query_groups, groups
+    total, relevant = _histogram(rows, num_bits, backend)
     return total, relevant
 
 
@@ -96,7 +80,7 @@ def graded_histogram(
     *,
     backend: Backend = "auto",
 ) -> GradedCounts:
-    """Ranking histogram of packed codes with the number of labels shared, which NDCG and ACG need.
+    """Count the ranking histogram with the number of shared labels, which NDCG and ACG need.
 
     Args:
         query_codes: (Q, ceil(K / 8)) uint8.
@@ -112,8 +96,8 @@ def graded_histogram(
         Counts; ``shared`` has as many columns as the query with most labels needs.
 
     Raises:
-        ValueError: There is no such backend, or it does not serve the device or so many bits or labels.
-        ModuleNotFoundError: The backend asked for is not installed.
+        ValueError: If there is no such backend, or it does not support the device or the number of bits or labels.
+        ModuleNotFoundError: If the backend asked for is not installed.
 
     Example:
         >>> codes = torch.tensor([[0b00], [0b01]], dtype=torch.uint8)
@@ -122,28 +106,46 @@ def graded_histogram(
         GradedCounts(total=tensor([[0, 1, 0]]), relevant=tensor([[0, 1, 0]]), gains=tensor([[0, 2, 0]]), \
 shared=tensor([[0, 0, 1]]))
     """
-    chosen = choose(backend, codes.device, num_bits, labels.shape[1])
-    rows = (query_codes, codes, query_labels, labels, query_groups, groups)
+    rows = query_codes, codes, query_labels, labels, query_groups, groups
     max_shared = int(count_ones(query_labels).sum(1, dtype=torch.int64).max()) if query_labels.numel() else 0
+    return GradedCounts(*_histogram(rows, num_bits, backend, max_shared))
+
+
+def _histogram(
+    rows: tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor],
+    num_bits: int,
+    backend: Backend,
+    max_shared: int | None = None,
+) -> tuple[Tensor, ...]:
+    """Count total and relevant, and with ``max_shared`` gains and shared too."""
+    query_codes, codes, query_labels, labels, query_groups, groups = rows
+    chosen = choose(backend, codes.device, num_bits, labels.shape[1])
+    more = () if max_shared is None else (max_shared,)
+    kernel: Callable[..., tuple[Tensor, ...]]
     if chosen == "torch":
-        return graded_histogram_torch(*rows, num_bits, max_shared)
+        kernel = hamming_histogram_torch if max_shared is None else graded_histogram_torch
+        return kernel(*rows, num_bits, *more)
     if chosen == "numba":
-        from mcmfh_lightning.metrics.kernels.cpu import graded_histogram_numba as kernel
+        from mcmfh_lightning.metrics.kernels.cpu import graded_histogram_numba as graded
+        from mcmfh_lightning.metrics.kernels.cpu import hamming_histogram_numba as plain
     else:
-        from mcmfh_lightning.metrics.kernels.cuda import graded_histogram_triton as kernel
-    total, relevant, gains = (_zeros(query_codes, num_bits + 1) for _ in range(3))
-    result = GradedCounts(total, relevant, gains, _zeros(query_codes, max_shared + 1))
+        from mcmfh_lightning.metrics.kernels.cuda import graded_histogram_triton as graded
+        from mcmfh_lightning.metrics.kernels.cuda import hamming_histogram_triton as plain
+    kernel = plain if max_shared is None else graded
+    widths = [num_bits + 1] * (2 + len(more)) + [most + 1 for most in more]
+    result = tuple(query_codes.new_zeros(len(query_codes), width, dtype=torch.int64) for width in widths)
     queries = to_words(query_codes), to_words(query_labels)
     for part in _chunks(codes, labels, _CHUNK_WORDS[chosen]):
-        counts = kernel(queries[0], to_words(codes[part]), queries[1], to_words(labels[part]), num_bits, max_shared)
-        for sums, found in zip(result, counts, strict=True):
-            sums += found
-    for query, distance, grade in _own_group(*rows):
-        place = query, distance.long()
-        total.index_put_(place, total.new_tensor(-1), accumulate=True)
-        relevant.index_put_(place, -(grade > 0).long(), accumulate=True)
-        gains.index_put_(place, -grade.long(), accumulate=True)
-        result.shared.index_put_((query, grade.long()), result.shared.new_tensor(-1), accumulate=True)
+        found = kernel(queries[0], to_words(codes[part]), queries[1], to_words(labels[part]), num_bits, *more)
+        for sums, counts in zip(result, found, strict=True):
+            sums += counts
+    for query, item in own_group_pairs(query_groups, groups):
+        distance = count_ones(query_codes[query] ^ codes[item]).sum(1, dtype=torch.int64)  # (M,)
+        grade = count_ones(query_labels[query] & labels[item]).sum(1, dtype=torch.int64)
+        one = torch.ones_like(grade)
+        taken = ((distance, one), (distance, (grade > 0).long()), (distance, grade), (grade, one))
+        for sums, (column, number) in zip(result, taken, strict=False):
+            sums.index_put_((query, column), -number, accumulate=True)
     return result
 
 
@@ -151,8 +153,8 @@ def choose(backend: Backend, device: torch.device, num_bits: int, label_bytes: i
     """Return the backend that will count: never ``auto``.
 
     Raises:
-        ValueError: There is no such backend, or it does not serve the device or so many bits or labels.
-        ModuleNotFoundError: The backend asked for is not installed.
+        ValueError: If there is no such backend, or it does not support the device or the number of bits or labels.
+        ModuleNotFoundError: If the backend asked for is not installed.
     """
     if backend not in get_args(Backend):
         raise ValueError(f"backend is {backend!r}; choose one of {', '.join(get_args(Backend))}")
@@ -173,20 +175,6 @@ def choose(backend: Backend, device: torch.device, num_bits: int, label_bytes: i
     return backend
 
 
-def _own_group(
-    query_codes: Tensor, codes: Tensor, query_labels: Tensor, labels: Tensor, query_groups: Tensor, groups: Tensor
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """The pairs that should not have been counted: query, distance and number of shared labels, (M,) each."""
-    for query, item in own_group_pairs(query_groups, groups):
-        distance = count_ones(query_codes[query] ^ codes[item]).sum(1, dtype=torch.int64)
-        grade = count_ones(query_labels[query] & labels[item]).sum(1, dtype=torch.int64)
-        yield query, distance, grade
-
-
 def _chunks(codes: Tensor, labels: Tensor, words: int) -> list[slice]:
     step = max(1, words // max(1, sum(-(-rows.shape[1] // 8) for rows in (codes, labels))))
     return [slice(start, start + step) for start in range(0, len(codes), step)]
-
-
-def _zeros(query_codes: Tensor, num_levels: int) -> Tensor:
-    return torch.zeros(len(query_codes), num_levels, dtype=torch.int64, device=query_codes.device)

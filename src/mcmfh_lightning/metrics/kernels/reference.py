@@ -1,15 +1,8 @@
-"""The kernels in plain torch: any device, any width, and what the fast ones are compared with.
+"""Kernels in plain torch, for any device and width: the reference of the fast ones, with what all kernels share.
 
-Memory is bounded by chunks of the database.
-
-What a graded ranking is, up to the order of ties.
-
-The few pairs that do not count: items of a query's own group.
-
-The fast kernels count all pairs; what they should not have counted is taken off again. A group is a study or a patient,
-so these are a handful a query, and the kernels need not compare groups at all.
-
-Packed rows as columns of 64-bit words, the layout in which the fast kernels read them.
+Memory is bounded by chunks of the database. The fast kernels count all pairs, and pairs of a query and an item of its
+own group are subtracted afterwards: a group is a study or a patient, so these pairs are few, and the kernels need not
+compare groups. They read packed rows as columns of 64-bit words.
 """
 
 from collections.abc import Iterator
@@ -147,7 +140,7 @@ def to_words(packed: Tensor) -> Tensor:
     num_words = -(-width // _WORD_BYTES)
     aligned = packed.is_contiguous() and packed.storage_offset() % _WORD_BYTES == 0
     if width and width % _WORD_BYTES == 0 and aligned:
-        words = packed.view(torch.int64)  # as it lies there
+        words = packed.view(torch.int64)  # the bytes as they are
     else:
         words = packed.new_zeros(rows, num_words, dtype=torch.int64)
         words.view(torch.uint8)[:, :width] = packed

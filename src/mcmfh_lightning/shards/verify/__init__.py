@@ -1,4 +1,4 @@
-"""What `mcmfh-data verify` does: look at everything in a folder of shards, and report what is not as it should be."""
+"""Verification of a folder of shards: everything in it is read, and what is wrong is reported."""
 
 from mcmfh_lightning.shards.verify.report import Report, verify_table
 from mcmfh_lightning.shards.verify.run import verify

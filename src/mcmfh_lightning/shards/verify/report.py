@@ -1,9 +1,4 @@
-"""What `verify` looks at: one entry a check, with how serious a finding is and what mends it.
-
-What was found, check by check.
-
-The report as a table.
-"""
+"""The checks of `verify`, what they found, and the report as a table."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,31 +12,30 @@ from mcmfh_lightning.errors import without_controls
 Severity = Literal["failed", "warning"]
 
 
-@dataclass(frozen=True)
-class Check:
-    """One thing that is looked at.
+class Check(NamedTuple):
+    """A property that a folder must have.
 
     Attributes:
-        name: What is promised.
+        name: The property.
         severity: ``failed`` where the folder is not what it says, or a result obtained with it would mislead;
             ``warning`` where it is as the collection is, and one should know.
-        mend: What to do about a finding.
+        fix: What to do about a finding.
     """
 
     name: str
     severity: Severity
-    mend: str
+    fix: str
 
 
 _COPY = "copy the shard again from where the folder comes from, or write the folder again"
 _ENCODE = "encode again; if it comes back, check the encoder's weights and precision"
 
 DATASET = Check("dataset.json is sound", "failed", "copy it again together with the shards, or write the folder again")
-PRESENT = Check("every shard is there in full", "failed", _COPY)
+PRESENT = Check("every shard is complete", "failed", _COPY)
 SHA256 = Check("shards have their SHA-256", "failed", _COPY)
 MEMBERS = Check("shards are tars of known, plain members; nothing is pickled", "failed", _COPY)
 COUNTS = Check("shards hold as many pairs as listed", "failed", _COPY)
-CHECKSUMS = Check("records have their checksums and lie in their place", "failed", _COPY)
+CHECKSUMS = Check("records have their checksums and are in their place", "failed", _COPY)
 PICTURES = Check("pictures decode", "failed", _COPY)
 TEXTS = Check("texts are readable and not blank", "failed", _COPY)
 DESCRIPTIONS = Check("descriptions are complete", "failed", _COPY)
@@ -56,16 +50,14 @@ GROUPS = Check(
     "split the collection again by group: pairs of one study or patient were trained on and are tested on",
 )
 SAME_PICTURES = Check(
-    "no picture is in two splits",
-    "failed",
-    "give pairs with the same picture one group, and split again by group",
+    "no picture is in two splits", "failed", "give pairs with the same picture one group, and split again by group"
 )
 SAME_TEXTS = Check(
     "no text is in two splits",
     "warning",
-    "common in reports of one template: quote the rows `new_text` of the ranking report beside the others",
+    "common in reports of one template: quote the rows `new_text` of the ranking report next to the others",
 )
-BLOCKS = Check("blocks hold the arrays that dataset.json tells of", "failed", _COPY)
+BLOCKS = Check("blocks hold the arrays that dataset.json describes", "failed", _COPY)
 FINITE = Check("embeddings are finite", "failed", _ENCODE)
 SAYING = Check("embeddings are not all zero or all one value", "failed", _ENCODE)
 ABSENT = Check("what is absent is zero, and no item lacks both", "failed", "encode again")
@@ -84,10 +76,10 @@ PAIR_CHECKS = (*FILE_CHECKS, PICTURES, TEXTS, DESCRIPTIONS, *ACROSS_CHECKS, LEFT
 FEATURE_CHECKS = (*FILE_CHECKS, BLOCKS, FINITE, SAYING, ABSENT, VARYING, *ACROSS_CHECKS, LEFTOVERS)
 """In the order of the table."""
 
-
 MAX_EXAMPLES = 3
 
 Result = Literal["ok", "warning", "failed", "nothing to look at"]
+_STYLES: dict[Result, str] = {"ok": "green", "warning": "yellow", "failed": "bold red", "nothing to look at": "dim"}
 
 
 @dataclass
@@ -106,7 +98,7 @@ class Findings:
 
 
 class Look(NamedTuple):
-    """What a worker saw of one check.
+    """The result of one check in one record.
 
     Attributes:
         check: The check.
@@ -122,7 +114,7 @@ class Look(NamedTuple):
 
 
 class Report:
-    """Collects findings; each check has its row, looked at or not.
+    """Findings of all checks; each check has its row, looked at or not.
 
     Args:
         checks: The checks, in the order of the table.
@@ -143,7 +135,7 @@ class Report:
             row.examples.append(example)
 
     def extend(self, looks: Iterable[Look]) -> None:
-        """Take what a worker looked at."""
+        """Add what a worker looked at."""
         for check, complaint, things, bad in looks:
             self.look(check, things)
             if complaint is not None:
@@ -158,31 +150,23 @@ class Report:
 
     @property
     def failed(self) -> bool:
-        """Whether a check failed; a warning is no failure."""
+        """Whether a check failed; a warning is not a failure."""
         return any(self.result(check) == "failed" for check in self.rows)
 
 
-_STYLES: dict[Result, str] = {"ok": "green", "warning": "yellow", "failed": "bold red", "nothing to look at": "dim"}
-
-
 def verify_table(report: Report, title: str) -> Table:
-    """One row a check: the result, how many were looked at and found, examples, and the mend."""
+    """Render one row a check: the result, how many were looked at and found, examples, and the fix."""
     table = Table(title=Text(title), title_justify="left")
     table.add_column("check", min_width=24)
     table.add_column("result", no_wrap=True)
     table.add_column("looked at", justify="right", no_wrap=True)
     table.add_column("found", justify="right", no_wrap=True)
-    table.add_column("examples and mend", ratio=1)
+    table.add_column("examples and fix", ratio=1)
     for check, row in report.rows.items():
         result = report.result(check)
         found = f"{row.count:,}" if row.count else ""
+        lines = "\n".join([*row.examples, f"fix: {check.fix}"]) if row.count else ""
         # Text and not markup: names in a damaged folder may hold anything.
-        told = Text(without_controls(_told(check, row.examples, row.count)), overflow="fold")
-        table.add_row(Text(check.name), Text(result, style=_STYLES[result]), f"{row.looked_at:,}", found, told)
+        examples = Text(without_controls(lines), overflow="fold")
+        table.add_row(Text(check.name), Text(result, style=_STYLES[result]), f"{row.looked_at:,}", found, examples)
     return table
-
-
-def _told(check: Check, examples: list[str], count: int) -> str:
-    if not count:
-        return ""
-    return "\n".join([*examples, f"mend: {check.mend}"])

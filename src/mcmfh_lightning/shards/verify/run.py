@@ -1,19 +1,29 @@
-"""Verify a folder from end to end: every check runs, whatever an earlier one found."""
+"""Verification of a folder from end to end: every check runs, whatever an earlier one found."""
 
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from os import cpu_count
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.shards import SPLITS, DatasetInfo
+from mcmfh_lightning.files import sha256_of
 from mcmfh_lightning.shards.folder import ShardFolder
-from mcmfh_lightning.shards.verify.across import Items, check_across
-from mcmfh_lightning.shards.verify.feature_shards import FeatureShards
-from mcmfh_lightning.shards.verify.pair_shards import PairShards
-from mcmfh_lightning.shards.verify.report import DATASET, FEATURE_CHECKS, PAIR_CHECKS, Look, Report
-from mcmfh_lightning.shards.verify.shard_files import check_leftovers, open_shard
+from mcmfh_lightning.shards.info import DATASET_FILE, SPLITS, DatasetInfo, ShardInfo
+from mcmfh_lightning.shards.packing import place_checksum
+from mcmfh_lightning.shards.pair_writer import SKIPPED_FILE
+from mcmfh_lightning.shards.tar import Member, index_tar
+from mcmfh_lightning.shards.verify import report as checks
+from mcmfh_lightning.shards.verify.records import ITEM, MODALITIES, Place, Seen, look_at_block, look_at_pair
+from mcmfh_lightning.shards.verify.report import Look, Report
+
+_LOCK_SUFFIX = ".lock"
+"""Ending of the lock files in the cache of a remote folder."""
 
 
 def verify(folder: ShardFolder, console: Console) -> Report:
@@ -31,36 +41,144 @@ def verify(folder: ShardFolder, console: Console) -> Report:
     try:
         info = DatasetInfo.load(folder.path)
     except DataError as error:
-        report = Report([DATASET])
-        report.extend([Look(DATASET, str(error))])
+        report = Report([checks.DATASET])
+        report.extend([Look(checks.DATASET, str(error))])
         return report
-    pairs = info.format == "mcmfh-pairs"
-    report = Report(PAIR_CHECKS if pairs else FEATURE_CHECKS)
-    report.look(DATASET)
-    shards = PairShards(info, report) if pairs else FeatureShards(info, report)
+    report = Report(checks.PAIR_CHECKS if info.format == "mcmfh-pairs" else checks.FEATURE_CHECKS)
+    report.look(checks.DATASET)
+    items, ranges = [np.empty(0, ITEM)], []
     with Progress(console=console) as progress, ThreadPoolExecutor(cpu_count()) as pool:
-        items = _read_all(folder, info, shards, report, pool, progress)
-    if isinstance(shards, FeatureShards):
-        shards.check_dimensions()
-    check_across(items, report)
-    check_leftovers(folder, info, report)
+        task = progress.add_task("verifying", total=sum(split.pairs for split in info.splits.values()))
+        for number, split in enumerate(SPLITS):
+            for shard in info.split(split).shards:
+                seen = _look_at_shard(folder, info, shard, number, report, pool)
+                items.append(np.concatenate([items[0], *(one.items for one in seen)]))
+                ranges += [one.ranges for one in seen if one.ranges]
+                progress.advance(task, shard.pairs)
+    if ranges and sum(split.pairs for split in info.splits.values()) > 1:  # a single row has one value everywhere
+        _check_dimensions(ranges, report)
+    _check_across(np.concatenate(items), report)
+    _check_leftovers(folder, info, report)
     return report
 
 
-def _read_all(
-    folder: ShardFolder,
-    info: DatasetInfo,
-    shards: PairShards | FeatureShards,
-    report: Report,
-    pool: Executor,
-    progress: Progress,
-) -> Items:
-    parts = []
-    task = progress.add_task("verifying", total=sum(split.pairs for split in info.splits.values()))
-    for number, split in enumerate(SPLITS):
-        for shard in info.split(split).shards:
-            opened = open_shard(folder, shard, report)
-            if opened is not None:
-                parts.append(shards.read(number, opened, pool))
-            progress.advance(task, shard.pairs)
-    return Items.join(parts)
+def _look_at_shard(
+    folder: ShardFolder, info: DatasetInfo, shard: ShardInfo, split: int, report: Report, pool: ThreadPoolExecutor
+) -> list[Seen]:
+    """Check a shard as a file, then each of its records."""
+    path = _present(folder, shard, report)
+    if path is None:
+        return []
+    try:
+        report.look(checks.SHA256)
+        found = sha256_of(path)
+        if found != shard.sha256:
+            report.find(checks.SHA256, f"{shard.name}: {found[:12]}..., dataset.json says {shard.sha256[:12]}...")
+        report.look(checks.MEMBERS)
+        records = index_tar(path)
+    except (DataError, OSError) as error:
+        report.find(checks.MEMBERS, str(error))
+        return []
+
+    def look(record: tuple[int, tuple[str, dict[str, Member]]]) -> Seen:
+        number, (key, members) = record
+        place = Place(shard.name, split, key, place_checksum(shard.name, number, key))
+        try:
+            with path.open("rb", buffering=0) as stream:
+                contents = {name: member.read(stream.fileno()) for name, member in members.items()}
+        except OSError as error:
+            return Seen([Look(checks.MEMBERS, f"{place}: {error}")], None)
+        return (look_at_pair if info.format == "mcmfh-pairs" else look_at_block)(place, contents, info)
+
+    seen = list(pool.map(look, enumerate(records.items())))
+    for one in seen:
+        report.extend(one.looks)
+    rows = [one.rows for one in seen if one.rows is not None]
+    if len(rows) == len(seen):  # else the number of pairs is not known
+        wrong = f"{shard.name}: {sum(rows)} pairs, dataset.json says {shard.pairs}"
+        report.extend([Look(checks.COUNTS, None if sum(rows) == shard.pairs else wrong)])
+    return seen
+
+
+def _present(folder: ShardFolder, shard: ShardInfo, report: Report) -> Path | None:
+    """Return the path of a shard that is there, whatever its size: its records may show what is wrong."""
+    report.look(checks.PRESENT)
+    try:
+        return folder.shard(shard)
+    except DataError as error:
+        report.find(checks.PRESENT, str(error))
+        path = folder.path / shard.name
+        return path if path.is_file() else None
+
+
+def _check_dimensions(ranges: list[tuple[NDArray[np.float32], ...]], report: Report) -> None:
+    """Find dimensions that have one value in all rows of all shards."""
+    for modality, parts in zip(MODALITIES, zip(*ranges, strict=True), strict=True):
+        low, high = np.min([part[0] for part in parts], axis=0), np.max([part[1] for part in parts], axis=0)
+        report.look(checks.VARYING, len(low))
+        dead = np.flatnonzero(low == high)
+        if len(dead):
+            dimensions = ", ".join(map(str, dead[:5])) + (" ..." if len(dead) > 5 else "")
+            report.find(checks.VARYING, f"{modality}: {len(dead)} of {len(low)} dimensions: {dimensions}", len(dead))
+
+
+def _check_across(items: NDArray[Any], report: Report) -> None:
+    """Compare every item with all others: unique ids and groups, and nothing on both sides of a split."""
+    report.look(checks.IDS, len(items))
+    ids: dict[str, int] = {}  # the first row that has an id, and so on
+    names: dict[str, int] = {}
+    numbers: dict[int, int] = {}
+    for row, item in enumerate(items):
+        name, number = item["group_name"], int(item["group"])
+        if (first := ids.setdefault(item["id"], row)) != row:
+            report.find(checks.IDS, f"{_place(items[first])} and {_place(item)}")
+        named, numbered = items[names.setdefault(name, row)], items[numbers.setdefault(number, row)]
+        if named["group"] != number:
+            wrong = f"group {name!r} has the numbers {named['group']} and {number}"
+            report.find(checks.GROUP_NAMES, f"{wrong}: {_place(named)} and {_place(item)}")
+        if numbered["group_name"] != name:
+            wrong = f"groups {numbered['group_name']!r} and {name!r} have one number"
+            report.find(checks.GROUP_NAMES, f"{wrong}: {_place(numbered)} and {_place(item)}")
+    report.look(checks.GROUP_NAMES, len(names))
+    report.look(checks.GROUPS, len(numbers))
+    for item, other in _in_two_splits(items, "group"):
+        report.find(checks.GROUPS, f"group {item['group_name']}: {_place(item)} and {_place(other)}")
+    pictures = items[items["picture"] != 0]
+    report.look(checks.SAME_PICTURES, len(pictures))
+    for item, other in _in_two_splits(pictures, "picture"):
+        report.find(checks.SAME_PICTURES, f"{_place(item)} and {_place(other)}")
+    _check_texts(items[items["text"] != 0], report)
+
+
+def _check_texts(items: NDArray[Any], report: Report) -> None:
+    """Count the items of the evaluation splits whose text is in another split, which results depend on."""
+    report.look(checks.SAME_TEXTS, len(items))
+    for number, split in enumerate(SPLITS[1:], start=1):
+        ours, others = items[items["split"] == number], items[items["split"] != number]
+        shared = ours[np.isin(ours["text"], others["text"])]
+        if len(shared):
+            other = others[others["text"] == shared[0]["text"]][0]
+            share = f"{split}: {len(shared)} of {len(ours)} ({len(shared) / len(ours):.1%})"
+            report.find(checks.SAME_TEXTS, f"{share}; {_place(shared[0])} and {_place(other)}", len(shared))
+
+
+def _in_two_splits(items: NDArray[Any], column: str) -> Iterator[tuple[Any, Any]]:
+    """Yield, for each value that occurs in two splits, its first item and the first one of another split."""
+    order = np.lexsort((items["split"], items[column]))
+    for rows in np.split(order, np.flatnonzero(np.diff(items[column][order])) + 1):
+        others = rows[items["split"][rows] != items["split"][rows[:1]]]
+        if len(others):
+            yield items[rows[0]], items[others[0]]
+
+
+def _place(item: Any) -> str:  # noqa: ANN401  # one element of an array of `ITEM`
+    return f"{item['shard']} {item['id']}"
+
+
+def _check_leftovers(folder: ShardFolder, info: DatasetInfo, report: Report) -> None:
+    """Find what neither ``dataset.json`` lists nor a command of ours leaves on purpose."""
+    expected = {DATASET_FILE, SKIPPED_FILE, *(shard.name for split in info.splits.values() for shard in split.shards)}
+    for path in sorted(folder.path.iterdir()):
+        report.look(checks.LEFTOVERS)
+        if path.name.removesuffix(_LOCK_SUFFIX) not in expected:
+            report.find(checks.LEFTOVERS, path.name + "/" * path.is_dir())

@@ -9,7 +9,7 @@ function card(hit, bits, onSimilar) {
     "li",
     { className: "card" },
     filmButton(item),
-    element("div", { className: "told" }, title, measures(hit, bits), labels(hit), report(item), about(item), similar),
+    element("div", { className: "details" }, title, measures(hit, bits), labels(hit), report(item), about(item), similar),
   );
 }
 

@@ -79,7 +79,7 @@ function cancel() {
   running.abort();
   running = null;
   busy(false);
-  say("Cancelled.");
+  say("Canceled.");
 }
 
 // --- what is served
@@ -108,7 +108,7 @@ async function start() {
     clearProblem();
     say("Nothing asked yet.");
   } catch (error) {
-    // What is already told is not told again every few seconds: the button there may have the focus.
+    // A problem that is shown already is not shown again every few seconds: the button there may have the focus.
     if (byId("problem").firstChild?.textContent !== error.message) {
       failed(error, start);
       if (error.status === 503) say("Nothing to search yet. This page looks again by itself.");

@@ -1,1 +1,0 @@
-"""The parts of ``benchmarks/generalisation.py``, one question a file."""

@@ -1,0 +1,252 @@
+"""The four parts of the benchmark of generalization, each a function that yields rows."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from math import nan
+from pathlib import Path
+
+import numpy as np
+import torch
+from measurements import Row, read
+from torch import Tensor
+from trained_runs import SEED, Data, Encoded, Items, Run, encode, ranked
+
+from mcmfh_lightning.encoders import PACKAGED_TOWERS
+from mcmfh_lightning.encoders.text_tower import TextTower
+from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.evaluation.summary import DRAWS
+from mcmfh_lightning.hashers.base import Hasher
+from mcmfh_lightning.metrics import RankingCounts, functional
+
+METRICS = ("mAP@all", "mAP@50")
+BANDS = ("head", "middle", "tail")
+DEPTH = 20
+FEWEST_IMAGES = 5
+"""Images that carry a label, for the label to be searched for."""
+SHARES = (0, 25, 50, 75, 100)
+"""Per cent of the groups whose items lack their text."""
+
+Embed = Callable[[Sequence[str]], Tensor]
+
+
+def make_row(part: str, run: Run, test: Data, **entries: object) -> Row:
+    """Make a row. A number that is not defined is NaN, an entry that does not apply is empty.
+
+    Args:
+        part: Part of the benchmark.
+        run: System.
+        test: Data it is tested on; also the data it was trained on, unless the entry ``train`` says otherwise.
+        entries: Other entries; ``number`` is the number of queries or labels that the value is a mean of.
+    """
+    row: dict[str, object] = {"part": part, "system": run.system, "seed": run.seed, "train": test.name}
+    row |= {"test": test.name, "protocol": "unimodal", "direction": "", "queries": "all", "subset": ""}
+    row |= {"metric": METRICS[0], "value": nan, "low": nan, "high": nan, "chance": nan, "null": "", "null_value": nan}
+    return row | {"number": 0} | entries
+
+
+def interval(values: Tensor, groups: Tensor | None = None) -> dict[str, float]:
+    """Compute the 95 % interval of the mean of (N,) values by resampling groups, or single values without groups."""
+    weights = functional.bootstrap_weights(torch.arange(len(values)) if groups is None else groups, DRAWS, SEED)
+    low, high = functional.percentile_interval(functional.bootstrap_means(values[:, None], weights))
+    return {"low": float(low), "high": float(high)}
+
+
+def cross(run: Run, train: Data, test: Data, work: Path) -> Iterator[Row]:
+    """Read the protocol unimodal against unseen items; abnormal queries where the data have a normal label."""
+    report = read(run.tested_on(test, work) / "ranking.csv")
+    report = report.query("protocol == 'unimodal' and database == 'unseen' and metric in @METRICS")
+    queries = "abnormal" if "abnormal" in set(report["queries"]) else "all"
+    found = report[report["queries"] == queries].set_index(["direction", "metric", "system"])
+    for (direction, metric, system), line in found.iterrows():
+        if system == "model":
+            yield make_row(
+                "cross",
+                run,
+                test,
+                train=train.name,
+                direction=direction,
+                queries=queries,
+                metric=metric,
+                **{name: float(line[name]) for name in ("value", "low", "high", "chance")},
+                null=line["best_null"],
+                null_value=float(found.loc[(direction, metric, line["best_null"]), "value"]),
+                number=int(line["num_queries"]) - int(line["num_without_relevant"]),
+            )
+
+
+def trained_on_its_test(train: Data, test: Data) -> bool:
+    """Check whether data train or select on items of a test split, as two splits of one collection do."""
+    return train != test and not train.ids("train", "val").isdisjoint(test.ids("test"))
+
+
+def labels(run: Run, data: Data, work: Path) -> Iterator[Row]:
+    """Average the mAP of queries that carry a label over each third of the labels, without the normal label.
+
+    Chance and the null are those of the same queries; the interval resamples labels.
+    """
+    shuffled = shuffled_by_label(run, data)
+    report = read(run.tested_on(data, work) / "labels.csv")
+    report = report.query("protocol == 'unimodal' and database == 'unseen' and metric == 'mAP@all'")
+    for band, names in bands(data).items():
+        for direction in ("i2t", "t2i"):
+            found = report[report["direction"] == direction].set_index("label")
+            found = found.loc[[name for name in names if found["value"].get(name, "") != ""]]  # labels with queries
+            values = torch.tensor(found["value"].astype(float).to_numpy())
+            yield make_row(
+                "labels",
+                run,
+                data,
+                direction=direction,
+                subset=band,
+                value=float(values.mean()),
+                **interval(values),
+                chance=float(found["chance"].astype(float).mean()),
+                null="shuffled queries",
+                null_value=float(np.mean([shuffled[direction, name] for name in found.index])),
+                number=len(found),
+            )
+
+
+def shuffled_by_label(run: Run, data: Data) -> dict[tuple[str, str], float]:
+    """Measure mAP@all by direction and label of the queries that carry a label, when each has the code of another."""
+    hasher = run.hasher()
+    encoded = encode(hasher, data)
+    found = {}
+    for direction, query, database, column in (("i2t", "image", "text", 1), ("t2i", "text", "image", 0)):
+        queries = encoded.items(encoded.codes[query], encoded.complete)
+        items = encoded.items(encoded.codes[database], encoded.present[:, column])
+        counts = ranked(hasher, queries.shuffled(), items)
+        values = functional.average_precision(counts.total, counts.relevant)
+        means, _ = functional.mean_by_label(values, queries.labels, data.module.num_labels)
+        for label, mean in zip(data.module.label_vocabulary, means.tolist(), strict=True):
+            found[direction, label] = mean
+    return found
+
+
+def bands(data: Data) -> Mapping[str, list[str]]:
+    """Cut the labels into three parts of equal number by their frequency in training, which the keys show."""
+    reader = data.module.reader("train")
+    packed = reader.labels[reader.present.all(axis=1)]
+    sums = np.unpackbits(packed, axis=1, count=data.module.num_labels).sum(axis=0, dtype=np.int64)
+    counts = dict(zip(data.module.label_vocabulary, sums.tolist(), strict=True))
+    ordered = sorted(counts.keys() - {data.module.normal_label}, key=lambda label: (-counts[label], label))
+    parts = [part.tolist() for part in np.array_split(ordered, len(BANDS))]
+    return {
+        f"{band} ({counts[names[-1]]} to {counts[names[0]]} pairs)": names
+        for band, names in zip(BANDS, parts, strict=True)
+    }
+
+
+def short(run: Run, data: Data, embed: Embed) -> Iterator[Row]:
+    """Measure P@20 of every label, its mean (the interval resamples labels), and how many beat their prevalence."""
+    hasher = run.hasher()
+    with torch.inference_mode():
+        codes = hasher.encode(None, embed(queries(data)).half().float()).text  # half: as features are stored
+    counts = label_counts(hasher, encode(hasher, data), codes)
+    precision = functional.precision_at(counts.total, counts.relevant, torch.tensor([DEPTH]))[:, 0]
+    prevalence = counts.relevant.sum(1).double() / counts.total.sum(1)  # chance, as long as there are 20 images
+    asked = (counts.relevant.sum(1) >= FEWEST_IMAGES).nonzero()[:, 0].tolist()
+    same = {"direction": "t2i", "queries": "label names"}
+    of_labels = {"metric": f"P@{DEPTH}"} | same
+    yield make_row(
+        "short",
+        run,
+        data,
+        **of_labels,
+        value=float(precision[asked].mean()),
+        **interval(precision[asked].double()),
+        chance=float(prevalence[asked].mean()),
+        number=len(asked),
+    )
+    above = float((precision > prevalence)[asked].double().mean())
+    yield make_row(
+        "short", run, data, **same, metric="share of labels above prevalence", value=above, number=len(asked)
+    )
+    for place in asked:
+        numbers = {"value": float(precision[place]), "chance": float(prevalence[place]), "number": 1}
+        yield make_row("short", run, data, **of_labels, subset=data.module.label_vocabulary[place], **numbers)
+
+
+def queries(data: Data) -> list[str]:
+    """List what is typed for each label: its name, or the word it stands for where the name is a code."""
+    summary = data.module.info.settings.get("pairs", {}).get("summary", {})
+    gloss = summary.get("label_gloss", {})
+    return [gloss.get(label, label) for label in data.module.label_vocabulary]
+
+
+def label_counts(hasher: Hasher, encoded: Encoded, codes: Tensor) -> RankingCounts:
+    """Rank the items that have an image for one query a label; those that carry the label are relevant."""
+    database = encoded.items(encoded.codes["image"], encoded.present[:, 0])
+    hot = functional.pack_bits(torch.eye(len(codes), 8 * database.labels.shape[1]))  # (labels, W): one label each
+    no_group = database.groups.min() - 1  # so that no item is left out
+    return ranked(hasher, Items(codes, hot, no_group.expand(len(codes))), database)
+
+
+def packaged_text_tower(data: Data) -> Embed:
+    """Load the text tower of the packaged offline pair.
+
+    Raises:
+        DataError: If the features were made by another one.
+    """
+    tower = _packaged_tower()
+    if data.module.encoder.get("text") != tower.identity:
+        raise DataError(f"{data.root}: its texts were not encoded by the packaged text tower; leave out the part short")
+
+    def embed(texts: Sequence[str]) -> Tensor:
+        with torch.inference_mode():
+            embedding: Tensor = tower(tower.tokenize(list(texts)))
+        return embedding
+
+    return embed
+
+
+@cache
+def _packaged_tower() -> TextTower:
+    return TextTower(PACKAGED_TOWERS["text_model"], PACKAGED_TOWERS["text_sha256"], None, None).eval()
+
+
+def missing(run: Run, data: Data) -> Iterator[Row]:
+    """Measure the protocol asymmetric where the code of a case without a text is that of its image alone."""
+    hasher = run.hasher()
+    encoded = encode(hasher, data)
+    complete = encoded.complete
+    abnormal = data.abnormal(encoded.labels[complete])
+    for share in SHARES:
+        lacking = lack_text(encoded.groups, share)
+        cases = torch.where(lacking[:, None], encoded.codes["image"], encoded.codes["case"])
+        database = encoded.items(cases, complete)
+        for direction, modality in (("i2case", "image"), ("t2case", "text")):
+            asked = encoded.items(encoded.codes[modality], complete)
+            counts, of_null = (ranked(hasher, side, database) for side in (asked, asked.shuffled()))
+            values, null = (functional.average_precision(one.total, one.relevant) for one in (counts, of_null))
+            chance = functional.average_precision(functional.tie_all(counts.total), functional.tie_all(counts.relevant))
+            chosen = abnormal & ~values.isnan()
+            yield make_row(
+                "missing",
+                run,
+                data,
+                protocol="asymmetric",
+                direction=direction,
+                queries="all" if data.module.normal_label is None else "abnormal",
+                subset=f"{share} % without a text",
+                value=float(values[chosen].mean()),
+                **interval(values[chosen], asked.groups[chosen]),
+                chance=float(chance[chosen].mean()),
+                null="shuffled queries",
+                null_value=float(null[chosen].mean()),
+                number=int(chosen.sum()),
+            )
+
+
+def lack_text(groups: Tensor, share: int) -> Tensor:
+    """Draw the items that lack their text: those of a share of the groups; a larger share includes a smaller one.
+
+    Args:
+        groups: (N,) int64.
+        share: Per cent.
+
+    Returns:
+        (N,) bool.
+    """
+    order = np.random.default_rng(SEED).permutation(np.unique(groups.numpy()))
+    return torch.from_numpy(np.isin(groups.numpy(), order[: round(share * len(order) / 100)]))

@@ -1,0 +1,172 @@
+"""Rows, files, tables and figures of all benchmarks.
+
+A benchmark yields rows (mappings from column to entry), `record` writes them to a CSV file as they are measured, and
+functions of the file alone make tables and figures. So a page can be rendered again without measuring again.
+"""
+
+import os
+import platform
+import re
+import time
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from importlib.metadata import version
+from io import StringIO
+from pathlib import Path
+from typing import TypeVar
+
+import matplotlib as mpl
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from rich.progress import track
+
+from mcmfh_lightning.errors import DataError
+
+Row = Mapping[str, object]
+System = TypeVar("System", bound=Hashable)
+
+QUIET = {
+    "accelerator": "cpu",
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+}
+"""Options of a Trainer that only trains."""
+ARROWS = {"i2t": "I→T", "t2i": "T→I", "i2case": "I→case", "t2case": "T→case"}
+"""Directions of `ranking.csv`, as tables show them."""
+
+
+def take_turns(systems: Mapping[System, Callable[[], float]], turns: int, title: str) -> dict[System, list[float]]:
+    """Let systems measure themselves in turns, so that other work of the machine affects all of them.
+
+    Args:
+        systems: Functions that measure once, by system.
+        turns: How often every system measures.
+        title: Title of the progress bar.
+
+    Returns:
+        One number a turn, by system.
+    """
+    found: dict[System, list[float]] = {system: [] for system in systems}
+    for _ in track(range(turns), description=title):
+        for system, measure in systems.items():
+            found[system].append(measure())
+    return found
+
+
+def seconds(run: Callable[[], object]) -> float:
+    """Time a function once."""
+    begin = time.perf_counter()
+    run()
+    return time.perf_counter() - begin
+
+
+def machine(*packages: str) -> str:
+    """Describe the machine, its load and the versions of packages in one line."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.split(":")[1].strip() for line in lines if "model name" in line]
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    return (
+        f"{models[0]}, {len(models)} cores, {torch.get_num_threads()} threads, {gpu}; "
+        f"Python {platform.python_version()}, {versions}; load {load}"
+    )
+
+
+def read(source: Path | StringIO) -> pd.DataFrame:
+    """Read rows of a CSV file: an empty entry is an empty text, and numbers keep all digits (pandas 3.1)."""
+    return pd.read_csv(source, keep_default_na=False, na_values=["nan"])
+
+
+def record(
+    rows: Iterable[Row],
+    path: Path | None,
+    *,
+    keys: Sequence[str] = (),
+    parts: Sequence[str] = (),
+    packages: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Collect rows, and write them to a CSV file as they are measured, so that a benchmark that stops leaves them.
+
+    Args:
+        rows: New rows.
+        path: The file, or None to write nothing.
+        keys: Columns that name what was measured. Earlier rows of the file stay, except those with the keys of a new
+            row. Without keys all earlier rows go.
+        parts: Entries of the column ``part`` in the order of the file.
+        packages: Packages for the column ``machine``, which benchmarks of speed have.
+
+    Returns:
+        The rows of the file.
+
+    Raises:
+        DataError: If there are no new rows.
+    """
+    old = read(path) if path is not None and path.exists() and keys else pd.DataFrame()
+    where = {"machine": machine(*packages)} if packages else {}
+    measured: list[dict[str, object]] = []
+    text = ""
+    for row in rows:
+        measured.append({**row, **where})
+        table = pd.DataFrame(measured)
+        if len(old):
+            again = pd.MultiIndex.from_frame(old[[*keys]]).isin(pd.MultiIndex.from_frame(table[[*keys]]))
+            table = pd.concat([old[~again].reindex(columns=table.columns, fill_value=""), table])
+        if parts:
+            table = table.sort_values("part", key=lambda column: column.map(parts.index), kind="stable")
+        text = table.to_csv(index=False, lineterminator="\n", na_rep="nan")
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    if not measured:
+        raise DataError("nothing was measured: name other data, systems or parts")
+    return read(StringIO(text))
+
+
+def spread(rows: pd.DataFrame, lines: Sequence[str], column: str, cell: str = "cell") -> pd.DataFrame:
+    """Spread texts over a table, lines and columns in the order of the rows; a missing cell is empty.
+
+    Args:
+        rows: At most one row for each cell.
+        lines: Columns whose entries name a line of the table.
+        column: Column whose entries become the columns of the table.
+        cell: Column with the texts.
+    """
+    indexed = rows.set_index([*lines, column])[cell]
+    table = indexed.unstack(fill_value="").reindex(columns=rows[column].unique())
+    return table.loc[indexed.index.droplevel(column).unique()].reset_index()
+
+
+def markdown(table: pd.DataFrame, align: str = "l") -> str:
+    """Render a table in Markdown. Cells are not padded: a new number changes no line but its own.
+
+    Args:
+        table: Texts.
+        align: A letter for each of the first columns, ``l`` or ``r``; further columns are aligned right.
+    """
+    rule = [{"l": "---", "r": "---:"}[letter] for letter in align.ljust(table.shape[1], "r")]
+    lines = [[*table.columns], rule, *table.to_numpy().tolist()]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def fill(page: str, benchmark: str, tables: Mapping[str, str]) -> str:
+    """Put tables into a page, each between ``<!-- BENCHMARK: PART -->`` and ``<!-- end -->``.
+
+    Raises:
+        ValueError: If the page lacks the comments of a part.
+    """
+    for part, table in tables.items():
+        place = re.compile(rf"(<!-- {benchmark}: {part} -->\n).*?(<!-- end -->)", re.DOTALL)
+        if not place.search(page):
+            raise ValueError(f"the page has no lines '<!-- {benchmark}: {part} -->' and '<!-- end -->': add them")
+        page = place.sub(lambda match, table=table: f"{match[1]}\n{table}\n\n{match[2]}", page)  # type: ignore[misc]  # bound at once
+    return page
+
+
+def save_figure(figure: Figure, path: Path, name: str) -> None:
+    """Write a figure, the same bytes every time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)

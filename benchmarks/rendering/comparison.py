@@ -1,0 +1,114 @@
+"""A reference against every other system: difference, interval over groups, p values corrected for their number."""
+
+from collections.abc import Mapping, Sequence
+from math import nan
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.evaluation.protocols import PROTOCOLS
+from mcmfh_lightning.metrics.functional import (
+    bootstrap_means,
+    bootstrap_weights,
+    mean_over_queries,
+    percentile_interval,
+)
+from mcmfh_lightning.sweeps.result import ALL, QueryValues, Result
+from rendering.store import HEADLINE
+
+DRAWS, SEED = 1000, 0
+"""Bootstrap resamples."""
+MEAN = "mean"
+"""Name of the mean of both directions."""
+_DIRECTIONS = [direction.name for direction in PROTOCOLS[HEADLINE[0]]]
+
+
+def compare(results: Mapping[str, Sequence[Result]], reference: str, subset: str) -> pd.DataFrame:
+    """Compare the reference with every other system that was run, on the headline.
+
+    For each query AP is averaged over seeds, for each direction differences are averaged over queries, then over
+    directions. Groups are drawn with replacement (`bootstrap_weights`), the same draws for all systems. The p value is
+    twice the smaller share of draws on one side of 0, (r + 1) / (B + 1) each (Davison and Hinkley, Bootstrap Methods
+    and their Application, 1997, section 4.2), corrected by `holm`.
+
+    Args:
+        results: The results of each system, one a seed.
+        reference: One of the systems.
+        subset: The query subset.
+
+    Returns:
+        For each system and direction (`MEAN` first) the difference, the reference minus the system, the ends of its
+        95 % interval and, of the mean, p values; empty if the reference was not run.
+
+    Raises:
+        DataError: If two results have different queries.
+    """
+    others = {system: found for system, found in results.items() if system != reference and found}
+    columns = ["system", "direction", "difference", "low", "high", "p", "p_holm"]
+    if not results[reference] or not others:
+        return pd.DataFrame(columns=columns)
+    queries = _common_queries([result for found in results.values() for result in found])
+    members = torch.tensor([1] * len(queries.group) if subset == ALL else queries.subsets[subset])
+    ours = _over_seeds(results[reference])
+    counted = (members == 1) & ~ours.isnan().all(1)
+    weights = bootstrap_weights(torch.tensor(queries.group)[counted], DRAWS, SEED)
+    lines = []
+    for system, found in others.items():
+        lines += _compared(system, (ours - _over_seeds(found))[counted], weights)
+    made = pd.DataFrame(lines, columns=columns[:-1])
+    made.loc[made.direction == MEAN, "p_holm"] = holm(made.p.dropna().tolist())
+    return made
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Correct p values for their number (Holm, Scandinavian Journal of Statistics, 1979).
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    corrected = [nan] * len(p_values)
+    largest = 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        corrected[place] = largest
+    return corrected
+
+
+def _compared(system: str, differences: Tensor, weights: Tensor) -> list[tuple[object, ...]]:
+    """Compare by the (Q, 2) differences of each query and direction, NaN where undefined."""
+    values = torch.stack([mean_over_queries(column) for column in differences.unbind(1)])  # (2,)
+    defined = (~differences.isnan()).double()
+    draws = bootstrap_means(differences.nan_to_num(), weights) / bootstrap_means(defined, weights)  # (B, 2)
+    means = draws.mean(1, keepdim=True)  # (B, 1)
+    tail = min(int((means <= 0).sum()), int((means >= 0).sum()))
+    p = min(1.0, 2 * (tail + 1) / (len(draws) + 1))
+    low, high = (end.tolist() for end in percentile_interval(draws))
+    of_directions = zip(_DIRECTIONS, values.tolist(), low, high, strict=True)
+    mean = (MEAN, float(values.mean()), *(float(end) for end in percentile_interval(means)))
+    return [(system, *mean, p), *((system, *one, nan) for one in of_directions)]
+
+
+def _over_seeds(results: Sequence[Result]) -> Tensor:
+    """Average the AP of each query in both directions over seeds: (Q, 2) float64, NaN where undefined."""
+    of_runs = [_queries_of(result).average_precision[HEADLINE[0]] for result in results]
+    columns = [[[nan if value is None else value for value in of[name]] for name in _DIRECTIONS] for of in of_runs]
+    return torch.tensor(columns, dtype=torch.float64).mean(0).T  # from (seeds, 2, Q)
+
+
+def _common_queries(results: Sequence[Result]) -> QueryValues:
+    first = _queries_of(results[0])
+    for result in results:
+        queries = _queries_of(result)
+        if (queries.group, queries.subsets) != (first.group, first.subsets):
+            raise DataError(
+                f"{result.file_name}: its queries are not those of {results[0].file_name}; run the older one again"
+            )
+    return first
+
+
+def _queries_of(result: Result) -> QueryValues:
+    if result.queries is None:
+        raise DataError(f"{result.file_name}: holds no queries; remove it and run again")
+    return result.queries

@@ -1,0 +1,79 @@
+"""Storage of results: a file a table, xz-compressed JSON with a line for each run.
+
+A run that several tables declare is stored once, in the file of the table that ran it; every table reads all files.
+Of the AP of each query only the headline protocol is kept: comparisons need no other, and it halves the file.
+"""
+
+import lzma
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.files import atomic_write
+from mcmfh_lightning.sweeps.result import UNSEEN, Result, dumped, parse
+
+SUFFIX = ".jsonl.xz"
+HEADLINE = "unimodal", UNSEEN
+"""The protocol and the database by which systems are compared."""
+
+
+def read(folder: Path) -> list[Result]:
+    """Read every result of a folder, in the order of their names; a folder that does not exist has none.
+
+    Raises:
+        DataError: If a file cannot be used, or a run is stored twice.
+    """
+    found = {name: result for of_file in _read_files(folder).values() for name, result in of_file.items()}
+    return [found[name] for name in sorted(found)]
+
+
+def add(folder: Path, table: str, results: Iterable[Result]) -> None:
+    """Store results; those of a run that is stored already replace what is there.
+
+    Args:
+        folder: An existing folder.
+        table: Name of the table that ran them.
+        results: New results.
+
+    Raises:
+        DataError: If a file of the folder cannot be used.
+    """
+    files = _read_files(folder)
+    changed: dict[Path, dict[str, Result]] = {}
+    for result in results:
+        stored = (path for path, of_file in files.items() if result.file_name in of_file)
+        path = next(stored, folder / f"{table}{SUFFIX}")
+        changed[path] = files.setdefault(path, {})
+        changed[path][result.file_name] = _compact(result)
+    for path, of_file in changed.items():
+        lines = [dumped(of_file[name]).replace("\n", "") + "\n" for name in sorted(of_file)]
+        with atomic_write(path) as stream:
+            stream.write(lzma.compress("".join(lines).encode()))
+
+
+def _read_files(folder: Path) -> dict[Path, dict[str, Result]]:
+    """Read the results by file and by name."""
+    places: dict[str, Path] = {}
+    files = {}
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        try:
+            lines = lzma.decompress(path.read_bytes()).decode().split("\n")[:-1]
+        except (lzma.LZMAError, UnicodeDecodeError) as error:
+            raise DataError(f"{path}: not a file of results ({error}); restore it from git") from error
+        results = [parse(line, f"{path}: line {number}") for number, line in enumerate(lines, start=1)]
+        files[path] = {result.file_name: result for result in results}
+        for number, result in enumerate(results, start=1):
+            if result.file_name in places:
+                raise DataError(
+                    f"{path}: line {number}: {result.file_name} is in {places[result.file_name]} already; remove one"
+                )
+            places[result.file_name] = path
+    return files
+
+
+def _compact(result: Result) -> Result:
+    if result.queries is None:
+        return result
+    kept = {name: of for name, of in result.queries.average_precision.items() if name == HEADLINE[0]}
+    return replace(result, queries=replace(result.queries, average_precision=kept))

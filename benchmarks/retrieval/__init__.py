@@ -1,1 +1,0 @@
-"""The parts of ``benchmarks/search.py``, one question a file."""

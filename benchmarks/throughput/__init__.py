@@ -1,1 +1,0 @@
-"""The parts of ``benchmarks/training.py``, one question a file."""

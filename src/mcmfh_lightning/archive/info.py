@@ -1,0 +1,160 @@
+"""Description of an archive (``archive.json``), and the identity of a hasher and its encoder."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
+from uuid import uuid4
+
+from mcmfh_lightning.archive.location import Location
+from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
+from mcmfh_lightning.images.png import ValueRange, check_value_range
+
+INFO_FILE = "archive.json"
+FORMAT_VERSION = 2
+READ_VERSIONS = (1, FORMAT_VERSION)  # in version 1 the table lacks the names of groups; nothing else differs
+_MOST_SHOWN = 100
+# Types of the entries of `archive.json`, which comes from elsewhere.
+_TYPES = {
+    str: ("uid", "hasher", "weights_sha256", "created_by"),
+    int: ("num_bits",),
+    bool: ("store_content", "keep_relaxed"),
+    dict: ("encoder", "encoder_spec"),
+    list: ("label_vocabulary",),
+}
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Everything that decides the codes of an item; `mcmfh_lightning.archive.model.identity_of` reads a checkpoint's.
+
+    Attributes:
+        num_bits: Bits of a code.
+        hasher: Name of the method.
+        weights_sha256: Hash of all weights and the architecture; the same for a checkpoint of a fit and its slim copy.
+        encoder: Identity of the encoder of the features that the hasher was trained on.
+    """
+
+    num_bits: int
+    hasher: str
+    weights_sha256: str
+    encoder: Mapping[str, Any]
+
+    def check_same(self, other: "Identity", here: str, there: str) -> None:
+        """Refuse another hasher or encoder.
+
+        Args:
+            other: The identity to compare with.
+            here: Owner of this identity, for the message.
+            there: Owner of the other.
+
+        Raises:
+            CheckpointError: If their codes cannot be compared; the message names both.
+        """
+        for name in (entry.name for entry in fields(Identity)):
+            ours, theirs = getattr(self, name), getattr(other, name)
+            if ours != theirs:
+                if name == "encoder":
+                    ours, theirs = encoder_name(self.encoder, other.encoder), encoder_name(other.encoder, self.encoder)
+                raise CheckpointError(
+                    f"{here} has {name} {_short(ours)}, {there} {_short(theirs)}: use the checkpoint that the archive "
+                    "was built with, or build another archive"
+                )
+
+
+@dataclass(frozen=True)
+class ArchiveInfo(Identity):
+    """Content of ``archive.json``; the file is written last, so it marks a whole archive.
+
+    Attributes:
+        encoder_spec: How to build the encoder for queries: ``class_path`` and ``init_args``.
+        label_vocabulary: Labels that items may have; grows when data with others are added.
+        store_content: Whether texts and pictures are in the table.
+        keep_relaxed: Whether codes before the sign are.
+        value_range: Values that became black and white in the items' pictures of more than 8 bits; queries are read
+            in the same way. None if each was scaled by its own depth.
+        uid: Drawn when the archive was made, so that another one in its place has another.
+        created_by: The release that made it.
+    """
+
+    encoder_spec: Mapping[str, Any]
+    label_vocabulary: tuple[str, ...]
+    store_content: bool
+    keep_relaxed: bool
+    value_range: ValueRange | None = None
+    uid: str = field(default_factory=lambda: uuid4().hex)
+    created_by: str = field(default_factory=lambda: f"mcmfh-lightning {version('mcmfh-lightning')}")
+
+    @classmethod
+    def load(cls, location: str | Path | Location) -> Self:
+        """Read the description of an archive.
+
+        Raises:
+            DataError: If there is no archive, or it is of another format version or damaged.
+        """
+        found = cls.find(location)
+        if found is None:
+            raise DataError(
+                f"{Location.of(location)} holds no archive ({INFO_FILE} is missing): make one with "
+                "`mcmfh-archive build`, or correct the path"
+            )
+        return found
+
+    @classmethod
+    def find(cls, location: str | Path | Location) -> Self | None:
+        """Read the description of an archive; None if there is no archive.
+
+        Raises:
+            DataError: If it is of another format version or damaged.
+        """
+        place = Location.of(location)
+        content = place.read(INFO_FILE)
+        if content is None:
+            return None
+        where = f"{place}/{INFO_FILE}"
+        try:
+            entries = json.loads(content)
+            found = entries.pop("format_version")
+        except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{where} is damaged ({error!r}): copy the archive again") from error
+        if found not in READ_VERSIONS:
+            readable = " and ".join(map(str, READ_VERSIONS))
+            raise DataError(
+                f"{where}: format_version {found!r}, this release reads {readable}: install the release that wrote it, "
+                "or build the archive again"
+            )
+        try:
+            wrong = [name for kind, names in _TYPES.items() for name in names if type(entries[name]) is not kind]
+            value_range = check_value_range(entries.get("value_range"))
+            known = {"label_vocabulary": tuple(entries["label_vocabulary"]), "value_range": value_range}
+            info = cls(**{**entries, **known})
+        except (KeyError, TypeError, ValueError, ConfigError) as error:
+            raise DataError(f"{where}: an entry is missing or unknown ({error}): copy the archive again") from error
+        if wrong or info.num_bits < 1 or not all(isinstance(label, str) for label in info.label_vocabulary):
+            impossible = ", ".join(wrong) or "num_bits or label_vocabulary"
+            raise DataError(f"{where}: the value of {impossible} is not possible: copy the archive again")
+        return info
+
+    def write(self, location: str | Path | Location) -> None:
+        """Write the description, atomically."""
+        entries = {"format_version": FORMAT_VERSION} | asdict(self)
+        if self.value_range is None:  # most archives, which earlier releases read too
+            del entries["value_range"]
+        content = json.dumps(entries, indent=1, ensure_ascii=False)
+        Location.of(location).write(INFO_FILE, content.encode() + b"\n")
+
+
+def encoder_name(encoder: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """Name an encoder, with its other differences if two have one name."""
+    name = repr(encoder.get("name"))
+    if encoder.get("name") != other.get("name"):
+        return name
+    odd = [key for key in encoder.keys() | other.keys() if encoder.get(key) != other.get(key)]
+    return f"{name} with " + ", ".join(f"{key} {_short(encoder.get(key))}" for key in sorted(odd))
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."

@@ -1,1 +1,0 @@
-"""``mcmfh-bench table``: runs what a file declares and renders tables. Only running imports Lightning."""

@@ -1,0 +1,81 @@
+"""The global batch: rows of all ranks, which of them belong together, and means over those that count."""
+
+from typing import Literal, NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+Supervision = Literal["pairs", "labels"]
+
+
+class Positives(NamedTuple):
+    """Relations between the rows of a batch."""
+
+    positives: Tensor
+    """(B, B) bool: rows that belong together."""
+    ignored: Tensor
+    """(B, B) bool: rows of unknown relation, neither positive nor negative."""
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """Concatenate the rows of all ranks, with gradients.
+
+    Every rank then computes the same loss on the global batch. The backward pass sums the ranks' gradients of each
+    row; with the averaging of DistributedDataParallel the parameters receive exactly the gradient of that loss.
+
+    Args:
+        rows: (B, ...), the same shape on every rank.
+
+    Returns:
+        (world size * B, ...) in rank order; ``rows`` itself without distributed training.
+    """
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+        return rows
+    from torch.distributed.nn.functional import all_gather  # exists only in builds with torch.distributed
+
+    return torch.cat(all_gather(rows))
+
+
+def find_positives(labels: Tensor, groups: Tensor, supervision: Supervision) -> Positives:
+    """Separate positives from negatives.
+
+    Rows of the same group (study, article, patient) are positives of each other, never negatives.
+
+    - ``supervision="pairs"``: all other rows are negatives.
+    - ``supervision="labels"``: rows that share a label are positives as well. Without labels it is unknown whether a
+      row differs from others, so its relation to other groups is ignored.
+
+    Args:
+        labels: (B, ceil(L / 8)) uint8, packed label sets.
+        groups: (B,) int64.
+        supervision: What makes two rows belong together.
+    """
+    same_group = groups[:, None] == groups
+    if supervision == "pairs":
+        return Positives(same_group, torch.zeros_like(same_group))
+    shared = shares_label(labels, labels)
+    unlabeled = (labels == 0).all(dim=-1)
+    ignored = (unlabeled[:, None] | unlabeled) & ~same_group
+    return Positives(same_group | shared, ignored)
+
+
+def shares_label(first: Tensor, second: Tensor) -> Tensor:
+    """Test which packed label sets intersect: (N, Lb), (M, Lb) uint8 -> (N, M) bool."""
+    return (first[:, None, :] & second).ne(0).any(dim=-1)
+
+
+def weighted_mean(rows: Tensor, valid: Tensor, weight: Tensor | None) -> Tensor:
+    """Average the valid rows by their weights.
+
+    Args:
+        rows: (N,).
+        valid: (N,) bool.
+        weight: (N,) >= 0, or None for equal weights.
+
+    Returns:
+        Scalar; 0 (with a zero gradient) if no valid row has a weight.
+    """
+    weights = valid.to(rows.dtype) if weight is None else valid * weight.to(rows.dtype)
+    total = weights.sum()
+    return torch.where(valid, rows, 0) @ weights / torch.where(total > 0, total, 1)

@@ -1,0 +1,65 @@
+"""Searches without torch: what of an archive needs no encoder imports none of its packages."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mcmfh_lightning.cli.archive import COMMANDS
+
+HEAVY = ("torch", "lightning", "open_clip", "transformers")
+BLOCKED = f"""
+import sys
+sys.modules.update(dict.fromkeys({HEAVY}))  # an import of one fails
+"""
+HELP = """
+from mcmfh_lightning.cli.archive import main
+for arguments in [["--help"], *([name, "--help"] for name in sys.argv[1:])]:
+    try:
+        main(arguments)
+    except SystemExit as ended:
+        assert ended.code == 0, arguments
+assert not {"numpy", "pyarrow", "faiss", "lancedb", "pandas"} & sys.modules.keys()
+"""
+USE = """
+from mcmfh_lightning.archive import Archive, Filters
+from mcmfh_lightning.cli.archive import main
+archive = Archive.open(sys.argv[1])
+assert archive.search(id="film 05", filters=Filters(without_groups=("P-1009",))).hits
+main(["search", sys.argv[1], "--id", "film 05", "--rerank", "0"])
+main(["info", sys.argv[1]])
+main(["info", sys.argv[1], "--json"])
+main(["delete", sys.argv[1], "--ids", "film 03", "--groups", "7"])
+assert archive.refresh()
+try:
+    archive.search(text="effusion")
+except ImportError:
+    print("a text needs an encoder")
+"""
+
+
+def run(script: str, *arguments: object) -> str:
+    command = [sys.executable, "-c", BLOCKED + script, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_help_of_every_command_imports_little() -> None:
+    shown = run(HELP, *COMMANDS)
+    assert all(f"mcmfh-archive [options] {name}" in shown or f"mcmfh-archive {name}" in shown for name in COMMANDS)
+
+
+def test_what_needs_no_encoder_needs_no_torch(earlier_versions: Path) -> None:
+    shown = run(USE, earlier_versions / "archive")
+    assert "items deleted" in shown
+    assert "a text needs an encoder" in shown
+
+
+@pytest.mark.parametrize("name", ["Archive", "Filters", "Hit", "Item", "SearchResult"])
+def test_public_names(name: str) -> None:
+    from mcmfh_lightning import archive
+
+    assert getattr(archive, name).__name__ == name
+    assert name in archive.__all__

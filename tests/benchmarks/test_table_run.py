@@ -1,0 +1,153 @@
+"""Runs of the real command line on planted features."""
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+import yaml
+
+from mcmfh_lightning.sweeps.result import dumped
+
+
+def sweep(name, config, root, metric="test/unimodal", seeds=(0,), **parameters):
+    values = {"trainer.max_epochs": {"value": 1}, "trainer.enable_model_summary": {"value": False}}
+    values |= {flag.replace("__", "."): {"value": value} for flag, value in parameters.items()}
+    return {
+        "name": name,
+        "program": "mcmfh",
+        "method": "grid",
+        "metric": {"name": metric, "goal": "maximize"},
+        "parameters": {
+            "config": {"value": f"experiments/{config}.yaml"},
+            "data.root": {"value": str(root)},
+            "seed_everything": {"values": list(seeds)},
+            **values,
+        },
+    }
+
+
+class Bench:
+    """A table file and the command on it."""
+
+    def __init__(self, benchmark_file, folder, *sweeps):
+        self._main, self._store = benchmark_file("table").main, benchmark_file("rendering.store")
+        self.folder, self.results, self.work = folder, folder / "results", folder / "work"
+        self.file = folder / "t.yaml"
+        self.file.write_text("---\n".join(yaml.safe_dump(one) for one in sweeps))
+
+    def __call__(self, *flags):
+        places = {"--results": self.results, "--work": self.work, "--out": self.folder / "out"}
+        self._main([str(self.file), *(str(one) for pair in places.items() for one in pair), *flags])
+        return (self.folder / "out" / "table.md").read_text()
+
+    def stored(self):
+        return self._store.read(self.results)
+
+    def keep(self, results):
+        """Store these results alone."""
+        (self.results / "t.jsonl.xz").unlink()
+        self._store.add(self.results, "t", results)
+
+    def times(self):
+        """Return when the logs of runs were written."""
+        return {
+            path.name: (path / "log.txt").stat().st_mtime_ns for path in self.work.iterdir() if path.name != "results"
+        }
+
+
+def failure(bench, capsys, *flags):
+    """Return the last line of an error that ends the command."""
+    with pytest.raises(SystemExit) as stop:
+        bench(*flags)
+    assert stop.value.code == 2
+    return capsys.readouterr().err.strip().splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_a_trial_is_kept_although_another_run_fails(benchmark_file, features, tmp_path, capsys):
+    trial = sweep("LabelClassifier", "label_classifier", features, "val/mAP", model__optimizer__init_args__lr=0.01)
+    broken = sweep("broken", "label_classifier", features, model__no_such_flag=3)
+    bench = Bench(benchmark_file, tmp_path, trial, broken)
+    line = failure(bench, capsys, "--run", "--jobs", "2")
+    log = re.fullmatch(r"table.py: error: 1 of 2 runs failed, .*: broken-planted-seed0-\w{8} \((.*log.txt)\)", line)[1]
+    assert "no_such_flag" in bench.folder.joinpath(log).read_text()
+    (result,) = bench.stored()
+    assert (result.system, result.metric, result.epochs, result.num_bits) == ("LabelClassifier", "val/mAP", 1, None)
+    assert 0 < result.best < 1
+    assert result.fit_seconds > 0
+    assert result.test_seconds is result.results is result.queries is None
+    assert (result.data.name, result.data.encoder, result.data.num_labels) == ("planted", "planted", 8)
+    assert result.data.pairs == {"train": 512, "val": 160, "test": 160}
+    page = (tmp_path / "out" / "table.md").read_text()  # rendered although a run failed
+    assert f"**{result.best:.3f}**".replace("0.", ".") in page
+    assert "| broken | - |  | 0 of 1 |" in page
+
+
+def test_data_that_are_not_there(benchmark_file, tmp_path, capsys):
+    bench = Bench(benchmark_file, tmp_path, sweep("TwoTower", "two_tower", tmp_path / "nowhere"))
+    assert re.search(r"error: .*nowhere/dataset.json does not exist", failure(bench, capsys, "--run"))
+    assert "not run" in bench()  # which needs none
+
+
+@pytest.mark.slow
+def test_two_systems_of_two_seeds_are_run_resumed_and_rendered(benchmark_file, features, tmp_path, capsys):
+    settings = {"model__num_bits": 16, "model__d_model": 32}
+    bench = Bench(
+        benchmark_file,
+        tmp_path,
+        sweep("MCMFH", "mcmfh", features, seeds=(0, 1), **settings),
+        sweep("TwoTower, pairs", "two_tower", features, seeds=(0, 1), model__supervision="pairs", **settings),
+    )
+    page = bench("--run", "--jobs", "2")
+    assert "not run" not in page
+    assert re.search(r"\| MCMFH \| - \| 16 \| 2 \| 0 \| \.\d{3} ± \.\d{3} ", page)
+    before = bench.times()
+    assert len(before) == 4
+    for result in bench.stored():
+        folder = bench.work / result.file_name.removesuffix(".json")
+        metrics = json.loads((folder / "test" / "metrics.json").read_text())
+        assert result.num_bits == metrics["num_bits"] == 16
+        assert metrics["seed"] == result.parameters["seed_everything"] or "MCMFH" not in result.system
+        numbers = metrics["results"]["unimodal"]["train+val"]["abnormal"]["t2i"]
+        for system in ("model", "hyperplanes", "constant", "shuffled within"):
+            stored = result.results["unimodal"]["train+val"]["abnormal"]["t2i"][system]["NDCG@50"][0]
+            assert stored == pytest.approx(numbers[system]["NDCG@50"]["value"], abs=1e-6)
+        values = [v for v in result.queries.average_precision["unimodal"]["i2t"] if v is not None]
+        expected = metrics["results"]["unimodal"]["unseen"]["all"]["i2t"]["model"]["mAP@all"]["value"]
+        assert sum(values) / len(values) == pytest.approx(expected, abs=1e-6)
+        assert not list(folder.rglob("*.ckpt"))
+
+    # One is run again: it alone, with the same numbers; nothing else is touched.
+    stored = bench.stored()
+    (other,) = (one for one in stored if one.system != "MCMFH" and one.parameters["seed_everything"] == 0)
+    (taken,) = (one for one in stored if one.system != "MCMFH" and one.parameters["seed_everything"] == 1)
+    bench.keep(one for one in stored if one is not taken)
+    assert "| TwoTower, pairs | 16 | 1 of 2 |" in bench()
+    assert bench("--run", "--jobs", "2") == page
+    after = bench.times()
+    assert {name for name in after if after[name] != before[name]} == {taken.file_name.removesuffix(".json")}
+    effort = {"fit_seconds": 0, "test_seconds": 0}
+    again = {one.file_name: replace(one, **effort) for one in bench.stored()}
+    assert again == {one.file_name: replace(one, **effort) for one in stored}
+
+    # A run that was finished when the command was interrupted is not run again; a system can be asked for again.
+    bench.keep(one for one in stored if one is not other)
+    (bench.work / "results" / other.file_name).write_text(dumped(other))
+    assert bench("--run") == page
+    assert bench.times() == after
+    assert not list((bench.work / "results").iterdir())
+    assert bench("--run", "--jobs", "2", "--again", "TwoTower, pairs") == page
+    changed = {name for name, time in bench.times().items() if time != after[name]}
+    assert changed == {one.file_name.removesuffix(".json") for one in (other, taken)}
+    after = bench.times()
+
+    # Rendering needs no data, and the features may be stored elsewhere.
+    features_file = bench.file.read_text()
+    moved = tmp_path / "moved"
+    moved.symlink_to(features)
+    bench.file.write_text(features_file.replace(str(features), str(moved)))
+    capsys.readouterr()
+    assert "not run" not in bench("--run")
+    assert "4 done before" in capsys.readouterr().err
+    assert bench.times() == after

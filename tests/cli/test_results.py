@@ -1,0 +1,195 @@
+"""What a run says it measured: the chosen epoch, weights and data by name; results are never replaced in silence."""
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+
+import pytest
+import torch
+
+from mcmfh_lightning.archive.model import identity_of
+from mcmfh_lightning.cli.train import main
+
+CONFIG = """
+trainer:
+  max_epochs: 3
+  enable_progress_bar: false
+  enable_model_summary: false
+  callbacks:
+    - class_path: mcmfh_lightning.callbacks.HammingRanking
+      init_args: {protocols: [unimodal]}
+    - class_path: mcmfh_lightning.callbacks.BestCheckpoint
+      init_args: {monitor: val/mAP, mode: max, filename: best, enable_version_counter: false}
+"""
+"""Over the demo: what is not about results only takes time."""
+
+
+@pytest.fixture(scope="module")
+def mcmfh(tmp_path_factory):
+    """Runs a command; returns its standard output."""
+    config = tmp_path_factory.mktemp("config") / "quick.yaml"
+    config.write_text(CONFIG)
+    flags = ["--config", "experiments/demo.yaml", "--config", str(config)]
+    flags += ["--model.d_model", "32", "--data.global_batch_size", "32"]
+
+    def run(subcommand, root, run_dir, *more):
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            main([subcommand, *flags, "--data.root", str(root), "--run_dir", str(run_dir), *map(str, more)])
+        return out.getvalue()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def small(make_features, tmp_path_factory):
+    """A folder of planted features: 128, 40 and 40 pairs."""
+    return make_features(tmp_path_factory.mktemp("small") / "features", train=128, evaluated=40)
+
+
+@pytest.fixture(scope="module")
+def fitted(mcmfh, small, tmp_path_factory):
+    """The folder of a fit, and what it printed."""
+    folder = tmp_path_factory.mktemp("fitted")
+    return folder, mcmfh("fit", small, folder)
+
+
+@pytest.fixture(scope="module")
+def tested(mcmfh, small, fitted):
+    """The same folder after a test, and what that printed."""
+    return fitted[0], mcmfh("test", small, fitted[0])
+
+
+@pytest.fixture
+def refused(mcmfh, capsys):
+    """The one line of a command that must fail."""
+
+    def refused(*arguments):
+        with pytest.raises(SystemExit) as stop:
+            mcmfh(*arguments)
+        assert stop.value.code == 2
+        line = capsys.readouterr().err.strip().splitlines()[-1]
+        assert line.startswith("mcmfh: error: ")
+        return line
+
+    return refused
+
+
+def report(run_dir):
+    return json.loads((run_dir / "test" / "metrics.json").read_text())
+
+
+def files_of(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_fit_ends_with_the_chosen_epoch_and_the_constant_ranking(fitted):
+    folder, printed = fitted
+    with (folder / "fit" / "metrics.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["val/mAP"]]
+    best = max(rows, key=lambda row: float(row["val/mAP"]))
+    path = folder / "fit" / "checkpoints" / "best.ckpt"
+    lines = printed.strip().splitlines()
+    chosen, constant, *few = lines[next(i for i, line in enumerate(lines) if line.startswith("chosen: ")) :]
+    assert chosen == f"chosen: epoch {best['epoch']}, val/mAP {float(best['val/mAP']):.3f}, {path}"
+    assert torch.load(path, weights_only=True)["epoch"] == int(best["epoch"])
+    assert len({row["val/constant"] for row in rows}) == 1
+    better = float(best["val/constant"]) > float(best["val/mAP"])
+    queries = int(float(best["val/queries"]))
+    assert f"has {float(best['val/constant']):.3f} on the same {queries} queries" in constant
+    assert [line[: line.index(" have")] for line in few] == [f"only {queries} validation queries"] * (queries < 20)
+    assert constant.endswith("better than this model" if better else "this model is better")
+
+
+def test_a_test_takes_the_best_weights_and_names_them_and_the_data(small, tested):
+    folder, printed = tested
+    best = folder / "fit" / "checkpoints" / "best.ckpt"
+    assert f"the best weights of the run: {best}" in printed
+    found = report(folder)
+    assert found["checkpoint"] == {
+        "path": str(best),
+        "sha256": hashlib.sha256(best.read_bytes()).hexdigest(),
+        "epoch": torch.load(best, weights_only=True)["epoch"],
+    }
+    assert found["weights_sha256"] == identity_of(best).weights_sha256  # which an archive of them has as well
+    dataset = json.loads((small / "dataset.json").read_text())
+    shards = [shard for split in ("train", "val", "test") for shard in dataset["splits"][split]["shards"]]
+    content = "\n".join(f"{shard['name']} {shard['sha256']}" for shard in shards)
+    assert found["data"] == {
+        "name": "planted",
+        "path": str(small),
+        "fingerprint": hashlib.sha256(content.encode()).hexdigest()[:16],
+        "pairs": {"train": 128, "val": 40, "test": 40},
+    }
+
+
+def test_the_same_test_again_says_that_it_replaces_the_results(mcmfh, small, tested):
+    folder, before = tested[0], report(tested[0])
+    assert f"{folder / 'test'}: replaces the earlier results of the same weights on the same data" in mcmfh(
+        "test", small, folder
+    )
+    assert report(folder) == before
+
+
+def test_results_of_other_data_other_weights_or_another_release_are_kept(
+    small, tested, make_features, tmp_path, refused
+):
+    folder = tested[0]
+    best = folder / "fit" / "checkpoints" / "best.ckpt"
+    before = files_of(folder / "test")
+    other = make_features(tmp_path / "other", train=100, evaluated=40)
+    line = refused("test", other, folder)
+    for words in (f"{small}, fingerprint", f"{other}, fingerprint", "--run_dir", f"--ckpt_path {best}", "delete"):
+        assert words in line
+    weights = torch.load(best, weights_only=True)
+    weights["state_dict"] = {name: value + 1 for name, value in weights["state_dict"].items()}
+    torch.save(weights, tmp_path / "other.ckpt")
+    line = refused("test", small, folder, "--ckpt_path", tmp_path / "other.ckpt")
+    assert f"this test is of {tmp_path / 'other.ckpt'}" in line
+    assert files_of(folder / "test") == before  # configuration and figures as well
+
+    (tmp_path / "run" / "test").mkdir(parents=True)
+    for content in ('{"package": "mcmfh-lightning 0.1.0"}', "not JSON"):
+        (tmp_path / "run" / "test" / "metrics.json").write_text(content)
+        line = refused("test", other, tmp_path / "run", "--ckpt_path", best)
+        assert "holds the results of another test, which does not name its weights and data" in line
+
+
+@pytest.mark.slow
+def test_another_collection_is_tested_in_a_folder_of_its_own(mcmfh, tested, make_features, tmp_path):
+    best = tested[0] / "fit" / "checkpoints" / "best.ckpt"
+    mcmfh("test", make_features(tmp_path / "other", train=100, evaluated=40), tmp_path / "run", "--ckpt_path", best)
+    found = report(tmp_path / "run")
+    assert found["data"]["pairs"]["train"] == 100
+    assert found["weights_sha256"] == report(tested[0])["weights_sha256"]
+
+
+@pytest.mark.parametrize("subcommand", ["test", "validate", "predict"])
+def test_untrained_weights_are_not_measured(small, tmp_path, refused, subcommand):
+    line = refused(subcommand, small, tmp_path)
+    assert f"{tmp_path / 'fit' / 'checkpoints' / 'best.ckpt'} does not exist" in line
+    assert "--run_dir of a fit" in line
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_a_run_that_chose_nothing_points_to_its_last_epoch(mcmfh, small, tmp_path, refused):
+    printed = mcmfh("fit", small, tmp_path, "--trainer.limit_val_batches", 0, "--trainer.max_epochs", 1)
+    last = tmp_path / "fit" / "checkpoints" / "last.ckpt"
+    assert printed.strip().splitlines()[-1] == (
+        f"no epoch was chosen: val/mAP was not measured, or undefined in every epoch; the last one is in {last}"
+    )
+    assert "--ckpt_path last takes those of the last epoch" in refused("test", small, tmp_path)
+
+
+def test_validate_takes_the_best_weights(mcmfh, small, fitted):
+    folder = fitted[0]
+    assert "the best weights of the run" in mcmfh("validate", small, folder)
+    of_fit, of_validate = (_values(folder / stage / "metrics.csv") for stage in ("fit", "validate"))
+    assert of_validate == [pytest.approx(max(of_fit), rel=1e-6)]
+
+
+def _values(path):
+    with path.open() as file:
+        return [float(row["val/mAP"]) for row in csv.DictReader(file) if row["val/mAP"]]

@@ -1,0 +1,131 @@
+"""The command line: one folder a run, and errors of one line."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from mcmfh_lightning.cli.train import main
+from mcmfh_lightning.lightning_configs import find_config, find_configs
+
+FLAGS = ["--config", "experiments/demo.yaml", "--trainer.max_epochs", "2", "--trainer.enable_progress_bar", "false"]
+
+
+@pytest.fixture(scope="module")
+def run(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished fit on planted features."""
+    folder = tmp_path_factory.mktemp("run")
+    main(["fit", *FLAGS, "--data.root", str(features), "--run_dir", str(folder)])
+    return folder
+
+
+@pytest.fixture
+def checkpoint(run: Path) -> Path:
+    return run / "fit" / "checkpoints" / "best.ckpt"
+
+
+def _fails(args: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Runs a command that must end in one line on standard error; returns the line."""
+    with pytest.raises(SystemExit) as stop:
+        main(args)
+    assert stop.value.code == 2
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert line.startswith("mcmfh: error: ")
+    return line
+
+
+def test_run_folder_holds_everything(run: Path, checkpoint: Path, features: Path) -> None:
+    assert checkpoint.is_file()
+    assert (run / "fit" / "config.yaml").is_file()
+    assert (run / "fit" / "metrics.csv").is_file()
+    main(["test", *FLAGS, "--data.root", str(features), "--run_dir", str(run), "--ckpt_path", str(checkpoint)])
+    assert {"metrics.json", "ranking.csv"} <= {path.name for path in (run / "test").iterdir()}
+    assert len(list((run / "test").glob("*.png"))) >= 3  # precision-recall, precision at N, expert utilisation
+    assert json.loads((run / "test" / "metrics.json").read_text())
+    assert (run / "fit" / "metrics.csv").is_file()  # test has not written over fit
+
+
+def test_validate_prints_the_monitor(
+    run: Path, checkpoint: Path, features: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["validate", *FLAGS, "--data.root", str(features), "--run_dir", str(run), "--ckpt_path", str(checkpoint)])
+    assert "val/mAP" in capsys.readouterr().out
+
+
+def test_checkpoint_needs_no_unpickling(checkpoint: Path) -> None:
+    stored = torch.load(checkpoint, weights_only=True)
+    assert stored["mcmfh"]["num_bits"] == 16
+    assert stored["mcmfh"]["encoder"] == {"name": "planted"}
+
+
+def test_fit_refuses_a_used_run_folder(run: Path, features: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = _fails(["fit", *FLAGS, "--data.root", str(features), "--run_dir", str(run)], capsys)
+    assert str(run) in line
+    assert "--run_dir" in line
+
+
+def test_checkpoint_of_other_bits_is_refused(
+    run: Path, checkpoint: Path, features: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--data.root", str(features), "--run_dir", str(run), "--ckpt_path", str(checkpoint)]
+    line = _fails(["test", *FLAGS, *flags, "--model.num_bits", "64"], capsys)
+    assert "num_bits=16" in line
+    assert "num_bits=64" in line
+
+
+def test_features_of_another_encoder_are_refused(
+    run: Path, checkpoint: Path, make_features: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = make_features(tmp_path / "features", encoder="another")
+    flags = ["--data.root", str(other), "--run_dir", str(run), "--ckpt_path", str(checkpoint)]
+    line = _fails(["test", *FLAGS, *flags], capsys)
+    assert "planted" in line
+    assert "another" in line
+
+
+def test_missing_features_name_the_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = _fails(["fit", *FLAGS, "--data.root", str(tmp_path / "nothing"), "--run_dir", str(tmp_path)], capsys)
+    assert str(tmp_path / "nothing") in line
+
+
+def test_abbreviated_flags_are_refused(features: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", *FLAGS, "--data.root", str(features), "--model.num_bit", "32"])
+    assert stop.value.code == 2
+    assert "num_bit" in capsys.readouterr().err
+
+
+def test_shipped_configs_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = find_config("experiments/demo.yaml")
+    assert Path(found).is_absolute()
+    assert find_configs(["fit", "--config=experiments/demo.yaml", "-c", "experiments/demo.yaml"]) == [
+        "fit",
+        f"--config={found}",
+        "-c",
+        found,
+    ]
+    mine = tmp_path / "experiments" / "demo.yaml"
+    mine.parent.mkdir()
+    mine.write_text("{}")
+    assert find_config("experiments/demo.yaml") == "experiments/demo.yaml"  # the user's own file wins
+
+
+def test_former_names_of_flags_and_keys_are_accepted_with_a_warning(
+    features: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "former.yaml"
+    config.write_text("class_path: DDBH\ninit_args:\n  num_bits: 16\n  quantisation_weight: 0.25\n")
+    given = ["--data", "FeatureDataModule", "--data.root", str(features), "--print_config"]
+    for former, said in (
+        (["--model", str(config)], "quantization_weight: 0.25"),
+        (["--model", "DDBH", "--model.quantisation_weight=0.5"], "quantization_weight: 0.5"),
+    ):
+        with (
+            pytest.warns(UserWarning, match="quantisation_weight is now quantization_weight"),
+            pytest.raises(SystemExit),
+        ):
+            main(["fit", *former, *given])
+        assert said in capsys.readouterr().out

@@ -1,0 +1,140 @@
+"""Imports of the package run one way, and light commands stay free of heavy libraries."""
+
+import ast
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+# The folders (and files of the root) that each one may import. A new edge is a decision: add it here, with its reason.
+ALLOWED = {
+    "__main__": {"cli"},
+    "loggers": {"trainer"},  # the former place of a class
+    "cli": {"archive", "callbacks", "datamodules", "datasets", "encoders", "evaluation", "hashers", "images"}
+    | {"shards", "sweeps", "trainer", "lightning_configs", "errors", "files", "types"},
+    "archive": {"datamodules", "encoders", "hashers", "images", "metrics", "shards", "lightning_configs"}
+    | {"errors", "files", "types"},
+    "sweeps": {"evaluation", "shards", "lightning_configs", "errors", "files"},
+    "callbacks": {"datamodules", "evaluation", "hashers", "layers", "metrics", "shards", "trainer"}
+    | {"errors", "files", "types"},
+    "evaluation": {"hashers", "metrics", "shards", "errors", "files", "types"},
+    "hashers": {"encoders", "layers", "losses", "metrics", "errors", "randomness", "types"},
+    "encoders": {"callbacks", "datamodules", "metrics", "trainer", "errors", "files", "types"},
+    "datamodules": {"datasets", "shards", "errors", "files", "types"},
+    "datasets": {"images", "shards", "errors", "files"},
+    "images": {"shards", "errors"},
+    "shards": {"errors", "files"},
+    "layers": {"errors", "randomness", "types"},
+    "losses": {"errors", "randomness"},
+    "metrics": {"errors"},
+    "trainer": {"errors", "files"},
+    "files": {"errors"},
+}
+
+
+def _modules(repository: Path) -> Iterator[tuple[str, Path]]:
+    for root, name in ((repository / "src/mcmfh_lightning", ""), (repository / "datamodules", "datamodules")):
+        for path in sorted(root.rglob("*.py")):
+            yield name or path.relative_to(root).parts[0].removesuffix(".py"), path
+
+
+def _edges(repository: Path) -> dict[str, dict[str, str]]:
+    """For each folder the folders that it imports, with a place; imports in functions and for types included."""
+    edges: dict[str, dict[str, str]] = defaultdict(dict)
+    for folder, path in _modules(repository):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            for name in names:
+                parts = name.split(".")
+                if parts[0] == "mcmfh_lightning" and len(parts) > 1 and parts[1] not in ("__version__", folder):
+                    edges[folder][parts[1]] = f"{path.relative_to(repository)}:{node.lineno}"
+    return edges
+
+
+def test_imports_run_one_way(repository: Path) -> None:
+    edges = _edges(repository)
+    wrong = [
+        f"{place}: {folder} imports {target}"
+        for folder, targets in edges.items()
+        for target, place in targets.items()
+        if target not in ALLOWED.get(folder, set())
+    ]
+    assert wrong == []
+
+
+def test_there_is_no_circle_between_folders(repository: Path) -> None:
+    edges = {folder: set(targets) for folder, targets in _edges(repository).items()}
+    try:
+        TopologicalSorter(edges).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle: {' -> '.join(error.args[1])}")
+
+
+def test_no_allowed_edge_is_unused(repository: Path) -> None:
+    edges = _edges(repository)
+    assert {
+        folder: targets - set(edges[folder]) for folder, targets in ALLOWED.items() if targets - set(edges[folder])
+    } == {}
+
+
+def test_nothing_in_the_package_imports_benchmarks(repository: Path) -> None:
+    texts = [path.read_text(encoding="utf-8") for _, path in _modules(repository)]
+    assert not any("import benchmarks" in text or "from benchmarks" in text for text in texts)
+
+
+LIGHT = {
+    "mcmfh --help": "from mcmfh_lightning.cli.main import main; main(['--help'])",
+    "mcmfh-data --help": "from mcmfh_lightning.cli.data import main; main(['--help'])",
+    "mcmfh-data manifest --help": "from mcmfh_lightning.cli.data import main; main(['manifest', '--help'])",
+    "mcmfh-data verify --help": "from mcmfh_lightning.cli.data import main; main(['verify', '--help'])",
+    "mcmfh-bench --help": "from mcmfh_lightning.cli.bench import main; main(['--help'])",
+    "mcmfh-bench rank --help": "from mcmfh_lightning.cli.bench import main; main(['rank', '--help'])",
+    "mcmfh-bench sweep --help": "from mcmfh_lightning.cli.bench import main; main(['sweep', '--help'])",
+    "mcmfh-archive --help": "from mcmfh_lightning.cli.archive import main; main(['--help'])",
+    "mcmfh-archive search --help": "from mcmfh_lightning.cli.archive import main; main(['search', '--help'])",
+    "mcmfh-archive build --help": "from mcmfh_lightning.cli.archive import main; main(['build', '--help'])",
+    "import mcmfh_lightning.archive": "from mcmfh_lightning.archive import Archive",
+    "import mcmfh_lightning.shards": "import mcmfh_lightning.shards",
+}
+HEAVY = ("torch", "lightning", "torchvision", "open_clip", "transformers", "timm", "pandas")
+
+
+def _imported(code: str, libraries: tuple[str, ...]) -> str:
+    report = "print(*sorted(set(sys.argv[1:]) & set(sys.modules)), file=sys.stderr)"
+    wrapped = f"import sys\ntry:\n    {code}\nexcept SystemExit as stop:\n    assert not stop.code, stop.code\n{report}"
+    done = subprocess.run([sys.executable, "-c", wrapped, *libraries], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stderr.strip().splitlines()[-1] if done.stderr.strip() else ""
+
+
+@pytest.mark.parametrize("code", LIGHT.values(), ids=LIGHT)
+def test_light_commands_import_no_torch(code: str) -> None:
+    assert _imported(code, HEAVY) == ""
+
+
+def test_metrics_import_no_lightning() -> None:
+    assert _imported("import mcmfh_lightning.metrics", ("lightning", "open_clip", "pandas")) == ""
+
+
+def test_only_torchmetrics_imports_transformers_for_metrics() -> None:
+    """It does so for BERTScore where transformers is installed; this package adds nothing to that."""
+    code = (
+        "import builtins, sys\n"
+        "real = builtins.__import__\n"
+        "def recorded(name, *args, **kwargs):\n"
+        "    if name.partition('.')[0] == 'transformers':\n"
+        "        print(sys._getframe(1).f_globals['__name__'])\n"
+        "    return real(name, *args, **kwargs)\n"
+        "builtins.__import__ = recorded\n"
+        "import mcmfh_lightning.metrics\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not [line for line in done.stdout.splitlines() if line.startswith("mcmfh_lightning")]
