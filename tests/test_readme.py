@@ -81,7 +81,7 @@ def test_result_table_is_that_of_the_committed_file(repository: Path, name: str)
 
 
 def test_comparisons_are_those_of_the_rendered_page(repository: Path) -> None:
-    """Which is what the committed results render to: tests/bench/test_table_committed.py."""
+    """Which is what the committed results render to: tests/benchmarks/test_table_committed.py."""
     page = (repository / "docs" / "results" / "comparison" / "table.md").read_text()
     tables = re.findall(r"(?:^\|.*\n)+", (repository / "README.md").read_text(), re.MULTILINE)
     compared = [table for table in tables if table.startswith("| system |")]
