@@ -83,7 +83,7 @@ def test_pairs_are_whole_unless_said_otherwise(write_features, tmp_path):
 
 
 def test_checksums_are_those_of_zlib(feature_rows):
-    """The format as docs/formats.md describes it, without our functions."""
+    """The format as docs/reference/formats.md describes it, without our functions."""
     rows = feature_rows("train", 0, 4)
     place = zlib.crc32(b"train-000-00000.tar/3/000007")
     members = encode_block({**rows, "present": np.ones((4, 2), bool)}, place)

@@ -11,7 +11,9 @@ def rows(text: str) -> list[list[str]]:
 
 
 def test_every_check_is_documented_with_its_severity_and_folders(repository):
-    documented = {row[0]: row[1:3] for row in rows((repository / "docs" / "integrity.md").read_text()) if len(row) == 4}
+    documented = {
+        row[0]: row[1:3] for row in rows((repository / "docs" / "guides" / "integrity.md").read_text()) if len(row) == 4
+    }
     del documented["check"], documented["---"]
     assert documented.keys() == {check.name for check in (*PAIR_CHECKS, *FEATURE_CHECKS)}
     for check in (*PAIR_CHECKS, *FEATURE_CHECKS):

@@ -14,7 +14,7 @@ from mcmfh_lightning.archive.results import IndexKind
 from mcmfh_lightning.shards import packed_width
 
 # A scan of a million codes takes about a millisecond, a tenth of what encoding the query takes: below, nothing is
-# gained by a table, which is made whenever an archive is opened (docs/benchmarks.md, Search).
+# gained by a table, which is made whenever an archive is opened (docs/results/benchmarks.md, Search).
 LARGE = 1_000_000
 # faiss' counting search keeps `k` places for each distance. For a `k` above this share of the codes the scan within a
 # radius is used, which takes no more memory than its result.
