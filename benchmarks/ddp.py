@@ -27,7 +27,7 @@ from typing import Any
 import pandas as pd
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
-from measurements import Row, markdown, record
+from measurements import QUIET, Row, markdown, record
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -238,15 +238,7 @@ def tables(rows: pd.DataFrame) -> dict[str, str]:
 
 
 def _plain(ranks: int) -> dict[str, Any]:
-    return {
-        "accelerator": "cpu",
-        "devices": ranks,
-        "strategy": "auto" if ranks == 1 else "ddp_fork",
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-    }
+    return QUIET | {"devices": ranks, "strategy": "auto" if ranks == 1 else "ddp_fork"}
 
 
 def _copy(values: Mapping[str, Tensor]) -> dict[str, Tensor]:

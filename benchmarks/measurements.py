@@ -7,6 +7,7 @@ functions of the file alone make tables and figures. So a page can be rendered a
 import os
 import platform
 import re
+import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from io import StringIO
@@ -19,9 +20,19 @@ import torch
 from matplotlib.figure import Figure
 from rich.progress import track
 
+from mcmfh_lightning.errors import DataError
+
 Row = Mapping[str, object]
 System = TypeVar("System", bound=Hashable)
 
+QUIET = {
+    "accelerator": "cpu",
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+}
+"""Options of a Trainer that only trains."""
 ARROWS = {"i2t": "I→T", "t2i": "T→I", "i2case": "I→case", "t2case": "T→case"}
 """Directions of `ranking.csv`, as tables show them."""
 
@@ -42,6 +53,13 @@ def take_turns(systems: Mapping[System, Callable[[], float]], turns: int, title:
         for system, measure in systems.items():
             found[system].append(measure())
     return found
+
+
+def seconds(run: Callable[[], object]) -> float:
+    """Time a function once."""
+    begin = time.perf_counter()
+    run()
+    return time.perf_counter() - begin
 
 
 def machine(*packages: str) -> str:
@@ -70,7 +88,7 @@ def record(
     parts: Sequence[str] = (),
     packages: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """Collect rows, and write them to a CSV file as they are measured.
+    """Collect rows, and write them to a CSV file as they are measured, so that a benchmark that stops leaves them.
 
     Args:
         rows: New rows.
@@ -82,6 +100,9 @@ def record(
 
     Returns:
         The rows of the file.
+
+    Raises:
+        DataError: If there are no new rows.
     """
     old = read(path) if path is not None and path.exists() and keys else pd.DataFrame()
     where = {"machine": machine(*packages)} if packages else {}
@@ -99,6 +120,8 @@ def record(
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
+    if not measured:
+        raise DataError("nothing was measured: name other data, systems or parts")
     return read(StringIO(text))
 
 

@@ -17,7 +17,6 @@ the system takes them, in one run of each system. Prints tables in Markdown and 
 
 import argparse
 import ctypes
-import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -26,7 +25,7 @@ from statistics import median
 import faiss
 import pandas as pd
 import torch
-from measurements import Row, machine, markdown, record, spread, take_turns
+from measurements import Row, machine, markdown, record, seconds, spread, take_turns
 from ranking_systems import Data, Run, random_data, systems
 
 REPEATS = 3
@@ -37,9 +36,7 @@ def pairs_per_second(make: Callable[[Data], Run], data: Data) -> float:
     """Run a system on a part of the database, and then time it on all of it."""
     run = make(data)
     make(data.part())()
-    begin = time.perf_counter()
-    run()
-    return len(data.query_codes) * len(data.codes) / (time.perf_counter() - begin)
+    return len(data.query_codes) * len(data.codes) / seconds(run)
 
 
 def peak_memory(make: Callable[[Data], Run], data: Data) -> float:

@@ -21,7 +21,6 @@ import argparse
 import logging
 import os
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,7 +31,7 @@ import faiss
 import numpy as np
 import search_tables as names
 import torch
-from measurements import Row, fill, machine, record, take_turns
+from measurements import Row, fill, machine, record, seconds, take_turns
 from numpy.typing import NDArray
 from search_engines import (
     Array,
@@ -144,7 +143,11 @@ def open_engines(folder: Path, data: str, chunks: Iterable[Codes], num_bits: int
     """Open all systems over one file of codes, and check that they find the same."""
     codes = folder / f"{data}-{num_bits}.npy"
     np.save(codes, np.concatenate(list(chunks)))
-    builds = [partial(ours, FlatIndex), partial(ours, HashIndex), faiss_flat]
+    builds: list[Callable[[Path, int, Codes], Engine]] = [
+        partial(ours, FlatIndex),
+        partial(ours, HashIndex),
+        faiss_flat,
+    ]
     if num_bits == SEVERAL_TABLES:
         builds.append(faiss_multi_hash)
     engines = [replace(measured(partial(build, codes, num_bits, queries)), data=data) for build in builds]
@@ -175,25 +178,19 @@ def time_singles(engine: Engine, threads: int, count: int) -> float:
     for way in engine.ways:
         choose_way(way)
         engine.one(0)
-        medians.append(median(_milliseconds(partial(engine.one, number)) for number in range(count)))
+        medians.append(median(1e3 * seconds(partial(engine.one, number)) for number in range(count)))
     return min(medians)
 
 
 def time_batch(engine: Engine, search_all: Callable[[Array, int], object], threads: int) -> float:
     """Measure milliseconds a query of a batch of all queries."""
     faiss.omp_set_num_threads(engine.omp_threads or threads)
-    return _milliseconds(partial(search_all, engine.queries, threads)) / len(engine.queries)
-
-
-def _milliseconds(run: partial[object]) -> float:
-    begin = time.perf_counter()
-    run()
-    return 1e3 * (time.perf_counter() - begin)
+    return 1e3 * seconds(partial(search_all, engine.queries, threads)) / len(engine.queries)
 
 
 def time_turns(engines: Sequence[Engine], items: int, threads: int, arguments: argparse.Namespace) -> Iterator[Row]:
     """Time every system, and compare it with the first, real-valued one in the same turn."""
-    systems = {}
+    systems: dict[tuple[int, str], Callable[[], float]] = {}
     for place, engine in enumerate(engines):
         if threads == 1:  # more threads do not make faiss faster with a query that comes alone
             count = arguments.singles if engine.search_all else SLOW_QUERIES
@@ -243,7 +240,7 @@ def encoding(checkpoint: Path, num_bits: int, turns: int) -> Row:
     stored = load_hasher(checkpoint)
     hasher = QueryHasher(build_encoder(read_encoder_spec(None), stored.encoder or {}), stored.hasher, "cpu")
     hasher.text(TEXT)
-    taken = median(_milliseconds(partial(hasher.text, TEXT)) for _ in range(3 * turns))
+    taken = median(1e3 * seconds(partial(hasher.text, TEXT)) for _ in range(3 * turns))
     return row(names.ENCODING, num_bits, names.ONE, taken, threads=1)
 
 

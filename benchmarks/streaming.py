@@ -16,7 +16,7 @@ Markdown and writes a CSV file.
 import argparse
 import tarfile
 import tempfile
-import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ import pandas as pd
 import webdataset as wds
 from lightning.pytorch import Trainer
 from lightning.pytorch.profilers import SimpleProfiler
-from measurements import Row, machine, markdown, record, spread, take_turns
+from measurements import QUIET, Row, machine, markdown, record, seconds, spread, take_turns
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
@@ -110,11 +110,7 @@ def web_loader(paths: Sequence[Path], workers: int) -> Iterable[Any]:
 def pairs_per_second(make: Callable[[], Iterable[Any]], pairs: int) -> float:
     """Run through some epochs of a new loader, the start of its workers included, as in training."""
     loader = make()
-    begin = time.perf_counter()
-    for _ in range(EPOCHS):
-        for _ in loader:
-            pass
-    return EPOCHS * pairs / (time.perf_counter() - begin)
+    return EPOCHS * pairs / seconds(lambda: [deque(loader, maxlen=0) for _ in range(EPOCHS)])
 
 
 def loading(features: str) -> Iterator[Row]:
@@ -156,17 +152,9 @@ def waiting(features: str, workers: int, epochs: int) -> Row:
     data = FeatureDataModule(features, global_batch_size=BATCH, num_workers=workers)
     with tempfile.TemporaryDirectory() as folder:
         profiler = SimpleProfiler(dirpath=folder, filename="profile")
-        Trainer(
-            accelerator="cpu",
-            max_epochs=epochs,
-            limit_val_batches=0,
-            profiler=profiler,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            default_root_dir=folder,
-        ).fit(MCMFH(16, data.image_dim, data.text_dim), datamodule=data)
+        options = QUIET | {"profiler": profiler, "default_root_dir": folder}
+        trainer = Trainer(max_epochs=epochs, limit_val_batches=0, **options)
+        trainer.fit(MCMFH(16, data.image_dim, data.text_dim), datamodule=data)
     wait = sum(profiler.recorded_durations["[_TrainingEpochLoop].train_dataloader_next"])
     step = sum(profiler.recorded_durations["run_training_batch"])
     return {"measure": "waiting for data", "workers": workers, "value": round(wait / (wait + step), 4), "unit": "share"}

@@ -44,7 +44,7 @@ def table(options: argparse.Namespace) -> None:
     page = make_page(runs, read(options.results), options.reference, folders)
     (folder / "table.md").write_text(markdown(page, options.file.name), encoding="utf-8")
     write_csv(folder, page)
-    plot_curves(folder, [one.panel for one in page.panels])
+    plot_curves(folder, page.panels)
     say(str(folder / "table.md"))
     if failed:
         raise DataError(f"{len(failed)} of {len(runs)} runs failed, see their logs: {', '.join(failed)}")

@@ -69,7 +69,9 @@ def timed(
     arguments: argparse.Namespace, part: str, batch: int, compared: systems.Systems, unit: str = "pairs/s"
 ) -> Iterator[Row]:
     """Time systems in turns; a row for each, with the pairs or tokens of a batch per second."""
-    timers = {key: partial(systems.seconds, step, arguments.steps, arguments.device) for key, step in compared.items()}
+    timers = {
+        key: partial(systems.seconds_a_step, step, arguments.steps, arguments.device) for key, step in compared.items()
+    }
     for (system, experts), times in take_turns(timers, arguments.turns, f"{TITLES[part]}, batch {batch}").items():
         yield row(arguments, part, batch, system, experts, round(batch / median(times), 1), unit)
 

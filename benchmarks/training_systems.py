@@ -1,6 +1,5 @@
 """The systems whose training steps are timed, each a function that makes a step."""
 
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -11,6 +10,7 @@ import published_ucmfh as published
 import torch
 from lightning.pytorch import Trainer
 from matrix_products import RecordProducts, replay
+from measurements import QUIET, seconds
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
@@ -41,17 +41,19 @@ Systems = Mapping[tuple[str, int], System]
 """Functions that make a step, by name and number of experts; 0 where there are none."""
 
 
-def seconds(step: System, steps: int, device: str) -> float:
+def seconds_a_step(step: System, steps: int, device: str) -> float:
     """Time a step: one untimed, so that it does not pay for what another system left in the caches, then the mean."""
     step()
     if device == "cuda":
         torch.cuda.synchronize(device)
-    begin = time.perf_counter()
-    for _ in range(steps):
-        step()
-    if device == "cuda":
-        torch.cuda.synchronize(device)
-    return (time.perf_counter() - begin) / steps
+
+    def run() -> None:
+        for _ in range(steps):
+            step()
+        if device == "cuda":
+            torch.cuda.synchronize(device)
+
+    return seconds(run) / steps
 
 
 def random_batch(pairs: int, image_dim: int = IMAGE_DIM, text_dim: int = TEXT_DIM, device: str = "cpu") -> FeatureBatch:
@@ -175,8 +177,7 @@ def read_batches(features: Path, pairs: int, device: str) -> Iterator[FeatureBat
 
 def compile_layers(model: MCMFH, backend: str) -> MCMFH:
     """Do what the callback does when training begins."""
-    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
-    CompileLayers(backend).on_fit_start(trainer, model)
+    CompileLayers(backend).on_fit_start(Trainer(**QUIET), model)
     return model
 
 

@@ -18,7 +18,7 @@ ALLOWED = {
     | {"shards", "sweeps", "trainer", "lightning_configs", "errors", "files", "types"},
     "archive": {"datamodules", "encoders", "hashers", "images", "metrics", "shards", "lightning_configs"}
     | {"errors", "files", "types"},
-    "sweeps": {"shards", "lightning_configs", "errors", "files"},
+    "sweeps": {"evaluation", "shards", "lightning_configs", "errors", "files"},
     "callbacks": {"datamodules", "evaluation", "hashers", "layers", "metrics", "shards", "trainer"}
     | {"errors", "files", "types"},
     "evaluation": {"hashers", "metrics", "shards", "errors", "files", "types"},
@@ -121,5 +121,20 @@ def test_light_commands_import_no_torch(code: str) -> None:
 
 
 def test_metrics_import_no_lightning() -> None:
-    libraries = ("lightning", "open_clip", "transformers", "pandas")
-    assert _imported("import mcmfh_lightning.metrics", libraries) == ""
+    assert _imported("import mcmfh_lightning.metrics", ("lightning", "open_clip", "pandas")) == ""
+
+
+def test_only_torchmetrics_imports_transformers_for_metrics() -> None:
+    """It does so for BERTScore where transformers is installed; this package adds nothing to that."""
+    code = (
+        "import builtins, sys\n"
+        "real = builtins.__import__\n"
+        "def recorded(name, *args, **kwargs):\n"
+        "    if name.partition('.')[0] == 'transformers':\n"
+        "        print(sys._getframe(1).f_globals['__name__'])\n"
+        "    return real(name, *args, **kwargs)\n"
+        "builtins.__import__ = recorded\n"
+        "import mcmfh_lightning.metrics\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not [line for line in done.stdout.splitlines() if line.startswith("mcmfh_lightning")]

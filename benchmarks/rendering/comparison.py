@@ -1,6 +1,6 @@
 """A reference against every other system: difference, interval over groups, p values corrected for their number."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import nan
 
 import pandas as pd
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.evaluation.protocols import PROTOCOLS
 from mcmfh_lightning.metrics.functional import (
     bootstrap_means,
     bootstrap_weights,
@@ -15,17 +16,16 @@ from mcmfh_lightning.metrics.functional import (
     percentile_interval,
 )
 from mcmfh_lightning.sweeps.result import ALL, QueryValues, Result
-from rendering.panels import DIRECTIONS, HEADLINE, Panel
+from rendering.store import HEADLINE
 
-DRAWS = 1000
+DRAWS, SEED = 1000, 0
 """Bootstrap resamples."""
-SEED = 0
-"""Seed of the resamples."""
 MEAN = "mean"
-"""Stands for the mean of both directions."""
+"""Name of the mean of both directions."""
+_DIRECTIONS = [direction.name for direction in PROTOCOLS[HEADLINE[0]]]
 
 
-def compare(panel: Panel, reference: str) -> pd.DataFrame:
+def compare(results: Mapping[str, Sequence[Result]], reference: str, subset: str) -> pd.DataFrame:
     """Compare the reference with every other system that was run, on the headline.
 
     For each query AP is averaged over seeds, for each direction differences are averaged over queries, then over
@@ -34,8 +34,9 @@ def compare(panel: Panel, reference: str) -> pd.DataFrame:
     and their Application, 1997, section 4.2), corrected by `holm`.
 
     Args:
-        panel: What is compared.
-        reference: A system of it.
+        results: The results of each system, one a seed.
+        reference: One of the systems.
+        subset: The query subset.
 
     Returns:
         For each system and direction (`MEAN` first) the difference, the reference minus the system, the ends of its
@@ -44,18 +45,18 @@ def compare(panel: Panel, reference: str) -> pd.DataFrame:
     Raises:
         DataError: If two results have different queries.
     """
-    others = [system for system in panel.rows.index if system != reference and panel.rows.results[system]]
+    others = {system: found for system, found in results.items() if system != reference and found}
     columns = ["system", "direction", "difference", "low", "high", "p", "p_holm"]
-    if not panel.rows.results[reference] or not others:
+    if not results[reference] or not others:
         return pd.DataFrame(columns=columns)
-    queries = _common_queries(panel.results)
-    members = torch.tensor([1] * len(queries.group) if panel.queries == ALL else queries.subsets[panel.queries])
-    ours = _over_seeds(panel.rows.results[reference])
+    queries = _common_queries([result for found in results.values() for result in found])
+    members = torch.tensor([1] * len(queries.group) if subset == ALL else queries.subsets[subset])
+    ours = _over_seeds(results[reference])
     counted = (members == 1) & ~ours.isnan().all(1)
     weights = bootstrap_weights(torch.tensor(queries.group)[counted], DRAWS, SEED)
     lines = []
-    for system in others:
-        lines += _compared(system, (ours - _over_seeds(panel.rows.results[system]))[counted], weights)
+    for system, found in others.items():
+        lines += _compared(system, (ours - _over_seeds(found))[counted], weights)
     made = pd.DataFrame(lines, columns=columns[:-1])
     made.loc[made.direction == MEAN, "p_holm"] = holm(made.p.dropna().tolist())
     return made
@@ -84,20 +85,16 @@ def _compared(system: str, differences: Tensor, weights: Tensor) -> list[tuple[o
     tail = min(int((means <= 0).sum()), int((means >= 0).sum()))
     p = min(1.0, 2 * (tail + 1) / (len(draws) + 1))
     low, high = (end.tolist() for end in percentile_interval(draws))
-    of_directions = zip(DIRECTIONS[HEADLINE[0]], values.tolist(), low, high, strict=True)
+    of_directions = zip(_DIRECTIONS, values.tolist(), low, high, strict=True)
     mean = (MEAN, float(values.mean()), *(float(end) for end in percentile_interval(means)))
     return [(system, *mean, p), *((system, *one, nan) for one in of_directions)]
 
 
 def _over_seeds(results: Sequence[Result]) -> Tensor:
     """Average the AP of each query in both directions over seeds: (Q, 2) float64, NaN where undefined."""
-    return torch.stack([_average_precisions(result) for result in results]).mean(0)
-
-
-def _average_precisions(result: Result) -> Tensor:
-    of_directions = _queries_of(result).average_precision[HEADLINE[0]]
-    columns = [[nan if value is None else value for value in of_directions[name]] for name in DIRECTIONS[HEADLINE[0]]]
-    return torch.tensor(columns, dtype=torch.float64).T
+    of_runs = [_queries_of(result).average_precision[HEADLINE[0]] for result in results]
+    columns = [[[nan if value is None else value for value in of[name]] for name in _DIRECTIONS] for of in of_runs]
+    return torch.tensor(columns, dtype=torch.float64).mean(0).T  # from (seeds, 2, Q)
 
 
 def _common_queries(results: Sequence[Result]) -> QueryValues:

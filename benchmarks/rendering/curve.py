@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from mcmfh_lightning.sweeps.declared import slug
 from mcmfh_lightning.sweeps.page import RESEARCH_USE, save
-from mcmfh_lightning.sweeps.result import MODEL, NULLS
-from rendering.panels import HEADLINE, HEADLINE_METRIC, Panel
+from mcmfh_lightning.sweeps.result import METRICS, MODEL, NULLS
+from rendering.panels import HEADLINE, Panel
 
 _NULL_LINES = (("--", "black"), (":", "black"), ("-.", "black"), ("--", "gray"), (":", "gray"))
 
@@ -52,7 +52,7 @@ def _figure(data: str, panels: Sequence[Panel]) -> Figure:
     axes.set(
         title=f"{data}: {', '.join(HEADLINE)}, {panels[0].queries} queries",
         xlabel="bits of a code",
-        ylabel=f"{HEADLINE_METRIC}, mean of directions",
+        ylabel=f"{METRICS[0]}, mean of directions",
         ylim=(0, None),
     )
     axes.grid(alpha=0.3)

@@ -1,6 +1,7 @@
 """The page of a table file: everything that is rendered, a pure function of the declared runs and of results."""
 
 from collections.abc import Mapping, Sequence
+from math import nan
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,29 +10,9 @@ import pandas as pd
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.sweeps.declared import ROOT, DeclaredRun, canonical, written
 from mcmfh_lightning.sweeps.page import NOT_RUN, RESEARCH_USE, UNDEFINED, pipe_table, short, with_sd
-from mcmfh_lightning.sweeps.result import (
-    ALL,
-    CHANCE,
-    METRICS,
-    MODEL,
-    MONITOR,
-    NULLS,
-    Data,
-    Result,
-    data_of_folders,
-    matched,
-)
-from rendering.comparison import DRAWS, MEAN, compare
-from rendering.panels import (
-    DATABASES,
-    DIRECTIONS,
-    HEADLINE,
-    HEADLINE_METRIC,
-    Matched,
-    Panel,
-    labels_of_folders,
-    panels,
-)
+from mcmfh_lightning.sweeps.result import ALL, METRICS, MODEL, MONITOR, NULLS, Data, Result, data_of_folders, matched
+from rendering.comparison import DRAWS, MEAN
+from rendering.panels import DATABASES, DIRECTIONS, HEADLINE, PLACE, Matched, Panel, labels_of_folders, panels
 
 _LEGEND = (
     "Mean ± standard deviation over seeds of tie-aware metrics; *settings* are those published by the method's "
@@ -41,29 +22,24 @@ _LEGEND = (
 _PAIRED = " A query sees its own partner: not comparable with the other protocols."
 
 
-class Compared(NamedTuple):
-    """A panel, and its reference against the other rows."""
-
-    panel: Panel
-    reference: str | None
-    """None if it is not declared on these data, or nothing else is."""
-    differences: pd.DataFrame | None
-    """From `compare`."""
-
-
 class Page(NamedTuple):
-    """Everything that is rendered."""
+    """Everything that is rendered.
 
-    panels: list[Compared]
+    Attributes:
+        panels: What is compared.
+        trials: Tuning trials: ``data``, ``system``, ``metric``, ``settings`` (the flags that vary within the system's
+            trials), ``run``, ``value`` (NaN if it was not run or is undefined) and ``chosen`` (the best of its system
+            on its data).
+    """
+
+    panels: list[Panel]
     trials: pd.DataFrame
-    """Tuning trials: ``data``, ``system``, ``metric``, ``settings`` (the flags that vary within the system's trials),
-    ``run``, ``value`` (NaN if it was not run or is undefined) and ``chosen`` (the best of its system on its data)."""
 
 
 def make_page(
     runs: Sequence[DeclaredRun], results: Sequence[Result], reference: str | None, folders: Mapping[str, Data]
 ) -> Page:
-    """Put together what is rendered.
+    """Match runs with results and compare them.
 
     Args:
         runs: Declared runs.
@@ -80,170 +56,13 @@ def make_page(
     systems = list(dict.fromkeys(run.system for run, _ in tested))
     if reference is not None and reference not in systems:
         raise DataError(f"--reference {reference!r} is not a tested system; choose one of {', '.join(systems) or '-'}")
-    chosen = reference or next(iter(systems), None)
-    compared = []
-    for panel in panels(tested, results, known):
-        against = chosen if chosen in panel.rows.index and len(panel.rows) > 1 else None
-        compared.append(Compared(panel, against, None if against is None else compare(panel, against)))
     trials = [(run, result) for run, result in found if run.is_trial]
+    compared = panels(tested, results, known, reference or next(iter(systems), None))
     return Page(compared, _trials(trials, labels_of_folders(runs, known)))
 
 
-def markdown(page: Page, file: str) -> str:
-    """Render everything.
-
-    Args:
-        page: What is rendered.
-        file: Name of the table file.
-    """
-    sections = [f"# {file}\n\nWritten by `benchmarks/table.py`: change the runs, not this page. {RESEARCH_USE}"]
-    for data in dict.fromkeys(one.panel.data for one in page.panels):
-        of_data = [one for one in page.panels if one.panel.data == data]
-        sections.append(f"## {data}\n\n{_data_note([one.panel for one in of_data])}{_LEGEND}")
-        for compared in of_data:
-            sections += _panel_sections(compared)
-    for (data, metric), trials in page.trials.groupby(["data", "metric"]):
-        sections.append(
-            f"## {data}: tuning trials\n\nValidation split; the best of each system in bold.\n\n"
-            f"{_trial_table(trials, metric)}"
-        )
-    return "\n\n".join(sections) + "\n"
-
-
-def write_csv(folder: Path, page: Page) -> None:
-    """Write ``table.csv``, ``comparison.csv`` and ``trials.csv``, those of them that have a line.
-
-    Numbers are rounded as results are; what is undefined stays empty.
-
-    Args:
-        folder: An existing folder.
-        page: What is rendered.
-    """
-    numbers, differences = [pd.DataFrame()], [pd.DataFrame()]
-    for panel, reference, of_panel in page.panels:
-        place = {"data": panel.data, "num_bits": panel.num_bits}
-        if panel.results:
-            numbers.append(_numbers(panel).assign(**place, queries=panel.queries))
-        if of_panel is not None and len(of_panel):
-            differences.append(of_panel.assign(**place, queries=panel.queries, reference=reference))
-    columns = ["data", "num_bits", "protocol", "database", "queries", "direction", "metric", "system", "settings"]
-    columns += ["ranking", "mean", "sd", "seeds", "declared", "trials"]
-    start = ["data", "num_bits", "queries", "reference", "system", "direction", "difference", "low", "high", "p"]
-    written_files = {
-        "table.csv": pd.concat(numbers).reindex(columns=columns),
-        "comparison.csv": pd.concat(differences).reindex(columns=[*start, "p_holm"]),
-        "trials.csv": page.trials,
-    }
-    for name, frame in written_files.items():
-        if len(frame):
-            frame.round(6).to_csv(folder / name, index=False, lineterminator="\r\n")
-
-
-def _numbers(panel: Panel) -> pd.DataFrame:
-    """List the spreads of each system and, protocol by protocol, of the best one's nulls."""
-    found = panel.spreads.reset_index()
-    best = {protocol: panel.best(protocol) for protocol in DIRECTIONS}
-    is_model = found.ranking == MODEL
-    nulls = found[~is_model & (found.system.astype(object) == found.protocol.map(best).astype(object))]
-    of_systems = found[is_model].sort_values(["system", "protocol", "database", "direction", "metric"])
-    ordered = [of_systems, nulls.sort_values(["ranking", "protocol", "database", "direction", "metric"])]
-    return pd.concat(ordered).join(panel.rows[["settings", "declared", "trials"]], on="system")
-
-
-def _panel_sections(compared: Compared) -> list[str]:
-    panel, reference, differences = compared
-    measured = {HEADLINE}  # in any case; else what any result has
-    for result in panel.results:
-        measured |= {(protocol, database) for protocol, of in (result.results or {}).items() for database in of}
-    places = [(protocol, database) for protocol in DIRECTIONS for database in DATABASES]
-    sections = [
-        f"### {panel.title}: {protocol}, {database}\n\n{_note(panel, protocol, database)}\n\n"
-        f"{_panel_table(panel, protocol, database)}"
-        for protocol, database in places
-        if (protocol, database) in measured
-    ]
-    if reference is not None and differences is not None and panel.results:
-        note = _comparison_note(panel, reference, differences.system.nunique())
-        table = _comparison_table(panel, reference, differences)
-        sections.append(f"### {panel.title}: {reference} against the others\n\n{note}\n\n{table}")
-    return sections
-
-
-def _panel_table(panel: Panel, protocol: str, database: str) -> str:
-    """Write the systems and, below them, what they have to beat."""
-    places = [(metric, direction) for metric in METRICS for direction in DIRECTIONS[protocol]]
-    # Rows by ranking and system, a column for each metric and direction; what was not measured is empty.
-    text = panel.spreads.apply(lambda one: with_sd(one["mean"], one.sd), axis=1).astype(object)
-    steady = (text.index.get_level_values("ranking") != MODEL) & (panel.spreads.sd == 0)
-    text = text.mask(steady, panel.spreads["mean"].map(short))  # without the deviation of what no seed changes
-    levels = text.index.get_level_values
-    shown = text[(levels("protocol") == protocol) & (levels("database") == database)]
-    shown = shown.droplevel(["protocol", "database"]).unstack(["metric", "direction"]).reindex(columns=places)
-    lines = []
-    for system, row in panel.rows.iterrows():
-        cells = [NOT_RUN] * len(places)
-        if row.results:
-            at = (MODEL, system)
-            cells = shown.loc[at].fillna(UNDEFINED).tolist() if at in shown.index else [UNDEFINED] * len(places)
-        lines.append([system, row.settings, _bits(row), _seeds(row), str(row.trials), *cells])
-    for null in NULLS:  # a collection without a normal label has not all of them
-        at = (null, panel.best(protocol))
-        if at in shown.index:
-            lines.append([f"*{null}*", "", "", "", "", *shown.loc[at].fillna(UNDEFINED)])
-    names = [f"{metric} {arrow(direction)}" for metric, direction in places]
-    return pipe_table(["system", "settings", "bits", "seeds", "trials", *names], lines, left=2)
-
-
-def _note(panel: Panel, protocol: str, database: str) -> str:
-    """Say what a table shows: protocol, database, queries, chance, nulls, and the leak of `paired`."""
-    if not panel.results:  # whether there are abnormal queries is unknown
-        return f"Protocol `{protocol}`, database `{database}`."
-    text = f"Protocol `{protocol}`, database `{database}`, queries `{panel.queries}`{_number_of_queries(panel)}"
-    best = panel.best(protocol)
-    if best is not None:
-        places = [(CHANCE, best, protocol, database, way, HEADLINE_METRIC) for way in DIRECTIONS[protocol]]
-        chances = [short(panel.spreads["mean"].get(place, float("nan"))) for place in places]
-        text += f"; chance {' / '.join(dict.fromkeys(chances))}; nulls of {best}"
-    return f"{text}.{_PAIRED if protocol == 'paired' else ''}"
-
-
-def _comparison_table(panel: Panel, reference: str, differences: pd.DataFrame) -> str:
-    """Write the reference against the other rows."""
-    directions = DIRECTIONS[HEADLINE[0]]
-    head = ["system", "bits", "seeds", MONITOR, f"{HEADLINE_METRIC}, mean of directions", f"{reference} ahead by"]
-    head += [*(arrow(direction) for direction in directions), "p", "p (Holm)"]
-    lines = []
-    for system, row in panel.rows.iterrows():
-        if not row.results:
-            lines.append([system, _bits(row), _seeds(row), *[NOT_RUN] * (len(head) - 3)])
-            continue
-        best = pd.Series([result.best for result in row.results], dtype=float)
-        lines.append([system, _bits(row), _seeds(row), with_sd(best.mean(), best.std())])
-        at = (MODEL, system)
-        lines[-1].append(with_sd(*panel.headline.loc[at]) if at in panel.headline.index else UNDEFINED)
-        ours = differences[differences.system == system].set_index("direction")
-        if ours.empty:
-            lines[-1] += ["reference" if system == reference else UNDEFINED, *[""] * (len(head) - 6)]
-        else:
-            for one in ours.loc[[MEAN, *directions]].itertuples():
-                lines[-1].append(f"{short(one.difference)} [{short(one.low)}, {short(one.high)}]")
-            lines[-1] += [short(ours.p[MEAN]), short(ours.p_holm[MEAN])]
-    return pipe_table(head, lines, left=1)
-
-
-def _comparison_note(panel: Panel, reference: str, number: int) -> str:
-    protocol, database = HEADLINE
-    return (
-        f"{HEADLINE_METRIC}, protocol `{protocol}`, database `{database}`, queries "
-        f"`{panel.queries}`{_number_of_queries(panel)}. AP of each query is averaged over "
-        f"seeds; a positive number means that {reference} is ahead, with the 95 % interval of {DRAWS:,} "
-        f"resamples of groups. p is two-sided, from the same resamples (at least {short(2 / (DRAWS + 1))}); Holm: "
-        f"corrected for {number} comparisons."
-    )
-
-
 def _trials(runs: Matched, labels: Mapping[str, str]) -> pd.DataFrame:
-    """List tuning trials in the order of the file; see `Page.trials`."""
+    """List tuning trials in the order of the file; see `Page`."""
     lines = []
     for run, result in runs:
         same = [one for one, _ in runs if (one.system, one.root, one.metric) == (run.system, run.root, run.metric)]
@@ -259,42 +78,173 @@ def _trials(runs: Matched, labels: Mapping[str, str]) -> pd.DataFrame:
     return made.drop(columns="goal")
 
 
-def _trial_table(trials: pd.DataFrame, metric: str) -> str:
-    lines = []
-    for one in trials.itertuples():
-        value = with_sd(one.value, float("nan"))
-        shown = (f"**{value}**" if one.chosen else value) if one.run else NOT_RUN
-        lines.append([one.system, f"`{one.settings}`" if one.settings else "", shown])
-    return pipe_table(["system", "settings", f"best {metric}"], lines, left=2)
+def write_csv(folder: Path, page: Page) -> None:
+    """Write ``table.csv``, ``comparison.csv`` and ``trials.csv``, those of them that have a line.
+
+    Numbers are rounded as results are; what is undefined stays empty.
+
+    Args:
+        folder: An existing folder.
+        page: What is rendered.
+    """
+    numbers, differences = [], []
+    for panel in page.panels:
+        place = {"data": panel.data, "num_bits": panel.num_bits, "queries": panel.queries}
+        numbers.append(_numbers(panel).assign(**place))
+        if panel.differences is not None:
+            differences.append(panel.differences.assign(**place, reference=panel.reference))
+    head = (
+        "data num_bits protocol database queries direction metric system settings ranking mean sd seeds declared trials"
+    )
+    compared = "data num_bits queries reference system direction difference low high p p_holm"
+    for name, frames, columns in (
+        ("table.csv", numbers, head.split()),
+        ("comparison.csv", differences, compared.split()),
+        ("trials.csv", [page.trials], None),
+    ):
+        lines = [frame for frame in frames if len(frame)]
+        if lines:
+            content = pd.concat(lines).reindex(columns=columns)
+            content.round(6).to_csv(folder / name, index=False, lineterminator="\r\n")
 
 
-def _data_note(of_data: Sequence[Panel]) -> str:
-    data = next((result.data for panel in of_data for result in panel.results), None)
-    if data is None:
-        return ""
+def _numbers(panel: Panel) -> pd.DataFrame:
+    """List the spreads of each system and, protocol by protocol, of the best one's nulls."""
+    found = panel.spreads.reset_index()
+    best = {protocol: panel.best(protocol) for protocol in DIRECTIONS}
+    is_model = found.ranking == MODEL
+    nulls = found[~is_model & (found.system.astype(object) == found.protocol.map(best).astype(object))]
+    ordered = [found[is_model].sort_values(PLACE[1:]), nulls.sort_values([PLACE[0], *PLACE[2:]])]
+    return pd.concat(ordered).join(panel.rows[["settings", "declared", "trials"]], on="system")
+
+
+def markdown(page: Page, file: str) -> str:
+    """Render everything.
+
+    Args:
+        page: What is rendered.
+        file: Name of the table file.
+    """
+    sections = [f"# {file}\n\nWritten by `benchmarks/table.py`: change the runs, not this page. {RESEARCH_USE}"]
+    for name in dict.fromkeys(panel.data for panel in page.panels):
+        of_data = [panel for panel in page.panels if panel.data == name]
+        data = next((result.data for panel in of_data for result in panel.results), None)
+        sections.append(f"## {name}\n\n{_data_note(data) if data else ''}{_LEGEND}")
+        for panel in of_data:
+            sections += _panel_sections(panel)
+    for (name, metric), trials in page.trials.groupby(["data", "metric"]):
+        note = "Validation split; the best of each system in bold."
+        sections.append(f"## {name}: tuning trials\n\n{note}\n\n{_trial_table(trials, metric)}")
+    return "\n\n".join(sections) + "\n"
+
+
+def _data_note(data: Data) -> str:
     pairs = " / ".join(f"{number:,}" for number in data.pairs.values())
     encoder = f"embeddings of {data.encoder}" if data.encoder else "raw pairs"
     return f"{pairs} pairs ({' / '.join(data.pairs)}), {data.num_labels} labels, {encoder}. "
 
 
-def _number_of_queries(panel: Panel) -> str:
+def _panel_sections(panel: Panel) -> list[str]:
+    measured = {HEADLINE}  # in any case; else what any result has
+    for result in panel.results:
+        measured |= {(protocol, database) for protocol, of in (result.results or {}).items() for database in of}
+    sections = [
+        f"### {panel.title}: {protocol}, {database}\n\n{_note(panel, protocol, database)}\n\n"
+        f"{_panel_table(panel, protocol, database)}"
+        for protocol in DIRECTIONS
+        for database in DATABASES
+        if (protocol, database) in measured
+    ]
+    if panel.differences is not None and panel.results:
+        title = f"### {panel.title}: {panel.reference} against the others"
+        sections.append(f"{title}\n\n{_comparison_note(panel)}\n\n{_comparison_table(panel, panel.differences)}")
+    return sections
+
+
+def _panel_table(panel: Panel, protocol: str, database: str) -> str:
+    """Write the systems and, below them, what they have to beat."""
+    text = panel.spreads.apply(lambda one: with_sd(one["mean"], one.sd), axis=1).astype(object)
+    steady = (text.index.get_level_values("ranking") != MODEL) & (panel.spreads.sd == 0)
+    text = text.mask(steady, panel.spreads["mean"].map(short))  # without the deviation of what no seed changes
+    places = [(metric, direction) for metric in METRICS for direction in DIRECTIONS[protocol]]
+    level = text.index.get_level_values
+    text = text[(level("protocol") == protocol) & (level("database") == database)]
+    # By ranking and system, a column for each metric and direction; what was not measured is empty.
+    cells = text.droplevel(["protocol", "database"]).unstack(["metric", "direction"]).reindex(columns=places)
+    lines = []
+    for system, row in panel.rows.iterrows():
+        empty = pd.Series(UNDEFINED if row.results else NOT_RUN, cells.columns)
+        numbers = cells.loc[(MODEL, system)].fillna(UNDEFINED) if (MODEL, system) in cells.index else empty
+        lines.append([system, row.settings, row.bits, row.seeds, str(row.trials), *numbers])
+    for null in NULLS:  # a collection without a normal label has not all of them
+        at = (null, panel.best(protocol))
+        if at in cells.index:
+            lines.append([f"*{null}*", "", "", "", "", *cells.loc[at].fillna(UNDEFINED)])
+    names = [f"{metric} {arrow(direction)}" for metric, direction in places]
+    return pipe_table(["system", "settings", "bits", "seeds", "trials", *names], lines, left=2)
+
+
+def _note(panel: Panel, protocol: str, database: str) -> str:
+    """Describe what a table shows: protocol, database, queries, chance, nulls, and the leak of `paired`."""
+    if not panel.results:  # whether there are abnormal queries is unknown
+        return f"Protocol `{protocol}`, database `{database}`."
+    text = f"Protocol `{protocol}`, database `{database}`, queries {_queries(panel)}"
+    best = panel.best(protocol)
+    if best is not None:
+        places = [(NULLS[0], best, protocol, database, way, METRICS[0]) for way in DIRECTIONS[protocol]]
+        chances = [short(panel.spreads["mean"].get(place, nan)) for place in places]
+        text += f"; chance {' / '.join(dict.fromkeys(chances))}; nulls of {best}"
+    return f"{text}.{_PAIRED if protocol == 'paired' else ''}"
+
+
+def _queries(panel: Panel) -> str:
+    """Name the query subset, with its number of queries."""
     queries = next((result.queries for result in panel.results if result.queries), None)
     if queries is None:
-        return ""
-    return f" ({len(queries.group) if panel.queries == ALL else sum(queries.subsets[panel.queries]):,})"
+        return f"`{panel.queries}`"
+    number = len(queries.group) if panel.queries == ALL else sum(queries.subsets[panel.queries])
+    return f"`{panel.queries}` ({number:,})"
 
 
-def _seeds(row: pd.Series) -> str:
-    run = len(row.results)
-    return str(run) if run == row.declared else f"{run} of {row.declared}"
+def _comparison_note(panel: Panel) -> str:
+    number = panel.differences.system.nunique()
+    return (
+        f"{METRICS[0]}, protocol `{HEADLINE[0]}`, database `{HEADLINE[1]}`, queries {_queries(panel)}. AP of each "
+        f"query is averaged over seeds; a positive number means that {panel.reference} is ahead, with the 95 % "
+        f"interval of {DRAWS:,} resamples of groups. p is two-sided, from the same resamples (at least "
+        f"{short(2 / (DRAWS + 1))}); Holm: corrected for {number} comparisons."
+    )
 
 
-def _bits(row: pd.Series) -> str:
-    """Write the bits as declared, else as measured: a method that ranks by cosine has none."""
-    if row.bits:
-        return str(row.bits)
-    measured = {result.num_bits for result in row.results if result.num_bits is not None}
-    return ", ".join(map(str, sorted(measured))) if measured else "real-valued" if row.results else ""
+def _comparison_table(panel: Panel, differences: pd.DataFrame) -> str:
+    """Write the reference against the other rows."""
+    directions = DIRECTIONS[HEADLINE[0]]
+    head = ["system", "bits", "seeds", MONITOR, f"{METRICS[0]}, mean of directions", f"{panel.reference} ahead by"]
+    head += [*map(arrow, directions), "p", "p (Holm)"]
+    lines = []
+    for system, row in panel.rows.iterrows():
+        cells = [NOT_RUN] * (len(head) - 3)
+        if row.results:
+            best = pd.Series([result.best for result in row.results], dtype=float)
+            mean, sd = panel.headline.reindex([(MODEL, system)]).iloc[0]
+            ours = differences[differences.system == system].set_index("direction")
+            ahead = ["reference" if system == panel.reference else UNDEFINED, *[""] * (len(head) - 6)]
+            if len(ours):
+                of = ours.loc[[MEAN, *directions]].itertuples()
+                ahead = [f"{short(one.difference)} [{short(one.low)}, {short(one.high)}]" for one in of]
+                ahead += [short(ours.p[MEAN]), short(ours.p_holm[MEAN])]
+            cells = [with_sd(best.mean(), best.std()), with_sd(mean, sd), *ahead]
+        lines.append([system, row.bits, row.seeds, *cells])
+    return pipe_table(head, lines, left=1)
+
+
+def _trial_table(trials: pd.DataFrame, metric: str) -> str:
+    lines = []
+    for one in trials.itertuples():
+        value = with_sd(one.value, nan)
+        shown = (f"**{value}**" if one.chosen else value) if one.run else NOT_RUN
+        lines.append([one.system, f"`{one.settings}`" if one.settings else "", shown])
+    return pipe_table(["system", "settings", f"best {metric}"], lines, left=2)
 
 
 def arrow(direction: str) -> str:

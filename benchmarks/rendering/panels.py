@@ -1,4 +1,4 @@
-"""From runs and results to what is compared: the systems on one data set at one number of bits, over their seeds."""
+"""Panels of a table: the systems on one data set at one number of bits, over their seeds."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,37 +11,39 @@ from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.evaluation.protocols import PROTOCOLS
 from mcmfh_lightning.sweeps.declared import CONFIG, DeclaredRun, slug
 from mcmfh_lightning.sweeps.result import ABNORMAL, ALL, METRICS, MODEL, NULLS, UNSEEN, Data, Result
+from rendering.comparison import compare
 from rendering.store import HEADLINE
 
-DIRECTIONS: Mapping[str, tuple[str, ...]] = {
-    name: tuple(one.name for one in directions) for name, directions in PROTOCOLS.items()
-}
-"""The names of the directions of each protocol."""
-DATABASES = (UNSEEN, "train+val")
-HEADLINE_METRIC = "mAP@all"
-PUBLISHED = "_published.yaml"
-"""How the name of a config ends that has the settings of a method's authors."""
 Matched = Sequence[tuple[DeclaredRun, Result | None]]
-
-_PLACE = ["ranking", "system", "protocol", "database", "direction", "metric"]
+DIRECTIONS = {name: [direction.name for direction in directions] for name, directions in PROTOCOLS.items()}
+DATABASES = (UNSEEN, "train+val")
+PLACE = ["ranking", "system", "protocol", "database", "direction", "metric"]
+"""The names that place a number; their values are ordered as below, systems as in the file."""
 _ORDER = {
     "ranking": (MODEL, *NULLS),
-    "protocol": tuple(DIRECTIONS),
+    "protocol": list(DIRECTIONS),
     "database": DATABASES,
-    "direction": tuple(dict.fromkeys(name for names in DIRECTIONS.values() for name in names)),
+    "direction": list(dict.fromkeys(name for names in DIRECTIONS.values() for name in names)),
     "metric": METRICS,
 }
 
 
 @dataclass(frozen=True)
 class Panel:
-    """What is compared: the systems on a data set at a number of bits, and those without codes."""
+    """The systems on a data set at a number of bits, and those without codes.
+
+    Attributes:
+        data: Name of the data.
+        num_bits: Bits of a code; None if nothing has codes.
+        rows: By system, in the order of the file: ``num_bits`` (0 without codes), ``declared`` (number of runs),
+            ``results`` (a list), ``settings``, ``trials``, and for the eye ``bits`` and ``seeds``.
+        reference: The system that others are compared with, if it is one of several.
+    """
 
     data: str
     num_bits: int | None
     rows: pd.DataFrame
-    """By system, in the order of the file: ``bits`` (0 without codes), ``declared`` (runs), ``results`` (those that
-    were run), ``settings`` and ``trials``."""
+    reference: str | None
 
     @cached_property
     def results(self) -> list[Result]:
@@ -55,26 +57,30 @@ class Panel:
 
     @cached_property
     def queries(self) -> str:
-        """The query subset that speaks for a system."""
+        """The query subset of all numbers."""
         abnormal = any(result.queries and ABNORMAL in result.queries.subsets for result in self.results)
         return ABNORMAL if abnormal else ALL
 
     @cached_property
     def spreads(self) -> pd.DataFrame:
-        """Mean, sd and number of values over seeds, by the names in `_PLACE`, for the query subset."""
-        numbers = self._numbers.dropna(subset="value").groupby(_PLACE, observed=True).value
+        """Mean, sd and number of values over seeds, by the names in `PLACE`."""
+        numbers = self._numbers.dropna(subset="value").groupby(PLACE, observed=True).value
         return numbers.agg(mean="mean", sd="std", seeds="count")
 
     @cached_property
     def headline(self) -> pd.DataFrame:
-        """Mean and sd over seeds of the mean of both directions, by ranking and system."""
-        chosen = self._numbers
-        for name, value in zip(("protocol", "database", "metric"), (*HEADLINE, HEADLINE_METRIC), strict=True):
-            chosen = chosen[chosen[name] == value]
-        directions = list(DIRECTIONS[HEADLINE[0]])
-        values = chosen.set_index(["ranking", "system", "run", "direction"]).value.unstack().reindex(columns=directions)
+        """Mean and sd over seeds of the mAP@all of both directions, by ranking and system."""
+        numbers = self._numbers
+        chosen = numbers[(numbers.protocol == HEADLINE[0]) & (numbers.database == HEADLINE[1])]
+        chosen = chosen[chosen.metric == METRICS[0]].set_index(["ranking", "system", "run", "direction"])
+        values = chosen.value.unstack().reindex(columns=DIRECTIONS[HEADLINE[0]])
         means = values.mean(axis=1, skipna=False).dropna()  # of a run; without one direction it has none
         return means.groupby(["ranking", "system"], observed=True).agg(mean="mean", sd="std")
+
+    @cached_property
+    def differences(self) -> pd.DataFrame | None:
+        """The reference against every other system that was run."""
+        return self.reference and compare(dict(self.rows.results), self.reference, self.queries)
 
     def best(self, protocol: str) -> str | None:
         """Find the system whose nulls are shown: of those with codes, if any, the one with the best headline.
@@ -82,9 +88,8 @@ class Panel:
         Args:
             protocol: What codes may see; methods without such codes are passed over.
         """
-        has = [any(protocol in (result.results or {}) for result in results) for results in self.rows.results]
-        run = self.rows[has]
-        coded = run[run.bits > 0] if (run.bits > 0).any() else run
+        run = self.rows[[any(protocol in (one.results or {}) for one in found) for found in self.rows.results]]
+        coded = run[run.num_bits > 0] if (run.num_bits > 0).any() else run
         means = self.headline["mean"]
         return max(coded.index, key=lambda system: means.get((MODEL, system), -1.0), default=None)
 
@@ -93,13 +98,13 @@ class Panel:
         """Every number of the query subset, a row each."""
         runs = ((system, result) for system, results in self.rows.results.items() for result in results)
         found = (
-            (number, system, *values)
-            for number, (system, result) in enumerate(runs)
+            (run, system, *values)
+            for run, (system, result) in enumerate(runs)
             for values in _numbers_of(result, self.queries)
         )
         columns = ["run", "system", "protocol", "database", "direction", "ranking", "metric", "value"]
         frame = pd.DataFrame(found, columns=columns).astype({"value": float})
-        for name, values in (_ORDER | {"system": tuple(self.rows.index)}).items():
+        for name, values in (_ORDER | {"system": self.rows.index}).items():
             frame[name] = pd.Categorical(frame[name], values, ordered=True)
         return frame
 
@@ -113,13 +118,17 @@ def _numbers_of(result: Result, queries: str) -> Iterator[tuple[str, str, str, s
                         yield protocol, database, direction, ranking, metric, value
 
 
-def panels(runs: Matched, results: Sequence[Result], folders: Mapping[str, Data]) -> list[Panel]:
+def panels(runs: Matched, results: Sequence[Result], folders: Mapping[str, Data], reference: str | None) -> list[Panel]:
     """Group the runs that are tested; data and systems in the order of the file, bits ascending.
 
     Args:
         runs: Runs with their results.
         results: All results, of which trials are counted.
         folders: The data in each folder, as far as known.
+        reference: The system that others are compared with.
+
+    Raises:
+        DataError: If a system is declared with and without codes.
     """
     labels = labels_of_folders([run for run, _ in runs], folders)
     trials = [one for one in results if one.is_trial]
@@ -127,36 +136,36 @@ def panels(runs: Matched, results: Sequence[Result], folders: Mapping[str, Data]
     for label in dict.fromkeys(labels[run.root] for run, _ in runs):
         members = [(run, result) for run, result in runs if labels[run.root] == label]
         rows = _rows(members, trials, folders.get(members[0][0].root))
-        bits: list[int | None] = [*sorted({run.declared_bits for run, _ in members if run.declared_bits is not None})]
-        made += [Panel(label, one, rows[rows.bits.isin([one or 0, 0])]) for one in bits or [None]]
+        for num_bits in sorted({*rows.num_bits} - {0}) or [0]:
+            of_panel = rows[rows.num_bits.isin([num_bits, 0])]
+            if of_panel.index.has_duplicates:
+                system = of_panel.index[of_panel.index.duplicated()][0]
+                raise DataError(
+                    f"{system!r} is declared with and without model.num_bits; give one of them another name"
+                )
+            against = reference if reference in of_panel.index and len(of_panel) > 1 else None
+            made.append(Panel(label, num_bits or None, of_panel, against))
     return made
 
 
 def _rows(runs: Matched, trials: Sequence[Result], data: Data | None) -> pd.DataFrame:
-    """Make a row for each system and number of bits; see `Panel.rows`."""
-    of_runs = pd.DataFrame(
-        {
-            "system": [run.system for run, _ in runs],
-            "bits": [run.declared_bits or 0 for run, _ in runs],
-            "results": [result for _, result in runs],
-            "published": [str(run.parameters[CONFIG]).endswith(PUBLISHED) for run, _ in runs],
-        }
-    )
-    rows = of_runs.groupby(["system", "bits"], sort=False).agg(
-        declared=("system", "size"),
-        results=("results", lambda found: [result for result in found if result is not None]),
-        published=("published", "all"),
-    )
-    rows = rows.reset_index("bits")
-    for system in rows.index[rows.bits == 0].intersection(rows.index[rows.bits > 0]):
-        raise DataError(f"{system!r} is declared with and without model.num_bits; give one of them another name")
-    on_any = {slug(one.system) for one in trials}
+    """Make a row for each system and number of bits; see `Panel`."""
+    tuned = {slug(one.system) for one in trials}  # on these or other data
     on_these = Counter(slug(one.system) for one in trials if data and one.data.key == data.key)
-    # Settings are published by the method's authors, or tuned by trials on these or other data.
-    tuned = ["tuned" if slug(system) in on_any else "-" for system in rows.index]
-    rows["settings"] = pd.Series(tuned, rows.index).mask(rows.published, "published")
-    rows["trials"] = [on_these[slug(system)] for system in rows.index]
-    return rows
+    lines = []
+    for system, num_bits in dict.fromkeys((run.system, run.declared_bits or 0) for run, _ in runs):
+        members = [(run, result) for run, result in runs if (run.system, run.declared_bits or 0) == (system, num_bits)]
+        results = [result for _, result in members if result is not None]
+        # A method that ranks by cosine has no bits; one whose bits follow from the data has them in its results.
+        measured = sorted({result.num_bits for result in results if result.num_bits is not None})
+        bits = ", ".join(map(str, [num_bits] if num_bits else measured)) or ("real-valued" if results else "")
+        settings = "tuned" if slug(system) in tuned else "-"
+        if all(str(run.parameters[CONFIG]).endswith("_published.yaml") for run, _ in members):
+            settings = "published"  # by the method's authors
+        seeds = str(len(results)) if len(results) == len(members) else f"{len(results)} of {len(members)}"
+        lines.append((system, num_bits, len(members), results, settings, on_these[slug(system)], bits, seeds))
+    columns = ["system", "num_bits", "declared", "results", "settings", "trials", "bits", "seeds"]
+    return pd.DataFrame(lines, columns=columns).set_index("system")
 
 
 def labels_of_folders(runs: Sequence[DeclaredRun], folders: Mapping[str, Data]) -> dict[str, str]:
@@ -164,7 +173,7 @@ def labels_of_folders(runs: Sequence[DeclaredRun], folders: Mapping[str, Data]) 
 
     Args:
         runs: Declared runs.
-        folders: The data in folders; a folder that is not among them stands for itself.
+        folders: The data in folders; others are called by their path.
     """
     used = {run.root: folders[run.root] for run in runs if run.root in folders}
     labels = {run.root: run.root for run in runs}

@@ -15,7 +15,7 @@ from mcmfh_lightning.sweeps.result import UNSEEN, Result, dumped, parse
 
 SUFFIX = ".jsonl.xz"
 HEADLINE = "unimodal", UNSEEN
-"""The protocol and the database that speak for a system."""
+"""The protocol and the database by which systems are compared."""
 
 
 def read(folder: Path) -> list[Result]:

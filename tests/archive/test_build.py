@@ -196,6 +196,8 @@ def test_adding_other_items_and_their_labels(collection, build):
     replaced = rows(archive)
     assert replaced["pair 060"]["folder"] == str(collection / "more" / "pairs")
     assert replaced["pair 059"] == before["pair 059"]
+    main(["add", str(archive), *more, "--replace"])
+    assert rows(archive) == replaced
     main(["verify", str(archive), "--features", str(collection / "features")])
 
 

@@ -53,7 +53,7 @@ def test_every_flag_is_one(repository, features, tmp_path, monkeypatch, name):
 
 
 def test_every_system_has_as_many_trials(repository):
-    """Of the comparison; equal effort for all but those with published settings, which have none."""
+    """Equal effort for every system of the comparison but those with published settings, which were not tuned."""
     runs = read_runs(repository / "benchmarks" / "tables" / "comparison.yaml")
     published = {run.system for run in runs if run.parameters["config"].endswith("_published.yaml")}
     assert published == {"UCMFH, published", "DScPH, published", "DDBH, published"}

@@ -36,7 +36,7 @@ def document(name, bits="", metric="test/unimodal", roots="runs/planted, runs/pl
 
 
 def made_up(system, seed, bits, root="runs/planted", **changes):
-    """A result whose numbers follow from random AP: (Q, 2) of each protocol, 6 decimals, some queries undefined."""
+    """Make a result whose numbers follow from random AP: (Q, 2) a protocol, 6 decimals, some queries undefined."""
     level, fuses = SYSTEMS[system]
     normal = root == "runs/planted"  # the other collection has no normal label
     rng = np.random.default_rng([len(system), seed, bits or 0, normal])
@@ -121,7 +121,7 @@ class Folder:
         self._store.add(self.results, "comparison", results)
 
     def write(self, *lines, name="comparison"):
-        """A file of results with these lines."""
+        """Write a file of results with these lines."""
         (self.results / f"{name}.jsonl.xz").write_bytes(lzma.compress("".join(f"{line}\n" for line in lines).encode()))
 
     def render(self, *flags):
@@ -129,7 +129,7 @@ class Folder:
         return self.sections()
 
     def sections(self):
-        """Heading, text and cells of each table of the page."""
+        """Read heading, text and cells of each table of the page."""
         found = {}
         for part in (self.out / "table.md").read_text().split("\n#")[1:]:
             title, *lines = part.lstrip("#").strip().splitlines()
@@ -196,7 +196,7 @@ def test_means_and_deviations(complete, root, queries):
 
 
 def resampled(differences, group):
-    """Mean difference and its resamples, group by group and draw by draw: of the mean, of each direction."""
+    """Return the mean difference and its resamples, group by group and draw by draw: of the mean, of each direction."""
     names = np.unique(group)
     drawn = torch.randint(len(names), (DRAWS, len(names)), generator=torch.Generator().manual_seed(0)).numpy()
     rows_of = [np.flatnonzero(group == name) for name in names]
@@ -300,7 +300,7 @@ def test_what_was_not_run_says_so(folder):
     against = {row["system"]: row for row in pages["planted, 16 bits: MCMFH against the others"][1]}
     assert against["TwoTower"]["p"] == "not run"
     assert against["Real"]["MCMFH ahead by"].endswith("]")
-    # Nothing tells what the other folder holds.
+    # The data of the other folder are unknown.
     rows = pages["runs/plain, 16 bits: unimodal, unseen"][1]
     assert {row["mAP@50 T→I"] for row in rows} == {"not run"}
     assert len(rows) == len(SYSTEMS)
@@ -342,7 +342,7 @@ def test_trials_are_counted_and_shown(make_folder):
 
 
 def test_a_row_of_published_settings_is_called_so(make_folder):
-    """By the name of its config; also before it was run, and whatever trials there are."""
+    """Known by the name of its config; also before it was run, and whatever trials there are."""
     published = document("UCMFH, all views", "16").replace("x.yaml", "ucmfh_published.yaml")
     folder = make_folder(document("MCMFH", "16"), published)
     folder.add(made_up("MCMFH", 0, 16), trial("UCMFH, all views"))
@@ -398,7 +398,7 @@ def test_two_encoders_of_one_collection_stand_apart(make_folder):
 
 
 def test_results_are_stored_a_line_a_run(folder):
-    """Of the AP of each query, that of the headline; all else to the last digit."""
+    """The AP of each query for the headline protocol; all else to the last digit."""
     first, second = made_up("MCMFH", 0, 16), trial("TwoTower")
     folder.add(first)
     folder.add(second)
@@ -409,7 +409,7 @@ def test_results_are_stored_a_line_a_run(folder):
 
 
 def test_a_run_of_two_tables_is_stored_once(folder, benchmark_file):
-    """In the file that has it; a new result takes the place of the old one there."""
+    """The file that has it keeps it; a new result replaces the old one there."""
     store = benchmark_file("rendering.store")
     result = made_up("MCMFH", 0, 16)
     folder.add(result)

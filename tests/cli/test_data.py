@@ -1,3 +1,6 @@
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,7 +10,7 @@ from mcmfh_lightning.shards import DatasetInfo, PairShardReader
 
 
 def main(args: list[str]) -> int:
-    """The command's exit code."""
+    """Return the exit code of the command."""
     try:
         command(args)
     except SystemExit as stop:
@@ -27,7 +30,7 @@ def openi(phantom: Path, out: Path, *options: str) -> int:
     return main(["openi", *paths, *options])
 
 
-def test_the_phantom_passes_through_the_converter_with_its_warts(phantom, tmp_path, capsys):
+def test_the_phantom_passes_through_the_converter_with_its_faults(phantom, tmp_path, capsys):
     out = tmp_path / "pairs"
     splits = str(phantom / "splits.csv")
     assert openi(phantom, out, "--splits", splits, "--min-label-count", "2", "--name", "phantom") == 0
@@ -101,12 +104,12 @@ def test_reports_without_images_are_refused(phantom, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("arguments", [[], ["nothing"], ["openi"], ["openi", "--out", "x", "--min-label", "3"]])
-def test_a_wrong_command_line_is_told_by_the_parser(arguments, capsys):
+def test_a_wrong_command_line_is_reported_by_the_parser(arguments, capsys):
     assert main(arguments) == 2
     assert "usage" in capsys.readouterr().err.lower()
 
 
-def test_help_tells_each_option(capsys):
+def test_help_names_each_option(capsys):
     assert main(["openi", "--help"]) == 0
     screen = capsys.readouterr().out
     for words in ("--min_label_count", "pairs that a label needs", "--mirror", "--images_sha256"):
@@ -126,3 +129,24 @@ def test_the_real_collection_with_its_table(shared_data, tmp_path):
     assert info.licence == "CC BY-NC-ND 4.0"
     assert info.skipped == {"report without an image": 104, "missing image file": 44}
     assert info.settings["summary"]["share_probability"]["all"] == pytest.approx(0.20, abs=0.01)
+
+
+def test_help_and_converters_run_without_torch(tmp_path):
+    """A page of options should not take seconds, nor a conversion the memory of a training library."""
+    commands = [["--help"], *([name, "--help"] for name in ("manifest", "openi", "phantom", "roco", "stats", "verify"))]
+    commands.append(["phantom", "--studies", "2", "--out", str(tmp_path / "phantom")])
+    paths = ["--reports", str(tmp_path / "phantom/reports.tgz"), "--images", str(tmp_path / "phantom/images")]
+    commands.append(["openi", *paths, "--min-label-count", "1", "--out", str(tmp_path / "pairs")])
+    commands.append(["verify", str(tmp_path / "pairs")])
+    code = """
+import json, sys
+from mcmfh_lightning.cli.data import main
+for arguments in json.loads(sys.argv[1]):
+    try:
+        main(arguments)
+    except SystemExit as stop:
+        assert not stop.code, arguments
+assert not {"torch", "lightning", "matplotlib", "pandas"} & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code, json.dumps(commands)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -134,7 +134,7 @@ def test_images_of_another_checksum_than_the_users_are_refused(server, tmp_path)
     assert fetch(server, tmp_path, images_sha256=server.sha256(IMAGES)).images.is_dir()
 
 
-def test_a_corrupted_file_in_the_cache_is_fetched_anew(server, tmp_path):
+def test_a_corrupted_file_in_the_cache_is_fetched_again(server, tmp_path):
     (tmp_path / REPORTS).write_bytes(b"corrupted")
     assert fetch(server, tmp_path).reports.read_bytes() == server.files[REPORTS]
 
@@ -165,7 +165,7 @@ def test_another_image_archive_gets_its_own_folder(server, tmp_path):
     assert first != second
 
 
-def test_a_missing_file_on_the_mirror_is_told(server, tmp_path):
+def test_a_missing_file_on_the_mirror_is_named(server, tmp_path):
     del server.files[IMAGES]
     with pytest.raises(DataError, match=r"NLMCXR_png\.tgz: download failed .*404"):
         fetch(server, tmp_path)

@@ -70,7 +70,7 @@ def test_three_formats_give_the_same_shards(folder):
 NAMES = ("1.2.276.0.7230010.3", "Fälle/2011/7", "Fälle.2011.7", "a b c", "影像-3", "..", "x" * 200, "-", "Falle-2011-7")
 
 
-def test_ids_that_are_no_file_names_come_back_as_they_were(folder):
+def test_ids_that_cannot_be_file_names_come_back_as_they_were(folder):
     rows = [{"id": name, "image": "a.png", "text": name, "labels": ["l"], "group": i} for i, name in enumerate(NAMES)]
     assert run(folder, write_csv(folder / "m.csv", rows)) == 0
     found = pairs(folder / "out")
@@ -192,7 +192,7 @@ def test_images_by_absolute_path_and_by_a_link_within(folder):
     assert found["two"].image == (folder / "images" / "sub" / "c.png").read_bytes()
 
 
-def test_items_of_one_modality_are_kept_and_told(folder, capsys):
+def test_items_of_one_modality_are_kept_and_reported(folder, capsys):
     rows = [*GOOD, {**GOOD[0], "id": "film", "text": None}, {**GOOD[0], "id": "report", "image": " "}]
     for ending, write in WRITERS.items():
         assert run(folder, write(folder / f"m.{ending}", rows), out=ending) == 0

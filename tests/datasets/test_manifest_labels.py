@@ -214,7 +214,7 @@ def test_labels_of_several_columns_are_joined():
         (["", None, "nan"], True, False),
     ],
 )
-def test_columns_of_findings_and_of_numbers_are_told_from_columns_of_words(cells, whether, numeric):
+def test_columns_of_findings_and_of_numbers_are_distinguished_from_columns_of_words(cells, whether, numeric):
     assert says_whether(cells, one_of_several=False) is whether
     assert says_whether(cells, one_of_several=True) is whether
     assert is_numeric(cells) is numeric

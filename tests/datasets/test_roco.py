@@ -140,7 +140,7 @@ def test_an_empty_caption_leaves_the_image(root):
     assert read_roco(root, ("radiology",), "cuis").candidates[0].text is None
 
 
-def test_line_ends_of_another_system_are_no_part_of_a_value(root):
+def test_line_ends_of_another_system_do_not_belong_to_a_value(root):
     for path in (root / "data/train/radiology").glob("*.txt"):
         path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     first = read_roco(root, ("radiology",), "cuis").candidates[0]
@@ -173,7 +173,7 @@ def test_a_malformed_line_is_refused_with_its_file_and_number(root, name, old, n
         read_roco(root, ("radiology",), scheme)
 
 
-def test_bytes_that_are_no_text_are_refused(root):
+def test_bytes_that_are_not_utf8_are_refused(root):
     path = root / "data/train/radiology/captions.txt"
     path.write_bytes(b"ROCO_00000\t \xff")
     with pytest.raises(DataError, match=r"captions\.txt: byte 12 is not UTF-8"):
@@ -261,7 +261,7 @@ def test_articles_of_many_digits_come_after_those_of_few(root, tmp_path):
         (["--licences", "CC BY,CC-BY"], "no image has the licence 'CC-BY'; there are CC BY, CC0, NO-CC CODE"),
     ],
 )
-def test_wrong_options_are_told_in_one_line(root, tmp_path, capsys, options, words):
+def test_wrong_options_are_reported_in_one_line(root, tmp_path, capsys, options, words):
     assert roco(root, tmp_path / "out", *options) == 2
     error = capsys.readouterr().err
     assert words in " ".join(error.split())

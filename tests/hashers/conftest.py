@@ -1,14 +1,17 @@
+from functools import partial
+from inspect import signature
+
 import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from mcmfh_lightning.hashers import DDBH, MCMFH, UCMFH, DScPH, TwoTower
+from mcmfh_lightning.hashers import get_method, list_methods
 
 IMAGE_DIM, TEXT_DIM, NUM_LABELS = 10, 6, 4
 PLAIN = {"hashing_loss": "info_nce", "input_dropout": 0.0}
-"""One loss and embeddings as they are, unless a test asks for more."""
+"""One loss and whole embeddings, unless a test asks for more."""
 
 
 @pytest.fixture
@@ -33,56 +36,56 @@ def make_batch():
     return make
 
 
+def small(name, **options):
+    """Make a small hasher of the registry; its weights depend on ``init_seed`` alone."""
+    torch.manual_seed(options.pop("init_seed", 0))
+    method = get_method(name)
+    sizes = {"num_bits": 8, "image_dim": IMAGE_DIM, "text_dim": TEXT_DIM, "num_labels": NUM_LABELS, "d_model": 8}
+    sizes |= {"num_heads": 2} if method.by_gradients else {"num_bits": 4}  # a closed form has at most TEXT_DIM bits
+    accepted = signature(method.hasher).parameters
+    plain = PLAIN if "objective" in accepted else {}
+    return method.hasher(**{key: value for key, value in sizes.items() if key in accepted} | plain | options)
+
+
 @pytest.fixture
 def make_mcmfh():
-    def make(**options):
-        torch.manual_seed(options.pop("init_seed", 0))
-        small = {"num_bits": 8, "image_dim": IMAGE_DIM, "text_dim": TEXT_DIM, "d_model": 8, "num_heads": 2}
-        return MCMFH(**small | PLAIN | options)
-
-    return make
+    return partial(small, "mcmfh")
 
 
 @pytest.fixture
 def make_two_tower():
-    def make(**options):
-        torch.manual_seed(options.pop("init_seed", 0))
-        small = {"num_bits": 8, "image_dim": IMAGE_DIM, "text_dim": TEXT_DIM, "d_model": 8}
-        return TwoTower(**small | PLAIN | options)
-
-    return make
-
-
-def _baseline(hasher, **more):
-    def make(**options):
-        torch.manual_seed(options.pop("init_seed", 0))
-        return hasher(**{"num_bits": 8, "image_dim": IMAGE_DIM, "text_dim": TEXT_DIM, "d_model": 8} | more | options)
-
-    return make
+    return partial(small, "two_tower")
 
 
 @pytest.fixture
 def make_ucmfh():
-    return _baseline(UCMFH)
+    return partial(small, "ucmfh")
 
 
 @pytest.fixture
 def make_dscph():
-    return _baseline(DScPH, num_labels=NUM_LABELS)
+    return partial(small, "dscph")
 
 
 @pytest.fixture
 def make_ddbh():
-    return _baseline(DDBH)
+    return partial(small, "ddbh")
 
 
-@pytest.fixture(params=["mcmfh", "two_tower", "ucmfh", "dscph", "ddbh"])
+@pytest.fixture(params=[method.name for method in list_methods() if method.hashes and method.by_gradients])
 def make_hasher(request):
-    return request.getfixturevalue(f"make_{request.param}")
+    """Maker of each method that hashes and learns by gradients."""
+    return partial(small, request.param)
+
+
+@pytest.fixture(params=[method.name for method in list_methods()])
+def make_any(request):
+    """Maker of each method."""
+    return partial(small, request.param)
 
 
 class Data(pl.LightningDataModule):
-    """A datamodule of batches that exist already."""
+    """Datamodule of given batches."""
 
     def __init__(self, batches, encoder, label_vocabulary):
         super().__init__()

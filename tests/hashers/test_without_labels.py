@@ -1,6 +1,7 @@
 """Data without any label: what trains on pairs can be trained, what learns from labels refuses them."""
 
 import json
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,15 @@ from lightning.pytorch import Trainer
 from mcmfh_lightning.callbacks import HammingRanking
 from mcmfh_lightning.datamodules import FeatureDataModule
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.hashers import DDBH, MCMFH, UCMFH, DScPH, LabelClassifier, RealValued, TwoTower
+from mcmfh_lightning.hashers import MCMFH, list_methods
 from mcmfh_lightning.shards import DatasetInfo, FeatureShardWriter, merge_feature_parts
 
 WIDTH = 12
 
 
 @pytest.fixture(scope="module")
-def unlabelled(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("unlabelled") / "features"
+def unlabeled(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("unlabeled") / "features"
     rng = np.random.default_rng(0)
     writer = FeatureShardWriter(folder, rank=0)
     ids, first = {}, 0
@@ -49,8 +50,8 @@ def trainer(folder: Path) -> Trainer:
     )
 
 
-def test_training_on_pairs_and_a_test_that_says_what_is_undefined(unlabelled, tmp_path, capsys):
-    data = FeatureDataModule(str(unlabelled), global_batch_size=32)
+def test_training_on_pairs_and_a_test_that_says_what_is_undefined(unlabeled, tmp_path, capsys):
+    data = FeatureDataModule(str(unlabeled), global_batch_size=32)
     model = MCMFH(16, WIDTH, WIDTH, d_model=16, supervision="pairs")
     before = [parameter.clone() for parameter in model.parameters()]
     run = trainer(tmp_path)
@@ -65,23 +66,17 @@ def test_training_on_pairs_and_a_test_that_says_what_is_undefined(unlabelled, tm
 
 
 @pytest.mark.parametrize(
-    ("model", "way_out"),
-    [
-        (MCMFH(16, WIDTH, WIDTH, d_model=16), True),
-        (TwoTower(16, WIDTH, WIDTH), True),
-        (RealValued(WIDTH, WIDTH), True),
-        (DDBH(16, WIDTH, WIDTH), False),
-        (DScPH(16, WIDTH, WIDTH, num_labels=1), False),
-        (LabelClassifier(WIDTH, WIDTH, num_labels=1), False),
-    ],
-    ids=lambda value: type(value).__name__,
+    "method", [one for one in list_methods() if "labels" in one.learns_from], ids=lambda one: one.name
 )
-def test_methods_that_learn_from_labels_refuse(unlabelled, tmp_path, model, way_out):
-    data = FeatureDataModule(str(unlabelled), global_batch_size=32)
+def test_methods_that_learn_from_labels_refuse(unlabeled, tmp_path, method):
+    sizes = {"num_bits": 16, "image_dim": WIDTH, "text_dim": WIDTH, "num_labels": 1}
+    accepted = signature(method.hasher).parameters
+    model = method.hasher(**{name: size for name, size in sizes.items() if name in accepted})
+    data = FeatureDataModule(str(unlabeled), global_batch_size=32)
     with pytest.raises(DataError, match=f"no labels, and {type(model).__name__} learns from them") as error:
         trainer(tmp_path).fit(model, datamodule=data)
-    assert ("--model.supervision pairs" in str(error.value)) is way_out
+    assert ("--model.supervision pairs" in str(error.value)) is ("pairs" in method.learns_from)
 
 
-def test_methods_without_supervision_need_no_labels():
-    assert UCMFH(16, WIDTH, WIDTH).supervision == "pairs"
+def test_other_methods_need_no_labels():
+    assert all(one.hasher.supervision == "pairs" for one in list_methods() if one.learns_from == "pairs")

@@ -276,7 +276,7 @@ def test_the_content_decides_not_the_name(tmp_path):
     assert check_image(write_dicom(tmp_path / "dicom.png", SMOOTH)) == Decodable("png", unchanged=False)
 
 
-def test_without_pydicom_the_mend_is_named(tmp_path, monkeypatch):
+def test_without_pydicom_the_fix_is_named(tmp_path, monkeypatch):
     path = write_dicom(tmp_path / "a", SMOOTH)
     monkeypatch.setitem(sys.modules, "pydicom", None)
     assert check_image(path) == Unusable(reasons.NO_PYDICOM)

@@ -90,7 +90,7 @@ def test_frames_that_nothing_announces(frames, columns, missing):
     assert f"PixelData is {frames * 10 * columns} bytes" in refusal(dataset).detail
 
 
-def test_one_byte_of_padding_and_subsampled_colors_are_no_contradiction():
+def test_one_byte_of_padding_and_subsampled_colors_are_not_a_contradiction():
     odd = RNG.integers(0, 256, (9, 11), dtype=np.uint8)
     shown = decoded(with_pixels(dicom(odd), odd.tobytes() + b"\0"))
     np.testing.assert_array_equal(np.asarray(shown.image), odd)
@@ -162,7 +162,7 @@ def test_run_lengths_of_an_odd_number_of_pixels(shape):
     np.testing.assert_array_equal(np.asarray(decoded(_run_lengths(picture)).image), picture)
 
 
-def test_a_compressed_color_picture_that_is_said_to_be_grey():
+def test_a_compressed_color_picture_that_is_said_to_be_gray():
     dataset = _compressed("JPEG", np.dstack([SMOOTH] * 3))
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
     assert "SamplesPerPixel is 1, its frame has 3" in refusal(dataset).detail
@@ -177,7 +177,7 @@ def test_kinds_of_color_that_are_not_rgb(kind):
 
 
 @pytest.mark.parametrize("kind", ["MONOCHROME3", "RGB", "YBR_FULL"])
-def test_kinds_of_grey_that_there_are_not(kind):
+def test_kinds_of_gray_that_there_are_not(kind):
     assert "SamplesPerPixel 1 is not supported" in refusal(dicom(FILM, PhotometricInterpretation=kind)).detail
 
 

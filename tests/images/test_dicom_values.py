@@ -159,7 +159,7 @@ def test_a_high_bit_above_the_stored_bits(tmp_path, signed, syntax):
     np.testing.assert_array_equal(shown(tmp_path / "a"), scaled(values, low, high))
 
 
-def test_an_overlay_in_the_upper_bits_is_no_part_of_a_value(tmp_path):
+def test_an_overlay_in_the_upper_bits_does_not_belong_to_a_value(tmp_path):
     values = film(12)
     overlay = (RNG.random((8, 9)) < 0.3).astype(np.uint16) << 14
     path = write_dicom(tmp_path / "a", values | overlay, BitsStored=12)

@@ -21,7 +21,7 @@ SWEEP = yaml.safe_load(SHIPPED.read_text())
 
 
 class Agent:
-    """W&B's own agent, one for all runs as it is in earnest; only the server, which would name the runs, is missing."""
+    """W&B's own agent, one for all runs; only the server, which would name the runs, is missing."""
 
     def __init__(self, sweep, monkeypatch):
         module = pytest.importorskip("wandb.wandb_agent")
@@ -43,7 +43,7 @@ class Agent:
 
 @pytest.fixture
 def recorded(tmp_path, monkeypatch):
-    """Puts a ``mcmfh`` first on the path that records its arguments; returns those of the last call."""
+    """Put a ``mcmfh`` first on the path that records its arguments; return those of the last call."""
     (tmp_path / "bin").mkdir()
     recorder = tmp_path / "bin" / "mcmfh"
     recorder.write_text(f"#!/bin/sh\nfor word; do printf '%s\\0' \"$word\"; done > {tmp_path}/arguments\n")
@@ -68,7 +68,7 @@ def test_an_agent_starts_the_runs_of_the_shipped_file(recorded, monkeypatch):
 
 
 def without_places(config):
-    """A configuration but for where a run writes, logs and shows its progress, which differ by design."""
+    """Leave out where a run writes, logs and shows its progress, which differ by design."""
     trainer = config["trainer"]
     return {name: value for name, value in config.items() if name != "run_dir"} | {
         "trainer": {name: trainer[name] for name in trainer if name not in ("logger", "enable_progress_bar")}
@@ -76,7 +76,7 @@ def without_places(config):
 
 
 def test_both_ways_resolve_to_one_configuration(recorded, tmp_path, capfd, monkeypatch):
-    """Of values that Python and JSON write differently too."""
+    """Also with values that Python and JSON write differently."""
     more = {
         "model.num_experts": {"values": [2, 4]},
         "model.num_bits": {"value": 32},

@@ -40,7 +40,7 @@ def with_words(*words, before=-1):
 
 
 def fails(capsys, arguments, pattern):
-    """The command ends in one line on standard error."""
+    """Check that the command ends in one line on standard error."""
     with pytest.raises(SystemExit) as stop:
         main(["sweep", *map(str, arguments)])
     assert stop.value.code == 2

@@ -42,7 +42,7 @@ def write(tmp_path):
 
 
 def grid_of_wandb(parameters):
-    """The runs of W&B's grid search: a product over the parameters with `values`, equal values (as YAML) once."""
+    """List the runs of W&B's grid search: a product over the parameters with `values`, equal values (as YAML) once."""
     values = {
         name: list({yaml.safe_dump(value): value for value in entry.get("values", [entry.get("value")])}.values())
         for name, entry in parameters.items()

@@ -49,13 +49,13 @@ class Sweep:
 
 
 def rows(page):
-    """The cells of its table."""
+    """Read the cells of its table."""
     lines = [line for line in page.splitlines() if line.startswith("|")][2:]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
 def of_two(parameters):
-    """A known value for each combination; one is missing and one is undefined."""
+    """Return a known value for each combination; one is missing and one is undefined."""
     table = {(2, 16): 0.25, (2, 64): None, (4, 16): 0.5, (4, 64): 0.75, (8, 16): float("nan"), (8, 64): 0.125}
     return table[parameters[EXPERTS], parameters[BITS]]
 

@@ -49,9 +49,9 @@ class Filters:
         since: Earliest ISO date; items without a date do not pass.
         until: Latest ISO date, inclusive; items without a date do not pass.
         licences: Licences of which an item must have one.
-        groups: Groups (studies, articles, patients) of which an item must be one's, by name; see `of_groups`.
+        groups: Groups (studies, articles, patients) that an item must belong to, by name; see `of_groups`.
         without_groups: Groups that an item must not belong to.
-        splits: Splits of which an item must be in one.
+        splits: Splits that an item must be in.
         has_image: Whether an item must have, or must lack, an image.
         has_text: Whether an item must have, or must lack, a text.
 

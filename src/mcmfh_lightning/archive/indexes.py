@@ -225,7 +225,7 @@ def faiss_on_one_thread() -> Iterator[None]:
     """Let faiss use one thread; OpenMP keeps this setting for each thread that calls.
 
     One query gains little from several cores (faiss divides queries among them, not codes) and loses much where other
-    programs use them: on two busy cores 7,426 codes were searched in 27 ms, on one in less than 1.
+    programs use them: then 7,426 codes were searched in 27 ms with two threads, in less than 1 with one.
     """
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)

@@ -249,7 +249,7 @@ def _code(relaxed: Tensor | Any) -> QueryCode:  # noqa: ANN401  # None where the
 
 @contextmanager
 def _torch_on_one_thread() -> Iterator[None]:
-    """Let torch use one thread, which other programs slow down less: 14 ms for a text, with two threads 180 ms.
+    """Let torch use one thread: others that use the cores slow down two threads much more, 180 ms for a text, not 14.
 
     The setting is one of the process: a second caller inside would restore 1, so callers hold a lock.
     """

@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
+from mcmfh_lightning.callbacks.evaluation import is_dry
 from mcmfh_lightning.errors import say
 from mcmfh_lightning.evaluation.summary import CONSTANT_MONITOR, MONITOR, QUERIES_MONITOR
 
@@ -80,14 +81,13 @@ class LastCheckpoint(ModelCheckpoint):
         step = trainer.global_step
         # Accumulated gradients are in no checkpoint: only the batch that made the step counts.
         due = self.every_n_steps is not None and step % self.every_n_steps == 0 and step != self._saved_at
-        dry = trainer.fast_dev_run  # type: ignore[attr-defined]  # set at run time
-        if due and not dry and not _validation_follows(trainer, batch_idx):
+        if due and not is_dry(trainer) and not _validation_follows(trainer, batch_idx):
             self._saved_at = step
             trainer.save_checkpoint(self.format_checkpoint_name({}), weights_only=False)
 
 
 def _validation_follows(trainer: Trainer, batch_idx: int) -> bool:
-    """Whether this batch is followed by a validation or by the end of the epoch.
+    """Check whether this batch is followed by a validation or by the end of the epoch.
 
     A run that resumes from a checkpoint between the two leaves the validation out (seen in Lightning 2.6), and with it
     perhaps the best epoch.
@@ -128,8 +128,8 @@ class FitReport(Callback):
     """
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print it."""
-        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set at run time
+        """Print the report."""
+        if trainer.is_global_zero and not is_dry(trainer):
             for line in _lines(trainer):
                 say(line)
 

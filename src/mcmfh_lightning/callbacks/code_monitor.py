@@ -13,9 +13,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from mcmfh_lightning.callbacks.checkpoints import read_chosen
-from mcmfh_lightning.callbacks.evaluation import EvaluationCallback, Stage, is_query_loader, log_figure
+from mcmfh_lightning.callbacks.evaluation import EvaluationCallback, Stage, is_query_loader, log_figure, report_folder
 from mcmfh_lightning.metrics.functional import BitStatistics, bit_statistics, pack_signs
-from mcmfh_lightning.trainer.run_files import run_folder
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 
 FEWEST = 20
@@ -107,17 +106,22 @@ class CodeMonitor(EvaluationCallback):
         for name, statistics in self._latest.items():
             if collapse := describe_collapse(statistics, num_queries):
                 self._collapsed[name] = collapse
-            numbers = _scalars(statistics, num_queries) | {"collapsed": float(bool(collapse))}
+            numbers = {
+                "balance": statistics.balance,
+                "correlation": statistics.correlation,
+                "distinct": statistics.distinct / num_queries,
+                "largest": statistics.largest / num_queries,
+                "constant": float(len(statistics.constant)),
+                "collapsed": float(bool(collapse)),
+            }
             values |= {f"{prefix}/bits/{name}/{key}": value for key, value in numbers.items() if not isnan(value)}
         # Equal on all processes, so that their maximum is exact.
         pl_module.log_dict(values, sync_dist=True, reduce_fx="max")
 
     def _draw(self, trainer: Trainer) -> None:
         latest, self._latest = self._latest, {}
-        if latest and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set at run time
-            folder = run_folder(trainer)
-            if trainer.is_global_zero:
-                log_figure(trainer, folder / _PLOT_NAME, _figure(latest))
+        if latest and (folder := report_folder(trainer)):
+            log_figure(trainer, folder / _PLOT_NAME, _figure(latest))
 
 
 def describe_collapse(statistics: BitStatistics, num_items: int) -> str:
@@ -140,16 +144,6 @@ def _warn(collapsed: Mapping[str, str]) -> None:
         rank_zero_warn(
             f"the {name} codes have collapsed: {what}. Lower the learning rate or raise the weight of bit balance"
         )
-
-
-def _scalars(statistics: BitStatistics, num_items: int) -> dict[str, float]:
-    return {
-        "balance": statistics.balance,
-        "correlation": statistics.correlation,
-        "distinct": statistics.distinct / num_items,
-        "largest": statistics.largest / num_items,
-        "constant": float(len(statistics.constant)),
-    }
 
 
 def _figure(by_modality: Mapping[str, BitStatistics]) -> Figure:

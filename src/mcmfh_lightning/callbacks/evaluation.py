@@ -10,15 +10,31 @@ from lightning.pytorch.utilities.types import STEP_OUTPUT
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from mcmfh_lightning.trainer.run_files import run_folder
 from mcmfh_lightning.types import FeatureBatch
 
 Stage = Literal["validate", "test"]
 
 
 def is_query_loader(trainer: Trainer, stage: Stage, dataloader_idx: int) -> bool:
-    """Whether a loader gives queries, which every process sees in full; False if the datamodule does not say."""
+    """Check whether a loader gives queries, which every process sees in full; False if the datamodule does not say."""
     loaders = getattr(getattr(trainer, "datamodule", None), "evaluation_loaders", None)
     return loaders is not None and loaders(stage)[dataloader_idx] == "query"
+
+
+def is_dry(trainer: Trainer) -> bool:
+    """Check whether this is a ``fast_dev_run``, which writes nothing."""
+    return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]  # set at run time
+
+
+def report_folder(trainer: Trainer) -> Path | None:
+    """Find where a run writes its reports: on its first process, unless the run is dry.
+
+    Args:
+        trainer: Call this on all its processes, which agree on the folder.
+    """
+    folder = None if is_dry(trainer) else run_folder(trainer)
+    return folder if trainer.is_global_zero else None
 
 
 def log_figure(trainer: Trainer, path: Path, figure: Figure) -> None:
@@ -56,12 +72,12 @@ class EvaluationCallback(Callback, ABC):
         """End the epoch."""
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin."""
+        """Begin an epoch."""
         if not trainer.sanity_checking:
             self.begin(trainer, pl_module, "validate")
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin."""
+        """Begin an epoch."""
         self.begin(trainer, pl_module, "test")
 
     def on_validation_batch_end(
@@ -90,10 +106,10 @@ class EvaluationCallback(Callback, ABC):
         self.add(trainer, outputs, batch, "test", dataloader_idx)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """End."""
+        """End an epoch."""
         if not trainer.sanity_checking:
             self.finish(trainer, pl_module, "validate")
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """End."""
+        """End an epoch."""
         self.finish(trainer, pl_module, "test")

@@ -7,16 +7,15 @@ from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from mcmfh_lightning.callbacks.evaluation import is_query_loader, log_figure
+from mcmfh_lightning.callbacks.evaluation import EvaluationCallback, Stage, is_query_loader, log_figure, report_folder
 from mcmfh_lightning.metrics.functional import hamming_distances, pack_signs, unpack_bits
 from mcmfh_lightning.shards import PairShardReader
-from mcmfh_lightning.trainer.run_files import run_folder
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 
 QUERIES, HITS = 4, 5
@@ -38,7 +37,7 @@ class Hit(NamedTuple):
     distance: int | None
 
 
-class ExampleGallery(Callback):
+class ExampleGallery(EvaluationCallback):
     """Figures, at the end of a test, of four queries and their five nearest items, for images and for texts as queries.
 
     The figures, ``examples_i2t.png`` and ``examples_t2i.png``, name ids, labels and Hamming distances; where the data
@@ -52,33 +51,35 @@ class ExampleGallery(Callback):
 
     def __init__(self) -> None:
         self._outputs: list[dict[str, Tensor]] = []
+        self._has_codes = True
 
-    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin."""
+    def begin(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:
+        """Begin an epoch."""
         self._outputs = []
+        self._has_codes = getattr(pl_module, "distance", "hamming") == "hamming"
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: STEP_OUTPUT,
-        batch: FeatureBatch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+    def add(
+        self, trainer: Trainer, outputs: STEP_OUTPUT, batch: FeatureBatch, stage: Stage, dataloader_idx: int
     ) -> None:
-        """Keep the codes of the queries on the first process, which sees all of them."""
-        has_codes = getattr(pl_module, "distance", "hamming") == "hamming"
-        if has_codes and trainer.is_global_zero and is_query_loader(trainer, "test", dataloader_idx):
+        """Keep the codes of the queries of a test on the first process, which sees all of them."""
+        if (
+            stage == "test"
+            and self._has_codes
+            and trainer.is_global_zero
+            and is_query_loader(trainer, stage, dataloader_idx)
+        ):
             relaxed = cast(EvaluationOutput, outputs)
             kept = {"image": pack_signs(relaxed["image"]), "text": pack_signs(relaxed["text"])}
             kept |= {"group": batch["group"], "labels": batch["labels"], "index": batch["index"]}
             self._outputs.append({name: tensor.cpu() for name, tensor in kept.items()})
 
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Search and draw."""
-        folder = run_folder(trainer)
+    def finish(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:
+        """Search and draw, at the end of a test."""
+        if stage != "test":
+            return
+        folder = report_folder(trainer)
         outputs, self._outputs = self._outputs, []
-        if not outputs or trainer.fast_dev_run:  # type: ignore[attr-defined]  # set at run time
+        if not outputs or folder is None:
             return
         table = {name: torch.cat([one[name] for one in outputs]) for name in outputs[0]}
         data = trainer.datamodule  # type: ignore[attr-defined]  # set at run time

@@ -12,9 +12,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torchmetrics import Metric
 
-from mcmfh_lightning.callbacks.evaluation import EvaluationCallback, Stage, is_query_loader, log_figure
+from mcmfh_lightning.callbacks.evaluation import EvaluationCallback, Stage, is_query_loader, log_figure, report_folder
 from mcmfh_lightning.layers import utilization
-from mcmfh_lightning.trainer.run_files import run_folder
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 
 _MODALITIES = ("image", "text")
@@ -95,19 +94,15 @@ class ExpertUtilization(EvaluationCallback):
         if stage == "validate":
             self._epochs.append(trainer.current_epoch)
             self._history.append(counts)
-        elif not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set at run time
-            folder = run_folder(trainer)
-            if trainer.is_global_zero:
-                write_counts(folder / _CSV_NAME, [counts])
-                log_figure(trainer, folder / _PLOT_NAME, heat_map(counts))
+        elif folder := report_folder(trainer):
+            write_counts(folder / _CSV_NAME, [counts])
+            log_figure(trainer, folder / _PLOT_NAME, heat_map(counts))
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write what all validations counted."""
-        if self._history and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set at run time
-            folder = run_folder(trainer)
-            if trainer.is_global_zero:
-                write_counts(folder / _CSV_NAME, self._history, self._epochs)
-                log_figure(trainer, folder / _PLOT_NAME, history_map(self._history, self._epochs))
+        if self._history and (folder := report_folder(trainer)):
+            write_counts(folder / _CSV_NAME, self._history, self._epochs)
+            log_figure(trainer, folder / _PLOT_NAME, history_map(self._history, self._epochs))
 
     def _log(self, pl_module: LightningModule, prefix: str) -> Tensor | None:
         """Log and return the counts of all ranks, (layers, 2, num_experts); None without any."""

@@ -4,6 +4,7 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +14,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 
+from mcmfh_lightning.callbacks.evaluation import is_dry
 from mcmfh_lightning.datamodules.pairs import PairDataModule
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.shards import DATASET_FILE, DatasetInfo, FeatureShardWriter, merge_feature_parts
@@ -59,7 +61,7 @@ class FeatureWriter(BasePredictionWriter):
         """
         super().setup(trainer, pl_module, stage)
         data = _pairs(trainer)
-        if _is_dry(trainer):
+        if is_dry(trainer):
             return
         # The number 1 is one batch, the number 1.0 is all of them.
         if not isinstance(trainer.limit_predict_batches, float) or trainer.limit_predict_batches < 1.0:
@@ -74,7 +76,7 @@ class FeatureWriter(BasePredictionWriter):
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open this rank's shards."""
-        if not _is_dry(trainer):
+        if not is_dry(trainer):
             self._writer = FeatureShardWriter(self.output_dir, rank=trainer.global_rank)
             self._truncated.clear()
 
@@ -128,17 +130,11 @@ class FeatureWriter(BasePredictionWriter):
 
     def _merge(self, data: PairDataModule, world_size: int, truncated: dict[str, int]) -> None:
         pairs = data.info
-        info = DatasetInfo(
+        info = replace(
+            pairs,
             format="mcmfh-features",
-            name=pairs.name,
-            source=pairs.source,
-            licence=pairs.licence,
             settings={**_origin(pairs), "texts_truncated": truncated},
-            label_vocabulary=pairs.label_vocabulary,
-            normal_label=pairs.normal_label,
             splits={},
-            skipped=pairs.skipped,
-            skipped_examples=pairs.skipped_examples,
             encoder=self._encoder.identity,
             image_dim=self._encoder.image_dim,
             text_dim=self._encoder.text_dim,
@@ -173,10 +169,6 @@ def _pairs(trainer: Trainer) -> PairDataModule:
     if not isinstance(data, PairDataModule):
         raise ValueError(f"features are made of pairs: set data to PairDataModule (found {type(data).__name__})")  # noqa: TRY004
     return data
-
-
-def _is_dry(trainer: Trainer) -> bool:
-    return bool(getattr(trainer, "fast_dev_run", False))
 
 
 def _origin(pairs: DatasetInfo) -> dict[str, Any]:

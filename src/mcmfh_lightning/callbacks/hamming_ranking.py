@@ -14,45 +14,14 @@ from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor
 
 from mcmfh_lightning import __version__
-from mcmfh_lightning.callbacks.evaluation import EvaluationCallback, Stage, log_figure
+from mcmfh_lightning.callbacks.evaluation import EvaluationCallback, Stage, is_dry, log_figure, report_folder
 from mcmfh_lightning.errors import DataError, check_choice, say
+from mcmfh_lightning.evaluation import plots, remarks, report, summary
 from mcmfh_lightning.evaluation.nulls import ConstantRankings
-from mcmfh_lightning.evaluation.plots import protocol_panels, ranking_figures
 from mcmfh_lightning.evaluation.protocols import CONSTANT, MODEL, EvaluationData, ProtocolName, normal_position
-from mcmfh_lightning.evaluation.remarks import (
-    architecture_of,
-    broad_labels,
-    is_limited,
-    other_results,
-    preview,
-    provenance_of,
-    remarks,
-    undefined_monitor,
-)
-from mcmfh_lightning.evaluation.report import (
-    RANKING_COLUMNS,
-    nested,
-    print_summary,
-    write_csv,
-    write_json,
-    write_labels,
-    write_queries,
-)
 from mcmfh_lightning.evaluation.stream import NullSettings, Queries, RankingStream, StreamResult
-from mcmfh_lightning.evaluation.summary import (
-    CONSTANT_MONITOR,
-    DRAWS,
-    MONITOR,
-    QUERIES_MONITOR,
-    Row,
-    headline,
-    headline_mean,
-    headline_queries,
-    statistics,
-    summarise,
-)
+from mcmfh_lightning.evaluation.summary import CONSTANT_MONITOR, MONITOR, QUERIES_MONITOR, Row
 from mcmfh_lightning.metrics.functional import unpack_bits
-from mcmfh_lightning.trainer.run_files import run_folder
 from mcmfh_lightning.types import Distance, EvaluationOutput, FeatureBatch
 
 
@@ -124,15 +93,14 @@ class HammingRanking(EvaluationCallback):
         Raises:
             DataError: If the fit is to choose its epoch by `MONITOR`, which is undefined on this split.
         """
-        dry = trainer.fast_dev_run  # type: ignore[attr-defined]  # set at run time
-        if dry or not trainer.enable_validation:
+        if is_dry(trainer) or not trainer.enable_validation:
             return
         data = _data(trainer)
         table = data.reader("val")
-        known = preview(table, normal_position(data))
+        known = remarks.preview(table, normal_position(data))
         if known.undefined and _chooses_by_monitor(trainer):
-            raise DataError(undefined_monitor(data, known.undefined))
-        broad = broad_labels(data, table.labels, known.sharing)
+            raise DataError(remarks.undefined_monitor(data, known.undefined))
+        broad = remarks.broad_labels(data, table.labels, known.sharing)
         if broad and trainer.is_global_zero:
             say(broad)
 
@@ -156,14 +124,14 @@ class HammingRanking(EvaluationCallback):
         subsets: dict[str, Tensor] = {}
         if result is not None:
             subsets = _subsets(_data(trainer), result.queries, stage)
-            columns = statistics(self.ks, graded=result.graded)
-            rows = summarise(result, subsets, columns, self.seed if stage == "test" else None)
+            columns = summary.statistics(self.ks, graded=result.graded)
+            rows = summary.summarize(result, subsets, columns, self.seed if stage == "test" else None)
         if stage == "validate":
             _log(pl_module, "val", rows)
             self._monitor(trainer, pl_module, rows)
         elif result is not None:
             _log(pl_module, "test", rows)
-            folder = run_folder(trainer)
+            folder = report_folder(trainer)
             if trainer.is_global_zero:
                 self._report(folder, trainer, pl_module, result, rows, subsets)
 
@@ -184,26 +152,26 @@ class HammingRanking(EvaluationCallback):
 
     def _monitor(self, trainer: Trainer, pl_module: LightningModule, rows: Sequence[Row]) -> None:
         """Log what model selection watches; stop a fit that cannot choose."""
-        monitored = headline_mean(rows, MODEL)
+        monitored = summary.headline_mean(rows, MODEL)
         if isnan(monitored) and trainer.state.fn == TrainerFn.FITTING and _chooses_by_monitor(trainer):
             limit = trainer.limit_val_batches
-            if not is_limited(limit):
-                raise DataError(undefined_monitor(_data(trainer), "no query that was seen has a relevant item"))
-            if not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set at run time
+            if not remarks.is_limited(limit):
+                raise DataError(remarks.undefined_monitor(_data(trainer), "no query that was seen has a relevant item"))
+            if not is_dry(trainer):
                 rank_zero_warn(
                     f"{MONITOR} is undefined with limit_val_batches={limit}: no query that was seen has a relevant "
                     "item, so no epoch is chosen by it"
                 )
         if self._constant is None:  # it is the same in every epoch: counted in the first one
-            self._constant = headline_mean(rows, CONSTANT)
+            self._constant = summary.headline_mean(rows, CONSTANT)
         pl_module.log(MONITOR, monitored, prog_bar=True, sync_dist=True, reduce_fx="max")
-        pl_module.log(QUERIES_MONITOR, float(headline_queries(rows)), sync_dist=True, reduce_fx="max")
+        pl_module.log(QUERIES_MONITOR, float(summary.headline_queries(rows)), sync_dist=True, reduce_fx="max")
         if not isnan(self._constant):
             pl_module.log(CONSTANT_MONITOR, self._constant, prog_bar=True, sync_dist=True, reduce_fx="max")
 
     def _report(
         self,
-        folder: Path,
+        folder: Path | None,
         trainer: Trainer,
         pl_module: LightningModule,
         result: StreamResult,
@@ -216,40 +184,47 @@ class HammingRanking(EvaluationCallback):
             f"{protocol}: left out, {type(pl_module).__name__} gives no {' and '.join(names)}"
             for protocol, names in result.missing.items()
         ]
-        print_summary(rows, left_out)
-        said = remarks(data, result, headline_mean(rows, MODEL), trainer.limit_test_batches)
+        report.print_summary(rows, left_out)
+        said = remarks.remarks(data, result, summary.headline_mean(rows, MODEL), trainer.limit_test_batches)
         for remark in said:
             say(remark)
-        if trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by the trainer at run time
+        if folder is None:
             return
         folder.mkdir(parents=True, exist_ok=True)
-        entry = provenance_of(pl_module, trainer.ckpt_path, self._epoch, data)
+        entry = remarks.provenance_of(pl_module, trainer.ckpt_path, self._epoch, data)
         path = folder / "metrics.json"
-        if other_results(path, entry):
+        if remarks.other_results(path, entry):
             rank_zero_warn(f"{path}: the results of other weights or other data that were here are replaced")
         has_codes = result.distance == "hamming"
         content = {
             "package": f"mcmfh-lightning {__version__}",
             **entry,
-            "hasher": architecture_of(pl_module),
+            "hasher": remarks.architecture_of(pl_module),
             "distance": result.distance,
             "num_bits": result.num_bits if has_codes else None,
             "encoder": data.encoder,
             "protocols": [protocol for protocol in self.protocols if protocol not in result.missing],
             "notes": [*left_out, *said],
             "seed": pl_module.hparams.get("seed"),
-            "evaluation": {"seed": self.seed, "bootstrap_draws": DRAWS, "interval": 0.95, "resampled": "groups"},
-            **nested(rows),
+            "evaluation": {
+                "seed": self.seed,
+                "bootstrap_draws": summary.DRAWS,
+                "interval": 0.95,
+                "resampled": "groups",
+            },
+            **report.nested(rows),
         }
-        write_json(path, content)
-        write_csv(folder / "ranking.csv", RANKING_COLUMNS, map(vars, rows))
+        report.write_json(path, content)
+        report.write_csv(folder / "ranking.csv", report.RANKING_COLUMNS, map(vars, rows))
         if data.label_vocabulary:
-            write_labels(folder / "labels.csv", result, data.label_vocabulary)
+            report.write_labels(folder / "labels.csv", result, data.label_vocabulary)
         queries = data.reader("test")
-        write_queries(folder / "queries.csv", result, subsets, queries.ids, queries.group_names)
-        chosen = headline(subsets)
+        report.write_queries(folder / "queries.csv", result, subsets, queries.ids, queries.group_names)
+        chosen = summary.headline(subsets)
         title = f"{chosen} queries, {result.num_bits} {'bits' if has_codes else 'real numbers'}"
-        for name, figure in ranking_figures(protocol_panels(result.rankings, subsets[chosen]), title).items():
+        for name, figure in plots.ranking_figures(
+            plots.protocol_panels(result.rankings, subsets[chosen]), title
+        ).items():
             log_figure(trainer, folder / name, figure)
 
 

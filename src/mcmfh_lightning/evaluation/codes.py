@@ -339,7 +339,7 @@ def _constant_bit_warnings(query: Items, database: Items) -> list[str]:
 
 
 def _constant(items: Items) -> NDArray[np.bool_]:
-    """Whether each bit is the same in all codes, (num_bits,)."""
+    """Check whether each bit is the same in all codes, (num_bits,)."""
     codes = items.codes.numpy()
     if len(codes) == 1:
         return np.zeros(items.num_bits, dtype=bool)

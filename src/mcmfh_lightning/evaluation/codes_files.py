@@ -1,4 +1,4 @@
-"""Readers of files of codes: NumPy, Parquet, MATLAB and HDF5. They give arrays as they are; `codes` says what they mean.
+"""Readers of files of codes: NumPy, Parquet, MATLAB and HDF5. They give arrays as they are; `codes` interprets them.
 
 MATLAB stores matrices column by column and HDF5 row by row: an (n, K) matrix of MATLAB is a (K, n) data set, of h5py an
 (n, K) one. A file of MATLAB says so in its first bytes, and a data set of MATLAB in its attribute ``MATLAB_class``.

@@ -184,7 +184,7 @@ def popularity_levels(label_sets: Tensor, counts: Tensor) -> Tensor:
     places = torch.linspace(0, everyone - 1, number, dtype=torch.float64).round().long()
     sampled = label_sets[torch.searchsorted(counts.cumsum(0), places, right=True)]  # (number, W)
     # Equal codes and foreign groups: the kernel that counts fastest then counts the items that share a label.
-    codes = (torch.zeros(len(sets), 1, dtype=torch.uint8) for sets in (label_sets, sampled))
+    codes = torch.zeros(len(label_sets), 1, dtype=torch.uint8), torch.zeros(number, 1, dtype=torch.uint8)
     groups = torch.zeros(len(label_sets), dtype=torch.int64), torch.ones(number, dtype=torch.int64)
     _, relevant = hamming_histogram(*codes, label_sets, sampled, *groups, num_bits=1)  # (D, 2)
     distinct, order = np.unique(relevant.sum(1).numpy(), return_inverse=True)

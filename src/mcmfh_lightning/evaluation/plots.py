@@ -10,13 +10,7 @@ from torch import Tensor
 from mcmfh_lightning.evaluation.protocols import CHANCE, HYPERPLANES, MODEL, PROTOCOLS, Ranking, Side
 from mcmfh_lightning.evaluation.report import RESEARCH_USE
 from mcmfh_lightning.evaluation.summary import tied
-from mcmfh_lightning.metrics import RankingCounts
-from mcmfh_lightning.metrics.functional import (
-    mean_over_queries,
-    precision_at,
-    precision_recall_by_radius,
-    recall_at,
-)
+from mcmfh_lightning.metrics import RankingCounts, functional
 
 if TYPE_CHECKING:
     # Drawing takes long to import: only when there is something to draw.
@@ -109,22 +103,24 @@ def _lines(
 
 
 def _precision_recall(counts: RankingCounts) -> Curve:
-    precision, recall = precision_recall_by_radius(counts.total, counts.relevant)
+    precision, recall = functional.precision_recall_by_radius(counts.total, counts.relevant)
     if len(precision) == 1:  # chance has one level: the same precision at any recall
         return torch.tensor([0.0, 1.0]), precision.expand(2)
     return recall, precision
 
 
 def _precision_at(counts: RankingCounts) -> Curve:
-    return _at_depths(precision_at, counts)
+    return _at_depths(functional.precision_at, counts)
 
 
 def _recall_at(counts: RankingCounts) -> Curve:
-    return _at_depths(recall_at, counts)
+    return _at_depths(functional.recall_at, counts)
 
 
 def _at_depths(values: Callable[[Tensor, Tensor, Tensor], Tensor], counts: RankingCounts) -> Curve:
     largest = int(counts.total.sum(1).max()) if len(counts.total) else 1
     depths = np.unique(np.geomspace(1, max(1, min(DEEPEST, largest)), _POINTS).round().astype(np.int64))
     of_queries = values(counts.total, counts.relevant, torch.from_numpy(depths))  # (Q, depths)
-    return torch.from_numpy(depths), torch.stack([mean_over_queries(column) for column in of_queries.unbind(1)])
+    return torch.from_numpy(depths), torch.stack(
+        [functional.mean_over_queries(column) for column in of_queries.unbind(1)]
+    )

@@ -54,7 +54,7 @@ class Ranking(NamedTuple):
     direction: Direction
 
 
-class LabelledItems(Protocol):
+class LabeledItems(Protocol):
     """The table of a split, as far as the nulls, the query subsets and ``queries.csv`` need it."""
 
     @property
@@ -93,10 +93,10 @@ class EvaluationData(Protocol):
     def evaluation_loaders(self, stage: Literal["validate", "test"]) -> list[str]:
         """Names of the stage's loaders: "query", then the databases."""
 
-    def reader(self, split: str) -> LabelledItems:
+    def reader(self, split: str) -> LabeledItems:
         """The table of a split."""
 
 
 def normal_position(data: EvaluationData) -> int | None:
-    """Position of the normal label in the vocabulary; None without a normal label."""
+    """Find the position of the normal label in the vocabulary; None without a normal label."""
     return None if data.normal_label is None else list(data.label_vocabulary).index(data.normal_label)

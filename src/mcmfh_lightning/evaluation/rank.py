@@ -30,14 +30,8 @@ from mcmfh_lightning.evaluation.report import (
     write_json,
 )
 from mcmfh_lightning.evaluation.stream import Queries, StreamResult
-from mcmfh_lightning.evaluation.summary import DRAWS, Row, all_statistics, summarise, tied
-from mcmfh_lightning.metrics import HammingHistogram, RankingCounts
-from mcmfh_lightning.metrics.functional import (
-    legacy_first_hits_mean_average_precision,
-    legacy_mean_average_precision,
-    pack_bits,
-    unpack_bits,
-)
+from mcmfh_lightning.evaluation.summary import DRAWS, Row, all_statistics, summarize, tied
+from mcmfh_lightning.metrics import HammingHistogram, RankingCounts, functional
 
 _MODALITIES = {"image": "img", "text": "txt"}
 _DIRECTIONS = (("image", "text"), ("text", "image"), ("image", "image"), ("text", "text"))
@@ -121,11 +115,11 @@ def report(
         DataError: If a folder cannot be made.
     """
     folders = [out and out / task.direction.replace(" ", "_") for task in tasks]
-    for folder in filter(None, folders):
+    for made in filter(None, folders):
         try:
-            folder.mkdir(parents=True, exist_ok=True)  # before the work: a wrong --out is reported at once
+            made.mkdir(parents=True, exist_ok=True)  # before the work: a wrong --out is reported at once
         except OSError as error:
-            raise DataError(f"{folder}: cannot be made ({error.strerror}); correct --out") from error
+            raise DataError(f"{made}: cannot be made ({error.strerror}); correct --out") from error
     errors = Console(stderr=True)
     for warning in dict.fromkeys(warning for task in tasks for warning in task.warnings):
         errors.print(f"warning: {warning}", style="yellow", soft_wrap=True, highlight=False, markup=False)
@@ -162,7 +156,9 @@ def count_constants(task: Task) -> dict[str, RankingCounts]:
     counts = {}
     for name, levels in database_levels(task.database.labels).items():
         num_bits = max(1, int(levels.max()))
-        thermometer = pack_bits(torch.arange(num_bits) < torch.arange(num_bits + 1)[:, None])  # (levels, bytes)
+        thermometer = functional.pack_bits(
+            torch.arange(num_bits) < torch.arange(num_bits + 1)[:, None]
+        )  # (levels, bytes)
         histogram = HammingHistogram(num_bits, graded=True)
         zeros = torch.zeros(len(task.query), thermometer.shape[1], dtype=torch.uint8)
         histogram.set_queries(zeros, task.query.labels, task.query_groups)
@@ -186,7 +182,7 @@ def _summary(
         graded=True,
         missing={},
     )
-    rows = summarise(result, {"": counts.relevant.sum(1) > 0}, all_statistics(ks), seed)
+    rows = summarize(result, {"": counts.relevant.sum(1) > 0}, all_statistics(ks), seed)
     return [row for row in rows if row.system == MODEL]
 
 
@@ -197,10 +193,11 @@ def _legacy_rows(task: Task, ks: Sequence[int]) -> list[Row]:
     """
     tensors = task.query.codes, task.database.codes, task.query.labels, task.database.labels
     found: list[tuple[str, int | None, str, Any]] = [
-        (f"legacy mAP@{k}", k, "hits in the first k", legacy_mean_average_precision(*tensors, k=k)) for k in ks
+        (f"legacy mAP@{k}", k, "hits in the first k", functional.legacy_mean_average_precision(*tensors, k=k))
+        for k in ks
     ]
     for k in (*ks, None):
-        value = legacy_first_hits_mean_average_precision(*tensors, k=len(task.database) if k is None else k)
+        value = functional.legacy_first_hits_mean_average_precision(*tensors, k=len(task.database) if k is None else k)
         found.append((f"legacy first-hits mAP@{'all' if k is None else k}", k, "min(k, R)", value))
     number = len(task.query)
     return [
@@ -294,7 +291,9 @@ def _file(items: Items) -> dict[str, Any]:
 
 def _write_labels(path: Path, task: Task, counts: RankingCounts, names: Sequence[str], ks: Sequence[int]) -> None:
     """Write the mean average precisions of the labels that a query carries."""
-    items, carried = (unpack_bits(side.labels)[:, : len(names)].sum(0).tolist() for side in (task.database, task.query))
+    items, carried = (
+        functional.unpack_bits(side.labels)[:, : len(names)].sum(0).tolist() for side in (task.database, task.query)
+    )
     statistics = [one for one in all_statistics(ks) if one.bounds is not None]
     # The labels come in their order for each statistic; names may occur twice.
     of_labels = zip(label_rows(counts, task.query.labels, names, statistics), cycle(zip(items, carried, strict=True)))

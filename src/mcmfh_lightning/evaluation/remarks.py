@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mcmfh_lightning.evaluation.protocols import INSTANCE_DATABASE, MODEL, EvaluationData, LabelledItems
+from mcmfh_lightning.evaluation.protocols import INSTANCE_DATABASE, MODEL, EvaluationData, LabeledItems
 from mcmfh_lightning.evaluation.stream import StreamResult
 from mcmfh_lightning.evaluation.summary import MONITOR
 from mcmfh_lightning.files import sha256_of
@@ -58,7 +58,7 @@ def architecture_of(module: nn.Module) -> Mapping[str, Any]:
 
 
 def other_results(report: Path, entry: Mapping[str, Any]) -> bool:
-    """Whether a ``metrics.json`` is there that is of other weights or other data, or does not say of which."""
+    """Check whether a ``metrics.json`` is there that is of other weights or other data, or does not say of which."""
     if not report.is_file():
         return False
     try:
@@ -69,7 +69,7 @@ def other_results(report: Path, entry: Mapping[str, Any]) -> bool:
 
 
 def _measured(entry: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Weights and data, wherever the data are kept."""
+    """Choose what names weights and data, wherever the data are kept."""
     data = entry.get("data") or {}
     return entry.get("weights_sha256"), *(data.get(name) for name in ("name", "fingerprint"))
 
@@ -104,7 +104,7 @@ def remarks(data: EvaluationData, result: StreamResult, value: float, limit: flo
 
 
 def is_limited(limit: float) -> bool:
-    """Whether ``limit_val_batches`` or ``limit_test_batches`` leave batches out: an integer counts batches."""
+    """Check whether ``limit_val_batches`` or ``limit_test_batches`` leave batches out: an integer counts batches."""
     return isinstance(limit, int) or limit < 1.0
 
 
@@ -143,7 +143,7 @@ class Preview(NamedTuple):
     undefined: str
 
 
-def preview(table: LabelledItems, normal_label: int | None) -> Preview:
+def preview(table: LabeledItems, normal_label: int | None) -> Preview:
     """Look at labels and groups of a split before anything is trained.
 
     Args:

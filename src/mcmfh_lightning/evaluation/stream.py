@@ -100,7 +100,7 @@ class NullSettings(NamedTuple):
 
 
 class RankingStream:
-    """Collects the queries, then counts each database batch at once and forgets it.
+    """Counter of rankings: it collects the queries, then counts each database batch at once and forgets it.
 
     Args:
         loaders: Names of the evaluation loaders, "query" first.

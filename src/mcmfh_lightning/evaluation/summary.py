@@ -3,7 +3,7 @@
 One table of statistics, each a function of the counts, and one way from counts to the rows of a report.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import isnan, nan
@@ -25,23 +25,7 @@ from mcmfh_lightning.evaluation.protocols import (
     Side,
 )
 from mcmfh_lightning.evaluation.stream import StreamResult
-from mcmfh_lightning.metrics import RankingCounts
-from mcmfh_lightning.metrics.functional import (
-    average_cumulative_gain,
-    average_precision,
-    average_precision_bounds,
-    bootstrap_means,
-    bootstrap_weights,
-    instance_recall,
-    mean_over_queries,
-    median_rank,
-    ndcg,
-    percentile_interval,
-    precision_at,
-    precision_within_radius,
-    recall_at,
-    tie_all,
-)
+from mcmfh_lightning.metrics import RankingCounts, functional
 
 DRAWS = 1000
 """Bootstrap resamples."""
@@ -89,26 +73,30 @@ def _at(function: Callable[[Tensor, Tensor, Tensor], Tensor], k: int) -> Callabl
     return _binary(lambda total, relevant: function(total, relevant, torch.tensor([k]))[:, 0])
 
 
-AP = Statistic("mAP@all", None, "R", _binary(average_precision), average_precision_bounds)
+AP = Statistic("mAP@all", None, "R", _binary(functional.average_precision), functional.average_precision_bounds)
 IN_BALL = Statistic(
     f"P@H<={RADIUS}",
     None,
     "items found",
-    _binary(partial(precision_within_radius, radius=RADIUS)),
+    _binary(partial(functional.precision_within_radius, radius=RADIUS)),
     needs_distances=True,
 )
-INSTANCE_STATISTICS = [Statistic(f"instance R@{k}", k, "1", _binary(partial(instance_recall, k=k))) for k in (1, 5, 10)]
+INSTANCE_STATISTICS = [
+    Statistic(f"instance R@{k}", k, "1", _binary(partial(functional.instance_recall, k=k))) for k in (1, 5, 10)
+]
 """Recall of partners and duplicates, which are the relevant items of these counts."""
 
 
 def _of_depth(k: int) -> list[Statistic]:
-    bounds = partial(average_precision_bounds, k=k)
+    bounds = partial(functional.average_precision_bounds, k=k)
     return [
-        Statistic(f"mAP@{k}", k, "min(k, R)", _binary(partial(average_precision, k=k)), bounds),
-        Statistic(f"P@{k}", k, "k", _at(precision_at, k)),
-        Statistic(f"R@{k}", k, "R", _at(recall_at, k)),
-        Statistic(f"NDCG@{k}", k, "ideal DCG", lambda counts: ndcg(counts.total, *counts.grades(), k)),
-        Statistic(f"ACG@{k}", k, "k", lambda counts: average_cumulative_gain(counts.total, counts.grades()[0], k)),
+        Statistic(f"mAP@{k}", k, "min(k, R)", _binary(partial(functional.average_precision, k=k)), bounds),
+        Statistic(f"P@{k}", k, "k", _at(functional.precision_at, k)),
+        Statistic(f"R@{k}", k, "R", _at(functional.recall_at, k)),
+        Statistic(f"NDCG@{k}", k, "ideal DCG", lambda counts: functional.ndcg(counts.total, *counts.grades(), k)),
+        Statistic(
+            f"ACG@{k}", k, "k", lambda counts: functional.average_cumulative_gain(counts.total, counts.grades()[0], k)
+        ),
     ]
 
 
@@ -140,8 +128,10 @@ def statistics(ks: Sequence[int], *, graded: bool) -> list[Statistic]:
 
 def tied(counts: RankingCounts) -> RankingCounts:
     """Count the same items with every one tied: chance."""
-    gains = None if counts.gains is None else tie_all(counts.gains)
-    return counts._replace(total=tie_all(counts.total), relevant=tie_all(counts.relevant), gains=gains)
+    gains = None if counts.gains is None else functional.tie_all(counts.gains)
+    return counts._replace(
+        total=functional.tie_all(counts.total), relevant=functional.tie_all(counts.relevant), gains=gains
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,20 +181,23 @@ class _Sample(NamedTuple):
     def means(self, values: Tensor) -> tuple[Tensor, Tensor | None]:
         """Compute the mean (V,) and its resamples (B, V) of per-query values (Q, V)."""
         chosen = values[self.rows]
-        means = torch.stack([mean_over_queries(column) for column in chosen.unbind(1)])
+        means = torch.stack([functional.mean_over_queries(column) for column in chosen.unbind(1)])
         if self.weights is None or len(chosen) == 0:
             return means, None
-        return means, bootstrap_means(chosen, self.weights)
+        return means, functional.bootstrap_means(chosen, self.weights)
 
     def bounds(self, counts: RankingCounts, column: Statistic) -> dict[str, float]:
         """Compute the worst and the best mean over the orders of tied items, where the statistic has them."""
         if column.bounds is None:
             return {}
         worst, best = column.bounds(counts.total[self.rows], counts.relevant[self.rows])
-        return {"pessimistic": float(mean_over_queries(worst)), "optimistic": float(mean_over_queries(best))}
+        return {
+            "pessimistic": float(functional.mean_over_queries(worst)),
+            "optimistic": float(functional.mean_over_queries(best)),
+        }
 
 
-def summarise(
+def summarize(
     result: StreamResult, subsets: Mapping[str, Tensor], columns: Sequence[Statistic], seed: int | None
 ) -> list[Row]:
     """Make the rows of every protocol, database, query subset, direction, system and statistic.
@@ -219,30 +212,32 @@ def summarise(
         Rows; the model's come with chance and the difference to the best null.
     """
     rows: list[Row] = []
+    groups, scores = result.queries.groups, result.distance == "cosine"
     for database, rankings in result.rankings.items():
-        samples = _samples(rankings, subsets, result.queries.groups, seed)
-        of_side = result.constants[database]
-        rows += _rows(database, rankings, of_side, columns, samples, scores=result.distance == "cosine")
+        samples = _samples(rankings, subsets, groups, seed)
+        rows += _rows(database, rankings, result.constants[database], columns, samples, scores=scores)
     for database, rankings in result.instances.items():
-        samples = _samples(rankings, subsets, result.queries.groups, seed)
+        samples = _samples(rankings, subsets, groups, seed)
         rows += _rows(database, rankings, {}, INSTANCE_STATISTICS, samples, scores=False)
-        rows += _median_rank_rows(database, rankings, samples)
+        rows += _median_rank_rows(database, rankings, _samples(rankings, subsets, groups, None))
     return rows
 
 
 def _samples(
     rankings: Mapping[Ranking, RankingCounts], subsets: Mapping[str, Tensor], groups: Tensor, seed: int | None
-) -> dict[str, dict[Side, _Sample]]:
-    """Find the queries that count, by subset and side; all rankings of a side have the same items."""
+) -> Iterator[tuple[str, dict[Side, _Sample]]]:
+    """Find the queries that count, by subset and side; all rankings of a side have the same items.
+
+    One subset at a time: the weights of a side are 1,000 numbers for each query.
+    """
     has_relevant = {ranking.direction.side: counts.relevant.sum(1) > 0 for ranking, counts in rankings.items()}
-    samples: dict[str, dict[Side, _Sample]] = {}
     for subset, members in subsets.items():
-        samples[subset] = {}
+        samples: dict[Side, _Sample] = {}
         for side, relevant in has_relevant.items():
             chosen = members & relevant
-            weights = None if seed is None else bootstrap_weights(groups[chosen], DRAWS, seed)
-            samples[subset][side] = _Sample(chosen.nonzero()[:, 0], weights, int(members.sum()))
-    return samples
+            weights = None if seed is None else functional.bootstrap_weights(groups[chosen], DRAWS, seed)
+            samples[side] = _Sample(chosen.nonzero()[:, 0], weights, int(members.sum()))
+        yield subset, samples
 
 
 def _rows(
@@ -250,7 +245,7 @@ def _rows(
     rankings: Mapping[Ranking, RankingCounts],
     constants: Mapping[Side, Mapping[str, RankingCounts]],
     columns: Sequence[Statistic],
-    samples: Mapping[str, Mapping[Side, _Sample]],
+    samples: Iterable[tuple[str, Mapping[Side, _Sample]]],
     *,
     scores: bool,
 ) -> list[Row]:
@@ -266,7 +261,7 @@ def _rows(
         for side in one_of_side
     }
     rows: list[Row] = []
-    for subset, of_side in samples.items():
+    for subset, of_side in samples:
         for ranking, counts in rankings.items():
             if ranking.system != MODEL:
                 continue
@@ -303,19 +298,19 @@ def _rows(
 
 
 def _median_rank_rows(
-    database: str, rankings: Mapping[Ranking, RankingCounts], samples: Mapping[str, Mapping[Side, _Sample]]
+    database: str, rankings: Mapping[Ranking, RankingCounts], samples: Iterable[tuple[str, Mapping[Side, _Sample]]]
 ) -> list[Row]:
     """Make rows of the rank at which half of the queries have met their partner.
 
     The fewer the better, hence without best null.
     """
     rows: list[Row] = []
-    for subset, of_side in samples.items():
+    for subset, of_side in samples:
         for ranking, counts in rankings.items():
             sample = of_side[ranking.direction.side]
             total, relevant = counts.total[sample.rows], counts.relevant[sample.rows]
-            chance = float(median_rank(tie_all(total), tie_all(relevant)))
-            values = {ranking.system: float(median_rank(total, relevant))}
+            chance = float(functional.median_rank(functional.tie_all(total), functional.tie_all(relevant)))
+            values = {ranking.system: float(functional.median_rank(total, relevant))}
             if ranking.system == MODEL:
                 values[CHANCE] = chance
             place = _place(ranking, database, subset, sample, counts)
@@ -378,7 +373,7 @@ def _add_constants(
 def _interval(resamples: Tensor | None, columns: int) -> tuple[list[float], list[float]]:
     if resamples is None:
         return [nan] * columns, [nan] * columns
-    low, high = percentile_interval(resamples)
+    low, high = functional.percentile_interval(resamples)
     return low.tolist(), high.tolist()
 
 
@@ -392,7 +387,7 @@ def _compared(means: Mapping[str, tuple[Tensor, Tensor | None]], at: int, names:
     (value, resamples), (null_value, null_resamples) = means[MODEL], means[best]
     found: dict[str, Any] = {"best_null": best, "difference": float(value[at] - null_value[at])}
     if resamples is not None and null_resamples is not None:
-        low, high = percentile_interval((resamples - null_resamples)[:, at : at + 1])
+        low, high = functional.percentile_interval((resamples - null_resamples)[:, at : at + 1])
         found |= {"difference_low": float(low), "difference_high": float(high)}
     if CONSTANT in defined:
         found |= {"constant": defined[CONSTANT], "constant_ranking": names[at]}

@@ -27,7 +27,7 @@ _OPTIONAL = ("command", "description", "entity", "project")
 def run_sweep(
     file: Path, *, jobs: int, task: int | None, tasks: int | None, count: bool, render: bool, out: Path | None
 ) -> None:
-    """Do what ``mcmfh-bench sweep`` is asked for.
+    """Run and render a sweep, or what the options select of it.
 
     Args:
         file: The sweep file, or the name of one that comes with the package.

@@ -24,7 +24,7 @@ _EARLIER_NAMES = {"model.quantization_weight": "model.quantisation_weight"}
 
 @dataclass(frozen=True)
 class Run:
-    """What identifies a run.
+    """The identity of a run.
 
     Attributes:
         system: Its label.
@@ -195,7 +195,7 @@ def canonical(value: object) -> str:
 
 
 def written(value: object) -> str:
-    """Write a value as jsonargparse reads it: strings stand for themselves, all else is JSON."""
+    """Write a value as jsonargparse reads it: strings as they are, all else as JSON."""
     return value if isinstance(value, str) else canonical(value)
 
 
@@ -268,7 +268,7 @@ def _sweep(where: str, content: object, optional: Collection[str]) -> Sweep:
 
 
 def _mapping(where: str, content: object, keys: Sequence[str], optional: Collection[str] = ()) -> Mapping[str, Any]:
-    """Check that content is a mapping with exactly these keys, and perhaps optional ones."""
+    """Check that content is a mapping with all of these keys and, apart from optional ones, no others."""
     if not isinstance(content, dict):
         raise DataError(f"{where}: is {type(content).__name__}, not a mapping; give it {', '.join(keys)}")
     for key in content:

@@ -97,7 +97,7 @@ def pipe_table(head: Sequence[str], lines: Sequence[Sequence[str]], left: int) -
 
 
 def summarize(sweep: Sweep, results: Sequence[Result], folders: Mapping[str, Data]) -> Summary:
-    """Put together what is rendered.
+    """Average the runs of each combination and choose the best.
 
     Args:
         sweep: The sweep.
@@ -117,11 +117,11 @@ def summarize(sweep: Sweep, results: Sequence[Result], folders: Mapping[str, Dat
     for combination in itertools.product(*sweep.varied.values()):
         values = dict(zip(sweep.varied, combination, strict=True))
         declared = of_point[canonical(values)]
-        run = [result for result in declared if result is not None]
-        best = [result.best for result in run if result.best is not None]
-        seconds = fmean(result.fit_seconds for result in run) if run else nan
+        done = [result for result in declared if result is not None]
+        best = [result.best for result in done if result.best is not None]
+        seconds = fmean(result.fit_seconds for result in done) if done else nan
         complete = len(best) == len(declared)
-        points.append(Point(values, len(declared), len(run), complete, *_spread(best), seconds))
+        points.append(Point(values, len(declared), len(done), complete, *_spread(best), seconds))
     means = [point.mean for point in points if point.complete]
     chosen = (min if sweep.goal == "minimize" else max)(means, default=nan)
     points = [replace(point, chosen=point.complete and point.mean == chosen) for point in points]
@@ -162,7 +162,7 @@ def markdown(summary: Summary, file: str, figure: str) -> str:
 
 
 def _note(summary: Summary) -> str:
-    """Say what the table shows."""
+    """Describe what the table shows."""
     data, sweep = summary.data, summary.sweep
     text = "" if data is None else f"{data.name}{f', embeddings of {data.encoder}' if data.encoder else ''}: "
     text += f"{sum(point.run for point in summary.points)} of {len(sweep.runs())} runs. "

@@ -1,4 +1,4 @@
-"""The result of one run: a JSON file that is written once. Results are comparable if their data are the same."""
+"""Results of runs: a JSON file each, comparable if they were made with the same data."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -27,7 +27,7 @@ Results = Mapping[str, Mapping[str, Mapping[str, Mapping[str, Mapping[str, Mappi
 
 @dataclass(frozen=True)
 class Data:
-    """What a run was made with; runs of one table must agree.
+    """The data of a run; runs of one table must agree.
 
     Attributes:
         name: Name of the data in their dataset.json.
@@ -98,7 +98,7 @@ class Result(Run):
 
     @property
     def file_name(self) -> str:
-        """Where this result is kept."""
+        """Name of its file."""
         return self.name(self.data.name, self.data.key)
 
 
@@ -191,7 +191,7 @@ def check_agreement(results: Sequence[Result], folders: Mapping[str, Data]) -> N
 
 
 def data_of_folders(roots: Collection[str], results: Sequence[Result], folders: Mapping[str, Data]) -> dict[str, Data]:
-    """Find out which data folders hold, or held.
+    """Find the data that folders hold, or held.
 
     Args:
         roots: The folders of interest.

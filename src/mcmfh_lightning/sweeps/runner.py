@@ -1,4 +1,4 @@
-"""A runner of what has no result yet: several runs at a time, each a process of its own."""
+"""A runner of declared runs that have no result yet: several at a time, each a process of its own."""
 
 import csv
 import hashlib
@@ -107,24 +107,45 @@ def fill(
 
 
 def _execute(run: DeclaredRun, data: Data, target: Path, folder: Path, jobs: int) -> None:
+    """Fit and test in a new folder, and make the result from the files that were written there."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    fit, test = folder / "fit", folder / "test"
     fit_seconds = _command(run, folder, jobs, "fit")
-    test_seconds = None
+    num_bits, test_seconds, results, queries = run.declared_bits, None, None, None
     if not run.is_trial:
-        best = folder / "fit" / "checkpoints" / "best.ckpt"
-        test_seconds = _command(run, folder, jobs, "test", f"--ckpt_path={best}")
+        test_seconds = _command(run, folder, jobs, "test", f"--ckpt_path={fit / 'checkpoints' / 'best.ckpt'}")
     try:
-        result = _collect(run, data, folder, jobs, fit_seconds, test_seconds)
+        epochs, best = _of_fit(fit / "metrics.csv", run)
+        if not run.is_trial:
+            num_bits = json.loads((test / "metrics.json").read_bytes())["num_bits"]
+            results, queries = _of_test(test / "ranking.csv"), _of_queries(test / "queries.csv")
     except (KeyError, IndexError, ValueError) as error:
         raise DataError(f"its files cannot be read: {error!r}") from error
+    result = Result(
+        system=run.system,
+        metric=run.metric,
+        parameters=run.parameters,
+        data=data,
+        num_bits=num_bits,
+        package=f"mcmfh-lightning {__version__}",
+        torch=torch.__version__,
+        device=_device(),
+        jobs=jobs,
+        fit_seconds=fit_seconds,
+        test_seconds=test_seconds,
+        epochs=epochs,
+        best=best,
+        results=results,
+        queries=queries,
+    )
     with atomic_write(target) as stream:
         stream.write(dumped(result).encode())
-    shutil.rmtree(folder / "fit" / "checkpoints", ignore_errors=True)
+    shutil.rmtree(fit / "checkpoints", ignore_errors=True)
 
 
 def _command(run: DeclaredRun, folder: Path, jobs: int, subcommand: str, *more: str) -> float:
-    """Run a subcommand of `mcmfh`; returns the seconds it took."""
+    """Run a subcommand of `mcmfh` and return the seconds it took."""
     # The cores that this process may use: a batch system lends some of a machine.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quiet = "--trainer.enable_progress_bar=false"
@@ -143,42 +164,13 @@ def _command(run: DeclaredRun, folder: Path, jobs: int, subcommand: str, *more: 
         )
     if done.returncode:
         raise DataError(f"{subcommand} ended with exit code {done.returncode}")
-    return time.monotonic() - start
-
-
-def _collect(
-    run: DeclaredRun, data: Data, folder: Path, jobs: int, fit_seconds: float, test_seconds: float | None
-) -> Result:
-    """Make the result of a run from the files in its ``--run_dir``."""
-    epochs, best = _of_fit(folder / "fit" / "metrics.csv", run)
-    num_bits, results, queries = run.declared_bits, None, None
-    if not run.is_trial:
-        num_bits = json.loads((folder / "test" / "metrics.json").read_bytes())["num_bits"]
-        results = _of_test(folder / "test" / "ranking.csv")
-        queries = _of_queries(folder / "test" / "queries.csv")
-    return Result(
-        system=run.system,
-        metric=run.metric,
-        parameters=run.parameters,
-        data=data,
-        num_bits=num_bits,
-        package=f"mcmfh-lightning {__version__}",
-        torch=torch.__version__,
-        device=_device(),
-        jobs=jobs,
-        fit_seconds=round(fit_seconds, 1),
-        test_seconds=None if test_seconds is None else round(test_seconds, 1),
-        epochs=epochs,
-        best=best,
-        results=results,
-        queries=queries,
-    )
+    return round(time.monotonic() - start, 1)
 
 
 def _of_fit(path: Path, run: DeclaredRun) -> tuple[int, float | None]:
     """Read the number of epochs and the best value of what is monitored."""
     if not path.is_file():
-        raise DataError(f"{path}: the fit wrote none; leave trainer.logger to the config, which logs there")
+        raise DataError(f"{path}: was not written by the fit; leave trainer.logger to the config, which logs there")
     rows = _rows(path)
     name = run.metric if run.is_trial else MONITOR
     if not any(name in row for row in rows):
@@ -222,7 +214,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def _number(text: str) -> float | None:
-    """Round a number; None for what is undefined."""
+    """Round a number; return None for what is undefined."""
     return round(value, _DIGITS) if text and isfinite(value := float(text)) else None
 
 
@@ -239,7 +231,7 @@ def _data(root: str) -> Data:
 
 
 def _device() -> str:
-    """Name where runs train, which leave the choice to the trainer."""
+    """Name the device on which runs train, as the trainer chooses it."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name(0)
     try:

@@ -1,1 +1,1 @@
-"""A drawn data set in Open-i's file formats: chest-film-like pictures, reports about them, and the usual warts."""
+"""Drawn data set in Open-i's file formats: pictures like chest films, reports about them, and faults of real ones."""
