@@ -107,7 +107,7 @@ def test_ddbh(rows):
 
 
 def test_a_tenth_is_what_the_authors_slice_off():
-    """Whether 0.9 n is rounded in floating point or in integers; ours takes so many of n values in descending order."""
+    """Whether 0.9 n is rounded in floating point or in integers; ours takes this number of n values in descending order."""
     assert all(n - 9 * n // 10 == n - int(0.9 * n) == ceil(n / 10) for n in range(1, 10_001))
     numbers = torch.arange(1, 1001)
     values = -torch.arange(1000.0).double().expand(1000, -1)
@@ -153,7 +153,7 @@ def test_dscph(rows):
 
 
 def test_dscph_leaves_out_rows_without_labels():
-    """They are no negatives of every class; a batch of them alone has a proxy loss of 0."""
+    """They are not negatives of every class; a batch of them alone has a proxy loss of 0."""
     model = published(DScPH, "dscph", num_labels=CLASSES)
     labels, batch = batch_of(64)
     known = torch.tensor([any(row) for row in labels])

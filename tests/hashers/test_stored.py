@@ -61,8 +61,8 @@ def test_what_is_no_checkpoint_is_told_by_its_name(features: Path, tmp_path: Pat
     stored = torch.load(path, weights_only=True)
     stored["mcmfh"]["architecture"]["hasher"] = "EndToEnd(TwoTower)"
     torch.save(stored, foreign)
-    for file, told in ((missing, "no such"), (text, "cannot be read"), (other, "not written"), (foreign, "EndToEnd")):
-        with pytest.raises(CheckpointError, match=f"{file}.*{told}"):
+    for file, said in ((missing, "no such"), (text, "cannot be read"), (other, "not written"), (foreign, "EndToEnd")):
+        with pytest.raises(CheckpointError, match=f"{file}.*{said}"):
             load_hasher(file)
 
 

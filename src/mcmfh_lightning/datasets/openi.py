@@ -124,10 +124,9 @@ def read_reports(reports: Path) -> Iterator[tuple[str, bytes]]:
     """
     if not reports.exists():
         raise DataError(f"{reports}: no such archive or folder of reports")
+    files = read_tgz(reports, ".xml", _MAX_XML_BYTES)
     if reports.is_dir():
         files = ((path.name, path.read_bytes()) for path in sorted(reports.rglob("*.xml")))
-    else:
-        files = read_tgz(reports, ".xml", _MAX_XML_BYTES)
     empty = True
     for name, content in files:
         empty = False

@@ -15,9 +15,9 @@ from mcmfh_lightning.evaluation.protocols import INSTANCE_DATABASE, MODEL, Evalu
 from mcmfh_lightning.evaluation.stream import StreamResult
 from mcmfh_lightning.evaluation.summary import MONITOR
 from mcmfh_lightning.files import sha256_of
-from mcmfh_lightning.hashers.stored import weights_sha256
 from mcmfh_lightning.metrics.functional import share_label, unpack_bits
 from mcmfh_lightning.shards.labels import describe_broad_labels
+from mcmfh_lightning.trainer.checkpoint_io import weights_sha256
 
 IN_MEMORY = "weights in memory: the test was called without ckpt_path"
 _QUERIES_PER_CHUNK = 256

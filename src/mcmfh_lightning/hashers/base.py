@@ -210,7 +210,7 @@ class Hasher(LightningModule, ABC):
         """Build a hasher from a checkpoint, without unpickling; arguments get the names of this version.
 
         Raises:
-            CheckpointError: As `on_load_checkpoint`.
+            CheckpointError: See `on_load_checkpoint`.
         """
         stored = torch.load(checkpoint_path, map_location=options.get("map_location"), weights_only=True)
         method = _entry(stored)["architecture"]["hasher"]

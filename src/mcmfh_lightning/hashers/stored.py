@@ -1,7 +1,5 @@
 """Hashers from their checkpoints, without the configuration of their training, and a hash that identifies weights."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from inspect import signature
 from pathlib import Path
@@ -57,7 +55,7 @@ def slim_checkpoint(path: Path) -> dict[str, Any]:
     """Read the part of a checkpoint that `load_hasher` needs: weights and description, without optimizers and loops.
 
     Raises:
-        CheckpointError: As `load_hasher`.
+        CheckpointError: See `load_hasher`.
     """
     stored = read_checkpoint(path)
     return {CHECKPOINT_KEY: stored[CHECKPOINT_KEY], "state_dict": stored["state_dict"]}
@@ -78,20 +76,3 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(stored, dict) or CHECKPOINT_KEY not in stored or "state_dict" not in stored:
         raise CheckpointError(f"{path} was not written by a hasher of this package; pass one that `mcmfh fit` wrote")
     return stored
-
-
-def weights_sha256(architecture: Mapping[str, Any], state: Mapping[str, Any]) -> str:
-    """Hash weights by name, whatever the layout of the file that they came from.
-
-    Args:
-        architecture: What decides the shape of the model; plain JSON.
-        state: Tensors by name, on any device.
-
-    Returns:
-        64 hexadecimal digits.
-    """
-    digest = hashlib.sha256(json.dumps(architecture, sort_keys=True).encode())
-    for name, tensor in sorted(state.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

@@ -103,11 +103,7 @@ class Picture:
         return rgb
 
     def stored(self, data: bytes) -> bytes:
-        """Return what a shard stores.
-
-        Args:
-            data: The file that it was decoded from.
-        """
+        """Return what a shard stores of ``data``, the file that it was decoded from."""
         if self.unchanged:
             return data
         stream = io.BytesIO()

@@ -73,7 +73,8 @@ _PALETTES = [
 ]
 _OVERLAY_POSITIONS = [0x60000102 + (number << 17) for number in range(16)]
 """Attributes that name the bit of a cell which holds an overlay; a file may have 16 overlays."""
-_ATTRIBUTES = [*_PIXEL_ATTRIBUTES.split(), *_PRESENTATION_ATTRIBUTES.split(), *_PALETTES, *_OVERLAY_POSITIONS]
+_NAMES = [*_PIXEL_ATTRIBUTES.split(), *_PRESENTATION_ATTRIBUTES.split(), *_PALETTES]
+_ATTRIBUTES: list[str | int] = [*_NAMES, *_OVERLAY_POSITIONS]
 _SIZE = ["Rows", "Columns"]
 _ITEM = b"\xfe\xff\x00\xe0"
 _MARK = b"DICM"

@@ -230,10 +230,8 @@ def present(
 
 
 def padding_of(cells: "NDArray[Any]", values: "NDArray[Any]", dataset: "Dataset") -> NDArray[np.bool_] | None:
-    """Find the pixels that are padding; None if the file names no padding.
-
-    A padding value may be written with the other sign, or use bits of the cell that are not part of a value.
-    """
+    """Find the pixels that are padding; None if the file names no padding."""
+    # A padding value may be written with the other sign, or use bits of the cell that are not part of a value.
     first, last = (whole_number(dataset, name) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit"))
     if first is None:
         return None

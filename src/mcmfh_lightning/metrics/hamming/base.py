@@ -82,15 +82,24 @@ class DepthScore(RankingScore):
 
     Args:
         num_bits: K.
-        k: Depth; None is the whole database.
+        k: Depth.
         **kwargs: Settings of `torchmetrics.Metric`.
 
     Raises:
         ValueError: If k is less than 1.
     """
 
-    def __init__(self, num_bits: int, k: int | None, **kwargs: object) -> None:
+    def __init__(self, num_bits: int, k: int, **kwargs: object) -> None:
         super().__init__(num_bits, **kwargs)
-        if k is not None and k < 1:
-            raise ValueError(f"k must be at least 1, got {k}")
-        self.k = k
+        self.k = checked_depth(k)
+
+
+def checked_depth(k: int) -> int:
+    """Return a depth if a ranking can have it.
+
+    Raises:
+        ValueError: If k is less than 1.
+    """
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
+    return k

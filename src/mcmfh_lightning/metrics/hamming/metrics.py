@@ -6,11 +6,11 @@ from torch import Tensor
 from mcmfh_lightning.metrics.functional import average_cumulative_gain, ndcg
 from mcmfh_lightning.metrics.functional.average_precision import average_precision, mean_over_queries
 from mcmfh_lightning.metrics.functional.curves import precision_at, precision_within_radius, recall_at
-from mcmfh_lightning.metrics.hamming.base import DepthScore, HammingMetric
+from mcmfh_lightning.metrics.hamming.base import DepthScore, HammingMetric, checked_depth
 from mcmfh_lightning.metrics.ranking import RankingCounts, RankingScore
 
 
-class HammingMeanAveragePrecision(DepthScore, HammingMetric):
+class HammingMeanAveragePrecision(HammingMetric, RankingScore):
     """Tie-aware mAP@k of binary codes: AP@k divides by min(k, R); queries without relevant items are left out.
 
     Args:
@@ -35,7 +35,8 @@ class HammingMeanAveragePrecision(DepthScore, HammingMetric):
     """
 
     def __init__(self, num_bits: int, k: int | None = None, **kwargs: object) -> None:
-        super().__init__(num_bits, k, **kwargs)
+        super().__init__(num_bits, **kwargs)
+        self.k = None if k is None else checked_depth(k)
 
     def score(self, counts: RankingCounts) -> Tensor:
         """Average AP@k over the queries that have relevant items."""
@@ -165,7 +166,7 @@ class HammingHistogram(HammingMetric):
         return self.counts()
 
 
-class HammingNDCG(DepthScore, HammingMetric):
+class HammingNDCG(HammingMetric, RankingScore):
     """Tie-aware NDCG@k of binary codes; the gain of an item is the number of labels it shares with the query.
 
     Args:
@@ -190,7 +191,8 @@ class HammingNDCG(DepthScore, HammingMetric):
     graded: bool = True
 
     def __init__(self, num_bits: int, k: int | None = None, **kwargs: object) -> None:
-        super().__init__(num_bits, k, **kwargs)
+        super().__init__(num_bits, **kwargs)
+        self.k = None if k is None else checked_depth(k)
 
     def score(self, counts: RankingCounts) -> Tensor:
         """Average NDCG@k over the queries that have relevant items."""
