@@ -50,10 +50,6 @@ _NOT_INSTALLED = (
 )
 
 
-_MODE = "yaml of any release"
-"""Mode of the parser in which keys of configurations may have their former names."""
-
-
 class OneLineParser(LightningArgumentParser):
     """Parser whose errors are one line instead of a page of options."""
 
@@ -226,25 +222,6 @@ class McmfhCLI(LightningCLI):
         if first:
             say("fast_dev_run with untrained weights" if best is None else f"the best weights of the run: {best}")
         return best
-
-
-def _with_present_names(value: Any) -> Any:  # noqa: ANN401  # what YAML can hold
-    """Rename the keys of a configuration that have the name of the version before."""
-    if isinstance(value, list):
-        return [_with_present_names(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {_present_name(key): _with_present_names(item) for key, item in value.items()}
-
-
-def _present_name(name: str) -> str:
-    """Return the present name of a flag or key, and warn if it is given by its former one."""
-    option, equals, value = name.partition("=")
-    former = option.rpartition(".")[2]
-    if former not in RENAMED:
-        return name
-    warnings.warn(f"{former} is now {RENAMED[former]}; the next release drops the old name", stacklevel=2)
-    return option.removesuffix(former) + RENAMED[former] + equals + value
 
 
 def _needs_weights(subcommand: str, model: LightningModule) -> bool:
