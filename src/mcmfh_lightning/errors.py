@@ -36,7 +36,8 @@ TRACEBACK_VARIABLE = "MCMFH_TRACEBACK"
 def one_line_errors(program: str) -> Iterator[None]:
     """Print an error of the user or of the system as one line, and exit with code 2.
 
-    These are an `McmfhError`, an `OSError` that names its file, and a missing extra. ``MCMFH_TRACEBACK=1`` shows the traceback instead.
+    These are an `McmfhError`, an `OSError` that names its file, and a missing extra. ``MCMFH_TRACEBACK=1`` shows the
+    traceback instead.
     Any other exception is a mistake of this package and always shows it.
     """
     try:
