@@ -1,24 +1,29 @@
 """Building an archive, and adding the items of shards to it, commit by commit."""
 
 import dataclasses
+import io
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mcmfh_lightning.archive.encode import ItemEncoder
+from mcmfh_lightning import __version__
+from mcmfh_lightning.archive.encode import item_rows
 from mcmfh_lightning.archive.info import ArchiveInfo
 from mcmfh_lightning.archive.location import Location
-from mcmfh_lightning.archive.model import build_encoder, check_device, identity_of, load_archive_hasher, write_hasher
+from mcmfh_lightning.archive.model import HASHER_FILE, build_encoder, check_device, identity_of, load_archive_hasher
 from mcmfh_lightning.archive.source import Source
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.datamodules.loader import worker_errors
 from mcmfh_lightning.encoders import Encoder
 from mcmfh_lightning.errors import ConfigError, DataError
+from mcmfh_lightning.hashers.stored import slim_checkpoint
 
 COMMIT_ITEMS = 2048  # what a killed command loses at most
 _MANY_COMMITS = 8
@@ -67,11 +72,15 @@ def build_archive(
         store_content=store_content,
         keep_relaxed=keep_relaxed,
         value_range=source.value_range,
+        uid=uuid4().hex,
+        created_by=f"mcmfh-lightning {__version__}",
     )
     with location.writing():
         found = ArchiveInfo.find(location)
         if found is None:
-            write_hasher(location, checkpoint)
+            hasher = io.BytesIO()
+            torch.save(slim_checkpoint(checkpoint), hasher)
+            location.write(HASHER_FILE, hasher.getvalue())
             ItemTable.create(location, info.num_bits)  # or that of a build that was killed right here
             info.write(location)
         else:
@@ -122,7 +131,9 @@ def add_items(
     source.check_value_range(info.value_range)
     if source.features is None and encoder is None:
         encoder = build_encoder(info.encoder_spec, info.encoder)
-    items = ItemEncoder(info, load_archive_hasher(location, info), source, encoder, device)
+    if info.store_content and source.pairs is None:
+        raise DataError("the archive stores texts and pictures, which features do not have: pass --pairs DIR too")
+    hasher = load_archive_hasher(location, info)
     there = set() if replace else set(table.select(["id"])["id"].to_pylist())
     rows = np.array([row for row, name in enumerate(source.ids) if name not in there], dtype=np.int64)
     with location.writing():
@@ -134,7 +145,7 @@ def add_items(
     new = commits = 0
     with worker_errors(), items_bar() as bar:
         task = bar.add_task("replacing" if replace else "adding", total=len(rows))
-        for batch in _in_commits(items.rows(rows), COMMIT_ITEMS):
+        for batch in _in_commits(item_rows(info, hasher, source, rows, encoder, device), COMMIT_ITEMS):
             new += table.add(batch, replace=replace)
             commits += 1
             bar.advance(task, len(batch))

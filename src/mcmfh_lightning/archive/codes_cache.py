@@ -45,14 +45,12 @@ class ArchiveCodes:
         codes: (N, bytes) of each side, mapped from a file; zeros where an item lacks it.
         relaxed: (N, num_bits) of each side, mapped from a file: the same before the sign. Empty if not kept.
         present: (N,) whether an item has the code of a side; None if all have it.
-        groups: (N,) numbers of groups.
     """
 
     items: pa.Table
     codes: Mapping[Side, NDArray[np.uint8]]
     relaxed: Mapping[Side, NDArray[np.float16]]
     present: Mapping[Side, NDArray[np.bool_] | None]
-    groups: NDArray[np.int64]
 
 
 def open_codes(table: ItemTable, info: ArchiveInfo) -> ArchiveCodes:
@@ -192,4 +190,4 @@ def _mapped(folder: Path, info: ArchiveInfo, stamp: bytes) -> ArchiveCodes | Non
     for side in ("image", "text"):
         has = items[f"has_{side}"].to_numpy()
         present[side] = None if has.all() else has
-    return ArchiveCodes(items, arrays["code"], arrays.get("relaxed", {}), present, items["group"].to_numpy())
+    return ArchiveCodes(items, arrays["code"], arrays.get("relaxed", {}), present)

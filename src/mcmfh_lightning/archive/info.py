@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from importlib.metadata import version
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Self
-from uuid import uuid4
+from typing import Annotated, Any, Self
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from mcmfh_lightning.archive.location import Location
 from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
@@ -16,14 +16,6 @@ INFO_FILE = "archive.json"
 FORMAT_VERSION = 2
 READ_VERSIONS = (1, FORMAT_VERSION)  # in version 1 the table lacks the names of groups; nothing else differs
 _MOST_SHOWN = 100
-# Types of the entries of `archive.json`, which comes from elsewhere.
-_TYPES = {
-    str: ("uid", "hasher", "weights_sha256", "created_by"),
-    int: ("num_bits",),
-    bool: ("store_content", "keep_relaxed"),
-    dict: ("encoder", "encoder_spec"),
-    list: ("label_vocabulary",),
-}
 
 
 @dataclass(frozen=True)
@@ -37,7 +29,7 @@ class Identity:
         encoder: Identity of the encoder of the features that the hasher was trained on.
     """
 
-    num_bits: int
+    num_bits: Annotated[int, Field(ge=1)]
     hasher: str
     weights_sha256: str
     encoder: Mapping[str, Any]
@@ -83,9 +75,11 @@ class ArchiveInfo(Identity):
     label_vocabulary: tuple[str, ...]
     store_content: bool
     keep_relaxed: bool
-    value_range: ValueRange | None = None
-    uid: str = field(default_factory=lambda: uuid4().hex)
-    created_by: str = field(default_factory=lambda: f"mcmfh-lightning {version('mcmfh-lightning')}")
+    value_range: ValueRange | None
+    uid: str
+    created_by: str
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)  # the file comes from elsewhere
 
     @classmethod
     def load(cls, location: str | Path | Location) -> Self:
@@ -126,15 +120,13 @@ class ArchiveInfo(Identity):
                 "or build the archive again"
             )
         try:
-            wrong = [name for kind, names in _TYPES.items() for name in names if type(entries[name]) is not kind]
-            value_range = check_value_range(entries.get("value_range"))
-            known = {"label_vocabulary": tuple(entries["label_vocabulary"]), "value_range": value_range}
-            info = cls(**{**entries, **known})
-        except (KeyError, TypeError, ValueError, ConfigError) as error:
-            raise DataError(f"{where}: an entry is missing or unknown ({error}): copy the archive again") from error
-        if wrong or info.num_bits < 1 or not all(isinstance(label, str) for label in info.label_vocabulary):
-            impossible = ", ".join(wrong) or "num_bits or label_vocabulary"
-            raise DataError(f"{where}: the value of {impossible} is not possible: copy the archive again")
+            info = TypeAdapter(cls).validate_json(json.dumps({"value_range": None} | entries))
+            check_value_range(info.value_range)
+        except ValidationError as error:
+            wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+            raise DataError(f"{where}: an entry is missing or unknown ({wrong}): copy the archive again") from error
+        except ConfigError as error:
+            raise DataError(f"{where}: value_range is not possible ({error}): copy the archive again") from error
         return info
 
     def write(self, location: str | Path | Location) -> None:

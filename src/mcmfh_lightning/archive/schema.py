@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image
 
+from mcmfh_lightning.archive.results import Facets
 from mcmfh_lightning.shards import decode_image, packed_width
 
 # Packed codes; null where the item lacks that modality. The case's code sees what the item has, so it is never null.
@@ -125,3 +126,22 @@ def count_values(column: pa.ChunkedArray, names: Iterable[str] = ()) -> dict[str
     found = pc.value_counts(column.drop_null()).to_pylist()
     counts = dict.fromkeys(names, 0) | {entry["values"]: entry["counts"] for entry in found}
     return dict(sorted(counts.items(), key=lambda entry: (-entry[1], entry[0])))
+
+
+def count_facets(items: pa.Table, vocabulary: Iterable[str] = ()) -> Facets:
+    """Count the values that a search can be narrowed by.
+
+    Args:
+        items: Items with the columns of filters.
+        vocabulary: Labels that are listed even if they do not occur.
+    """
+    dates = pc.min_max(items["date"]).as_py()
+    return Facets(
+        items=len(items),
+        with_image=pc.sum(items["has_image"]).as_py() or 0,
+        with_text=pc.sum(items["has_text"]).as_py() or 0,
+        labels=count_values(pc.list_flatten(items["labels"]), vocabulary),
+        licences=count_values(items["licence"]),
+        splits=count_values(items["split"]),
+        dates=None if dates["min"] is None else (dates["min"], dates["max"]),
+    )

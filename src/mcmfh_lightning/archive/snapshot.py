@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mcmfh_lightning.archive.codes_cache import open_codes
@@ -18,7 +17,7 @@ from mcmfh_lightning.archive.indexes import FlatIndex, code_index
 from mcmfh_lightning.archive.info import ArchiveInfo
 from mcmfh_lightning.archive.ranking import QueryCode
 from mcmfh_lightning.archive.results import Facets, IndexKind, Item, Modality, Side
-from mcmfh_lightning.archive.schema import count_values, thumbnail
+from mcmfh_lightning.archive.schema import count_facets, thumbnail
 from mcmfh_lightning.archive.store import ROW_ID, ItemTable
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.shards import DATASET_FILE, Pair, PairShardReader
@@ -58,17 +57,7 @@ class Snapshot:
     @cached_property
     def facets(self) -> Facets:
         """Values that a search can be narrowed by."""
-        items = self._codes.items
-        dates = pc.min_max(items["date"]).as_py()
-        return Facets(
-            items=len(items),
-            with_image=pc.sum(items["has_image"]).as_py() or 0,
-            with_text=pc.sum(items["has_text"]).as_py() or 0,
-            labels=count_values(pc.list_flatten(items["labels"]), self._info.label_vocabulary),
-            licences=count_values(items["licence"]),
-            splits=count_values(items["split"]),
-            dates=None if dates["min"] is None else (dates["min"], dates["max"]),
-        )
+        return count_facets(self._codes.items, self._info.label_vocabulary)
 
     def index(self, side: Side) -> FlatIndex:
         """Return the index over the codes of a side, made on first use."""
@@ -111,7 +100,7 @@ class Snapshot:
         Returns:
             Rows, ascending; None for all.
         """
-        groups = self._codes.groups
+        groups = self._codes.items["group"].to_numpy()
         masks = [
             filters.passing(self._codes.items),
             self._codes.present[side],

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal
 
 import yaml
 
@@ -17,7 +17,6 @@ from mcmfh_lightning.cli.command_line import run_subcommand
 from mcmfh_lightning.errors import ConfigError, DataError, say
 
 Split = Literal["train", "val", "test"]
-T = TypeVar("T", bound=str)
 Names = str | list[str] | None
 Splits = Split | list[Split] | None
 # What the extra `archive` brings.
@@ -367,7 +366,7 @@ def serve(
         run(create_app(ServedArchive(archive, device), token), listener)
 
 
-def listed(values: T | Sequence[T] | None) -> tuple[T, ...]:
+def listed(values: str | Sequence[str] | None) -> tuple[str, ...]:
     """Return the values of an option that takes one or several; numbers are texts too, as they are written.
 
     Raises:
@@ -391,7 +390,7 @@ def listed(values: T | Sequence[T] | None) -> tuple[T, ...]:
         raise ConfigError(
             f"{values} is not a list such as [a, b]: put entries with brackets, commas or colons in quotes"
         )
-    return tuple(cast("list[T]", entries))
+    return tuple(entries)
 
 
 COMMANDS: Mapping[str, Callable[..., None]] = {
