@@ -1,4 +1,6 @@
-"""How far trained systems carry: other data, rare labels, short queries, missing reports; see docs/generalisation.md.
+"""How far trained systems carry: other data, rare labels, short queries, missing reports.
+
+See docs/results/generalisation.md.
 
     python benchmarks/generalization.py --features NAME=DIR ... --runs SYSTEM=DIR ... [--parts PART ...] [--csv FILE]
 
@@ -76,7 +78,7 @@ def _tables_of(rows: pd.DataFrame, layout: Layout) -> str:
     for title, shown in rows.replace({"direction": ARROWS}).groupby(titles, sort=False):
         lines = [*layout.lines]
         means = shown.groupby([*lines, layout.column], sort=False)[["value", "chance", "null_value"]].mean()
-        means["cell"] = [_cell(value, beside) for value, *beside in means.itertuples(index=False)]
+        means["cell"] = [_cell(value, references) for value, *references in means.itertuples(index=False)]
         table = spread(means.reset_index(), lines, layout.column)
         table.insert(len(lines), "seeds", shown.groupby(lines, sort=False)["seed"].nunique().to_list())
         found.append(f"**{title}**\n\n{markdown(table, 'l' * len(lines))}")

@@ -250,7 +250,7 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
         ranks these reads would otherwise add up to more than the embeddings that are trained on.
 
         Raises:
-            DataError: On all ranks alike, if rank 0 cannot open it: no rank is left waiting for another that gave up.
+            DataError: If rank 0 cannot open it; all ranks raise it, so that none waits for another one.
         """
         for shard in self.info.split("train").shards:
             self.folder.shard(shard)  # on each machine, before one rank lets the others wait

@@ -21,12 +21,13 @@ from mcmfh_lightning.archive.ranking import QueryCode
 from mcmfh_lightning.encoders import Encoder
 from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
 from mcmfh_lightning.hashers.base import CHECKPOINT_KEY, Hasher
-from mcmfh_lightning.hashers.stored import load_hasher, read_checkpoint, weights_sha256
+from mcmfh_lightning.hashers.stored import load_hasher, read_checkpoint
 from mcmfh_lightning.images.decode import flatten_picture, read_picture
 from mcmfh_lightning.images.png import ValueRange
 from mcmfh_lightning.images.unusable import FIXES, PictureError
 from mcmfh_lightning.metrics.functional import pack_signs
 from mcmfh_lightning.shards.members import check_text
+from mcmfh_lightning.trainer.checkpoint_io import weights_sha256
 
 HASHER_FILE = "hasher.ckpt"
 _MODULE = encoders.__name__

@@ -20,7 +20,6 @@ from mcmfh_lightning.archive.schema import count_facets, count_values
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.errors import without_controls
 
-_AGAINST = {"case": "codes of cases", "image": "codes of images", "text": "codes of texts"}
 _TEXT_CHARACTERS = 160
 _MOST_LABELS = 10
 
@@ -28,7 +27,7 @@ _MOST_LABELS = 10
 def sentences(result: SearchResult) -> list[str]:
     """Describe how the result was made: number of items, ties, reranking, time."""
     lines = [
-        f"{result.total:,} found among {_items(result.candidates)}, by {_AGAINST[result.against]}: "
+        f"{result.total:,} found among {_items(result.candidates)}, by codes of {result.against}s: "
         f"{result.num_bits} bits ({result.code_bytes} bytes) each, {result.index} index."
     ]
     if result.tie_distance is not None:

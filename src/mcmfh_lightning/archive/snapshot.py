@@ -87,7 +87,7 @@ class Snapshot:
             UnknownError: If there is one.
         """
         filters.check_labels(self.facets.labels)
-        check_groups(self._codes.items, filters.named_groups)
+        check_groups(self._codes.items, map(str, (*filters.groups, *filters.without_groups)))
 
     def candidates(self, filters: Filters, side: Side, query_row: int | None) -> NDArray[np.int64] | None:
         """Find the rows that a search may return.

@@ -94,7 +94,7 @@ class EvaluationData(Protocol):
         """Names of the stage's loaders: "query", then the databases."""
 
     def reader(self, split: str) -> LabeledItems:
-        """The table of a split."""
+        """Return the table of a split."""
 
 
 def normal_position(data: EvaluationData) -> int | None:

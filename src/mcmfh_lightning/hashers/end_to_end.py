@@ -129,7 +129,7 @@ class EndToEnd(Hasher):
         """Compare the checkpoint with this model and its encoder.
 
         Raises:
-            CheckpointError: As `Hasher.on_load_checkpoint`, or if it is of another encoder.
+            CheckpointError: If it comes from another encoder; see also `Hasher.on_load_checkpoint`.
         """
         super().on_load_checkpoint(checkpoint)
         stored = checkpoint[CHECKPOINT_KEY]

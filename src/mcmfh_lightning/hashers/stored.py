@@ -1,7 +1,5 @@
 """Hashers from their checkpoints, without the configuration of their training, and a hash that identifies weights."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from inspect import signature
 from pathlib import Path
@@ -16,14 +14,17 @@ from mcmfh_lightning.hashers.registry import list_methods
 
 
 class StoredHasher(NamedTuple):
-    """Trained hasher, with the identity of its training data."""
+    """Trained hasher, with the identity of its training data.
+
+    Attributes:
+        hasher: Hasher on the CPU, in evaluation mode.
+        encoder: Identity of the encoder of the features that it was trained on.
+        label_vocabulary: Labels of the data that it was trained on; empty if they had none.
+    """
 
     hasher: Hasher
-    """On the CPU, in evaluation mode."""
     encoder: Mapping[str, Any] | None
-    """Identity of the encoder of the features that it was trained on."""
     label_vocabulary: tuple[str, ...]
-    """Labels of the data that it was trained on; empty if they had none."""
 
 
 def load_hasher(path: Path) -> StoredHasher:
@@ -57,7 +58,7 @@ def slim_checkpoint(path: Path) -> dict[str, Any]:
     """Read the part of a checkpoint that `load_hasher` needs: weights and description, without optimizers and loops.
 
     Raises:
-        CheckpointError: As `load_hasher`.
+        CheckpointError: See `load_hasher`.
     """
     stored = read_checkpoint(path)
     return {CHECKPOINT_KEY: stored[CHECKPOINT_KEY], "state_dict": stored["state_dict"]}
@@ -78,20 +79,3 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(stored, dict) or CHECKPOINT_KEY not in stored or "state_dict" not in stored:
         raise CheckpointError(f"{path} was not written by a hasher of this package; pass one that `mcmfh fit` wrote")
     return stored
-
-
-def weights_sha256(architecture: Mapping[str, Any], state: Mapping[str, Any]) -> str:
-    """Hash weights by name, whatever the layout of the file that they came from.
-
-    Args:
-        architecture: What decides the shape of the model; plain JSON.
-        state: Tensors by name, on any device.
-
-    Returns:
-        64 hexadecimal digits.
-    """
-    digest = hashlib.sha256(json.dumps(architecture, sort_keys=True).encode())
-    for name, tensor in sorted(state.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

@@ -139,7 +139,7 @@ class PairShardReader(SplitReader):
         """Return the pair at a position without its image and text, which are not read.
 
         Raises:
-            DataError: As `__getitem__`.
+            DataError: See `__getitem__`.
         """
         record = self._record(position)
         with self._named(record), self._paths[record.shard].open("rb", buffering=0) as stream:

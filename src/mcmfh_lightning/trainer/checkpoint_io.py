@@ -1,6 +1,9 @@
-"""Checkpoint files that are written atomically, and errors that name the file."""
+"""Checkpoint files that are written atomically, errors that name the file, and the hash of weights."""
 
+import hashlib
 import io
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +78,20 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 def _first_sentence(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0].partition(". ")[0]
+
+
+def weights_sha256(architecture: Mapping[str, Any], state: Mapping[str, Any]) -> str:
+    """Hash weights by name, whatever the layout of the file that they came from.
+
+    Args:
+        architecture: What decides the shape of the model; plain JSON.
+        state: Tensors by name, on any device.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    digest = hashlib.sha256(json.dumps(architecture, sort_keys=True).encode())
+    for name, tensor in sorted(state.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
