@@ -15,9 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from mcmfh_lightning import encoders
-from mcmfh_lightning.archive.info import INFO_FILE, ArchiveInfo, Identity, encoder_name
-from mcmfh_lightning.archive.location import Location
-from mcmfh_lightning.archive.ranking import QueryCode
+from mcmfh_lightning.archive.info import INFO_FILE, ArchiveInfo, Identity, Location, encoder_name
+from mcmfh_lightning.archive.schema import QueryCode
 from mcmfh_lightning.encoders import Encoder
 from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
 from mcmfh_lightning.hashers.base import CHECKPOINT_KEY, Hasher

@@ -8,13 +8,11 @@ from importlib.resources import files
 from typing import Any
 
 import pyarrow.compute as pc
-from jinja2 import Environment, StrictUndefined
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from mcmfh_lightning.archive.info import ArchiveInfo
-from mcmfh_lightning.archive.location import Location
+from mcmfh_lightning.archive.info import ArchiveInfo, Location
 from mcmfh_lightning.archive.results import NOTICE, SearchResult
 from mcmfh_lightning.archive.schema import count_facets, count_values
 from mcmfh_lightning.archive.store import ItemTable
@@ -64,6 +62,8 @@ def result_page(result: SearchResult, picture: Callable[[str], bytes | None]) ->
         result: The result.
         picture: Function that returns the JPEG of an item by its id, or None.
     """
+    from jinja2 import Environment, StrictUndefined  # the other commands do without
+
     template = files(__package__).joinpath("result.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     hits = []

@@ -22,7 +22,7 @@ from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
 from mcmfh_lightning.images.dicom_values import STRETCHED
 from mcmfh_lightning.images.png import ValueRange, check_value_range
 from mcmfh_lightning.shards import SPLITS, DatasetInfo, FeatureShardReader, PairShardReader, unpack_bits
-from mcmfh_lightning.shards.folder import ShardFolder, without_password
+from mcmfh_lightning.shards.folder import ShardFolder
 from mcmfh_lightning.types import FeatureBatch
 
 _FEATURE_ROWS = 1024
@@ -127,7 +127,7 @@ class Source:
         """Address of their content that items remember."""
         if self.pairs is None:
             return None
-        shown = without_password(str(self.pairs))
+        shown = str(self.pairs)
         return shown if "://" in shown else str(Path(shown).resolve())
 
     @cached_property

@@ -8,11 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mcmfh_lightning.archive.build import items_bar
-from mcmfh_lightning.archive.encode import item_codes
+from mcmfh_lightning.archive.build import item_codes, items_bar
 from mcmfh_lightning.archive.filters import is_date
-from mcmfh_lightning.archive.info import ArchiveInfo
-from mcmfh_lightning.archive.location import Location
+from mcmfh_lightning.archive.info import ArchiveInfo, Location
 from mcmfh_lightning.archive.model import build_encoder, load_archive_hasher
 from mcmfh_lightning.archive.schema import CODES, RELAXED, code_array, item_schema, relaxed_array
 from mcmfh_lightning.archive.snapshot import is_at_hand

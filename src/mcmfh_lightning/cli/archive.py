@@ -50,7 +50,7 @@ def build(
         device: where items are encoded.
     """
     from mcmfh_lightning.archive.build import build_archive
-    from mcmfh_lightning.archive.location import Location
+    from mcmfh_lightning.archive.info import Location
     from mcmfh_lightning.archive.model import check_device, read_encoder_spec
     from mcmfh_lightning.archive.source import Source
 
@@ -83,7 +83,7 @@ def add(
         device: where items are encoded.
     """
     from mcmfh_lightning.archive.build import add_items
-    from mcmfh_lightning.archive.location import Location
+    from mcmfh_lightning.archive.info import Location
     from mcmfh_lightning.archive.source import Source
 
     location, source = Location(archive), Source(features, pairs, listed(splits))
@@ -135,8 +135,7 @@ def delete(
 
     from mcmfh_lightning.archive.codes_cache import remove_codes
     from mcmfh_lightning.archive.filters import check_groups, of_groups, other_names
-    from mcmfh_lightning.archive.info import ArchiveInfo
-    from mcmfh_lightning.archive.location import Location
+    from mcmfh_lightning.archive.info import ArchiveInfo, Location
     from mcmfh_lightning.archive.schema import GROUP
     from mcmfh_lightning.archive.store import ItemTable
 
@@ -181,7 +180,7 @@ def info(archive: str, *, json: bool = False) -> None:
 
     from rich.console import Console
 
-    from mcmfh_lightning.archive.location import Location
+    from mcmfh_lightning.archive.info import Location
     from mcmfh_lightning.archive.show import overview, overview_table
 
     content = overview(Location(archive))
@@ -202,7 +201,7 @@ def verify(archive: str, *, features: str | None = None, pairs: str | None = Non
     """
     from rich.console import Console
 
-    from mcmfh_lightning.archive.location import Location
+    from mcmfh_lightning.archive.info import Location
     from mcmfh_lightning.archive.source import Source
     from mcmfh_lightning.archive.verification import verify_archive
     from mcmfh_lightning.shards.verify import verify_table
