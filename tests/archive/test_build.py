@@ -11,9 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mcmfh_lightning.archive.encode import item_codes
-from mcmfh_lightning.archive.info import ArchiveInfo
-from mcmfh_lightning.archive.location import Location
+from mcmfh_lightning.archive.build import item_codes
+from mcmfh_lightning.archive.info import ArchiveInfo, Location
 from mcmfh_lightning.archive.model import build_encoder, identity_of, load_archive_hasher
 from mcmfh_lightning.archive.schema import code_array
 from mcmfh_lightning.archive.search import Archive

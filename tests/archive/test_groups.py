@@ -12,7 +12,7 @@ from PIL import Image
 
 from mcmfh_lightning.archive import Archive
 from mcmfh_lightning.archive.filters import Filters
-from mcmfh_lightning.archive.location import Location
+from mcmfh_lightning.archive.info import Location
 from mcmfh_lightning.archive.schema import item_schema
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.archive.verification import GROUPS, verify_archive

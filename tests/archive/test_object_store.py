@@ -5,8 +5,7 @@ import threading
 import pytest
 
 from mcmfh_lightning.archive.filters import Filters
-from mcmfh_lightning.archive.info import ArchiveInfo
-from mcmfh_lightning.archive.location import Location
+from mcmfh_lightning.archive.info import ArchiveInfo, Location
 from mcmfh_lightning.archive.search import Archive
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.cli.archive import main

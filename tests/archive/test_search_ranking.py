@@ -4,6 +4,7 @@ import resource
 import shutil
 import tempfile
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -49,9 +50,9 @@ class Made:
         for part in (rows.slice(0, count // 2), rows.slice(count // 2)):
             if len(part):
                 table.add(part)
-        ArchiveInfo(
-            num_bits, "MadeUp", "0" * 64, {"name": "made up"}, {}, LABELS, store_content=True, keep_relaxed=keep_relaxed
-        ).write(folder)
+        kept = {"store_content": True, "keep_relaxed": keep_relaxed, "value_range": None}
+        by = {"uid": uuid4().hex, "created_by": "this test"}
+        ArchiveInfo(num_bits, "MadeUp", "0" * 64, {"name": "made up"}, {}, LABELS, **kept, **by).write(folder)
 
     def _rows(self, keep_relaxed: bool) -> pa.Table:
         count, schema = len(self.ids), item_schema(self.num_bits)

@@ -1,28 +1,43 @@
 """Building an archive, and adding the items of shards to it, commit by commit."""
 
 import dataclasses
+import io
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
+import torch
+from lightning.fabric.utilities import move_data_to_device
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
 
-from mcmfh_lightning.archive.encode import ItemEncoder
-from mcmfh_lightning.archive.info import ArchiveInfo
-from mcmfh_lightning.archive.location import Location
-from mcmfh_lightning.archive.model import build_encoder, check_device, identity_of, load_archive_hasher, write_hasher
+from mcmfh_lightning import __version__
+from mcmfh_lightning.archive.info import ArchiveInfo, Location
+from mcmfh_lightning.archive.model import HASHER_FILE, build_encoder, check_device, identity_of, load_archive_hasher
+from mcmfh_lightning.archive.results import Side
+from mcmfh_lightning.archive.schema import binary_column, item_schema, thumbnail
 from mcmfh_lightning.archive.source import Source
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.datamodules.loader import worker_errors
 from mcmfh_lightning.encoders import Encoder
 from mcmfh_lightning.errors import ConfigError, DataError
+from mcmfh_lightning.hashers.base import Hasher
+from mcmfh_lightning.hashers.stored import slim_checkpoint
+from mcmfh_lightning.metrics.functional import pack_signs
+from mcmfh_lightning.types import FeatureBatch
 
+# Rounding could decide the sign of a relaxed code that is so near to 0: products of matrices differ by about 1e-7 with
+# the number of rows, and where tokens are routed to experts, with the other rows.
+_DOUBT = 1e-5
 COMMIT_ITEMS = 2048  # what a killed command loses at most
 _MANY_COMMITS = 8
-_SETTINGS = ("encoder_spec", "store_content", "keep_relaxed", "value_range")
 
 
 def build_archive(
@@ -67,16 +82,20 @@ def build_archive(
         store_content=store_content,
         keep_relaxed=keep_relaxed,
         value_range=source.value_range,
+        uid=uuid4().hex,
+        created_by=f"mcmfh-lightning {__version__}",
     )
     with location.writing():
         found = ArchiveInfo.find(location)
         if found is None:
-            write_hasher(location, checkpoint)
+            hasher = io.BytesIO()
+            torch.save(slim_checkpoint(checkpoint), hasher)
+            location.write(HASHER_FILE, hasher.getvalue())
             ItemTable.create(location, info.num_bits)  # or that of a build that was killed right here
             info.write(location)
         else:
             identity.check_same(found, str(checkpoint), str(location))
-            for name in _SETTINGS:
+            for name in ("encoder_spec", "store_content", "keep_relaxed", "value_range"):
                 ours, theirs = getattr(info, name), getattr(found, name)
                 if ours != theirs:
                     raise ConfigError(
@@ -122,7 +141,9 @@ def add_items(
     source.check_value_range(info.value_range)
     if source.features is None and encoder is None:
         encoder = build_encoder(info.encoder_spec, info.encoder)
-    items = ItemEncoder(info, load_archive_hasher(location, info), source, encoder, device)
+    if info.store_content and source.pairs is None:
+        raise DataError("the archive stores texts and pictures, which features do not have: pass --pairs DIR too")
+    hasher = load_archive_hasher(location, info)
     there = set() if replace else set(table.select(["id"])["id"].to_pylist())
     rows = np.array([row for row, name in enumerate(source.ids) if name not in there], dtype=np.int64)
     with location.writing():
@@ -134,7 +155,7 @@ def add_items(
     new = commits = 0
     with worker_errors(), items_bar() as bar:
         task = bar.add_task("replacing" if replace else "adding", total=len(rows))
-        for batch in _in_commits(items.rows(rows), COMMIT_ITEMS):
+        for batch in _in_commits(_item_rows(info, hasher, source, rows, encoder, device), COMMIT_ITEMS):
             new += table.add(batch, replace=replace)
             commits += 1
             bar.advance(task, len(batch))
@@ -161,3 +182,118 @@ def _in_commits(batches: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
             waiting = []
     if waiting:
         yield pa.concat_tables(waiting)
+
+
+def _item_rows(
+    info: ArchiveInfo,
+    hasher: Hasher,
+    source: Source,
+    rows: NDArray[np.int64],
+    encoder: Encoder | None,
+    device: str,
+) -> Iterator[pa.Table]:
+    """Make rows of an archive's table, batch by batch.
+
+    Args:
+        info: Description of the archive.
+        hasher: Hasher of the archive, in evaluation mode.
+        source: Shards; with pairs if content is stored.
+        rows: (N,) items of the source, ascending.
+        encoder: Encoder, needed where the source has no features.
+        device: Where hasher and encoder run.
+
+    Raises:
+        DataError: If an item is damaged, or its code is not finite.
+    """
+    hasher = hasher.to(device)
+    schema = item_schema(info.num_bits)
+    describe = partial(_describe, source, store_content=info.store_content)
+    source.load_columns()
+    with ThreadPoolExecutor() as pool:  # Pillow decodes outside of Python's lock
+        for batch in source.batches(rows, encoder, device):
+            known = list(pool.map(describe, batch["index"].tolist()))
+            has_image, has_text = batch["present"].numpy().T
+            columns: dict[str, Any] = {name: [row[name] for row in known] for name in known[0]}
+            columns |= {"has_image": has_image, "has_text": has_text}
+            columns["labels"] = source.labels(batch["labels"].numpy())
+            present = {"image": has_image, "text": has_text, "case": np.ones(len(known), dtype=np.bool_)}
+            for side, relaxed in item_codes(hasher, batch, device).items():
+                finite = relaxed.isfinite().all(1)
+                if not finite.all():
+                    name = columns["id"][int(finite.logical_not().nonzero()[0])]
+                    raise DataError(
+                        f"item {name}: its code is not finite; the checkpoint's weights have diverged, fit again"
+                    )
+                columns[f"{side}_code"] = binary_column(pack_signs(relaxed).numpy(), present[side])
+                columns[f"{side}_relaxed"] = binary_column(relaxed.half().numpy(), present[side] & info.keep_relaxed)
+            yield pa.table([pa.array(columns[field.name], field.type) for field in schema], schema=schema)
+
+
+def _describe(source: Source, row: int, *, store_content: bool) -> dict[str, Any]:
+    """Read the columns of an item that shards have."""
+    number, position = source.places[row]
+    features = source.readers[number]
+    group, name = int(features.groups[position]), features.group_names[position]
+    known: dict[str, Any] = {
+        "id": source.ids[row],
+        "group": group,
+        "group_name": name,  # features of version 2 of the format have the number only
+        "split": features.split,
+        "licence": source.info.licence,
+        "source": source.info.source,
+        "folder": source.pairs_address,
+    }
+    known |= dict.fromkeys(("date", "shard", "text", "thumbnail"))
+    place = source.pair_place(row)
+    if place is None:
+        return known
+    reader, position = place
+    pair = reader[position] if store_content else reader.describe(position)
+    if pair.group != group:
+        raise DataError(
+            f"{reader.where(position)}: is of group {pair.group_name}, its features are of {name}: pass the pairs "
+            "that were encoded"
+        )
+    known |= {key: getattr(pair, key) for key in ("group_name", "date", "licence", "source")}
+    known["shard"] = reader.shard_of(position)
+    if store_content:
+        known["text"] = pair.text
+        try:
+            known["thumbnail"] = None if pair.image is None else thumbnail(pair.image)
+        except DataError as error:
+            raise DataError(f"{reader.where(position)}: {error}; convert the collection again") from error
+    return known
+
+
+@torch.inference_mode()
+def item_codes(hasher: Hasher, batch: FeatureBatch, device: str = "cpu") -> dict[Side, Tensor]:
+    """Compute relaxed codes of items.
+
+    The code of an image or a text is that of the protocol ``unimodal``. The code of a case sees what there is: both
+    modalities (protocol ``asymmetric``), or the one that the item has. No sign depends on the batch: items for which
+    rounding could decide are hashed once more, each alone, as a query is.
+
+    Args:
+        hasher: Hasher in evaluation mode.
+        batch: B items.
+        device: Where the hasher is.
+
+    Returns:
+        (B, num_bits) float32 on the CPU for each side; not defined where an item lacks the modality.
+    """
+    codes = _codes(hasher, batch, device)
+    doubtful = torch.stack([relaxed.abs() < _DOUBT for relaxed in codes.values()]).any(2).any(0)  # (B,)
+    for row in doubtful.nonzero()[:, 0].tolist():
+        alone = cast("FeatureBatch", {name: cast("Tensor", column)[row : row + 1] for name, column in batch.items()})
+        for side, relaxed in _codes(hasher, alone, device).items():
+            codes[side][row] = relaxed[0]
+    return codes
+
+
+def _codes(hasher: Hasher, batch: FeatureBatch, device: str) -> dict[Side, Tensor]:
+    moved: FeatureBatch = move_data_to_device(batch, device)
+    codes = hasher.evaluate(moved)
+    has_image, has_text = moved["present"].unbind(1)  # (B,) each
+    alone = torch.where(has_image[:, None], codes["image"], codes["text"])  # (B, num_bits)
+    case = torch.where((has_image & has_text)[:, None], codes["case"], alone)
+    return {"image": codes["image"].float().cpu(), "text": codes["text"].float().cpu(), "case": case.float().cpu()}

@@ -20,13 +20,12 @@ import pyarrow.compute as pc
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from mcmfh_lightning.archive.info import ArchiveInfo
-from mcmfh_lightning.archive.location import Location
+from mcmfh_lightning.archive.info import ArchiveInfo, Location
 from mcmfh_lightning.archive.results import Side
 from mcmfh_lightning.archive.schema import GROUP, code_array, relaxed_array
 from mcmfh_lightning.archive.store import ROW_ID, ItemTable
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.files import default_cache
+from mcmfh_lightning.files import atomic_write, default_cache
 from mcmfh_lightning.shards import packed_width
 
 SIDES: tuple[Side, ...] = get_args(Side)
@@ -45,14 +44,12 @@ class ArchiveCodes:
         codes: (N, bytes) of each side, mapped from a file; zeros where an item lacks it.
         relaxed: (N, num_bits) of each side, mapped from a file: the same before the sign. Empty if not kept.
         present: (N,) whether an item has the code of a side; None if all have it.
-        groups: (N,) numbers of groups.
     """
 
     items: pa.Table
     codes: Mapping[Side, NDArray[np.uint8]]
     relaxed: Mapping[Side, NDArray[np.float16]]
     present: Mapping[Side, NDArray[np.bool_] | None]
-    groups: NDArray[np.int64]
 
 
 def open_codes(table: ItemTable, info: ArchiveInfo) -> ArchiveCodes:
@@ -125,13 +122,10 @@ def _build(table: ItemTable, target: Path, info: ArchiveInfo, stamp: bytes) -> N
             column = _selected(table, [f"{side}_{kind}"])[f"{side}_{kind}"].take(order)
             _check(known, side, kind, column)
             _save(part / f"{side}_{kind}.npy", code_array(column) if kind == "code" else relaxed_array(column))
-        with (part / _ITEMS).open("wb") as stream:
-            known = known.replace_schema_metadata({_STAMP: stamp})
-            with pa.ipc.new_file(stream, known.schema) as writer:
-                # One batch, so that a row is found without looking for its chunk.
-                writer.write_table(known, max_chunksize=max(1, len(known)))
-            stream.flush()
-            os.fsync(stream.fileno())
+        known = known.replace_schema_metadata({_STAMP: stamp})
+        with atomic_write(part / _ITEMS) as stream, pa.ipc.new_file(stream, known.schema) as writer:
+            # One batch, so that a row is found without looking for its chunk.
+            writer.write_table(known, max_chunksize=max(1, len(known)))
         shutil.rmtree(target, ignore_errors=True)  # of another archive
         part.rename(target)
     except BaseException:
@@ -157,15 +151,13 @@ def _check(items: pa.Table, side: Side, kind: str, column: pa.ChunkedArray) -> N
 
 
 def _save(path: Path, array: NDArray[Any]) -> None:
-    with path.open("wb") as stream:
+    with atomic_write(path) as stream:
         try:
             np.save(stream, array, allow_pickle=False)
         except OSError as error:  # NumPy's own names neither the file nor the reason
             raise OSError(
                 error.errno or errno.ENOSPC, error.strerror or os.strerror(errno.ENOSPC), str(path)
             ) from error
-        stream.flush()
-        os.fsync(stream.fileno())
 
 
 def _mapped(folder: Path, info: ArchiveInfo, stamp: bytes) -> ArchiveCodes | None:
@@ -192,4 +184,4 @@ def _mapped(folder: Path, info: ArchiveInfo, stamp: bytes) -> ArchiveCodes | Non
     for side in ("image", "text"):
         has = items[f"has_{side}"].to_numpy()
         present[side] = None if has.all() else has
-    return ArchiveCodes(items, arrays["code"], arrays.get("relaxed", {}), present, items["group"].to_numpy())
+    return ArchiveCodes(items, arrays["code"], arrays.get("relaxed", {}), present)

@@ -86,11 +86,6 @@ class Filters:
         """Labels that are asked for."""
         return (*self.labels, *self.any_labels)
 
-    @property
-    def named_groups(self) -> tuple[str, ...]:
-        """Groups that are asked for or left out."""
-        return tuple(map(str, (*self.groups, *self.without_groups)))
-
     def check_labels(self, known: Collection[str]) -> None:
         """Refuse a label that no item and no vocabulary has, because a mistyped one would find nothing.
 

@@ -1,29 +1,132 @@
-"""Description of an archive (``archive.json``), and the identity of a hasher and its encoder."""
+"""Place of an archive, its description (``archive.json``), and the identity of a hasher and its encoder."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from importlib.metadata import version
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Self
-from uuid import uuid4
+from typing import Annotated, Any, Self
 
-from mcmfh_lightning.archive.location import Location
+import pyarrow as pa
+from filelock import FileLock
+from pyarrow import fs
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
 from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
+from mcmfh_lightning.files import atomic_write
 from mcmfh_lightning.images.png import ValueRange, check_value_range
+from mcmfh_lightning.shards.folder import is_url, without_password
 
 INFO_FILE = "archive.json"
 FORMAT_VERSION = 2
 READ_VERSIONS = (1, FORMAT_VERSION)  # in version 1 the table lacks the names of groups; nothing else differs
 _MOST_SHOWN = 100
-# Types of the entries of `archive.json`, which comes from elsewhere.
-_TYPES = {
-    str: ("uid", "hasher", "weights_sha256", "created_by"),
-    int: ("num_bits",),
-    bool: ("store_content", "keep_relaxed"),
-    dict: ("encoder", "encoder_spec"),
-    list: ("label_vocabulary",),
-}
+
+
+class Location:
+    """Files of an archive.
+
+    An object store is reached with the environment variables that its tools share: ``AWS_ACCESS_KEY_ID``,
+    ``AWS_SECRET_ACCESS_KEY``, ``AWS_REGION``, and ``AWS_ENDPOINT_URL`` for one that is not Amazon's. PyArrow, which
+    LanceDB needs anyway, has the client for plain files.
+
+    Args:
+        address: A path, or ``s3://bucket/prefix``.
+
+    Attributes:
+        uri: Address as LanceDB takes it.
+        path: The local folder, None on an object store.
+
+    Raises:
+        DataError: If the address is a URL of another kind.
+    """
+
+    def __init__(self, address: str | Path) -> None:
+        self.path: Path | None = None
+        if not isinstance(address, str) or not is_url(address):
+            self.path = Path(address)
+            self.uri = str(self.path.absolute())
+            return
+        self.uri = address.rstrip("/")
+        if not self.uri.startswith("s3://"):
+            raise DataError(
+                f"{without_password(address)}: an archive is in a local folder or at s3://bucket/prefix; copy it"
+            )
+
+    @classmethod
+    def of(cls, address: "str | Path | Self") -> Self:
+        """Return ``address`` if it is a location already."""
+        return address if isinstance(address, cls) else cls(address)  # type: ignore[arg-type]  # what is left of it
+
+    def __str__(self) -> str:
+        return without_password(self.uri) if self.path is None else str(self.path)
+
+    @property
+    def storage_options(self) -> dict[str, str]:
+        """Options of LanceDB that it does not find in the environment."""
+        endpoint = _endpoint()
+        if self.path is not None or endpoint is None:
+            return {}
+        return {"endpoint": endpoint, "allow_http": str(endpoint.startswith("http://")).lower()}
+
+    def read(self, name: str) -> bytes | None:
+        """Read a small file; None if there is none.
+
+        Raises:
+            DataError: If the store cannot be reached.
+        """
+        if self.path is not None:
+            file = self.path / name
+            return file.read_bytes() if file.is_file() else None
+        with self._reached(name) as (store, key):
+            if store.get_file_info(key).type != fs.FileType.File:
+                return None
+            with store.open_input_stream(key) as stream:
+                content: bytes = stream.read()
+            return content
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a small file; a reader sees all of it or nothing.
+
+        Raises:
+            DataError: If the store cannot be reached.
+        """
+        if self.path is not None:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with atomic_write(self.path / name) as stream:
+                stream.write(content)
+            return
+        with self._reached(name) as (store, key), store.open_output_stream(key) as stream:
+            stream.write(content)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Let the processes of a machine write one after the other; the second waits.
+
+        An object store has no such lock: there the commits of LanceDB decide (`ItemTable`). The lock of a process that
+        was killed is free.
+        """
+        if self.path is None:
+            yield
+            return
+        self.path.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path / "items.lock"):
+            yield
+
+    @contextmanager
+    def _reached(self, name: str) -> Iterator[tuple[Any, str]]:
+        """Give the client and the key of a file."""
+        endpoint = _endpoint()
+        options = {} if endpoint is None else {"endpoint_override": endpoint}
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        try:
+            yield fs.S3FileSystem(region=region, **options), f"{self.uri.removeprefix('s3://')}/{name}"
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(
+                f"{self}/{name} cannot be reached ({' '.join(str(error).split())}): check the address, the credentials "
+                "and AWS_ENDPOINT_URL"
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -37,7 +140,7 @@ class Identity:
         encoder: Identity of the encoder of the features that the hasher was trained on.
     """
 
-    num_bits: int
+    num_bits: Annotated[int, Field(ge=1)]
     hasher: str
     weights_sha256: str
     encoder: Mapping[str, Any]
@@ -83,9 +186,11 @@ class ArchiveInfo(Identity):
     label_vocabulary: tuple[str, ...]
     store_content: bool
     keep_relaxed: bool
-    value_range: ValueRange | None = None
-    uid: str = field(default_factory=lambda: uuid4().hex)
-    created_by: str = field(default_factory=lambda: f"mcmfh-lightning {version('mcmfh-lightning')}")
+    value_range: ValueRange | None
+    uid: str
+    created_by: str
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)  # the file comes from elsewhere
 
     @classmethod
     def load(cls, location: str | Path | Location) -> Self:
@@ -126,15 +231,13 @@ class ArchiveInfo(Identity):
                 "or build the archive again"
             )
         try:
-            wrong = [name for kind, names in _TYPES.items() for name in names if type(entries[name]) is not kind]
-            value_range = check_value_range(entries.get("value_range"))
-            known = {"label_vocabulary": tuple(entries["label_vocabulary"]), "value_range": value_range}
-            info = cls(**{**entries, **known})
-        except (KeyError, TypeError, ValueError, ConfigError) as error:
-            raise DataError(f"{where}: an entry is missing or unknown ({error}): copy the archive again") from error
-        if wrong or info.num_bits < 1 or not all(isinstance(label, str) for label in info.label_vocabulary):
-            impossible = ", ".join(wrong) or "num_bits or label_vocabulary"
-            raise DataError(f"{where}: the value of {impossible} is not possible: copy the archive again")
+            info = TypeAdapter(cls).validate_json(json.dumps({"value_range": None} | entries))
+            check_value_range(info.value_range)
+        except ValidationError as error:
+            wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+            raise DataError(f"{where}: an entry is missing or unknown ({wrong}): copy the archive again") from error
+        except ConfigError as error:
+            raise DataError(f"{where}: value_range is not possible ({error}): copy the archive again") from error
         return info
 
     def write(self, location: str | Path | Location) -> None:
@@ -158,3 +261,7 @@ def encoder_name(encoder: Mapping[str, Any], other: Mapping[str, Any]) -> str:
 def _short(value: object) -> str:
     text = str(value)
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
+
+
+def _endpoint() -> str | None:
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None

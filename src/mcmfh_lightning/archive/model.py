@@ -1,6 +1,5 @@
 """Hasher and encoder of an archive, and the codes of queries; searches import torch through this module alone."""
 
-import io
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -16,13 +15,12 @@ from PIL import Image
 from torch import Tensor
 
 from mcmfh_lightning import encoders
-from mcmfh_lightning.archive.info import INFO_FILE, ArchiveInfo, Identity, encoder_name
-from mcmfh_lightning.archive.location import Location
-from mcmfh_lightning.archive.ranking import QueryCode
+from mcmfh_lightning.archive.info import INFO_FILE, ArchiveInfo, Identity, Location, encoder_name
+from mcmfh_lightning.archive.schema import QueryCode
 from mcmfh_lightning.encoders import Encoder
 from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
 from mcmfh_lightning.hashers.base import CHECKPOINT_KEY, Hasher
-from mcmfh_lightning.hashers.stored import load_hasher, read_checkpoint, slim_checkpoint
+from mcmfh_lightning.hashers.stored import load_hasher, read_checkpoint
 from mcmfh_lightning.images.decode import flatten_picture, read_picture
 from mcmfh_lightning.images.png import ValueRange
 from mcmfh_lightning.images.unusable import FIXES, PictureError
@@ -32,7 +30,6 @@ from mcmfh_lightning.trainer.checkpoint_io import weights_sha256
 
 HASHER_FILE = "hasher.ckpt"
 _MODULE = encoders.__name__
-_CONFIGS, _DEFAULT_ENCODER = "mcmfh_lightning.lightning_configs", "model/encoder_offline.yaml"
 
 
 def check_device(name: str) -> None:
@@ -70,13 +67,6 @@ def identity_of(path: Path) -> Identity:
     if encoder is None:
         raise CheckpointError(f"{path} does not say which encoder its features are of: fit it on feature shards")
     return Identity(int(entry["num_bits"]), name, weights_sha256(architecture, stored["state_dict"]), encoder)
-
-
-def write_hasher(location: Location, checkpoint: Path) -> None:
-    """Keep the part of a checkpoint that codes of queries are made with."""
-    content = io.BytesIO()
-    torch.save(slim_checkpoint(checkpoint), content)
-    location.write(HASHER_FILE, content.getvalue())
 
 
 def load_archive_hasher(location: Location, info: ArchiveInfo) -> Hasher:
@@ -143,7 +133,7 @@ def read_encoder_spec(path: Path | None) -> dict[str, Any]:
     Raises:
         ConfigError: If the file is missing or not such a description.
     """
-    source = files(_CONFIGS).joinpath(_DEFAULT_ENCODER) if path is None else path
+    source = files("mcmfh_lightning.lightning_configs") / "model/encoder_offline.yaml" if path is None else path
     try:
         content = yaml.safe_load(source.read_bytes())
     except FileNotFoundError as error:

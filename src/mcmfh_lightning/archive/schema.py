@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image
 
+from mcmfh_lightning.archive.results import Facets
 from mcmfh_lightning.shards import decode_image, packed_width
 
 # Packed codes; null where the item lacks that modality. The case's code sees what the item has, so it is never null.
@@ -22,6 +24,18 @@ PRIMARY_KEY = {b"lance-schema:unenforced-primary-key": b"true"}
 GROUP = ("group", "group_name")
 THUMBNAIL_PIXELS = 256  # longest side of a stored picture
 _JPEG_QUALITY = 85  # hard to distinguish from the original by eye at this size
+
+
+class QueryCode(NamedTuple):
+    """Code of a query.
+
+    Attributes:
+        packed: (bytes,) packed bits.
+        relaxed: (num_bits,) the same before the sign, or None if the archive does not keep it.
+    """
+
+    packed: NDArray[np.uint8]
+    relaxed: NDArray[np.float16] | None
 
 
 def item_schema(num_bits: int) -> pa.Schema:
@@ -65,13 +79,9 @@ def code_array(column: pa.ChunkedArray) -> NDArray[np.uint8]:
         (N, bytes) uint8; zeros where null.
     """
     width: int = column.type.byte_width
-    chunks = [np.empty((0, width), dtype=np.uint8)]
-    for chunk in column.chunks:
-        filled = chunk.fill_null(b"\0" * width)
-        start = filled.offset * width
-        data = np.frombuffer(filled.buffers()[1], dtype=np.uint8)
-        chunks.append(data[start : start + len(filled) * width].reshape(-1, width))
-    return np.concatenate(chunks)
+    filled = column.combine_chunks().fill_null(b"\0" * width)
+    data = np.frombuffer(filled.buffers()[1], dtype=np.uint8)
+    return data[filled.offset * width :][: len(filled) * width].reshape(-1, width)
 
 
 def relaxed_array(column: pa.ChunkedArray) -> NDArray[np.float16]:
@@ -93,13 +103,9 @@ def binary_column(rows: NDArray[np.generic], present: NDArray[np.bool_] | None =
         rows: (N, width) uint8 or float16.
         present: (N,) whether there is a code; None for everywhere.
     """
-    data = np.ascontiguousarray(rows.astype(rows.dtype.newbyteorder("<"), copy=False))
-    width = data.itemsize * data.shape[1]
-    valid = None
-    if present is not None and not present.all():
-        valid = pa.py_buffer(np.packbits(present, bitorder="little").tobytes())
-    buffers = [valid, pa.py_buffer(data.tobytes())]
-    return pa.Array.from_buffers(pa.binary(width), len(data), buffers)
+    data = rows.astype(rows.dtype.newbyteorder("<"), copy=False)
+    missing = None if present is None else ~present
+    return pa.array([row.tobytes() for row in data], pa.binary(data.itemsize * data.shape[1]), mask=missing)
 
 
 def thumbnail(image: bytes) -> bytes:
@@ -125,3 +131,22 @@ def count_values(column: pa.ChunkedArray, names: Iterable[str] = ()) -> dict[str
     found = pc.value_counts(column.drop_null()).to_pylist()
     counts = dict.fromkeys(names, 0) | {entry["values"]: entry["counts"] for entry in found}
     return dict(sorted(counts.items(), key=lambda entry: (-entry[1], entry[0])))
+
+
+def count_facets(items: pa.Table, vocabulary: Iterable[str] = ()) -> Facets:
+    """Count the values that a search can be narrowed by.
+
+    Args:
+        items: Items with the columns of filters.
+        vocabulary: Labels that are listed even if they do not occur.
+    """
+    dates = pc.min_max(items["date"]).as_py()
+    return Facets(
+        items=len(items),
+        with_image=pc.sum(items["has_image"]).as_py() or 0,
+        with_text=pc.sum(items["has_text"]).as_py() or 0,
+        labels=count_values(pc.list_flatten(items["labels"]), vocabulary),
+        licences=count_values(items["licence"]),
+        splits=count_values(items["split"]),
+        dates=None if dates["min"] is None else (dates["min"], dates["max"]),
+    )

@@ -6,14 +6,10 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from mcmfh_lightning.archive.filters import Filters, QueryError, labels_named
-from mcmfh_lightning.archive.indexes import FlatIndex, faiss_on_one_thread
-from mcmfh_lightning.archive.info import ArchiveInfo
-from mcmfh_lightning.archive.location import Location
-from mcmfh_lightning.archive.ranking import QueryCode, Ranking, cosines, head_length, rerank
+from mcmfh_lightning.archive.info import ArchiveInfo, Location
 from mcmfh_lightning.archive.results import (
     RERANKED,
     Facets,
@@ -26,7 +22,7 @@ from mcmfh_lightning.archive.results import (
     Side,
     Timing,
 )
-from mcmfh_lightning.archive.snapshot import Snapshot
+from mcmfh_lightning.archive.snapshot import Ranking, Snapshot
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.errors import DataError
 
@@ -211,11 +207,10 @@ class Archive:
             code = hasher.image(picture)
         encoded = perf_counter()
         candidates = snapshot.candidates(filters, against, row)
-        index = snapshot.index(against)
-        near = _nearest(index, code, max(k, rerank) if radius is None else None, radius, candidates)
+        near = snapshot.nearest(code, against, max(k, rerank), radius, candidates)
         total = len(near) if radius is not None else min(k, len(near))
         searched = perf_counter()
-        ranking = _reranked(snapshot, near, code, against, rerank)
+        ranking = snapshot.reranked(near, code, against, rerank)
         reranked = int((~np.isnan(ranking.similarities)).sum())
         ranking = ranking.part(0, total)
         ordered = perf_counter()
@@ -234,29 +229,9 @@ class Archive:
             reranked=reranked,
             num_bits=self.info.num_bits,
             code_bytes=len(code.packed),
-            index=index.kind,
+            index=snapshot.index(against).kind,
             timing=Timing(encoded - started, searched - encoded, ordered - searched, perf_counter() - ordered),
         )
-
-
-def _nearest(
-    index: FlatIndex, code: QueryCode, depth: int | None, radius: int | None, candidates: NDArray[np.int64] | None
-) -> Ranking:
-    """Find all items within a radius, or the nearest ``depth`` with all that tie with the last of them."""
-    with faiss_on_one_thread():
-        if radius is None:
-            distances, _ = index.nearest(code.packed, depth or 0, candidates)
-            radius = int(distances[-1]) if len(distances) else 0
-        return Ranking.by_codes(*index.within(code.packed, radius, candidates))
-
-
-def _reranked(snapshot: Snapshot, near: Ranking, code: QueryCode, side: Side, number: int) -> Ranking:
-    """Order the head of a ranking by similarity, where the archive keeps relaxed codes."""
-    head = head_length(near, number)
-    relaxed = snapshot.relaxed(side, near.rows[:head]) if head and code.relaxed is not None else None
-    if relaxed is None or code.relaxed is None:
-        return near
-    return rerank(near, cosines(code.relaxed, relaxed))
 
 
 def _hits(snapshot: Snapshot, page: Ranking, offset: int, labels: set[str]) -> tuple[Hit, ...]:

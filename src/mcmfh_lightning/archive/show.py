@@ -8,32 +8,24 @@ from importlib.resources import files
 from typing import Any
 
 import pyarrow.compute as pc
-from jinja2 import Environment, StrictUndefined
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from mcmfh_lightning.archive.info import ArchiveInfo
-from mcmfh_lightning.archive.location import Location
-from mcmfh_lightning.archive.results import NOTICE, Hit, SearchResult
-from mcmfh_lightning.archive.schema import count_values
+from mcmfh_lightning.archive.info import ArchiveInfo, Location
+from mcmfh_lightning.archive.results import NOTICE, SearchResult
+from mcmfh_lightning.archive.schema import count_facets, count_values
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.errors import without_controls
 
-_AGAINST = {"case": "codes of cases", "image": "codes of images", "text": "codes of texts"}
 _TEXT_CHARACTERS = 160
 _MOST_LABELS = 10
-
-
-def heading(result: SearchResult) -> str:
-    """Name the query."""
-    return f"{result.query_modality} query: {result.query}"
 
 
 def sentences(result: SearchResult) -> list[str]:
     """Describe how the result was made: number of items, ties, reranking, time."""
     lines = [
-        f"{result.total:,} found among {_items(result.candidates)}, by {_AGAINST[result.against]}: "
+        f"{result.total:,} found among {_items(result.candidates)}, by codes of {result.against}s: "
         f"{result.num_bits} bits ({result.code_bytes} bytes) each, {result.index} index."
     ]
     if result.tie_distance is not None:
@@ -70,6 +62,8 @@ def result_page(result: SearchResult, picture: Callable[[str], bytes | None]) ->
         result: The result.
         picture: Function that returns the JPEG of an item by its id, or None.
     """
+    from jinja2 import Environment, StrictUndefined  # the other commands do without
+
     template = files(__package__).joinpath("result.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     hits = []
@@ -77,7 +71,7 @@ def result_page(result: SearchResult, picture: Callable[[str], bytes | None]) ->
         jpeg = picture(hit.item.id) if hit.item.has_image else None
         hits.append((hit, None if jpeg is None else f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"))
     return environment.from_string(template).render(
-        heading=heading(result), sentences=sentences(result), notice=NOTICE, hits=hits
+        result=result, sentences=sentences(result), notice=NOTICE, hits=hits
     )
 
 
@@ -86,13 +80,25 @@ def result_table(result: SearchResult) -> Group:
 
     Nothing of an archive is read as markup, or by the terminal.
     """
-    table = Table(title=Text(without_controls(heading(result))), title_justify="left", caption_justify="left")
+    title = Text(without_controls(f"{result.query_modality} query: {result.query}"))
+    table = Table(title=title, title_justify="left")
     for name in ("rank", "distance", "cosine"):
         table.add_column(name, justify="right", no_wrap=True)
     for name in ("id", "labels (shared in bold)", "text"):
         table.add_column(name, overflow="fold")
     for hit in result.hits:
-        table.add_row(*_cells(hit))
+        item = hit.item
+        labels = [Text(without_controls(label), "bold" if label in hit.shared_labels else "") for label in item.labels]
+        text = " ".join((item.text or "").split())
+        shown = text if len(text) <= _TEXT_CHARACTERS else f"{text[:_TEXT_CHARACTERS].rstrip()} ..."
+        table.add_row(
+            str(hit.rank),
+            str(hit.distance),
+            "" if hit.similarity is None else f"{hit.similarity:.3f}",
+            Text(without_controls(item.id)),
+            Text(", ").join(labels),
+            Text(without_controls(shown)),
+        )
     return Group(table, *(Text(line) for line in (*sentences(result), NOTICE)))
 
 
@@ -105,21 +111,16 @@ def overview(location: Location) -> dict[str, Any]:
     info = ArchiveInfo.load(location)
     table = ItemTable.open(location)
     items = table.select(["group", "split", "has_image", "has_text", "labels", "date", "licence", "folder"])
-    dates = pc.min_max(items["date"]).as_py()
+    facets = count_facets(items)
     size = None  # unknown on an object store
     if location.path is not None:  # earlier versions included
         size = sum(file.stat().st_size for file in location.path.rglob("*") if file.is_file())
     return {
         "archive": str(location),
         "version": table.version,
-        "items": len(items),
-        "with_image": pc.sum(items["has_image"]).as_py() or 0,
-        "with_text": pc.sum(items["has_text"]).as_py() or 0,
         "groups": pc.count_distinct(items["group"]).as_py(),
-        "splits": count_values(items["split"]),
-        "labels": count_values(pc.list_flatten(items["labels"])),
-        "licences": count_values(items["licence"]),
-        "dates": [dates["min"], dates["max"]],
+        **vars(facets),
+        "dates": list(facets.dates or (None, None)),
         "collections": count_values(items["folder"]),
         **asdict(info),
         "bytes": size,
@@ -157,19 +158,3 @@ def _items(number: int) -> str:
 
 def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"
-
-
-def _cells(hit: Hit) -> list[Text]:
-    labels = Text(", ").join(
-        Text(without_controls(name), "bold" if name in hit.shared_labels else "") for name in hit.item.labels
-    )
-    text = " ".join((hit.item.text or "").split())
-    shown = text if len(text) <= _TEXT_CHARACTERS else f"{text[:_TEXT_CHARACTERS].rstrip()} ..."
-    return [
-        Text(str(hit.rank)),
-        Text(str(hit.distance)),
-        Text("" if hit.similarity is None else f"{hit.similarity:.3f}"),
-        Text(without_controls(hit.item.id)),
-        labels,
-        Text(without_controls(shown)),
-    ]

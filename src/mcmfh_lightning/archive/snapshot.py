@@ -1,24 +1,23 @@
-"""One version of an archive: its items, its codes and the indexes over them."""
+"""One version of an archive: its items, its codes, the indexes over them, and rankings by both."""
 
 from bisect import bisect_left
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mcmfh_lightning.archive.codes_cache import open_codes
 from mcmfh_lightning.archive.filters import Filters, UnknownError, UnknownItemError, check_groups
-from mcmfh_lightning.archive.indexes import FlatIndex, code_index
+from mcmfh_lightning.archive.indexes import FlatIndex, code_index, faiss_on_one_thread
 from mcmfh_lightning.archive.info import ArchiveInfo
-from mcmfh_lightning.archive.ranking import QueryCode
 from mcmfh_lightning.archive.results import Facets, IndexKind, Item, Modality, Side
-from mcmfh_lightning.archive.schema import count_values, thumbnail
+from mcmfh_lightning.archive.schema import QueryCode, count_facets, thumbnail
 from mcmfh_lightning.archive.store import ROW_ID, ItemTable
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.shards import DATASET_FILE, Pair, PairShardReader
@@ -26,6 +25,38 @@ from mcmfh_lightning.shards.folder import is_url
 
 _ITEM = ["id", "group_name", "split", "has_image", "has_text", "labels", "date", "licence", "source", "text"]
 _PLACE = ["folder", "shard"]  # of content that is not in the table
+
+# Candidates that are reranked at most, unless more are asked for: short codes of a large archive tie in tens of
+# thousands, of which those with the first ids are taken.
+MOST_RERANKED = 4096
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Items in order, best first.
+
+    Attributes:
+        rows: (m,) rows of `ArchiveCodes`.
+        distances: (m,) Hamming distances.
+        similarities: (m,) cosines of relaxed codes, NaN for items that are ranked by distance alone.
+    """
+
+    rows: NDArray[np.int64]
+    distances: NDArray[np.int64]
+    similarities: NDArray[np.float64]
+
+    @classmethod
+    def by_codes(cls, distances: NDArray[Any], rows: NDArray[Any]) -> Self:
+        """Take items that are in the order (distance, row)."""
+        return cls(rows.astype(np.int64), distances.astype(np.int64), np.full(len(rows), np.nan))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def part(self, start: int, stop: int | None) -> "Ranking":
+        """Cut out the items from place ``start`` up to, not including, ``stop``."""
+        places = slice(start, stop)
+        return Ranking(self.rows[places], self.distances[places], self.similarities[places])
 
 
 class Snapshot:
@@ -58,17 +89,7 @@ class Snapshot:
     @cached_property
     def facets(self) -> Facets:
         """Values that a search can be narrowed by."""
-        items = self._codes.items
-        dates = pc.min_max(items["date"]).as_py()
-        return Facets(
-            items=len(items),
-            with_image=pc.sum(items["has_image"]).as_py() or 0,
-            with_text=pc.sum(items["has_text"]).as_py() or 0,
-            labels=count_values(pc.list_flatten(items["labels"]), self._info.label_vocabulary),
-            licences=count_values(items["licence"]),
-            splits=count_values(items["split"]),
-            dates=None if dates["min"] is None else (dates["min"], dates["max"]),
-        )
+        return count_facets(self._codes.items, self._info.label_vocabulary)
 
     def index(self, side: Side) -> FlatIndex:
         """Return the index over the codes of a side, made on first use."""
@@ -98,7 +119,7 @@ class Snapshot:
             UnknownError: If there is one.
         """
         filters.check_labels(self.facets.labels)
-        check_groups(self._codes.items, filters.named_groups)
+        check_groups(self._codes.items, map(str, (*filters.groups, *filters.without_groups)))
 
     def candidates(self, filters: Filters, side: Side, query_row: int | None) -> NDArray[np.int64] | None:
         """Find the rows that a search may return.
@@ -111,7 +132,7 @@ class Snapshot:
         Returns:
             Rows, ascending; None for all.
         """
-        groups = self._codes.groups
+        groups = self._codes.items["group"].to_numpy()
         masks = [
             filters.passing(self._codes.items),
             self._codes.present[side],
@@ -130,13 +151,26 @@ class Snapshot:
         if present is not None and not present[row]:
             fix = f"has no {modality}: search by its other modality"
             raise UnknownError(f"item {self._codes.items['id'][row].as_py()!r} {fix}", f"the item {fix}")
-        relaxed = self.relaxed(modality, np.array([row]))
-        return QueryCode(np.array(self._codes.codes[modality][row]), None if relaxed is None else relaxed[0])
+        kept = self._codes.relaxed.get(modality)
+        return QueryCode(np.array(self._codes.codes[modality][row]), None if kept is None else np.array(kept[row]))
 
-    def relaxed(self, side: Side, rows: NDArray[np.int64]) -> NDArray[np.float16] | None:
-        """Return (m, num_bits) codes of items before the sign; None if they were not kept."""
-        kept = self._codes.relaxed.get(side)
-        return None if kept is None else np.array(kept[rows])
+    def nearest(
+        self, code: QueryCode, side: Side, depth: int, radius: int | None, candidates: NDArray[np.int64] | None
+    ) -> Ranking:
+        """Rank all items within a radius, or the nearest ``depth`` with all that tie with the last of them."""
+        index = self.index(side)
+        with faiss_on_one_thread():
+            if radius is None:
+                distances, _ = index.nearest(code.packed, depth, candidates)
+                radius = int(distances[-1]) if len(distances) else 0
+            return Ranking.by_codes(*index.within(code.packed, radius, candidates))
+
+    def reranked(self, near: Ranking, code: QueryCode, side: Side, number: int) -> Ranking:
+        """Order the head of a ranking by similarity, where the archive keeps codes before the sign."""
+        head = near.rows[: head_length(near, number)]
+        if not len(head) or code.relaxed is None or side not in self._codes.relaxed:
+            return near
+        return rerank(near, cosines(code.relaxed, self._codes.relaxed[side][head]))
 
     def items(self, rows: NDArray[np.int64]) -> list[Item]:
         """Return items, in the given order."""
@@ -198,3 +232,48 @@ def _pair_of(row: Mapping[str, Any]) -> Pair | None:
 def _reader(folder: str, split: str, written: int) -> PairShardReader:  # `written` is part of the key
     """Open a split, whose shards are read only when they are asked for."""
     return PairShardReader(folder, split)
+
+
+def head_length(near: Ranking, number: int) -> int:
+    """Count the nearest items to rerank: ``number`` of them, and all that tie with the last of these.
+
+    Args:
+        near: Ranking by codes, whole distances.
+        number: Least number of items, if there are as many; 0 for none.
+    """
+    if number == 0 or number >= len(near):
+        return min(number, len(near))
+    with_ties = int(np.searchsorted(near.distances, near.distances[number - 1], side="right"))
+    return min(with_ties, max(number, MOST_RERANKED))
+
+
+def rerank(near: Ranking, similarities: NDArray[np.float64]) -> Ranking:
+    """Order the nearest items by similarity, then distance, then row; the others keep their places.
+
+    Args:
+        near: Ranking by codes.
+        similarities: (h,) similarities of its first h items.
+    """
+    head = len(similarities)
+    order = np.lexsort((near.rows[:head], near.distances[:head], -similarities))
+    places = np.concatenate([order, np.arange(head, len(near))])
+    found = np.concatenate([similarities, near.similarities[head:]])
+    return Ranking(near.rows[places], near.distances[places], found[places])
+
+
+def cosines(query: NDArray[Any], items: NDArray[Any]) -> NDArray[np.float64]:
+    """Compute the cosines of relaxed codes; 0 where one is all zeros.
+
+    Equal rows give equal numbers in any place, which a product of matrices does not promise.
+
+    Args:
+        query: (K,) relaxed code.
+        items: (h, K) relaxed codes.
+
+    Returns:
+        (h,) cosines.
+    """
+    ours, theirs = query.astype(np.float64), items.astype(np.float64)
+    lengths = np.sqrt((ours**2).sum() * (theirs**2).sum(axis=1))
+    products: NDArray[np.float64] = (theirs * ours).sum(axis=1) / np.where(lengths == 0.0, 1.0, lengths)
+    return products.clip(-1.0, 1.0)

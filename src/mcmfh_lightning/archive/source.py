@@ -22,7 +22,7 @@ from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
 from mcmfh_lightning.images.dicom_values import STRETCHED
 from mcmfh_lightning.images.png import ValueRange, check_value_range
 from mcmfh_lightning.shards import SPLITS, DatasetInfo, FeatureShardReader, PairShardReader, unpack_bits
-from mcmfh_lightning.shards.folder import ShardFolder, without_password
+from mcmfh_lightning.shards.folder import ShardFolder
 from mcmfh_lightning.types import FeatureBatch
 
 _FEATURE_ROWS = 1024
@@ -45,19 +45,22 @@ class Source:
     def __init__(self, features: str | None, pairs: str | None, splits: tuple[str, ...] = ()) -> None:
         self.features = None if features is None else ShardFolder(features)
         self.pairs = None if pairs is None else ShardFolder(pairs)
-        infos = {
-            name: _load_info(folder, name)
-            for folder, name in ((self.features, "mcmfh-features"), (self.pairs, "mcmfh-pairs"))
-            if folder is not None
-        }
-        folder = self.pairs if self.features is None else self.features
+        infos = {}
+        for place, name in ((self.features, "mcmfh-features"), (self.pairs, "mcmfh-pairs")):
+            if place is not None:
+                infos[name] = DatasetInfo.load(place.path)
+                if infos[name].format != name:
+                    raise DataError(f"{place} holds {infos[name].format}, not {name}: pass it as the other flag")
+        folder = self.features or self.pairs
         if folder is None:
             raise DataError("nothing to add: pass --features DIR, --pairs DIR, or both")
         self.folder = folder
         self.info = next(iter(infos.values()))
         made_of = self.info.settings.get("pairs_sha256")
-        if len(infos) == 2 and made_of is not None and made_of != _pairs_sha256(infos["mcmfh-pairs"]):
-            raise DataError(f"{features} was not made of {pairs}: pass the pairs that were encoded")
+        if len(infos) == 2 and made_of is not None:  # as `FeatureWriter` notes it
+            shards = [shard.sha256 for split in infos["mcmfh-pairs"].splits.values() for shard in split.shards]
+            if made_of != hashlib.sha256("".join(shards).encode()).hexdigest():
+                raise DataError(f"{features} was not made of {pairs}: pass the pairs that were encoded")
         if missing := [split for split in splits if not self.info.split(split).pairs]:
             raise DataError(f"{folder} has no pairs in {', '.join(missing)}: correct --splits")
         self._splits = [split for split in SPLITS if self.info.split(split).pairs and split in (splits or SPLITS)]
@@ -124,7 +127,7 @@ class Source:
         """Address of their content that items remember."""
         if self.pairs is None:
             return None
-        shown = without_password(str(self.pairs))
+        shown = str(self.pairs)
         return shown if "://" in shown else str(Path(shown).resolve())
 
     @cached_property
@@ -156,14 +159,11 @@ class Source:
         """
         if self.pairs is None:
             return None
-        number, position = self.places[row]
-        reader, positions = self._pair_readers[number]
-        if positions is not None:
-            name = self.ids[row]
-            if name not in positions:
-                raise DataError(f"{self.pairs} has no pair {name}, {self.folder} has: pass the pairs that were encoded")
-            position = positions[name]
-        return reader, position
+        name = self.ids[row]
+        reader, positions = self._pair_readers[self.places[row][0]]
+        if name not in positions:
+            raise DataError(f"{self.pairs} has no pair {name}, {self.folder} has: pass the pairs that were encoded")
+        return reader, positions[name]
 
     def labels(self, packed: NDArray[np.uint8]) -> list[list[str]]:
         """Name the labels of packed label sets."""
@@ -215,26 +215,9 @@ class Source:
         return halved
 
     @cached_property
-    def _pair_readers(self) -> list[tuple[PairShardReader, Mapping[str, int] | None]]:
-        """Reader of each split's pairs, with positions by id where features and pairs are two folders."""
-        found: list[tuple[PairShardReader, Mapping[str, int] | None]] = []
-        for reader in self.readers if self.pairs is not None else ():
-            if isinstance(reader, PairShardReader):
-                found.append((reader, None))
-            else:
-                pairs = PairShardReader(self.pairs, reader.split)  # type: ignore[arg-type]  # there are some
-                found.append((pairs, {name: position for position, name in enumerate(pairs.ids)}))
-        return found
-
-
-def _load_info(folder: ShardFolder, format_name: str) -> DatasetInfo:
-    found = DatasetInfo.load(folder.path)
-    if found.format != format_name:
-        raise DataError(f"{folder} holds {found.format}, not {format_name}: pass it as the other flag")
-    return found
-
-
-def _pairs_sha256(info: DatasetInfo) -> str:
-    """Hash pairs as `FeatureWriter` notes it in ``settings``."""
-    shards = [shard.sha256 for split in info.splits.values() for shard in split.shards]
-    return hashlib.sha256("".join(shards).encode()).hexdigest()
+    def _pair_readers(self) -> list[tuple[PairShardReader, Mapping[str, int]]]:
+        """Reader of each split's pairs, with positions by id."""
+        if self.pairs is None:
+            return []
+        readers = [PairShardReader(self.pairs, split) for split in self._splits]
+        return [(reader, {name: position for position, name in enumerate(reader.ids)}) for reader in readers]

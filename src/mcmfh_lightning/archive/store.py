@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mcmfh_lightning.archive.location import Location
+from mcmfh_lightning.archive.info import Location
 from mcmfh_lightning.archive.schema import GROUP, item_schema
 from mcmfh_lightning.errors import DataError
 

@@ -8,11 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mcmfh_lightning.archive.build import items_bar
-from mcmfh_lightning.archive.encode import item_codes
+from mcmfh_lightning.archive.build import item_codes, items_bar
 from mcmfh_lightning.archive.filters import is_date
-from mcmfh_lightning.archive.info import ArchiveInfo
-from mcmfh_lightning.archive.location import Location
+from mcmfh_lightning.archive.info import ArchiveInfo, Location
 from mcmfh_lightning.archive.model import build_encoder, load_archive_hasher
 from mcmfh_lightning.archive.schema import CODES, RELAXED, code_array, item_schema, relaxed_array
 from mcmfh_lightning.archive.snapshot import is_at_hand
@@ -69,52 +67,52 @@ def verify_archive(location: Location, source: Source | None) -> Report:
     Raises:
         DataError: If there is no archive.
     """
-    info = ArchiveInfo.load(location)
-    table = ItemTable.open(location)
-    report = Report(CHECKS)
-    hasher: Hasher | None = None
-    report.look(HASHER)
-    try:
-        hasher = load_archive_hasher(location, info)
-    except McmfhError as error:
-        report.find(HASHER, str(error))
-    report.look(COLUMNS)
-    schema = item_schema(info.num_bits)
-    first_version = schema.remove(schema.get_field_index("group_name"))
-    if not any(table.schema.equals(due) for due in (schema, first_version)):
-        report.find(COLUMNS, f"not those of {info.num_bits} bits: {', '.join(table.schema.names)}")
-        return report
-    rows = _Rows(info, report)
-    with items_bar() as bar:
-        task = bar.add_task("checking", total=len(table))
-        for batch in table.batches(schema.names, _ROWS):
-            rows.check(batch)
-            bar.advance(task, len(batch))
-    if hasher is not None and source is not None:
-        _encode_again(info, table, hasher, source, report)
-    elif hasher is not None:
-        _encode_sample(info, table, hasher, report)
-    return report
+    checks = _Checks(ArchiveInfo.load(location), ItemTable.open(location))
+    checks.check(location, source)
+    return checks.report
 
 
-class _Rows:
-    """Checks of rows, batch by batch."""
+class _Checks:
+    """Checks of an archive, and what they found."""
 
-    def __init__(self, info: ArchiveInfo, report: Report) -> None:
+    def __init__(self, info: ArchiveInfo, table: ItemTable) -> None:
+        self.report = Report(CHECKS)
         self._info = info
-        self._report = report
+        self._table = table
         self._ids: set[str] = set()
         self._numbers: dict[str, int] = {}
         self._names: dict[int, str] = {}
 
-    def check(self, batch: pa.Table) -> None:
+    def check(self, location: Location, source: Source | None) -> None:
+        hasher: Hasher | None = None
+        self.report.look(HASHER)
+        try:
+            hasher = load_archive_hasher(location, self._info)
+        except McmfhError as error:
+            self.report.find(HASHER, str(error))
+        self.report.look(COLUMNS)
+        schema, found = item_schema(self._info.num_bits), self._table.schema
+        if not found.equals(schema) and not found.equals(schema.remove(schema.get_field_index("group_name"))):
+            self.report.find(COLUMNS, f"not those of {self._info.num_bits} bits: {', '.join(found.names)}")
+            return
+        with items_bar() as bar:
+            task = bar.add_task("checking", total=len(self._table))
+            for batch in self._table.batches(schema.names, _ROWS):
+                self._check_rows(batch)
+                bar.advance(task, len(batch))
+        if hasher is not None and source is not None:
+            self._encode_again(hasher, source)
+        elif hasher is not None:
+            self._encode_sample(hasher)
+
+    def _check_rows(self, batch: pa.Table) -> None:
         ids: list[str] = batch["id"].to_pylist()
         present = {side: batch[f"has_{side}"].to_numpy() for side in ("image", "text")}
         there = {name: pc.is_valid(batch[name]).to_numpy() for name in (*CODES, *RELAXED, "text", "thumbnail")}
-        self._report.look(IDS, len(ids))
+        self.report.look(IDS, len(ids))
         for name in ids:
             if name in self._ids or not name:
-                self._report.find(IDS, repr(name))
+                self.report.find(IDS, repr(name))
             self._ids.add(name)
         self._find(PRESENT, ids, ~(present["image"] | present["text"]), "neither image nor text")
         for side, has in present.items():
@@ -147,68 +145,64 @@ class _Rows:
             self._find(CONTENT, ids, due != there[column], f"whether its {column} is kept")
         for name, picture in zip(ids, batch["thumbnail"].to_pylist(), strict=True):
             if picture is not None:
-                self._report.look(PICTURES)
+                self.report.look(PICTURES)
                 try:
                     check_image_header(picture)
                 except DataError as error:
-                    self._report.find(PICTURES, f"{name}: {error}")
+                    self.report.find(PICTURES, f"{name}: {error}")
 
     def _check_groups(self, ids: Sequence[str], batch: pa.Table) -> None:
-        self._report.look(GROUPS, len(ids))
+        self.report.look(GROUPS, len(ids))
         groups = zip(batch["group_name"].to_pylist(), batch["group"].to_pylist(), strict=True)
         for item, (name, number) in zip(ids, groups, strict=True):
             known = self._names.setdefault(number, name)
             if known != name:
-                self._report.find(GROUPS, f"{item}: groups {known!r} and {name!r} have one number")
+                self.report.find(GROUPS, f"{item}: groups {known!r} and {name!r} have one number")
             elif self._numbers.setdefault(name, number) != number:
-                self._report.find(GROUPS, f"{item}: group {name!r} has two numbers")
+                self.report.find(GROUPS, f"{item}: group {name!r} has two numbers")
 
     def _find(self, check: Check, ids: Sequence[str], wrong: Iterable[bool], what: str | Iterable[str]) -> None:
         """Report the items for which something is wrong."""
-        self._report.look(check, len(ids))
+        self.report.look(check, len(ids))
         for name, bad, detail in zip(ids, wrong, repeat(what) if isinstance(what, str) else what, strict=False):
             if bad:
-                self._report.find(check, f"{name}: {detail}")
+                self.report.find(check, f"{name}: {detail}")
 
+    def _encode_sample(self, hasher: Hasher) -> None:
+        """Encode items again, evenly spread over those whose collection is on this machine."""
+        known = self._table.select(["id", "folder"], where="folder IS NOT NULL")
+        folders = [folder for folder in pc.unique(known["folder"]).to_pylist() if is_at_hand(folder)]
+        for folder in folders:
+            ids = known.filter(pc.equal(known["folder"], folder))["id"].to_pylist()
+            few = set(ids[:: max(1, len(ids) * len(folders) // _SAMPLE)])
+            try:
+                self._encode_again(hasher, Source(None, folder), few)
+            except McmfhError as error:
+                self.report.look(RECOMPUTED)
+                self.report.find(RECOMPUTED, str(error))
 
-def _encode_sample(info: ArchiveInfo, table: ItemTable, hasher: Hasher, report: Report) -> None:
-    """Encode items again, evenly spread over those whose collection is on this machine."""
-    known = table.select(["id", "folder"], where="folder IS NOT NULL")
-    folders = [folder for folder in pc.unique(known["folder"]).to_pylist() if is_at_hand(folder)]
-    for folder in folders:
-        ids = known.filter(pc.equal(known["folder"], folder))["id"].to_pylist()
-        few = set(ids[:: max(1, len(ids) * len(folders) // _SAMPLE)])
-        try:
-            _encode_again(info, table, hasher, Source(None, folder), report, few)
-        except McmfhError as error:
-            report.look(RECOMPUTED)
-            report.find(RECOMPUTED, str(error))
+    def _encode_again(self, hasher: Hasher, source: Source, few: set[str] | None = None) -> None:
+        """Compare the codes of items with what they are computed to be now.
 
-
-def _encode_again(
-    info: ArchiveInfo, table: ItemTable, hasher: Hasher, source: Source, report: Report, few: set[str] | None = None
-) -> None:
-    """Compare the codes of items with what they are computed to be now.
-
-    Raises:
-        CheckpointError: If the features are of another encoder.
-    """
-    source.check_encoder(info.encoder)
-    stored = table.select(["id", "has_image", "has_text", *CODES])
-    places = {name: row for row, name in enumerate(stored["id"].to_pylist())}
-    wanted = [row for row, name in enumerate(source.ids) if name in places and (few is None or name in few)]
-    if not wanted:
-        return
-    encoder = build_encoder(info.encoder_spec, info.encoder) if source.features is None else None
-    for batch in source.batches(np.array(wanted), encoder, "cpu"):
-        ids = [source.ids[row] for row in batch["index"].tolist()]
-        rows = stored.take(pa.array([places[name] for name in ids]))
-        has_image, has_text = batch["present"].numpy().T
-        has: dict[str, Any] = {"image": has_image, "text": has_text, "case": True}
-        for side, computed in item_codes(hasher, batch).items():
-            relaxed = computed.numpy()  # (rows, bits)
-            bits = np.unpackbits(code_array(rows[f"{side}_code"]), axis=1)[:, : info.num_bits].astype(bool)
-            wrong = ((bits != (relaxed >= 0)) & (np.abs(relaxed) > _ROUNDING)).any(1)
-            report.look(RECOMPUTED, len(ids))
-            for row in np.flatnonzero(wrong & has[side]).tolist():
-                report.find(RECOMPUTED, f"{ids[row]}: {side}_code")
+        Raises:
+            CheckpointError: If the features are of another encoder.
+        """
+        source.check_encoder(self._info.encoder)
+        stored = self._table.select(["id", "has_image", "has_text", *CODES])
+        places = {name: row for row, name in enumerate(stored["id"].to_pylist())}
+        wanted = [row for row, name in enumerate(source.ids) if name in places and (few is None or name in few)]
+        if not wanted:
+            return
+        encoder = build_encoder(self._info.encoder_spec, self._info.encoder) if source.features is None else None
+        for batch in source.batches(np.array(wanted), encoder, "cpu"):
+            ids = [source.ids[row] for row in batch["index"].tolist()]
+            rows = stored.take(pa.array([places[name] for name in ids]))
+            has_image, has_text = batch["present"].numpy().T
+            has: dict[str, Any] = {"image": has_image, "text": has_text, "case": True}
+            for side, computed in item_codes(hasher, batch).items():
+                relaxed = computed.numpy()  # (rows, bits)
+                bits = np.unpackbits(code_array(rows[f"{side}_code"]), axis=1)[:, : self._info.num_bits].astype(bool)
+                wrong = ((bits != (relaxed >= 0)) & (np.abs(relaxed) > _ROUNDING)).any(1)
+                self.report.look(RECOMPUTED, len(ids))
+                for row in np.flatnonzero(wrong & has[side]).tolist():
+                    self.report.find(RECOMPUTED, f"{ids[row]}: {side}_code")

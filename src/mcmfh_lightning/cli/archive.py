@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal
 
 import yaml
 
@@ -17,7 +17,6 @@ from mcmfh_lightning.cli.command_line import run_subcommand
 from mcmfh_lightning.errors import ConfigError, DataError, say
 
 Split = Literal["train", "val", "test"]
-T = TypeVar("T", bound=str)
 Names = str | list[str] | None
 Splits = Split | list[Split] | None
 # What the extra `archive` brings.
@@ -51,7 +50,7 @@ def build(
         device: where items are encoded.
     """
     from mcmfh_lightning.archive.build import build_archive
-    from mcmfh_lightning.archive.location import Location
+    from mcmfh_lightning.archive.info import Location
     from mcmfh_lightning.archive.model import check_device, read_encoder_spec
     from mcmfh_lightning.archive.source import Source
 
@@ -84,7 +83,7 @@ def add(
         device: where items are encoded.
     """
     from mcmfh_lightning.archive.build import add_items
-    from mcmfh_lightning.archive.location import Location
+    from mcmfh_lightning.archive.info import Location
     from mcmfh_lightning.archive.source import Source
 
     location, source = Location(archive), Source(features, pairs, listed(splits))
@@ -136,8 +135,7 @@ def delete(
 
     from mcmfh_lightning.archive.codes_cache import remove_codes
     from mcmfh_lightning.archive.filters import check_groups, of_groups, other_names
-    from mcmfh_lightning.archive.info import ArchiveInfo
-    from mcmfh_lightning.archive.location import Location
+    from mcmfh_lightning.archive.info import ArchiveInfo, Location
     from mcmfh_lightning.archive.schema import GROUP
     from mcmfh_lightning.archive.store import ItemTable
 
@@ -182,7 +180,7 @@ def info(archive: str, *, json: bool = False) -> None:
 
     from rich.console import Console
 
-    from mcmfh_lightning.archive.location import Location
+    from mcmfh_lightning.archive.info import Location
     from mcmfh_lightning.archive.show import overview, overview_table
 
     content = overview(Location(archive))
@@ -203,7 +201,7 @@ def verify(archive: str, *, features: str | None = None, pairs: str | None = Non
     """
     from rich.console import Console
 
-    from mcmfh_lightning.archive.location import Location
+    from mcmfh_lightning.archive.info import Location
     from mcmfh_lightning.archive.source import Source
     from mcmfh_lightning.archive.verification import verify_archive
     from mcmfh_lightning.shards.verify import verify_table
@@ -367,7 +365,7 @@ def serve(
         run(create_app(ServedArchive(archive, device), token), listener)
 
 
-def listed(values: T | Sequence[T] | None) -> tuple[T, ...]:
+def listed(values: str | Sequence[str] | None) -> tuple[str, ...]:
     """Return the values of an option that takes one or several; numbers are texts too, as they are written.
 
     Raises:
@@ -391,7 +389,7 @@ def listed(values: T | Sequence[T] | None) -> tuple[T, ...]:
         raise ConfigError(
             f"{values} is not a list such as [a, b]: put entries with brackets, commas or colons in quotes"
         )
-    return tuple(cast("list[T]", entries))
+    return tuple(entries)
 
 
 COMMANDS: Mapping[str, Callable[..., None]] = {

@@ -11,6 +11,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, NoReturn
 
+import yaml
 from jsonargparse import get_loader, set_loader
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
@@ -250,7 +251,7 @@ def _present_name(dotted: str) -> str:
     return owner + dot + RENAMED[name]
 
 
-set_loader("yaml", lambda text: _with_present_names(_load_yaml(text)))
+set_loader("yaml", lambda text: _with_present_names(_load_yaml(text)), exceptions=(yaml.YAMLError,))
 
 
 def _read_arguments(args: Sequence[str]) -> list[str]:

@@ -6,11 +6,9 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from functools import cache
 from http import HTTPStatus
 from importlib.resources import files
 from threading import Thread
-from typing import NamedTuple
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -38,16 +36,8 @@ MAX_CONNECTIONS = 100  # more are answered 503: a laptop is not a web site
 _SCRIPTS = ("elements.js", "api.js", "pictures.js", "cards.js", "filters.js", "results.js", "main.js")
 
 
-class Page(NamedTuple):
-    """Document whose style and script are within it, and its Content-Security-Policy: nothing else runs or loads."""
-
-    html: str
-    policy: str
-
-
-@cache
-def page() -> Page:
-    """Put the page together from the files next to this one."""
+def _page() -> HTMLResponse:
+    """Put the page together from the files next to this one; its policy lets nothing else run or load."""
     folder = files("mcmfh_lightning.archive.server") / "page"
     style, script = (
         "\n" + "\n".join((folder / name).read_text("utf-8") for name in names) for names in (("page.css",), _SCRIPTS)
@@ -58,7 +48,7 @@ def page() -> Page:
         "connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'; "
         "require-trusted-types-for 'script'; trusted-types 'none'"
     )
-    return Page(html, policy)
+    return HTMLResponse(html, headers={"Content-Security-Policy": policy})
 
 
 def _hash(content: str) -> str:
@@ -93,9 +83,8 @@ def create_app(served: ServedArchive, token: str | None = None) -> FastAPI:
     for kind in (RequestValidationError, HTTPException, McmfhError):
         app.add_exception_handler(kind, _answer_error)
 
-    @app.get("/", include_in_schema=False)
-    def index() -> HTMLResponse:
-        return HTMLResponse(page().html, headers={"Content-Security-Policy": page().policy})
+    page = _page()
+    app.add_api_route("/", lambda: page, include_in_schema=False, response_class=HTMLResponse)
 
     # The last is the first to see a request.
     app.add_middleware(BodyLimit)

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, BinaryIO, Literal, Self
 
+import docstring_parser
 from fastapi import HTTPException
 from PIL import Image
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
 
 from mcmfh_lightning.archive.filters import Filters, is_date
 from mcmfh_lightning.archive.results import NOTICE, RERANKED, K, Modality, Side
@@ -119,35 +121,52 @@ Text = Annotated[
 ]
 
 
-class _Request(BaseModel):
+class _Described(BaseModel):
+    """Model whose attributes are described in ``/openapi.json`` as in its docstring."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        schema = handler.resolve_ref_schema(handler(core))
+        documented = [docstring_parser.parse(kind.__doc__ or "") for kind in cls.__mro__]
+        schema["description"] = documented[0].short_description
+        for entry in (param for docstring in documented for param in docstring.params):
+            if entry.arg_name in schema["properties"]:
+                schema["properties"][entry.arg_name]["description"] = " ".join((entry.description or "").split())
+        return schema
+
+
+class _Request(_Described):
     """Unknown keys are refused: a mistyped filter would otherwise let everything pass. Numbers in quotes are, too."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class SearchFilters(_Request):
-    """Conditions that must all hold; an absent one always holds. The limits are why this is not `Filters` itself."""
+    """Conditions that must all hold; an absent one always holds. The limits are why this is not `Filters` itself.
+
+    Attributes:
+        labels: Labels that an item must all have.
+        any_labels: Labels of which an item must have at least one.
+        since: Earliest date; items without a date do not pass.
+        until: Latest date, inclusive; items without a date do not pass.
+        licences: Licences of which an item must have one.
+        groups: Studies, articles or patients that an item must belong to, by their own names; or their numbers.
+        without_groups: Studies, articles or patients that an item must not belong to.
+        splits: Splits that an item must be in: train, val, test.
+        has_image: Whether an item must have, or must lack, an image.
+        has_text: Whether an item must have, or must lack, a text.
+    """
 
     labels: Names = []
-    """Labels that an item must all have."""
     any_labels: Names = []
-    """Labels of which an item must have at least one."""
     since: IsoDate | None = None
-    """Earliest date; items without a date do not pass."""
     until: IsoDate | None = None
-    """Latest date, inclusive; items without a date do not pass."""
     licences: Names = []
-    """Licences of which an item must have one."""
     groups: Groups = []
-    """Studies, articles or patients that an item must belong to, by their own names; or their numbers."""
     without_groups: Groups = []
-    """Studies, articles or patients that an item must not belong to."""
     splits: Names = []
-    """Splits that an item must be in: train, val, test."""
     has_image: bool | None = None
-    """Whether an item must have, or must lack, an image."""
     has_text: bool | None = None
-    """Whether an item must have, or must lack, a text."""
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
@@ -164,22 +183,25 @@ class SearchFilters(_Request):
 
 
 class SearchOptions(_Request):
-    """Options of a search, whatever the query is."""
+    """Options of a search, whatever the query is.
+
+    Attributes:
+        k: Length of the ranking; ignored if a radius is given.
+        radius: Rank every item within this Hamming distance instead of the nearest k.
+        against: Code of an item that the query's code is compared with.
+        filters: Conditions on the items.
+        rerank: Number of the nearest items to rerank by stored relaxed codes, where there are some; 0 turns it off.
+        offset: Hits of the ranking to skip: paging.
+        limit: Hits to return at most.
+    """
 
     k: Annotated[int, Field(ge=1, le=1_000)] = K
-    """Length of the ranking; ignored if a radius is given."""
     radius: Annotated[int, Field(ge=0, le=1_024)] | None = None
-    """Rank every item within this Hamming distance instead of the nearest k."""
     against: Side = "case"
-    """Code of an item that the query's code is compared with."""
     filters: SearchFilters = SearchFilters()
-    """Conditions on the items."""
     rerank: Annotated[int, Field(ge=0, le=2_000)] = RERANKED
-    """Number of the nearest items to rerank by stored relaxed codes, where there are some; 0 turns it off."""
     offset: Annotated[int, Field(ge=0, le=1_000_000)] = 0
-    """Hits of the ranking to skip: paging."""
     limit: Annotated[int, Field(ge=1, le=100)] = 20
-    """Hits to return at most."""
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of `Archive.search` that the query has no part in."""
@@ -188,7 +210,13 @@ class SearchOptions(_Request):
 
 
 class SearchRequest(SearchOptions):
-    """Search by a text or by an item; exactly one of both is given."""
+    """Search by a text or by an item; exactly one of both is given.
+
+    Attributes:
+        text: What to look for, as a report would say it.
+        id: Item of the archive to look for similar ones of; its own group is left out.
+        modality: With an id: which of the item's codes is the query; by default that of its image, if it has one.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -201,11 +229,8 @@ class SearchRequest(SearchOptions):
     )
 
     text: Text | None = None
-    """What to look for, as a report would say it."""
     id: Name | None = None
-    """Item of the archive to look for similar ones of; its own group is left out."""
     modality: Modality | None = None
-    """With an id: which of the item's codes is the query; by default that of its image, if it has one."""
 
     @model_validator(mode="after")
     def _check_query(self) -> Self:
@@ -216,49 +241,54 @@ class SearchRequest(SearchOptions):
         return self
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(use_attribute_docstrings=True)
+class Problem(_Described):
+    """Answer to every request that fails.
 
-
-class Problem(_Answer):
-    """Answer to every request that fails."""
+    Attributes:
+        detail: One line: what is wrong, and the fix. Never holds anything of a query or an item.
+    """
 
     detail: str
-    """One line: what is wrong, and the fix. Never holds anything of a query or an item."""
 
 
-class Info(_Answer):
-    """Description of the archive that is served."""
+class Info(_Described):
+    """Description of the archive that is served.
+
+    Attributes:
+        version: Of the table; grows with every change.
+        code_bytes: Of one code.
+        codes_bytes: Of one code of every item: what a search has to read.
+        hasher: Method that made the codes.
+    """
 
     items: int
     version: int
-    """Of the table; grows with every change."""
     num_bits: int
     code_bytes: int
-    """Of one code."""
     codes_bytes: int
-    """Of one code of every item: what a search has to read."""
     hasher: str
-    """Method that made the codes."""
     notice: Literal["Research use, not diagnosis."] = NOTICE
 
 
-class Count(_Answer):
+class Count(_Described):
     """Value with its number of items."""
 
     name: str
     items: int
 
 
-class Choices(_Answer):
-    """Values that a search can be narrowed by, the most frequent first."""
+class Choices(_Described):
+    """Values that a search can be narrowed by, the most frequent first.
+
+    Attributes:
+        labels: Including those of the archive's vocabulary that no item has.
+        earliest: ISO date of the earliest item with a date.
+    """
 
     labels: list[Count]
-    """Including those of the archive's vocabulary that no item has."""
     licences: list[Count]
     splits: list[Count]
     earliest: str | None
-    """ISO date of the earliest item with a date."""
     latest: str | None
     with_image: int
     with_text: int
