@@ -1,6 +1,6 @@
 """A datamodule of raw pairs, for encoders."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from lightning.fabric.utilities import suggested_max_num_workers
@@ -95,26 +95,26 @@ class PairDataModule(ShardDataModule[PairShardReader]):
         """
         return self._encoder().identity
 
-    def open(self, split: str) -> PairShardReader:
-        """Open a split."""
-        return PairShardReader(self.folder, split)
+    def open(self, splits: tuple[str, ...]) -> PairShardReader:
+        """Open one or more splits."""
+        return PairShardReader(self.folder, splits)
 
-    def table(self, splits: Sequence[str]) -> PairTable:
-        """Return splits as one table.
+    def table(self, reader: PairShardReader) -> PairTable:
+        """Return the table that makes batches of what a reader reads.
 
         Raises:
             ValueError: If no module with an encoder is attached.
         """
         encoder = self._encoder()
-        return PairTable([self.reader(split) for split in splits], encoder.preprocess, encoder.tokenize)
+        return PairTable(reader, encoder.preprocess, encoder.tokenize)
 
     def predict_dataloader(self) -> list[BatchLoader]:
         """Return one loader a split."""
         loaders = []
         for split in self.splits:
-            table = self.table([split])
-            rows = shard_rows(len(table), self.rank, self.world_size)
-            stream = EvaluationStream(table, rows, self.evaluation_batch_size)
+            reader = self.reader(split)
+            rows = shard_rows(len(reader), self.rank, self.world_size)
+            stream = EvaluationStream(self.table(reader), rows, self.evaluation_batch_size)
             loaders.append(self.loader(stream, f"predict/{split}"))
         return loaders
 

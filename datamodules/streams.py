@@ -19,10 +19,8 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from mcmfh_lightning.datamodules.order import BatchSequence
-from mcmfh_lightning.datamodules.tables import FeatureTable, PairTable
+from mcmfh_lightning.datamodules.tables import Table
 from mcmfh_lightning.errors import DataError
-
-AnyTable = FeatureTable | PairTable
 
 Numbered = tuple[int, Mapping[str, Any]]
 """A batch behind its number, by which a loader sees that none is missing."""
@@ -74,7 +72,7 @@ class TrainingStream(BatchStream):
         position: Number of the first batch of the next pass; workers that already run see it change.
     """
 
-    def __init__(self, table: AnyTable, sequence: BatchSequence, *, rank: int, world_size: int) -> None:
+    def __init__(self, table: Table, sequence: BatchSequence, *, rank: int, world_size: int) -> None:
         self.table = table
         self.sequence = sequence
         self.rank = rank
@@ -114,7 +112,7 @@ class EvaluationStream(BatchStream):
         batch_size: Rows of a batch; the last may be a smaller one.
     """
 
-    def __init__(self, table: AnyTable, rows: NDArray[np.int64], batch_size: int) -> None:
+    def __init__(self, table: Table, rows: NDArray[np.int64], batch_size: int) -> None:
         self.table = table
         self.rows = rows
         self.batch_size = batch_size

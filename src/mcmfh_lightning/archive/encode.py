@@ -88,14 +88,12 @@ class ItemEncoder:
     def _describe(self, row: int) -> dict[str, Any]:
         """Read the columns of an item that shards have."""
         source = self._source
-        number, position = source.places[row]
-        features = source.readers[number]
-        group, name = int(features.groups[position]), features.group_names[position]
+        group, name = int(source.reader.groups[row]), source.reader.group_names[row]
         known: dict[str, Any] = {
             "id": source.ids[row],
             "group": group,
             "group_name": name,  # features of version 2 of the format have the number only
-            "split": features.split,
+            "split": source.reader.split_of(row),
             "date": None,
             "licence": source.info.licence,
             "source": source.info.source,

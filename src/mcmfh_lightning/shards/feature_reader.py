@@ -1,7 +1,7 @@
-"""A split of a feature folder, read by row straight from the tars."""
+"""Reader of feature shards, by row, straight from the tars."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -41,7 +41,7 @@ class _Block:
 
 
 class FeatureShardReader(SplitReader):
-    """A split of a feature folder as a table.
+    """One or more splits of a feature folder as a table.
 
     Opening reads the headers of the tars and arrays only. A row of embeddings is read when it is asked for, and no
     other byte; everything else (some 30 bytes a pair) is read whole by `load_columns`, or when first used. All that is
@@ -49,7 +49,7 @@ class FeatureShardReader(SplitReader):
 
     Args:
         folder: A folder of feature shards.
-        split: train, val or test; a split that the folder does not have is empty.
+        split: train, val or test, or several of these; a split that the folder does not have is empty.
         info: Content of its ``dataset.json``; read from the folder if not given.
 
     Raises:
@@ -59,7 +59,9 @@ class FeatureShardReader(SplitReader):
     format = "mcmfh-features"
     advice = "features: encode it with `mcmfh predict`, then use that folder"
 
-    def __init__(self, folder: str | Path | ShardFolder, split: str, info: DatasetInfo | None = None) -> None:
+    def __init__(
+        self, folder: str | Path | ShardFolder, split: str | Sequence[str], info: DatasetInfo | None = None
+    ) -> None:
         super().__init__(folder, split, info)
         self._widths = layout.row_widths(self.info)
         self._blocks = [block for shard in self._shards for block in self._index(shard)]
@@ -104,7 +106,8 @@ class FeatureShardReader(SplitReader):
         labels = self._column("labels.npy")
         used = self.info.num_labels % 8
         if used and (labels[:, -1] & (0xFF >> used)).any():
-            raise DataError(f"{self.folder}, split {self.split}: labels beyond the vocabulary are set; encode again")
+            splits = " and ".join(self.splits)
+            raise DataError(f"{self.folder}, split {splits}: labels beyond the vocabulary are set; encode again")
         return labels
 
     @cached_property

@@ -1,6 +1,6 @@
-"""A split of a pair folder, read at random."""
+"""Reader of pair shards, at random."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import accumulate
@@ -45,7 +45,7 @@ class _Columns(NamedTuple):
 
 
 class PairShardReader(SplitReader):
-    """A split of a pair folder as a sequence.
+    """One or more splits of a pair folder as a sequence.
 
     Only the headers of a tar are read beforehand, when the first pair of that tar is asked for. Ids, groups, labels and
     presence come from the descriptions of all pairs, which are read when the first of these is asked for. Nothing is
@@ -54,7 +54,7 @@ class PairShardReader(SplitReader):
 
     Args:
         folder: A folder of pair shards.
-        split: train, val or test; a split that the folder does not have is empty.
+        split: train, val or test, or several of these; a split that the folder does not have is empty.
 
     Raises:
         DataError: If the folder does not hold pairs, or a shard is missing or of the wrong size.
@@ -63,7 +63,7 @@ class PairShardReader(SplitReader):
     format = "mcmfh-pairs"
     advice = "pairs: give the folder that the converter wrote"
 
-    def __init__(self, folder: str | Path | ShardFolder, split: str) -> None:
+    def __init__(self, folder: str | Path | ShardFolder, split: str | Sequence[str]) -> None:
         super().__init__(folder, split)
         self._paths = [self.folder.shard(shard) for shard in self._shards]
         self._starts = np.array([0, *accumulate(shard.pairs for shard in self._shards)])
