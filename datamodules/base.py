@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
+from lightning.fabric.utilities import suggested_max_num_workers
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
@@ -64,7 +65,8 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
     Args:
         root: A folder of shards: a local path, or a URL that fsspec opens (``s3://``, ``https://`` ...).
         global_batch_size: Pairs of a training step, of all ranks together.
-        num_workers: Processes per loader that read ahead; 0 reads in the training process.
+        num_workers: Processes per loader that read ahead; 0 reads in the training process, None takes as many as
+            Lightning suggests for the cores of the machine and its ranks.
         seed: Seed of the training order.
         unique_groups: Whether a global batch may hold no two pairs of one group (study, article or patient), which
             would be negatives of each other for a loss that does not know of groups.
@@ -78,10 +80,17 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
     """Items of an evaluation batch on each rank."""
 
     def __init__(
-        self, root: str, global_batch_size: int, num_workers: int, seed: int, *, unique_groups: bool, cache: str | None
+        self,
+        root: str,
+        global_batch_size: int,
+        num_workers: int | None,
+        seed: int,
+        *,
+        unique_groups: bool,
+        cache: str | None,
     ) -> None:
         super().__init__()
-        numbers = {"global_batch_size": (global_batch_size, 1), "num_workers": (num_workers, 0), "seed": (seed, 0)}
+        numbers = {"global_batch_size": (global_batch_size, 1), "num_workers": (num_workers or 0, 0), "seed": (seed, 0)}
         for name, (value, least) in numbers.items():
             if value < least:
                 raise ValueError(f"{name} is {value}; it must be at least {least}")
@@ -246,7 +255,10 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
     def loader_settings(self) -> dict[str, Any]:
         """Return the arguments that all loaders share."""
         on_cuda = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
-        return {"num_workers": self.num_workers, "pin_memory": on_cuda}
+        workers = self.num_workers
+        if workers is None:
+            workers = suggested_max_num_workers(1 if self.trainer is None else self.trainer.num_devices)
+        return {"num_workers": workers, "pin_memory": on_cuda}
 
     def _training_reader(self) -> Reader:
         """Open the training split for this rank.

@@ -174,9 +174,17 @@ class TrainingLoader(BatchLoader):
         self._announced = -1
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:  # type: ignore[override]  # see `BatchLoader`
-        """Start at the position of the trainer."""
+        """Start at the number of batches that the run has trained on, over all its epochs.
+
+        A loader cannot know this by itself: Lightning fetches ahead and workers read ahead, so when a checkpoint is
+        saved the loader's own counter is beyond what was trained on. Nor does Lightning's epoch counter serve: a run
+        limited by ``max_steps`` counts an epoch twice when it resumes from the end of one (seen in 2.6).
+        """
         stream, sequence = self.stream, self.stream.sequence
-        stream.position = batches_trained(self._trainer)
+        stream.position = 0
+        if self._trainer is not None:
+            # `processed` is raised right after the optimizer's step, before any hook that may save a checkpoint.
+            stream.position = self._trainer.fit_loop.epoch_loop.batch_progress.total.state_dict()["processed"]
         epoch = stream.position // len(stream)
         # Here, so that workers that are forked now inherit the order and need not compute it each.
         sequence.order(epoch)
@@ -191,20 +199,3 @@ class TrainingLoader(BatchLoader):
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Do nothing; see `state_dict`."""
-
-
-def batches_trained(trainer: Trainer | None) -> int:
-    """Return how many batches a run has trained on, over all its epochs: the number of the next one.
-
-    A loader cannot know this by itself: Lightning fetches ahead and workers read ahead, so when a checkpoint is saved
-    the loader's own counter is beyond what was trained on. Nor does Lightning's epoch counter serve: a run limited by
-    ``max_steps`` counts an epoch twice when it resumes from the end of one (seen in 2.6).
-
-    Args:
-        trainer: The trainer, at the moment at which a training loader is iterated; None stands for a new run.
-    """
-    if trainer is None:
-        return 0
-    # `processed` is raised right after the optimizer's step, before any hook that may save a checkpoint.
-    processed: int = trainer.fit_loop.epoch_loop.batch_progress.total.state_dict()["processed"]
-    return processed

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from lightning.fabric.utilities import suggested_max_num_workers
-
 from mcmfh_lightning.datamodules.base import ShardDataModule, shard_rows
 from mcmfh_lightning.datamodules.loader import BatchLoader
 from mcmfh_lightning.datamodules.streams import EvaluationStream
@@ -52,11 +50,10 @@ class PairDataModule(ShardDataModule[PairShardReader]):
         unique_groups: bool = False,
         cache: str | None = None,
     ) -> None:
-        super().__init__(root, global_batch_size, num_workers or 0, seed, unique_groups=unique_groups, cache=cache)
+        super().__init__(root, global_batch_size, num_workers, seed, unique_groups=unique_groups, cache=cache)
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
         self.batch_size = self.evaluation_batch_size = batch_size
-        self._all_cores = num_workers is None
 
     def setup(self, stage: str) -> None:
         """Check that the folder serves the stage.
@@ -69,13 +66,6 @@ class PairDataModule(ShardDataModule[PairShardReader]):
                 f"{self.folder} holds {self.info.format}, not pairs: give the folder that a converter wrote"
             )
         super().setup(stage)
-
-    def loader_settings(self) -> dict[str, Any]:
-        """Return the arguments that all loaders share."""
-        settings = super().loader_settings()
-        if self._all_cores:
-            settings["num_workers"] = suggested_max_num_workers(1 if self.trainer is None else self.trainer.num_devices)
-        return settings
 
     @property
     def splits(self) -> list[str]:

@@ -15,7 +15,7 @@ from mcmfh_lightning.shards import feature_blocks as layout
 from mcmfh_lightning.shards.folder import ShardFolder, SplitReader
 from mcmfh_lightning.shards.info import DatasetInfo, ShardInfo
 from mcmfh_lightning.shards.members import NPY_HEADER_BYTES, read_npy_header
-from mcmfh_lightning.shards.packing import name_of_number, place_checksum
+from mcmfh_lightning.shards.packing import place_checksum
 from mcmfh_lightning.shards.tar import Member, index_tar
 
 _HALF_EXPONENT = 0x7C00
@@ -92,7 +92,7 @@ class FeatureShardReader(SplitReader):
             if layout.GROUP_NAMES in block.names:
                 names += self._names(block, layout.GROUP_NAMES)
             else:
-                names += map(name_of_number, self.groups[start : start + block.rows].tolist())
+                names += map(str, self.groups[start : start + block.rows].tolist())
         return names
 
     @cached_property

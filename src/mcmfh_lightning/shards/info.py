@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 import mcmfh_lightning
-from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.errors import DataError, check_choice
 from mcmfh_lightning.files import read_json, write_json
 
 DATASET_FILE = "dataset.json"
@@ -23,21 +23,6 @@ DatasetFormat = Literal["mcmfh-pairs", "mcmfh-features"]
 
 _SHARD_NAME = re.compile(r"(train|val|test)-\d{3}-\d{5}\.tar")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-def shard_name(split: str, rank: int, number: int) -> str:
-    """Return the file name of a shard: ``<split>-<rank>-<number>.tar``."""
-    return f"{split}-{rank:03d}-{number:05d}.tar"
-
-
-def check_split(split: str) -> None:
-    """Refuse a split that the format does not know.
-
-    Raises:
-        ValueError: If ``split`` is not one of train, val, test.
-    """
-    if split not in SPLITS:
-        raise ValueError(f"split is {split!r}; choose one of {', '.join(SPLITS)}")
 
 
 @dataclass(frozen=True)
@@ -171,7 +156,7 @@ class DatasetInfo:
         Raises:
             ValueError: If ``split`` is not one of train, val, test.
         """
-        check_split(split)
+        check_choice("split", split, Split)
         return self.splits.get(split, SplitInfo(pairs=0, shards=()))
 
     @classmethod

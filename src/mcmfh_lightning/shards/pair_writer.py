@@ -6,12 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
-from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.errors import DataError, check_choice
 from mcmfh_lightning.files import atomic_write, read_json, sha256_of, write_json
-from mcmfh_lightning.shards.info import FORMAT_VERSION, DatasetInfo, SplitInfo, check_split
+from mcmfh_lightning.shards.info import FORMAT_VERSION, DatasetInfo, Split, SplitInfo
 from mcmfh_lightning.shards.members import encode_json
 from mcmfh_lightning.shards.pair import Pair, pair_to_members
 from mcmfh_lightning.shards.tar import FolderWriter, index_tar, read_shards, record_key
@@ -83,7 +82,7 @@ class PairShardWriter(FolderWriter):
 
     def resume_from(self, split: str) -> int:
         """Return how many pairs of a split are safely on disk: the caller leaves out that many."""
-        check_split(split)
+        check_choice("split", split, Split)
         return sum(shard.pairs for shard in self._shards.get(split, ()))
 
     def write(self, split: str, pair: Pair) -> None:
@@ -141,7 +140,13 @@ class PairShardWriter(FolderWriter):
             skipped={reason: len(items) for reason, items in self._skipped.items()},
             skipped_examples={reason: items[:MAX_SKIPPED_EXAMPLES] for reason, items in self._skipped.items()},
         )
-        self._write_skipped()
+        if self._skipped:
+            table = io.StringIO(newline="")
+            rows = csv.writer(table, lineterminator="\n")
+            rows.writerow(["reason", "item"])
+            rows.writerows((reason, item) for reason, items in self._skipped.items() for item in items)
+            with atomic_write(self.folder / SKIPPED_FILE) as stream:
+                stream.write(table.getvalue().encode())
         info.write(self.folder)
         (self.folder / PROGRESS_FILE).unlink()
         self._finished = info
@@ -150,9 +155,7 @@ class PairShardWriter(FolderWriter):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self.close()
         elif self._open is not None:
@@ -167,15 +170,6 @@ class PairShardWriter(FolderWriter):
         head = {"format": self._info.format, "format_version": FORMAT_VERSION}
         content = {**head, "fingerprint": self._fingerprint, "shards": self._list_shards()}
         write_json(self.folder / PROGRESS_FILE, content)
-
-    def _write_skipped(self) -> None:
-        if self._skipped:
-            table = io.StringIO(newline="")
-            rows = csv.writer(table, lineterminator="\n")
-            rows.writerow(["reason", "item"])
-            rows.writerows((reason, item) for reason, items in self._skipped.items() for item in items)
-            with atomic_write(self.folder / SKIPPED_FILE) as stream:
-                stream.write(table.getvalue().encode())
 
     def _start(self) -> None:
         """Begin a new folder, or resume an unfinished one."""

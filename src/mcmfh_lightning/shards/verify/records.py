@@ -12,7 +12,7 @@ from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.shards import feature_blocks as layout
 from mcmfh_lightning.shards.info import DatasetInfo
 from mcmfh_lightning.shards.members import decode_image, decode_npy, decode_text
-from mcmfh_lightning.shards.packing import name_of_number, text_hash, unpack_bits
+from mcmfh_lightning.shards.packing import hash_number, text_hash, unpack_bits
 from mcmfh_lightning.shards.pair import DESCRIPTION, check_pair_members, decode_description
 from mcmfh_lightning.shards.verify import report as checks
 from mcmfh_lightning.shards.verify.report import Check, Look
@@ -82,7 +82,7 @@ def look_at_pair(place: Place, contents: Mapping[str, bytes], info: DatasetInfo)
     if image_format is not None:
         image = contents[image_format]
         looks.append(_attempt(checks.PICTURES, place, lambda: decode_image(image)))
-        picture = int.from_bytes(hashlib.sha256(image).digest()[:8], "big", signed=True)
+        picture = hash_number(image)
     if "txt" in contents:
         looks.append(_attempt(checks.TEXTS, place, lambda: _check_text(contents["txt"])))
         text = text_hash(contents["txt"].decode()) if looks[-1].complaint is None else 0
@@ -108,7 +108,7 @@ def look_at_block(place: Place, contents: Mapping[str, bytes], info: DatasetInfo
         rows = layout.check_arrays({name: (array.shape, array.dtype) for name, array in arrays.items()}, columns, info)
         ids = layout.decode_names(contents[layout.IDS], layout.IDS, rows)
         groups: list[int] = arrays["groups.npy"].tolist()
-        group_names = list(map(name_of_number, groups))
+        group_names = list(map(str, groups))
         if layout.GROUP_NAMES in columns:
             group_names = layout.decode_names(contents[layout.GROUP_NAMES], layout.GROUP_NAMES, rows)
     except DataError as error:

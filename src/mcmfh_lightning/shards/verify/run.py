@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from os import cpu_count
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,9 +20,6 @@ from mcmfh_lightning.shards.tar import Member, index_tar
 from mcmfh_lightning.shards.verify import report as checks
 from mcmfh_lightning.shards.verify.records import ITEM, MODALITIES, Place, Seen, look_at_block, look_at_pair
 from mcmfh_lightning.shards.verify.report import Look, Report
-
-_LOCK_SUFFIX = ".lock"
-"""Ending of the lock files in the cache of a remote folder."""
 
 
 def verify(folder: ShardFolder, console: Console) -> Report:
@@ -66,9 +62,14 @@ def _look_at_shard(
     folder: ShardFolder, info: DatasetInfo, shard: ShardInfo, split: int, report: Report, pool: ThreadPoolExecutor
 ) -> list[Seen]:
     """Check a shard as a file, then each of its records."""
-    path = _present(folder, shard, report)
-    if path is None:
-        return []
+    path = folder.path / shard.name
+    report.look(checks.PRESENT)
+    try:
+        folder.shard(shard)
+    except DataError as error:
+        report.find(checks.PRESENT, str(error))
+        if not path.is_file():
+            return []  # else its records may show what is wrong, whatever its size
     try:
         report.look(checks.SHA256)
         found = sha256_of(path)
@@ -98,17 +99,6 @@ def _look_at_shard(
         wrong = f"{shard.name}: {sum(rows)} pairs, dataset.json says {shard.pairs}"
         report.extend([Look(checks.COUNTS, None if sum(rows) == shard.pairs else wrong)])
     return seen
-
-
-def _present(folder: ShardFolder, shard: ShardInfo, report: Report) -> Path | None:
-    """Return the path of a shard that is there, whatever its size: its records may show what is wrong."""
-    report.look(checks.PRESENT)
-    try:
-        return folder.shard(shard)
-    except DataError as error:
-        report.find(checks.PRESENT, str(error))
-        path = folder.path / shard.name
-        return path if path.is_file() else None
 
 
 def _check_dimensions(ranges: list[tuple[NDArray[np.float32], ...]], report: Report) -> None:
@@ -180,5 +170,5 @@ def _check_leftovers(folder: ShardFolder, info: DatasetInfo, report: Report) -> 
     expected = {DATASET_FILE, SKIPPED_FILE, *(shard.name for split in info.splits.values() for shard in split.shards)}
     for path in sorted(folder.path.iterdir()):
         report.look(checks.LEFTOVERS)
-        if path.name.removesuffix(_LOCK_SUFFIX) not in expected:
+        if path.name.removesuffix(".lock") not in expected:  # locks: of the cache of a remote folder
             report.find(checks.LEFTOVERS, path.name + "/" * path.is_dir())
