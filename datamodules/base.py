@@ -18,7 +18,7 @@ from mcmfh_lightning.datamodules.loader import BatchLoader, TrainingLoader
 from mcmfh_lightning.datamodules.order import BatchSequence
 from mcmfh_lightning.datamodules.streams import BatchStream, EvaluationStream, TrainingStream
 from mcmfh_lightning.datamodules.tables import Table
-from mcmfh_lightning.errors import CheckpointError, DataError
+from mcmfh_lightning.errors import CheckpointError, DataError, check_choice
 from mcmfh_lightning.shards import SPLITS, DatasetInfo, FeatureShardReader, PairShardReader
 from mcmfh_lightning.shards.folder import ShardFolder
 
@@ -106,7 +106,7 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
 
     @cached_property
     def folder(self) -> ShardFolder:
-        """Where the shards are.
+        """Folder of the shards.
 
         Raises:
             DataError: If the address is refused, or cannot be reached.
@@ -129,12 +129,12 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
 
     @property
     def label_vocabulary(self) -> tuple[str, ...]:
-        """The labels."""
+        """Labels, in the order of their bits."""
         return self.info.label_vocabulary
 
     @property
     def normal_label(self) -> str | None:
-        """The label that says "nothing found", or None."""
+        """Label that says "nothing found", or None."""
         return self.info.normal_label
 
     @property
@@ -209,8 +209,7 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
         Raises:
             ValueError: If the stage is neither validate nor test.
         """
-        if stage not in EVALUATION:
-            raise ValueError(f"stage is {stage!r}; choose one of {', '.join(EVALUATION)}")
+        check_choice("stage", stage, Literal["validate", "test"])
         return list(EVALUATION[stage])
 
     def provenance(self) -> dict[str, Any]:
@@ -267,7 +266,7 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
         ranks these reads would otherwise add up to more than the embeddings that are trained on.
 
         Raises:
-            DataError: On all ranks alike, if rank 0 cannot open it: no rank is left waiting for another that gave up.
+            DataError: If rank 0 cannot open it; on all ranks alike, so that none waits for another that gave up.
         """
         for shard in self.info.split("train").shards:
             self.folder.shard(shard)  # on each machine, before one rank lets the others wait

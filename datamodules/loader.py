@@ -20,8 +20,6 @@ _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # only its size is looked at
 _SMALL = 64 * 2**20
 """Bytes: what Docker gives by default."""
 _WORKER_ENDED = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) ([^.]*)")
-_MEMORY = re.compile(r"MemoryError|allocate memory")
-_CLASS = re.compile(r"^[\w.]+Error: ")
 _loaders: "WeakValueDictionary[int, BatchLoader]" = WeakValueDictionary()
 """The loader of each worker process, by its process id."""
 
@@ -85,15 +83,12 @@ class BatchLoader(DataLoader[Any]):
             if self._next(batches) is not None:
                 raise self.failed(f"more than the {len(numbers)} announced batches arrived")
         except DataError:
-            self._end_workers(batches)
+            if isinstance(batches, _MultiProcessingDataLoaderIter):
+                # Now, not when the iterator is deleted, where Python would print what torch raises.
+                with suppress(RuntimeError):  # about the worker that has failed
+                    batches._shutdown_workers()
+                self._iterator = None  # a training loader keeps its workers; the next pass starts others
             raise
-
-    def _end_workers(self, batches: Iterator[Numbered]) -> None:
-        """End the workers now, not when the iterator is deleted, where Python would print what torch raises."""
-        if isinstance(batches, _MultiProcessingDataLoaderIter):
-            with suppress(RuntimeError):  # about the worker that has failed
-                batches._shutdown_workers()
-            self._iterator = None  # a training loader keeps its workers; the next pass starts others
 
     def _next(self, batches: Iterator[Numbered]) -> Numbered | None:
         """Return the next batch, or None at the end."""
@@ -109,8 +104,9 @@ class BatchLoader(DataLoader[Any]):
                 if not lines[0].startswith("Caught "):
                     raise self.failed(f"a batch could not be fetched from a worker process ({lines[0]})") from error
                 # Raised in a worker: the message is a traceback, whose last line says what is wrong.
-                if isinstance(error, McmfhError | OSError) or _MEMORY.search(lines[-1]):
-                    raise DataError(f"loader {self.name}: {_CLASS.sub('', lines[-1])}") from error
+                if isinstance(error, McmfhError | OSError) or re.search("MemoryError|allocate memory", lines[-1]):
+                    message = re.sub(r"^[\w.]+Error: ", "", lines[-1])
+                    raise DataError(f"loader {self.name}: {message}") from error
                 raise
 
     def failed(self, what: str) -> DataError:

@@ -69,12 +69,8 @@ class PairDataModule(ShardDataModule[PairShardReader]):
 
     @property
     def splits(self) -> list[str]:
-        """The splits that have items, in the order of the loaders of ``predict``."""
+        """Splits that have items, in the order of the loaders of ``predict``."""
         return [split for split in SPLITS if self.info.split(split).pairs]
-
-    def split_of(self, dataloader_idx: int) -> str:
-        """Return the split of a loader of ``predict``."""
-        return self.splits[dataloader_idx]
 
     @property
     def encoder(self) -> Mapping[str, Any]:

@@ -173,7 +173,7 @@ class Parcel:
 
     def __init__(self, number: int, batch: Mapping[str, Any]) -> None:
         placed: list[tuple[_Slot, Tensor]] = []
-        self._size = 1
+        self._size = 1  # the system maps no file of 0 bytes
 
         def place(tensor: Tensor) -> _Slot:
             placed.append((_Slot(-(-self._size // _ALIGNMENT) * _ALIGNMENT, tensor.dtype, tensor.shape), tensor))

@@ -1,7 +1,7 @@
 """Splits of a folder as tables that make batches of any of their rows."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,17 +16,6 @@ Preprocess = Callable[[Image], Tensor]
 Tokenize = Callable[[Sequence[str]], Tensor | dict[str, Tensor]]
 
 
-class Table(Protocol):
-    """Rows of which any make a batch."""
-
-    def batch(self, rows: NDArray[np.int64]) -> Mapping[str, Any]:
-        """Make a batch of some rows, in their order.
-
-        Raises:
-            DataError: If one of them is damaged; the message names shard and pair.
-        """
-
-
 class FeatureTable:
     """Features; makes `mcmfh_lightning.types.FeatureBatch`.
 
@@ -38,7 +27,11 @@ class FeatureTable:
         self._reader = reader
 
     def batch(self, rows: NDArray[np.int64]) -> dict[str, Tensor]:
-        """Make a batch."""
+        """Make a batch of some rows, in their order.
+
+        Raises:
+            DataError: If one of them is damaged; the message names shard and pair.
+        """
         # Embeddings as stored: torch has an instruction to convert them, NumPy takes some twenty times as long.
         batch = {name: torch.from_numpy(column) for name, column in self._reader.gather(rows, np.float16).items()}
         return batch | {"image": batch["image"].float(), "text": batch["text"].float()}
@@ -59,7 +52,11 @@ class PairTable:
         self._tokenize = tokenize
 
     def batch(self, rows: NDArray[np.int64]) -> dict[str, Any]:
-        """Make a batch."""
+        """Make a batch of some rows, in their order.
+
+        Raises:
+            DataError: If one of them is damaged; the message names shard and pair.
+        """
         pairs = [self._reader[row] for row in rows.tolist()]
         images = [
             self._image(row, pair.image)
@@ -84,3 +81,6 @@ class PairTable:
         except DataError as error:
             raise DataError(f"{self._reader.where(row)}: {error}; convert the collection again") from error
         return self._preprocess(image)
+
+
+Table = FeatureTable | PairTable

@@ -1,6 +1,7 @@
 """Reader of feature shards, by row, straight from the tars."""
 
 import os
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -66,7 +67,7 @@ class FeatureShardReader(SplitReader):
         self._widths = layout.row_widths(self.info)
         self._blocks = [block for shard in self._shards for block in self._index(shard)]
         self._starts = np.cumsum([0, *(block.rows for block in self._blocks)])
-        self._files: dict[Path, _File] = {}
+        self._files: dict[Path, int] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_files": {}}
@@ -82,7 +83,7 @@ class FeatureShardReader(SplitReader):
 
     @cached_property
     def group_names(self) -> list[str]:
-        """The collection's own name of each pair's group, in order; features of version 2 have numbers only.
+        """Collection's own name of each pair's group, in order; features of version 2 have numbers only.
 
         Raises:
             DataError: If a block does not have one name a row, or they are damaged.
@@ -180,7 +181,7 @@ class FeatureShardReader(SplitReader):
         numbers = self._part_of(rows)
         first = np.flatnonzero((np.diff(rows, prepend=-2) != 1) | (np.diff(numbers, prepend=-1) != 0))
         blocks = [self._blocks[number] for number in numbers[first].tolist()]
-        files = [self._file(block.path).descriptor for block in blocks]
+        files = [self._file(block.path) for block in blocks]
         begins, ends = first, np.append(first, len(rows))[1:]
         embeddings: dict[str, NDArray[Any]] = {}
         for name in ("image.npy", "text.npy"):
@@ -282,14 +283,16 @@ class FeatureShardReader(SplitReader):
             raise DataError(f"{block}: {name} differs from its checksum; {_FIX}")
 
     def _bytes(self, block: _Block, offset: int, size: int) -> bytes:
-        data = os.pread(self._file(block.path).descriptor, size, offset)
+        data = os.pread(self._file(block.path), size, offset)
         if len(data) != size:
             raise _shortened(block)
         return data
 
-    def _file(self, path: Path) -> "_File":
+    def _file(self, path: Path) -> int:
+        """Return the descriptor of a shard, which is open as long as this reader exists."""
         if path not in self._files:
-            self._files[path] = _File(path)
+            self._files[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            weakref.finalize(self, os.close, self._files[path])
         return self._files[path]
 
 
@@ -301,13 +304,3 @@ def _not_finite(halves: NDArray[np.float16]) -> NDArray[np.bool_]:
     """Return of each row whether it holds NaN or infinity; five times as fast as ``np.isfinite``."""
     bad: NDArray[np.bool_] = ((halves.view(np.uint16) & _HALF_EXPONENT) == _HALF_EXPONENT).any(axis=1)
     return bad
-
-
-class _File:
-    """A file to read from at given places; closed when it is no longer used."""
-
-    def __init__(self, path: Path) -> None:
-        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-
-    def __del__(self) -> None:
-        os.close(self.descriptor)

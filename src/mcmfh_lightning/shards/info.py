@@ -203,13 +203,11 @@ class DatasetInfo:
 
 
 def _split_complaints(split: str, entry: SplitInfo) -> Iterator[str]:
-    names, total = [shard.name for shard in entry.shards], sum(shard.pairs for shard in entry.shards)
+    names = [shard.name for shard in entry.shards]
     if split not in SPLITS:
         yield f"split {split!r} is not one of {', '.join(SPLITS)}"
-    for name in names:
-        if not name.startswith(f"{split}-"):
-            yield f"shard {name} is listed in split {split}"
+    yield from (f"shard {name} is listed in split {split}" for name in names if not name.startswith(f"{split}-"))
     if len(set(names)) != len(names):
         yield f"split {split} lists a shard twice"
-    if total != entry.pairs:
+    if (total := SplitInfo.of(entry.shards).pairs) != entry.pairs:
         yield f"split {split} says {entry.pairs} pairs, its shards hold {total}"

@@ -23,8 +23,6 @@ SKIPPED_FILE = "skipped.csv"
 
 MAX_SKIPPED_EXAMPLES = 20
 
-_IDENTITY = ("name", "source", "licence", "settings", "label_vocabulary", "normal_label")
-
 
 class PairShardWriter(FolderWriter):
     """Writer of a folder of pair shards, whole shards at a time.
@@ -68,7 +66,8 @@ class PairShardWriter(FolderWriter):
         vocabulary = tuple(label_vocabulary)
         self._info = DatasetInfo("mcmfh-pairs", name, source, licence, settings, vocabulary, normal_label, splits={})
         # As plain JSON, to be compared with that of an unfinished folder.
-        self._fingerprint = {name: getattr(self._info, name) for name in _IDENTITY}
+        identity = ("name", "source", "licence", "settings", "label_vocabulary", "normal_label")
+        self._fingerprint = {name: getattr(self._info, name) for name in identity}
         self._fingerprint |= {"label_vocabulary": list(vocabulary), "pairs_per_shard": pairs_per_shard}
         super().__init__(folder)
         self._pairs_per_shard = pairs_per_shard
@@ -76,7 +75,15 @@ class PairShardWriter(FolderWriter):
         self._keys: set[str] = set()
         self._skipped: dict[str, list[str]] = {}
         self._finished: DatasetInfo | None = None
-        self._start()
+        if (self.folder / PROGRESS_FILE).exists():
+            self._resume()
+        elif foreign := next(self.folder.glob("*.tar"), None):
+            raise DataError(
+                f"{foreign} was not written by this command (there is no {PROGRESS_FILE} next to it):"
+                " choose another folder, or delete this one first"
+            )
+        else:
+            self._write_progress()
         # A split that already ended in a shard that is not full was complete when the earlier run stopped.
         self._complete = {s for s, shards in self._shards.items() if shards and shards[-1].pairs < pairs_per_shard}
 
@@ -171,20 +178,8 @@ class PairShardWriter(FolderWriter):
         content = {**head, "fingerprint": self._fingerprint, "shards": self._list_shards()}
         write_json(self.folder / PROGRESS_FILE, content)
 
-    def _start(self) -> None:
-        """Begin a new folder, or resume an unfinished one."""
-        if (self.folder / PROGRESS_FILE).exists():
-            self._resume()
-            return
-        foreign = next(self.folder.glob("*.tar"), None)
-        if foreign is not None:
-            raise DataError(
-                f"{foreign} was not written by this command (there is no {PROGRESS_FILE} next to it):"
-                " choose another folder, or delete this one first"
-            )
-        self._write_progress()
-
     def _resume(self) -> None:
+        """Take over the shards of an unfinished folder."""
         path = self.folder / PROGRESS_FILE
         progress = read_json(path)
         if not isinstance(progress, dict) or progress.get("format_version") != FORMAT_VERSION:
