@@ -186,7 +186,7 @@ class Parcel:
             file = os.memfd_create("mcmfh-batch")
             try:
                 os.posix_fallocate(file, 0, self._size)  # a write to memory that is not there would kill the process
-                memory = _mapped(file, self._size)
+                memory = torch.frombuffer(mmap.mmap(file, self._size), dtype=torch.uint8)
                 self._file = DupFd(file)
             finally:
                 os.close(file)
@@ -208,14 +208,10 @@ def _view(slot: _Slot, memory: Tensor) -> Tensor:
     return memory[slot.begin : end].view(slot.dtype).view(slot.shape)
 
 
-def _mapped(file: int, size: int) -> Tensor:
-    return torch.frombuffer(mmap.mmap(file, size), dtype=torch.uint8)
-
-
 def _unpack(number: int, sent: DupFd, size: int, layout: Any) -> tuple[int, dict[str, Any]]:  # noqa: ANN401  # a dict
     file = sent.detach()
     try:
-        memory = _mapped(file, size)
+        memory = torch.frombuffer(mmap.mmap(file, size), dtype=torch.uint8)
     finally:
         os.close(file)
     return number, apply_to_collection(layout, _Slot, _view, memory)
