@@ -52,9 +52,9 @@ PACKAGES = ("torch", "lightning", "numpy", "webdataset")
 class MemoryTable(FeatureTable):
     """The split as tensors, for (b): a batch is indexing."""
 
-    def __init__(self, readers: Sequence[FeatureShardReader]) -> None:
-        super().__init__(readers)
-        self._tensors = super().batch(np.arange(len(self)))
+    def __init__(self, reader: FeatureShardReader) -> None:
+        super().__init__(reader)
+        self._tensors = super().batch(np.arange(len(reader)))
 
     def batch(self, rows: NDArray[np.int64]) -> dict[str, Tensor]:
         """Gather rows."""
@@ -132,7 +132,7 @@ def loading(features: str) -> Iterator[Row]:
 
     with tempfile.TemporaryDirectory() as folder:
         records = write_records(reader, Path(folder))
-        table, memory = FeatureTable([reader]), MemoryTable([reader])
+        table, memory = FeatureTable(reader), MemoryTable(reader)
         systems: dict[tuple[str, int], Callable[[], float]] = {}
         for n in WORKERS:
             loaders: dict[str, tuple[Callable[[], Iterable[Any]], int]] = {

@@ -2,12 +2,13 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
+from lightning.fabric.utilities import suggested_max_num_workers
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
@@ -15,19 +16,19 @@ from numpy.typing import NDArray
 
 from mcmfh_lightning.datamodules.loader import BatchLoader, TrainingLoader
 from mcmfh_lightning.datamodules.order import BatchSequence
-from mcmfh_lightning.datamodules.streams import AnyTable, BatchStream, EvaluationStream, TrainingStream
-from mcmfh_lightning.datamodules.tables import Reader
-from mcmfh_lightning.errors import CheckpointError, DataError
-from mcmfh_lightning.shards import SPLITS, DatasetInfo
+from mcmfh_lightning.datamodules.streams import BatchStream, EvaluationStream, TrainingStream
+from mcmfh_lightning.datamodules.tables import Table
+from mcmfh_lightning.errors import CheckpointError, DataError, check_choice
+from mcmfh_lightning.shards import SPLITS, DatasetInfo, FeatureShardReader, PairShardReader
 from mcmfh_lightning.shards.folder import ShardFolder
 
+Reader = TypeVar("Reader", FeatureShardReader, PairShardReader)
+
 QUERY = "query"
-UNSEEN = "unseen"
-TRAIN_VAL = "train+val"
 
 EVALUATION: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "validate": {QUERY: ("val",), UNSEEN: ("val",)},
-    "test": {QUERY: ("test",), UNSEEN: ("test",), TRAIN_VAL: ("train", "val")},
+    "validate": {QUERY: ("val",), "unseen": ("val",)},
+    "test": {QUERY: ("test",), "unseen": ("test",), "train+val": ("train", "val")},
 }
 """The splits of each evaluation loader, by stage, in the order of the loaders. An unseen database is the split of the
 queries itself; the metric leaves out items of a query's own group."""
@@ -40,6 +41,11 @@ def shard_rows(num_rows: int, rank: int, world_size: int) -> NDArray[np.int64]:
     [[0, 1], [2, 3, 4]]
     """
     return np.arange(num_rows * rank // world_size, num_rows * (rank + 1) // world_size, dtype=np.int64)
+
+
+def _whole(reader: FeatureShardReader | PairShardReader) -> NDArray[np.int64]:
+    """Return the positions of the items that have both an image and a text, ascending."""
+    return np.flatnonzero(reader.present.all(axis=1))
 
 
 class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
@@ -59,7 +65,8 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
     Args:
         root: A folder of shards: a local path, or a URL that fsspec opens (``s3://``, ``https://`` ...).
         global_batch_size: Pairs of a training step, of all ranks together.
-        num_workers: Processes per loader that read ahead; 0 reads in the training process.
+        num_workers: Processes per loader that read ahead; 0 reads in the training process, None takes as many as
+            Lightning suggests for the cores of the machine and its ranks.
         seed: Seed of the training order.
         unique_groups: Whether a global batch may hold no two pairs of one group (study, article or patient), which
             would be negatives of each other for a loss that does not know of groups.
@@ -73,10 +80,17 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
     """Items of an evaluation batch on each rank."""
 
     def __init__(
-        self, root: str, global_batch_size: int, num_workers: int, seed: int, *, unique_groups: bool, cache: str | None
+        self,
+        root: str,
+        global_batch_size: int,
+        num_workers: int | None,
+        seed: int,
+        *,
+        unique_groups: bool,
+        cache: str | None,
     ) -> None:
         super().__init__()
-        numbers = {"global_batch_size": (global_batch_size, 1), "num_workers": (num_workers, 0), "seed": (seed, 0)}
+        numbers = {"global_batch_size": (global_batch_size, 1), "num_workers": (num_workers or 0, 0), "seed": (seed, 0)}
         for name, (value, least) in numbers.items():
             if value < least:
                 raise ValueError(f"{name} is {value}; it must be at least {least}")
@@ -86,13 +100,13 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
         self.seed = seed
         self.unique_groups = unique_groups
         self.cache = cache
-        self._readers: dict[str, Reader] = {}
+        self._readers: dict[tuple[str, ...], Reader] = {}
         # A split may have fewer pairs than there are ranks: then some ranks have none.
         self.allow_zero_length_dataloader_with_multiple_devices = True
 
     @cached_property
     def folder(self) -> ShardFolder:
-        """Where the shards are.
+        """Folder of the shards.
 
         Raises:
             DataError: If the address is refused, or cannot be reached.
@@ -115,12 +129,12 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
 
     @property
     def label_vocabulary(self) -> tuple[str, ...]:
-        """The labels."""
+        """Labels, in the order of their bits."""
         return self.info.label_vocabulary
 
     @property
     def normal_label(self) -> str | None:
-        """The label that says "nothing found", or None."""
+        """Label that says "nothing found", or None."""
         return self.info.normal_label
 
     @property
@@ -134,18 +148,18 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
         return 1 if self.trainer is None else self.trainer.world_size
 
     @abstractmethod
-    def open(self, split: str) -> Reader:
-        """Open a split."""
+    def open(self, splits: tuple[str, ...]) -> Reader:
+        """Open one or more splits."""
 
     @abstractmethod
-    def table(self, splits: Sequence[str]) -> AnyTable:
-        """Return splits as one table."""
+    def table(self, reader: Reader) -> Table:
+        """Return the table that makes batches of what a reader reads."""
 
-    def reader(self, split: str) -> Reader:
-        """Return the items of a split."""
-        if split not in self._readers:
-            self._readers[split] = self.open(split)
-        return self._readers[split]
+    def reader(self, *splits: str) -> Reader:
+        """Return the items of one or more splits."""
+        if splits not in self._readers:
+            self._readers[splits] = self.open(splits)
+        return self._readers[splits]
 
     def setup(self, stage: str) -> None:
         """Check that the data serve the stage.
@@ -157,9 +171,9 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
         if stage != TrainerFn.FITTING:
             return
         self.check_ranks(self.world_size)
-        self._readers["train"] = self._training_reader()
-        sequence = self._sequence(self.table(["train"]))
-        items = len(self._readers["train"])
+        self._readers["train",] = self._training_reader()
+        sequence = self._sequence()
+        items = len(self.reader("train"))
         if items > len(sequence.rows):
             rank_zero_info(f"{items - len(sequence.rows)} of {items} training items lack image or text: not trained on")
 
@@ -177,8 +191,8 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
 
     def train_dataloader(self) -> TrainingLoader:
         """Return this rank's part of the global batches."""
-        table = self.table(["train"])
-        stream = TrainingStream(table, self._sequence(table), rank=self.rank, world_size=self.world_size)
+        table = self.table(self.reader("train"))
+        stream = TrainingStream(table, self._sequence(), rank=self.rank, world_size=self.world_size)
         return TrainingLoader(stream, self.trainer, **self.loader_settings())
 
     def val_dataloader(self) -> list[BatchLoader]:
@@ -195,8 +209,7 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
         Raises:
             ValueError: If the stage is neither validate nor test.
         """
-        if stage not in EVALUATION:
-            raise ValueError(f"stage is {stage!r}; choose one of {', '.join(EVALUATION)}")
+        check_choice("stage", stage, Literal["validate", "test"])
         return list(EVALUATION[stage])
 
     def provenance(self) -> dict[str, Any]:
@@ -241,7 +254,10 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
     def loader_settings(self) -> dict[str, Any]:
         """Return the arguments that all loaders share."""
         on_cuda = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
-        return {"num_workers": self.num_workers, "pin_memory": on_cuda}
+        workers = self.num_workers
+        if workers is None:
+            workers = suggested_max_num_workers(1 if self.trainer is None else self.trainer.num_devices)
+        return {"num_workers": workers, "pin_memory": on_cuda}
 
     def _training_reader(self) -> Reader:
         """Open the training split for this rank.
@@ -250,7 +266,7 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
         ranks these reads would otherwise add up to more than the embeddings that are trained on.
 
         Raises:
-            DataError: If rank 0 cannot open it; all ranks raise it, so that none waits for another one.
+            DataError: If rank 0 cannot open it; on all ranks alike, so that none waits for another that gave up.
         """
         for shard in self.info.split("train").shards:
             self.folder.shard(shard)  # on each machine, before one rank lets the others wait
@@ -270,13 +286,14 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
         return shared if shared.folder.path == self.folder.path else self._open_with_columns()
 
     def _open_with_columns(self) -> Reader:
-        reader = self.open("train")
+        reader = self.open(("train",))
         reader.load_columns()
         return reader
 
-    def _sequence(self, table: AnyTable) -> BatchSequence:
-        rows = table.whole
-        groups = table.groups[rows] if self.unique_groups else None
+    def _sequence(self) -> BatchSequence:
+        reader = self.reader("train")
+        rows = _whole(reader)
+        groups = reader.groups[rows] if self.unique_groups else None
         try:
             return BatchSequence(rows, groups, seed=self.seed, global_batch_size=self.global_batch_size)
         except DataError as error:
@@ -285,13 +302,13 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
     def _evaluation(self, stage: str) -> list[BatchLoader]:
         loaders = []
         for name, splits in EVALUATION[stage].items():
-            table = self.table(splits)
-            rows = table.whole if name == QUERY else shard_rows(len(table), self.rank, self.world_size)
-            if len(table) == 0 or (name == QUERY and len(rows) == 0):
+            reader = self.reader(*splits)
+            rows = _whole(reader) if name == QUERY else shard_rows(len(reader), self.rank, self.world_size)
+            if len(reader) == 0 or (name == QUERY and len(rows) == 0):
                 raise DataError(
                     f"{self.folder} has no pairs in {' or '.join(splits)} to {stage} with: split the collection again"
                 )
-            stream = EvaluationStream(table, rows, self.evaluation_batch_size)
+            stream = EvaluationStream(self.table(reader), rows, self.evaluation_batch_size)
             loaders.append(self.loader(stream, f"{stage}/{name}"))
         return loaders
 

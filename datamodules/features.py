@@ -1,6 +1,6 @@
 """A datamodule of features, for hashers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from mcmfh_lightning.datamodules.base import ShardDataModule
@@ -50,13 +50,11 @@ class FeatureDataModule(ShardDataModule[FeatureShardReader]):
         self.text_dim: int = self.info.text_dim
         self.encoder: Mapping[str, Any] = self.info.encoder
 
-    def open(self, split: str) -> FeatureShardReader:
-        """Open a split."""
-        return FeatureShardReader(self.folder, split, self.info)
+    def open(self, splits: tuple[str, ...]) -> FeatureShardReader:
+        """Open one or more splits."""
+        return FeatureShardReader(self.folder, splits, self.info)
 
-    def table(self, splits: Sequence[str]) -> FeatureTable:
-        """Return splits as one table."""
-        readers = [self.reader(split) for split in splits]
-        for reader in readers:
-            reader.load_columns()  # here, so that workers need not read them each
-        return FeatureTable(readers)
+    def table(self, reader: FeatureShardReader) -> FeatureTable:
+        """Return the table that makes batches of what a reader reads."""
+        reader.load_columns()  # here, so that workers need not read them each
+        return FeatureTable(reader)

@@ -20,8 +20,6 @@ _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # only its size is looked at
 _SMALL = 64 * 2**20
 """Bytes: what Docker gives by default."""
 _WORKER_ENDED = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) ([^.]*)")
-_MEMORY = re.compile(r"MemoryError|allocate memory")
-_CLASS = re.compile(r"^[\w.]+Error: ")
 _loaders: "WeakValueDictionary[int, BatchLoader]" = WeakValueDictionary()
 """The loader of each worker process, by its process id."""
 
@@ -85,15 +83,12 @@ class BatchLoader(DataLoader[Any]):
             if self._next(batches) is not None:
                 raise self.failed(f"more than the {len(numbers)} announced batches arrived")
         except DataError:
-            self._end_workers(batches)
+            if isinstance(batches, _MultiProcessingDataLoaderIter):
+                # Now, not when the iterator is deleted, where Python would print what torch raises.
+                with suppress(RuntimeError):  # about the worker that has failed
+                    batches._shutdown_workers()
+                self._iterator = None  # a training loader keeps its workers; the next pass starts others
             raise
-
-    def _end_workers(self, batches: Iterator[Numbered]) -> None:
-        """End the workers now, not when the iterator is deleted, where Python would print what torch raises."""
-        if isinstance(batches, _MultiProcessingDataLoaderIter):
-            with suppress(RuntimeError):  # about the worker that has failed
-                batches._shutdown_workers()
-            self._iterator = None  # a training loader keeps its workers; the next pass starts others
 
     def _next(self, batches: Iterator[Numbered]) -> Numbered | None:
         """Return the next batch, or None at the end."""
@@ -109,8 +104,9 @@ class BatchLoader(DataLoader[Any]):
                 if not lines[0].startswith("Caught "):
                     raise self.failed(f"a batch could not be fetched from a worker process ({lines[0]})") from error
                 # Raised in a worker: the message is a traceback, whose last line says what is wrong.
-                if isinstance(error, McmfhError | OSError) or _MEMORY.search(lines[-1]):
-                    raise DataError(f"loader {self.name}: {_CLASS.sub('', lines[-1])}") from error
+                if isinstance(error, McmfhError | OSError) or re.search("MemoryError|allocate memory", lines[-1]):
+                    message = re.sub(r"^[\w.]+Error: ", "", lines[-1])
+                    raise DataError(f"loader {self.name}: {message}") from error
                 raise
 
     def failed(self, what: str) -> DataError:
@@ -174,9 +170,17 @@ class TrainingLoader(BatchLoader):
         self._announced = -1
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:  # type: ignore[override]  # see `BatchLoader`
-        """Start at the position of the trainer."""
+        """Start at the number of batches that the run has trained on, over all its epochs.
+
+        A loader cannot know this by itself: Lightning fetches ahead and workers read ahead, so when a checkpoint is
+        saved the loader's own counter is beyond what was trained on. Nor does Lightning's epoch counter serve: a run
+        limited by ``max_steps`` counts an epoch twice when it resumes from the end of one (seen in 2.6).
+        """
         stream, sequence = self.stream, self.stream.sequence
-        stream.position = batches_trained(self._trainer)
+        stream.position = 0
+        if self._trainer is not None:
+            # `processed` is raised right after the optimizer's step, before any hook that may save a checkpoint.
+            stream.position = self._trainer.fit_loop.epoch_loop.batch_progress.total.state_dict()["processed"]
         epoch = stream.position // len(stream)
         # Here, so that workers that are forked now inherit the order and need not compute it each.
         sequence.order(epoch)
@@ -191,20 +195,3 @@ class TrainingLoader(BatchLoader):
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Do nothing; see `state_dict`."""
-
-
-def batches_trained(trainer: Trainer | None) -> int:
-    """Return how many batches a run has trained on, over all its epochs: the number of the next one.
-
-    A loader cannot know this by itself: Lightning fetches ahead and workers read ahead, so when a checkpoint is saved
-    the loader's own counter is beyond what was trained on. Nor does Lightning's epoch counter serve: a run limited by
-    ``max_steps`` counts an epoch twice when it resumes from the end of one (seen in 2.6).
-
-    Args:
-        trainer: The trainer, at the moment at which a training loader is iterated; None stands for a new run.
-    """
-    if trainer is None:
-        return 0
-    # `processed` is raised right after the optimizer's step, before any hook that may save a checkpoint.
-    processed: int = trainer.fit_loop.epoch_loop.batch_progress.total.state_dict()["processed"]
-    return processed

@@ -1,9 +1,7 @@
 """A datamodule of raw pairs, for encoders."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol
-
-from lightning.fabric.utilities import suggested_max_num_workers
 
 from mcmfh_lightning.datamodules.base import ShardDataModule, shard_rows
 from mcmfh_lightning.datamodules.loader import BatchLoader
@@ -52,11 +50,10 @@ class PairDataModule(ShardDataModule[PairShardReader]):
         unique_groups: bool = False,
         cache: str | None = None,
     ) -> None:
-        super().__init__(root, global_batch_size, num_workers or 0, seed, unique_groups=unique_groups, cache=cache)
+        super().__init__(root, global_batch_size, num_workers, seed, unique_groups=unique_groups, cache=cache)
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
         self.batch_size = self.evaluation_batch_size = batch_size
-        self._all_cores = num_workers is None
 
     def setup(self, stage: str) -> None:
         """Check that the folder serves the stage.
@@ -70,21 +67,10 @@ class PairDataModule(ShardDataModule[PairShardReader]):
             )
         super().setup(stage)
 
-    def loader_settings(self) -> dict[str, Any]:
-        """Return the arguments that all loaders share."""
-        settings = super().loader_settings()
-        if self._all_cores:
-            settings["num_workers"] = suggested_max_num_workers(1 if self.trainer is None else self.trainer.num_devices)
-        return settings
-
     @property
     def splits(self) -> list[str]:
-        """The splits that have items, in the order of the loaders of ``predict``."""
+        """Splits that have items, in the order of the loaders of ``predict``."""
         return [split for split in SPLITS if self.info.split(split).pairs]
-
-    def split_of(self, dataloader_idx: int) -> str:
-        """Return the split of a loader of ``predict``."""
-        return self.splits[dataloader_idx]
 
     @property
     def encoder(self) -> Mapping[str, Any]:
@@ -95,26 +81,26 @@ class PairDataModule(ShardDataModule[PairShardReader]):
         """
         return self._encoder().identity
 
-    def open(self, split: str) -> PairShardReader:
-        """Open a split."""
-        return PairShardReader(self.folder, split)
+    def open(self, splits: tuple[str, ...]) -> PairShardReader:
+        """Open one or more splits."""
+        return PairShardReader(self.folder, splits)
 
-    def table(self, splits: Sequence[str]) -> PairTable:
-        """Return splits as one table.
+    def table(self, reader: PairShardReader) -> PairTable:
+        """Return the table that makes batches of what a reader reads.
 
         Raises:
             ValueError: If no module with an encoder is attached.
         """
         encoder = self._encoder()
-        return PairTable([self.reader(split) for split in splits], encoder.preprocess, encoder.tokenize)
+        return PairTable(reader, encoder.preprocess, encoder.tokenize)
 
     def predict_dataloader(self) -> list[BatchLoader]:
         """Return one loader a split."""
         loaders = []
         for split in self.splits:
-            table = self.table([split])
-            rows = shard_rows(len(table), self.rank, self.world_size)
-            stream = EvaluationStream(table, rows, self.evaluation_batch_size)
+            reader = self.reader(split)
+            rows = shard_rows(len(reader), self.rank, self.world_size)
+            stream = EvaluationStream(self.table(reader), rows, self.evaluation_batch_size)
             loaders.append(self.loader(stream, f"predict/{split}"))
         return loaders
 

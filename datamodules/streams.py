@@ -14,15 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from lightning_utilities.core.apply_func import apply_to_collection
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from mcmfh_lightning.datamodules.order import BatchSequence
-from mcmfh_lightning.datamodules.tables import FeatureTable, PairTable
+from mcmfh_lightning.datamodules.tables import Table
 from mcmfh_lightning.errors import DataError
-
-AnyTable = FeatureTable | PairTable
 
 Numbered = tuple[int, Mapping[str, Any]]
 """A batch behind its number, by which a loader sees that none is missing."""
@@ -74,7 +73,7 @@ class TrainingStream(BatchStream):
         position: Number of the first batch of the next pass; workers that already run see it change.
     """
 
-    def __init__(self, table: AnyTable, sequence: BatchSequence, *, rank: int, world_size: int) -> None:
+    def __init__(self, table: Table, sequence: BatchSequence, *, rank: int, world_size: int) -> None:
         self.table = table
         self.sequence = sequence
         self.rank = rank
@@ -114,7 +113,7 @@ class EvaluationStream(BatchStream):
         batch_size: Rows of a batch; the last may be a smaller one.
     """
 
-    def __init__(self, table: AnyTable, rows: NDArray[np.int64], batch_size: int) -> None:
+    def __init__(self, table: Table, rows: NDArray[np.int64], batch_size: int) -> None:
         self.table = table
         self.rows = rows
         self.batch_size = batch_size
@@ -173,15 +172,21 @@ class Parcel:
     """
 
     def __init__(self, number: int, batch: Mapping[str, Any]) -> None:
-        placed: list[tuple[int, Tensor]] = []
+        placed: list[tuple[_Slot, Tensor]] = []
+        self._size = 1  # the system maps no file of 0 bytes
+
+        def place(tensor: Tensor) -> _Slot:
+            placed.append((_Slot(-(-self._size // _ALIGNMENT) * _ALIGNMENT, tensor.dtype, tensor.shape), tensor))
+            self._size = placed[-1][0].begin + tensor.nbytes
+            return placed[-1][0]
+
         self._number = number
-        self._layout = _place(batch, placed)
-        self._size = max(1, sum(_room(tensor) for _, tensor in placed))
+        self._layout = apply_to_collection(batch, Tensor, place)
         try:
             file = os.memfd_create("mcmfh-batch")
             try:
                 os.posix_fallocate(file, 0, self._size)  # a write to memory that is not there would kill the process
-                memory = _mapped(file, self._size)
+                memory = torch.frombuffer(mmap.mmap(file, self._size), dtype=torch.uint8)
                 self._file = DupFd(file)
             finally:
                 os.close(file)
@@ -190,52 +195,23 @@ class Parcel:
                 f"a worker process has no memory to hand over a batch of {self._size / 2**20:.1f} MiB"
                 f" ({error.strerror}): use fewer workers, smaller batches, or none (num_workers 0)"
             ) from error
-        for begin, tensor in placed:
-            _view(memory, _Slot(begin, tensor.dtype, tensor.shape)).copy_(tensor)
+        for slot, tensor in placed:
+            _view(slot, memory).copy_(tensor)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Say how to unpack; called when the batch is put into the worker's queue."""
         return _unpack, (self._number, self._file, self._size, self._layout)
 
 
-def _place(value: Any, placed: list[tuple[int, Tensor]]) -> Any:  # noqa: ANN401  # what a batch is made of
-    """Replace tensors by their slots, and list them with the bytes at which they begin."""
-    if isinstance(value, Tensor):
-        begin = placed[-1][0] + _room(placed[-1][1]) if placed else 0
-        placed.append((begin, value))
-        return _Slot(begin, value.dtype, value.shape)
-    if isinstance(value, Mapping):
-        return {name: _place(part, placed) for name, part in value.items()}
-    return value
-
-
-def _fill(layout: Any, memory: Tensor) -> Any:  # noqa: ANN401  # see `_place`
-    """Replace slots by their tensors."""
-    if isinstance(layout, _Slot):
-        return _view(memory, layout)
-    if isinstance(layout, dict):
-        return {name: _fill(part, memory) for name, part in layout.items()}
-    return layout
-
-
-def _room(tensor: Tensor) -> int:
-    """Count the bytes of a tensor, rounded up to where the next one may begin."""
-    return -(-tensor.nbytes // _ALIGNMENT) * _ALIGNMENT
-
-
-def _view(memory: Tensor, slot: _Slot) -> Tensor:
+def _view(slot: _Slot, memory: Tensor) -> Tensor:
     end = slot.begin + slot.dtype.itemsize * slot.shape.numel()
     return memory[slot.begin : end].view(slot.dtype).view(slot.shape)
-
-
-def _mapped(file: int, size: int) -> Tensor:
-    return torch.frombuffer(mmap.mmap(file, size), dtype=torch.uint8)
 
 
 def _unpack(number: int, sent: DupFd, size: int, layout: Any) -> tuple[int, dict[str, Any]]:  # noqa: ANN401  # a dict
     file = sent.detach()
     try:
-        memory = _mapped(file, size)
+        memory = torch.frombuffer(mmap.mmap(file, size), dtype=torch.uint8)
     finally:
         os.close(file)
-    return number, _fill(layout, memory)
+    return number, apply_to_collection(layout, _Slot, _view, memory)

@@ -23,7 +23,6 @@ from mcmfh_lightning.shards import (
     Pair,
     PairShardWriter,
     merge_feature_parts,
-    pack_bits,
 )
 
 # A forked process hangs in a pool of OpenMP threads that it did not inherit; tests that fork need no pool to exist.
@@ -99,7 +98,7 @@ def _write_features(
         ids[split] = [f"{split}{i:04d}" for i in range(pairs)]
         groups = first + np.arange(pairs) // 2  # two pairs a study
         hashes = first + np.arange(pairs)
-        writer.write(split, ids[split], image, text, pack_bits(labels), groups, hashes)
+        writer.write(split, ids[split], image, text, np.packbits(labels, axis=1), groups, hashes)
         first += pairs
     writer.close()
     info = DatasetInfo(
@@ -272,7 +271,7 @@ def feature_rows() -> Callable[..., dict[str, object]]:
             "ids": [f"{split}-{i}" for i in numbers],
             "image": np.stack([low, -low, high], axis=1).astype(np.float32),
             "text": np.stack([low, high], axis=1).astype(np.float32),
-            "labels": pack_bits(numbers[:, None] % 11 == np.arange(11)),
+            "labels": np.packbits(numbers[:, None] % 11 == np.arange(11), axis=1),
             "groups": numbers // 2,
             "group_names": [f"study {i // 2}" for i in numbers],
             "text_hashes": -numbers,

@@ -2,7 +2,7 @@ import hashlib
 
 import pytest
 
-from mcmfh_lightning.shards import atomic_write, sha256_of
+from mcmfh_lightning.files import atomic_write, sha256_of
 
 
 def test_a_file_appears_only_when_it_is_complete(tmp_path):

@@ -149,16 +149,16 @@ def test_items_of_one_modality_have_zeros_for_the_other(program: ModuleType, tmp
 def test_each_record_is_read_once(
     program: ModuleType, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = Counter[tuple[str, int]]()
+    read = Counter[tuple[tuple[str, ...], int]]()
     getitem = PairShardReader.__getitem__
 
     def spy(self: PairShardReader, position: int) -> Pair:
-        read[self.split, position] += 1
+        read[self.splits, position] += 1
         return getitem(self, position)
 
     monkeypatch.setattr(PairShardReader, "__getitem__", spy)
     program.encode(pairs, tmp_path / "features")
-    assert read == {(split, position): 1 for split, size in SIZES.items() for position in range(size)}
+    assert read == {((split,), position): 1 for split, size in SIZES.items() for position in range(size)}
 
 
 def test_dataset_json_tells_where_the_features_come_from(program: ModuleType, pairs: Path, tmp_path: Path) -> None:

@@ -336,7 +336,7 @@ def test_numbers_out_of_range(folder, change):
 
 
 def test_stages_are_named(folder):
-    with pytest.raises(ValueError, match="validate, test"):
+    with pytest.raises(ValueError, match="'validate', 'test'"):
         FeatureDataModule(folder).evaluation_loaders("fit")
 
 

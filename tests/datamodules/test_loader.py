@@ -208,7 +208,7 @@ class Predicted(FeatureDataModule):
     """Predicts from features, as `PairDataModule` does from pairs."""
 
     def predict_dataloader(self):
-        return [self.loader(EvaluationStream(self.table(["train"]), np.arange(70), 8), "predict/train")]
+        return [self.loader(EvaluationStream(self.table(self.reader("train")), np.arange(70), 8), "predict/train")]
 
 
 @pytest.fixture(scope="module")

@@ -65,7 +65,7 @@ def test_predict_sees_every_pair_once_prepared_by_the_encoder(folder, trainer, m
     seen = [(loader, batch["index"].tolist()) for loader, batch in module.batches]
     assert seen == [(0, [0, 1, 2, 3]), (0, [4, 5, 6, 7]), (0, [8]), (1, [0, 1, 2, 3]), (1, [4])]
     for loader, batch in module.batches:
-        split = data.split_of(loader)
+        split = data.splits[loader]
         for row, index in enumerate(batch["index"].tolist()):
             assert data.reader(split).ids[index] == f"{split}-{index}"
             assert batch["image"].shape[1:] == (3, 8, 8)
@@ -85,7 +85,7 @@ def test_ranks_have_every_pair_once_in_order(folder, trainer, monkeypatch, world
         for number, loader in enumerate(data.predict_dataloader()):
             batches = list(loader)
             assert len(batches) == len(loader)
-            rows[data.split_of(number)] += [i for batch in batches for i in batch["index"].tolist()]
+            rows[data.splits[number]] += [i for batch in batches for i in batch["index"].tolist()]
     assert rows == {split: list(range(size)) for split, size in SIZES.items()}
 
 

@@ -16,7 +16,8 @@ from rich.console import Console
 from mcmfh_lightning.cli.data import main
 from mcmfh_lightning.datasets.download import IMAGES, REPORTS, REPORTS_SHA256, fetch_openi
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.shards import DatasetInfo, sha256_of
+from mcmfh_lightning.files import sha256_of
+from mcmfh_lightning.shards import DatasetInfo
 
 # By its full name: as an attribute of its package it is the function.
 COMMAND = importlib.import_module("mcmfh_lightning.cli.data")

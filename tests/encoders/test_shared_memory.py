@@ -22,7 +22,6 @@ from mcmfh_lightning.shards import (
     Pair,
     PairShardWriter,
     merge_feature_parts,
-    pack_bits,
 )
 
 pytestmark = pytest.mark.slow
@@ -128,7 +127,7 @@ def features(tmp_path: Path) -> Path:
         ids[split] = [f"{split}-{row}" for row in range(size)]
         rows = np.arange(size) + 10_000 * number
         image, text = rng.normal(size=(2, size, 768))
-        labels = pack_bits(rng.integers(4, size=size)[:, None] == np.arange(4))
+        labels = np.packbits(rng.integers(4, size=size)[:, None] == np.arange(4), axis=1)
         writer.write(split, ids[split], image, text, labels, groups=rows, text_hashes=rows)
     writer.close()
     info = DatasetInfo(

@@ -69,7 +69,7 @@ def fit(tiny, pairs, tmp_path):
 @pytest.fixture
 def pair_batch(tiny, pairs):
     """A batch of the test split, in which one item has no image and one no text."""
-    table = PairTable([tiny.make_data(pairs).reader("test")], tiny.preprocess, tiny.tokenize)
+    table = PairTable(tiny.make_data(pairs).reader("test"), tiny.preprocess, tiny.tokenize)
     return lambda rows: table.batch(torch.tensor(rows).numpy())
 
 
@@ -78,8 +78,8 @@ class Embedded(PairDataModule):
 
     embedder = None
 
-    def table(self, splits):
-        return EmbeddedTable([self.reader(split) for split in splits], self.embedder)
+    def table(self, reader):
+        return EmbeddedTable(reader, self.embedder)
 
     @property
     def encoder(self):
@@ -87,8 +87,8 @@ class Embedded(PairDataModule):
 
 
 class EmbeddedTable(PairTable):
-    def __init__(self, readers, encoder):
-        super().__init__(readers, encoder.preprocess, encoder.tokenize)
+    def __init__(self, reader, encoder):
+        super().__init__(reader, encoder.preprocess, encoder.tokenize)
         self.encoder = encoder.eval()
 
     @torch.no_grad()

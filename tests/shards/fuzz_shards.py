@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.files import sha256_of
 from mcmfh_lightning.shards import (
     DatasetInfo,
     FeatureShardReader,
@@ -31,7 +32,6 @@ from mcmfh_lightning.shards import (
     feature_blocks,
     merge_feature_parts,
     pair,
-    sha256_of,
 )
 from mcmfh_lightning.shards import packing as checksums
 

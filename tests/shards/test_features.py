@@ -384,3 +384,14 @@ def test_pairs_are_not_features(pair_writer, make_pair, tmp_path):
         writer.write("train", make_pair(0))
     with pytest.raises(DataError, match="mcmfh-pairs, not features"):
         FeatureShardReader(tmp_path, "train")
+
+
+def test_several_splits_follow_each_other(write_features, tmp_path):
+    folder = write_features(tmp_path, {"train": 5, "val": 3})
+    reader = FeatureShardReader(folder, ("train", "test", "val"))
+    alone = {split: FeatureShardReader(folder, split) for split in ("train", "val")}
+    assert reader.ids == alone["train"].ids + alone["val"].ids
+    assert [reader.split_of(position) for position in (0, 4, 5, 7)] == ["train", "train", "val", "val"]
+    rows = reader.gather(np.array([6, 2]))["image"]
+    np.testing.assert_array_equal(rows[0], alone["val"].gather(np.array([1]))["image"][0])
+    np.testing.assert_array_equal(rows[1], alone["train"].gather(np.array([2]))["image"][0])

@@ -12,7 +12,7 @@ from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.shards import FeatureShardReader, PairShardReader
 from mcmfh_lightning.shards.folder import ShardFolder
 from mcmfh_lightning.shards.packing import group_number
-from mcmfh_lightning.shards.verify import verify
+from mcmfh_lightning.shards.verify.run import verify
 
 NAMES = ("P-1009", "P-1010", "7", "O'Hara, Zoë", "P-1013", "-3")
 

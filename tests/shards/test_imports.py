@@ -11,7 +11,8 @@ import numpy as np
 from rich.console import Console
 from mcmfh_lightning.shards import FeatureShardReader, PairShardReader
 from mcmfh_lightning.shards.folder import ShardFolder
-from mcmfh_lightning.shards.verify import verify, verify_table
+from mcmfh_lightning.shards.verify.report import verify_table
+from mcmfh_lightning.shards.verify.run import verify
 
 folder = {str(earlier_versions)!r}
 assert FeatureShardReader(f"{{folder}}/features", "train").gather(np.arange(8))["image"].dtype == np.float32

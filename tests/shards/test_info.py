@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.shards import DatasetInfo, ShardInfo, SplitInfo
+from mcmfh_lightning.shards.info import DatasetInfo, ShardInfo, SplitInfo
 
 SHARD = ShardInfo("train-000-00000.tar", 3, 10240, "0" * 64)
 
@@ -102,7 +102,7 @@ def test_unknown_entries_are_refused(info, tmp_path):
 
 def test_a_split_that_is_not_there_is_empty_but_must_have_a_known_name(info):
     assert info.split("val") == SplitInfo(0, ())
-    with pytest.raises(ValueError, match="train, val, test"):
+    with pytest.raises(ValueError, match="'train', 'val', 'test'"):
         info.split("dev")
 
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.shards import pack_bits, pack_labels, packed_width, text_hash, unpack_bits
+from mcmfh_lightning.shards import pack_labels, packed_width, text_hash, unpack_bits
 
 
 @pytest.mark.parametrize("num_bits", [1, 7, 8, 9, 16, 79])
 def test_bits_are_where_big_endian_integers_have_them(num_bits):
     bits = np.random.default_rng(num_bits).random((5, num_bits)) < 0.5
-    packed = pack_bits(bits)
+    packed = np.packbits(bits, axis=-1)
     assert packed.shape == (5, packed_width(num_bits))
     for row, expected in zip(packed, bits, strict=True):
         word = int("".join("01"[int(bit)] for bit in expected).ljust(8 * packed_width(num_bits), "0"), base=2)

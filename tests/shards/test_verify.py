@@ -13,14 +13,16 @@ import pytest
 from rich.console import Console
 
 from mcmfh_lightning.cli.data import main
-from mcmfh_lightning.shards import FeatureShardWriter, merge_feature_parts, sha256_of
+from mcmfh_lightning.files import sha256_of
+from mcmfh_lightning.shards import FeatureShardWriter, merge_feature_parts
 from mcmfh_lightning.shards.feature_blocks import COLUMNS, IDS, column_checksum, row_checksums
 from mcmfh_lightning.shards.folder import ShardFolder
 from mcmfh_lightning.shards.members import decode_json, decode_npy, encode_json, encode_npy
 from mcmfh_lightning.shards.packing import place_checksum
 from mcmfh_lightning.shards.pair import decode_description, encode_description
 from mcmfh_lightning.shards.verify import report as checks
-from mcmfh_lightning.shards.verify import verify, verify_table
+from mcmfh_lightning.shards.verify.report import verify_table
+from mcmfh_lightning.shards.verify.run import verify
 
 SPLITS = ("train", "val", "test")
 

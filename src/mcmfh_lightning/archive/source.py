@@ -131,25 +131,20 @@ class Source:
         return shown if "://" in shown else str(Path(shown).resolve())
 
     @cached_property
-    def readers(self) -> "list[FeatureShardReader] | list[PairShardReader]":
-        """Readers of the splits, in order."""
+    def reader(self) -> FeatureShardReader | PairShardReader:
+        """Reader of the items, split after split."""
         if self.features is None:
-            return [PairShardReader(self.folder, split) for split in self._splits]
-        return [FeatureShardReader(self.folder, split, self.info) for split in self._splits]
+            return PairShardReader(self.folder, self._splits)
+        return FeatureShardReader(self.folder, self._splits, self.info)
 
-    @cached_property
-    def places(self) -> list[tuple[int, int]]:
-        """Number of each item's reader, and position there."""
-        return [(number, place) for number, length in enumerate(map(len, self.readers)) for place in range(length)]
-
-    @cached_property
+    @property
     def ids(self) -> list[str]:
         """Ids of all items, in order."""
-        return [name for reader in self.readers for name in reader.ids]
+        return self.reader.ids
 
     def load_columns(self) -> None:
         """Read the columns of all items, so that threads need not."""
-        _ = self.ids, self.places, self._pair_readers, [(reader.groups, reader.group_names) for reader in self.readers]
+        _ = self.reader.ids, self.reader.groups, self.reader.group_names, self._pairs
 
     def pair_place(self, row: int) -> tuple[PairShardReader, int] | None:
         """Find the pair of an item; None without pair shards.
@@ -157,13 +152,15 @@ class Source:
         Raises:
             DataError: If there is no pair of that id.
         """
-        if self.pairs is None:
+        if self._pairs is None:
             return None
-        name = self.ids[row]
-        reader, positions = self._pair_readers[self.places[row][0]]
-        if name not in positions:
-            raise DataError(f"{self.pairs} has no pair {name}, {self.folder} has: pass the pairs that were encoded")
-        return reader, positions[name]
+        reader, positions = self._pairs
+        if positions is None:
+            return reader, row
+        key = self.reader.split_of(row), self.ids[row]
+        if key not in positions:
+            raise DataError(f"{self.pairs} has no pair {key[1]}, {self.folder} has: pass the pairs that were encoded")
+        return reader, positions[key]
 
     def labels(self, packed: NDArray[np.uint8]) -> list[list[str]]:
         """Name the labels of packed label sets."""
@@ -181,13 +178,13 @@ class Source:
             device: Where the encoder runs.
         """
         if self.features is not None:
-            table = FeatureTable(self.readers)  # type: ignore[arg-type]  # of features, as there are some
+            table = FeatureTable(self.reader)  # type: ignore[arg-type]  # of features, as there are some
             stream = EvaluationStream(table, rows, _FEATURE_ROWS)
             yield from BatchLoader(stream, "archive")  # type: ignore[misc]  # batches of that table
             return
         assert encoder is not None  # noqa: S101  # see above
         encoder = encoder.to(device)
-        pairs = PairTable(self.readers, encoder.preprocess, encoder.tokenize)  # type: ignore[arg-type]  # of pairs
+        pairs = PairTable(self.reader, encoder.preprocess, encoder.tokenize)  # type: ignore[arg-type]  # of pairs
         workers = 0 if len(rows) <= _FEW else suggested_max_num_workers(1)
         loader = BatchLoader(
             EvaluationStream(pairs, rows, _ENCODER_ROWS),
@@ -207,17 +204,31 @@ class Source:
         halved = embeddings.half().float()
         finite = halved.isfinite().all(1).cpu()
         if not finite.all():
-            number, position = self.places[int(rows[~finite][0])]
             raise DataError(
-                f"{self.readers[number].where(position)}: its embedding is not finite in half precision; check the "
+                f"{self.reader.where(int(rows[~finite][0]))}: its embedding is not finite in half precision; check the "
                 "encoder's weights and its precision"
             )
         return halved
 
     @cached_property
-    def _pair_readers(self) -> list[tuple[PairShardReader, Mapping[str, int]]]:
-        """Reader of each split's pairs, with positions by id."""
+    def _pairs(self) -> tuple[PairShardReader, Mapping[tuple[str, str], int] | None] | None:
+        """Reader of the pairs, with positions by split and id where features and pairs are two folders."""
         if self.pairs is None:
-            return []
-        readers = [PairShardReader(self.pairs, split) for split in self._splits]
-        return [(reader, {name: position for position, name in enumerate(reader.ids)}) for reader in readers]
+            return None
+        if isinstance(self.reader, PairShardReader):
+            return self.reader, None
+        pairs = PairShardReader(self.pairs, self._splits)
+        return pairs, {(pairs.split_of(position), name): position for position, name in enumerate(pairs.ids)}
+
+
+def _load_info(folder: ShardFolder, format_name: str) -> DatasetInfo:
+    found = DatasetInfo.load(folder.path)
+    if found.format != format_name:
+        raise DataError(f"{folder} holds {found.format}, not {format_name}: pass it as the other flag")
+    return found
+
+
+def _pairs_sha256(info: DatasetInfo) -> str:
+    """Hash pairs as `FeatureWriter` notes it in ``settings``."""
+    shards = [shard.sha256 for split in info.splits.values() for shard in split.shards]
+    return hashlib.sha256("".join(shards).encode()).hexdigest()

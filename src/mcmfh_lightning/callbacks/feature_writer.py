@@ -97,7 +97,7 @@ class FeatureWriter(BasePredictionWriter):
         """
         if self._writer is not None:
             data = _pairs(trainer)
-            split = data.split_of(dataloader_idx)
+            split = data.splits[dataloader_idx]
             reader, rows = data.reader(split), batch["index"].tolist()
             self._writer.write(
                 split,

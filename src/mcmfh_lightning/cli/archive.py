@@ -204,7 +204,7 @@ def verify(archive: str, *, features: str | None = None, pairs: str | None = Non
     from mcmfh_lightning.archive.info import Location
     from mcmfh_lightning.archive.source import Source
     from mcmfh_lightning.archive.verification import verify_archive
-    from mcmfh_lightning.shards.verify import verify_table
+    from mcmfh_lightning.shards.verify.report import verify_table
 
     location = Location(archive)
     source = None if features is None and pairs is None else Source(features, pairs)

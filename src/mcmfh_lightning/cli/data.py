@@ -26,8 +26,8 @@ from mcmfh_lightning.shards import DatasetInfo
 from mcmfh_lightning.shards.folder import ShardFolder
 from mcmfh_lightning.shards.info import SPLITS, Split
 from mcmfh_lightning.shards.labels import read_drop_labels
-from mcmfh_lightning.shards.verify import verify as run
-from mcmfh_lightning.shards.verify import verify_table
+from mcmfh_lightning.shards.verify.report import verify_table
+from mcmfh_lightning.shards.verify.run import verify as run
 
 _MOST_SHOWN = 20  # problems of a manifest
 _TABLE_WIDTH = 150

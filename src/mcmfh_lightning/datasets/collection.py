@@ -14,7 +14,6 @@ from mcmfh_lightning.images.png import ValueRange
 from mcmfh_lightning.images.unusable import FIXES, PictureError
 from mcmfh_lightning.shards.info import Split
 from mcmfh_lightning.shards.labels import NORMAL
-from mcmfh_lightning.shards.packing import name_of_number
 from mcmfh_lightning.shards.pair import ImageFormat
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -77,7 +76,7 @@ class Candidate:
 
     def __post_init__(self) -> None:
         if not self.group_name:
-            object.__setattr__(self, "group_name", name_of_number(self.group))
+            object.__setattr__(self, "group_name", str(self.group))
 
 
 @dataclass

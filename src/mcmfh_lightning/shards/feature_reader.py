@@ -1,7 +1,8 @@
-"""A split of a feature folder, read by row straight from the tars."""
+"""Reader of feature shards, by row, straight from the tars."""
 
 import os
-from collections.abc import Mapping
+import weakref
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ from mcmfh_lightning.shards import feature_blocks as layout
 from mcmfh_lightning.shards.folder import ShardFolder, SplitReader
 from mcmfh_lightning.shards.info import DatasetInfo, ShardInfo
 from mcmfh_lightning.shards.members import NPY_HEADER_BYTES, read_npy_header
-from mcmfh_lightning.shards.packing import name_of_number, place_checksum
+from mcmfh_lightning.shards.packing import place_checksum
 from mcmfh_lightning.shards.tar import Member, index_tar
 
 _HALF_EXPONENT = 0x7C00
@@ -41,7 +42,7 @@ class _Block:
 
 
 class FeatureShardReader(SplitReader):
-    """A split of a feature folder as a table.
+    """One or more splits of a feature folder as a table.
 
     Opening reads the headers of the tars and arrays only. A row of embeddings is read when it is asked for, and no
     other byte; everything else (some 30 bytes a pair) is read whole by `load_columns`, or when first used. All that is
@@ -49,7 +50,7 @@ class FeatureShardReader(SplitReader):
 
     Args:
         folder: A folder of feature shards.
-        split: train, val or test; a split that the folder does not have is empty.
+        split: train, val or test, or several of these; a split that the folder does not have is empty.
         info: Content of its ``dataset.json``; read from the folder if not given.
 
     Raises:
@@ -59,12 +60,14 @@ class FeatureShardReader(SplitReader):
     format = "mcmfh-features"
     advice = "features: encode it with `mcmfh predict`, then use that folder"
 
-    def __init__(self, folder: str | Path | ShardFolder, split: str, info: DatasetInfo | None = None) -> None:
+    def __init__(
+        self, folder: str | Path | ShardFolder, split: str | Sequence[str], info: DatasetInfo | None = None
+    ) -> None:
         super().__init__(folder, split, info)
         self._widths = layout.row_widths(self.info)
         self._blocks = [block for shard in self._shards for block in self._index(shard)]
         self._starts = np.cumsum([0, *(block.rows for block in self._blocks)])
-        self._files: dict[Path, _File] = {}
+        self._files: dict[Path, int] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_files": {}}
@@ -80,7 +83,7 @@ class FeatureShardReader(SplitReader):
 
     @cached_property
     def group_names(self) -> list[str]:
-        """The collection's own name of each pair's group, in order; features of version 2 have numbers only.
+        """Collection's own name of each pair's group, in order; features of version 2 have numbers only.
 
         Raises:
             DataError: If a block does not have one name a row, or they are damaged.
@@ -90,7 +93,7 @@ class FeatureShardReader(SplitReader):
             if layout.GROUP_NAMES in block.names:
                 names += self._names(block, layout.GROUP_NAMES)
             else:
-                names += map(name_of_number, self.groups[start : start + block.rows].tolist())
+                names += map(str, self.groups[start : start + block.rows].tolist())
         return names
 
     @cached_property
@@ -104,7 +107,8 @@ class FeatureShardReader(SplitReader):
         labels = self._column("labels.npy")
         used = self.info.num_labels % 8
         if used and (labels[:, -1] & (0xFF >> used)).any():
-            raise DataError(f"{self.folder}, split {self.split}: labels beyond the vocabulary are set; encode again")
+            splits = " and ".join(self.splits)
+            raise DataError(f"{self.folder}, split {splits}: labels beyond the vocabulary are set; encode again")
         return labels
 
     @cached_property
@@ -177,7 +181,7 @@ class FeatureShardReader(SplitReader):
         numbers = self._part_of(rows)
         first = np.flatnonzero((np.diff(rows, prepend=-2) != 1) | (np.diff(numbers, prepend=-1) != 0))
         blocks = [self._blocks[number] for number in numbers[first].tolist()]
-        files = [self._file(block.path).descriptor for block in blocks]
+        files = [self._file(block.path) for block in blocks]
         begins, ends = first, np.append(first, len(rows))[1:]
         embeddings: dict[str, NDArray[Any]] = {}
         for name in ("image.npy", "text.npy"):
@@ -279,14 +283,16 @@ class FeatureShardReader(SplitReader):
             raise DataError(f"{block}: {name} differs from its checksum; {_FIX}")
 
     def _bytes(self, block: _Block, offset: int, size: int) -> bytes:
-        data = os.pread(self._file(block.path).descriptor, size, offset)
+        data = os.pread(self._file(block.path), size, offset)
         if len(data) != size:
             raise _shortened(block)
         return data
 
-    def _file(self, path: Path) -> "_File":
+    def _file(self, path: Path) -> int:
+        """Return the descriptor of a shard, which is open as long as this reader exists."""
         if path not in self._files:
-            self._files[path] = _File(path)
+            self._files[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            weakref.finalize(self, os.close, self._files[path])
         return self._files[path]
 
 
@@ -298,13 +304,3 @@ def _not_finite(halves: NDArray[np.float16]) -> NDArray[np.bool_]:
     """Return of each row whether it holds NaN or infinity; five times as fast as ``np.isfinite``."""
     bad: NDArray[np.bool_] = ((halves.view(np.uint16) & _HALF_EXPONENT) == _HALF_EXPONENT).any(axis=1)
     return bad
-
-
-class _File:
-    """A file to read from at given places; closed when it is no longer used."""
-
-    def __init__(self, path: Path) -> None:
-        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-
-    def __del__(self) -> None:
-        os.close(self.descriptor)

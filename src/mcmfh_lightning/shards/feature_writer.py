@@ -14,7 +14,6 @@ from mcmfh_lightning.files import read_json, write_json
 from mcmfh_lightning.shards.feature_blocks import BLOCK_PAIRS, Columns, check_columns, encode_block
 from mcmfh_lightning.shards.feature_reader import FeatureShardReader
 from mcmfh_lightning.shards.info import SPLITS, DatasetInfo, ShardInfo, SplitInfo
-from mcmfh_lightning.shards.packing import name_of_number
 from mcmfh_lightning.shards.tar import FolderWriter, read_shards
 
 BLOCKS_PER_SHARD = 64
@@ -87,7 +86,7 @@ class FeatureShardWriter(FolderWriter):
         """
         self._enter(split)
         numbers = np.asarray(groups, dtype=np.int64)
-        names = map(name_of_number, numbers.tolist()) if group_names is None else group_names
+        names = map(str, numbers.tolist()) if group_names is None else group_names
         columns = {
             "ids": np.array(list(ids), dtype=object),
             "image": np.asarray(image, dtype=np.float32),

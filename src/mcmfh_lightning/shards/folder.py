@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -78,11 +78,6 @@ class ShardFolder:
         self._url = root.rstrip("/") if isinstance(root, str) and is_url(root) else None
         self.path = Path(root) if self._url is None else _cached(self._url, cache or default_cache() / "shards")
 
-    @classmethod
-    def of(cls, folder: "str | Path | ShardFolder") -> "ShardFolder":
-        """Return a `ShardFolder` as it is; make one of a path or URL, with the default cache."""
-        return folder if isinstance(folder, ShardFolder) else cls(folder)
-
     def __str__(self) -> str:
         return str(self.path) if self._url is None else without_password(self._url)
 
@@ -101,11 +96,12 @@ class ShardFolder:
 
 
 class SplitReader:
-    """A split of a folder: what readers of pairs and of features share.
+    """One or more splits of a folder: what readers of pairs and of features share.
 
     Args:
         folder: A folder of shards.
-        split: train, val or test; a split that the folder does not have is empty.
+        split: train, val or test, or several of these, whose pairs follow each other; a split that the folder does not
+            have is empty.
         info: Content of its ``dataset.json``; read from the folder if not given.
 
     Attributes:
@@ -120,16 +116,26 @@ class SplitReader:
     advice: ClassVar[str]
     _starts: NDArray[np.int64]  # position of the first pair of each part (shard or block), and the number of all
 
-    def __init__(self, folder: str | Path | ShardFolder, split: str, info: DatasetInfo | None = None) -> None:
-        self.folder = ShardFolder.of(folder)
-        self.split = split
+    def __init__(
+        self, folder: str | Path | ShardFolder, split: str | Sequence[str], info: DatasetInfo | None = None
+    ) -> None:
+        self.folder = folder if isinstance(folder, ShardFolder) else ShardFolder(folder)
+        self.splits = (split,) if isinstance(split, str) else tuple(split)
         self.info = DatasetInfo.load(self.folder.path) if info is None else info
         if self.info.format != self.format:
             raise DataError(f"{folder} holds {self.info.format}, not {self.advice}")
-        self._shards = self.info.split(split).shards
+        self._shards = [shard for name in self.splits for shard in self.info.split(name).shards]
 
     def __len__(self) -> int:
         return int(self._starts[-1])
+
+    def split_of(self, position: int) -> str:
+        """Return the split of the pair at a position."""
+        for split in self.splits:
+            position -= self.info.split(split).pairs
+            if position < 0:
+                return split
+        raise IndexError(f"the splits have {len(self)} pairs")
 
     def _part_of(self, positions: NDArray[np.int64] | int) -> NDArray[np.int64]:
         """Return the number of the part that has each position."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 import mcmfh_lightning
-from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.errors import DataError, check_choice
 from mcmfh_lightning.files import read_json, write_json
 
 DATASET_FILE = "dataset.json"
@@ -23,21 +23,6 @@ DatasetFormat = Literal["mcmfh-pairs", "mcmfh-features"]
 
 _SHARD_NAME = re.compile(r"(train|val|test)-\d{3}-\d{5}\.tar")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-def shard_name(split: str, rank: int, number: int) -> str:
-    """Return the file name of a shard: ``<split>-<rank>-<number>.tar``."""
-    return f"{split}-{rank:03d}-{number:05d}.tar"
-
-
-def check_split(split: str) -> None:
-    """Refuse a split that the format does not know.
-
-    Raises:
-        ValueError: If ``split`` is not one of train, val, test.
-    """
-    if split not in SPLITS:
-        raise ValueError(f"split is {split!r}; choose one of {', '.join(SPLITS)}")
 
 
 @dataclass(frozen=True)
@@ -171,7 +156,7 @@ class DatasetInfo:
         Raises:
             ValueError: If ``split`` is not one of train, val, test.
         """
-        check_split(split)
+        check_choice("split", split, Split)
         return self.splits.get(split, SplitInfo(pairs=0, shards=()))
 
     @classmethod
@@ -218,13 +203,11 @@ class DatasetInfo:
 
 
 def _split_complaints(split: str, entry: SplitInfo) -> Iterator[str]:
-    names, total = [shard.name for shard in entry.shards], sum(shard.pairs for shard in entry.shards)
+    names = [shard.name for shard in entry.shards]
     if split not in SPLITS:
         yield f"split {split!r} is not one of {', '.join(SPLITS)}"
-    for name in names:
-        if not name.startswith(f"{split}-"):
-            yield f"shard {name} is listed in split {split}"
+    yield from (f"shard {name} is listed in split {split}" for name in names if not name.startswith(f"{split}-"))
     if len(set(names)) != len(names):
         yield f"split {split} lists a shard twice"
-    if total != entry.pairs:
+    if (total := SplitInfo.of(entry.shards).pairs) != entry.pairs:
         yield f"split {split} says {entry.pairs} pairs, its shards hold {total}"

@@ -3,7 +3,8 @@
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +18,12 @@ MAX_TEXT_CHARACTERS = 100_000
 MAX_PICTURE_SIDE = 65_535
 """Pixels: the most that JPEG allows. The area is limited by Pillow (``PIL.Image.MAX_IMAGE_PIXELS``)."""
 
-_KIB = 1024
 MAX_BYTES: Mapping[str, int] = {
-    "jpg": _KIB**3,
-    "png": _KIB**3,
+    "jpg": 2**30,
+    "png": 2**30,
     "txt": 4 * MAX_TEXT_CHARACTERS,
-    "json": 16 * _KIB**2,
-    "npy": _KIB**3,
+    "json": 2**24,
+    "npy": 2**30,
 }
 """Largest member by last extension: larger ones, and those of other extensions, are refused before they are read."""
 
@@ -37,15 +37,12 @@ def decode_image(data: bytes) -> Image.Image:
     Raises:
         DataError: If the bytes are truncated, are not a picture, or are one of suspicious size.
     """
-    try:
-        with _open_image(data) as image:
-            if image.mode.startswith("I"):
-                # 16-bit grays: Pillow's own conversion clips everything above 255 to white.
-                grays = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
-                return Image.fromarray(grays).convert("RGB")
-            return image.convert("RGB")
-    except Exception as error:
-        raise DataError(f"the picture cannot be decoded ({error})") from error
+    with _decoding(), _open_image(data) as image:
+        if image.mode.startswith("I"):
+            # 16-bit grays: Pillow's own conversion clips everything above 255 to white.
+            grays = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+            return Image.fromarray(grays).convert("RGB")
+        return image.convert("RGB")
 
 
 def check_image_header(data: bytes) -> None:
@@ -54,11 +51,8 @@ def check_image_header(data: bytes) -> None:
     Raises:
         DataError: If the bytes are not a picture, or one of suspicious size.
     """
-    try:
+    with _decoding():
         _open_image(data).close()
-    except Exception as error:
-        # Pillow's readers raise nearly anything on damaged files, and what they raise changes between versions.
-        raise DataError(f"the picture cannot be decoded ({error})") from error
 
 
 def _open_image(data: bytes) -> Image.Image:
@@ -66,6 +60,15 @@ def _open_image(data: bytes) -> Image.Image:
     if not all(1 <= side <= MAX_PICTURE_SIDE for side in image.size):
         raise ValueError(f"{image.size} pixels: sides of 1 to {MAX_PICTURE_SIDE} are read")
     return image
+
+
+@contextmanager
+def _decoding() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        # Pillow's readers raise nearly anything on damaged files, and what they raise changes between versions.
+        raise DataError(f"the picture cannot be decoded ({error})") from error
 
 
 def decode_text(data: bytes) -> str:

@@ -19,23 +19,8 @@ def packed_width(num_bits: int) -> int:
     return -(-num_bits // 8)
 
 
-def pack_bits(bits: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Pack rows of bits, the first bit into the highest of the first byte; pad bits are 0.
-
-    Args:
-        bits: (N, L) bool.
-
-    Returns:
-        (N, ceil(L / 8)) uint8.
-
-    >>> pack_bits(np.array([[True, False, False, False, False, False, False, False, True]]))
-    array([[128, 128]], dtype=uint8)
-    """
-    return np.packbits(bits, axis=-1, bitorder="big")
-
-
 def unpack_bits(packed: NDArray[np.uint8], num_bits: int) -> NDArray[np.bool_]:
-    """Unpack rows of bits; the inverse of `pack_bits`.
+    """Unpack rows of bits, of which the first is the highest of the first byte, as `numpy.packbits` packs them.
 
     Args:
         packed: (N, ceil(L / 8)) uint8.
@@ -44,11 +29,11 @@ def unpack_bits(packed: NDArray[np.uint8], num_bits: int) -> NDArray[np.bool_]:
     Returns:
         (N, L) bool.
     """
-    return np.unpackbits(packed, axis=-1, count=num_bits, bitorder="big").astype(np.bool_)
+    return np.unpackbits(packed, axis=-1, count=num_bits).astype(np.bool_)
 
 
 def pack_labels(label_sets: Sequence[Collection[str]], vocabulary: Sequence[str]) -> NDArray[np.uint8]:
-    """Pack label sets.
+    """Pack label sets; the first bit is the highest of the first byte, pad bits are 0.
 
     Args:
         label_sets: The labels of N pairs.
@@ -67,20 +52,24 @@ def pack_labels(label_sets: Sequence[Collection[str]], vocabulary: Sequence[str]
             if label not in position:
                 raise DataError(f"label {label!r} is not in the label vocabulary: write the folder again")
             bits[row, position[label]] = True
-    return pack_bits(bits)
+    return np.packbits(bits, axis=-1)
+
+
+def hash_number(content: bytes) -> int:
+    """Return the first 8 bytes of the SHA-256 of some bytes as a signed 64-bit integer."""
+    return int.from_bytes(hashlib.sha256(content).digest()[:8], "big", signed=True)
 
 
 def text_hash(text: str) -> int:
     r"""Return a number that is equal for texts that are equal up to white space.
 
-    The first 8 bytes of the SHA-256 of the text, runs of white space made one blank, as a signed 64-bit integer:
-    in a million different texts the chance of a collision is about 3e-8.
+    The `hash_number` of the text, runs of white space made one blank: in a million different texts the chance of a
+    collision is about 3e-8.
 
     >>> text_hash("no  acute\nfinding ") == text_hash("no acute finding")
     True
     """
-    digest = hashlib.sha256(" ".join(text.split()).encode()).digest()
-    return int.from_bytes(digest[:8], "big", signed=True)
+    return hash_number(" ".join(text.split()).encode())
 
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]*")
@@ -96,15 +85,9 @@ def group_number(name: str) -> int:
     (17, -440880982678804470)
     """
     # Only as Python writes it: the patients 7 and 007 may be two.
-    number = int(name) if _INTEGER.fullmatch(name) and len(name) <= 20 else None
-    if number is None or not -(2**63) <= number < 2**63:
-        number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
-    return number
-
-
-def name_of_number(number: int) -> str:
-    """Return the name of a group of which only the number is known, as in shards of version 2."""
-    return str(number)
+    if _INTEGER.fullmatch(name) and len(name) <= 20 and -(2**63) <= int(name) < 2**63:
+        return int(name)
+    return hash_number(name.encode())
 
 
 def place_checksum(shard: str, number: int, key: str) -> int:

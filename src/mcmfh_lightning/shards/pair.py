@@ -9,7 +9,6 @@ import numpy as np
 
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.shards.members import check_image_header, check_text, decode_json, decode_text, encode_json
-from mcmfh_lightning.shards.packing import name_of_number
 from mcmfh_lightning.shards.tar import record_key
 
 ImageFormat = Literal["jpg", "png"]
@@ -58,7 +57,7 @@ class Pair:
 
     def __post_init__(self) -> None:
         if not self.group_name:
-            object.__setattr__(self, "group_name", name_of_number(self.group))
+            object.__setattr__(self, "group_name", str(self.group))
 
 
 def is_name(value: object) -> bool:
@@ -108,7 +107,7 @@ def decode_description(
     if not isinstance(checksums, dict) or not isinstance(labels, list):
         raise DataError("its labels are not a list, or its checksums are not given by extension")
     checksum = checksums.pop(DESCRIPTION, None)
-    entries = {"group_name": name_of_number(content["group"]), **content, "labels": tuple(labels)}
+    entries = {"group_name": str(content["group"]), **content, "labels": tuple(labels)}
     del entries["crc32"]
     _check_entries(entries)
     try:

@@ -1,6 +1,6 @@
-"""A split of a pair folder, read at random."""
+"""Reader of pair shards, at random."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import accumulate
@@ -26,12 +26,15 @@ from mcmfh_lightning.shards.tar import Member, index_tar, record_key
 
 
 class _Record(NamedTuple):
-    """A record of a shard, with the number of that shard and the checksum of its place."""
+    """A record of a shard, with the checksum of its place."""
 
-    shard: int
+    path: Path
     key: str
     members: dict[str, Member]
     place: int
+
+    def __str__(self) -> str:
+        return f"shard {self.path}, pair {self.key}"
 
 
 class _Columns(NamedTuple):
@@ -45,7 +48,7 @@ class _Columns(NamedTuple):
 
 
 class PairShardReader(SplitReader):
-    """A split of a pair folder as a sequence.
+    """One or more splits of a pair folder as a sequence.
 
     Only the headers of a tar are read beforehand, when the first pair of that tar is asked for. Ids, groups, labels and
     presence come from the descriptions of all pairs, which are read when the first of these is asked for. Nothing is
@@ -54,7 +57,7 @@ class PairShardReader(SplitReader):
 
     Args:
         folder: A folder of pair shards.
-        split: train, val or test; a split that the folder does not have is empty.
+        split: train, val or test, or several of these; a split that the folder does not have is empty.
 
     Raises:
         DataError: If the folder does not hold pairs, or a shard is missing or of the wrong size.
@@ -63,7 +66,7 @@ class PairShardReader(SplitReader):
     format = "mcmfh-pairs"
     advice = "pairs: give the folder that the converter wrote"
 
-    def __init__(self, folder: str | Path | ShardFolder, split: str) -> None:
+    def __init__(self, folder: str | Path | ShardFolder, split: str | Sequence[str]) -> None:
         super().__init__(folder, split)
         self._paths = [self.folder.shard(shard) for shard in self._shards]
         self._starts = np.array([0, *accumulate(shard.pairs for shard in self._shards)])
@@ -85,7 +88,7 @@ class PairShardReader(SplitReader):
 
     @property
     def group_names(self) -> list[str]:
-        """The collection's own name of each pair's group, in order."""
+        """Collection's own name of each pair's group, in order."""
         return self._columns.group_names
 
     @property
@@ -110,7 +113,7 @@ class PairShardReader(SplitReader):
             if "txt" not in record.members:
                 hashes.append(0)
                 continue
-            with self._named(record):
+            with _named(record):
                 _, checksums = _describe(record, file)
                 content = record.members["txt"].read(file)
                 check_member("txt", content, checksums)
@@ -131,7 +134,7 @@ class PairShardReader(SplitReader):
         if not 0 <= position < len(self):
             raise IndexError(f"pair {position} of {len(self)}")
         record = self._record(position)
-        with self._named(record), self._paths[record.shard].open("rb", buffering=0) as stream:
+        with _named(record), record.path.open("rb", buffering=0) as stream:
             contents = {extension: member.read(stream.fileno()) for extension, member in record.members.items()}
             return pair_from_members(record.key, contents, record.place)
 
@@ -139,10 +142,10 @@ class PairShardReader(SplitReader):
         """Return the pair at a position without its image and text, which are not read.
 
         Raises:
-            DataError: See `__getitem__`.
+            DataError: If its record is damaged; the message names shard and pair.
         """
         record = self._record(position)
-        with self._named(record), self._paths[record.shard].open("rb", buffering=0) as stream:
+        with _named(record), record.path.open("rb", buffering=0) as stream:
             return _describe(record, stream.fileno())[0]
 
     def find(self, shard: str, name: str) -> int | None:
@@ -170,7 +173,7 @@ class PairShardReader(SplitReader):
 
     def where(self, position: int) -> str:
         """Name the shard and the key of a pair, for messages."""
-        return self._name(self._record(position))
+        return str(self._record(position))
 
     @cached_property
     def _columns(self) -> _Columns:
@@ -178,7 +181,7 @@ class PairShardReader(SplitReader):
         known: dict[str, str] = {}  # one string for all pairs of a group
         labels = [np.empty((0, packed_width(self.info.num_labels)), dtype=np.uint8)]
         for record, file in self._records():
-            with self._named(record):
+            with _named(record):
                 pair, _ = _describe(record, file)
                 labels.append(pack_labels([pair.labels], self.info.label_vocabulary))
             ids.append(pair.id)
@@ -208,11 +211,11 @@ class PairShardReader(SplitReader):
         if number not in self._indexes:
             path = self._paths[number]
             records = [
-                _Record(number, key, members, place_checksum(path.name, at, key))
+                _Record(path, key, members, place_checksum(path.name, at, key))
                 for at, (key, members) in enumerate(index_tar(path).items())
             ]
             for record in records:
-                with self._named(record):
+                with _named(record):
                     check_pair_members(record.members)
             if len(records) != self._shards[number].pairs:
                 raise DataError(
@@ -222,16 +225,14 @@ class PairShardReader(SplitReader):
             self._indexes[number] = records
         return self._indexes[number]
 
-    def _name(self, record: _Record) -> str:
-        return f"shard {self._paths[record.shard]}, pair {record.key}"
 
-    @contextmanager
-    def _named(self, record: _Record) -> Iterator[None]:
-        """Add the name of the pair to errors about its record."""
-        try:
-            yield
-        except DataError as error:
-            raise DataError(f"{self._name(record)}: {error}; copy the shard again, or convert again") from error
+@contextmanager
+def _named(record: _Record) -> Iterator[None]:
+    """Add the name of the pair to errors about its record."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{record}: {error}; copy the shard again, or convert again") from error
 
 
 def _describe(record: _Record, file: int) -> tuple[Pair, dict[str, int]]:

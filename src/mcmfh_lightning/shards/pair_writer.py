@@ -6,12 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
-from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.errors import DataError, check_choice
 from mcmfh_lightning.files import atomic_write, read_json, sha256_of, write_json
-from mcmfh_lightning.shards.info import FORMAT_VERSION, DatasetInfo, SplitInfo, check_split
+from mcmfh_lightning.shards.info import FORMAT_VERSION, DatasetInfo, Split, SplitInfo
 from mcmfh_lightning.shards.members import encode_json
 from mcmfh_lightning.shards.pair import Pair, pair_to_members
 from mcmfh_lightning.shards.tar import FolderWriter, index_tar, read_shards, record_key
@@ -23,8 +22,6 @@ SKIPPED_FILE = "skipped.csv"
 """List of the items that were left out, with the reason; there is none if nothing was."""
 
 MAX_SKIPPED_EXAMPLES = 20
-
-_IDENTITY = ("name", "source", "licence", "settings", "label_vocabulary", "normal_label")
 
 
 class PairShardWriter(FolderWriter):
@@ -69,7 +66,8 @@ class PairShardWriter(FolderWriter):
         vocabulary = tuple(label_vocabulary)
         self._info = DatasetInfo("mcmfh-pairs", name, source, licence, settings, vocabulary, normal_label, splits={})
         # As plain JSON, to be compared with that of an unfinished folder.
-        self._fingerprint = {name: getattr(self._info, name) for name in _IDENTITY}
+        identity = ("name", "source", "licence", "settings", "label_vocabulary", "normal_label")
+        self._fingerprint = {name: getattr(self._info, name) for name in identity}
         self._fingerprint |= {"label_vocabulary": list(vocabulary), "pairs_per_shard": pairs_per_shard}
         super().__init__(folder)
         self._pairs_per_shard = pairs_per_shard
@@ -77,13 +75,21 @@ class PairShardWriter(FolderWriter):
         self._keys: set[str] = set()
         self._skipped: dict[str, list[str]] = {}
         self._finished: DatasetInfo | None = None
-        self._start()
+        if (self.folder / PROGRESS_FILE).exists():
+            self._resume()
+        elif foreign := next(self.folder.glob("*.tar"), None):
+            raise DataError(
+                f"{foreign} was not written by this command (there is no {PROGRESS_FILE} next to it):"
+                " choose another folder, or delete this one first"
+            )
+        else:
+            self._write_progress()
         # A split that already ended in a shard that is not full was complete when the earlier run stopped.
         self._complete = {s for s, shards in self._shards.items() if shards and shards[-1].pairs < pairs_per_shard}
 
     def resume_from(self, split: str) -> int:
         """Return how many pairs of a split are safely on disk: the caller leaves out that many."""
-        check_split(split)
+        check_choice("split", split, Split)
         return sum(shard.pairs for shard in self._shards.get(split, ()))
 
     def write(self, split: str, pair: Pair) -> None:
@@ -141,7 +147,13 @@ class PairShardWriter(FolderWriter):
             skipped={reason: len(items) for reason, items in self._skipped.items()},
             skipped_examples={reason: items[:MAX_SKIPPED_EXAMPLES] for reason, items in self._skipped.items()},
         )
-        self._write_skipped()
+        if self._skipped:
+            table = io.StringIO(newline="")
+            rows = csv.writer(table, lineterminator="\n")
+            rows.writerow(["reason", "item"])
+            rows.writerows((reason, item) for reason, items in self._skipped.items() for item in items)
+            with atomic_write(self.folder / SKIPPED_FILE) as stream:
+                stream.write(table.getvalue().encode())
         info.write(self.folder)
         (self.folder / PROGRESS_FILE).unlink()
         self._finished = info
@@ -150,9 +162,7 @@ class PairShardWriter(FolderWriter):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self.close()
         elif self._open is not None:
@@ -168,29 +178,8 @@ class PairShardWriter(FolderWriter):
         content = {**head, "fingerprint": self._fingerprint, "shards": self._list_shards()}
         write_json(self.folder / PROGRESS_FILE, content)
 
-    def _write_skipped(self) -> None:
-        if self._skipped:
-            table = io.StringIO(newline="")
-            rows = csv.writer(table, lineterminator="\n")
-            rows.writerow(["reason", "item"])
-            rows.writerows((reason, item) for reason, items in self._skipped.items() for item in items)
-            with atomic_write(self.folder / SKIPPED_FILE) as stream:
-                stream.write(table.getvalue().encode())
-
-    def _start(self) -> None:
-        """Begin a new folder, or resume an unfinished one."""
-        if (self.folder / PROGRESS_FILE).exists():
-            self._resume()
-            return
-        foreign = next(self.folder.glob("*.tar"), None)
-        if foreign is not None:
-            raise DataError(
-                f"{foreign} was not written by this command (there is no {PROGRESS_FILE} next to it):"
-                " choose another folder, or delete this one first"
-            )
-        self._write_progress()
-
     def _resume(self) -> None:
+        """Take over the shards of an unfinished folder."""
         path = self.folder / PROGRESS_FILE
         progress = read_json(path)
         if not isinstance(progress, dict) or progress.get("format_version") != FORMAT_VERSION:

@@ -11,9 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.errors import DataError, check_choice
 from mcmfh_lightning.files import PART_SUFFIX, publish, sha256_of
-from mcmfh_lightning.shards.info import DATASET_FILE, ShardInfo, check_split, shard_name
+from mcmfh_lightning.shards.info import DATASET_FILE, ShardInfo, Split
 from mcmfh_lightning.shards.members import MAX_BYTES
 from mcmfh_lightning.shards.packing import place_checksum
 
@@ -196,7 +196,7 @@ class FolderWriter:
 
     def _enter(self, split: str) -> None:
         """Make ``split`` the one that is being written."""
-        check_split(split)
+        check_choice("split", split, Split)
         if split == self._split:
             return
         if split in self._shards:
@@ -223,7 +223,7 @@ class FolderWriter:
         self._finish_shard()
 
     def _shard_name(self) -> str:
-        return shard_name(self._split, self.rank, len(self._shards[self._split]))
+        return f"{self._split}-{self.rank:03d}-{len(self._shards[self._split]):05d}.tar"
 
     def _list_shards(self) -> dict[str, list[dict[str, Any]]]:
         """Return the finished shards as plain JSON, by split; `read_shards` is the inverse."""

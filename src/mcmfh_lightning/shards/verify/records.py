@@ -1,6 +1,5 @@
 """Checks of one record: a pair, or a block of features."""
 
-import hashlib
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.shards import feature_blocks as layout
 from mcmfh_lightning.shards.info import DatasetInfo
 from mcmfh_lightning.shards.members import decode_image, decode_npy, decode_text
-from mcmfh_lightning.shards.packing import name_of_number, text_hash, unpack_bits
+from mcmfh_lightning.shards.packing import hash_number, text_hash, unpack_bits
 from mcmfh_lightning.shards.pair import DESCRIPTION, check_pair_members, decode_description
 from mcmfh_lightning.shards.verify import report as checks
 from mcmfh_lightning.shards.verify.report import Check, Look
@@ -21,31 +20,42 @@ MODALITIES = ("image", "text")
 
 Arrays = Mapping[str, NDArray[Any]]
 
-ITEM = np.dtype(
-    [
-        ("id", "O"),
-        ("shard", "O"),
-        ("split", "i8"),
-        ("group", "i8"),
-        ("group_name", "O"),
-        ("picture", "i8"),
-        ("text", "i8"),
-    ]
-)
-"""What is remembered of an item, to compare it with all others: names, position of its split in `SPLITS`, number of its
-group, and hashes that are equal for equal pictures and texts (0 where there is none to compare)."""
-
 
 class Place(NamedTuple):
-    """A record: file name of its shard, position of its split in `SPLITS`, key, and `place_checksum`."""
+    """A record: file name of its shard, its split, key, and `place_checksum`."""
 
     shard: str
-    split: int
+    split: str
     key: str
     checksum: int
 
     def __str__(self) -> str:
         return f"{self.shard} {self.key}"
+
+
+class Item(NamedTuple):
+    """What is remembered of an item, to compare it with all others.
+
+    Attributes:
+        shard: File name of its shard.
+        split: Its split.
+        id: Its id.
+        group: Number of its group.
+        group_name: Name of its group.
+        picture: Number that is equal for equal pictures; 0 where there is none to compare.
+        text: Number that is equal for equal texts; 0 where there is none.
+    """
+
+    shard: str
+    split: str
+    id: str
+    group: int
+    group_name: str
+    picture: int
+    text: int
+
+    def __str__(self) -> str:
+        return f"{self.shard} {self.id}"
 
 
 class Seen(NamedTuple):
@@ -54,14 +64,14 @@ class Seen(NamedTuple):
     Attributes:
         looks: The checks.
         rows: Number of its pairs, None if that is not known.
-        items: (n,) of type `ITEM`: the pairs that can be compared with others.
+        items: The pairs that can be compared with others.
         ranges: Least and greatest value of each dimension of the image and text embeddings, over the rows that have
             one: two arrays (2, dim), or none.
     """
 
     looks: list[Look]
     rows: int | None
-    items: NDArray[Any] = np.empty(0, ITEM)
+    items: Sequence[Item] = ()
     ranges: tuple[NDArray[np.float32], ...] = ()
 
 
@@ -82,7 +92,7 @@ def look_at_pair(place: Place, contents: Mapping[str, bytes], info: DatasetInfo)
     if image_format is not None:
         image = contents[image_format]
         looks.append(_attempt(checks.PICTURES, place, lambda: decode_image(image)))
-        picture = int.from_bytes(hashlib.sha256(image).digest()[:8], "big", signed=True)
+        picture = hash_number(image)
     if "txt" in contents:
         looks.append(_attempt(checks.TEXTS, place, lambda: _check_text(contents["txt"])))
         text = text_hash(contents["txt"].decode()) if looks[-1].complaint is None else 0
@@ -97,7 +107,7 @@ def look_at_pair(place: Place, contents: Mapping[str, bytes], info: DatasetInfo)
         Look(checks.LABELS, f"{place}: {', '.join(unknown)}" if unknown else None),
         Look(checks.CHECKSUMS, f"{place}: .{', .'.join(damaged)}" if damaged else None),
     ]
-    return Seen(looks, 1, _items(place, [pair.id], [pair.group], [pair.group_name], [picture], [text]))
+    return Seen(looks, 1, [Item(place.shard, place.split, pair.id, pair.group, pair.group_name, picture, text)])
 
 
 def look_at_block(place: Place, contents: Mapping[str, bytes], info: DatasetInfo) -> Seen:
@@ -108,7 +118,7 @@ def look_at_block(place: Place, contents: Mapping[str, bytes], info: DatasetInfo
         rows = layout.check_arrays({name: (array.shape, array.dtype) for name, array in arrays.items()}, columns, info)
         ids = layout.decode_names(contents[layout.IDS], layout.IDS, rows)
         groups: list[int] = arrays["groups.npy"].tolist()
-        group_names = list(map(name_of_number, groups))
+        group_names = list(map(str, groups))
         if layout.GROUP_NAMES in columns:
             group_names = layout.decode_names(contents[layout.GROUP_NAMES], layout.GROUP_NAMES, rows)
     except DataError as error:
@@ -135,18 +145,11 @@ def look_at_block(place: Place, contents: Mapping[str, bytes], info: DatasetInfo
         usable.append(here & finite & ~silent)
         values = embedding[usable[-1]]
         ranges.append(np.stack([values.min(axis=0, initial=np.inf), values.max(axis=0, initial=-np.inf)]))
-    pictures = np.where(usable[0], _row_hashes(arrays["image.npy"]), 0)
-    texts = np.where(present[:, 1], arrays["texts.npy"], 0)
-    return Seen(looks, rows, _items(place, ids, groups, group_names, pictures, texts), tuple(ranges))
-
-
-def _items(place: Place, *columns: Sequence[Any] | NDArray[np.int64]) -> NDArray[Any]:
-    """Make items of ids, groups, their names, pictures and texts."""
-    items = np.empty(len(columns[0]), ITEM)
-    items["shard"], items["split"] = place.shard, place.split
-    for name, column in zip(("id", "group", "group_name", "picture", "text"), columns, strict=True):
-        items[name] = column
-    return items
+    pictures = [hash_number(row.tobytes()) * bool(use) for row, use in zip(arrays["image.npy"], usable[0], strict=True)]
+    texts = np.where(present[:, 1], arrays["texts.npy"], 0).tolist()
+    columns_of_items = zip(ids, groups, group_names, pictures, texts, strict=True)
+    items = [Item(place.shard, place.split, *values) for values in columns_of_items]
+    return Seen(looks, rows, items, tuple(ranges))
 
 
 def _attempt(check: Check, place: Place, look: Callable[[], object]) -> Look:
@@ -180,9 +183,3 @@ def _checksums(
         )
     sums = layout.row_checksums(arrays, np.arange(count), np.full(count, place.checksum, dtype=np.uint32))
     return _rows(checks.CHECKSUMS, names, np.equal(sums, arrays[layout.ROW_CHECKSUMS]), "row")
-
-
-def _row_hashes(embedding: NDArray[np.generic]) -> NDArray[np.int64]:
-    rows = np.ascontiguousarray(embedding).view(np.uint8)
-    digests = (hashlib.blake2b(row, digest_size=8).digest() for row in rows)
-    return np.array([int.from_bytes(digest, "big", signed=True) for digest in digests], dtype=np.int64)

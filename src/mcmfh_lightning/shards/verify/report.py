@@ -150,7 +150,7 @@ class Report:
 
     @property
     def failed(self) -> bool:
-        """Whether a check failed; a warning is not a failure."""
+        """True if a check failed; a warning is not a failure."""
         return any(self.result(check) == "failed" for check in self.rows)
 
 

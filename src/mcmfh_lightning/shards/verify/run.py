@@ -1,10 +1,10 @@
 """Verification of a folder from end to end: every check runs, whatever an earlier one found."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from os import cpu_count
-from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,8 @@ from mcmfh_lightning.shards.packing import place_checksum
 from mcmfh_lightning.shards.pair_writer import SKIPPED_FILE
 from mcmfh_lightning.shards.tar import Member, index_tar
 from mcmfh_lightning.shards.verify import report as checks
-from mcmfh_lightning.shards.verify.records import ITEM, MODALITIES, Place, Seen, look_at_block, look_at_pair
+from mcmfh_lightning.shards.verify.records import MODALITIES, Item, Place, Seen, look_at_block, look_at_pair
 from mcmfh_lightning.shards.verify.report import Look, Report
-
-_LOCK_SUFFIX = ".lock"
-"""Ending of the lock files in the cache of a remote folder."""
 
 
 def verify(folder: ShardFolder, console: Console) -> Report:
@@ -46,29 +43,35 @@ def verify(folder: ShardFolder, console: Console) -> Report:
         return report
     report = Report(checks.PAIR_CHECKS if info.format == "mcmfh-pairs" else checks.FEATURE_CHECKS)
     report.look(checks.DATASET)
-    items, ranges = [np.empty(0, ITEM)], []
+    items: list[Item] = []
+    ranges = []
     with Progress(console=console) as progress, ThreadPoolExecutor(cpu_count()) as pool:
         task = progress.add_task("verifying", total=sum(split.pairs for split in info.splits.values()))
-        for number, split in enumerate(SPLITS):
+        for split in SPLITS:
             for shard in info.split(split).shards:
-                seen = _look_at_shard(folder, info, shard, number, report, pool)
-                items.append(np.concatenate([items[0], *(one.items for one in seen)]))
+                seen = _look_at_shard(folder, info, shard, split, report, pool)
+                items += chain.from_iterable(one.items for one in seen)
                 ranges += [one.ranges for one in seen if one.ranges]
                 progress.advance(task, shard.pairs)
     if ranges and sum(split.pairs for split in info.splits.values()) > 1:  # a single row has one value everywhere
         _check_dimensions(ranges, report)
-    _check_across(np.concatenate(items), report)
+    _check_across(items, report)
     _check_leftovers(folder, info, report)
     return report
 
 
 def _look_at_shard(
-    folder: ShardFolder, info: DatasetInfo, shard: ShardInfo, split: int, report: Report, pool: ThreadPoolExecutor
+    folder: ShardFolder, info: DatasetInfo, shard: ShardInfo, split: str, report: Report, pool: ThreadPoolExecutor
 ) -> list[Seen]:
     """Check a shard as a file, then each of its records."""
-    path = _present(folder, shard, report)
-    if path is None:
-        return []
+    path = folder.path / shard.name
+    report.look(checks.PRESENT)
+    try:
+        folder.shard(shard)
+    except DataError as error:
+        report.find(checks.PRESENT, str(error))
+        if not path.is_file():
+            return []  # else its records may show what is wrong, whatever its size
     try:
         report.look(checks.SHA256)
         found = sha256_of(path)
@@ -100,17 +103,6 @@ def _look_at_shard(
     return seen
 
 
-def _present(folder: ShardFolder, shard: ShardInfo, report: Report) -> Path | None:
-    """Return the path of a shard that is there, whatever its size: its records may show what is wrong."""
-    report.look(checks.PRESENT)
-    try:
-        return folder.shard(shard)
-    except DataError as error:
-        report.find(checks.PRESENT, str(error))
-        path = folder.path / shard.name
-        return path if path.is_file() else None
-
-
 def _check_dimensions(ranges: list[tuple[NDArray[np.float32], ...]], report: Report) -> None:
     """Find dimensions that have one value in all rows of all shards."""
     for modality, parts in zip(MODALITIES, zip(*ranges, strict=True), strict=True):
@@ -122,57 +114,50 @@ def _check_dimensions(ranges: list[tuple[NDArray[np.float32], ...]], report: Rep
             report.find(checks.VARYING, f"{modality}: {len(dead)} of {len(low)} dimensions: {dimensions}", len(dead))
 
 
-def _check_across(items: NDArray[Any], report: Report) -> None:
+def _check_across(items: Sequence[Item], report: Report) -> None:
     """Compare every item with all others: unique ids and groups, and nothing on both sides of a split."""
     report.look(checks.IDS, len(items))
-    ids: dict[str, int] = {}  # the first row that has an id, and so on
-    names: dict[str, int] = {}
-    numbers: dict[int, int] = {}
-    for row, item in enumerate(items):
-        name, number = item["group_name"], int(item["group"])
-        if (first := ids.setdefault(item["id"], row)) != row:
-            report.find(checks.IDS, f"{_place(items[first])} and {_place(item)}")
-        named, numbered = items[names.setdefault(name, row)], items[numbers.setdefault(number, row)]
-        if named["group"] != number:
-            wrong = f"group {name!r} has the numbers {named['group']} and {number}"
-            report.find(checks.GROUP_NAMES, f"{wrong}: {_place(named)} and {_place(item)}")
-        if numbered["group_name"] != name:
-            wrong = f"groups {numbered['group_name']!r} and {name!r} have one number"
-            report.find(checks.GROUP_NAMES, f"{wrong}: {_place(numbered)} and {_place(item)}")
+    ids: dict[str, Item] = {}  # the first item that has an id, and so on
+    names: dict[str, Item] = {}
+    numbers: dict[int, Item] = {}
+    for item in items:
+        if (first := ids.setdefault(item.id, item)) is not item:
+            report.find(checks.IDS, f"{first} and {item}")
+        if (first := names.setdefault(item.group_name, item)).group != item.group:
+            wrong = f"group {item.group_name!r} has the numbers {first.group} and {item.group}"
+            report.find(checks.GROUP_NAMES, f"{wrong}: {first} and {item}")
+        if (first := numbers.setdefault(item.group, item)).group_name != item.group_name:
+            wrong = f"groups {first.group_name!r} and {item.group_name!r} have one number"
+            report.find(checks.GROUP_NAMES, f"{wrong}: {first} and {item}")
     report.look(checks.GROUP_NAMES, len(names))
     report.look(checks.GROUPS, len(numbers))
     for item, other in _in_two_splits(items, "group"):
-        report.find(checks.GROUPS, f"group {item['group_name']}: {_place(item)} and {_place(other)}")
-    pictures = items[items["picture"] != 0]
+        report.find(checks.GROUPS, f"group {item.group_name}: {item} and {other}")
+    pictures = [item for item in items if item.picture]
     report.look(checks.SAME_PICTURES, len(pictures))
     for item, other in _in_two_splits(pictures, "picture"):
-        report.find(checks.SAME_PICTURES, f"{_place(item)} and {_place(other)}")
-    _check_texts(items[items["text"] != 0], report)
-
-
-def _check_texts(items: NDArray[Any], report: Report) -> None:
-    """Count the items of the evaluation splits whose text is in another split, which results depend on."""
-    report.look(checks.SAME_TEXTS, len(items))
-    for number, split in enumerate(SPLITS[1:], start=1):
-        ours, others = items[items["split"] == number], items[items["split"] != number]
-        shared = ours[np.isin(ours["text"], others["text"])]
-        if len(shared):
-            other = others[others["text"] == shared[0]["text"]][0]
+        report.find(checks.SAME_PICTURES, f"{item} and {other}")
+    texts = [item for item in items if item.text]
+    report.look(checks.SAME_TEXTS, len(texts))
+    # Results depend on the items of the evaluation splits whose text is in another split.
+    for split in SPLITS[1:]:
+        others = {item.text: item for item in reversed(texts) if item.split != split}  # the first one of each text
+        ours = [item for item in texts if item.split == split]
+        shared = [item for item in ours if item.text in others]
+        if shared:
             share = f"{split}: {len(shared)} of {len(ours)} ({len(shared) / len(ours):.1%})"
-            report.find(checks.SAME_TEXTS, f"{share}; {_place(shared[0])} and {_place(other)}", len(shared))
+            report.find(checks.SAME_TEXTS, f"{share}; {shared[0]} and {others[shared[0].text]}", len(shared))
 
 
-def _in_two_splits(items: NDArray[Any], column: str) -> Iterator[tuple[Any, Any]]:
+def _in_two_splits(items: Sequence[Item], entry: Literal["group", "picture"]) -> Iterator[tuple[Item, Item]]:
     """Yield, for each value that occurs in two splits, its first item and the first one of another split."""
-    order = np.lexsort((items["split"], items[column]))
-    for rows in np.split(order, np.flatnonzero(np.diff(items[column][order])) + 1):
-        others = rows[items["split"][rows] != items["split"][rows[:1]]]
-        if len(others):
-            yield items[rows[0]], items[others[0]]
-
-
-def _place(item: Any) -> str:  # noqa: ANN401  # one element of an array of `ITEM`
-    return f"{item['shard']} {item['id']}"
+    first: dict[int, Item | None] = {}
+    for item in items:
+        value: int = getattr(item, entry)
+        before = first.setdefault(value, item)
+        if before is not None and before.split != item.split:
+            first[value] = None  # once
+            yield before, item
 
 
 def _check_leftovers(folder: ShardFolder, info: DatasetInfo, report: Report) -> None:
@@ -180,5 +165,5 @@ def _check_leftovers(folder: ShardFolder, info: DatasetInfo, report: Report) -> 
     expected = {DATASET_FILE, SKIPPED_FILE, *(shard.name for split in info.splits.values() for shard in split.shards)}
     for path in sorted(folder.path.iterdir()):
         report.look(checks.LEFTOVERS)
-        if path.name.removesuffix(_LOCK_SUFFIX) not in expected:
+        if path.name.removesuffix(".lock") not in expected:  # locks: of the cache of a remote folder
             report.find(checks.LEFTOVERS, path.name + "/" * path.is_dir())
