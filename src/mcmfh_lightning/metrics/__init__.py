@@ -4,16 +4,18 @@
 batches and processes. This package imports nothing else of mcmfh_lightning.
 """
 
-from mcmfh_lightning.metrics.hamming import (
-    HammingACG,
-    HammingHistogram,
+from mcmfh_lightning.metrics.hamming.base import HammingMetric
+from mcmfh_lightning.metrics.hamming.collection import HammingMetricCollection
+from mcmfh_lightning.metrics.hamming.instance import (
     HammingInstanceHistogram,
     HammingInstanceMetric,
     HammingInstanceRecall,
-    HammingMeanAveragePrecision,
     HammingMedianRank,
-    HammingMetric,
-    HammingMetricCollection,
+)
+from mcmfh_lightning.metrics.hamming.metrics import (
+    HammingACG,
+    HammingHistogram,
+    HammingMeanAveragePrecision,
     HammingNDCG,
     HammingPrecision,
     HammingRadiusPrecision,
