@@ -4,7 +4,7 @@ A required argument is positional (``mcmfh-data verify DIR``), or keyword-only (
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -151,11 +151,7 @@ def manifest(
         min_label_count=min_label_count,
         drop_labels=read_drop_labels(drop_labels),
         seed=seed,
-        settings={
-            "converter": "manifest",
-            "manifest_sha256": sha256_of(manifest),
-            **reading.settings(),
-        },
+        settings={"converter": "manifest", "manifest_sha256": sha256_of(manifest), **reading.settings()},
         console=console,
         value_range=value_range,
     )
@@ -349,15 +345,11 @@ def verify(folder: str) -> None:
         sys.exit(1)
 
 
-_COMMANDS: Mapping[str, Callable[..., None]] = {
-    command.__name__: command for command in (manifest, openi, phantom, roco, stats, verify)
-}
-
-
 def main(args: Sequence[str] | None = None) -> None:
     """Run a subcommand; errors of this package end in one line and exit code 2.
 
     Args:
         args: The command line after the program's name, by default the process's own.
     """
-    run_subcommand("mcmfh-data", _COMMANDS, args)
+    commands = (manifest, openi, phantom, roco, stats, verify)
+    run_subcommand("mcmfh-data", {command.__name__: command for command in commands}, args)

@@ -16,13 +16,7 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from mcmfh_lightning.datasets.collection import (
-    Candidate,
-    Collection,
-    Unusable,
-    check_images,
-    image_bytes,
-)
+from mcmfh_lightning.datasets.collection import Candidate, Collection, Unusable, check_images, image_bytes
 from mcmfh_lightning.datasets.splits import SplitPlan, assign_splits
 from mcmfh_lightning.errors import DataError, without_controls
 from mcmfh_lightning.images.png import ValueRange, check_value_range
@@ -96,7 +90,10 @@ def convert(
     label_sets = ([x for x in item.labels if x not in drop_labels] for item in accepted)
     vocabulary = build_vocabulary(label_sets, min_label_count) if collection.labeled else []
     _require_normal(collection, vocabulary, min_label_count, drop_labels)
-    accepted = [_restrict(item, vocabulary, collection) for item in accepted]
+    for item in accepted:
+        if item.labels and not set(item.labels).intersection(vocabulary):
+            collection.note("without a label: all dropped or below the minimum count")
+    accepted = [replace(item, labels=tuple(x for x in item.labels if x in vocabulary)) for item in accepted]
     accepted.sort(key=lambda item: hashlib.sha256(f"{seed}:{item.id}".encode()).digest())
     summary = {
         "read": collection.read,
@@ -216,14 +213,6 @@ def _depths(accepted: Sequence[Candidate], console: Console) -> dict[str, Any]:
             "device, pass --value-range [LOW, HIGH] to scale all of more than 8 bits alike",
         )
     return {"image_bits": {str(bits): depths[bits] for bits in sorted(depths)}}
-
-
-def _restrict(item: Candidate, vocabulary: Sequence[str], collection: Collection) -> Candidate:
-    """Drop the labels that are not in the vocabulary."""
-    labels = tuple(label for label in item.labels if label in vocabulary)
-    if item.labels and not labels:
-        collection.note("without a label: all dropped or below the minimum count")
-    return replace(item, labels=labels)
 
 
 def _sharing(accepted: Sequence[Candidate], vocabulary: Sequence[str]) -> dict[str, Any]:

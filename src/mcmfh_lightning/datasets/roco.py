@@ -18,7 +18,7 @@ Decisions:
 
 from collections import Counter
 from collections.abc import Collection as Container
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -184,8 +184,10 @@ def read_roco(
     """
     collection = Collection()
     parts = _read_parts(root, subsets, scheme, collection)
-    if licences is not None:
-        _require_known(licences, parts.values())
+    known = {licence.name for part in parts.values() for licence in part.licences.values()}
+    for name in licences or ():
+        if name not in known:
+            raise DataError(f"--licences: no image has the licence {name!r}; there are {', '.join(sorted(known))}")
     image_files: dict[str, Path] = {}
     folder_of: dict[str, str] = {}
     for folder, part in parts.items():
@@ -199,11 +201,14 @@ def read_roco(
                     "the repository"
                 )
             folder_of[roco_id] = folder
-            reason = part.gap(roco_id) or _why_not(here.get(roco_id), part.licences[roco_id].name, licences)
+            reason = part.gap(roco_id) or ("missing image file" if roco_id not in here else None)
             if reason is not None:
                 collection.skip(reason, roco_id)
                 continue
             licence = part.licences[roco_id]
+            if licences is not None and licence.name not in licences:
+                collection.skip("licence not asked for", roco_id)
+                continue
             candidate = Candidate(
                 id=roco_id,
                 image=here[roco_id],
@@ -250,16 +255,3 @@ def _read_parts(root: Path, subsets: Container[Subset], scheme: LabelScheme, col
             "repository, with its scripts/fetch.py run"
         )
     return parts
-
-
-def _require_known(licences: Container[str], parts: Iterable[Part]) -> None:
-    known = {licence.name for part in parts for licence in part.licences.values()}
-    for name in licences:
-        if name not in known:
-            raise DataError(f"--licences: no image has the licence {name!r}; there are {', '.join(sorted(known))}")
-
-
-def _why_not(image: Path | None, licence: str, licences: Container[str] | None) -> str | None:
-    if image is None:
-        return "missing image file"
-    return "licence not asked for" if licences is not None and licence not in licences else None

@@ -21,18 +21,6 @@ Shares = tuple[int, int, int]
 """Per cent of train, val and test."""
 
 
-def check_shares(shares: Shares) -> None:
-    """Refuse shares that do not make a whole.
-
-    Raises:
-        ValueError: If one is negative, there is nothing to train on, or the sum is not 100.
-    """
-    if min(shares) < 0 or shares[0] == 0 or sum(shares) != 100:
-        raise ValueError(
-            f"shares {'/'.join(map(str, shares))}: per cent of train, val and test, such as 80/10/10, that sum to 100"
-        )
-
-
 def parse_shares(text: str) -> Shares:
     """Read ``80/10/10``.
 
@@ -44,13 +32,12 @@ def parse_shares(text: str) -> Shares:
     """
     try:
         train, val, test = map(int, text.split("/"))
-        check_shares((train, val, test))
+        return SplitPlan("group", (train, val, test)).shares
     except ValueError as error:
         raise DataError(
             f"{text!r} does not divide into train, val and test: write three percentages that sum to 100, such as "
             "80/10/10"
         ) from error
-    return train, val, test
 
 
 @dataclass(frozen=True)
@@ -62,14 +49,16 @@ class SplitPlan:
         shares: Per cent of train, val and test where the split is not given.
 
     Raises:
-        ValueError: If the shares do not sum to 100.
+        ValueError: If a share is negative, there is nothing to train on, or the shares do not sum to 100.
     """
 
     by: Literal["given", "group", "date"]
     shares: Shares = (80, 10, 10)
 
     def __post_init__(self) -> None:
-        check_shares(self.shares)
+        if min(self.shares) < 0 or self.shares[0] == 0 or sum(self.shares) != 100:
+            shown = "/".join(map(str, self.shares))
+            raise ValueError(f"shares {shown}: per cent of train, val and test, such as 80/10/10, that sum to 100")
 
 
 def assign_splits(collection: Collection, plan: SplitPlan, seed: int) -> list[Candidate]:
@@ -223,9 +212,7 @@ def split_by_date(date_of: Mapping[int, str], items_of: Mapping[int, int], share
 
 
 def require_disjoint(
-    split_of: Mapping[str, str],
-    group_of: Mapping[str, int | str],
-    fix: str = "put all items of a group into one split",
+    split_of: Mapping[str, str], group_of: Mapping[str, int | str], fix: str = "put all items of a group into one split"
 ) -> None:
     """Refuse a split that puts items of one group into two splits.
 

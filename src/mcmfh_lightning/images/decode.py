@@ -22,36 +22,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
+from mcmfh_lightning.images import png
+from mcmfh_lightning.images import unusable as reasons
 from mcmfh_lightning.images.dicom import decode_dicom, dicom_size, is_dicom
-from mcmfh_lightning.images.png import (
-    BY_RANGE,
-    DEEP_COLOR,
-    SIGNATURE,
-    ValueRange,
-    believed_bits,
-    choose_scale,
-    file_of,
-    load_all_rows,
-    read_deep_color,
-    sixteen_to_eight_bits,
-    stated_bits,
-    to_eight_bits,
-)
-from mcmfh_lightning.images.unusable import (
-    NO_DEPTH,
-    NOT_A_PICTURE,
-    NOT_READ,
-    TOO_LARGE,
-    TRANSPARENT,
-    UNDECODABLE,
-    PictureError,
-    picture_errors,
-)
+from mcmfh_lightning.images.png import ValueRange
+from mcmfh_lightning.images.unusable import PictureError, picture_errors
 from mcmfh_lightning.shards.members import MAX_BYTES, MAX_PICTURE_SIDE
 from mcmfh_lightning.shards.pair import ImageFormat
 
 _FORMATS: Mapping[str | None, ImageFormat] = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png"}
-_MAGIC = (b"\xff\xd8\xff", SIGNATURE)
+_MAGIC = (b"\xff\xd8\xff", png.SIGNATURE)
 _GRAY_MODES = ("1", "L", "LA", "La")
 _OPAQUE = 255
 _FAINT = 32
@@ -162,9 +142,9 @@ def read_picture(path: Path, value_range: ValueRange | None = None) -> tuple[Pic
         size = path.stat().st_size
         data = path.read_bytes() if size <= MAX_BYTES["png"] else b""
     except OSError as error:
-        raise PictureError(NOT_READ, error.strerror or type(error).__name__) from error
+        raise PictureError(reasons.NOT_READ, error.strerror or type(error).__name__) from error
     if size > MAX_BYTES["png"]:
-        raise PictureError(TOO_LARGE, f"{size:,} bytes")
+        raise PictureError(reasons.TOO_LARGE, f"{size:,} bytes")
     return decode_picture(data, value_range), data
 
 
@@ -183,28 +163,28 @@ def flatten_picture(image: Image.Image, value_range: ValueRange | None = None) -
         PictureError: If no picture can be made of it, or Pillow has cut its depth.
     """
     with _errors():
-        data = file_of(image) if isinstance(image, PngImagePlugin.PngImageFile) else b""
+        data = png.file_of(image) if isinstance(image, PngImagePlugin.PngImageFile) else b""
         return _decode(image, data, value_range).rgb()
 
 
 @contextmanager
 def _errors() -> Iterator[None]:
     """Turn whatever Pillow and NumPy raise on a damaged file into `PictureError`."""
-    with picture_errors(UNDECODABLE):
+    with picture_errors(reasons.UNDECODABLE):
         try:
             yield
         except Image.DecompressionBombError as error:
-            raise PictureError.of(TOO_LARGE, error) from error
+            raise PictureError.of(reasons.TOO_LARGE, error) from error
 
 
 def _open(data: bytes) -> ImageFile.ImageFile:
     try:
         image = Image.open(io.BytesIO(data), formats=("JPEG", "PNG"))
     except UnidentifiedImageError as error:  # its message holds an address in memory
-        reason = UNDECODABLE if data.startswith(_MAGIC) else NOT_A_PICTURE
+        reason = reasons.UNDECODABLE if data.startswith(_MAGIC) else reasons.NOT_A_PICTURE
         raise PictureError(reason, "" if data else "the file is empty") from error
     if not all(1 <= side <= MAX_PICTURE_SIDE for side in image.size):
-        raise PictureError(TOO_LARGE, f"{image.width} x {image.height} pixels")
+        raise PictureError(reasons.TOO_LARGE, f"{image.width} x {image.height} pixels")
     return image
 
 
@@ -212,9 +192,9 @@ def _decode(image: Image.Image, data: bytes, value_range: ValueRange | None) -> 
     """Decode an opened file, or flatten a picture in memory, whose ``data`` is empty if it has no file."""
     raw_mode = image.tile[0].args if isinstance(image, ImageFile.ImageFile) and image.tile else None
     assumed = [FIRST_OF_SEVERAL] if image.format in _FORMATS and getattr(image, "n_frames", 1) > 1 else []
-    if isinstance(image, ImageFile.ImageFile) and image.tile and raw_mode not in DEEP_COLOR:
-        load_all_rows(image, data)
-    if image.mode[0] in "IF" or raw_mode in DEEP_COLOR:
+    if isinstance(image, ImageFile.ImageFile) and image.tile and raw_mode not in png.DEEP_COLOR:
+        png.load_all_rows(image, data)
+    if image.mode[0] in "IF" or raw_mode in png.DEEP_COLOR:
         pixels, alpha, bits = _deep(image, raw_mode, data, value_range, assumed)
         return _made(pixels, alpha, _turn(image), bits, assumed)
     turn = _turn(image)
@@ -259,7 +239,7 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
 def _flatten(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8], assumed: list[str]) -> NDArray[np.uint8]:
     """Lay a transparent picture on white, or on black if on white it hardly shows."""
     if not alpha.any():
-        raise PictureError(TRANSPARENT)
+        raise PictureError(reasons.TRANSPARENT)
     on_white = _laid_on(255, pixels, alpha)
     if np.ptp(on_white) < _FAINT and np.ptp(on_black := _laid_on(0, pixels, alpha)) > np.ptp(on_white):
         assumed.append(ON_BLACK)
@@ -296,24 +276,24 @@ def _deep(
     if image.mode[0] in "IF":
         values = np.asarray(image)
         if values.dtype.itemsize > 2 and value_range is not None:  # 32 bits, which PNG does not have
-            assumed.append(BY_RANGE)
-            return to_eight_bits(values, *value_range), None, None
+            assumed.append(png.BY_RANGE)
+            return png.to_eight_bits(values, *value_range), None, None
         if image.mode == "F" or values.min() < 0 or values.max() >= 2**16:
-            raise PictureError(NO_DEPTH)
+            raise PictureError(reasons.NO_DEPTH)
         values = values.astype(np.uint16)
     else:
-        values = read_deep_color(data, str(raw_mode))
+        values = png.read_deep_color(data, str(raw_mode))
     channels = values.shape[2] if values.ndim == 3 else 1
-    stated = stated_bits(data)
+    stated = png.stated_bits(data)
     alpha = None
     if channels in (2, 4):
         opacity, values = values[..., -1], values[..., 0] if channels == 2 else values[..., :3]
-        scale = choose_scale(int(opacity.max()), believed_bits(stated[-1:], opacity), None)
-        alpha = sixteen_to_eight_bits(opacity, scale)
+        scale = png.choose_scale(int(opacity.max()), png.believed_bits(stated[-1:], opacity), None)
+        alpha = png.sixteen_to_eight_bits(opacity, scale)
         stated = stated[:-1]
     elif (key := image.info.get("transparency")) is not None:
         matches = values == np.asarray(key)
         alpha = np.where(matches.all(2) if values.ndim == 3 else matches, np.uint8(0), np.uint8(_OPAQUE))
-    scale = choose_scale(int(values.max()), believed_bits(stated, values), value_range)
+    scale = png.choose_scale(int(values.max()), png.believed_bits(stated, values), value_range)
     assumed.append(scale.assumed)
-    return sixteen_to_eight_bits(values, scale), alpha, scale.bits
+    return png.sixteen_to_eight_bits(values, scale), alpha, scale.bits

@@ -28,26 +28,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from mcmfh_lightning.images.dicom_values import (
-    check_pixel_data,
-    complete_attributes,
-    is_inverted,
-    look_up_colors,
-    padding_of,
-    present,
-    whole_number,
-)
+from mcmfh_lightning.images import dicom_values
+from mcmfh_lightning.images import unusable as reasons
 from mcmfh_lightning.images.png import ValueRange, choose_scale, to_eight_bits
-from mcmfh_lightning.images.unusable import (
-    COMPRESSED,
-    MULTI_FRAME,
-    NO_PIXELS,
-    NO_PYDICOM,
-    TOO_LARGE,
-    UNREADABLE,
-    PictureError,
-    picture_errors,
-)
+from mcmfh_lightning.images.unusable import PictureError, picture_errors
 from mcmfh_lightning.shards.members import MAX_PICTURE_SIDE
 
 if TYPE_CHECKING:
@@ -94,7 +78,7 @@ def dicom_size(data: bytes) -> tuple[int, int]:
     Raises:
         PictureError: If it has none, or pydicom is not installed.
     """
-    with picture_errors(UNREADABLE):  # a damaged file makes pydicom raise whatever its parsing ran into
+    with picture_errors(reasons.UNREADABLE):  # a damaged file makes pydicom raise whatever its parsing ran into
         return _checked_size(_read(data, _SIZE, []))
 
 
@@ -116,15 +100,15 @@ def decode_dicom(
     Raises:
         PictureError: If there is no picture that can be shown, or pydicom is not installed.
     """
-    with picture_errors(UNREADABLE):
+    with picture_errors(reasons.UNREADABLE):
         dataset = _read(data, _ATTRIBUTES, assumed)
         if not dataset.get("PixelData"):
-            raise PictureError(NO_PIXELS)
-        if (whole_number(dataset, "NumberOfFrames") or 1) > 1:
-            raise PictureError(MULTI_FRAME)
+            raise PictureError(reasons.NO_PIXELS)
+        if (dicom_values.whole_number(dataset, "NumberOfFrames") or 1) > 1:
+            raise PictureError(reasons.MULTI_FRAME)
         _checked_size(dataset)
-        complete_attributes(dataset, assumed)
-        check_pixel_data(dataset)
+        dicom_values.complete_attributes(dataset, assumed)
+        dicom_values.check_pixel_data(dataset)
         return _eight_bits(dataset, value_range, assumed)
 
 
@@ -136,7 +120,7 @@ def _read(data: bytes, attributes: Sequence[str | int], assumed: list[str]) -> "
         from pydicom.tag import Tag
         from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
     except ImportError as error:
-        raise PictureError(NO_PYDICOM) from error
+        raise PictureError(reasons.NO_PYDICOM) from error
     if data[128:132] != _MARK:
         assumed.append(NO_PREAMBLE)
         data = _PREAMBLE + _MARK + data.removeprefix(_MARK)
@@ -171,7 +155,7 @@ def _require_decoder(syntax: "UID") -> None:
     except NotImplementedError:  # an unknown syntax, or one that holds no pictures
         supported = False
     if not supported:
-        raise PictureError(COMPRESSED, syntax.name)
+        raise PictureError(reasons.COMPRESSED, syntax.name)
 
 
 def _require_uncompressed(dataset: "Dataset") -> None:
@@ -180,17 +164,17 @@ def _require_uncompressed(dataset: "Dataset") -> None:
         return
     pixels = dataset["PixelData"]
     if pixels.is_undefined_length or (pixels.value or b"")[:4] == _ITEM:
-        raise PictureError(COMPRESSED, "its pixels are compressed, and it has no transfer syntax that says how")
+        raise PictureError(reasons.COMPRESSED, "its pixels are compressed, and it has no transfer syntax that says how")
 
 
 def _checked_size(dataset: "Dataset") -> tuple[int, int]:
     """Return width and height, within the limits of all pictures: a header of a few bytes may say 4 gigapixels."""
-    rows, columns = (whole_number(dataset, name) or 0 for name in _SIZE)
+    rows, columns = (dicom_values.whole_number(dataset, name) or 0 for name in _SIZE)
     if rows < 1 or columns < 1:
-        raise PictureError(UNREADABLE, "Rows or Columns are missing")
+        raise PictureError(reasons.UNREADABLE, "Rows or Columns are missing")
     limit = 2 * (Image.MAX_IMAGE_PIXELS or rows * columns)
     if rows * columns > limit or max(rows, columns) > MAX_PICTURE_SIDE:
-        raise PictureError(TOO_LARGE, f"{columns} x {rows} pixels")
+        raise PictureError(reasons.TOO_LARGE, f"{columns} x {rows} pixels")
     return columns, rows
 
 
@@ -202,8 +186,8 @@ def _eight_bits(
     stated = bits if bits < allocated or bits <= 8 else None
     cells, values = _values(dataset, bits)  # (rows, columns) or (rows, columns, 3)
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
-        return look_up_colors(values, dataset), 8
-    padding = padding_of(cells, values, dataset) if dataset.SamplesPerPixel == 1 else None
+        return dicom_values.look_up_colors(values, dataset), 8
+    padding = dicom_values.padding_of(cells, values, dataset) if dataset.SamplesPerPixel == 1 else None
     _check_spare_bits(cells, values, padding, bits, dataset, assumed)
     if dataset.SamplesPerPixel == 3:
         return _color(values, stated, value_range, assumed)
@@ -217,8 +201,10 @@ def _eight_bits(
         levels, places = np.arange(least, greatest + 1), np.clip(values, least, greatest) - least
     else:
         levels, places = np.unique(np.clip(values, least, greatest), return_inverse=True)
-    shown, scaled_from = present(levels, dataset, stated, value_range, assumed, has_padding=padding is not None)
-    if is_inverted(dataset, assumed):
+    shown, scaled_from = dicom_values.present(
+        levels, dataset, stated, value_range, assumed, has_padding=padding is not None
+    )
+    if dicom_values.is_inverted(dataset, assumed):
         shown = 255 - shown
     gray = shown[places.reshape(values.shape)]
     if padding is not None and padding.any():
@@ -276,7 +262,9 @@ def _check_spare_bits(
         too_large &= ~padding
     if too_large.any():
         needed = int(wide[too_large].max()).bit_length()
-        raise PictureError(UNREADABLE, f"BitsStored is {bits}, its values use {needed} bits and no overlay is named")
+        raise PictureError(
+            reasons.UNREADABLE, f"BitsStored is {bits}, its values use {needed} bits and no overlay is named"
+        )
 
 
 def _is_decoded_by_frame(dataset: "Dataset") -> bool:
@@ -302,17 +290,17 @@ def _check_frame(frame: bytes, dataset: "Dataset") -> None:
         return
     if found != size:
         raise PictureError(
-            UNREADABLE, f"its header says {size[0]} x {size[1]} pixels, its frame {found[0]} x {found[1]}"
+            reasons.UNREADABLE, f"its header says {size[0]} x {size[1]} pixels, its frame {found[0]} x {found[1]}"
         )
     if samples != dataset.SamplesPerPixel:
-        raise PictureError(UNREADABLE, f"SamplesPerPixel is {dataset.SamplesPerPixel}, its frame has {samples}")
+        raise PictureError(reasons.UNREADABLE, f"SamplesPerPixel is {dataset.SamplesPerPixel}, its frame has {samples}")
 
 
 def _color(
     values: "NDArray[Any]", stated: int | None, value_range: ValueRange | None, assumed: list[str]
 ) -> tuple[NDArray[np.uint8], int | None]:
     if values.min() < 0:
-        raise PictureError(UNREADABLE, "colors below 0")
+        raise PictureError(reasons.UNREADABLE, "colors below 0")
     if stated == 8:
         return values.astype(np.uint8), 8
     scale = choose_scale(int(values.max()), stated, value_range)

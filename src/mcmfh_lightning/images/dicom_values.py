@@ -257,22 +257,15 @@ def _correct_rescaling(dataset: "Dataset", assumed: list[str]) -> None:
 def _has_window(dataset: "Dataset", assumed: list[str]) -> bool:
     """Decide whether there is a window that can be applied, and keep the first such as the only one."""
     dataset.VOILUTFunction = function = str(dataset.get("VOILUTFunction") or "LINEAR").strip().upper()
-    windows = list(zip(*(_listed(dataset.get(name)) for name in ("WindowCenter", "WindowWidth")), strict=False))
-    for center, width in windows:
+    found = (dataset.get(name) for name in ("WindowCenter", "WindowWidth"))  # each is none, one or several numbers
+    windows = [np.ravel([] if numbers in (None, "") else numbers).astype(float).tolist() for numbers in found]
+    for center, width in zip(*windows, strict=False):
         enough = {"LINEAR": width >= 1, "LINEAR_EXACT": width > 0, "SIGMOID": width > 0}.get(function, False)
         if enough and math.isfinite(width) and math.isfinite(center):
             dataset.WindowCenter, dataset.WindowWidth = center, width
             return True
         assumed.append(NO_WINDOW)
     return False
-
-
-def _listed(numbers: object) -> list[float]:
-    """List the numbers of an attribute that has none, one or several."""
-    if numbers in (None, ""):
-        return []
-    several = [numbers] if isinstance(numbers, float | int | str) else numbers
-    return [float(number) for number in several]  # type: ignore[attr-defined]  # pydicom's lists have no common type
 
 
 def is_inverted(dataset: "Dataset", assumed: list[str]) -> bool:

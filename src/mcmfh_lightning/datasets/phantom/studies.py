@@ -15,7 +15,7 @@ from datetime import date, timedelta
 from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
@@ -56,10 +56,14 @@ class Wording:
 
 
 @cache
+def _phrases() -> Mapping[str, Any]:
+    content: Mapping[str, Any] = yaml.safe_load((files(__package__) / "phrases.yaml").read_text("utf-8"))
+    return content
+
+
 def wordings() -> Mapping[Split, Wording]:
-    """Read the sentences of each split."""
-    content = yaml.safe_load((files(__package__) / "phrases.yaml").read_text("utf-8"))
-    return {split: Wording(**content[split]) for split in SPLITS}
+    """Return the sentences of each split."""
+    return {split: Wording(**_phrases()[split]) for split in SPLITS}
 
 
 def sample_studies(count: int, seed: int) -> list[PhantomStudy]:
@@ -78,7 +82,17 @@ def sample_study(seed: int, number: int, split: Split) -> PhantomStudy:
     """Draw one study."""
     rng = np.random.default_rng([seed, number, 1])
     count = 0 if rng.random() < _NORMAL_SHARE else 1 + int(rng.choice(len(_MANY), p=_MANY))
-    findings = tuple(_finding(str(label), rng) for label in rng.choice(LABELS, size=count, replace=False))
+    findings = tuple(
+        Finding(
+            label=str(label),
+            side=SIDES[int(rng.integers(2))],
+            size=float(rng.random()),
+            across=float(rng.uniform(0.5, 0.75)),
+            down=float(rng.uniform(0.25, 0.85)),
+            seed=int(rng.integers(2**31)),
+        )
+        for label in rng.choice(LABELS, size=count, replace=False)
+    )
     film = int(rng.integers(1, 3000))
     views = ("1001", "1002") if rng.random() < _SECOND_FILM else ("1001",)
     return PhantomStudy(
@@ -90,17 +104,6 @@ def sample_study(seed: int, number: int, split: Split) -> PhantomStudy:
         mentioned=frozenset(finding.label for finding in findings if rng.random() >= _UNMENTIONED),
         day=(_FIRST_DAY + timedelta(days=int(rng.integers(365)))).isoformat(),
         images=tuple(f"CXR{number}_IM-{film:04d}-{view}" for view in views),
-    )
-
-
-def _finding(label: str, rng: np.random.Generator) -> Finding:
-    return Finding(
-        label=label,
-        side=SIDES[int(rng.integers(2))],
-        size=float(rng.random()),
-        across=float(rng.uniform(0.5, 0.75)),
-        down=float(rng.uniform(0.25, 0.85)),
-        seed=int(rng.integers(2**31)),
     )
 
 
@@ -274,29 +277,5 @@ def _study_to_xml(record: Record) -> bytes:
         "</parentImage>\n"
         for number, image_id in enumerate(study.images, start=1)
     )
-    return f"""<?xml version="1.0" encoding="utf-8"?>
-<eCitation>
-<meta type="rr"/>
-<uId id="CXR{study.number}"/>
-<pmcId id="{study.number}"/>
-<docSource>CXR</docSource>
-<IUXRId id="{study.number}"/>
-<licenseType>open-access</licenseType>
-<licenseURL>https://creativecommons.org/publicdomain/zero/1.0/</licenseURL>
-<ccLicense>cc0</ccLicense>
-<articleURL/>
-<articleDate>2013-08-01</articleDate>
-<articleType>XR</articleType>
-<publisher>mcmfh-lightning</publisher>
-<title>{escape(TITLE)}</title>
-<MedlineCitation>
-<Article PubModel="Electronic">
-<ArticleTitle>{escape(TITLE)}</ArticleTitle>
-<Abstract>
-{abstract}</Abstract>
-</Article>
-</MedlineCitation>
-<MeSH>
-{mesh}</MeSH>
-{images}</eCitation>
-""".encode()
+    xml: str = _phrases()["xml"]
+    return xml.format(number=study.number, title=escape(TITLE), abstract=abstract, mesh=mesh, images=images).encode()

@@ -7,18 +7,11 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from mcmfh_lightning.datasets.collection import Candidate, Collection
+from mcmfh_lightning.datasets.table import values
 from mcmfh_lightning.datasets.table.files import Problem, Row
 from mcmfh_lightning.datasets.table.labels import LabelRules
 from mcmfh_lightning.datasets.table.references import Group, Groups, ImageFolder, group_key
-from mcmfh_lightning.datasets.table.values import (
-    BadValueError,
-    DateReader,
-    is_missing,
-    read_id,
-    read_split,
-    read_text,
-    read_word,
-)
+from mcmfh_lightning.datasets.table.values import BadValueError, DateReader, is_missing
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.shards.info import Split
 from mcmfh_lightning.shards.labels import NORMAL
@@ -191,17 +184,17 @@ class RowReader:
         def complain(reason: str, fix: str, detail: str = "") -> None:
             problems.append(Problem(row.number, reason, fix, detail))
 
-        name = take("id", read_id)
+        name = take("id", values.read_id)
         image = take("image", lambda value: self._images.read(value, traits.append))
-        text = take("text", read_text)
+        text = take("text", values.read_text)
         labels = self._read_labels(row, problems, traits)
         group = take("group", self._groups.read)
         date = take("date", lambda value: self._read_date(row.number, value, traits.append))
         names = reading.split_names
-        split = take("split", lambda value: read_split(value, names, traits.append), names) if given else None
+        split = take("split", lambda value: values.read_split(value, names, traits.append), names) if given else None
         self.split_names.add(str(row.values.get(reading.columns["split"], "")).strip())
-        source = take("source", read_word) or reading.source
-        licence = take("licence", read_word) or reading.licence
+        source = take("source", values.read_word) or reading.source
+        licence = take("licence", values.read_word) or reading.licence
         if image is None and text is None and not problems:
             complain("neither image nor text", "fill in one of them, or remove the row")
         if name is not None:
