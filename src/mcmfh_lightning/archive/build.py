@@ -231,14 +231,12 @@ def _item_rows(
 
 def _describe(source: Source, row: int, *, store_content: bool) -> dict[str, Any]:
     """Read the columns of an item that shards have."""
-    number, position = source.places[row]
-    features = source.readers[number]
-    group, name = int(features.groups[position]), features.group_names[position]
+    group, name = int(source.reader.groups[row]), source.reader.group_names[row]
     known: dict[str, Any] = {
         "id": source.ids[row],
         "group": group,
         "group_name": name,  # features of version 2 of the format have the number only
-        "split": features.split,
+        "split": source.reader.split_of(row),
         "licence": source.info.licence,
         "source": source.info.source,
         "folder": source.pairs_address,
