@@ -21,7 +21,7 @@ def test_a_package_is_located_without_running_its_code(tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize("package", ["not_installed_anywhere", "json.tool", "", "this"])
-def test_a_package_that_is_absent_names_the_mend(package: str) -> None:
+def test_a_package_that_is_absent_names_the_fix(package: str) -> None:
     with pytest.raises(DataError, match=r"pip install 'mcmfh-lightning\[offline\]'"):
         resolve_location(f"package:{package}/model")
 
