@@ -1,14 +1,13 @@
 """Configs of ``mcmfh``, installed as ``mcmfh_lightning.lightning_configs``, and how they are found."""
 
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 
 if __name__ != "mcmfh_lightning.lightning_configs":
     # From a clone, the bare name would import a second copy of every class.
     raise ImportError("import mcmfh_lightning.lightning_configs instead: this folder is installed under that name")
 
-from mcmfh_lightning.lightning_configs.compose import compose_experiments  # after the refusal above
+from mcmfh_lightning.lightning_configs.compose import compose_experiments, shipped  # after the refusal above
 
 
 def find_config(name: str) -> str:
@@ -16,8 +15,7 @@ def find_config(name: str) -> str:
 
     ``experiments/demo.yaml`` thus means the same from a clone and from an empty folder.
     """
-    shipped = files("mcmfh_lightning.lightning_configs").joinpath(name)
-    return str(shipped) if not Path(name).exists() and shipped.is_file() else name
+    return name if Path(name).exists() else shipped(name) or name
 
 
 def find_configs(args: Sequence[str]) -> list[str]:

@@ -25,7 +25,7 @@ def compose_experiments(args: Sequence[str]) -> list[str]:
     for arg in args:
         flag, equals, value = arg.rpartition("=")
         name = value.removeprefix("experiments/").removesuffix(".yaml")
-        is_name = value == f"experiments/{name}.yaml" and not Path(value).exists() and _shipped(value) is None
+        is_name = value == f"experiments/{name}.yaml" and not Path(value).exists() and shipped(value) is None
         file, *flags = _compose(name) if is_name else [value]
         composed += [flag + equals + file, *flags]
     return composed
@@ -35,15 +35,15 @@ def _compose(name: str) -> list[str]:
     """Return the file of an experiment and the flags of its parts; only the name if it has none."""
     prefix = next(prefix for prefix in _KINDS if name.startswith(prefix))
     file, patterns = _KINDS[prefix]
-    paths = {flag: _shipped(pattern.format(name.removeprefix(prefix))) for flag, pattern in patterns.items()}
+    paths = {flag: shipped(pattern.format(name.removeprefix(prefix))) for flag, pattern in patterns.items()}
     if next(iter(paths.values())) is None:
         return [f"experiments/{name}.yaml"]
     flags = [text for flag, path in paths.items() if path is not None for text in (f"--{flag}", path)]
     run_dir = [] if prefix == "encode_" else ["--run_dir", f"runs/{name}"]
-    return [str(_shipped(file)), *flags, *run_dir]
+    return [str(shipped(file)), *flags, *run_dir]
 
 
-def _shipped(name: str) -> str | None:
+def shipped(name: str) -> str | None:
     """Return the path of a config of the package; None if it has none of this name."""
     path = files("mcmfh_lightning.lightning_configs").joinpath(name)
     return str(path) if path.is_file() else None

@@ -8,7 +8,7 @@ from mcmfh_lightning.errors import DataError
 
 def test_paths_and_packages(tmp_path: Path) -> None:
     assert resolve_location(str(tmp_path)) == tmp_path
-    assert resolve_location("package:mcmfh_lightning/types.py").read_text().startswith('"""Types of the batches')
+    assert resolve_location("package:mcmfh_lightning/types.py").read_text().startswith('"""Types of')
     assert resolve_location("package:mcmfh_lightning").name == "mcmfh_lightning"
 
 
@@ -21,7 +21,7 @@ def test_a_package_is_located_without_running_its_code(tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize("package", ["not_installed_anywhere", "json.tool", "", "this"])
-def test_a_package_that_is_absent_names_the_mend(package: str) -> None:
+def test_a_package_that_is_absent_names_the_fix(package: str) -> None:
     with pytest.raises(DataError, match=r"pip install 'mcmfh-lightning\[offline\]'"):
         resolve_location(f"package:{package}/model")
 

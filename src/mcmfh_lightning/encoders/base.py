@@ -137,18 +137,8 @@ def embed_pairs(encoder: Encoder, batch: PairBatch, micro_batch_size: int | None
     if has_image.any():
         image[has_image] = _in_parts(encoder.encode_image, batch["image"], micro_batch_size).float()
     if has_text.any():
-        text[has_text] = _in_parts(
-            encoder.encode_text, cast("dict[str, Tensor]", batch["text"]), micro_batch_size
-        ).float()
-    return {
-        "image": image,
-        "text": text,
-        "present": batch["present"],
-        "labels": batch["labels"],
-        "group": batch["group"],
-        "text_hash": batch["text_hash"],
-        "index": batch["index"],
-    }
+        text[has_text] = _in_parts(encoder.encode_text, batch["text"], micro_batch_size).float()
+    return cast("FeatureBatch", {**batch, "image": image, "text": text})
 
 
 def _in_parts(encode: Callable[[Any], Tensor], inputs: Tensor | dict[str, Tensor], size: int | None) -> Tensor:

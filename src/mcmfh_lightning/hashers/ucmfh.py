@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize, relu
 
 from mcmfh_lightning.errors import check_choice
-from mcmfh_lightning.hashers.base import Codes, Hasher, Objective, zeros_for_missing
+from mcmfh_lightning.hashers.base import Codes, Hasher, Objective, project_given
 from mcmfh_lightning.layers import ConcatFusion, KeyedDropout, Projection
 from mcmfh_lightning.losses import gather_rows, nt_xent
 from mcmfh_lightning.losses.contrastive import check_temperature
@@ -64,11 +64,8 @@ class UCMFH(Hasher):
         optimizer: OptimizerCallable = torch.optim.Adam,
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
-        super().__init__(
-            {"num_bits": num_bits, "image_dim": image_dim, "text_dim": text_dim, "d_model": d_model},
-            optimizer,
-            lr_scheduler,
-        )
+        sizes = {"num_bits": num_bits, "image_dim": image_dim, "text_dim": text_dim, "d_model": d_model}
+        super().__init__(sizes, optimizer, lr_scheduler)
         check_choice("views", views, Views)
         check_temperature(temperature)
         self.save_hyperparameters()
@@ -126,10 +123,7 @@ class UCMFH(Hasher):
         self, image: Tensor | None, text: Tensor | None, key: SampleKey | None = None, *, across_batch: bool = False
     ) -> tuple[Tensor, Tensor]:
         """Fuse into halves, (B, d_model) each."""
-        tokens = zeros_for_missing(
-            None if image is None else self.image_projection(image),
-            None if text is None else self.text_projection(text),
-        )
+        tokens = project_given(image, text, self.image_projection, self.text_projection)
         halves: tuple[Tensor, Tensor] = self.fusion(*tokens, key, across_batch=across_batch)
         return halves
 

@@ -69,11 +69,8 @@ class DropoutVoting(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         for name, shape in (("weight_in", (d_model, hidden_dim)), ("weight_out", (hidden_dim, d_model))):
             self.register_buffer(name, nn.init.orthogonal_(torch.empty(shape), generator=generator))
-        if eval_votes == "masks":
-            masks = keyed_mask(self.keep, seed=seed, step=EVALUATION_STEP, ids=torch.arange(votes), shape=(hidden_dim,))
-        else:
-            masks = None
-        self.register_buffer("eval_masks", masks)
+        masks = keyed_mask(self.keep, seed=seed, step=EVALUATION_STEP, ids=torch.arange(votes), shape=(hidden_dim,))
+        self.register_buffer("eval_masks", masks if eval_votes == "masks" else None)
 
     def forward(self, tokens: Tensor, key: SampleKey | None = None) -> Tensor:
         """Aggregate the votes on each token.
@@ -86,7 +83,10 @@ class DropoutVoting(nn.Module):
             (B, S, d_model).
         """
         hidden = torch.relu(tokens @ self.weight_in)
-        masks = self.eval_masks if key is None else self._draw(key, tokens.shape[1])
+        masks = self.eval_masks
+        if key is not None:  # (B, S, votes, hidden_dim)
+            shape = (tokens.shape[1], self.votes, self.weight_in.shape[1])
+            masks = keyed_mask(self.keep, seed=self.seed, step=key.step, ids=key.ids, shape=shape)
         if masks is None:
             mean = tokens + hidden @ self.weight_out
             return mean if self.vote == "mean" else _straight_through(mean.sign(), mean)
@@ -98,11 +98,6 @@ class DropoutVoting(nn.Module):
             passes = tokens[..., None, :] + (hidden[..., None, :] * weights) @ self.weight_out
             tally = passes.sign().sum(dim=-2)
         return _straight_through(torch.where(tally == 0, mean, tally).sign(), mean)
-
-    def _draw(self, key: SampleKey, num_tokens: int) -> Tensor:
-        """Draw the masks of a training pass, (B, S, votes, hidden_dim)."""
-        shape = (num_tokens, self.votes, self.weight_in.shape[1])
-        return keyed_mask(self.keep, seed=self.seed, step=key.step, ids=key.ids, shape=shape)
 
 
 def _straight_through(value: Tensor, surrogate: Tensor) -> Tensor:
