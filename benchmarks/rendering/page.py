@@ -10,7 +10,7 @@ import pandas as pd
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.sweeps.declared import ROOT, DeclaredRun, canonical, written
 from mcmfh_lightning.sweeps.page import NOT_RUN, RESEARCH_USE, UNDEFINED, pipe_table, short, with_sd
-from mcmfh_lightning.sweeps.result import ALL, METRICS, MODEL, MONITOR, NULLS, Data, Result, data_of_folders, matched
+from mcmfh_lightning.sweeps.result import ALL, METRICS, MODEL, MONITOR, NULLS, Data, Result, match
 from rendering.comparison import DRAWS, MEAN
 from rendering.panels import DATABASES, DIRECTIONS, HEADLINE, PLACE, Matched, Panel, labels_of_folders, panels
 
@@ -50,8 +50,7 @@ def make_page(
     Raises:
         DataError: If no tested system has the reference's name, or results are not comparable.
     """
-    known = data_of_folders({run.root for run in runs}, results, folders)
-    found = matched(runs, results, known)
+    known, found = match(runs, results, folders)
     tested = [(run, result) for run, result in found if not run.is_trial]
     systems = list(dict.fromkeys(run.system for run, _ in tested))
     if reference is not None and reference not in systems:

@@ -462,7 +462,7 @@ REFUSED = {
     ),
     "lacks entries": (
         lambda folder: folder.write('{"format_version": 1}'),
-        "entries .*'system'.* are missing",
+        "an entry is missing or unknown .*run it again",
     ),
     "one system with and without bits": (
         lambda folder: folder.file.write_text("---".join((document("Real", "16"), document("Real")))),

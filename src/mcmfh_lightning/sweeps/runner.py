@@ -27,18 +27,7 @@ from mcmfh_lightning.files import atomic_write
 from mcmfh_lightning.shards import SPLITS, DatasetInfo
 from mcmfh_lightning.shards.folder import ShardFolder
 from mcmfh_lightning.sweeps.declared import DeclaredRun, canonical
-from mcmfh_lightning.sweeps.result import (
-    ALL,
-    KEPT,
-    MONITOR,
-    UNSEEN,
-    Data,
-    QueryValues,
-    Result,
-    check_agreement,
-    data_of_folders,
-    dumped,
-)
+from mcmfh_lightning.sweeps.result import ALL, KEPT, MONITOR, UNSEEN, Data, QueryValues, Result, dumped, match
 
 _LOG = "log.txt"
 _DIGITS = 6
@@ -77,30 +66,26 @@ def fill(
     Raises:
         DataError: If the data are not those of the known results.
     """
-    keys = {one.key for one in data_of_folders(data, known, data).values()}
-    check_agreement([result for result in known if result.data.key in keys], data)
-    done = {result.file_name for result in known}
-    named = {run.name(data[run.root].name, data[run.root].key): run for run in runs}
-    todo = {name: run for name, run in named.items() if name not in done}
+    todo = [run for run, result in match(runs, known, data)[1] if result is None]
     failed = []
     console = Console(stderr=True)
     pool = ThreadPoolExecutor(jobs)
     try:
-        futures = {
-            pool.submit(_execute, run, data[run.root], results / name, work / Path(name).stem, jobs): Path(name).stem
-            for name, run in todo.items()
-        }
+        futures = {}
+        for run in todo:
+            target = results / run.name(data[run.root].name, data[run.root].key)
+            folder = work / target.stem
+            futures[pool.submit(_execute, run, data[run.root], target, folder, jobs)] = folder
         title = f"runs, {len(runs) - len(todo)} done before"
         for future in track(as_completed(futures), title, total=len(todo), console=console):
-            name = futures[future]
+            folder = futures[future]
             try:
                 future.result()
             except (DataError, OSError) as error:
-                log = work / name / _LOG
-                failed.append(f"{name} ({log})")
-                with log.open("a") as stream:
+                failed.append(f"{folder.name} ({folder / _LOG})")
+                with (folder / _LOG).open("a") as stream:
                     stream.write(f"{error}\n")
-                console.print(f"{name} failed: {error}", markup=False, soft_wrap=True)
+                console.print(f"{folder.name} failed: {error}", markup=False, soft_wrap=True)
     finally:  # an interrupt lets no other run begin
         pool.shutdown(cancel_futures=True)
     return failed
