@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -39,7 +40,16 @@ def read_data(runs: Iterable[DeclaredRun]) -> dict[str, Data]:
     Raises:
         DataError: If a folder is missing or holds no shards.
     """
-    return {root: _data(root) for root in dict.fromkeys(run.root for run in runs)}
+    found = {}
+    for root in dict.fromkeys(run.root for run in runs):
+        info = DatasetInfo.load(ShardFolder(root).path)
+        encoder = digest = None
+        if info.encoder is not None:
+            encoder = str(info.encoder.get("name", "unnamed"))
+            digest = hashlib.sha256(canonical(dict(info.encoder)).encode()).hexdigest()[:16]
+        pairs = {split: info.split(split).pairs for split in SPLITS}
+        found[root] = Data(info.name, encoder, digest, info.num_labels, pairs)
+    return found
 
 
 def fill(
@@ -98,11 +108,10 @@ def _execute(run: DeclaredRun, data: Data, target: Path, folder: Path, jobs: int
     fit, test = folder / "fit", folder / "test"
     fit_seconds = _command(run, folder, jobs, "fit")
     num_bits, test_seconds, results, queries = run.declared_bits, None, None, None
-    if not run.is_trial:
-        test_seconds = _command(run, folder, jobs, "test", f"--ckpt_path={fit / 'checkpoints' / 'best.ckpt'}")
     try:
         epochs, best = _of_fit(fit / "metrics.csv", run)
         if not run.is_trial:
+            test_seconds = _command(run, folder, jobs, "test", f"--ckpt_path={fit / 'checkpoints' / 'best.ckpt'}")
             num_bits = json.loads((test / "metrics.json").read_bytes())["num_bits"]
             results, queries = _of_test(test / "ranking.csv"), _of_queries(test / "queries.csv")
     except (KeyError, IndexError, ValueError) as error:
@@ -203,24 +212,10 @@ def _number(text: str) -> float | None:
     return round(value, _DIGITS) if text and isfinite(value := float(text)) else None
 
 
-def _data(root: str) -> Data:
-    info = DatasetInfo.load(ShardFolder(root).path)
-    encoder = info.encoder
-    return Data(
-        name=info.name,
-        encoder=None if encoder is None else str(encoder.get("name", "unnamed")),
-        encoder_digest=None if encoder is None else hashlib.sha256(canonical(dict(encoder)).encode()).hexdigest()[:16],
-        num_labels=info.num_labels,
-        pairs={split: info.split(split).pairs for split in SPLITS},
-    )
-
-
 def _device() -> str:
     """Name the device on which runs train, as the trainer chooses it."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name(0)
-    try:
-        models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-        return models[0].partition(":")[2].strip()
-    except (OSError, IndexError):
-        return platform.machine()
+    info = Path("/proc/cpuinfo")
+    models = re.findall(r"model name\s*: (.*)", info.read_text()) if info.is_file() else []
+    return models[0].strip() if models else platform.machine()
