@@ -100,7 +100,7 @@ def test_published_configs_have_the_published_constants(method):
 def every_trial(benchmark_file, repository):
     runs = read_runs(repository / "benchmarks" / "tables" / "tuning.yaml")
     results = benchmark_file("rendering.store").read(repository / "benchmarks" / "results")
-    return list(benchmark_file("rendering.page").make_page(runs, results, None, {}).trials.itertuples())
+    return list(benchmark_file("rendering.page").make_page(runs, results, None, {})[1].itertuples())
 
 
 @pytest.mark.parametrize("method", METHODS)

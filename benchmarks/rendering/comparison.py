@@ -75,7 +75,7 @@ def holm(p_values: "pd.Series[float]") -> "pd.Series[float]":
     [0.03, 0.06, 0.06]
     """
     ordered = p_values.sort_values()
-    return (ordered * range(len(ordered), 0, -1)).clip(upper=1).cummax()
+    return (ordered * np.arange(len(ordered), 0, -1)).clip(upper=1).cummax()
 
 
 def _compared(system: str, differences: Tensor, weights: Tensor) -> list[tuple[object, ...]]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -176,12 +177,8 @@ def _check_launcher(where: str, command: Sequence[str]) -> None:
 
 def _refuse_misread(where: str, value: object) -> None:
     """Refuse a value that an agent and our runner write differently: as Python does (``None``), as JSON (``null``)."""
-    if isinstance(value, str):  # written alike
-        return
     text = str(value)
-    try:
-        same = yaml.safe_load(text) == yaml.safe_load(written(value))
-    except yaml.YAMLError:
-        same = False
-    if not same:
-        raise DataError(f"{where}: the agent of W&B would pass {value!r} as the text {text!r}; leave it to the config")
+    with suppress(yaml.YAMLError):
+        if isinstance(value, str) or yaml.safe_load(text) == yaml.safe_load(written(value)):
+            return
+    raise DataError(f"{where}: the agent of W&B would pass {value!r} as the text {text!r}; leave it to the config")

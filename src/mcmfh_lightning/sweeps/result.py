@@ -45,7 +45,7 @@ class Data:
 
     @property
     def key(self) -> str:
-        """The identity of the data: features of another encoder are other data."""
+        """Return the identity of the data: features of another encoder are other data."""
         return f"{self.name}@{self.encoder_digest}"
 
 
@@ -98,7 +98,7 @@ class Result(Run):
 
     @property
     def file_name(self) -> str:
-        """Name of its file."""
+        """Return the name of its file."""
         return self.name(self.data.name, self.data.key)
 
 
