@@ -15,7 +15,7 @@ from rendering.store import add, read
 
 from mcmfh_lightning.errors import DataError, one_line_errors, say
 from mcmfh_lightning.sweeps.declared import read_runs
-from mcmfh_lightning.sweeps.result import Data, load_all, make_folder
+from mcmfh_lightning.sweeps.result import Data, load_all, make_folder, match
 
 
 def table(options: argparse.Namespace) -> None:
@@ -36,15 +36,14 @@ def table(options: argparse.Namespace) -> None:
         stored = [one for one in read(options.results) if (one.system, one.root) not in again]
         folders = read_data(runs)
         failed = fill(runs, folders, [*stored, *load_all(finished)], finished, options.work, options.jobs)
-        names = {run.name(folders[run.root].name, folders[run.root].key) for run in runs}
-        ours = [one for one in load_all(finished) if one.file_name in names]
+        ours = [one for _, one in match(runs, load_all(finished), folders)[1] if one is not None]
         add(options.results, options.file.stem, ours)
         for one in ours:
             (finished / one.file_name).unlink()
-    page = make_page(runs, read(options.results), options.reference, folders)
-    (folder / "table.md").write_text(markdown(page, options.file.name), encoding="utf-8")
-    write_csv(folder, page)
-    plot_curves(folder, page.panels)
+    panels, trials = make_page(runs, read(options.results), options.reference, folders)
+    (folder / "table.md").write_text(markdown(panels, trials, options.file.name), encoding="utf-8")
+    write_csv(folder, panels, trials)
+    plot_curves(folder, panels)
     say(str(folder / "table.md"))
     if failed:
         raise DataError(f"{len(failed)} of {len(runs)} runs failed, see their logs: {', '.join(failed)}")

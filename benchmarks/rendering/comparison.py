@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from math import nan
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -45,35 +46,36 @@ def compare(results: Mapping[str, Sequence[Result]], reference: str, subset: str
     Raises:
         DataError: If two results have different queries.
     """
-    others = {system: found for system, found in results.items() if system != reference and found}
     columns = ["system", "direction", "difference", "low", "high", "p", "p_holm"]
-    if not results[reference] or not others:
+    run = {system: found for system, found in results.items() if found}
+    if reference not in run or len(run) == 1:
         return pd.DataFrame(columns=columns)
-    queries = _common_queries([result for found in results.values() for result in found])
+    first = next(iter(run.values()))[0]
+    values = {}
+    for system, found in run.items():
+        # AP of each query in both directions, mean over seeds: (Q, 2), NaN where undefined.
+        of_seeds = [
+            [_queries_of(one, first).average_precision[HEADLINE[0]][way] for way in _DIRECTIONS] for one in found
+        ]
+        values[system] = torch.from_numpy(np.array(of_seeds, dtype=float)).mean(0).T
+    queries = _queries_of(first, first)
     members = torch.tensor([1] * len(queries.group) if subset == ALL else queries.subsets[subset])
-    ours = _over_seeds(results[reference])
+    ours = values.pop(reference)
     counted = (members == 1) & ~ours.isnan().all(1)
     weights = bootstrap_weights(torch.tensor(queries.group)[counted], DRAWS, SEED)
-    lines = []
-    for system, found in others.items():
-        lines += _compared(system, (ours - _over_seeds(found))[counted], weights)
+    lines = [line for system, theirs in values.items() for line in _compared(system, (ours - theirs)[counted], weights)]
     made = pd.DataFrame(lines, columns=columns[:-1])
-    made.loc[made.direction == MEAN, "p_holm"] = holm(made.p.dropna().tolist())
-    return made
+    return made.assign(p_holm=holm(made.p.dropna()))
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def holm(p_values: "pd.Series[float]") -> "pd.Series[float]":
     """Correct p values for their number (Holm, Scandinavian Journal of Statistics, 1979).
 
-    >>> holm([0.01, 0.04, 0.03])
+    >>> holm(pd.Series([0.01, 0.04, 0.03])).sort_index().tolist()
     [0.03, 0.06, 0.06]
     """
-    corrected = [nan] * len(p_values)
-    largest = 0.0
-    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        corrected[place] = largest
-    return corrected
+    ordered = p_values.sort_values()
+    return (ordered * np.arange(len(ordered), 0, -1)).clip(upper=1).cummax()
 
 
 def _compared(system: str, differences: Tensor, weights: Tensor) -> list[tuple[object, ...]]:
@@ -90,25 +92,9 @@ def _compared(system: str, differences: Tensor, weights: Tensor) -> list[tuple[o
     return [(system, *mean, p), *((system, *one, nan) for one in of_directions)]
 
 
-def _over_seeds(results: Sequence[Result]) -> Tensor:
-    """Average the AP of each query in both directions over seeds: (Q, 2) float64, NaN where undefined."""
-    of_runs = [_queries_of(result).average_precision[HEADLINE[0]] for result in results]
-    columns = [[[nan if value is None else value for value in of[name]] for name in _DIRECTIONS] for of in of_runs]
-    return torch.tensor(columns, dtype=torch.float64).mean(0).T  # from (seeds, 2, Q)
-
-
-def _common_queries(results: Sequence[Result]) -> QueryValues:
-    first = _queries_of(results[0])
-    for result in results:
-        queries = _queries_of(result)
-        if (queries.group, queries.subsets) != (first.group, first.subsets):
-            raise DataError(
-                f"{result.file_name}: its queries are not those of {results[0].file_name}; run the older one again"
-            )
-    return first
-
-
-def _queries_of(result: Result) -> QueryValues:
+def _queries_of(result: Result, first: Result) -> QueryValues:
     if result.queries is None:
         raise DataError(f"{result.file_name}: holds no queries; remove it and run again")
+    if first.queries and (result.queries.group, result.queries.subsets) != (first.queries.group, first.queries.subsets):
+        raise DataError(f"{result.file_name}: its queries are not those of {first.file_name}; run the older one again")
     return result.queries

@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from math import nan
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.sweeps.declared import ROOT, DeclaredRun, canonical, written
 from mcmfh_lightning.sweeps.page import NOT_RUN, RESEARCH_USE, UNDEFINED, pipe_table, short, with_sd
-from mcmfh_lightning.sweeps.result import ALL, METRICS, MODEL, MONITOR, NULLS, Data, Result, data_of_folders, matched
+from mcmfh_lightning.sweeps.result import ALL, METRICS, MODEL, MONITOR, NULLS, Data, Result, match
 from rendering.comparison import DRAWS, MEAN
 from rendering.panels import DATABASES, DIRECTIONS, HEADLINE, PLACE, Matched, Panel, labels_of_folders, panels
 
@@ -22,23 +21,9 @@ _LEGEND = (
 _PAIRED = " A query sees its own partner: not comparable with the other protocols."
 
 
-class Page(NamedTuple):
-    """Everything that is rendered.
-
-    Attributes:
-        panels: What is compared.
-        trials: Tuning trials: ``data``, ``system``, ``metric``, ``settings`` (the flags that vary within the system's
-            trials), ``run``, ``value`` (NaN if it was not run or is undefined) and ``chosen`` (the best of its system
-            on its data).
-    """
-
-    panels: list[Panel]
-    trials: pd.DataFrame
-
-
 def make_page(
     runs: Sequence[DeclaredRun], results: Sequence[Result], reference: str | None, folders: Mapping[str, Data]
-) -> Page:
+) -> tuple[list[Panel], pd.DataFrame]:
     """Match runs with results and compare them.
 
     Args:
@@ -47,22 +32,26 @@ def make_page(
         reference: The system that the others are compared with; None takes the first that is tested.
         folders: The data in each folder, where they were looked at; else those that results name.
 
+    Returns:
+        What is compared; and the tuning trials: ``data``, ``system``, ``metric``, ``settings`` (the flags that vary
+        within the system's trials), ``run``, ``value`` (NaN if it was not run or is undefined) and ``chosen`` (the best
+        of its system on its data).
+
     Raises:
         DataError: If no tested system has the reference's name, or results are not comparable.
     """
-    known = data_of_folders({run.root for run in runs}, results, folders)
-    found = matched(runs, results, known)
+    known, found = match(runs, results, folders)
     tested = [(run, result) for run, result in found if not run.is_trial]
     systems = list(dict.fromkeys(run.system for run, _ in tested))
     if reference is not None and reference not in systems:
         raise DataError(f"--reference {reference!r} is not a tested system; choose one of {', '.join(systems) or '-'}")
     trials = [(run, result) for run, result in found if run.is_trial]
     compared = panels(tested, results, known, reference or next(iter(systems), None))
-    return Page(compared, _trials(trials, labels_of_folders(runs, known)))
+    return compared, _trials(trials, labels_of_folders(runs, known))
 
 
 def _trials(runs: Matched, labels: Mapping[str, str]) -> pd.DataFrame:
-    """List tuning trials in the order of the file; see `Page`."""
+    """List tuning trials in the order of the file; see `make_page`."""
     lines = []
     for run, result in runs:
         same = [one for one, _ in runs if (one.system, one.root, one.metric) == (run.system, run.root, run.metric)]
@@ -78,17 +67,18 @@ def _trials(runs: Matched, labels: Mapping[str, str]) -> pd.DataFrame:
     return made.drop(columns="goal")
 
 
-def write_csv(folder: Path, page: Page) -> None:
+def write_csv(folder: Path, compared: Sequence[Panel], trials: pd.DataFrame) -> None:
     """Write ``table.csv``, ``comparison.csv`` and ``trials.csv``, those of them that have a line.
 
     Numbers are rounded as results are; what is undefined stays empty.
 
     Args:
         folder: An existing folder.
-        page: What is rendered.
+        compared: What is compared.
+        trials: Tuning trials.
     """
     numbers, differences = [], []
-    for panel in page.panels:
+    for panel in compared:
         place = {"data": panel.data, "num_bits": panel.num_bits, "queries": panel.queries}
         numbers.append(_numbers(panel).assign(**place))
         if panel.differences is not None:
@@ -96,11 +86,11 @@ def write_csv(folder: Path, page: Page) -> None:
     head = (
         "data num_bits protocol database queries direction metric system settings ranking mean sd seeds declared trials"
     )
-    compared = "data num_bits queries reference system direction difference low high p p_holm"
+    against = "data num_bits queries reference system direction difference low high p p_holm"
     for name, frames, columns in (
         ("table.csv", numbers, head.split()),
-        ("comparison.csv", differences, compared.split()),
-        ("trials.csv", [page.trials], None),
+        ("comparison.csv", differences, against.split()),
+        ("trials.csv", [trials], None),
     ):
         lines = [frame for frame in frames if len(frame)]
         if lines:
@@ -118,23 +108,24 @@ def _numbers(panel: Panel) -> pd.DataFrame:
     return pd.concat(ordered).join(panel.rows[["settings", "declared", "trials"]], on="system")
 
 
-def markdown(page: Page, file: str) -> str:
+def markdown(compared: Sequence[Panel], trials: pd.DataFrame, file: str) -> str:
     """Render everything.
 
     Args:
-        page: What is rendered.
+        compared: What is compared.
+        trials: Tuning trials.
         file: Name of the table file.
     """
     sections = [f"# {file}\n\nWritten by `benchmarks/table.py`: change the runs, not this page. {RESEARCH_USE}"]
-    for name in dict.fromkeys(panel.data for panel in page.panels):
-        of_data = [panel for panel in page.panels if panel.data == name]
+    for name in dict.fromkeys(panel.data for panel in compared):
+        of_data = [panel for panel in compared if panel.data == name]
         data = next((result.data for panel in of_data for result in panel.results), None)
         sections.append(f"## {name}\n\n{_data_note(data) if data else ''}{_LEGEND}")
         for panel in of_data:
             sections += _panel_sections(panel)
-    for (name, metric), trials in page.trials.groupby(["data", "metric"]):
+    for (name, metric), of_metric in trials.groupby(["data", "metric"]):
         note = "Validation split; the best of each system in bold."
-        sections.append(f"## {name}: tuning trials\n\n{note}\n\n{_trial_table(trials, metric)}")
+        sections.append(f"## {name}: tuning trials\n\n{note}\n\n{_trial_table(of_metric, metric)}")
     return "\n\n".join(sections) + "\n"
 
 
@@ -156,8 +147,14 @@ def _panel_sections(panel: Panel) -> list[str]:
         if (protocol, database) in measured
     ]
     if panel.differences is not None and panel.results:
-        title = f"### {panel.title}: {panel.reference} against the others"
-        sections.append(f"{title}\n\n{_comparison_note(panel)}\n\n{_comparison_table(panel, panel.differences)}")
+        sections.append(
+            f"### {panel.title}: {panel.reference} against the others\n\n"
+            f"{METRICS[0]}, protocol `{HEADLINE[0]}`, database `{HEADLINE[1]}`, queries {_queries(panel)}. AP of each "
+            f"query is averaged over seeds; a positive number means that {panel.reference} is ahead, with the 95 % "
+            f"interval of {DRAWS:,} resamples of groups. p is two-sided, from the same resamples (at least "
+            f"{short(2 / (DRAWS + 1))}); Holm: corrected for {panel.differences.system.nunique()} comparisons.\n\n"
+            f"{_comparison_table(panel, panel.differences)}"
+        )
     return sections
 
 
@@ -204,16 +201,6 @@ def _queries(panel: Panel) -> str:
         return f"`{panel.queries}`"
     number = len(queries.group) if panel.queries == ALL else sum(queries.subsets[panel.queries])
     return f"`{panel.queries}` ({number:,})"
-
-
-def _comparison_note(panel: Panel) -> str:
-    number = panel.differences.system.nunique()
-    return (
-        f"{METRICS[0]}, protocol `{HEADLINE[0]}`, database `{HEADLINE[1]}`, queries {_queries(panel)}. AP of each "
-        f"query is averaged over seeds; a positive number means that {panel.reference} is ahead, with the 95 % "
-        f"interval of {DRAWS:,} resamples of groups. p is two-sided, from the same resamples (at least "
-        f"{short(2 / (DRAWS + 1))}); Holm: corrected for {number} comparisons."
-    )
 
 
 def _comparison_table(panel: Panel, differences: pd.DataFrame) -> str:

@@ -47,29 +47,29 @@ class Panel:
 
     @cached_property
     def results(self) -> list[Result]:
-        """The results of all rows."""
+        """Return the results of all rows."""
         return [result for results in self.rows.results for result in results]
 
     @property
     def title(self) -> str:
-        """Data and bits."""
+        """Return data and bits."""
         return self.data if self.num_bits is None else f"{self.data}, {self.num_bits} bits"
 
     @cached_property
     def queries(self) -> str:
-        """The query subset of all numbers."""
+        """Return the query subset of all numbers."""
         abnormal = any(result.queries and ABNORMAL in result.queries.subsets for result in self.results)
         return ABNORMAL if abnormal else ALL
 
     @cached_property
     def spreads(self) -> pd.DataFrame:
-        """Mean, sd and number of values over seeds, by the names in `PLACE`."""
+        """Compute mean, sd and number of values over seeds, by the names in `PLACE`."""
         numbers = self._numbers.dropna(subset="value").groupby(PLACE, observed=True).value
         return numbers.agg(mean="mean", sd="std", seeds="count")
 
     @cached_property
     def headline(self) -> pd.DataFrame:
-        """Mean and sd over seeds of the mAP@all of both directions, by ranking and system."""
+        """Compute mean and sd over seeds of the mAP@all of both directions, by ranking and system."""
         numbers = self._numbers
         chosen = numbers[(numbers.protocol == HEADLINE[0]) & (numbers.database == HEADLINE[1])]
         chosen = chosen[chosen.metric == METRICS[0]].set_index(["ranking", "system", "run", "direction"])
@@ -79,7 +79,7 @@ class Panel:
 
     @cached_property
     def differences(self) -> pd.DataFrame | None:
-        """The reference against every other system that was run."""
+        """Compare the reference with every other system that was run."""
         return self.reference and compare(dict(self.rows.results), self.reference, self.queries)
 
     def best(self, protocol: str) -> str | None:
@@ -95,7 +95,7 @@ class Panel:
 
     @cached_property
     def _numbers(self) -> pd.DataFrame:
-        """Every number of the query subset, a row each."""
+        """List every number of the query subset, a row each."""
         runs = ((system, result) for system, results in self.rows.results.items() for result in results)
         found = (
             (run, system, *values)

@@ -1,7 +1,8 @@
 """``mcmfh-bench sweep``: the runs that an agent of Weights & Biases would start, without its server."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +10,9 @@ import yaml
 from rich.console import Console
 from rich.markdown import Markdown
 
-from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.errors import DataError, say
 from mcmfh_lightning.lightning_configs import find_config
 from mcmfh_lightning.sweeps.declared import CONFIG, ROOT, TRIAL, Sweep, read_sweeps, runs_of, written
-from mcmfh_lightning.sweeps.page import figure_of, markdown, save, summarize, write_csv
 from mcmfh_lightning.sweeps.result import Data, load_all, make_folder
 
 _ARGS = "${args}"
@@ -24,42 +24,52 @@ _OPTIONAL = ("command", "description", "entity", "project")
 """Keys of a sweep that tables do not have; the last three do not change its runs."""
 
 
-def run_sweep(
-    file: Path, *, jobs: int, task: int | None, tasks: int | None, count: bool, render: bool, out: Path | None
+def sweep(
+    file: Path,
+    *,
+    jobs: int = 1,
+    task: int | None = None,
+    tasks: int | None = None,
+    count: bool = False,
+    render: bool = False,
+    out: Path | None = None,
 ) -> None:
-    """Run and render a sweep, or what the options select of it.
+    """Run a sweep of Weights & Biases without its server: what has no result yet is fitted, then a table is made.
+
+    FILE is what `wandb sweep` takes (method grid); sweeps/experts_bits.yaml comes with the package.
 
     Args:
-        file: The sweep file, or the name of one that comes with the package.
-        jobs: Runs at a time.
-        task: Number of this task of an array.
-        tasks: Number of tasks of the array.
-        count: Print the number of runs only.
-        render: Run nothing.
-        out: Folder of everything that is written; None takes the default.
-
-    Raises:
-        DataError: If an option or the file is wrong, or a run failed.
+        file: YAML file of the sweep.
+        jobs: runs at a time; they share out the cores.
+        task: number of this task of an array, from 0; it runs its share of the runs and renders nothing.
+        tasks: number of tasks of the array.
+        count: print the number of runs and do nothing else.
+        render: run nothing; render the results that exist.
+        out: folder for results, work, table.md, table.csv and figure; runs/sweep/<name of the file> unless given.
     """
-    sweep = read_sweep(Path(find_config(str(file))))
-    runs = sweep.runs()
+    declared = read_sweep(Path(find_config(str(file))))
+    runs = declared.runs()
     if count:
-        Console().print(str(len(runs)), highlight=False)
+        say(str(len(runs)))
         return
-    folder = Path("runs/sweep") / file.stem if out is None else out
     _check_options(jobs, task, tasks, render=render)
+    folder = out or Path("runs/sweep") / file.stem
     chosen = runs[task::tasks]
     folders: dict[str, Data] = {}
     failed: list[str] = []
     results, work = make_folder(folder / "results"), make_folder(folder / "work")
+    # Imported here: help should not wait for matplotlib, and what only counts or renders not for torch.
     if not render:
-        # Here, not above: what only counts or renders should not wait for torch.
         from mcmfh_lightning.sweeps.runner import fill, read_data
 
         folders = read_data(chosen)
         failed = fill(chosen, folders, load_all(results), results, work, jobs)
     if task is None:
-        _render(sweep, folders, file.name, folder)
+        from mcmfh_lightning.sweeps.page import summarize, write
+
+        Console().print(Markdown(write(folder, summarize(declared, load_all(results), folders), file.name)))
+        for path in [folder / "table.md", folder / "table.csv", *sorted(folder.glob("figure.*"))]:
+            say(str(path))
     if failed:
         raise DataError(f"{len(failed)} of {len(chosen)} runs failed, see their logs: {', '.join(failed)}")
 
@@ -67,27 +77,13 @@ def run_sweep(
 def _check_options(jobs: int, task: int | None, tasks: int | None, *, render: bool) -> None:
     if jobs < 1:
         raise DataError(f"--jobs must be at least 1, got {jobs}")
-    if task is None and tasks is None:
-        return
     if task is None or tasks is None:
-        raise DataError("--task and --tasks belong together: pass both, or neither")
-    if render:
+        if task != tasks:
+            raise DataError("--task and --tasks belong together: pass both, or neither")
+    elif render:
         raise DataError("--render makes one page of all runs: leave out --task and --tasks")
-    if not 0 <= task < tasks:
+    elif not 0 <= task < tasks:
         raise DataError(f"--task must be from 0 to {tasks - 1} of --tasks {tasks}, got {task}; number the array from 0")
-
-
-def _render(sweep: Sweep, folders: Mapping[str, Data], name: str, folder: Path) -> None:
-    summary = summarize(sweep, load_all(folder / "results"), folders)
-    figure = figure_of(summary)
-    drawn = save(figure, folder / "figure")
-    page = markdown(summary, name, drawn[-1].name if drawn else f"No figure: {figure}.")
-    (folder / "table.md").write_text(page, encoding="utf-8")
-    write_csv(folder / "table.csv", summary)
-    console = Console()
-    console.print(Markdown(page))
-    for path in (folder / "table.md", folder / "table.csv", *drawn):
-        console.print(str(path), markup=False, highlight=False, soft_wrap=True)
 
 
 def read_sweep(path: Path) -> Sweep:
@@ -181,12 +177,8 @@ def _check_launcher(where: str, command: Sequence[str]) -> None:
 
 def _refuse_misread(where: str, value: object) -> None:
     """Refuse a value that an agent and our runner write differently: as Python does (``None``), as JSON (``null``)."""
-    if isinstance(value, str):  # written alike
-        return
     text = str(value)
-    try:
-        same = yaml.safe_load(text) == yaml.safe_load(written(value))
-    except yaml.YAMLError:
-        same = False
-    if not same:
-        raise DataError(f"{where}: the agent of W&B would pass {value!r} as the text {text!r}; leave it to the config")
+    with suppress(yaml.YAMLError):
+        if isinstance(value, str) or yaml.safe_load(text) == yaml.safe_load(written(value)):
+            return
+    raise DataError(f"{where}: the agent of W&B would pass {value!r} as the text {text!r}; leave it to the config")

@@ -7,13 +7,12 @@ import re
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any
 
 import yaml
 
 from mcmfh_lightning.errors import DataError
 
-Goal = Literal["maximize", "minimize"]
 CONFIG, ROOT, SEED, BITS = "config", "data.root", "seed_everything", "model.num_bits"
 TRIAL, TEST = "val/", "test/"
 """How the metric's name begins: of a tuning trial, which only fits; of a run that is tested too."""
@@ -38,17 +37,17 @@ class Run:
 
     @property
     def root(self) -> str:
-        """The folder of its data."""
+        """Return the folder of its data."""
         return str(self.parameters[ROOT])
 
     @property
     def declared_bits(self) -> int | None:
-        """Bits of a code, where declared: methods without codes have none."""
+        """Return the bits of a code, where declared: methods without codes have none."""
         return self.parameters.get(BITS)
 
     @property
     def is_trial(self) -> bool:
-        """Whether it is a tuning trial."""
+        """Return whether it is a tuning trial."""
         return self.metric.startswith(TRIAL)
 
     def name(self, data_name: str, data_key: str) -> str:
@@ -87,11 +86,11 @@ class DeclaredRun(Run):
 
     Attributes:
         where: Its document, for messages.
-        goal: Whether the metric should be high or low.
+        goal: Whether the metric should be high (maximize) or low (minimize).
     """
 
     where: str
-    goal: Goal
+    goal: str
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ class Sweep:
         where: File, number and name of the document, for messages.
         name: Label of the system, or title of the sweep.
         metric: What runs are judged by.
-        goal: Whether the metric should be high or low.
+        goal: Whether the metric should be high (maximize) or low (minimize).
         parameters: The values of each flag of `mcmfh`, by its dotted name; plain JSON, each value once.
         command: What an agent of W&B runs, macros as written; empty where the file leaves it out.
     """
@@ -110,7 +109,7 @@ class Sweep:
     where: str
     name: str
     metric: str
-    goal: Goal
+    goal: str
     parameters: Mapping[str, tuple[Any, ...]]
     command: tuple[str, ...]
 
@@ -122,7 +121,7 @@ class Sweep:
 
     @property
     def varied(self) -> Mapping[str, tuple[Any, ...]]:
-        """The values of each flag that has several, numbers ascending; seeds are not a setting."""
+        """Return the values of each flag that has several, numbers ascending; seeds are not a setting."""
         several = {name: values for name, values in self.parameters.items() if len(values) > 1 and name != SEED}
         numbers = {name for name, values in several.items() if all(type(value) in (int, float) for value in values)}
         return {name: tuple(sorted(values)) if name in numbers else values for name, values in several.items()}
@@ -256,15 +255,15 @@ def _sweep(where: str, content: object, optional: Collection[str]) -> Sweep:
     metric = _mapping(f"{where}: metric", entries["metric"], ("name", "goal"))
     if not isinstance(metric["name"], str):
         raise DataError(f"{where}: metric: name is {metric['name']!r}; give the name that `mcmfh` logs")
-    if metric["goal"] not in get_args(Goal):
-        raise DataError(f"{where}: metric: goal is {metric['goal']!r}; choose {' or '.join(get_args(Goal))}")
+    if metric["goal"] not in ("maximize", "minimize"):
+        raise DataError(f"{where}: metric: goal is {metric['goal']!r}; choose maximize or minimize")
     parameters, command = entries["parameters"], entries.get("command", [])
     if not isinstance(parameters, dict) or not parameters:
         raise DataError(f"{where}: parameters is {parameters!r}; give a mapping of flags to their values")
     if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
         raise DataError(f"{where}: command is {command!r}; give a list of words, each a string")
     values = {flag: _values(f"{where}: parameters", flag, entry) for flag, entry in parameters.items()}
-    return Sweep(where, name, metric["name"], cast(Goal, metric["goal"]), values, tuple(command))
+    return Sweep(where, name, metric["name"], metric["goal"], values, tuple(command))
 
 
 def _mapping(where: str, content: object, keys: Sequence[str], optional: Collection[str] = ()) -> Mapping[str, Any]:

@@ -3,21 +3,19 @@
 import csv
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil, isnan, nan
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, Normalize, to_rgba
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from mcmfh_lightning.sweeps.declared import ROOT, SEED, Sweep, canonical, written
-from mcmfh_lightning.sweeps.result import Data, Result, data_of_folders, matched
+from mcmfh_lightning.sweeps.result import Data, Result, match
 
 RESEARCH_USE = "Research use, not diagnosis."
 NOT_RUN, UNDEFINED = "not run", "-"
@@ -31,24 +29,22 @@ class Point:
     """A combination of the varied flags, over its seeds.
 
     Attributes:
-        values: The varied flags.
+        values: The values of the varied flags, in the order of `Sweep.varied`.
         declared: Runs: one a seed.
         run: Those that have a result.
         complete: Whether all of them have a defined value.
         mean: Best value of the sweep's metric in a fit, mean over seeds; NaN if none is defined.
         sd: Its standard deviation (divided by n - 1); NaN of fewer than two.
         seconds: Seconds of a fit, mean over seeds; NaN if none was run.
-        chosen: Whether it is the best of the complete ones; equals are chosen together.
     """
 
-    values: Mapping[str, Any]
+    values: tuple[Any, ...]
     declared: int
     run: int
     complete: bool
     mean: float
     sd: float
     seconds: float
-    chosen: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,18 +55,19 @@ class Summary:
         sweep: The sweep.
         data: Its data; None while they are unknown.
         points: Its combinations; the first varied flag changes slowest.
+        best: The best mean of the complete combinations; NaN if there is none. Equals are chosen together.
         jobs: Runs at a time, as the results say: seconds of unequal numbers are not comparable.
     """
 
     sweep: Sweep
     data: Data | None
     points: Sequence[Point]
+    best: float
     jobs: Sequence[int]
 
-    @property
-    def title(self) -> str:
-        """Data and sweep."""
-        return self.sweep.name if self.data is None else f"{self.data.name}: {self.sweep.name}"
+    def chosen(self, point: Point) -> bool:
+        """Return whether a combination is the best of the complete ones."""
+        return point.complete and point.mean == self.best
 
 
 def short(value: float) -> str:
@@ -107,58 +104,67 @@ def summarize(sweep: Sweep, results: Sequence[Result], folders: Mapping[str, Dat
     Raises:
         DataError: If results are not comparable.
     """
-    (root,) = sweep.parameters[ROOT]
-    known = data_of_folders([root], results, folders)
-    found = matched(sweep.runs(), results, known)
+    known, found = match(sweep.runs(), results, folders)
     of_point: dict[str, list[Result | None]] = {}
     for run, result in found:
-        of_point.setdefault(canonical({name: run.parameters[name] for name in sweep.varied}), []).append(result)
+        of_point.setdefault(canonical([run.parameters[name] for name in sweep.varied]), []).append(result)
     points = []
-    for combination in itertools.product(*sweep.varied.values()):
-        values = dict(zip(sweep.varied, combination, strict=True))
+    for values in itertools.product(*sweep.varied.values()):
         declared = of_point[canonical(values)]
         done = [result for result in declared if result is not None]
         best = [result.best for result in done if result.best is not None]
+        mean, sd = fmean(best) if best else nan, stdev(best) if len(best) > 1 else nan
         seconds = fmean(result.fit_seconds for result in done) if done else nan
-        complete = len(best) == len(declared)
-        points.append(Point(values, len(declared), len(done), complete, *_spread(best), seconds))
-    means = [point.mean for point in points if point.complete]
-    chosen = (min if sweep.goal == "minimize" else max)(means, default=nan)
-    points = [replace(point, chosen=point.complete and point.mean == chosen) for point in points]
+        points.append(Point(values, len(declared), len(done), len(best) == len(declared), mean, sd, seconds))
+    choose = min if sweep.goal == "minimize" else max
     jobs = sorted({result.jobs for _, result in found if result is not None})
-    return Summary(sweep, known.get(root), points, jobs)
+    data = known.get(sweep.parameters[ROOT][0])
+    return Summary(sweep, data, points, choose((one.mean for one in points if one.complete), default=nan), jobs)
 
 
-def _spread(values: Sequence[float]) -> tuple[float, float]:
-    """Return mean and standard deviation; NaN where there are too few."""
-    return fmean(values) if values else nan, stdev(values) if len(values) > 1 else nan
+def write(folder: Path, summary: Summary, file: str) -> str:
+    """Write ``table.md``, ``table.csv``, ``figure.svg`` and ``figure.png``; remove an earlier figure if there is none.
 
-
-def markdown(summary: Summary, file: str, figure: str) -> str:
-    """Render everything.
+    In the CSV numbers are rounded as results are; what is undefined stays empty.
 
     Args:
+        folder: An existing folder.
         summary: What is rendered.
         file: Name of the sweep file.
-        figure: Name of the figure's file, or a sentence that says why there is none.
+
+    Returns:
+        The content of ``table.md``.
     """
     sweep = summary.sweep
     fixed = {name: values[0] for name, values in sweep.parameters.items() if len(values) == 1 and name != ROOT}
-    lines = []
+    lines, numbers = [], []
     for point in summary.points:
+        values, chosen = [written(value) for value in point.values], summary.chosen(point)
         run = str(point.run) if point.run == point.declared else f"{point.run} of {point.declared}"
         value = with_sd(point.mean, point.sd) if point.run else NOT_RUN
         seconds = UNDEFINED if isnan(point.seconds) else f"{point.seconds:.0f}"
-        lines.append([*map(written, point.values.values()), run, f"**{value}**" if point.chosen else value, seconds])
-    head = [*sweep.varied, "runs", f"best {sweep.metric}", "seconds of a fit"]
+        lines.append([*values, run, f"**{value}**" if chosen else value, seconds])
+        rounded = ["" if isnan(number) else round(number, 6) for number in (point.mean, point.sd, point.seconds)]
+        numbers.append([*values, point.declared, point.run, sweep.metric, *rounded, int(chosen)])
+    with (folder / "table.csv").open("w", newline="") as stream:
+        head = [*sweep.varied, "declared", "run", "metric", "mean", "sd", "fit_seconds", "best"]
+        csv.writer(stream).writerows([head, *numbers])
+    figure = figure_of(summary)
+    if isinstance(figure, Figure):
+        save(figure, folder / "figure")
+    else:
+        for stale in folder.glob("figure.*"):
+            stale.unlink()
     sections = [
         f"# {sweep.name}",
         f"Written by `mcmfh-bench sweep {file}`: change the runs, not this page. {RESEARCH_USE}",
         f"{_note(summary)} Every run: {', '.join(f'`{name} {written(value)}`' for name, value in fixed.items())}.",
-        pipe_table(head, lines, left=len(sweep.varied)),
-        f"![{sweep.metric}]({figure})" if figure.endswith(".png") else figure,
+        pipe_table([*sweep.varied, "runs", f"best {sweep.metric}", "seconds of a fit"], lines, left=len(sweep.varied)),
+        f"No figure: {figure}." if isinstance(figure, str) else f"![{sweep.metric}](figure.png)",
     ]
-    return "\n\n".join(sections) + "\n"
+    page = "\n\n".join(sections) + "\n"
+    (folder / "table.md").write_text(page, encoding="utf-8")
+    return page
 
 
 def _note(summary: Summary) -> str:
@@ -176,22 +182,6 @@ def _note(summary: Summary) -> str:
     return text + "."
 
 
-def write_csv(path: Path, summary: Summary) -> None:
-    """Write a line for each combination; numbers are rounded as results are, what is undefined stays empty.
-
-    Args:
-        path: File to write.
-        summary: What is rendered.
-    """
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([*summary.sweep.varied, "declared", "run", "metric", "mean", "sd", "fit_seconds", "best"])
-        for one in summary.points:
-            numbers = ["" if isnan(number) else round(number, 6) for number in (one.mean, one.sd, one.seconds)]
-            flags = map(written, one.values.values())
-            writer.writerow([*flags, one.declared, one.run, summary.sweep.metric, *numbers, int(one.chosen)])
-
-
 def figure_of(summary: Summary) -> Figure | str:
     """Draw the sweep.
 
@@ -206,93 +196,77 @@ def figure_of(summary: Summary) -> Figure | str:
         return "nothing was run"
     if not varied:
         return "no flag varies but the seed"
-    if len(varied) == 1:
-        return _line(summary, next(iter(varied)))
-    axes = sorted(varied, key=lambda name: -len(varied[name]))[:2]  # stable: the first of equals
-    down, across = (name for name in varied if name in axes)
-    others = [name for name in varied if name not in axes]
-    panels = [dict(zip(others, one, strict=True)) for one in itertools.product(*(varied[name] for name in others))]
-    if len(panels) > MOST_PANELS:
-        return f"{len(panels)} heat maps would be needed, {MOST_PANELS} at most are drawn; see table.csv"
-    return _heat_maps(summary, down, across, panels)
+    drawn = _line(summary) if len(varied) == 1 else _heat_maps(summary)
+    if isinstance(drawn, Figure):
+        drawn.suptitle(summary.sweep.name if summary.data is None else f"{summary.data.name}: {summary.sweep.name}")
+    return drawn
 
 
-def save(figure: Figure | str, stem: Path) -> list[Path]:
-    """Write ``.svg`` and ``.png``, the same bytes every time; without a figure remove what an earlier call wrote.
+def save(figure: Figure, stem: Path) -> None:
+    """Write a figure as ``.svg`` and ``.png``, the same bytes every time.
 
     Args:
-        figure: The figure, or why there is none.
+        figure: The figure.
         stem: Path without the ending.
-
-    Returns:
-        The files written.
     """
-    paths = [stem.with_suffix(".svg"), stem.with_suffix(".png")]
-    for path in paths:
-        if isinstance(figure, str):
-            path.unlink(missing_ok=True)
-            continue
-        with mpl.rc_context({"svg.hashsalt": "mcmfh", "svg.fonttype": "none"}):
-            figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
-    return [] if isinstance(figure, str) else paths
+    with mpl.rc_context({"svg.hashsalt": "mcmfh", "svg.fonttype": "none"}):
+        figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
+        figure.savefig(stem.with_suffix(".png"))
 
 
-def _line(summary: Summary, name: str) -> Figure:
+def _line(summary: Summary) -> Figure:
+    (name,) = summary.sweep.varied
     figure = Figure(figsize=(6.5, 4.0), dpi=120, layout="constrained")
     axes = figure.subplots()
-    at = range(len(summary.points))
-    spreads = [0.0 if isnan(point.sd) else point.sd for point in summary.points]
-    axes.errorbar(at, [point.mean for point in summary.points], spreads, marker="o", capsize=3)
-    not_run = [place for place in at if not summary.points[place].run]
+    points = list(enumerate(summary.points))
+    spreads = [0.0 if isnan(point.sd) else point.sd for _, point in points]
+    axes.errorbar(range(len(points)), [point.mean for _, point in points], spreads, marker="o", capsize=3)
+    not_run = [place for place, point in points if not point.run]
     if not_run:
-        whole_height = axes.get_xaxis_transform()
-        axes.vlines(not_run, 0, 1, _BLANK, linewidth=8, transform=whole_height, label=NOT_RUN)
-    chosen = [place for place in at if summary.points[place].chosen]
-    axes.plot(chosen, [summary.points[place].mean for place in chosen], "o", color="tab:red", zorder=3, label="best")
+        axes.vlines(not_run, 0, 1, _BLANK, linewidth=8, transform=axes.get_xaxis_transform(), label=NOT_RUN)
+    chosen = [place for place, point in points if summary.chosen(point)]
+    axes.plot(chosen, [summary.best] * len(chosen), "o", color="tab:red", zorder=3, label="best")
     axes.legend(fontsize="small")
-    axes.set_xticks(at, [written(point.values[name]) for point in summary.points])
-    axes.set(title=summary.title, xlabel=name, ylabel=f"best {summary.sweep.metric}")
+    axes.set_xticks(range(len(points)), [written(*point.values) for _, point in points])
+    axes.set(xlabel=name, ylabel=f"best {summary.sweep.metric}")
     axes.grid(alpha=0.3)
     figure.supxlabel(RESEARCH_USE, fontsize="x-small")
     return figure
 
 
-def _heat_maps(summary: Summary, down: str, across: str, panels: Sequence[Mapping[str, Any]]) -> Figure:
-    rows, columns = summary.sweep.varied[down], summary.sweep.varied[across]
+def _heat_maps(summary: Summary) -> Figure | str:
+    names, values = list(summary.sweep.varied), list(summary.sweep.varied.values())
+    shape = [len(several) for several in values]
+    by_size = sorted(range(len(shape)), key=lambda at: -shape[at])  # stable: the first of equals
+    down, across = sorted(by_size[:2])
+    grid = np.array(summary.points, dtype=object).reshape(shape)
+    panels = np.moveaxis(grid, (down, across), (-2, -1)).reshape(-1, shape[down], shape[across])
+    if len(panels) > MOST_PANELS:
+        return f"{len(panels)} heat maps would be needed, {MOST_PANELS} at most are drawn; see table.csv"
     wide = min(_ACROSS, len(panels))
     high = ceil(len(panels) / wide)
-    size = (2.0 + wide * (1.0 + 0.8 * len(columns)), 1.4 + high * (1.0 + 0.6 * len(rows)))
+    size = (2.0 + wide * (1.0 + 0.8 * shape[across]), 1.4 + high * (1.0 + 0.6 * shape[down]))
     figure = Figure(figsize=size, dpi=120, layout="constrained")
-    grid = figure.subplots(high, wide, squeeze=False, sharex=True, sharey=True)
-    points = {canonical(dict(point.values)): point for point in summary.points}
+    places = figure.subplots(high, wide, squeeze=False, sharex=True, sharey=True)
     means = [point.mean for point in summary.points if not isnan(point.mean)] or [0.0]
-    norm = Normalize(min(means), max(means))
-    colors = mpl.colormaps["viridis" if summary.sweep.goal == "maximize" else "viridis_r"]  # the better, the brighter
-    for axes in grid.flat[len(panels) :]:
+    colors = "viridis" if summary.sweep.goal == "maximize" else "viridis_r"  # the better, the brighter
+    for axes in places.flat[len(panels) :]:
         axes.set_visible(False)
-    for axes, panel in zip(grid.flat, panels, strict=False):
-        shown = [[points[canonical({**panel, down: row, across: column})] for column in columns] for row in rows]
-        _heat_map(axes, shown, norm, colors)
-        axes.set_xticks(range(len(columns)), [written(value) for value in columns])
-        axes.set_yticks(range(len(rows)), [written(value) for value in rows])
-        axes.set_title(", ".join(f"{name} {written(value)}" for name, value in panel.items()), fontsize="small")
-    figure.suptitle(summary.title)
-    figure.supylabel(down, fontsize="medium")
-    figure.supxlabel(f"{across}\n{RESEARCH_USE}", fontsize="medium")
-    figure.colorbar(ScalarMappable(norm, colors), ax=grid, label=f"best {summary.sweep.metric}")
-    return figure
-
-
-def _heat_map(axes: Axes, shown: Sequence[Sequence[Point]], norm: Normalize, colors: Colormap) -> None:
-    axes.set_facecolor(_BLANK)
-    axes.imshow([[point.mean for point in row] for row in shown], norm=norm, cmap=colors, aspect="auto")
-    for y, row in enumerate(shown):
-        for x, point in enumerate(row):
-            undefined = isnan(point.mean)
-            text = NOT_RUN if not point.run else UNDEFINED if undefined else short(point.mean)
-            red, green, blue, _ = to_rgba(_BLANK if undefined else colors(norm(point.mean)))
-            dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5  # luma, ITU-R BT.601
-            weight = "bold" if point.chosen else "normal"
-            axes.text(x, y, text, ha="center", va="center", color="white" if dark else "black", weight=weight)
-            if point.chosen:
+    for axes, panel in zip(places.flat, panels, strict=False):
+        axes.set_facecolor(_BLANK)
+        shown = [[point.mean for point in row] for row in panel]
+        image = axes.imshow(shown, cmap=colors, vmin=min(means), vmax=max(means), aspect="auto")
+        for (y, x), point in np.ndenumerate(panel):
+            chosen = summary.chosen(point)
+            text = axes.text(x, y, with_sd(point.mean, nan) if point.run else NOT_RUN, ha="center", va="center")
+            text.set(weight="bold" if chosen else "normal", bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0})
+            if chosen:
                 axes.add_patch(Rectangle((x - 0.48, y - 0.48), 0.96, 0.96, fill=False, edgecolor="red", linewidth=2))
+        axes.set_xticks(range(shape[across]), map(written, values[across]))
+        axes.set_yticks(range(shape[down]), map(written, values[down]))
+        others = [f"{names[at]} {written(panel[0, 0].values[at])}" for at in sorted(by_size[2:])]
+        axes.set_title(", ".join(others), fontsize="small")
+    figure.supylabel(names[down], fontsize="medium")
+    figure.supxlabel(f"{names[across]}\n{RESEARCH_USE}", fontsize="medium")
+    figure.colorbar(image, ax=places, label=f"best {summary.sweep.metric}")
+    return figure

@@ -1,20 +1,20 @@
 """Results of runs: a JSON file each, comparable if they were made with the same data."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.evaluation.protocols import CHANCE, CONSTANT, HYPERPLANES, MODEL, SHUFFLED, SHUFFLED_WITHIN
 from mcmfh_lightning.sweeps.declared import DeclaredRun, Run
 
 FORMAT_VERSION = 1
 MONITOR = "val/mAP"
 """What the fit of a tested run is judged by, as `mcmfh_lightning.callbacks.HammingRanking` logs it."""
-# Names of a test's ranking.csv. Not imported from where it is written: what only renders should not wait for torch.
+# Names of a test's ranking.csv.
 METRICS = ("mAP@all", "mAP@50", "NDCG@50")
-MODEL, CHANCE = "model", "chance"
-NULLS = (CHANCE, "hyperplanes", "constant", "shuffled queries", "shuffled within")
+NULLS = (CHANCE, HYPERPLANES, CONSTANT, SHUFFLED, SHUFFLED_WITHIN)
 ALL, ABNORMAL, UNSEEN = "all", "abnormal", "unseen"
 KEPT = {"metric": METRICS, "system": (MODEL, *NULLS), "queries": (ALL, ABNORMAL)}
 """The rows of ``ranking.csv`` that results keep."""
@@ -45,7 +45,7 @@ class Data:
 
     @property
     def key(self) -> str:
-        """The identity of the data: features of another encoder are other data."""
+        """Return the identity of the data: features of another encoder are other data."""
         return f"{self.name}@{self.encoder_digest}"
 
 
@@ -98,7 +98,7 @@ class Result(Run):
 
     @property
     def file_name(self) -> str:
-        """Name of its file."""
+        """Return the name of its file."""
         return self.name(self.data.name, self.data.key)
 
 
@@ -129,9 +129,6 @@ def parse(text: str | bytes, where: object) -> Result:
         raise DataError(f"{where}: not a result of a run ({error}); remove it and run again") from error
     if version != FORMAT_VERSION:
         raise DataError(f"{where}: format_version {version!r}, this release reads {FORMAT_VERSION}; run it again")
-    known = {field.name for field in fields(Result)}
-    if content.keys() != known:
-        raise DataError(f"{where}: entries {sorted(content.keys() ^ known)} are missing or unknown; run it again")
     try:
         content["data"] = Data(**content["data"])
         content["queries"] = content["queries"] and QueryValues(**content["queries"])
@@ -169,72 +166,45 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
-def check_agreement(results: Sequence[Result], folders: Mapping[str, Data]) -> None:
-    """Refuse results whose data share name and encoder, but not labels or sizes.
+def match(
+    runs: Sequence[DeclaredRun], results: Sequence[Result], folders: Mapping[str, Data]
+) -> tuple[dict[str, Data], list[tuple[DeclaredRun, Result | None]]]:
+    """Find the data and the result of each run.
 
     Args:
-        results: Results.
-        folders: The data in each folder.
+        runs: Declared runs.
+        results: Results of these and other runs, each with the data that were in its folder.
+        folders: The data in folders of the runs, where they were looked at; else those that results name.
+
+    Returns:
+        The data by folder, unknown folders left out; the runs with their results, None for what was not run.
 
     Raises:
-        DataError: If data differ; the message names both and the entry.
+        DataError: If a folder held different data, or data share name and encoder, but not labels or sizes.
     """
-    seen: dict[str, tuple[str, Data]] = {}
-    for source, data in [*folders.items(), *((result.file_name, result.data) for result in results)]:
-        first, expected = seen.setdefault(data.key, (source, data))
+    roots = {run.root for run in runs}
+    known = {root: (root, data) for root, data in folders.items()}
+    for result in results:
+        if result.root in roots:
+            source, data = known.setdefault(result.root, (result.file_name, result.data))
+            if result.data.key != data.key:
+                held, other = (
+                    f"{one.name!r} of encoder {one.encoder!r} ({one.encoder_digest})" for one in (result.data, data)
+                )
+                raise DataError(
+                    f"{result.file_name}: was made with {result.root} when it held {held}; for {source} it holds "
+                    f"{other}: keep other data in another folder, or remove the results out of date"
+                )
+    firsts = {data.key: (source, data) for source, data in known.values()}
+    for source, data in [*known.values(), *((result.file_name, result.data) for result in results)]:
+        first, expected = firsts.get(data.key, (source, data))  # other data are not of these runs
         for entry, value in asdict(data).items():
             if value != (other := getattr(expected, entry)):
                 raise DataError(
                     f"{source}: its data {data.name!r} have {entry} {value!r}, those of {first} {other!r}: not "
                     "comparable; give other data another name, or remove the results that are out of date"
                 )
-
-
-def data_of_folders(roots: Collection[str], results: Sequence[Result], folders: Mapping[str, Data]) -> dict[str, Data]:
-    """Find the data that folders hold, or held.
-
-    Args:
-        roots: The folders of interest.
-        results: Results, each with the data that were in its folder.
-        folders: The data that were seen in folders.
-
-    Returns:
-        The data by folder; unknown folders are left out.
-
-    Raises:
-        DataError: If a folder held different data.
-    """
-    found = {root: ("there", data) for root, data in folders.items() if root in roots}
-    for result in results:
-        if result.root in roots:
-            source, data = found.setdefault(result.root, (f"in {result.file_name}", result.data))
-            if result.data.key != data.key:
-                raise DataError(
-                    f"{result.file_name}: was made with {result.root} when it held {_described(result.data)}; {source} "
-                    f"it is {_described(data)}: keep other data in another folder, or remove the results out of date"
-                )
-    return {root: data for root, (_, data) in found.items()}
-
-
-def matched(
-    runs: Sequence[DeclaredRun], results: Sequence[Result], folders: Mapping[str, Data]
-) -> list[tuple[DeclaredRun, Result | None]]:
-    """Find the result of each run; None for what was not run.
-
-    Args:
-        runs: Declared runs.
-        results: Results of these and other runs.
-        folders: The data in each folder, as far as known.
-
-    Raises:
-        DataError: If the results found are not comparable.
-    """
+    of_folders = {root: data for root, (_, data) in known.items()}
     by_name = {result.file_name: result for result in results}
-    names = [run.name(folders[run.root].name, folders[run.root].key) if run.root in folders else "" for run in runs]
-    found = [by_name.get(name) for name in names]
-    check_agreement([result for result in found if result is not None], {})
-    return list(zip(runs, found, strict=True))
-
-
-def _described(data: Data) -> str:
-    return f"{data.name!r} of encoder {data.encoder!r} ({data.encoder_digest})"
+    names = [run.name(one.name, one.key) if (one := of_folders.get(run.root)) else "" for run in runs]
+    return of_folders, [(run, by_name.get(name)) for run, name in zip(runs, names, strict=True)]

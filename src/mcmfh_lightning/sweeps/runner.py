@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -27,18 +28,7 @@ from mcmfh_lightning.files import atomic_write
 from mcmfh_lightning.shards import SPLITS, DatasetInfo
 from mcmfh_lightning.shards.folder import ShardFolder
 from mcmfh_lightning.sweeps.declared import DeclaredRun, canonical
-from mcmfh_lightning.sweeps.result import (
-    ALL,
-    KEPT,
-    MONITOR,
-    UNSEEN,
-    Data,
-    QueryValues,
-    Result,
-    check_agreement,
-    data_of_folders,
-    dumped,
-)
+from mcmfh_lightning.sweeps.result import ALL, KEPT, MONITOR, UNSEEN, Data, QueryValues, Result, dumped, match
 
 _LOG = "log.txt"
 _DIGITS = 6
@@ -50,7 +40,16 @@ def read_data(runs: Iterable[DeclaredRun]) -> dict[str, Data]:
     Raises:
         DataError: If a folder is missing or holds no shards.
     """
-    return {root: _data(root) for root in dict.fromkeys(run.root for run in runs)}
+    found = {}
+    for root in dict.fromkeys(run.root for run in runs):
+        info = DatasetInfo.load(ShardFolder(root).path)
+        encoder = digest = None
+        if info.encoder is not None:
+            encoder = str(info.encoder.get("name", "unnamed"))
+            digest = hashlib.sha256(canonical(dict(info.encoder)).encode()).hexdigest()[:16]
+        pairs = {split: info.split(split).pairs for split in SPLITS}
+        found[root] = Data(info.name, encoder, digest, info.num_labels, pairs)
+    return found
 
 
 def fill(
@@ -77,30 +76,26 @@ def fill(
     Raises:
         DataError: If the data are not those of the known results.
     """
-    keys = {one.key for one in data_of_folders(data, known, data).values()}
-    check_agreement([result for result in known if result.data.key in keys], data)
-    done = {result.file_name for result in known}
-    named = {run.name(data[run.root].name, data[run.root].key): run for run in runs}
-    todo = {name: run for name, run in named.items() if name not in done}
+    todo = [run for run, result in match(runs, known, data)[1] if result is None]
     failed = []
     console = Console(stderr=True)
     pool = ThreadPoolExecutor(jobs)
     try:
-        futures = {
-            pool.submit(_execute, run, data[run.root], results / name, work / Path(name).stem, jobs): Path(name).stem
-            for name, run in todo.items()
-        }
+        futures = {}
+        for run in todo:
+            target = results / run.name(data[run.root].name, data[run.root].key)
+            folder = work / target.stem
+            futures[pool.submit(_execute, run, data[run.root], target, folder, jobs)] = folder
         title = f"runs, {len(runs) - len(todo)} done before"
         for future in track(as_completed(futures), title, total=len(todo), console=console):
-            name = futures[future]
+            folder = futures[future]
             try:
                 future.result()
             except (DataError, OSError) as error:
-                log = work / name / _LOG
-                failed.append(f"{name} ({log})")
-                with log.open("a") as stream:
+                failed.append(f"{folder.name} ({folder / _LOG})")
+                with (folder / _LOG).open("a") as stream:
                     stream.write(f"{error}\n")
-                console.print(f"{name} failed: {error}", markup=False, soft_wrap=True)
+                console.print(f"{folder.name} failed: {error}", markup=False, soft_wrap=True)
     finally:  # an interrupt lets no other run begin
         pool.shutdown(cancel_futures=True)
     return failed
@@ -113,11 +108,10 @@ def _execute(run: DeclaredRun, data: Data, target: Path, folder: Path, jobs: int
     fit, test = folder / "fit", folder / "test"
     fit_seconds = _command(run, folder, jobs, "fit")
     num_bits, test_seconds, results, queries = run.declared_bits, None, None, None
-    if not run.is_trial:
-        test_seconds = _command(run, folder, jobs, "test", f"--ckpt_path={fit / 'checkpoints' / 'best.ckpt'}")
     try:
         epochs, best = _of_fit(fit / "metrics.csv", run)
         if not run.is_trial:
+            test_seconds = _command(run, folder, jobs, "test", f"--ckpt_path={fit / 'checkpoints' / 'best.ckpt'}")
             num_bits = json.loads((test / "metrics.json").read_bytes())["num_bits"]
             results, queries = _of_test(test / "ranking.csv"), _of_queries(test / "queries.csv")
     except (KeyError, IndexError, ValueError) as error:
@@ -218,24 +212,10 @@ def _number(text: str) -> float | None:
     return round(value, _DIGITS) if text and isfinite(value := float(text)) else None
 
 
-def _data(root: str) -> Data:
-    info = DatasetInfo.load(ShardFolder(root).path)
-    encoder = info.encoder
-    return Data(
-        name=info.name,
-        encoder=None if encoder is None else str(encoder.get("name", "unnamed")),
-        encoder_digest=None if encoder is None else hashlib.sha256(canonical(dict(encoder)).encode()).hexdigest()[:16],
-        num_labels=info.num_labels,
-        pairs={split: info.split(split).pairs for split in SPLITS},
-    )
-
-
 def _device() -> str:
     """Name the device on which runs train, as the trainer chooses it."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name(0)
-    try:
-        models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-        return models[0].partition(":")[2].strip()
-    except (OSError, IndexError):
-        return platform.machine()
+    info = Path("/proc/cpuinfo")
+    models = re.findall(r"model name\s*: (.*)", info.read_text()) if info.is_file() else []
+    return models[0].strip() if models else platform.machine()
