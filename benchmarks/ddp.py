@@ -27,7 +27,7 @@ from typing import Any
 import pandas as pd
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
-from measurements import QUIET, Row, markdown, record
+from measurements import QUIET, Row, markdown, options, report
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -254,15 +254,12 @@ def apart(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--features", type=Path, required=True, help="folder of feature shards")
+    parser = options(__doc__, "features", "csv", "work")
     parser.add_argument("--ranks", type=int, nargs="+", default=[2, 4], help="numbers of processes")
     parser.add_argument("--steps", type=int, default=20, help="training steps, an even number")
     parser.add_argument(
         "--methods", nargs="+", default=list(METHODS), choices=list(METHODS), help="the first one is tested"
     )
-    parser.add_argument("--csv", type=Path, help="where the numbers go")
-    parser.add_argument("--work", type=Path, help="folder for what processes write; temporary unless given")
     parser.add_argument("--only", type=int, help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
     if chosen.only:
@@ -272,8 +269,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         work = chosen.work or Path(folder)
         work.mkdir(parents=True, exist_ok=True)
         measured = measure(chosen.features, chosen.methods, chosen.ranks, chosen.steps, work)
-        rows = record(measured, chosen.csv)
-    print(tables(rows)["ddp"])
+        rows = report(chosen, measured, tables)
     for row in rows[rows["report"] != ""].itertuples():
         print(f"{row.ranks} processes: {row.report} lines of the test report of {row.method} differ")
 

@@ -31,7 +31,7 @@ import faiss
 import numpy as np
 import search_tables as names
 import torch
-from measurements import Row, fill, machine, record, seconds, take_turns
+from measurements import Row, options, report, seconds, take_turns
 from numpy.typing import NDArray
 from search_engines import (
     Array,
@@ -72,16 +72,19 @@ def row(system: str, width: int, metric: str, value: float, data: str = "", item
 
 @dataclass(frozen=True)
 class Source:
-    """Outputs of a trained hasher for a whole collection."""
+    """Outputs of a trained hasher for a whole collection.
+
+    Attributes:
+        num_bits: Bits of a code; None for real-valued embeddings.
+        cases: (M, D) of all pairs of the collection: relaxed codes of the case, or embeddings of length 1.
+        queries: (Q, D) of the images of the test split.
+        quality: mAP by the names of `search_tables.QUALITY`.
+    """
 
     num_bits: int | None
-    """None: real-valued embeddings."""
     cases: Floats
-    """(M, D) of all pairs of the collection: relaxed codes of the case, or embeddings of length 1."""
     queries: Floats
-    """(Q, D) of the images of the test split."""
     quality: Mapping[str, float]
-    """mAP by the names of `search_tables.QUALITY`."""
 
     @property
     def width(self) -> int:
@@ -258,13 +261,9 @@ def measure_all(arguments: argparse.Namespace) -> Iterator[Row]:
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--features", type=Path, required=True, help="folder of feature shards")
+    parser = options(__doc__, "features", "csv", "page", "plot")
     parser.add_argument("--checkpoints", type=Path, nargs="+", required=True, help="hashers, one for each length")
     parser.add_argument("--real-valued", type=Path, required=True, help="checkpoint of a RealValued")
-    parser.add_argument("--csv", type=Path, required=True, help="file for the results")
-    parser.add_argument("--page", type=Path, help="Markdown file whose tables are replaced")
-    parser.add_argument("--plot", type=Path, help="file for the figure (.svg or .png)")
     parser.add_argument("--encoder", action="store_true", help="time the default encoder on a text query")
     parser.add_argument("--items", type=int, nargs="+", default=[100_000, 1_000_000], help="numbers of items")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="threads of each system")
@@ -273,19 +272,11 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128, help="queries of a turn that come together")
     arguments = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    if arguments.page:
-        fill(arguments.page.read_text(), "search", dict.fromkeys(names.PARTS, ""))  # refused before minutes pass
     torch.set_num_threads(1)
-    print(f"{machine(*PACKAGES)}; OMP_WAIT_POLICY {os.environ.get('OMP_WAIT_POLICY', 'active')}\n")
-    rows = record(measure_all(arguments), arguments.csv, packages=PACKAGES)
+    print(f"OMP_WAIT_POLICY {os.environ.get('OMP_WAIT_POLICY', 'active')}")
+    shown = {"benchmark": "search", "parts": names.PARTS, "packages": PACKAGES}
+    report(arguments, measure_all(arguments), names.tables, names.plot, **shown)
     print(f"\nload after {os.getloadavg()}")
-    rendered = names.tables(rows)
-    for part, table in rendered.items():
-        print(f"\n{part}\n\n{table}")
-    if arguments.page:
-        arguments.page.write_text(fill(arguments.page.read_text(), "search", rendered))
-    if arguments.plot:
-        names.plot(arguments.plot, rows)
 
 
 if __name__ == "__main__":

@@ -85,8 +85,7 @@ class Run:
             raise DataError(
                 f"{self.folder}: no fit/config.yaml with fit/checkpoints/best.ckpt; name a --run_dir of fit"
             )
-        content: Mapping[str, Any] = yaml.safe_load(self.config_file.read_text())
-        return content
+        return yaml.safe_load(self.config_file.read_text())
 
     @property
     def seed(self) -> int:
@@ -119,14 +118,17 @@ class Run:
 
 
 class Items(NamedTuple):
-    """One side of a ranking."""
+    """One side of a ranking.
+
+    Attributes:
+        codes: (N, num_bits) relaxed codes, or embeddings of a method that ranks by cosine.
+        labels: (N, W) uint8, packed.
+        groups: (N,) int64.
+    """
 
     codes: Tensor
-    """(N, num_bits) relaxed codes, or embeddings of a method that ranks by cosine."""
     labels: Tensor
-    """(N, W) uint8, packed."""
     groups: Tensor
-    """(N,) int64."""
 
     def shuffled(self) -> "Items":
         """Give each item the code of another one: the null ``shuffled queries`` of `HammingRanking`."""
@@ -134,14 +136,19 @@ class Items(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """Some splits with the codes of a hasher."""
+    """Some splits with the codes of a hasher.
+
+    Attributes:
+        codes: (N, num_bits) by the names of `EvaluationOutput`.
+        labels: (N, W) uint8, packed.
+        groups: (N,) int64.
+        present: (N, 2) bool: image, text.
+    """
 
     codes: Mapping[str, Tensor]
-    """By the names of `EvaluationOutput`."""
     labels: Tensor
     groups: Tensor
     present: Tensor
-    """(N, 2) bool: image, text."""
 
     @property
     def complete(self) -> Tensor:
@@ -160,8 +167,7 @@ def encode(hasher: Hasher, data: Data, database: str = "unseen") -> Encoded:
     with torch.inference_mode():
         outputs = [hasher.evaluate(batch) for batch in batches]
     codes = {name: torch.cat([output[name] for output in outputs]) for name in ("image", "text", "case")}
-    labels, groups, present = (torch.cat([batch[name] for batch in batches]) for name in ("labels", "group", "present"))
-    return Encoded(codes, labels, groups, present)
+    return Encoded(codes, *(torch.cat([batch[name] for batch in batches]) for name in ("labels", "group", "present")))
 
 
 def ranked(hasher: Hasher, queries: Items, database: Items) -> RankingCounts:

@@ -8,6 +8,7 @@ from typing import cast
 
 import published_ucmfh as published
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch import Trainer
 from matrix_products import RecordProducts, replay
 from measurements import QUIET, seconds
@@ -69,12 +70,7 @@ def random_batch(pairs: int, image_dim: int = IMAGE_DIM, text_dim: int = TEXT_DI
         "text_hash": number + 1,
         "index": number,
     }
-    return on_device(batch, device)
-
-
-def on_device(batch: FeatureBatch, device: str) -> FeatureBatch:
-    """Move the tensors of a batch to a device."""
-    return cast(FeatureBatch, {name: cast(Tensor, tensor).to(device) for name, tensor in batch.items()})
+    return cast(FeatureBatch, move_data_to_device(batch, device))
 
 
 def training_loss(hasher: Hasher, batch: FeatureBatch) -> Tensor:
@@ -172,7 +168,7 @@ def read_batches(features: Path, pairs: int, device: str) -> Iterator[FeatureBat
     loader = FeatureDataModule(str(features), global_batch_size=pairs).train_dataloader()
     while True:
         for batch in loader:
-            yield on_device(cast(FeatureBatch, batch), device)
+            yield move_data_to_device(batch, device)
 
 
 def compile_layers(model: MCMFH, backend: str) -> MCMFH:

@@ -68,12 +68,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
     """
-    corrected = [nan] * len(p_values)
-    largest = 0.0
-    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        corrected[place] = largest
-    return corrected
+    ordered = pd.Series(p_values, dtype=float).sort_values(kind="stable")
+    return (ordered * range(len(ordered), 0, -1)).clip(upper=1.0).cummax().sort_index().tolist()
 
 
 def _compared(system: str, differences: Tensor, weights: Tensor) -> list[tuple[object, ...]]:
@@ -92,23 +88,18 @@ def _compared(system: str, differences: Tensor, weights: Tensor) -> list[tuple[o
 
 def _over_seeds(results: Sequence[Result]) -> Tensor:
     """Average the AP of each query in both directions over seeds: (Q, 2) float64, NaN where undefined."""
-    of_runs = [_queries_of(result).average_precision[HEADLINE[0]] for result in results]
+    of_runs = [result.queries.average_precision[HEADLINE[0]] for result in results]
     columns = [[[nan if value is None else value for value in of[name]] for name in _DIRECTIONS] for of in of_runs]
     return torch.tensor(columns, dtype=torch.float64).mean(0).T  # from (seeds, 2, Q)
 
 
 def _common_queries(results: Sequence[Result]) -> QueryValues:
-    first = _queries_of(results[0])
+    first = results[0]
     for result in results:
-        queries = _queries_of(result)
-        if (queries.group, queries.subsets) != (first.group, first.subsets):
+        if result.queries is None:
+            raise DataError(f"{result.file_name}: holds no queries; remove it and run again")
+        if (result.queries.group, result.queries.subsets) != (first.queries.group, first.queries.subsets):
             raise DataError(
-                f"{result.file_name}: its queries are not those of {results[0].file_name}; run the older one again"
+                f"{result.file_name}: its queries are not those of {first.file_name}; run the older one again"
             )
-    return first
-
-
-def _queries_of(result: Result) -> QueryValues:
-    if result.queries is None:
-        raise DataError(f"{result.file_name}: holds no queries; remove it and run again")
-    return result.queries
+    return first.queries
