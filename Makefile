@@ -73,10 +73,10 @@ TABLES := $(addprefix benchmarks/tables/,tuning.yaml additions.yaml comparison.y
 # Runs at a time.
 JOBS ?= 1
 
-table: $(STAMP) ## render benchmarks/tables/*.yaml from the results that are committed into docs/results/
+table: $(DEV) ## render benchmarks/tables/*.yaml from the results that are committed into docs/results/
 	for file in benchmarks/tables/*.yaml; do $(BIN)/python benchmarks/table.py $$file; done
 
-table-run: $(STAMP) ## run what has no result yet (JOBS at a time), then render; needs runs/openi/features, runs/roco/features
+table-run: $(DEV) ## run what has no result yet (JOBS at a time), then render; needs runs/openi/features, runs/roco/features
 	for file in $(TABLES); do $(BIN)/python benchmarks/table.py $$file --run --jobs $(JOBS); done
 
 # --- development ---------------------------------------------------------------------------------------------------

@@ -232,7 +232,7 @@ def numbers_apart(first: Path, second: Path) -> int:
 
 
 def tables(rows: pd.DataFrame) -> dict[str, str]:
-    """Render the table of docs/cluster.md."""
+    """Render the table of docs/guides/cluster.md."""
     shown = rows[[*MEASURED]].map(lambda value: "-" if value == "" else f"{float(value):.2g}")
     return {"ddp": markdown(rows[["method", "ranks"]].join(shown).rename(columns={"ranks": "processes", **MEASURED}))}
 

@@ -1,4 +1,6 @@
-"""How far trained systems carry: other data, rare labels, short queries, missing reports; see docs/generalisation.md.
+"""How far trained systems carry: other data, rare labels, short queries, missing reports.
+
+See docs/results/generalisation.md.
 
     python benchmarks/generalization.py --features NAME=DIR ... --runs SYSTEM=DIR ... [--parts PART ...] [--csv FILE]
 

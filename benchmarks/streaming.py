@@ -1,4 +1,6 @@
-"""How fast training data come: ``python benchmarks/streaming.py --features DIR --csv FILE``; see docs/benchmarks.md.
+"""How fast training data come: ``python benchmarks/streaming.py --features DIR --csv FILE``.
+
+See docs/results/benchmarks.md.
 
 Measures, in one run and for 1 and 2 workers, samples per second of
 

@@ -1,7 +1,7 @@
 """Tables of declared runs: ``python benchmarks/table.py FILE`` renders them, ``--run`` first runs what has no result.
 
 FILE holds sweeps in the format of Weights & Biases (method grid), a document for each row of the tables; see
-docs/tables.md.
+docs/guides/tables.md.
 """
 
 import argparse

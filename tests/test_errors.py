@@ -48,3 +48,22 @@ def test_traceback_when_asked_for(monkeypatch):
     monkeypatch.setenv("MCMFH_TRACEBACK", "1")
     with pytest.raises(DataError), one_line_errors("mcmfh"):
         raise DataError("shard 3 is cut")
+
+
+def test_a_missing_extra_is_named_with_its_command(capsys: pytest.CaptureFixture[str]) -> None:
+    for module, extra in (
+        ("lightning.pytorch", "train"),
+        ("faiss", "archive"),
+        ("pydicom", "dicom"),
+        ("open_clip", "train"),
+    ):
+        with pytest.raises(SystemExit) as stop, one_line_errors("mcmfh"):
+            raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+        assert stop.value.code == 2
+        name = module.partition(".")[0]
+        assert (
+            capsys.readouterr().err
+            == f"mcmfh: error: {name} is not installed: pip install 'mcmfh-lightning[{extra}]'\n"
+        )
+    with pytest.raises(ModuleNotFoundError), one_line_errors("mcmfh"):
+        raise ModuleNotFoundError("No module named 'nothing_of_ours'", name="nothing_of_ours")

@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import requires
 from typing import get_args
 
 from rich.console import Console
@@ -35,14 +36,15 @@ TRACEBACK_VARIABLE = "MCMFH_TRACEBACK"
 def one_line_errors(program: str) -> Iterator[None]:
     """Print an error of the user or of the system as one line, and exit with code 2.
 
-    These are an `McmfhError` and an `OSError` that names its file. ``MCMFH_TRACEBACK=1`` shows the traceback instead.
+    These are an `McmfhError`, an `OSError` that names its file, and a missing extra. ``MCMFH_TRACEBACK=1`` shows the
+    traceback instead.
     Any other exception is a mistake of this package and always shows it.
     """
     try:
         yield
     except Exception as error:
         ours = own_error(error)
-        message = _system_message(error) if ours is None else str(ours)
+        message = _missing_extra(error) or _system_message(error) if ours is None else str(ours)
         if message is None or os.environ.get(TRACEBACK_VARIABLE):
             raise
         # A worker process of a loader sends its traceback inside the message; the last line is the message itself.
@@ -55,6 +57,22 @@ def own_error(error: BaseException | None) -> McmfhError | None:
     while error is not None and not isinstance(error, McmfhError):
         error = error.__cause__ or error.__context__
     return error
+
+
+_DISTRIBUTIONS = {"faiss": "faiss-cpu", "open_clip": "open_clip_torch", "multipart": "python-multipart"}
+
+
+def _missing_extra(error: Exception) -> str | None:
+    """Name the extra that brings a missing module; None for other errors and modules."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return None
+    module = error.name.partition(".")[0]
+    name = re.escape(_DISTRIBUTIONS.get(module, module))
+    for line in requires("mcmfh-lightning") or ():
+        found = re.match(rf"{name}(?![\w-]).*\bextra\s*==\s*[\"']([\w-]+)", line, re.IGNORECASE)
+        if found and found[1] != "dev":
+            return f"{module} is not installed: pip install 'mcmfh-lightning[{found[1]}]'"
+    return None
 
 
 def _system_message(error: Exception) -> str | None:

@@ -1,4 +1,4 @@
-"""benchmarks/leak.py: what docs/leak.md claims holds in the committed file, and images move as they should."""
+"""benchmarks/leak.py: what docs/concepts/leak.md claims holds in the committed file, and images move as they should."""
 
 import sys
 from pathlib import Path

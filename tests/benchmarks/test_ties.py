@@ -1,4 +1,4 @@
-"""benchmarks/ties.py: what docs/ties.md claims holds in the committed files, and the evaluators do what they say."""
+"""benchmarks/ties.py: claims of docs/concepts/ties.md hold in the committed files; the evaluators do what they say."""
 
 import itertools
 import sys

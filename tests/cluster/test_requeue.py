@@ -17,7 +17,7 @@ def weights(run_dir: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.slow
-def test_a_signalled_job_goes_on_from_where_it_was(features: Path, tmp_path: Path) -> None:
+def test_a_signaled_job_goes_on_from_where_it_was(features: Path, tmp_path: Path) -> None:
     # In place of the cluster's own: a requeued job is killed, at once or a little later.
     scontrol = tmp_path / "scontrol"
     scontrol.write_text(f'#!/bin/bash\necho "$@" > {tmp_path}/asked\nkill -9 $PPID\n')
@@ -35,9 +35,9 @@ def test_a_signalled_job_goes_on_from_where_it_was(features: Path, tmp_path: Pat
     whole = tmp_path / "whole"
     assert fit(whole) == 0
     for step in (2, 6):  # before there is a last.ckpt, and in the second of three epochs
-        resumed = tmp_path / f"signalled-{step}"
-        signalled = ["--trainer.callbacks+=signal_at.SignalAt", f"--trainer.callbacks.step={step}"]
-        assert fit(resumed, "--ckpt_path", "last", *signalled) == -9
+        resumed = tmp_path / f"signaled-{step}"
+        signaled = ["--trainer.callbacks+=signal_at.SignalAt", f"--trainer.callbacks.step={step}"]
+        assert fit(resumed, "--ckpt_path", "last", *signaled) == -9
         assert (tmp_path / "asked").read_text().split() == ["requeue", "417"]
         saved = torch.load(resumed / "fit" / "hpc_ckpt_1.ckpt", weights_only=True)
         assert saved["global_step"] == step

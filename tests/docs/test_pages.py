@@ -9,7 +9,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from mcmfh_lightning.datasets.phantom.write import write_phantom
+from mcmfh_lightning.datasets.phantom.studies import write_phantom
 
 GROUPS = ["Start", "Guides", "Concepts", "Results", "Reference"]
 

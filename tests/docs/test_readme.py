@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from rich.console import Console
 
-from mcmfh_lightning.datasets.phantom.write import write_phantom
+from mcmfh_lightning.datasets.phantom.studies import write_phantom
 
 LINES, ROWS = 150, 10
 """What a newcomer reads in a minute."""

@@ -132,5 +132,5 @@ def text_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def picture() -> Image.Image:
-    """A grey picture that is not square."""
+    """A gray picture that is not square."""
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 301), dtype=np.uint8))

@@ -69,9 +69,9 @@ def _write(folder: Path, *, held_out: int = 0, name: str = "tiny", train: int = 
         for split, size in (SIZES | {"train": train}).items():
             rng = np.random.default_rng([len(split), 0 if split == "train" else held_out])
             for number in range(size):
-                grey = rng.integers(0, 90, (20, 20), dtype=np.uint8) + np.uint8(number % 3 * 60)
+                gray = rng.integers(0, 90, (20, 20), dtype=np.uint8) + np.uint8(number % 3 * 60)
                 stream = io.BytesIO()
-                Image.fromarray(grey).save(stream, format="PNG")
+                Image.fromarray(gray).save(stream, format="PNG")
                 lacks_text = split == "train" and number == 5
                 writer.write(
                     split,

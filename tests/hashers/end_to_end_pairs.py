@@ -26,7 +26,7 @@ TRAINABLE = ["late.*", "text_late"]
 
 
 def picture(label, rng):
-    """A grey square that is brighter in the quarter of its label."""
+    """A gray square that is brighter in the quarter of its label."""
     pixels = rng.integers(0, 60, (12, 12), dtype=np.uint8)
     pixels[6 * (label // 2) :, 6 * (label % 2) :][:6, :6] += 150
     stream = io.BytesIO()

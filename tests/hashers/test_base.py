@@ -32,7 +32,7 @@ def test_a_checkpoint_restores_the_codes_without_unpickling(checkpoint, make_bat
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_a_checkpoint_tells_what_it_is(checkpoint):
+def test_a_checkpoint_names_its_content(checkpoint):
     model, path = checkpoint
     stored = torch.load(path, weights_only=True)["mcmfh"]
     assert stored["format_version"] == 1
@@ -71,7 +71,7 @@ def test_features_of_another_encoder_are_refused_naming_both(checkpoint, make_ha
     make_trainer().test(make_hasher(), make_data(), ckpt_path=path, weights_only=True)
 
 
-def test_other_labels_bind_when_training_goes_on_only(checkpoint, make_hasher, make_data, make_trainer):
+def test_other_labels_bind_only_when_training_resumes(checkpoint, make_hasher, make_data, make_trainer):
     _, path = checkpoint
     data = make_data(label_vocabulary=["normal", "nodule"])
     make_trainer().test(make_hasher(), data, ckpt_path=path, weights_only=True)
@@ -136,7 +136,7 @@ def test_a_broken_embedding_is_named_when_the_loss_is_not_finite(make_hasher, ma
         make_hasher().training_step(batch, 0)
 
 
-def test_diverged_weights_are_told_with_the_batch_and_the_mend(make_hasher, make_batch):
+def test_diverged_weights_are_reported_with_the_batch_and_the_fix(make_hasher, make_batch):
     model = make_hasher()
     with torch.no_grad():
         next(model.parameters()).fill_(torch.inf)

@@ -1,4 +1,4 @@
-"""Against scipy-free oracles: correlations by definition, the rotation by what it minimises."""
+"""Against scipy-free oracles: correlations by definition, the rotation by what it minimizes."""
 
 import numpy as np
 import pytest

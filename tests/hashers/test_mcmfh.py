@@ -22,13 +22,13 @@ def at_step(monkeypatch, step):
 
 
 def train(model, batches, steps, lr=5e-3, watch=lambda: None):
-    optimiser = torch.optim.Adam(model.parameters(), lr=lr)
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
     for step in range(steps):
         loss = sum(model.objective(batches[step % len(batches)]).terms.values())
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         loss.backward()
         watch()
-        optimiser.step()
+        optimizer.step()
 
 
 @pytest.mark.parametrize("options", VARIANTS)
@@ -102,7 +102,7 @@ def test_each_weight_scales_its_own_term(make_mcmfh, make_batch, name):
         torch.testing.assert_close(scaled[term], plain[term] * (3.0 if term == name else 1.0), msg=term)
 
 
-def test_hashing_loss_average_precision_minimises_that_of_both_directions(make_mcmfh, make_batch):
+def test_hashing_loss_average_precision_minimizes_that_of_both_directions(make_mcmfh, make_batch):
     model, batch = make_mcmfh(hashing_loss="average_precision", dropout_rate=0.0), make_batch()
     image, text = model.encode(batch["image"], None).image, model.encode(None, batch["text"]).text
     positives, _ = find_positives(batch["labels"], batch["group"], "labels")
@@ -112,10 +112,10 @@ def test_hashing_loss_average_precision_minimises_that_of_both_directions(make_m
 
 def test_supervision_pairs_does_not_read_labels(make_mcmfh, make_batch):
     batch = make_batch()
-    unlabelled = batch | {"labels": torch.zeros_like(batch["labels"])}
+    unlabeled = batch | {"labels": torch.zeros_like(batch["labels"])}
     for supervision, reads in (("pairs", False), ("labels", True)):
         model = make_mcmfh(supervision=supervision)
-        terms, without = model.objective(batch).terms, model.objective(unlabelled).terms
+        terms, without = model.objective(batch).terms, model.objective(unlabeled).terms
         assert torch.equal(terms["hashing"], without["hashing"]) != reads
 
 

@@ -107,7 +107,7 @@ def test_ddbh(rows):
 
 
 def test_a_tenth_is_what_the_authors_slice_off():
-    """Whether 0.9 n is rounded in floating point or in integers; ours takes that many of n values, descending."""
+    """Rounding 0.9 n in floating point or in integers takes the same number of n values in descending order."""
     assert all(n - 9 * n // 10 == n - int(0.9 * n) == ceil(n / 10) for n in range(1, 10_001))
     numbers = torch.arange(1, 1001)
     values = -torch.arange(1000.0).double().expand(1000, -1)
@@ -161,8 +161,8 @@ def test_dscph_leaves_out_rows_without_labels():
     part = {name: value[known] for name, value in batch.items()}
     proxy = model.objective(batch).terms["proxy"]
     torch.testing.assert_close(proxy, model.objective(part).terms["proxy"], rtol=1e-12, atol=0)
-    nobody = {name: value[~known] for name, value in batch.items()}
-    assert model.objective(nobody).terms["proxy"].item() == 0
+    nothing = {name: value[~known] for name, value in batch.items()}
+    assert model.objective(nothing).terms["proxy"].item() == 0
 
 
 def test_dscph_refuses_limits_that_would_pay_for_negatives():

@@ -53,7 +53,7 @@ def test_a_checkpoint_says_all_that_its_hasher_needs(make, features: Path, tmp_p
             assert all(torch.equal(found[name], due[name]) for name in ("image", "text", "case"))
 
 
-def test_what_is_no_checkpoint_is_told_by_its_name(features: Path, tmp_path: Path) -> None:
+def test_files_that_are_not_checkpoints_are_named(features: Path, tmp_path: Path) -> None:
     missing, text, other, foreign = (tmp_path / name for name in ("missing", "text", "other", "foreign"))
     text.write_text("not a checkpoint")
     torch.save({"state_dict": {}}, other)
@@ -61,8 +61,13 @@ def test_what_is_no_checkpoint_is_told_by_its_name(features: Path, tmp_path: Pat
     stored = torch.load(path, weights_only=True)
     stored["mcmfh"]["architecture"]["hasher"] = "EndToEnd(TwoTower)"
     torch.save(stored, foreign)
-    for file, said in ((missing, "no such"), (text, "cannot be read"), (other, "not written"), (foreign, "EndToEnd")):
-        with pytest.raises(CheckpointError, match=f"{file}.*{said}"):
+    for file, message in (
+        (missing, "no such"),
+        (text, "cannot be read"),
+        (other, "not written"),
+        (foreign, "EndToEnd"),
+    ):
+        with pytest.raises(CheckpointError, match=f"{file}.*{message}"):
             load_hasher(file)
 
 

@@ -91,13 +91,13 @@ def spread_after_training(loss_of):
         moe.router.weight.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0], dtype=torch.float64)[:, None].expand(4, 6))
         inputs = inputs[inputs.sum(1) > 1.0]
     assert (moe(inputs)[1].experts == 0).all()
-    optimiser = torch.optim.Adam(moe.parameters(), lr=0.02)
+    optimizer = torch.optim.Adam(moe.parameters(), lr=0.02)
     for _ in range(250):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         output, routing = moe(inputs)
         task = (output - torch.tanh(inputs @ target)).square().mean()
         (task + loss_of(routing)).backward()
-        optimiser.step()
+        optimizer.step()
     counts = moe(inputs)[1].experts.flatten().bincount(minlength=4)
     return counts.max().item() / len(inputs)
 

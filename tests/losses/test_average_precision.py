@@ -103,13 +103,13 @@ def test_descending_the_loss_ranks_the_positives_of_binary_codes_first():
     latent = (0.3 * torch.randn(24, 8, generator=generator)).requires_grad_()
     classes = torch.arange(24) % 3
     positives = classes[:, None] == classes
-    optimiser = torch.optim.Adam([latent], lr=0.05)
+    optimizer = torch.optim.Adam([latent], lr=0.05)
     start = average_precision_loss(latent.detach().sign(), latent.detach().sign(), positives).item()
     for _ in range(60):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         relaxed = torch.tanh(latent)
         average_precision_loss(relaxed, relaxed, positives).backward()
-        optimiser.step()
+        optimizer.step()
     end = average_precision_loss(latent.detach().sign(), latent.detach().sign(), positives).item()
     assert start > 0.3
     assert end < 0.05

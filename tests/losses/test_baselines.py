@@ -212,6 +212,6 @@ def test_hundreds_of_rows_take_no_loop_over_rows():
     """The triplets of a whole batch of 256 fit; a row without a positive or a negative costs nothing."""
     codes, similar = drawn(256, 16, 0), mask(256, 256, 1, 0.2)
     assert losses.semi_hard_triplet(codes, similar, ~similar, 0.25).isfinite()
-    nobody = torch.zeros(256, 256, dtype=torch.bool)
-    assert losses.boundary_point_loss(codes, codes, similar, nobody).item() == 0
-    assert losses.boundary_point_loss(codes, codes, nobody, ~nobody).item() == 0
+    nothing = torch.zeros(256, 256, dtype=torch.bool)
+    assert losses.boundary_point_loss(codes, codes, similar, nothing).item() == 0
+    assert losses.boundary_point_loss(codes, codes, nothing, ~nothing).item() == 0

@@ -4,14 +4,14 @@ import torch
 from mcmfh_lightning.losses import bit_balance, quantization
 
 
-def test_quantisation_is_the_squared_distance_to_the_sign():
+def test_quantization_is_the_squared_distance_to_the_sign():
     codes = torch.tensor([[0.5, -1.0], [-0.25, 1.0]])
     expected = (0.5**2 + 0.75**2) / 4
     assert quantization(codes).item() == pytest.approx(expected)
     assert quantization(codes.sign()).item() == 0.0
 
 
-def test_quantisation_pulls_each_value_towards_its_own_sign():
+def test_quantization_pulls_each_value_towards_its_own_sign():
     codes = torch.tensor([[0.3, -0.3]], requires_grad=True)
     quantization(codes).backward()
     assert codes.grad[0, 0] < 0 < codes.grad[0, 1]

@@ -29,7 +29,7 @@ def test_pairs_supervision_knows_groups_alone():
     assert positives.diagonal().all()
 
 
-def test_labels_supervision_adds_shared_labels_and_ignores_the_unlabelled():
+def test_labels_supervision_adds_shared_labels_and_ignores_the_unlabeled():
     positives, ignored = find_positives(LABELS, GROUPS, "labels")
     assert pairs_of(positives) == {(0, 1), (1, 2), (0, 3), (4, 5)}
     assert pairs_of(ignored) == {(i, j) for i in range(4) for j in (4, 5)}

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mcmfh_lightning.metrics import functional
 from mcmfh_lightning.metrics.functional import nearest, pack_bits, retrieval, within_radius
 
 
@@ -123,3 +124,9 @@ def test_nonsense_is_refused():
     for search in (nearest, within_radius):
         with pytest.raises(ValueError, match=r"one for each of the 2 items, got shape \(3,\)"):
             search(codes, codes, 1, ids=torch.arange(3))
+
+
+def test_the_former_spelling_of_neighbors_works_with_a_warning():
+    with pytest.warns(DeprecationWarning, match="Neighbors"):
+        former = functional.Neighbours
+    assert former is functional.Neighbors

@@ -95,8 +95,8 @@ def test_unreadable_files_are_data_errors(tmp_path, content, message):
 def test_unknown_entries_are_refused(info, tmp_path):
     info.write(tmp_path)
     path = tmp_path / "dataset.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"colour": "blue"}))
-    with pytest.raises(DataError, match="colour"):
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"color": "blue"}))
+    with pytest.raises(DataError, match="color"):
         DatasetInfo.load(tmp_path)
 
 

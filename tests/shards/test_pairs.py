@@ -465,7 +465,7 @@ def test_a_member_that_was_taken_away_is_missed(convert, tmp_path):
         ({"group_name": None}, "rename the group"),
         ({"crc32": 7}, "checksums are not given"),
         ({"id": "other"}, "moved from another place"),
-        ({"colour": "blue"}, "must have the entries"),
+        ({"color": "blue"}, "must have the entries"),
         ({"source": float("nan")}, "source or licence"),
     ],
 )

@@ -31,8 +31,8 @@ def last(finished):
 
 # What is given, and what the line must say.
 COMMAND_LINES = {
-    "unknown option": (["--model.colour", "red"], "'colour' is not accepted"),
-    "unknown option of the trainer": (["--trainer.colour", "red"], "--trainer.colour"),
+    "unknown option": (["--model.color", "red"], "'color' is not accepted"),
+    "unknown option of the trainer": (["--trainer.color", "red"], "--trainer.color"),
     "abbreviated flag": (["--trainer.max_ep", "1"], "unrecognized arguments: --trainer.max_ep"),
     "wrong type": (["--model.num_bits=abc"], "num_bits: Expected a <class 'int'>. Got value: abc"),
     "unknown class": (["--model", "MCMFHH"], "MCMFHH"),
@@ -147,8 +147,8 @@ def test_traceback_when_asked_for(run, tmp_path, monkeypatch):
     with pytest.raises(Exception, match="num_heads=7") as caught:
         run("fit", tmp_path, "--model.num_heads", 7)
     assert caught.value.__cause__ is not None
-    with pytest.raises(Exception, match="'colour' is not accepted"):
-        run("fit", tmp_path, "--model.colour", "red")
+    with pytest.raises(Exception, match="'color' is not accepted"):
+        run("fit", tmp_path, "--model.color", "red")
 
 
 @pytest.mark.slow

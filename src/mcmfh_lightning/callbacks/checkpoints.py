@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mcmfh_lightning.callbacks.evaluation import is_dry
 from mcmfh_lightning.errors import say
-from mcmfh_lightning.evaluation.summary import CONSTANT_MONITOR, MONITOR, QUERIES_MONITOR
+from mcmfh_lightning.evaluation.remarks import CONSTANT_MONITOR, MONITOR, QUERIES_MONITOR
 
 FEW_QUERIES = 20
 """Fewer than this, and one query decides which epoch is the best."""

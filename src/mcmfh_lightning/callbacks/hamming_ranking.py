@@ -19,8 +19,9 @@ from mcmfh_lightning.errors import DataError, check_choice, say
 from mcmfh_lightning.evaluation import plots, remarks, report, summary
 from mcmfh_lightning.evaluation.nulls import ConstantRankings
 from mcmfh_lightning.evaluation.protocols import CONSTANT, MODEL, EvaluationData, ProtocolName, normal_position
+from mcmfh_lightning.evaluation.remarks import CONSTANT_MONITOR, MONITOR, QUERIES_MONITOR
 from mcmfh_lightning.evaluation.stream import NullSettings, Queries, RankingStream, StreamResult
-from mcmfh_lightning.evaluation.summary import CONSTANT_MONITOR, MONITOR, QUERIES_MONITOR, Row
+from mcmfh_lightning.evaluation.summary import Row
 from mcmfh_lightning.metrics.functional import unpack_bits
 from mcmfh_lightning.types import Distance, EvaluationOutput, FeatureBatch
 
@@ -152,7 +153,7 @@ class HammingRanking(EvaluationCallback):
 
     def _monitor(self, trainer: Trainer, pl_module: LightningModule, rows: Sequence[Row]) -> None:
         """Log what model selection watches; stop a fit that cannot choose."""
-        monitored = summary.headline_mean(rows, MODEL)
+        monitored = remarks.headline_mean(rows, MODEL)
         if isnan(monitored) and trainer.state.fn == TrainerFn.FITTING and _chooses_by_monitor(trainer):
             limit = trainer.limit_val_batches
             if not remarks.is_limited(limit):
@@ -163,9 +164,9 @@ class HammingRanking(EvaluationCallback):
                     "item, so no epoch is chosen by it"
                 )
         if self._constant is None:  # it is the same in every epoch: counted in the first one
-            self._constant = summary.headline_mean(rows, CONSTANT)
+            self._constant = remarks.headline_mean(rows, CONSTANT)
         pl_module.log(MONITOR, monitored, prog_bar=True, sync_dist=True, reduce_fx="max")
-        pl_module.log(QUERIES_MONITOR, float(summary.headline_queries(rows)), sync_dist=True, reduce_fx="max")
+        pl_module.log(QUERIES_MONITOR, float(remarks.headline_queries(rows)), sync_dist=True, reduce_fx="max")
         if not isnan(self._constant):
             pl_module.log(CONSTANT_MONITOR, self._constant, prog_bar=True, sync_dist=True, reduce_fx="max")
 
@@ -185,7 +186,7 @@ class HammingRanking(EvaluationCallback):
             for protocol, names in result.missing.items()
         ]
         report.print_summary(rows, left_out)
-        said = remarks.remarks(data, result, summary.headline_mean(rows, MODEL), trainer.limit_test_batches)
+        said = remarks.remarks(data, result, remarks.headline_mean(rows, MODEL), trainer.limit_test_batches)
         for remark in said:
             say(remark)
         if folder is None:
@@ -220,7 +221,7 @@ class HammingRanking(EvaluationCallback):
             report.write_labels(folder / "labels.csv", result, data.label_vocabulary)
         queries = data.reader("test")
         report.write_queries(folder / "queries.csv", result, subsets, queries.ids, queries.group_names)
-        chosen = summary.headline(subsets)
+        chosen = remarks.headline(subsets)
         title = f"{chosen} queries, {result.num_bits} {'bits' if has_codes else 'real numbers'}"
         for name, figure in plots.ranking_figures(
             plots.protocol_panels(result.rankings, subsets[chosen]), title

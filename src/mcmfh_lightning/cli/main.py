@@ -5,6 +5,7 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 
 from mcmfh_lightning import __version__
+from mcmfh_lightning.errors import one_line_errors
 
 _TRAINED = {
     "fit": "train a hasher, or fine-tune an image tower",
@@ -37,8 +38,8 @@ def main(args: Sequence[str] | None = None) -> None:
     elif arguments[:1] in ([], ["-h"], ["--help"], ["--version"]):
         _parser().parse_args(arguments)
     else:
-        from mcmfh_lightning.cli.train import main as run_trainer
-
+        with one_line_errors("mcmfh"):  # the extra may be missing
+            from mcmfh_lightning.cli.train import main as run_trainer
         run_trainer(args)
 
 

@@ -11,14 +11,13 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, NoReturn
 
-import yaml
 from jsonargparse import get_loader, set_loader
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.plugins import CheckpointIO
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 # Short class names in configs and flags (--model MCMFH) resolve against what is imported here.
@@ -49,10 +48,6 @@ _NOT_INSTALLED = (
     "trainer.logger needs the package {0}, which is not installed: pip install 'mcmfh-lightning[{0}]', or choose "
     "logger/csv.yaml"
 )
-
-
-_MODE = "yaml of any release"
-"""Mode of the parser in which keys of configurations may have their former names."""
 
 
 class OneLineParser(LightningArgumentParser):
@@ -229,28 +224,39 @@ class McmfhCLI(LightningCLI):
         return best
 
 
-def _with_present_names(value: Any) -> Any:  # noqa: ANN401  # what YAML can hold
-    """Rename the keys of a configuration that have the name of the version before."""
+def _needs_weights(subcommand: str, model: LightningModule) -> bool:
+    """Say whether a command is useless without trained weights; an encoder brings its own."""
+    return subcommand in ("validate", "test") or (subcommand == "predict" and isinstance(model, Hasher))
+
+
+_load_yaml = get_loader("yaml")
+
+
+def _with_present_names(value: Any) -> Any:  # noqa: ANN401  # any content of a config
+    """Rename keys of a config that have the name of the version before, with a warning."""
     if isinstance(value, list):
         return [_with_present_names(item) for item in value]
     if not isinstance(value, dict):
         return value
-    return {_present_name(key): _with_present_names(item) for key, item in value.items()}
+    return {_present_name(name): _with_present_names(item) for name, item in value.items()}
 
 
-def _present_name(name: str) -> str:
-    """Return the present name of a flag or key, and warn if it is given by its former one."""
-    option, equals, value = name.partition("=")
-    former = option.rpartition(".")[2]
-    if former not in RENAMED:
-        return name
-    warnings.warn(f"{former} is now {RENAMED[former]}; the next release drops the old name", stacklevel=2)
-    return option.removesuffix(former) + RENAMED[former] + equals + value
+def _present_name(dotted: str) -> str:
+    """Rename the last part of a flag or key if it was renamed; the former names are accepted for one release."""
+    owner, dot, name = str(dotted).rpartition(".")
+    if name not in RENAMED:
+        return dotted
+    rank_zero_warn(f"{dotted} is now {owner}{dot}{RENAMED[name]}; the next release drops the old name")
+    return owner + dot + RENAMED[name]
 
 
-def _needs_weights(subcommand: str, model: LightningModule) -> bool:
-    """Say whether a command is useless without trained weights; an encoder brings its own."""
-    return subcommand in ("validate", "test") or (subcommand == "predict" and isinstance(model, Hasher))
+set_loader("yaml", lambda text: _with_present_names(_load_yaml(text)))
+
+
+def _read_arguments(args: Sequence[str]) -> list[str]:
+    """Find the configs that a command line names, and rename its flags of the version before."""
+    flags = (arg.partition("=") for arg in find_configs(args))
+    return [(_present_name(name) if name.startswith("--") else name) + equals + value for name, equals, value in flags]
 
 
 @contextmanager
@@ -280,13 +286,9 @@ def main(args: Sequence[str] | None = None) -> None:
         "`isinstance\\(treespec, LeafSpec\\)` is deprecated",  # inside Lightning
     ):
         warnings.filterwarnings("ignore", message=message)
-    set_loader(_MODE, lambda text: _with_present_names(get_loader("yaml")(text)), exceptions=(yaml.YAMLError,))
-    found = find_configs(sys.argv[1:] if args is None else args)
-    found = [_present_name(arg) if arg.startswith("--") else arg for arg in found]
-    if args is None:
-        sys.argv[1:] = found  # in place: processes that Lightning starts again under DDP see the same
+    sys.argv[1:] = _read_arguments(sys.argv[1:])  # in place: processes that Lightning relaunches under DDP see the same
     with _unfinished_on_sigterm(), one_line_errors("mcmfh"), worker_errors():
-        check_configs(found)
+        check_configs(sys.argv[1:] if args is None else _read_arguments(args))
         McmfhCLI(
             LightningModule,
             LightningDataModule,
@@ -297,6 +299,6 @@ def main(args: Sequence[str] | None = None) -> None:
             save_config_callback=SaveRunConfig,
             save_config_kwargs={"save_to_log_dir": False},
             parser_class=OneLineParser,
-            parser_kwargs={"allow_abbrev": False, "parser_mode": _MODE},  # of all subcommands too
-            args=None if args is None else found,
+            parser_kwargs={"allow_abbrev": False},  # of all subcommands: they take it from the parser above
+            args=None if args is None else _read_arguments(args),
         )

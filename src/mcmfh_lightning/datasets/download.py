@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import track
 
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.shards import sha256_of
+from mcmfh_lightning.files import sha256_of
 
 UPSTREAM = "https://openi.nlm.nih.gov/imgs/collections"
 REPORTS = "NLMCXR_reports.tgz"

@@ -1,7 +1,7 @@
-"""What a reader of a ranking's numbers has to know: of which weights and data they are, and what these data allow."""
+"""What a reader of a ranking's numbers has to know: the one that speaks for a model, of what it is, what is unusual."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isnan, nan
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,14 +11,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mcmfh_lightning.evaluation.protocols import INSTANCE_DATABASE, MODEL, EvaluationData, LabeledItems
+from mcmfh_lightning.evaluation.protocols import INSTANCE_DATABASE, MODEL, PROTOCOLS, EvaluationData, LabeledItems
 from mcmfh_lightning.evaluation.stream import StreamResult
-from mcmfh_lightning.evaluation.summary import MONITOR
+from mcmfh_lightning.evaluation.summary import AP, Row
 from mcmfh_lightning.files import sha256_of
 from mcmfh_lightning.metrics.functional import share_label, unpack_bits
 from mcmfh_lightning.shards.labels import describe_broad_labels
 from mcmfh_lightning.trainer.checkpoint_io import weights_sha256
 
+MONITOR = "val/mAP"
+"""What model selection watches: unimodal mAP@all, unseen database, mean of both directions, abnormal queries where a
+normal label exists, else all queries. NaN if none of them has a relevant item."""
+CONSTANT_MONITOR = "val/constant"
+"""The same of the better of two constant rankings, by label popularity and with normals first."""
+QUERIES_MONITOR = "val/queries"
+"""How many queries `MONITOR` is the mean over: those with a relevant item, in the direction that has fewer."""
 IN_MEMORY = "weights in memory: the test was called without ckpt_path"
 _QUERIES_PER_CHUNK = 256
 
@@ -72,6 +79,29 @@ def _measured(entry: Mapping[str, Any]) -> tuple[Any, ...]:
     """Choose what names weights and data, wherever the data are kept."""
     data = entry.get("data") or {}
     return entry.get("weights_sha256"), *(data.get(name) for name in ("name", "fingerprint"))
+
+
+def headline(subsets: Mapping[str, object]) -> str:
+    """Name the query subset that speaks for a model."""
+    return "abnormal" if "abnormal" in subsets else "all"
+
+
+def headline_rows(rows: Sequence[Row], system: str) -> list[Row]:
+    """Choose the rows, one a direction, of the mAP@all that speaks for a system; see `MONITOR`."""
+    queries = headline({row.queries: None for row in rows})
+    wanted = system, "unimodal", "unseen", queries, AP.name
+    return [row for row in rows if (row.system, row.protocol, row.database, row.queries, row.metric) == wanted]
+
+
+def headline_mean(rows: Sequence[Row], system: str) -> float:
+    """Average the mAP@all of a system as `MONITOR` says; NaN if one of the directions has no row or no value."""
+    values = [row.value for row in headline_rows(rows, system)]
+    return sum(values) / len(PROTOCOLS["unimodal"]) if values else nan
+
+
+def headline_queries(rows: Sequence[Row]) -> int:
+    """Count the queries that `headline_mean` of the model is the mean over; see `QUERIES_MONITOR`."""
+    return min((row.num_queries - row.num_without_relevant for row in headline_rows(rows, MODEL)), default=0)
 
 
 def remarks(data: EvaluationData, result: StreamResult, value: float, limit: float) -> list[str]:

@@ -18,7 +18,6 @@ from mcmfh_lightning.evaluation.protocols import (
     CONSTANT,
     HYPERPLANES,
     MODEL,
-    PROTOCOLS,
     SHUFFLED,
     SHUFFLED_WITHIN,
     Ranking,
@@ -33,14 +32,6 @@ RADIUS = 2
 """Radius of the hash-table look-up that P@H<=r is about."""
 REFERENCE = ABNORMAL_POPULARITY
 """Reported next to the nulls but never the best of them: see `ConstantRankings`."""
-MONITOR = "val/mAP"
-"""What model selection watches: unimodal mAP@all, unseen database, mean of both directions, abnormal queries where a
-normal label exists, else all queries. NaN if none of them has a relevant item."""
-CONSTANT_MONITOR = "val/constant"
-"""The same of the better of two constant rankings, by label popularity and with normals first."""
-QUERIES_MONITOR = "val/queries"
-"""How many queries `MONITOR` is the mean over: those with a relevant item, in the direction that has fewer."""
-
 Values = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -392,26 +383,3 @@ def _compared(means: Mapping[str, tuple[Tensor, Tensor | None]], at: int, names:
     if CONSTANT in defined:
         found |= {"constant": defined[CONSTANT], "constant_ranking": names[at]}
     return found
-
-
-def headline(subsets: Mapping[str, object]) -> str:
-    """Name the query subset that speaks for a model."""
-    return "abnormal" if "abnormal" in subsets else "all"
-
-
-def headline_rows(rows: Sequence[Row], system: str) -> list[Row]:
-    """Choose the rows, one a direction, of the mAP@all that speaks for a system; see `MONITOR`."""
-    queries = headline({row.queries: None for row in rows})
-    wanted = system, "unimodal", "unseen", queries, AP.name
-    return [row for row in rows if (row.system, row.protocol, row.database, row.queries, row.metric) == wanted]
-
-
-def headline_mean(rows: Sequence[Row], system: str) -> float:
-    """Average the mAP@all of a system as `MONITOR` says; NaN if one of the directions has no row or no value."""
-    values = [row.value for row in headline_rows(rows, system)]
-    return sum(values) / len(PROTOCOLS["unimodal"]) if values else nan
-
-
-def headline_queries(rows: Sequence[Row]) -> int:
-    """Count the queries that `headline_mean` of the model is the mean over; see `QUERIES_MONITOR`."""
-    return min((row.num_queries - row.num_without_relevant for row in headline_rows(rows, MODEL)), default=0)

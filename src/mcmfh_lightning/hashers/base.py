@@ -51,21 +51,27 @@ def present_names(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Codes(NamedTuple):
-    """Relaxed codes in [-1, 1]^num_bits; the sign (>= 0 is +1) is the code."""
+    """Relaxed codes in [-1, 1]^num_bits; the sign (>= 0 is +1) is the code.
+
+    Attributes:
+        image: (B, num_bits), None without images.
+        text: (B, num_bits), None without texts.
+    """
 
     image: Tensor | None
-    """(B, num_bits), None without images."""
     text: Tensor | None
-    """(B, num_bits), None without texts."""
 
 
 class Objective(NamedTuple):
-    """Loss of a training step, term by term, and statistics that are reported with it."""
+    """Loss of a training step, term by term, and statistics that are reported with it.
+
+    Attributes:
+        terms: Weighted loss terms by name; their sum is minimized.
+        statistics: Scalars that are only logged.
+    """
 
     terms: dict[str, Tensor]
-    """Weighted loss terms by name; their sum is minimized."""
     statistics: dict[str, Tensor]
-    """Scalars that are only logged."""
 
 
 class Hasher(LightningModule, ABC):
@@ -77,18 +83,20 @@ class Hasher(LightningModule, ABC):
         optimizer: Makes the optimizer from the parameters.
         lr_scheduler: Makes a scheduler from the optimizer; it is stepped once an epoch.
 
+    Attributes:
+        distance: Distance that evaluation ranks by.
+        supervision: Source that training learns from; ``labels`` refuses data without any.
+
     Raises:
         ValueError: If ``num_bits`` or ``d_model`` is less than 1.
     """
 
     distance: Distance = "hamming"
-    """Distance that evaluation ranks by."""
     supervision: Supervision = "pairs"
-    """Source that training learns from; ``labels`` refuses data without any."""
 
     def __init__(
         self,
-        architecture: dict[str, int | float | str],
+        architecture: Mapping[str, int | float | str],
         optimizer: OptimizerCallable,
         lr_scheduler: LRSchedulerCallable | None,
     ) -> None:
@@ -206,13 +214,18 @@ class Hasher(LightningModule, ABC):
             del arguments[name]
 
     @classmethod
-    def load_from_checkpoint(cls, checkpoint_path: str | Path, **options: Any) -> Self:  # noqa: ANN401  # Lightning's
+    def load_from_checkpoint(  # type: ignore[override]  # other options of Lightning's are keywords here
+        cls,
+        checkpoint_path: str | Path,
+        map_location: Any = None,  # noqa: ANN401  # the types of torch.load
+        **options: Any,  # noqa: ANN401  # Lightning's
+    ) -> Self:
         """Build a hasher from a checkpoint, without unpickling; arguments get the names of this version.
 
         Raises:
             CheckpointError: See `on_load_checkpoint`.
         """
-        stored = torch.load(checkpoint_path, map_location=options.get("map_location"), weights_only=True)
+        stored = torch.load(checkpoint_path, map_location=map_location, weights_only=True)
         method = _entry(stored)["architecture"]["hasher"]
         if method.partition("(")[0] != cls.__name__:  # EndToEnd(MCMFH) is of the class EndToEnd
             _check_same({"hasher": cls.__name__}, {"hasher": method})
@@ -222,7 +235,7 @@ class Hasher(LightningModule, ABC):
         file = BytesIO()
         torch.save(stored | {cls.CHECKPOINT_HYPER_PARAMS_KEY: arguments}, file)
         file.seek(0)
-        return super().load_from_checkpoint(file, **options | {"weights_only": True})
+        return super().load_from_checkpoint(file, map_location, **options | {"weights_only": True})
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Compare the checkpoint with this model and the data it is used with.

@@ -35,15 +35,6 @@ class CCAITQ(Towers):
         ValueError: If there are fewer directions than bits.
     """
 
-    covariance: Tensor
-    total: Tensor
-    count: Tensor
-    image_mean: Tensor
-    text_mean: Tensor
-    image_weight: Tensor
-    text_weight: Tensor
-    rotation: Tensor
-
     def __init__(self, num_bits: int, image_dim: int, text_dim: int, ridge: float = 0.1, seed: int = 0) -> None:
         # Nothing learns by gradients; but Lightning counts steps, by which ModelCheckpoint goes, by optimizer steps.
         super().__init__(
@@ -59,17 +50,12 @@ class CCAITQ(Towers):
         self.seed = seed
         self.steps = nn.Parameter(torch.zeros(()))
         both = image_dim + text_dim
-        for name, shape in {
-            "covariance": (both, both),
-            "total": (both,),
-            "count": (),
-            "image_mean": (image_dim,),
-            "text_mean": (text_dim,),
-            "image_weight": (image_dim, num_bits),
-            "text_weight": (text_dim, num_bits),
-        }.items():
-            self.register_buffer(name, torch.zeros(shape, dtype=torch.float64))
-        self.register_buffer("rotation", torch.eye(num_bits, dtype=torch.float64))
+        self.covariance = _zeros(both, both)
+        self.total = _zeros(both)
+        self.count = _zeros()
+        self.image_mean, self.text_mean = _zeros(image_dim), _zeros(text_dim)
+        self.image_weight, self.text_weight = _zeros(image_dim, num_bits), _zeros(text_dim, num_bits)
+        self.rotation: Tensor = nn.Buffer(torch.eye(num_bits, dtype=torch.float64))
         self._projected: list[Tensor] = []
 
     def image_tower(self, image: Tensor) -> Tensor:
@@ -146,6 +132,11 @@ class CCAITQ(Towers):
 
     def _project_text(self, text: Tensor) -> Tensor:
         return (_scaled(text) - self.text_mean) @ self.text_weight @ self.rotation
+
+
+def _zeros(*shape: int) -> Tensor:
+    """Make a buffer of zeros in double precision."""
+    return nn.Buffer(torch.zeros(shape, dtype=torch.float64))
 
 
 def _scaled(embedding: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ class DScPH(HashTowers):
         num_bits: Bits of a code.
         image_dim: Width of the image embeddings.
         text_dim: Width of the text embeddings.
-        num_labels: Classes. A model may be tested on data of other classes: there the proxies play no part.
+        num_labels: Classes. A model may be tested on data of other classes: the proxies are not used there.
         d_model: Width of the projections and of the hash heads.
         negative_threshold: Cosine up to which the proxy of another class costs nothing (tau of the formula).
         negative_offset: What is subtracted from the cosine of one that costs (psi of the formula).

@@ -43,7 +43,7 @@ class Method:
 
     @property
     def hashes(self) -> bool:
-        """Whether it makes codes; other methods rank real-valued vectors by cosine."""
+        """Say whether it makes codes; other methods rank real-valued vectors by cosine."""
         return self.hasher.distance == "hamming"
 
 

@@ -14,14 +14,17 @@ from mcmfh_lightning.hashers.registry import list_methods
 
 
 class StoredHasher(NamedTuple):
-    """Trained hasher, with the identity of its training data."""
+    """Trained hasher, with the identity of its training data.
+
+    Attributes:
+        hasher: Hasher on the CPU, in evaluation mode.
+        encoder: Identity of the encoder of the features that it was trained on.
+        label_vocabulary: Labels of the data that it was trained on; empty if they had none.
+    """
 
     hasher: Hasher
-    """On the CPU, in evaluation mode."""
     encoder: Mapping[str, Any] | None
-    """Identity of the encoder of the features that it was trained on."""
     label_vocabulary: tuple[str, ...]
-    """Labels of the data that it was trained on; empty if they had none."""
 
 
 def load_hasher(path: Path) -> StoredHasher:

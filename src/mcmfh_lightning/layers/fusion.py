@@ -21,12 +21,15 @@ _SITES = 4
 
 
 class Fused(NamedTuple):
-    """Result of the transformer."""
+    """Result of the transformer.
+
+    Attributes:
+        tokens: (B, 2, d_model): image and text after fusion.
+        routings: One per layer; leading shape (B, 2) for ``fusion="tokens"``, (B, 1) for ``fusion="concat"``.
+    """
 
     tokens: Tensor
-    """(B, 2, d_model): image and text after fusion."""
     routings: list[Routing]
-    """One per layer; leading shape (B, 2) for ``fusion="tokens"``, (B, 1) for ``fusion="concat"``."""
 
 
 class FusionBlock(nn.Module):
@@ -137,8 +140,7 @@ class ConcatFusion(nn.Module):
         seed: Seed of dropout; its sites are numbered from 0.
     """
 
-    num_sites = CONCAT_LAYERS * _SITES
-    """Number of places that drop units, each with masks of its own."""
+    num_sites = CONCAT_LAYERS * _SITES  # places that drop units, each with masks of its own
 
     def __init__(self, d_model: int, seed: int = 0) -> None:
         super().__init__()

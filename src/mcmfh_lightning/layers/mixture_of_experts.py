@@ -9,14 +9,17 @@ from torch.nn.functional import gelu
 
 
 class Routing(NamedTuple):
-    """Decisions of a layer's router."""
+    """Decisions of a layer's router.
+
+    Attributes:
+        logits: (..., num_experts) router outputs.
+        probabilities: (..., num_experts) softmax of the logits.
+        experts: (..., top_k) int64: the experts each token went to, best first.
+    """
 
     logits: Tensor
-    """(..., num_experts) router outputs."""
     probabilities: Tensor
-    """(..., num_experts) softmax of the logits."""
     experts: Tensor
-    """(..., top_k) int64: the experts each token went to, best first."""
 
 
 def tokens_with_content(values: Tensor, present: Tensor) -> Tensor:
@@ -76,8 +79,8 @@ class MixtureOfExperts(nn.Module):
     """Top-k routed expert MLPs without capacity limit (Shazeer et al., ICLR 2017; Fedus et al., JMLR 2022).
 
     The output of token x is ``sum_e p_e(x) E_e(x)`` over its top-k experts e, with the softmax probabilities
-    as gates. They are not renormalised over the chosen experts, as in the Switch transformer: for ``top_k=1`` a
-    renormalised gate is always 1 and the router would learn nothing from the task.
+    as gates. They are not renormalized over the chosen experts, as in the Switch transformer: for ``top_k=1`` a
+    renormalized gate is always 1 and the router would learn nothing from the task.
 
     No token is ever dropped and there is no router noise, so a sample's output does not depend on its batch. The
     experts are stacked parameters: an expert without tokens receives a zero gradient rather than none, which
@@ -131,13 +134,8 @@ class MixtureOfExperts(nn.Module):
         inputs = torch.split(tokens[order // self.top_k], sizes)
         # One unbind per parameter: its backward stacks the experts' gradients once, instead of adding num_experts
         # zero-padded tensors as indexing would.
-        parameters = zip(
-            self.weight_in.unbind(),
-            self.bias_in.unbind(),
-            self.weight_out.unbind(),
-            self.bias_out.unbind(),
-            strict=True,
-        )
+        stacked = (self.weight_in, self.bias_in, self.weight_out, self.bias_out)
+        parameters = zip(*(parameter.unbind() for parameter in stacked), strict=True)
         outputs = [
             torch.addmm(bias_out, gelu(torch.addmm(bias_in, x, weight_in)), weight_out)
             for x, (weight_in, bias_in, weight_out, bias_out) in zip(inputs, parameters, strict=True)

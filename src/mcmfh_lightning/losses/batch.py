@@ -10,12 +10,15 @@ Supervision = Literal["pairs", "labels"]
 
 
 class Positives(NamedTuple):
-    """Relations between the rows of a batch."""
+    """Relations between the rows of a batch.
+
+    Attributes:
+        positives: (B, B) bool: rows that belong together.
+        ignored: (B, B) bool: rows of unknown relation, neither positive nor negative.
+    """
 
     positives: Tensor
-    """(B, B) bool: rows that belong together."""
     ignored: Tensor
-    """(B, B) bool: rows of unknown relation, neither positive nor negative."""
 
 
 def gather_rows(rows: Tensor) -> Tensor:
@@ -34,7 +37,7 @@ def gather_rows(rows: Tensor) -> Tensor:
         return rows
     from torch.distributed.nn.functional import all_gather  # exists only in builds with torch.distributed
 
-    return torch.cat(all_gather(rows))
+    return torch.cat(all_gather(rows))  # type: ignore[no-untyped-call]  # torch has no types for it
 
 
 def find_positives(labels: Tensor, groups: Tensor, supervision: Supervision) -> Positives:

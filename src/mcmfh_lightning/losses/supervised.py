@@ -6,16 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, normalize
 
-SMOOTHING = 2.0
-"""b, which keeps the ratio defined and the gradient small where a batch has few positives."""
-SHARPNESS = 1.3
-"""s_p and s_n: how much harder pairs weigh more."""
-HARDEST = 1.0
-"""mu: the cosine at which a negative has weight 1."""
-THRESHOLD = 0.9
-"""tau: a proxy of another class with a lower cosine costs nothing."""
-OFFSET = 0.7
-"""psi: what is subtracted from the cosine of one that costs."""
+SMOOTHING = 2.0  # b, which keeps the ratio defined and the gradient small where a batch has few positives
+SHARPNESS = 1.3  # s_p and s_n: how much harder pairs weigh more
+HARDEST = 1.0  # mu: the cosine at which a negative has weight 1
+THRESHOLD = 0.9  # tau: a proxy of another class with a lower cosine costs nothing
+OFFSET = 0.7  # psi: subtracted from the cosine of one that costs
 
 
 def boundary_point_loss(first: Tensor, second: Tensor, similar: Tensor, dissimilar: Tensor) -> Tensor:

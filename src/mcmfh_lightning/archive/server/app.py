@@ -136,7 +136,7 @@ def listen(host: str, port: int) -> socket.socket:
         listener = socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
         raise ConfigError(f"cannot listen at {host}, port {port} ({error}): choose another --host or --port") from error
-    # asyncio does so only where it made the socket; without, each answer waits 40 ms for an acknowledgement.
+    # asyncio does so only where it made the socket; without, each answer waits 40 ms for an acknowledgment.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 

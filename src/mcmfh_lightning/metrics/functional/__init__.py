@@ -1,5 +1,7 @@
 """Pure functions of tensors: packing, counting, and the closed forms that follow from the counts."""
 
+import warnings
+
 from mcmfh_lightning.metrics.functional.average_precision import (
     average_precision,
     average_precision_bounds,
@@ -38,7 +40,7 @@ from mcmfh_lightning.metrics.functional.legacy import (
     legacy_mean_average_precision,
 )
 from mcmfh_lightning.metrics.functional.packing import pack_bits, pack_signs, packed_width, unpack_bits
-from mcmfh_lightning.metrics.functional.retrieval import Ball, Neighbours, nearest, within_radius
+from mcmfh_lightning.metrics.functional.retrieval import Ball, Neighbors, nearest, within_radius
 from mcmfh_lightning.metrics.functional.sums import discount_difference, harmonic_difference
 from mcmfh_lightning.metrics.kernels.dispatch import graded_histogram, hamming_histogram
 from mcmfh_lightning.metrics.kernels.reference import GradedCounts
@@ -47,7 +49,7 @@ __all__ = [
     "Ball",
     "BitStatistics",
     "GradedCounts",
-    "Neighbours",
+    "Neighbors",
     "average_cumulative_gain",
     "average_precision",
     "average_precision_bounds",
@@ -89,3 +91,11 @@ __all__ = [
     "unpack_bits",
     "within_radius",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Return `Neighbors` by its former name, with a warning."""
+    if name != "Neighbours":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(f"{__name__}.{name} is now Neighbors; the next release drops the old name", DeprecationWarning, 2)
+    return Neighbors

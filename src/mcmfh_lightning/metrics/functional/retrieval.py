@@ -16,7 +16,7 @@ PAIRS_PER_CHUNK = 1 << 20
 """Query-item pairs compared at a time, next to the k nearest of each query: some 30 MB of temporaries."""
 
 
-class Neighbours(NamedTuple):
+class Neighbors(NamedTuple):
     """The nearest items of each query, nearest first; ties in ascending order of ids."""
 
     ids: Tensor
@@ -38,7 +38,7 @@ class Ball(NamedTuple):
     """(M,) int16."""
 
 
-def nearest(query_codes: Tensor, codes: Tensor, k: int, *, ids: Tensor | None = None) -> Neighbours:
+def nearest(query_codes: Tensor, codes: Tensor, k: int, *, ids: Tensor | None = None) -> Neighbors:
     """Find the k nearest items of each query by Hamming distance.
 
     Memory is O(Q (k + chunk)) in addition to the arguments, and O(n) for the order of ids if they are given.
@@ -50,7 +50,7 @@ def nearest(query_codes: Tensor, codes: Tensor, k: int, *, ids: Tensor | None = 
         ids: (n,) int64 in any order; positions if not given. Items of equal ids are ordered by position.
 
     Returns:
-        The neighbours.
+        The neighbors.
 
     Raises:
         ValueError: If k is less than 1, or ids are not one for each item.
@@ -58,7 +58,7 @@ def nearest(query_codes: Tensor, codes: Tensor, k: int, *, ids: Tensor | None = 
     Example:
         >>> codes = torch.tensor([[0b00], [0b11], [0b01], [0b10]], dtype=torch.uint8)
         >>> nearest(codes[:1], codes, k=2)
-        Neighbours(ids=tensor([[0, 2]]), distances=tensor([[0, 1]], dtype=torch.int16), ties=tensor([1]))
+        Neighbors(ids=tensor([[0, 2]]), distances=tensor([[0, 1]], dtype=torch.int16), ties=tensor([1]))
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
@@ -79,7 +79,7 @@ def nearest(query_codes: Tensor, codes: Tensor, k: int, *, ids: Tensor | None = 
         ties = ties.where(farthest == before, 0) + left_out
     places = (0, k - found)
     positions, distances = (keys % max(1, size)), (keys // max(1, size)).to(torch.int16)
-    return Neighbours(pad(_ids(positions, order, ids), places, value=-1), pad(distances, places, value=-1), ties)
+    return Neighbors(pad(_ids(positions, order, ids), places, value=-1), pad(distances, places, value=-1), ties)
 
 
 def within_radius(query_codes: Tensor, codes: Tensor, radius: int, *, ids: Tensor | None = None) -> Ball:

@@ -56,7 +56,7 @@ def _compiled(function: _Kernel) -> _Kernel:
 
 @intrinsic  # type: ignore[untyped-decorator]  # Numba has no type information
 def _ones(_typing: object, word: types.Integer) -> Any:  # noqa: ANN401
-    """Count the bits of a word: LLVM's own, which it knows how to vectorise."""
+    """Count the bits of a word: LLVM's own, which it knows how to vectorize."""
 
     def generate(_context: object, builder: Any, _signature: object, arguments: Any) -> Any:  # noqa: ANN401
         return builder.ctpop(arguments[0])
@@ -168,7 +168,7 @@ def _bins(
 ) -> None:
     """Fill a buffer with the bins of rows, from ``start`` on: the distance, plus ``relevant`` if a label is shared."""
     none = np.uint64(0)
-    # Slices, since an index that may be negative keeps the compiler from vectorising.
+    # Slices, since an index that may be negative keeps the compiler from vectorizing.
     if len(query) == 1 and len(query_labels) == 1:
         code, label = query[0], query_labels[0]
         codes, sets = words[0][start : start + len(bins)], labels[0][start : start + len(bins)]

@@ -10,7 +10,7 @@ multiprocessor then needs, in cycles:
 - some 5 to issue the 17 to 20 instructions,
 - 4 for the two counts of 32 bits of each code,
 - 4 to read 16 bytes a pair from the nearest cache,
-- one increment in shared memory, which is the limit: neighbouring distances collide. Were they 20 cycles, with none of
+- one increment in shared memory, which is the limit: neighboring distances collide. Were they 20 cycles, with none of
   the others hidden behind them, 10^11 pairs (10,000 queries, 10 million rows) would take 0.5 s on 132 multiprocessors
   at 1.7 GHz.
 

@@ -53,7 +53,7 @@ def count_bins(
     - ``what = "grade"``: g.
 
     Args:
-        queries: (code_words, Q) int64, codes of the queries; neighbours in a row are neighbours in memory.
+        queries: (code_words, Q) int64, codes of the queries; neighbors in a row are neighbors in memory.
         words: (code_words, rows) int64, codes of the database.
         query_labels: (label_words, Q) int64, label sets of the queries.
         labels: (label_words, rows) int64, label sets of the database.
