@@ -31,23 +31,14 @@ from mcmfh_lightning.archive import Archive, Filters, Item
 from mcmfh_lightning.archive.results import Side
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.evaluation.nulls import ConstantRankings
-from mcmfh_lightning.metrics.functional import (
-    bootstrap_means,
-    bootstrap_weights,
-    percentile_interval,
-    precision_at,
-)
+from mcmfh_lightning.metrics import functional
 from mcmfh_lightning.shards import pack_labels
 
 K = 20
 SPLIT = "test"
 FINDINGS = Path(__file__).with_name("findings.yaml")
 DRAWS, SEED = 10_000, 0
-AGAINST: Mapping[Side, str] = {
-    "case": "cases (image and report)",
-    "image": "images alone",
-    "text": "reports alone",
-}
+AGAINST: Mapping[Side, str] = {"case": "cases (image and report)", "image": "images alone", "text": "reports alone"}
 NO_MODEL = {"random": "nothing", "constant": "true labels", "BM25": "reports alone"}
 """Rankings without a model, and what they look at."""
 
@@ -104,9 +95,9 @@ def measure(archives: Sequence[Archive], findings: Sequence[Finding]) -> Iterato
     for archive in archives:
         info = archive.info
         for against in AGAINST:
-            for order, search in (("codes", search_by_codes), ("reranked", search_reranked)):
+            for order in ("codes", "reranked"):
                 system = {"bits": str(info.num_bits), "against": against, "order": order, "system": info.hasher}
-                yield from rows_of(findings, database, search(archive, findings, database, against), **system)
+                yield from rows_of(findings, database, search(archive, findings, database, against, order), **system)
 
 
 def rows_of(findings: Sequence[Finding], database: Database, precisions: Precisions, **system: str) -> Iterator[Row]:
@@ -131,25 +122,17 @@ def read_database(archive: Archive, findings: Sequence[Finding]) -> Database:
     return Database(items, np.array(carried))
 
 
-def search_by_codes(archive: Archive, findings: Sequence[Finding], database: Database, against: Side) -> Precisions:
-    """Rank all items by the distance of their codes."""
-    everything = {"radius": archive.info.num_bits, "filters": Filters(splits=(SPLIT,)), "rerank": 0}
+def search(archive: Archive, findings: Sequence[Finding], database: Database, against: Side, order: str) -> Precisions:
+    """Rank all items by the distance of their codes, or find the first 20 as an archive shows them, reranked."""
+    reranked = order == "reranked"
+    depth = {"k": K} if reranked else {"radius": archive.info.num_bits, "rerank": 0}
+    last = K if reranked else archive.info.num_bits + 1
     levels = []
     for finding in findings:
-        found = archive.search(text=finding.text, against=against, **everything)
-        distances = {hit.item.id: hit.distance for hit in found.hits}
-        levels.append([distances.get(item.id, 0) for item in database.items])
+        found = archive.search(text=finding.text, against=against, filters=Filters(splits=(SPLIT,)), **depth)
+        level = {hit.item.id: place if reranked else hit.distance for place, hit in enumerate(found.hits)}
+        levels.append([level.get(item.id, last) for item in database.items])
     return expected_precision(np.array(levels), database)
-
-
-def search_reranked(archive: Archive, findings: Sequence[Finding], database: Database, against: Side) -> Precisions:
-    """Find the first 20 items as an archive shows them."""
-    places = {item.id: place for place, item in enumerate(database.items)}
-    rows = []
-    for finding in findings:
-        found = archive.search(text=finding.text, k=K, against=against, filters=Filters(splits=(SPLIT,)))
-        rows.append(database.relevant[:, [places[hit.item.id] for hit in found.hits]].sum(1) / K)
-    return np.array(rows)
 
 
 def best_constant(archive: Archive, database: Database) -> Precisions:
@@ -184,7 +167,7 @@ def expected_precision(levels: NDArray[np.int64], database: Database) -> Precisi
         total = torch.from_numpy(np.bincount(of_finding, minlength=width))
         hits = [np.bincount(of_finding[relevant], minlength=width) for relevant in database.relevant]
         counts = total.expand(len(hits), -1).contiguous(), torch.from_numpy(np.array(hits))  # (findings, levels)
-        rows.append(precision_at(*counts, depth)[:, 0].numpy())
+        rows.append(functional.precision_at(*counts, depth)[:, 0].numpy())
     return np.array(rows)
 
 
@@ -193,8 +176,8 @@ def tables(rows: pd.DataFrame) -> dict[str, str]:
     lines = []
     for (system, bits, against, order), shown in rows.groupby(["system", "bits", "against", "order"], sort=False):
         values = torch.tensor(shown["p@20"].to_numpy(dtype=np.float64))[:, None]
-        draws = bootstrap_means(values, bootstrap_weights(torch.arange(len(values)), DRAWS, SEED))
-        low, high = (float(end[0]) for end in percentile_interval(draws))
+        draws = functional.bootstrap_means(values, functional.bootstrap_weights(torch.arange(len(values)), DRAWS, SEED))
+        low, high = (float(end[0]) for end in functional.percentile_interval(draws))
         value = f"{float(values.mean()):.3f} [{low:.3f}, {high:.3f}]"
         shuffled = "" if system in NO_MODEL else f"{shown['shuffled'].mean():.3f}"
         lines.append([system, bits, NO_MODEL.get(system) or AGAINST[against], order, value, shuffled])

@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
 import pandas as pd
 from generalization_parts import cross, labels, make_row, missing, packaged_text_tower, short, trained_on_its_test
@@ -31,19 +30,12 @@ from mcmfh_lightning.errors import one_line_errors
 KEYS = ("part", "system", "seed", "train", "test")
 
 
-class Layout(NamedTuple):
-    """The columns whose entries name the lines and the columns of a part's tables, and the title of each table."""
-
-    lines: tuple[str, ...]
-    column: str
-    title: str
-
-
+# The columns whose entries name the lines and the columns of a part's tables, and the title of each table.
 LAYOUTS = {
-    "cross": Layout(("train", "system", "direction"), "metric", "tested on {test}, {queries} queries"),
-    "labels": Layout(("system", "direction"), "subset", "{test}, {metric} by label"),
-    "short": Layout(("system",), "metric", "{test}"),
-    "missing": Layout(("system", "direction"), "subset", "{test}, {metric}, {queries} queries"),
+    "cross": (["train", "system", "direction"], "metric", "tested on {test}, {queries} queries"),
+    "labels": (["system", "direction"], "subset", "{test}, {metric} by label"),
+    "short": (["system"], "metric", "{test}"),
+    "missing": (["system", "direction"], "subset", "{test}, {metric}, {queries} queries"),
 }
 
 
@@ -68,17 +60,16 @@ def measure(parts: Sequence[str], runs: Sequence[Run], known: Sequence[Data], wo
 def tables(rows: pd.DataFrame) -> dict[str, str]:
     """Render the tables of each part, one for each test data: means over seeds; in brackets chance and the null."""
     rows = rows[(rows["part"] != "short") | (rows["subset"] == "")]  # short queries not label by label
-    return {part: _tables_of(rows[rows["part"] == part], layout) for part, layout in LAYOUTS.items()}
+    return {part: _tables_of(rows[rows["part"] == part], *layout) for part, layout in LAYOUTS.items()}
 
 
-def _tables_of(rows: pd.DataFrame, layout: Layout) -> str:
+def _tables_of(rows: pd.DataFrame, lines: list[str], column: str, heading: str) -> str:
     found = []
-    titles = [layout.title.format(**row) for row in rows.to_dict("records")]
+    titles = [heading.format(**row) for row in rows.to_dict("records")]
     for title, shown in rows.replace({"direction": ARROWS}).groupby(titles, sort=False):
-        lines = [*layout.lines]
-        means = shown.groupby([*lines, layout.column], sort=False)[["value", "chance", "null_value"]].mean()
+        means = shown.groupby([*lines, column], sort=False)[["value", "chance", "null_value"]].mean()
         means["cell"] = [_cell(value, references) for value, *references in means.itertuples(index=False)]
-        table = spread(means.reset_index(), lines, layout.column)
+        table = spread(means.reset_index(), lines, column)
         table.insert(len(lines), "seeds", shown.groupby(lines, sort=False)["seed"].nunique().to_list())
         found.append(f"**{title}**\n\n{markdown(table, 'l' * len(lines))}")
     return "\n\n".join(found)

@@ -21,10 +21,8 @@ from mcmfh_lightning.metrics import RankingCounts, functional
 METRICS = ("mAP@all", "mAP@50")
 BANDS = ("head", "middle", "tail")
 DEPTH = 20
-FEWEST_IMAGES = 5
-"""Images that carry a label, for the label to be searched for."""
-SHARES = (0, 25, 50, 75, 100)
-"""Per cent of the groups whose items lack their text."""
+FEWEST_IMAGES = 5  # images that carry a label, for the label to be searched for
+SHARES = (0, 25, 50, 75, 100)  # per cent of the groups whose items lack their text
 
 Embed = Callable[[Sequence[str]], Tensor]
 
@@ -39,8 +37,15 @@ def make_row(part: str, run: Run, train: Data, test: Data, entries: Row) -> Row:
         test: Data it is tested on.
         entries: What the part found; ``number`` is the number of queries or labels that the value is a mean of.
     """
-    row: dict[str, object] = {"part": part, "system": run.system, "seed": run.seed, "train": train.name}
-    row |= {"test": test.name, "protocol": "unimodal", "direction": "", "queries": "all", "subset": ""}
+    row: dict[str, object] = {"part": part, "system": run.system, "seed": int(run.config["seed_everything"])}
+    row |= {
+        "train": train.name,
+        "test": test.name,
+        "protocol": "unimodal",
+        "direction": "",
+        "queries": "all",
+        "subset": "",
+    }
     row |= {"metric": METRICS[0], "value": nan, "low": nan, "high": nan, "chance": nan, "null": "", "null_value": nan}
     return row | {"number": 0} | entries
 
@@ -154,27 +159,22 @@ def label_counts(hasher: Hasher, encoded: Encoded, codes: Tensor) -> RankingCoun
     return ranked(hasher, Items(codes, hot, no_group.expand(len(codes))), database)
 
 
+@cache
 def packaged_text_tower(data: Data) -> Embed:
     """Load the text tower of the packaged offline pair.
 
     Raises:
         DataError: If the features were made by another one.
     """
-    tower = _packaged_tower()
+    tower = TextTower(PACKAGED_TOWERS["text_model"], PACKAGED_TOWERS["text_sha256"], None, None).eval()
     if data.module.encoder.get("text") != tower.identity:
         raise DataError(f"{data.root}: its texts were not encoded by the packaged text tower; leave out the part short")
 
     def embed(texts: Sequence[str]) -> Tensor:
         with torch.inference_mode():
-            embedding: Tensor = tower(tower.tokenize(list(texts)))
-        return embedding
+            return tower(tower.tokenize(list(texts)))
 
     return embed
-
-
-@cache
-def _packaged_tower() -> TextTower:
-    return TextTower(PACKAGED_TOWERS["text_model"], PACKAGED_TOWERS["text_sha256"], None, None).eval()
 
 
 def missing(run: Run, data: Data) -> Iterator[Row]:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import faiss
@@ -15,8 +16,7 @@ from search_tables import DRAWN, FAISS_FLAT, FLAT, HASH, MULTI_HASH, REAL
 from mcmfh_lightning.archive.indexes import FlatIndex, HashIndex
 
 K = 50
-SCAN, BLAS = 1 << 30, 1
-"""Values for `choose_way`: a size that no search reaches, and one that every search reaches."""
+SCAN, BLAS = 1 << 30, 1  # values for `choose_way`: a size that no search reaches, and one that every search reaches
 Array = NDArray[np.generic]
 Codes = NDArray[np.uint8]
 Found = tuple[Array, Array]
@@ -90,9 +90,7 @@ def real_valued(chunks: Iterator[NDArray[np.float32]], queries: NDArray[np.float
 def ours(build: type[FlatIndex], codes: Path, num_bits: int, queries: Codes) -> Engine:
     """Open an index of the archive over a file of codes, mapped into memory. One thread a query, as in an archive."""
     index = build(np.load(codes, mmap_mode="r"), num_bits)
-
-    def search(query: Array) -> Found:
-        return index.nearest(query, K)
+    search = partial(index.nearest, k=K)
 
     def search_all(several: Array, threads: int) -> None:
         with ThreadPoolExecutor(threads, initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
@@ -106,10 +104,8 @@ def faiss_flat(codes: Path, num_bits: int, queries: Codes) -> Engine:
     """Open the flat binary index of faiss by its defaults: a copy of the codes, queries divided among threads."""
     index = faiss.IndexBinaryFlat(num_bits)
     index.add(np.load(codes))
-    size = index.ntotal * index.code_size
-    return Engine(
-        FAISS_FLAT, num_bits, queries, _search_alone(index), lambda several, _: index.search(several, K), size
-    )
+    alone, size = _search_alone(index), index.ntotal * index.code_size
+    return Engine(FAISS_FLAT, num_bits, queries, alone, lambda several, _: index.search(several, K), size)
 
 
 def faiss_multi_hash(codes: Path, num_bits: int, queries: Codes) -> Engine:

@@ -84,14 +84,9 @@ def write_records(reader: FeatureShardReader, folder: Path) -> list[Path]:
     with wds.ShardWriter(str(folder / "%05d.tar"), maxcount=RECORDS_PER_TAR, verbose=0) as tars:
         batch = reader.gather(np.arange(len(reader)))
         for row in range(len(reader)):
-            tars.write(
-                {
-                    "__key__": f"{row:08d}",
-                    "image.npy": batch["image"][row].astype(np.float16),
-                    "text.npy": batch["text"][row].astype(np.float16),
-                    "json": {"labels": batch["labels"][row].tolist(), "group": int(batch["group"][row])},
-                }
-            )
+            halves = {f"{side}.npy": batch[side][row].astype(np.float16) for side in ("image", "text")}
+            description = {"labels": batch["labels"][row].tolist(), "group": int(batch["group"][row])}
+            tars.write({"__key__": f"{row:08d}", **halves, "json": description})
     return sorted(folder.glob("*.tar"))
 
 

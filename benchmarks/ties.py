@@ -39,7 +39,6 @@ VALUES = {
     "by_position": "(b) ours, ties by position",
     "tie_aware": "(c) ours, tie-aware",
 }
-QUERIES = ("all", "abnormal")
 
 
 def test_split(folder: Path) -> dict[str, Tensor]:
@@ -121,7 +120,7 @@ def constant_table(ranking: pd.DataFrame) -> str:
     systems = {"chance": "chance", "model": "trained model", "constant": "constant ranking"}
     lines = [
         [queries, ARROWS[direction], *(f"{float(values[queries, direction, system]):.3f}" for system in systems)]
-        for queries in QUERIES
+        for queries in ("all", "abnormal")
         for direction in ("i2t", "t2i")
     ]
     return markdown(pd.DataFrame(lines, columns=["queries", "direction", *systems.values()]), "ll")

@@ -36,10 +36,7 @@ TITLES = {
 }
 """The parts of the benchmark, in the order of the page."""
 RATIOS = {
-    "ucmfh": [
-        (f"ours, times as fast as {rival[:3]}", systems.OURS, rival)
-        for rival in (systems.LITERAL, systems.LEAN, systems.PLAIN)
-    ],
+    "ucmfh": [(f"ours, times as fast as {rival[:3]}", systems.OURS, rival) for rival in systems.CONTRASTS],
     "mcmfh": [
         ("share of the floor (d)", systems.STEP, systems.PRODUCTS),
         ("with data loading, times as fast", systems.LOADING, systems.STEP),
@@ -47,11 +44,9 @@ RATIOS = {
     "compile": [("compiled, times as fast", systems.COMPILED, systems.STEP)],
 }
 """Ratios below a table: title, system, and the one that it is compared with."""
-UNMEASURED = "Not measured."
 PACKAGES = ("torch", "lightning", "numpy")
 
-LOADED_BATCHES = 16
-"""Batches in the collection that is read from feature shards."""
+LOADED_BATCHES = 16  # batches in the collection that is read from feature shards
 SETTLED = 10
 """Steps before those that are timed with compiled layers: the experts' shares of the tokens change, for which dynamo
 compiles again."""
@@ -135,7 +130,7 @@ def tables(rows: pd.DataFrame) -> dict[str, str]:
 def table(rows: pd.DataFrame, part: str) -> str:
     """Render the table of a part: its systems, and then their ratios."""
     if rows.empty:
-        return UNMEASURED
+        return "Not measured."
     found, first = rates(rows), rows.iloc[0]
     if part == "experts":
         ratios = {"time of 1 expert": found.loc[systems.MIXTURE, 1] / found.loc[systems.MIXTURE]}

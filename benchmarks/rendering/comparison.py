@@ -9,19 +9,12 @@ from torch import Tensor
 
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.evaluation.protocols import PROTOCOLS
-from mcmfh_lightning.metrics.functional import (
-    bootstrap_means,
-    bootstrap_weights,
-    mean_over_queries,
-    percentile_interval,
-)
+from mcmfh_lightning.metrics import functional
 from mcmfh_lightning.sweeps.result import ALL, QueryValues, Result
 from rendering.store import HEADLINE
 
-DRAWS, SEED = 1000, 0
-"""Bootstrap resamples."""
-MEAN = "mean"
-"""Name of the mean of both directions."""
+DRAWS, SEED = 1000, 0  # bootstrap resamples
+MEAN = "mean"  # name of the mean of both directions
 _DIRECTIONS = [direction.name for direction in PROTOCOLS[HEADLINE[0]]]
 
 
@@ -53,7 +46,7 @@ def compare(results: Mapping[str, Sequence[Result]], reference: str, subset: str
     members = torch.tensor([1] * len(queries.group) if subset == ALL else queries.subsets[subset])
     ours = _over_seeds(results[reference])
     counted = (members == 1) & ~ours.isnan().all(1)
-    weights = bootstrap_weights(torch.tensor(queries.group)[counted], DRAWS, SEED)
+    weights = functional.bootstrap_weights(torch.tensor(queries.group)[counted], DRAWS, SEED)
     lines = []
     for system, found in others.items():
         lines += _compared(system, (ours - _over_seeds(found))[counted], weights)
@@ -69,20 +62,22 @@ def holm(p_values: Sequence[float]) -> list[float]:
     [0.03, 0.06, 0.06]
     """
     ordered = pd.Series(p_values, dtype=float).sort_values(kind="stable")
-    return (ordered * range(len(ordered), 0, -1)).clip(upper=1.0).cummax().sort_index().tolist()
+    return (ordered * [*range(len(ordered), 0, -1)]).clip(upper=1.0).cummax().sort_index().tolist()
 
 
 def _compared(system: str, differences: Tensor, weights: Tensor) -> list[tuple[object, ...]]:
     """Compare by the (Q, 2) differences of each query and direction, NaN where undefined."""
-    values = torch.stack([mean_over_queries(column) for column in differences.unbind(1)])  # (2,)
+    values = torch.stack([functional.mean_over_queries(column) for column in differences.unbind(1)])  # (2,)
     defined = (~differences.isnan()).double()
-    draws = bootstrap_means(differences.nan_to_num(), weights) / bootstrap_means(defined, weights)  # (B, 2)
+    draws = functional.bootstrap_means(differences.nan_to_num(), weights) / functional.bootstrap_means(
+        defined, weights
+    )  # (B, 2)
     means = draws.mean(1, keepdim=True)  # (B, 1)
     tail = min(int((means <= 0).sum()), int((means >= 0).sum()))
     p = min(1.0, 2 * (tail + 1) / (len(draws) + 1))
-    low, high = (end.tolist() for end in percentile_interval(draws))
+    low, high = (end.tolist() for end in functional.percentile_interval(draws))
     of_directions = zip(_DIRECTIONS, values.tolist(), low, high, strict=True)
-    mean = (MEAN, float(values.mean()), *(float(end) for end in percentile_interval(means)))
+    mean = (MEAN, float(values.mean()), *(float(end) for end in functional.percentile_interval(means)))
     return [(system, *mean, p), *((system, *one, nan) for one in of_directions)]
 
 
