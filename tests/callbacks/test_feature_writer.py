@@ -262,6 +262,6 @@ def test_what_cannot_end_in_a_whole_data_set_is_refused(program: ModuleType, pai
         Trainer(accelerator="cpu", logger=False).predict(
             FeatureExtractor(program.Simple(), str(tmp_path / "features")), datamodule=BoringDataModule()
         )
-    with pytest.raises(ValueError, match="set the encoder's own precision"):
+    with pytest.raises(ValueError, match="set the precision of the encoder"):
         program.encode(pairs, tmp_path / "features", precision="bf16-mixed")
     assert not (tmp_path / "features").exists()

@@ -8,7 +8,7 @@ from mcmfh_lightning.errors import DataError
 
 def test_paths_and_packages(tmp_path: Path) -> None:
     assert resolve_location(str(tmp_path)) == tmp_path
-    assert resolve_location("package:mcmfh_lightning/types.py").read_text().startswith('"""The batches')
+    assert resolve_location("package:mcmfh_lightning/types.py").read_text().startswith('"""Types of the batches')
     assert resolve_location("package:mcmfh_lightning").name == "mcmfh_lightning"
 
 

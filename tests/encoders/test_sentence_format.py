@@ -59,5 +59,5 @@ def test_what_would_change_the_embedding_unseen_is_refused(tmp_path: Path) -> No
 def test_a_plain_folder_needs_a_word(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="set text_pooling to mean or cls"):
         SentenceFormat.read(tmp_path, None)
-    with pytest.raises(ValueError, match="none of mean, cls"):
+    with pytest.raises(ValueError, match="not one of mean, cls"):
         SentenceFormat.read(tmp_path, "max")  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ import pytest
 
 from mcmfh_lightning.callbacks import hamming_ranking
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.evaluation import stream
+from mcmfh_lightning.evaluation import protocols
 from mcmfh_lightning.sweeps import result as names
 from mcmfh_lightning.sweeps.result import Data, QueryValues, Result, dumped, load_all
 
@@ -58,6 +58,6 @@ def test_what_is_refused(tmp_path, name, text, pattern):
 
 def test_names_are_those_of_the_reports():
     assert names.MONITOR == hamming_ranking.MONITOR
-    assert (names.MODEL, names.CHANCE) == (stream.MODEL, stream.CHANCE)
-    nulls = (stream.CHANCE, stream.HYPERPLANES, stream.CONSTANT, stream.SHUFFLED, stream.SHUFFLED_WITHIN)
+    assert (names.MODEL, names.CHANCE) == (protocols.MODEL, protocols.CHANCE)
+    nulls = (protocols.CHANCE, protocols.HYPERPLANES, protocols.CONSTANT, protocols.SHUFFLED, protocols.SHUFFLED_WITHIN)
     assert nulls == names.NULLS
