@@ -20,6 +20,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,25 +28,20 @@ from typing import Any
 import pandas as pd
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
-from measurements import QUIET, Row, markdown, record
+from measurements import QUIET, Row, markdown, options, report
 from torch import Tensor
 from torch.optim import Optimizer
 
 from mcmfh_lightning.callbacks import HammingRanking
 from mcmfh_lightning.datamodules import FeatureDataModule
-from mcmfh_lightning.evaluation.protocols import ProtocolName
 from mcmfh_lightning.hashers import CCAITQ, DDBH, MCMFH, UCMFH, DScPH, LabelClassifier, RealValued, TwoTower
 from mcmfh_lightning.shards import DatasetInfo
 from mcmfh_lightning.types import FeatureBatch
 
-D_MODEL = 64
-"""Weights and gradients of every step are kept: a width at which they fit into memory."""
-EPOCHS = 2
-"""That the steps are spread over: the order of the second is another, and CCA-ITQ learns its rotation in it."""
+D_MODEL = 64  # weights and gradients of every step are kept: a width at which they fit into memory
+EPOCHS = 2  # that the steps are spread over: the order of the second is another, and CCA-ITQ learns its rotation in it
 GLOBAL_BATCH_SIZE = 64
 
-PROTOCOLS: Sequence[ProtocolName] = ("unimodal", "asymmetric", "paired")
-REPORT = "metrics.json"
 MEASURED = {
     "terms": "loss terms",
     "gradients": "gradients",
@@ -56,12 +52,8 @@ MEASURED = {
 """Columns of the file, and their titles in the table."""
 
 
-def _sizes(data: FeatureDataModule, **others: int) -> dict[str, Any]:
-    return {"image_dim": data.image_dim, "text_dim": data.text_dim, **others}
-
-
 def _small(data: FeatureDataModule) -> dict[str, Any]:
-    return _sizes(data, num_bits=16, d_model=D_MODEL)
+    return {"num_bits": 16, "image_dim": data.image_dim, "text_dim": data.text_dim, "d_model": D_MODEL}
 
 
 METHODS: Mapping[str, Callable[[FeatureDataModule], LightningModule]] = {
@@ -71,9 +63,9 @@ METHODS: Mapping[str, Callable[[FeatureDataModule], LightningModule]] = {
     "UCMFH, all views": lambda data: UCMFH(**_small(data), views="all"),
     "DScPH, triplet": lambda data: DScPH(**_small(data), num_labels=data.num_labels, triplet_weight=1.0),
     "DDBH": lambda data: DDBH(**_small(data)),
-    "RealValued": lambda data: RealValued(**_sizes(data, d_model=D_MODEL)),
-    "LabelClassifier": lambda data: LabelClassifier(**_sizes(data, num_labels=data.num_labels)),
-    "CCA-ITQ": lambda data: CCAITQ(**_sizes(data, num_bits=16)),
+    "RealValued": lambda data: RealValued(data.image_dim, data.text_dim, d_model=D_MODEL),
+    "LabelClassifier": lambda data: LabelClassifier(data.image_dim, data.text_dim, data.num_labels),
+    "CCA-ITQ": lambda data: CCAITQ(16, data.image_dim, data.text_dim),
 }
 """Every method, with the options that make its loss nonlinear in the batch."""
 
@@ -185,14 +177,8 @@ def train(name: str, features: Path, ranks: int, steps: int, precision: str, cal
     """Train some steps."""
     seed_everything(0, verbose=False)
     data = FeatureDataModule(str(features), global_batch_size=GLOBAL_BATCH_SIZE)
-    trainer = Trainer(
-        max_epochs=EPOCHS,
-        limit_train_batches=steps // EPOCHS,
-        limit_val_batches=0,
-        precision=precision,
-        callbacks=[callback],
-        **_plain(ranks),
-    )
+    chosen = _plain(ranks) | {"precision": precision, "callbacks": [callback]}
+    trainer = Trainer(max_epochs=EPOCHS, limit_train_batches=steps // EPOCHS, limit_val_batches=0, **chosen)
     trainer.fit(METHODS[name](data), data)
 
 
@@ -201,7 +187,7 @@ def test(name: str, weights: Mapping[str, Tensor], features: Path, ranks: int, f
     data = FeatureDataModule(str(features), global_batch_size=GLOBAL_BATCH_SIZE)
     module = METHODS[name](data)
     module.load_state_dict(weights)
-    ranking = HammingRanking(protocols=PROTOCOLS)
+    ranking = HammingRanking(protocols=("unimodal", "asymmetric", "paired"))
     Trainer(callbacks=[ranking], default_root_dir=folder, **_plain(ranks)).test(module, data, verbose=False)
 
 
@@ -213,7 +199,8 @@ def measure(features: Path, names: Sequence[str], ranks: Sequence[int], steps: i
         command = [sys.executable, __file__, *arguments, "--only", str(number)]
         subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})  # noqa: S603  # this file
     for number in ranks:
-        report = numbers_apart(work / "test-1" / REPORT, work / f"test-{number}" / REPORT)
+        reports = ((work / f"test-{count}" / "metrics.json").read_text().splitlines() for count in (1, number))
+        differing = sum(one != other for one, other in zip_longest(*reports))
         for name in names:
             found: dict[str, float] = {}
             for callback in ("SameSteps", "FreeSteps"):
@@ -222,13 +209,7 @@ def measure(features: Path, names: Sequence[str], ranks: Sequence[int], steps: i
                     found |= {key: max(value, found.get(key, 0.0)) for key, value in of_rank.items()}
             row = {"data": DatasetInfo.load(features).name, "method": name, "ranks": number, "steps": steps}
             row |= {column: f"{found[column]:.2g}" if column in found else "" for column in MEASURED}
-            yield row | {"report": report if name == names[0] else ""}
-
-
-def numbers_apart(first: Path, second: Path) -> int:
-    """Count the lines of two reports that differ."""
-    one, other = (path.read_text().splitlines() for path in (first, second))
-    return abs(len(one) - len(other)) + sum(a != b for a, b in zip(one, other, strict=False))
+            yield row | {"report": differing if name == names[0] else ""}
 
 
 def tables(rows: pd.DataFrame) -> dict[str, str]:
@@ -254,15 +235,10 @@ def apart(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--features", type=Path, required=True, help="folder of feature shards")
+    parser = options(__doc__, "features", "csv", "work")
     parser.add_argument("--ranks", type=int, nargs="+", default=[2, 4], help="numbers of processes")
     parser.add_argument("--steps", type=int, default=20, help="training steps, an even number")
-    parser.add_argument(
-        "--methods", nargs="+", default=list(METHODS), choices=list(METHODS), help="the first one is tested"
-    )
-    parser.add_argument("--csv", type=Path, help="where the numbers go")
-    parser.add_argument("--work", type=Path, help="folder for what processes write; temporary unless given")
+    parser.add_argument("--methods", nargs="+", default=[*METHODS], choices=[*METHODS], help="the first one is tested")
     parser.add_argument("--only", type=int, help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
     if chosen.only:
@@ -272,8 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         work = chosen.work or Path(folder)
         work.mkdir(parents=True, exist_ok=True)
         measured = measure(chosen.features, chosen.methods, chosen.ranks, chosen.steps, work)
-        rows = record(measured, chosen.csv)
-    print(tables(rows)["ddp"])
+        rows = report(chosen, measured, tables)
     for row in rows[rows["report"] != ""].itertuples():
         print(f"{row.ranks} processes: {row.report} lines of the test report of {row.method} differ")
 

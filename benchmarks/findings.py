@@ -1,6 +1,6 @@
 """What a search for ten findings finds among items that no training saw; see docs/guides/archive.md.
 
-    python benchmarks/findings.py --archives DIR [DIR ...] [--csv FILE] [--findings FILE] [--check N]
+    python benchmarks/findings.py --archives DIR [DIR ...] [--csv FILE] [--findings FILE]
 
 Each archive holds the same collection with its splits, by codes of another length (`mcmfh-archive build`). Each finding
 of ``findings.yaml`` is searched for as a text among the items of the test split, against the codes of cases, of images
@@ -12,66 +12,59 @@ Next to them are rankings without a model: random order, the best of three ranki
 popularity of labels in the training split, which know the true labels of every item), and BM25 over the reports, which
 reads the report of each item. ``shuffled`` is a system's own rankings, each for the labels of the other nine findings.
 
-``--check N`` also searches by N test items, with and without filters, and compares ids and distances with those of the
-metric code.
-
 Prints two tables in Markdown and writes a CSV file.
 """
 
-import argparse
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import bm25s
 import numpy as np
 import pandas as pd
 import torch
 import yaml
-from measurements import Row, markdown, record
+from measurements import Row, markdown, options, report
 from numpy.typing import NDArray
 
 from mcmfh_lightning.archive import Archive, Filters, Item
-from mcmfh_lightning.archive.results import Modality, Side
-from mcmfh_lightning.archive.schema import code_array
+from mcmfh_lightning.archive.results import Side
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.evaluation.nulls import ConstantRankings
-from mcmfh_lightning.metrics.functional import (
-    bootstrap_means,
-    bootstrap_weights,
-    hamming_distances,
-    percentile_interval,
-    precision_at,
-)
+from mcmfh_lightning.metrics import functional
 from mcmfh_lightning.shards import pack_labels
 
 K = 20
 SPLIT = "test"
 FINDINGS = Path(__file__).with_name("findings.yaml")
 DRAWS, SEED = 10_000, 0
-AGAINST: Mapping[Side, str] = {
-    "case": "cases (image and report)",
-    "image": "images alone",
-    "text": "reports alone",
-}
+AGAINST: Mapping[Side, str] = {"case": "cases (image and report)", "image": "images alone", "text": "reports alone"}
 NO_MODEL = {"random": "nothing", "constant": "true labels", "BM25": "reports alone"}
 """Rankings without a model, and what they look at."""
 
 
 class Finding(NamedTuple):
-    """A text to search for."""
+    """A text to search for.
+
+    Attributes:
+        text: The text.
+        labels: A relevant item has at least one of them.
+    """
 
     text: str
     labels: frozenset[str]
-    """A relevant item has at least one of them."""
 
 
 class Database(NamedTuple):
-    """The items that are searched, in ascending order of their ids."""
+    """The items that are searched.
+
+    Attributes:
+        items: In ascending order of their ids.
+        relevant: (findings, items).
+    """
 
     items: Sequence[Item]
     relevant: NDArray[np.bool_]
-    """(findings, items)."""
 
 
 Precisions = NDArray[np.float64]
@@ -94,7 +87,7 @@ def measure(archives: Sequence[Archive], findings: Sequence[Finding]) -> Iterato
         if [item.labels for item in database.items] != [item.labels for item in read_database(archive, findings).items]:
             raise ValueError(f"{archive.location} holds other items than {archives[0].location}")
     for name, precisions in {
-        "random": random_order(database),
+        "random": expected_precision(np.zeros(database.relevant.shape, dtype=np.int64), database),  # all are tied
         "constant": best_constant(archives[0], database),
         "BM25": bm25(findings, database),
     }.items():
@@ -102,9 +95,9 @@ def measure(archives: Sequence[Archive], findings: Sequence[Finding]) -> Iterato
     for archive in archives:
         info = archive.info
         for against in AGAINST:
-            for order, search in (("codes", search_by_codes), ("reranked", search_reranked)):
+            for order in ("codes", "reranked"):
                 system = {"bits": str(info.num_bits), "against": against, "order": order, "system": info.hasher}
-                yield from rows_of(findings, database, search(archive, findings, database, against), **system)
+                yield from rows_of(findings, database, search(archive, findings, database, against, order), **system)
 
 
 def rows_of(findings: Sequence[Finding], database: Database, precisions: Precisions, **system: str) -> Iterator[Row]:
@@ -129,35 +122,17 @@ def read_database(archive: Archive, findings: Sequence[Finding]) -> Database:
     return Database(items, np.array(carried))
 
 
-def search_by_codes(archive: Archive, findings: Sequence[Finding], database: Database, against: Side) -> Precisions:
-    """Rank all items by the distance of their codes."""
+def search(archive: Archive, findings: Sequence[Finding], database: Database, against: Side, order: str) -> Precisions:
+    """Rank all items by the distance of their codes, or find the first 20 as an archive shows them, reranked."""
+    reranked = order == "reranked"
+    depth = {"k": K} if reranked else {"radius": archive.info.num_bits, "rerank": 0}
+    last = K if reranked else archive.info.num_bits + 1
     levels = []
     for finding in findings:
-        found = archive.search(
-            text=finding.text,
-            radius=archive.info.num_bits,
-            against=against,
-            filters=Filters(splits=(SPLIT,)),
-            rerank=0,
-        )
-        distances = {hit.item.id: hit.distance for hit in found.hits}
-        levels.append([distances.get(item.id, 0) for item in database.items])
+        found = archive.search(text=finding.text, against=against, filters=Filters(splits=(SPLIT,)), **depth)
+        level = {hit.item.id: place if reranked else hit.distance for place, hit in enumerate(found.hits)}
+        levels.append([level.get(item.id, last) for item in database.items])
     return expected_precision(np.array(levels), database)
-
-
-def search_reranked(archive: Archive, findings: Sequence[Finding], database: Database, against: Side) -> Precisions:
-    """Find the first 20 items as an archive shows them."""
-    places = {item.id: place for place, item in enumerate(database.items)}
-    rows = []
-    for finding in findings:
-        found = archive.search(text=finding.text, k=K, against=against, filters=Filters(splits=(SPLIT,)))
-        rows.append(database.relevant[:, [places[hit.item.id] for hit in found.hits]].sum(1) / K)
-    return np.array(rows)
-
-
-def random_order(database: Database) -> Precisions:
-    """Rank all items alike."""
-    return expected_precision(np.zeros((len(database.relevant), len(database.items)), dtype=np.int64), database)
 
 
 def best_constant(archive: Archive, database: Database) -> Precisions:
@@ -192,97 +167,41 @@ def expected_precision(levels: NDArray[np.int64], database: Database) -> Precisi
         total = torch.from_numpy(np.bincount(of_finding, minlength=width))
         hits = [np.bincount(of_finding[relevant], minlength=width) for relevant in database.relevant]
         counts = total.expand(len(hits), -1).contiguous(), torch.from_numpy(np.array(hits))  # (findings, levels)
-        rows.append(precision_at(*counts, depth)[:, 0].numpy())
+        rows.append(functional.precision_at(*counts, depth)[:, 0].numpy())
     return np.array(rows)
 
 
-def check(archive: Archive, number: int) -> int:
-    """Search by items of the test split, and compare with the distances of the metric code, ordered by (distance, id).
-
-    Returns:
-        Number of rankings that were compared.
-
-    Raises:
-        AssertionError: If one differs.
-    """
-    columns = ["id", "group", "split", "has_image", "has_text", "labels", *(f"{side}_code" for side in get_args(Side))]
-    table = ItemTable.open(archive.location).select(columns)
-    codes = {side: torch.from_numpy(code_array(table[f"{side}_code"])) for side in get_args(Side)}
-    rows = table.select(columns[:6]).to_pylist()
-    queries = [place for place, row in enumerate(rows) if row["split"] == SPLIT]
-    label = archive.info.label_vocabulary[-1]
-    conditions: list[tuple[Filters, Callable[[dict[str, object]], bool]]] = [
-        (Filters(), lambda row: True),
-        (Filters(splits=(SPLIT,)), lambda row: row["split"] == SPLIT),
-        (Filters(labels=(label,), has_image=True), lambda row: label in row["labels"] and bool(row["has_image"])),  # type: ignore[operator]  # a list
-    ]
-    compared = 0
-    for query in np.random.default_rng(SEED).permutation(queries)[:number].tolist():
-        for modality in get_args(Modality):
-            if not rows[query][f"has_{modality}"]:
-                continue
-            for against in get_args(Side):
-                [distances] = hamming_distances(codes[modality][query : query + 1], codes[against]).tolist()
-                for filters, holds in conditions:
-                    expected = sorted(
-                        (distances[place], row["id"])
-                        for place, row in enumerate(rows)
-                        if row["group"] != rows[query]["group"] and row.get(f"has_{against}", True) and holds(row)
-                    )[:1000]
-                    found = archive.search(
-                        id=rows[query]["id"], modality=modality, against=against, k=1000, filters=filters, rerank=0
-                    )
-                    if [(hit.distance, hit.item.id) for hit in found.hits] != expected:
-                        raise AssertionError(f"{rows[query]['id']} {modality} {against} {filters} differs")
-                    compared += 1
-    return compared
-
-
 def tables(rows: pd.DataFrame) -> dict[str, str]:
-    """Render the means over the findings, and each finding."""
-    return {"systems": system_table(rows), "findings": finding_table(rows)}
-
-
-def system_table(rows: pd.DataFrame) -> str:
-    """Render means over the findings, a line a system, with intervals over the findings."""
+    """Render means over the findings, with intervals over them, and P@20 of each finding against cases."""
     lines = []
     for (system, bits, against, order), shown in rows.groupby(["system", "bits", "against", "order"], sort=False):
         values = torch.tensor(shown["p@20"].to_numpy(dtype=np.float64))[:, None]
-        draws = bootstrap_means(values, bootstrap_weights(torch.arange(len(values)), DRAWS, SEED))
-        low, high = (float(end[0]) for end in percentile_interval(draws))
+        draws = functional.bootstrap_means(values, functional.bootstrap_weights(torch.arange(len(values)), DRAWS, SEED))
+        low, high = (float(end[0]) for end in functional.percentile_interval(draws))
         value = f"{float(values.mean()):.3f} [{low:.3f}, {high:.3f}]"
         shuffled = "" if system in NO_MODEL else f"{shown['shuffled'].mean():.3f}"
         lines.append([system, bits, NO_MODEL.get(system) or AGAINST[against], order, value, shuffled])
     heads = ["system", "bits", "looks at", "order", f"P@{K} [95 %]", "shuffled findings"]
-    return markdown(pd.DataFrame(lines, columns=heads), "lrll")
-
-
-def finding_table(rows: pd.DataFrame, against: Side = "case") -> str:
-    """Render for each finding the number of relevant items, and P@20 of the systems that rerank, BM25 and random."""
+    systems = markdown(pd.DataFrame(lines, columns=heads), "lrll")
     random = rows[rows["system"] == "random"]
     table = random[["finding", "labels", "relevant"]].set_axis(["finding", "relevant labels", "items"], axis=1)
-    reranked = rows[(rows["against"] == against) & (rows["order"] == "reranked")]
+    reranked = rows[(rows["against"] == "case") & (rows["order"] == "reranked")]
     columns = {
         f"{bits} bits": reranked[reranked["bits"] == bits] for bits in sorted(reranked["bits"].unique(), key=int)
     }
     for name, of_system in (columns | {"BM25": rows[rows["system"] == "BM25"], "random": random}).items():
         table[name] = [f"{value:.2f}" for value in of_system["p@20"]]
-    return markdown(table, "ll")
+    return {"systems": systems, "findings": markdown(table, "ll")}
 
 
 def main() -> None:
     """Measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, "csv")
     parser.add_argument("--archives", type=Path, nargs="+", required=True, help="archives of one collection")
     parser.add_argument("--findings", type=Path, default=FINDINGS, help="texts and the labels that say the same")
-    parser.add_argument("--csv", type=Path, help="file for the rows")
-    parser.add_argument("--check", type=int, default=0, metavar="N", help="test items to compare with the metric code")
     arguments = parser.parse_args()
     archives = [Archive.open(path) for path in arguments.archives]
-    for archive in archives if arguments.check else ():
-        print(f"{archive.info.num_bits} bits: {check(archive, arguments.check)} rankings equal the metric code's")
-    rows = record(measure(archives, read_findings(arguments.findings)), arguments.csv)
-    print("\n\n".join(tables(rows).values()))
+    report(arguments, measure(archives, read_findings(arguments.findings)), tables)
 
 
 if __name__ == "__main__":

@@ -15,15 +15,14 @@ Prints the tables in Markdown and writes a CSV file, in which rows of other syst
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
 import pandas as pd
-from generalization_parts import cross, labels, missing, packaged_text_tower, short, trained_on_its_test
-from measurements import ARROWS, Row, markdown, record, spread
+from generalization_parts import cross, labels, make_row, missing, packaged_text_tower, short, trained_on_its_test
+from measurements import ARROWS, Row, markdown, options, report, spread
 from trained_runs import Data, Run
 
 from mcmfh_lightning.errors import one_line_errors
@@ -31,55 +30,46 @@ from mcmfh_lightning.errors import one_line_errors
 KEYS = ("part", "system", "seed", "train", "test")
 
 
-class Layout(NamedTuple):
-    """The columns whose entries name the lines and the columns of a part's tables, and the title of each table."""
-
-    lines: tuple[str, ...]
-    column: str
-    title: str
-
-
+# The columns whose entries name the lines and the columns of a part's tables, and the title of each table.
 LAYOUTS = {
-    "cross": Layout(("train", "system", "direction"), "metric", "tested on {test}, {queries} queries"),
-    "labels": Layout(("system", "direction"), "subset", "{test}, {metric} by label"),
-    "short": Layout(("system",), "metric", "{test}"),
-    "missing": Layout(("system", "direction"), "subset", "{test}, {metric}, {queries} queries"),
+    "cross": (["train", "system", "direction"], "metric", "tested on {test}, {queries} queries"),
+    "labels": (["system", "direction"], "subset", "{test}, {metric} by label"),
+    "short": (["system"], "metric", "{test}"),
+    "missing": (["system", "direction"], "subset", "{test}, {metric}, {queries} queries"),
 }
 
 
 def measure(parts: Sequence[str], runs: Sequence[Run], known: Sequence[Data], work: Path) -> Iterator[Row]:
     """Measure all parts that were asked for."""
-    for run in runs:
+    measures: Mapping[str, Callable[[Run, Data], Iterator[Row]]] = {
+        "cross": lambda run, data: cross(run, data, work),
+        "labels": lambda run, data: labels(run, data, work),
+        "short": lambda run, data: short(run, data, packaged_text_tower(data)),
+        "missing": missing,
+    }
+    for run, part in product(runs, parts):
         train = run.trained_on(known)
-        for test in known if "cross" in parts else ():
+        for test in known if part == "cross" else [train]:
             if trained_on_its_test(train, test):
-                print(
-                    f"{run.system}, trained on {train.name}, has seen items of the test split of {test.name}: left out"
-                )
-            else:
-                yield from cross(run, train, test, work)
-        if "labels" in parts:
-            yield from labels(run, train, work)
-        if "short" in parts:
-            yield from short(run, train, packaged_text_tower(train))
-        if "missing" in parts:
-            yield from missing(run, train)
+                seen = f"has seen items of the test split of {test.name}"
+                print(f"{run.system}, trained on {train.name}, {seen}: left out")
+                continue
+            yield from (make_row(part, run, train, test, found) for found in measures[part](run, test))
 
 
 def tables(rows: pd.DataFrame) -> dict[str, str]:
     """Render the tables of each part, one for each test data: means over seeds; in brackets chance and the null."""
     rows = rows[(rows["part"] != "short") | (rows["subset"] == "")]  # short queries not label by label
-    return {part: _tables_of(rows[rows["part"] == part], layout) for part, layout in LAYOUTS.items()}
+    return {part: _tables_of(rows[rows["part"] == part], *layout) for part, layout in LAYOUTS.items()}
 
 
-def _tables_of(rows: pd.DataFrame, layout: Layout) -> str:
+def _tables_of(rows: pd.DataFrame, lines: list[str], column: str, heading: str) -> str:
     found = []
-    titles = [layout.title.format(**row) for row in rows.to_dict("records")]
+    titles = [heading.format(**row) for row in rows.to_dict("records")]
     for title, shown in rows.replace({"direction": ARROWS}).groupby(titles, sort=False):
-        lines = [*layout.lines]
-        means = shown.groupby([*lines, layout.column], sort=False)[["value", "chance", "null_value"]].mean()
+        means = shown.groupby([*lines, column], sort=False)[["value", "chance", "null_value"]].mean()
         means["cell"] = [_cell(value, references) for value, *references in means.itertuples(index=False)]
-        table = spread(means.reset_index(), lines, layout.column)
+        table = spread(means.reset_index(), lines, column)
         table.insert(len(lines), "seeds", shown.groupby(lines, sort=False)["seed"].nunique().to_list())
         found.append(f"**{title}**\n\n{markdown(table, 'l' * len(lines))}")
     return "\n\n".join(found)
@@ -100,23 +90,16 @@ def _pair(text: str) -> tuple[str, Path]:
 
 def main() -> None:
     """Measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, "csv", "work")
     parser.add_argument("--features", type=_pair, nargs="+", required=True, metavar="NAME=DIR", help="feature shards")
     parser.add_argument("--runs", type=_pair, nargs="+", required=True, metavar="SYSTEM=DIR", help="folders of fits")
     parser.add_argument("--parts", nargs="+", choices=list(LAYOUTS), default=list(LAYOUTS), help="default: all")
-    parser.add_argument("--csv", type=Path, help="file for the rows")
-    parser.add_argument(
-        "--work", type=Path, help="folder for tests, which are not run twice; a temporary one if not given"
-    )
     arguments = parser.parse_args()
     known = [Data(*pair) for pair in arguments.features]
     runs = [Run(*pair) for pair in arguments.runs]
-    with one_line_errors("generalization"), ExitStack() as stack:
-        work = arguments.work or Path(stack.enter_context(TemporaryDirectory()))
-        measured = measure(arguments.parts, runs, known, work)
-        rows = record(measured, arguments.csv, keys=KEYS, parts=list(LAYOUTS))
-    for part in arguments.parts:
-        print(f"\n### {part}\n\n{tables(rows)[part]}")
+    with one_line_errors("generalization"), TemporaryDirectory() as folder:
+        measured = measure(arguments.parts, runs, known, arguments.work or Path(folder))
+        report(arguments, measured, tables, keys=KEYS, parts=list(LAYOUTS))
 
 
 if __name__ == "__main__":

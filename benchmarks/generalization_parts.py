@@ -1,4 +1,4 @@
-"""The four parts of the benchmark of generalization, each a function that yields rows."""
+"""The four parts of the benchmark of generalization, each a function that yields entries of rows."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
@@ -14,32 +14,38 @@ from trained_runs import SEED, Data, Encoded, Items, Run, encode, ranked
 from mcmfh_lightning.encoders import PACKAGED_TOWERS
 from mcmfh_lightning.encoders.text_tower import TextTower
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.evaluation.summary import DRAWS
+from mcmfh_lightning.evaluation.summary import AP, DRAWS, tied
 from mcmfh_lightning.hashers.base import Hasher
 from mcmfh_lightning.metrics import RankingCounts, functional
 
 METRICS = ("mAP@all", "mAP@50")
 BANDS = ("head", "middle", "tail")
 DEPTH = 20
-FEWEST_IMAGES = 5
-"""Images that carry a label, for the label to be searched for."""
-SHARES = (0, 25, 50, 75, 100)
-"""Per cent of the groups whose items lack their text."""
+FEWEST_IMAGES = 5  # images that carry a label, for the label to be searched for
+SHARES = (0, 25, 50, 75, 100)  # per cent of the groups whose items lack their text
 
 Embed = Callable[[Sequence[str]], Tensor]
 
 
-def make_row(part: str, run: Run, test: Data, **entries: object) -> Row:
+def make_row(part: str, run: Run, train: Data, test: Data, entries: Row) -> Row:
     """Make a row. A number that is not defined is NaN, an entry that does not apply is empty.
 
     Args:
         part: Part of the benchmark.
         run: System.
-        test: Data it is tested on; also the data it was trained on, unless the entry ``train`` says otherwise.
-        entries: Other entries; ``number`` is the number of queries or labels that the value is a mean of.
+        train: Data it was trained on.
+        test: Data it is tested on.
+        entries: What the part found; ``number`` is the number of queries or labels that the value is a mean of.
     """
-    row: dict[str, object] = {"part": part, "system": run.system, "seed": run.seed, "train": test.name}
-    row |= {"test": test.name, "protocol": "unimodal", "direction": "", "queries": "all", "subset": ""}
+    row: dict[str, object] = {"part": part, "system": run.system, "seed": int(run.config["seed_everything"])}
+    row |= {
+        "train": train.name,
+        "test": test.name,
+        "protocol": "unimodal",
+        "direction": "",
+        "queries": "all",
+        "subset": "",
+    }
     row |= {"metric": METRICS[0], "value": nan, "low": nan, "high": nan, "chance": nan, "null": "", "null_value": nan}
     return row | {"number": 0} | entries
 
@@ -51,7 +57,7 @@ def interval(values: Tensor, groups: Tensor | None = None) -> dict[str, float]:
     return {"low": float(low), "high": float(high)}
 
 
-def cross(run: Run, train: Data, test: Data, work: Path) -> Iterator[Row]:
+def cross(run: Run, test: Data, work: Path) -> Iterator[Row]:
     """Read the protocol unimodal against unseen items; abnormal queries where the data have a normal label."""
     report = read(run.tested_on(test, work) / "ranking.csv")
     report = report.query("protocol == 'unimodal' and database == 'unseen' and metric in @METRICS")
@@ -59,19 +65,11 @@ def cross(run: Run, train: Data, test: Data, work: Path) -> Iterator[Row]:
     found = report[report["queries"] == queries].set_index(["direction", "metric", "system"])
     for (direction, metric, system), line in found.iterrows():
         if system == "model":
-            yield make_row(
-                "cross",
-                run,
-                test,
-                train=train.name,
-                direction=direction,
-                queries=queries,
-                metric=metric,
-                **{name: float(line[name]) for name in ("value", "low", "high", "chance")},
-                null=line["best_null"],
-                null_value=float(found.loc[(direction, metric, line["best_null"]), "value"]),
-                number=int(line["num_queries"]) - int(line["num_without_relevant"]),
-            )
+            null = line["best_null"]
+            row = {"direction": direction, "queries": queries, "metric": metric, "null": null}
+            row |= {name: float(line[name]) for name in ("value", "low", "high", "chance")}
+            row["null_value"] = float(found.loc[(direction, metric, null), "value"])
+            yield row | {"number": int(line["num_queries"]) - int(line["num_without_relevant"])}
 
 
 def trained_on_its_test(train: Data, test: Data) -> bool:
@@ -92,19 +90,10 @@ def labels(run: Run, data: Data, work: Path) -> Iterator[Row]:
             found = report[report["direction"] == direction].set_index("label")
             found = found.loc[[name for name in names if found["value"].get(name, "") != ""]]  # labels with queries
             values = torch.tensor(found["value"].astype(float).to_numpy())
-            yield make_row(
-                "labels",
-                run,
-                data,
-                direction=direction,
-                subset=band,
-                value=float(values.mean()),
-                **interval(values),
-                chance=float(found["chance"].astype(float).mean()),
-                null="shuffled queries",
-                null_value=float(np.mean([shuffled[direction, name] for name in found.index])),
-                number=len(found),
-            )
+            row = {"direction": direction, "subset": band, "value": float(values.mean()), **interval(values)}
+            row |= {"chance": float(found["chance"].astype(float).mean()), "null": "shuffled queries"}
+            null = float(np.mean([shuffled[direction, name] for name in found.index]))
+            yield row | {"null_value": null, "number": len(found)}
 
 
 def shuffled_by_label(run: Run, data: Data) -> dict[tuple[str, str], float]:
@@ -116,7 +105,7 @@ def shuffled_by_label(run: Run, data: Data) -> dict[tuple[str, str], float]:
         queries = encoded.items(encoded.codes[query], encoded.complete)
         items = encoded.items(encoded.codes[database], encoded.present[:, column])
         counts = ranked(hasher, queries.shuffled(), items)
-        values = functional.average_precision(counts.total, counts.relevant)
+        values = AP.per_query(counts)
         means, _ = functional.mean_by_label(values, queries.labels, data.module.num_labels)
         for label, mean in zip(data.module.label_vocabulary, means.tolist(), strict=True):
             found[direction, label] = mean
@@ -131,10 +120,8 @@ def bands(data: Data) -> Mapping[str, list[str]]:
     counts = dict(zip(data.module.label_vocabulary, sums.tolist(), strict=True))
     ordered = sorted(counts.keys() - {data.module.normal_label}, key=lambda label: (-counts[label], label))
     parts = [part.tolist() for part in np.array_split(ordered, len(BANDS))]
-    return {
-        f"{band} ({counts[names[-1]]} to {counts[names[0]]} pairs)": names
-        for band, names in zip(BANDS, parts, strict=True)
-    }
+    named = zip(BANDS, parts, strict=True)
+    return {f"{band} ({counts[names[-1]]} to {counts[names[0]]} pairs)": names for band, names in named}
 
 
 def short(run: Run, data: Data, embed: Embed) -> Iterator[Row]:
@@ -148,23 +135,13 @@ def short(run: Run, data: Data, embed: Embed) -> Iterator[Row]:
     asked = (counts.relevant.sum(1) >= FEWEST_IMAGES).nonzero()[:, 0].tolist()
     same = {"direction": "t2i", "queries": "label names"}
     of_labels = {"metric": f"P@{DEPTH}"} | same
-    yield make_row(
-        "short",
-        run,
-        data,
-        **of_labels,
-        value=float(precision[asked].mean()),
-        **interval(precision[asked].double()),
-        chance=float(prevalence[asked].mean()),
-        number=len(asked),
-    )
+    mean = {"value": float(precision[asked].mean()), "chance": float(prevalence[asked].mean()), "number": len(asked)}
+    yield of_labels | mean | interval(precision[asked].double())
     above = float((precision > prevalence)[asked].double().mean())
-    yield make_row(
-        "short", run, data, **same, metric="share of labels above prevalence", value=above, number=len(asked)
-    )
+    yield same | {"metric": "share of labels above prevalence", "value": above, "number": len(asked)}
     for place in asked:
         numbers = {"value": float(precision[place]), "chance": float(prevalence[place]), "number": 1}
-        yield make_row("short", run, data, **of_labels, subset=data.module.label_vocabulary[place], **numbers)
+        yield of_labels | {"subset": data.module.label_vocabulary[place]} | numbers
 
 
 def queries(data: Data) -> list[str]:
@@ -182,27 +159,22 @@ def label_counts(hasher: Hasher, encoded: Encoded, codes: Tensor) -> RankingCoun
     return ranked(hasher, Items(codes, hot, no_group.expand(len(codes))), database)
 
 
+@cache
 def packaged_text_tower(data: Data) -> Embed:
     """Load the text tower of the packaged offline pair.
 
     Raises:
         DataError: If the features were made by another one.
     """
-    tower = _packaged_tower()
+    tower = TextTower(PACKAGED_TOWERS["text_model"], PACKAGED_TOWERS["text_sha256"], None, None).eval()
     if data.module.encoder.get("text") != tower.identity:
         raise DataError(f"{data.root}: its texts were not encoded by the packaged text tower; leave out the part short")
 
     def embed(texts: Sequence[str]) -> Tensor:
         with torch.inference_mode():
-            embedding: Tensor = tower(tower.tokenize(list(texts)))
-        return embedding
+            return tower(tower.tokenize(list(texts)))
 
     return embed
-
-
-@cache
-def _packaged_tower() -> TextTower:
-    return TextTower(PACKAGED_TOWERS["text_model"], PACKAGED_TOWERS["text_sha256"], None, None).eval()
 
 
 def missing(run: Run, data: Data) -> Iterator[Row]:
@@ -218,24 +190,13 @@ def missing(run: Run, data: Data) -> Iterator[Row]:
         for direction, modality in (("i2case", "image"), ("t2case", "text")):
             asked = encoded.items(encoded.codes[modality], complete)
             counts, of_null = (ranked(hasher, side, database) for side in (asked, asked.shuffled()))
-            values, null = (functional.average_precision(one.total, one.relevant) for one in (counts, of_null))
-            chance = functional.average_precision(functional.tie_all(counts.total), functional.tie_all(counts.relevant))
+            values, null, chance = (AP.per_query(one) for one in (counts, of_null, tied(counts)))
             chosen = abnormal & ~values.isnan()
-            yield make_row(
-                "missing",
-                run,
-                data,
-                protocol="asymmetric",
-                direction=direction,
-                queries="all" if data.module.normal_label is None else "abnormal",
-                subset=f"{share} % without a text",
-                value=float(values[chosen].mean()),
-                **interval(values[chosen], asked.groups[chosen]),
-                chance=float(chance[chosen].mean()),
-                null="shuffled queries",
-                null_value=float(null[chosen].mean()),
-                number=int(chosen.sum()),
-            )
+            means = {"value": values, "chance": chance, "null_value": null}
+            row = {"protocol": "asymmetric", "direction": direction, "subset": f"{share} % without a text"}
+            row |= {"queries": "all" if data.module.normal_label is None else "abnormal", "null": "shuffled queries"}
+            row |= {name: float(of_queries[chosen].mean()) for name, of_queries in means.items()}
+            yield row | interval(values[chosen], asked.groups[chosen]) | {"number": int(chosen.sum())}
 
 
 def lack_text(groups: Tensor, share: int) -> Tensor:

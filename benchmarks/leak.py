@@ -11,9 +11,7 @@ Prints a table in Markdown, writes a CSV file and a figure. What is finished in 
 repeated.
 """
 
-import argparse
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -23,7 +21,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from measurements import ARROWS, Row, markdown, read, record, save_figure
+from measurements import ARROWS, Row, markdown, options, read, report, save_figure
 from trained_runs import mcmfh
 
 from mcmfh_lightning.shards import DatasetInfo, FeatureShardReader, FeatureShardWriter, merge_feature_parts
@@ -162,20 +160,14 @@ def _panel(panel: Axes, rows: pd.DataFrame) -> None:
 
 def main() -> None:
     """Measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, "csv", "plot", "work")
     parser.add_argument("--features", type=Path, nargs="+", required=True, help="folders of feature shards")
-    parser.add_argument("--csv", type=Path, help="file for the rows")
-    parser.add_argument("--plot", type=Path, help="file for the figure (.svg or .png)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds of the runs and of the moves")
     parser.add_argument("--epochs", type=int, default=15, help="epochs of the fits; as in the configs if not given")
-    parser.add_argument("--work", type=Path, help="folder for moved features and runs; a temporary one if not given")
     arguments = parser.parse_args()
-    with ExitStack() as stack:
-        work = arguments.work or Path(stack.enter_context(TemporaryDirectory()))
-        rows = record(measure(arguments.features, arguments.seeds, arguments.epochs, work), arguments.csv)
-    print(tables(rows)["leak"])
-    if arguments.plot is not None:
-        plot(arguments.plot, rows)
+    with TemporaryDirectory() as folder:
+        work = arguments.work or Path(folder)
+        report(arguments, measure(arguments.features, arguments.seeds, arguments.epochs, work), tables, plot)
 
 
 if __name__ == "__main__":

@@ -29,8 +29,7 @@ class Factor(NamedTuple):
         return torch.as_strided(numbers, self.size, self.stride) if 0 not in self.size else numbers.new_empty(self.size)
 
 
-Product = tuple[Factor, Factor]
-"""Two matrices, or two batches of them."""
+Product = tuple[Factor, Factor]  # two matrices, or two batches of them
 
 
 class RecordProducts(TorchDispatchMode):

@@ -1,9 +1,10 @@
-"""Rows, files, tables and figures of all benchmarks.
+"""Options, rows, files, tables and figures of all benchmarks.
 
 A benchmark yields rows (mappings from column to entry), `record` writes them to a CSV file as they are measured, and
 functions of the file alone make tables and figures. So a page can be rendered again without measuring again.
 """
 
+import argparse
 import os
 import platform
 import re
@@ -12,7 +13,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import matplotlib as mpl
 import pandas as pd
@@ -35,6 +36,63 @@ QUIET = {
 """Options of a Trainer that only trains."""
 ARROWS = {"i2t": "I→T", "t2i": "T→I", "i2case": "I→case", "t2case": "T→case"}
 """Directions of `ranking.csv`, as tables show them."""
+OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "features": {"required": True, "help": "folder of feature shards"},
+    "csv": {"help": "file for the rows"},
+    "page": {"help": "Markdown file whose tables are replaced"},
+    "plot": {"help": "file for the figure (.svg or .png)"},
+    "work": {"help": "folder for what is computed on the way, and not twice; a temporary one if not given"},
+}
+"""Options that several benchmarks have: all are paths."""
+
+
+def options(doc: str | None, *shared: str) -> argparse.ArgumentParser:
+    """Make the parser of a benchmark, with some of the `OPTIONS`."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in shared:
+        parser.add_argument(f"--{name}", type=Path, **OPTIONS[name])
+    return parser
+
+
+def report(
+    arguments: argparse.Namespace,
+    rows: Iterable[Row],
+    tables: Callable[[pd.DataFrame], Mapping[str, str]],
+    plot: Callable[[Path, pd.DataFrame], None] | None = None,
+    *,
+    benchmark: str = "",
+    **of_file: Sequence[str],
+) -> pd.DataFrame:
+    """Measure, and write the file, the page and the figure that were asked for; tables are printed in any case.
+
+    Args:
+        arguments: Values of the options.
+        rows: New rows, measured as they are asked for.
+        tables: Renders the tables of the file by part.
+        plot: Draws the figure of the file.
+        benchmark: Name of the benchmark in the page.
+        of_file: Arguments of `record`.
+
+    Returns:
+        The rows of the file.
+
+    Raises:
+        ValueError: If the page lacks the comments of a part; nothing is measured.
+    """
+    page, figure = (vars(arguments).get(name) for name in ("page", "plot"))
+    if page:
+        fill(page.read_text(), benchmark, dict.fromkeys(of_file["parts"], ""))  # refused before minutes pass
+    if "packages" in of_file:
+        print(machine(*of_file["packages"]))
+    found = record(rows, arguments.csv, **of_file)
+    rendered = tables(found)
+    for part, table in rendered.items():
+        print(f"\n### {part}\n\n{table}")
+    if page:
+        page.write_text(fill(page.read_text(), benchmark, rendered))
+    if plot and figure:
+        plot(figure, found)
+    return found
 
 
 def take_turns(systems: Mapping[System, Callable[[], float]], turns: int, title: str) -> dict[System, list[float]]:
@@ -95,7 +153,7 @@ def record(
         path: The file, or None to write nothing.
         keys: Columns that name what was measured. Earlier rows of the file stay, except those with the keys of a new
             row. Without keys all earlier rows go.
-        parts: Entries of the column ``part`` in the order of the file.
+        parts: Entries of the column ``part``, if the rows have it, in the order of the file.
         packages: Packages for the column ``machine``, which benchmarks of speed have.
 
     Returns:
@@ -114,7 +172,7 @@ def record(
         if len(old):
             again = pd.MultiIndex.from_frame(old[[*keys]]).isin(pd.MultiIndex.from_frame(table[[*keys]]))
             table = pd.concat([old[~again].reindex(columns=table.columns, fill_value=""), table])
-        if parts:
+        if parts and "part" in table:
             table = table.sort_values("part", key=lambda column: column.map(parts.index), kind="stable")
         text = table.to_csv(index=False, lineterminator="\n", na_rep="nan")
         if path is not None:

@@ -15,7 +15,6 @@ on a part of the database, untimed, and then on all of it, so that none pays for
 the system takes them, in one run of each system. Prints tables in Markdown and writes a CSV file.
 """
 
-import argparse
 import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -25,7 +24,7 @@ from statistics import median
 import faiss
 import pandas as pd
 import torch
-from measurements import Row, machine, markdown, record, seconds, spread, take_turns
+from measurements import Row, markdown, options, report, seconds, spread, take_turns
 from ranking_systems import Data, Run, random_data, systems
 
 REPEATS = 3
@@ -102,7 +101,7 @@ def ratios(rows: pd.DataFrame) -> str:
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description="Speed of evaluation")
+    parser = options(__doc__)
     output = parser.add_mutually_exclusive_group(required=True)
     output.add_argument("--csv", type=Path, help="measure speed; file for the results")
     output.add_argument("--memory", type=Path, help="measure memory; file for the results")
@@ -111,15 +110,14 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=1000, help="queries of the fast systems")
     arguments = parser.parse_args()
     faiss.omp_set_num_threads(torch.get_num_threads())
-    print(f"{machine(*PACKAGES)}\n")
     measured = (
         row
         for items in arguments.items
         for num_bits in arguments.bits
         for row in measure(num_bits, arguments.queries, items, memory=bool(arguments.memory))
     )
-    rows = record(measured, arguments.csv or arguments.memory, packages=PACKAGES)
-    print("\n" + "\n\n".join(tables(rows).values()))
+    arguments.csv = arguments.csv or arguments.memory
+    report(arguments, measured, tables, packages=PACKAGES)
 
 
 if __name__ == "__main__":

@@ -35,10 +35,6 @@ class Data:
     query_labels: Tensor
     labels: Tensor
 
-    def few(self) -> "Data":
-        """Take the first queries, for systems that take long."""
-        return replace(self, query_codes=self.query_codes[:FEW_QUERIES], query_labels=self.query_labels[:FEW_QUERIES])
-
     def part(self) -> "Data":
         """Take the first items, to warm up."""
         return replace(self, codes=self.codes[:WARM_UP], labels=self.labels[:WARM_UP])
@@ -56,18 +52,12 @@ def random_data(num_bits: int, queries: int, items: int) -> Data:
     generator = torch.Generator().manual_seed(0)
 
     def rows(count: int, width: int, density: float) -> Tensor:
-        parts = [min(1 << 18, count - start) for start in range(0, count, 1 << 18)]
-        return torch.cat(
-            [functional.pack_bits(torch.rand(part, width, generator=generator) < density) for part in parts]
-        )
+        sizes = [min(1 << 18, count - start) for start in range(0, count, 1 << 18)]
+        drawn = (torch.rand(size, width, generator=generator) < density for size in sizes)
+        return torch.cat([functional.pack_bits(part) for part in drawn])
 
-    return Data(
-        num_bits,
-        rows(queries, num_bits, 0.5),
-        rows(items, num_bits, 0.5),
-        rows(queries, NUM_LABELS, DENSITY),
-        rows(items, NUM_LABELS, DENSITY),
-    )
+    codes = [rows(count, num_bits, 0.5) for count in (queries, items)]
+    return Data(num_bits, *codes, *(rows(count, NUM_LABELS, DENSITY) for count in (queries, items)))
 
 
 Run = Callable[[], object]
@@ -152,10 +142,8 @@ def faiss_all(data: Data) -> Run:
 
     def run() -> float:
         _, order = index.search(queries, len(data.codes))
-        precisions = [
-            _average_precision((labels @ label > 0)[ids]) for label, ids in zip(query_labels, order, strict=True)
-        ]
-        return float(np.nanmean(precisions))
+        ranked = zip(query_labels, order, strict=True)
+        return float(np.nanmean([_average_precision((labels @ label > 0)[ids]) for label, ids in ranked]))
 
     return run
 
@@ -166,8 +154,7 @@ def _average_precision(relevant: NDArray[np.bool_]) -> float:
 
 
 def _bits(rows: Tensor, width: int) -> NDArray[np.float32]:
-    bits: NDArray[np.float32] = functional.unpack_bits(rows)[:, :width].float().numpy()
-    return bits
+    return functional.unpack_bits(rows)[:, :width].float().numpy()
 
 
 def _faiss_index(data: Data) -> faiss.IndexBinaryFlat:
@@ -200,10 +187,7 @@ def floor(data: Data) -> Run:
 
 @numba.njit(nogil=True)
 def _bits_of_pairs(
-    queries: NDArray[np.uint64],
-    codes: NDArray[np.uint64],
-    query_labels: NDArray[np.uint64],
-    labels: NDArray[np.uint64],
+    queries: NDArray[np.uint64], codes: NDArray[np.uint64], query_labels: NDArray[np.uint64], labels: NDArray[np.uint64]
 ) -> int:
     bits = np.int64(0)
     for q in range(queries.shape[1]):
@@ -220,7 +204,7 @@ def _bits_of_pairs(
 
 def systems(data: Data) -> dict[str, tuple[Callable[[Data], Run], Data]]:
     """List every system by name, with the data it is given."""
-    few = data.few()
+    few = replace(data, query_codes=data.query_codes[:FEW_QUERIES], query_labels=data.query_labels[:FEW_QUERIES])
     found: dict[str, tuple[Callable[[Data], Run], Data]] = {
         "ours, numba, binary": (partial(histogram, functional.hamming_histogram, "numba"), data),
         "ours, numba, all binary metrics": (all_binary_metrics, data),

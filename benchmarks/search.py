@@ -29,24 +29,14 @@ from statistics import median
 
 import faiss
 import numpy as np
+import search_engines as engines
 import search_tables as names
 import torch
-from measurements import Row, fill, machine, record, seconds, take_turns
+from measurements import Row, options, report, seconds, take_turns
 from numpy.typing import NDArray
-from search_engines import (
-    Array,
-    Codes,
-    Engine,
-    K,
-    choose_way,
-    faiss_flat,
-    faiss_multi_hash,
-    measured,
-    ours,
-    real_valued,
-)
+from search_engines import Array, Codes, Engine, K
 from torch.nn.functional import normalize
-from trained_runs import Data, encode, ranked
+from trained_runs import Data, Items, encode, ranked
 
 from mcmfh_lightning.archive.indexes import FlatIndex, HashIndex
 from mcmfh_lightning.archive.model import QueryHasher, build_encoder, read_encoder_spec
@@ -72,16 +62,19 @@ def row(system: str, width: int, metric: str, value: float, data: str = "", item
 
 @dataclass(frozen=True)
 class Source:
-    """Outputs of a trained hasher for a whole collection."""
+    """Outputs of a trained hasher for a whole collection.
+
+    Attributes:
+        num_bits: Bits of a code; None for real-valued embeddings.
+        cases: (M, D) of all pairs of the collection: relaxed codes of the case, or embeddings of length 1.
+        queries: (Q, D) of the images of the test split.
+        quality: mAP by the names of `search_tables.QUALITY`.
+    """
 
     num_bits: int | None
-    """None: real-valued embeddings."""
     cases: Floats
-    """(M, D) of all pairs of the collection: relaxed codes of the case, or embeddings of length 1."""
     queries: Floats
-    """(Q, D) of the images of the test split."""
     quality: Mapping[str, float]
-    """mAP by the names of `search_tables.QUALITY`."""
 
     @property
     def width(self) -> int:
@@ -120,45 +113,34 @@ def source(checkpoint: Path, features: Path) -> Source:
     if cosine:
         cases, queries = normalize(cases), normalize(queries)
     abnormal = data.abnormal(test.labels)
-    everything = torch.ones(len(test.labels), dtype=torch.bool)
-    quality = {}
-    for direction, query, database in (("I→T", "image", "text"), ("T→I", "text", "image")):
-        asked, searched = (test.items(test.codes[side], everything) for side in (query, database))
-        counts = ranked(hasher, asked, searched)
-        for depth in (None, K):
-            values = average_precision(counts.total, counts.relevant, depth)
-            name = f"mAP@{depth or 'all'} {direction}"
-            quality[name] = float(values[abnormal & ~values.isnan()].mean())
-    width = None if cosine else cases.shape[1]
-    return Source(width, cases.numpy(), queries.numpy(), {name: quality[name] for name in names.QUALITY})
+    images, texts = (Items(test.codes[side], test.labels, test.groups) for side in ("image", "text"))
+    found = [ranked(hasher, *sides) for sides in ((images, texts), (texts, images))]
+    values = [average_precision(counts.total, counts.relevant, depth) for depth in (None, K) for counts in found]
+    means = [float(of_queries[abnormal & ~of_queries.isnan()].mean()) for of_queries in values]
+    quality = dict(zip(names.QUALITY, means, strict=True))
+    return Source(None if cosine else cases.shape[1], cases.numpy(), queries.numpy(), quality)
 
 
 def pack(relaxed: Floats) -> Codes:
     """Pack relaxed codes as an archive stores them."""
-    packed: Codes = pack_signs(torch.from_numpy(relaxed)).numpy()
-    return packed
+    return pack_signs(torch.from_numpy(relaxed)).numpy()
 
 
 def open_engines(folder: Path, data: str, chunks: Iterable[Codes], num_bits: int, queries: Codes) -> list[Engine]:
     """Open all systems over one file of codes, and check that they find the same."""
     codes = folder / f"{data}-{num_bits}.npy"
     np.save(codes, np.concatenate(list(chunks)))
-    builds: list[Callable[[Path, int, Codes], Engine]] = [
-        partial(ours, FlatIndex),
-        partial(ours, HashIndex),
-        faiss_flat,
-    ]
-    if num_bits == SEVERAL_TABLES:
-        builds.append(faiss_multi_hash)
-    engines = [replace(measured(partial(build, codes, num_bits, queries)), data=data) for build in builds]
+    builds = [partial(engines.ours, FlatIndex), partial(engines.ours, HashIndex), engines.faiss_flat]
+    builds += [engines.faiss_multi_hash] if num_bits == SEVERAL_TABLES else []
+    opened = [replace(engines.measured(partial(build, codes, num_bits, queries)), data=data) for build in builds]
     for number in range(SLOW_QUERIES):
-        distances, found = engines[0].one(number)
-        for engine in engines[1:]:
+        distances, found = opened[0].one(number)
+        for engine in opened[1:]:
             other, rows = engine.one(number)
             np.testing.assert_array_equal(distances, other, engine.system)
             if engine.system != names.FAISS_FLAT:  # its ties come in any order
                 np.testing.assert_array_equal(found, rows, engine.system)
-    return engines
+    return opened
 
 
 def crowd(codes: Codes, queries: Codes, num_bits: int) -> dict[str, float]:
@@ -176,7 +158,7 @@ def time_singles(engine: Engine, threads: int, count: int) -> float:
     faiss.omp_set_num_threads(engine.omp_threads or threads)
     medians = []
     for way in engine.ways:
-        choose_way(way)
+        engines.choose_way(way)
         engine.one(0)
         medians.append(median(1e3 * seconds(partial(engine.one, number)) for number in range(count)))
     return min(medians)
@@ -188,10 +170,10 @@ def time_batch(engine: Engine, search_all: Callable[[Array, int], object], threa
     return 1e3 * seconds(partial(search_all, engine.queries, threads)) / len(engine.queries)
 
 
-def time_turns(engines: Sequence[Engine], items: int, threads: int, arguments: argparse.Namespace) -> Iterator[Row]:
+def time_turns(opened: Sequence[Engine], items: int, threads: int, arguments: argparse.Namespace) -> Iterator[Row]:
     """Time every system, and compare it with the first, real-valued one in the same turn."""
     systems: dict[tuple[int, str], Callable[[], float]] = {}
-    for place, engine in enumerate(engines):
+    for place, engine in enumerate(opened):
         if threads == 1:  # more threads do not make faiss faster with a query that comes alone
             count = arguments.singles if engine.search_all else SLOW_QUERIES
             systems[place, names.ONE] = partial(time_singles, engine, threads, count)
@@ -199,7 +181,7 @@ def time_turns(engines: Sequence[Engine], items: int, threads: int, arguments: a
             systems[place, names.BATCH] = partial(time_batch, engine, engine.search_all, threads)
     found = take_turns(systems, arguments.turns, f"{threads} threads")
     for (place, metric), taken in found.items():
-        engine = engines[place]
+        engine = opened[place]
         values = {metric: median(taken)}
         if place:
             ratios = [real / other for real, other in zip(found[0, metric], taken, strict=True)]
@@ -213,11 +195,11 @@ def measure(real: Source, hashed: Sequence[Source], items: int, arguments: argpa
     order = np.random.default_rng(SEED).permutation(len(real.queries))[: arguments.batch]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        engines = [measured(lambda: real_valued(real.draw(items, SEED), real.queries[order]))]
+        opened = [engines.measured(lambda: engines.real_valued(real.draw(items, SEED), real.queries[order]))]
         for one in hashed:
             queries = pack(one.queries[order])
             drawn = (pack(chunk) for chunk in one.draw(items, SEED))
-            engines += open_engines(folder, names.DRAWN, drawn, one.width, queries)
+            opened += open_engines(folder, names.DRAWN, drawn, one.width, queries)
             codes = np.load(folder / f"{names.DRAWN}-{one.width}.npy", mmap_mode="r")
             for metric, value in crowd(codes, queries, one.width).items():
                 yield row(names.FLAT, one.width, metric, value, names.DRAWN, items)
@@ -226,13 +208,13 @@ def measure(real: Source, hashed: Sequence[Source], items: int, arguments: argpa
                 np.random.default_rng(seed).integers(0, 256, (count, num_bits // 8), dtype=np.uint8)
                 for seed, count in ((SEED, items), (SEED + 1, len(order)))
             )
-            engines += open_engines(folder, names.UNIFORM, [codes], num_bits, queries)
-        for engine in engines:
+            opened += open_engines(folder, names.UNIFORM, [codes], num_bits, queries)
+        for engine in opened:
             sizes = {names.BYTES: engine.nbytes, names.RESIDENT: engine.resident, names.OPENING: engine.opening}
             for metric, value in sizes.items():
                 yield row(engine.system, engine.width, metric, value, engine.data, items)
         for threads in arguments.threads:
-            yield from time_turns(engines, items, threads, arguments)
+            yield from time_turns(opened, items, threads, arguments)
 
 
 def encoding(checkpoint: Path, num_bits: int, turns: int) -> Row:
@@ -258,13 +240,9 @@ def measure_all(arguments: argparse.Namespace) -> Iterator[Row]:
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--features", type=Path, required=True, help="folder of feature shards")
+    parser = options(__doc__, "features", "csv", "page", "plot")
     parser.add_argument("--checkpoints", type=Path, nargs="+", required=True, help="hashers, one for each length")
     parser.add_argument("--real-valued", type=Path, required=True, help="checkpoint of a RealValued")
-    parser.add_argument("--csv", type=Path, required=True, help="file for the results")
-    parser.add_argument("--page", type=Path, help="Markdown file whose tables are replaced")
-    parser.add_argument("--plot", type=Path, help="file for the figure (.svg or .png)")
     parser.add_argument("--encoder", action="store_true", help="time the default encoder on a text query")
     parser.add_argument("--items", type=int, nargs="+", default=[100_000, 1_000_000], help="numbers of items")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="threads of each system")
@@ -273,19 +251,11 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128, help="queries of a turn that come together")
     arguments = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    if arguments.page:
-        fill(arguments.page.read_text(), "search", dict.fromkeys(names.PARTS, ""))  # refused before minutes pass
     torch.set_num_threads(1)
-    print(f"{machine(*PACKAGES)}; OMP_WAIT_POLICY {os.environ.get('OMP_WAIT_POLICY', 'active')}\n")
-    rows = record(measure_all(arguments), arguments.csv, packages=PACKAGES)
+    print(f"OMP_WAIT_POLICY {os.environ.get('OMP_WAIT_POLICY', 'active')}")
+    shown = {"benchmark": "search", "parts": names.PARTS, "packages": PACKAGES}
+    report(arguments, measure_all(arguments), names.tables, names.plot, **shown)
     print(f"\nload after {os.getloadavg()}")
-    rendered = names.tables(rows)
-    for part, table in rendered.items():
-        print(f"\n{part}\n\n{table}")
-    if arguments.page:
-        arguments.page.write_text(fill(arguments.page.read_text(), "search", rendered))
-    if arguments.plot:
-        names.plot(arguments.plot, rows)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import faiss
@@ -12,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from search_tables import DRAWN, FAISS_FLAT, FLAT, HASH, MULTI_HASH, REAL
 
-from mcmfh_lightning.archive.indexes import FlatIndex
+from mcmfh_lightning.archive.indexes import FlatIndex, HashIndex
 
 K = 50
-SCAN, BLAS = 1 << 30, 1
-"""Values for `choose_way`: a size that no search reaches, and one that every search reaches."""
+SCAN, BLAS = 1 << 30, 1  # values for `choose_way`: a size that no search reaches, and one that every search reaches
 Array = NDArray[np.generic]
 Codes = NDArray[np.uint8]
 Found = tuple[Array, Array]
@@ -24,27 +24,33 @@ Found = tuple[Array, Array]
 
 @dataclass(frozen=True)
 class Engine:
-    """An open index."""
+    """An open index.
+
+    Attributes:
+        system: Name of the system.
+        width: Number of bits, or of numbers of an embedding.
+        queries: (Q, ...) as the system takes them.
+        search: Finds distances (or products) and rows of the nearest `K` items of one query.
+        search_all: Does the same for many queries, with a number of threads; None where the system takes too long.
+        nbytes: Size of the index, as far as the system says or writes.
+        data: Name of the items.
+        resident: MB that the process grew by until the first search was answered.
+        opening: Milliseconds until the index was open.
+        omp_threads: Threads of faiss for a query; None: as many as are measured.
+        ways: How it may take a single query, for `choose_way`; the faster way counts.
+    """
 
     system: str
     width: int
     queries: Array
-    """(Q, ...) as the system takes them."""
     search: Callable[[Array], Found]
-    """Distances (or products) and rows of the nearest `K` items of one query."""
     search_all: Callable[[Array, int], object] | None
-    """The same for many queries, with a number of threads; None where the system takes too long for it."""
     nbytes: int
-    """Size of the index, as far as the system says or writes."""
     data: str = DRAWN
     resident: float = 0.0
-    """MB that the process grew by until the first search was answered."""
     opening: float = 0.0
-    """Milliseconds until the index was open."""
     omp_threads: int | None = None
-    """Threads of faiss for a query; None: as many as are measured."""
     ways: tuple[int, ...] = (0,)
-    """How it may take a single query, for `choose_way`; the faster way counts."""
 
     def one(self, number: int) -> Found:
         """Search with a single query."""
@@ -84,15 +90,13 @@ def real_valued(chunks: Iterator[NDArray[np.float32]], queries: NDArray[np.float
 def ours(build: type[FlatIndex], codes: Path, num_bits: int, queries: Codes) -> Engine:
     """Open an index of the archive over a file of codes, mapped into memory. One thread a query, as in an archive."""
     index = build(np.load(codes, mmap_mode="r"), num_bits)
-
-    def search(query: Array) -> Found:
-        return index.nearest(query, K)
+    search = partial(index.nearest, k=K)
 
     def search_all(several: Array, threads: int) -> None:
         with ThreadPoolExecutor(threads, initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
             list(pool.map(lambda part: [search(query) for query in part], np.array_split(several, threads)))
 
-    system = FLAT if index.kind == "flat" else HASH
+    system = HASH if build is HashIndex else FLAT
     return Engine(system, num_bits, queries, search, search_all, index.nbytes, omp_threads=1)
 
 
@@ -100,10 +104,8 @@ def faiss_flat(codes: Path, num_bits: int, queries: Codes) -> Engine:
     """Open the flat binary index of faiss by its defaults: a copy of the codes, queries divided among threads."""
     index = faiss.IndexBinaryFlat(num_bits)
     index.add(np.load(codes))
-    size = index.ntotal * index.code_size
-    return Engine(
-        FAISS_FLAT, num_bits, queries, _search_alone(index), lambda several, _: index.search(several, K), size
-    )
+    alone, size = _search_alone(index), index.ntotal * index.code_size
+    return Engine(FAISS_FLAT, num_bits, queries, alone, lambda several, _: index.search(several, K), size)
 
 
 def faiss_multi_hash(codes: Path, num_bits: int, queries: Codes) -> Engine:

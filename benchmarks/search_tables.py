@@ -7,8 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from measurements import markdown, save_figure
 
-DRAWN, UNIFORM = "drawn around Open-i", "uniform"
-"""Codes drawn around real ones, and codes of independent fair bits."""
+DRAWN, UNIFORM = "drawn around Open-i", "uniform"  # codes drawn around real ones, and codes of independent fair bits
 
 REAL = "real-valued, faiss IndexFlatIP"
 FLAT, HASH = "codes, FlatIndex", "codes, HashIndex"
@@ -27,7 +26,7 @@ ONE, BATCH = "ms, one query", "ms a query, batch"
 RATIOS = {ONE: "times as fast, one query", BATCH: "times as fast, batch"}
 BYTES, RESIDENT, OPENING = "index, bytes", "resident growth, MB", "opening, ms"
 DISTINCT, TIED = "distinct codes", "items at the distance of the last hit"
-QUALITY = ("mAP@all I→T", "mAP@all T→I", "mAP@50 I→T", "mAP@50 T→I")
+QUALITY = ("mAP@all I→T", "mAP@all T→I", "mAP@50 I→T", "mAP@50 T→I")  # by depth, then by direction
 
 PARTS = ("quality", "speed", "memory", "claims")
 KEYS = ["system", "data", "items", "width", "threads", "metric"]
@@ -93,16 +92,14 @@ def speed(rows: pd.DataFrame, data: str, items: int) -> str:
 def memory(rows: pd.DataFrame, items: int) -> str:
     """Render MB of the index and the time to open it, by system."""
     values = by_key(rows)
-    systems = list(_systems(rows, DRAWN, items))
     real = values[REAL, DRAWN, items, _real_width(rows), 0, BYTES]
     lines = []
-    for system, width in systems:
+    for system, width in _systems(rows, DRAWN, items):
         size, resident, opening = (values[system, DRAWN, items, width, 0, name] for name in (BYTES, RESIDENT, OPENING))
         cells = [_short(size / 1e6), f"1/{real / size:,.0f}", _short(resident), _short(opening)]
         lines.append([TITLES[system], _width(system, width), *cells])
-    return _table(
-        lines, [f"N = {items:,}, {DRAWN}", "width", "index, MB", "of real-valued", "resident, MB", "opening, ms"]
-    )
+    heads = [f"N = {items:,}, {DRAWN}", "width", "index, MB", "of real-valued", "resident, MB", "opening, ms"]
+    return _table(lines, heads)
 
 
 def claims(rows: pd.DataFrame) -> str:
@@ -114,9 +111,7 @@ def claims(rows: pd.DataFrame) -> str:
         for how, ratio in _speeds(values, items, real)
         for verdict in ["confirmed" if ratio >= PUBLISHED_SPEED else "refuted"]
     ]
-    size = {key: values[key[0], DRAWN, largest, key[1], 0, BYTES] for key in (
-        (REAL, real), (FLAT, BITS), (FLAT, LONG), (HASH, BITS), (HASH, LONG)
-    )}  # fmt: skip
+    size = {key: values[key[0], DRAWN, largest, key[1], 0, BYTES] for key in _systems(rows, DRAWN, largest)}
     for system, name in ((FLAT, "codes alone, `FlatIndex`"), (HASH, "`HashIndex`")):
         share = size[system, BITS] / size[system, LONG]
         verdict = "confirmed" if share <= PUBLISHED_MEMORY else "refuted"

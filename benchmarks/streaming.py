@@ -13,12 +13,12 @@ and the share of a training step of MCMFH (default configuration, batch 256) spe
 Markdown and writes a CSV file.
 """
 
-import argparse
 import tarfile
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -28,7 +28,7 @@ import pandas as pd
 import webdataset as wds
 from lightning.pytorch import Trainer
 from lightning.pytorch.profilers import SimpleProfiler
-from measurements import QUIET, Row, machine, markdown, record, seconds, spread, take_turns
+from measurements import QUIET, Row, markdown, options, report, seconds, spread, take_turns
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
@@ -84,14 +84,9 @@ def write_records(reader: FeatureShardReader, folder: Path) -> list[Path]:
     with wds.ShardWriter(str(folder / "%05d.tar"), maxcount=RECORDS_PER_TAR, verbose=0) as tars:
         batch = reader.gather(np.arange(len(reader)))
         for row in range(len(reader)):
-            tars.write(
-                {
-                    "__key__": f"{row:08d}",
-                    "image.npy": batch["image"][row].astype(np.float16),
-                    "text.npy": batch["text"][row].astype(np.float16),
-                    "json": {"labels": batch["labels"][row].tolist(), "group": int(batch["group"][row])},
-                }
-            )
+            halves = {f"{side}.npy": batch[side][row].astype(np.float16) for side in ("image", "text")}
+            description = {"labels": batch["labels"][row].tolist(), "group": int(batch["group"][row])}
+            tars.write({"__key__": f"{row:08d}", **halves, "json": description})
     return sorted(folder.glob("*.tar"))
 
 
@@ -173,20 +168,12 @@ def tables(rows: pd.DataFrame) -> dict[str, str]:
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description="Speed of streaming")
-    parser.add_argument("--features", required=True, help="folder of feature shards")
-    parser.add_argument("--csv", type=Path, required=True, help="file for the results")
+    parser = options(__doc__, "features", "csv")
     parser.add_argument("--epochs", type=int, default=3, help="epochs of the training run that is timed")
     arguments = parser.parse_args()
-    print(f"{machine(*PACKAGES)}\n")
-
-    def measure() -> Iterator[Row]:
-        yield from loading(arguments.features)
-        for workers in (0, *WORKERS):
-            yield waiting(arguments.features, workers, arguments.epochs)
-
-    rows = record(measure(), arguments.csv, packages=PACKAGES)
-    print(f"\n{tables(rows)['loading']}")
+    features = str(arguments.features)
+    waits = (waiting(features, workers, arguments.epochs) for workers in (0, *WORKERS))
+    report(arguments, chain(loading(features), waits), tables, packages=PACKAGES)
 
 
 if __name__ == "__main__":

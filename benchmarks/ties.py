@@ -14,7 +14,6 @@ Prints a table in Markdown, writes a CSV file and a figure. With ``--ranking``, 
 it also prints what a constant ranking scores next to that model.
 """
 
-import argparse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -22,10 +21,10 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
-from measurements import ARROWS, Row, markdown, read, record, save_figure
+from measurements import ARROWS, Row, markdown, options, read, report, save_figure
 from torch import Tensor
-from torch.nn.functional import normalize
 
+from mcmfh_lightning.evaluation.nulls import RandomHyperplanes
 from mcmfh_lightning.hashers.stored import load_hasher
 from mcmfh_lightning.metrics import functional
 from mcmfh_lightning.shards import FeatureShardReader
@@ -40,7 +39,6 @@ VALUES = {
     "by_position": "(b) ours, ties by position",
     "tie_aware": "(c) ours, tie-aware",
 }
-QUERIES = ("all", "abnormal")
 
 
 def test_split(folder: Path) -> dict[str, Tensor]:
@@ -57,21 +55,14 @@ def make_codes(batch: dict[str, Tensor], checkpoint: Path | None) -> tuple[str, 
         Name of the codes, number of bits, and (N, ceil(num_bits / 8)) packed codes by modality.
     """
     if checkpoint is None:
-        codes = {}
-        for side in ("image", "text"):
-            planes = torch.randn(batch[side].shape[1], BITS, generator=torch.Generator().manual_seed(0))
-            codes[side] = normalize(batch[side]) @ planes
-        name, num_bits = "random hyperplanes", BITS
-    else:
-        hasher = load_hasher(checkpoint).hasher
-        with torch.inference_mode():
-            codes = hasher.evaluate(batch)
-        name, num_bits = type(hasher).__name__, int(hasher.architecture["num_bits"])
-    return (
-        f"{name}, {num_bits} bits",
-        num_bits,
-        {side: functional.pack_signs(codes[side]) for side in ("image", "text")},
-    )
+        planes = RandomHyperplanes(BITS, batch["image"].shape[1], batch["text"].shape[1], 0, torch.device("cpu"))
+        return f"random hyperplanes, {BITS} bits", BITS, planes.codes(batch)
+    hasher = load_hasher(checkpoint).hasher
+    with torch.inference_mode():
+        codes = hasher.evaluate(batch)
+    num_bits = int(hasher.architecture["num_bits"])
+    packed = {side: functional.pack_signs(codes[side]) for side in ("image", "text")}
+    return f"{type(hasher).__name__}, {num_bits} bits", num_bits, packed
 
 
 def gallery_orders(labels: Tensor) -> dict[str, Tensor]:
@@ -129,7 +120,7 @@ def constant_table(ranking: pd.DataFrame) -> str:
     systems = {"chance": "chance", "model": "trained model", "constant": "constant ranking"}
     lines = [
         [queries, ARROWS[direction], *(f"{float(values[queries, direction, system]):.3f}" for system in systems)]
-        for queries in QUERIES
+        for queries in ("all", "abnormal")
         for direction in ("i2t", "t2i")
     ]
     return markdown(pd.DataFrame(lines, columns=["queries", "direction", *systems.values()]), "ll")
@@ -155,19 +146,13 @@ def plot(path: Path, rows: pd.DataFrame) -> None:
 
 def main() -> None:
     """Measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--features", type=Path, required=True, help="folder of feature shards")
+    parser = options(__doc__, "features", "csv", "plot")
     parser.add_argument("--checkpoint", type=Path, help="checkpoint of a hasher; without it, random hyperplanes")
-    parser.add_argument("--csv", type=Path, help="file for the rows")
-    parser.add_argument("--plot", type=Path, help="file for the figure (.svg or .png)")
     parser.add_argument("--ranking", type=Path, help="ranking.csv of `mcmfh test`, for the second table")
     arguments = parser.parse_args()
-    rows = record(measure(test_split(arguments.features), arguments.checkpoint), arguments.csv)
-    print(tables(rows)["ties"])
-    if arguments.plot is not None:
-        plot(arguments.plot, rows)
+    report(arguments, measure(test_split(arguments.features), arguments.checkpoint), tables, plot)
     if arguments.ranking is not None:
-        print(constant_table(read(arguments.ranking)))
+        print(f"\n{constant_table(read(arguments.ranking))}")
 
 
 if __name__ == "__main__":

@@ -21,8 +21,7 @@ from mcmfh_lightning.hashers.stored import load_hasher
 from mcmfh_lightning.metrics import CosineHistogram, HammingHistogram, RankingCounts
 from mcmfh_lightning.metrics.functional import pack_signs
 
-SEED = 0
-"""Seed of everything drawn here, as in `HammingRanking`."""
+SEED = 0  # seed of everything drawn here, as in `HammingRanking`
 
 
 def mcmfh(subcommand: str, *arguments: str) -> None:
@@ -65,11 +64,6 @@ class Run:
     folder: Path
 
     @property
-    def config_file(self) -> Path:
-        """The configuration of the fit."""
-        return self.folder / "fit" / "config.yaml"
-
-    @property
     def checkpoint(self) -> Path:
         """The epoch that ranked validation queries best."""
         return self.folder / "fit" / "checkpoints" / "best.ckpt"
@@ -81,17 +75,12 @@ class Run:
         Raises:
             DataError: If the folder is not one of a finished fit.
         """
-        if not self.config_file.is_file() or not self.checkpoint.is_file():
+        file = self.folder / "fit" / "config.yaml"
+        if not file.is_file() or not self.checkpoint.is_file():
             raise DataError(
                 f"{self.folder}: no fit/config.yaml with fit/checkpoints/best.ckpt; name a --run_dir of fit"
             )
-        content: Mapping[str, Any] = yaml.safe_load(self.config_file.read_text())
-        return content
-
-    @property
-    def seed(self) -> int:
-        """Seed of the fit."""
-        return int(self.config["seed_everything"])
+        return yaml.safe_load(file.read_text())
 
     def trained_on(self, known: Sequence[Data]) -> Data:
         """Find the data of the fit among known ones.
@@ -109,8 +98,8 @@ class Run:
         """Run ``mcmfh test`` on data, once; returns the folder of its report."""
         run_dir = work / "-".join([self.folder.resolve().as_posix().strip("/").replace("/", "_"), data.name])
         if not (run_dir / "test" / "ranking.csv").exists():
-            flags = ["--config", str(self.config_file), "--ckpt_path", str(self.checkpoint), "--run_dir", str(run_dir)]
-            mcmfh("test", *flags, "--data.root", str(data.root))
+            flags = ["--config", str(self.folder / "fit" / "config.yaml"), "--ckpt_path", str(self.checkpoint)]
+            mcmfh("test", *flags, "--run_dir", str(run_dir), "--data.root", str(data.root))
         return run_dir / "test"
 
     def hasher(self) -> Hasher:
@@ -119,14 +108,17 @@ class Run:
 
 
 class Items(NamedTuple):
-    """One side of a ranking."""
+    """One side of a ranking.
+
+    Attributes:
+        codes: (N, num_bits) relaxed codes, or embeddings of a method that ranks by cosine.
+        labels: (N, W) uint8, packed.
+        groups: (N,) int64.
+    """
 
     codes: Tensor
-    """(N, num_bits) relaxed codes, or embeddings of a method that ranks by cosine."""
     labels: Tensor
-    """(N, W) uint8, packed."""
     groups: Tensor
-    """(N,) int64."""
 
     def shuffled(self) -> "Items":
         """Give each item the code of another one: the null ``shuffled queries`` of `HammingRanking`."""
@@ -134,14 +126,19 @@ class Items(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """Some splits with the codes of a hasher."""
+    """Some splits with the codes of a hasher.
+
+    Attributes:
+        codes: (N, num_bits) by the names of `EvaluationOutput`.
+        labels: (N, W) uint8, packed.
+        groups: (N,) int64.
+        present: (N, 2) bool: image, text.
+    """
 
     codes: Mapping[str, Tensor]
-    """By the names of `EvaluationOutput`."""
     labels: Tensor
     groups: Tensor
     present: Tensor
-    """(N, 2) bool: image, text."""
 
     @property
     def complete(self) -> Tensor:
@@ -160,8 +157,7 @@ def encode(hasher: Hasher, data: Data, database: str = "unseen") -> Encoded:
     with torch.inference_mode():
         outputs = [hasher.evaluate(batch) for batch in batches]
     codes = {name: torch.cat([output[name] for output in outputs]) for name in ("image", "text", "case")}
-    labels, groups, present = (torch.cat([batch[name] for batch in batches]) for name in ("labels", "group", "present"))
-    return Encoded(codes, labels, groups, present)
+    return Encoded(codes, *(torch.cat([batch[name] for batch in batches]) for name in ("labels", "group", "present")))
 
 
 def ranked(hasher: Hasher, queries: Items, database: Items) -> RankingCounts:

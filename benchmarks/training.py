@@ -25,7 +25,7 @@ import pandas as pd
 import published_ucmfh as published
 import torch
 import training_systems as systems
-from measurements import Row, fill, machine, markdown, record, take_turns
+from measurements import Row, markdown, options, report, take_turns
 from torch._dynamo.exc import TorchDynamoException
 
 TITLES = {
@@ -36,10 +36,7 @@ TITLES = {
 }
 """The parts of the benchmark, in the order of the page."""
 RATIOS = {
-    "ucmfh": [
-        (f"ours, times as fast as {rival[:3]}", systems.OURS, rival)
-        for rival in (systems.LITERAL, systems.LEAN, systems.PLAIN)
-    ],
+    "ucmfh": [(f"ours, times as fast as {rival[:3]}", systems.OURS, rival) for rival in systems.CONTRASTS],
     "mcmfh": [
         ("share of the floor (d)", systems.STEP, systems.PRODUCTS),
         ("with data loading, times as fast", systems.LOADING, systems.STEP),
@@ -47,11 +44,9 @@ RATIOS = {
     "compile": [("compiled, times as fast", systems.COMPILED, systems.STEP)],
 }
 """Ratios below a table: title, system, and the one that it is compared with."""
-UNMEASURED = "Not measured."
 PACKAGES = ("torch", "lightning", "numpy")
 
-LOADED_BATCHES = 16
-"""Batches in the collection that is read from feature shards."""
+LOADED_BATCHES = 16  # batches in the collection that is read from feature shards
 SETTLED = 10
 """Steps before those that are timed with compiled layers: the experts' shares of the tokens change, for which dynamo
 compiles again."""
@@ -135,7 +130,7 @@ def tables(rows: pd.DataFrame) -> dict[str, str]:
 def table(rows: pd.DataFrame, part: str) -> str:
     """Render the table of a part: its systems, and then their ratios."""
     if rows.empty:
-        return UNMEASURED
+        return "Not measured."
     found, first = rates(rows), rows.iloc[0]
     if part == "experts":
         ratios = {"time of 1 expert": found.loc[systems.MIXTURE, 1] / found.loc[systems.MIXTURE]}
@@ -161,9 +156,7 @@ def _cell(value: float, digits: str) -> str:
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--csv", type=Path, required=True, help="file for the results")
-    parser.add_argument("--page", type=Path, help="Markdown file whose tables are replaced")
+    parser = options(__doc__, "csv", "page")
     parser.add_argument("--parts", nargs="+", choices=list(TITLES), default=list(TITLES), help="what to measure")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where")
     parser.add_argument("--threads", type=int, help="threads of torch; its own choice if not given")
@@ -178,15 +171,9 @@ def main() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # its trainer reports GPUs and gives tips
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    if arguments.page:
-        fill(arguments.page.read_text(), "training", dict.fromkeys(TITLES, ""))  # refused before minutes pass
-    print(f"{machine(*PACKAGES)}\n")
     measured = (row for part in arguments.parts for row in MEASURES[part](arguments))
-    rows = record(measured, arguments.csv, keys=("part",), parts=list(TITLES), packages=PACKAGES)
-    rendered = tables(rows)
-    print("\n" + "\n\n".join(rendered[part] for part in arguments.parts))
-    if arguments.page:
-        arguments.page.write_text(fill(arguments.page.read_text(), "training", rendered))
+    shown = {"benchmark": "training", "keys": ["part"], "parts": list(TITLES), "packages": PACKAGES}
+    report(arguments, measured, tables, **shown)
 
 
 if __name__ == "__main__":

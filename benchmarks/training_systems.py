@@ -8,6 +8,7 @@ from typing import cast
 
 import published_ucmfh as published
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch import Trainer
 from matrix_products import RecordProducts, replay
 from measurements import QUIET, seconds
@@ -24,17 +25,15 @@ from mcmfh_lightning.shards import DatasetInfo, FeatureShardWriter, merge_featur
 from mcmfh_lightning.types import FeatureBatch
 
 OURS, LITERAL, LEAN, PLAIN = "ours", "(a) literal", "(b) literal, one tensor", "(c) plain cross entropy"
+CONTRASTS = {LITERAL: published.literal_contrast, LEAN: published.lean_contrast, PLAIN: published.plain_contrast}
 PRODUCTS, STEP, LOADING = "(d) matrix products alone", "a step", "a step, data loading included"
 COMPILED, BREAKS = "a step, layers compiled", "graph breaks"
 MIXTURE, DENSE = "mixture of experts", "(e) plain MLP"
 
 NUM_BITS = 16
-IMAGE_DIM, TEXT_DIM = 1280, 384
-"""Embedding widths of EfficientNet-Lite0 and all-MiniLM-L6-v2."""
-NUM_LABELS = 120
-"""As many as Open-i has, each on 5 % of the pairs."""
-D_MODEL, HIDDEN = 256, 512
-"""Widths of the mixture of experts in MCMFH."""
+IMAGE_DIM, TEXT_DIM = 1280, 384  # embedding widths of EfficientNet-Lite0 and all-MiniLM-L6-v2
+NUM_LABELS = 120  # as many as Open-i has, each on 5 % of the pairs
+D_MODEL, HIDDEN = 256, 512  # widths of the mixture of experts in MCMFH
 
 System = Callable[[], object]
 Systems = Mapping[tuple[str, int], System]
@@ -69,12 +68,7 @@ def random_batch(pairs: int, image_dim: int = IMAGE_DIM, text_dim: int = TEXT_DI
         "text_hash": number + 1,
         "index": number,
     }
-    return on_device(batch, device)
-
-
-def on_device(batch: FeatureBatch, device: str) -> FeatureBatch:
-    """Move the tensors of a batch to a device."""
-    return cast(FeatureBatch, {name: cast(Tensor, tensor).to(device) for name, tensor in batch.items()})
+    return cast(FeatureBatch, move_data_to_device(batch, device))
 
 
 def training_loss(hasher: Hasher, batch: FeatureBatch) -> Tensor:
@@ -105,22 +99,13 @@ def ucmfh_systems(batch: FeatureBatch) -> Systems:
     """Make the steps of our UCMFH and of the published one in three writings."""
     device = batch["image"].device
     systems: dict[tuple[str, int], System] = {}
-    for name, contrast in (
-        (LITERAL, published.literal_contrast),
-        (LEAN, published.lean_contrast),
-        (PLAIN, published.plain_contrast),
-    ):
+    for name, contrast in CONTRASTS.items():
         network = published.PublishedUCMFH(NUM_BITS, contrast).to(device)
         systems[name, 0] = make_step(partial(network, batch["image"], batch["text"]), network.optimizer())
-    ours = UCMFH(
-        NUM_BITS,
-        published.WIDTH,
-        published.WIDTH,
-        d_model=published.WIDTH,
-        temperature=published.TEMPERATURE,
-        fusion_lr_scale=published.FUSION_LR / published.LR,
-        optimizer=partial(torch.optim.Adam, lr=published.LR, betas=published.BETAS),
-    ).to(device)
+    width, fusion_lr_scale = published.WIDTH, published.FUSION_LR / published.LR
+    adam = partial(torch.optim.Adam, lr=published.LR, betas=published.BETAS)
+    same = {"temperature": published.TEMPERATURE, "fusion_lr_scale": fusion_lr_scale, "optimizer": adam}
+    ours = UCMFH(NUM_BITS, width, width, d_model=width, **same).to(device)
     return systems | {(OURS, 0): step_of(ours, batch)}
 
 
@@ -172,7 +157,7 @@ def read_batches(features: Path, pairs: int, device: str) -> Iterator[FeatureBat
     loader = FeatureDataModule(str(features), global_batch_size=pairs).train_dataloader()
     while True:
         for batch in loader:
-            yield on_device(cast(FeatureBatch, batch), device)
+            yield move_data_to_device(batch, device)
 
 
 def compile_layers(model: MCMFH, backend: str) -> MCMFH:

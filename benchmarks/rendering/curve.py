@@ -21,11 +21,9 @@ def plot_curves(folder: Path, panels: Sequence[Panel]) -> None:
         folder: An existing folder.
         panels: What is compared.
     """
-    of_data: dict[str, list[Panel]] = {}
-    for panel in panels:
-        if panel.num_bits is not None and panel.results:
-            of_data.setdefault(panel.data, []).append(panel)
-    for data, several in of_data.items():
+    coded = [panel for panel in panels if panel.num_bits is not None and panel.results]
+    for data in dict.fromkeys(panel.data for panel in coded):
+        several = [panel for panel in coded if panel.data == data]
         if len(several) > 1:
             save(_figure(data, several), folder / f"bits_{slug(data)}")
 

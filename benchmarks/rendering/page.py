@@ -5,6 +5,7 @@ from math import nan
 from pathlib import Path
 
 import pandas as pd
+from measurements import ARROWS
 
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.sweeps.declared import ROOT, DeclaredRun, canonical, written
@@ -147,14 +148,14 @@ def _panel_sections(panel: Panel) -> list[str]:
         if (protocol, database) in measured
     ]
     if panel.differences is not None and panel.results:
-        sections.append(
-            f"### {panel.title}: {panel.reference} against the others\n\n"
+        title = f"### {panel.title}: {panel.reference} against the others"
+        note = (
             f"{METRICS[0]}, protocol `{HEADLINE[0]}`, database `{HEADLINE[1]}`, queries {_queries(panel)}. AP of each "
             f"query is averaged over seeds; a positive number means that {panel.reference} is ahead, with the 95 % "
             f"interval of {DRAWS:,} resamples of groups. p is two-sided, from the same resamples (at least "
-            f"{short(2 / (DRAWS + 1))}); Holm: corrected for {panel.differences.system.nunique()} comparisons.\n\n"
-            f"{_comparison_table(panel, panel.differences)}"
+            f"{short(2 / (DRAWS + 1))}); Holm: corrected for {panel.differences.system.nunique()} comparisons."
         )
+        sections.append(f"{title}\n\n{note}\n\n{_comparison_table(panel, panel.differences)}")
     return sections
 
 
@@ -177,7 +178,7 @@ def _panel_table(panel: Panel, protocol: str, database: str) -> str:
         at = (null, panel.best(protocol))
         if at in cells.index:
             lines.append([f"*{null}*", "", "", "", "", *cells.loc[at].fillna(UNDEFINED)])
-    names = [f"{metric} {arrow(direction)}" for metric, direction in places]
+    names = [f"{metric} {ARROWS[direction]}" for metric, direction in places]
     return pipe_table(["system", "settings", "bits", "seeds", "trials", *names], lines, left=2)
 
 
@@ -207,7 +208,7 @@ def _comparison_table(panel: Panel, differences: pd.DataFrame) -> str:
     """Write the reference against the other rows."""
     directions = DIRECTIONS[HEADLINE[0]]
     head = ["system", "bits", "seeds", MONITOR, f"{METRICS[0]}, mean of directions", f"{panel.reference} ahead by"]
-    head += [*map(arrow, directions), "p", "p (Holm)"]
+    head += [*map(ARROWS.__getitem__, directions), "p", "p (Holm)"]
     lines = []
     for system, row in panel.rows.iterrows():
         cells = [NOT_RUN] * (len(head) - 3)
@@ -232,13 +233,3 @@ def _trial_table(trials: pd.DataFrame, metric: str) -> str:
         shown = (f"**{value}**" if one.chosen else value) if one.run else NOT_RUN
         lines.append([one.system, f"`{one.settings}`" if one.settings else "", shown])
     return pipe_table(["system", "settings", f"best {metric}"], lines, left=2)
-
-
-def arrow(direction: str) -> str:
-    """Write a direction for the eye.
-
-    >>> arrow("i2case")
-    'I→case'
-    """
-    query, _, found = direction.partition("2")
-    return f"{query.upper()}→{found.upper() if len(found) == 1 else found}"

@@ -1,7 +1,7 @@
 """Panels of a table: the systems on one data set at one number of bits, over their seeds."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -98,24 +98,19 @@ class Panel:
         """List every number of the query subset, a row each."""
         runs = ((system, result) for system, results in self.rows.results.items() for result in results)
         found = (
-            (run, system, *values)
+            (run, system, protocol, database, direction, ranking, metric, value)
             for run, (system, result) in enumerate(runs)
-            for values in _numbers_of(result, self.queries)
+            for protocol, of_protocol in (result.results or {}).items()
+            for database, of_database in of_protocol.items()
+            for direction, of_direction in of_database.get(self.queries, {}).items()
+            for ranking, of_ranking in of_direction.items()
+            for metric, (value, _, _) in of_ranking.items()
         )
         columns = ["run", "system", "protocol", "database", "direction", "ranking", "metric", "value"]
         frame = pd.DataFrame(found, columns=columns).astype({"value": float})
         for name, values in (_ORDER | {"system": self.rows.index}).items():
             frame[name] = pd.Categorical(frame[name], values, ordered=True)
         return frame
-
-
-def _numbers_of(result: Result, queries: str) -> Iterator[tuple[str, str, str, str, str, float | None]]:
-    for protocol, of_protocol in (result.results or {}).items():
-        for database, of_database in of_protocol.items():
-            for direction, of_direction in of_database.get(queries, {}).items():
-                for ranking, of_ranking in of_direction.items():
-                    for metric, (value, _, _) in of_ranking.items():
-                        yield protocol, database, direction, ranking, metric, value
 
 
 def panels(runs: Matched, results: Sequence[Result], folders: Mapping[str, Data], reference: str | None) -> list[Panel]:

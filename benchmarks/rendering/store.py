@@ -14,8 +14,7 @@ from mcmfh_lightning.files import atomic_write
 from mcmfh_lightning.sweeps.result import UNSEEN, Result, dumped, parse
 
 SUFFIX = ".jsonl.xz"
-HEADLINE = "unimodal", UNSEEN
-"""The protocol and the database by which systems are compared."""
+HEADLINE = "unimodal", UNSEEN  # the protocol and the database by which systems are compared
 
 
 def read(folder: Path) -> list[Result]:
@@ -45,7 +44,10 @@ def add(folder: Path, table: str, results: Iterable[Result]) -> None:
         stored = (path for path, of_file in files.items() if result.file_name in of_file)
         path = next(stored, folder / f"{table}{SUFFIX}")
         changed[path] = files.setdefault(path, {})
-        changed[path][result.file_name] = _compact(result)
+        if result.queries is not None:
+            kept = {name: of for name, of in result.queries.average_precision.items() if name == HEADLINE[0]}
+            result = replace(result, queries=replace(result.queries, average_precision=kept))
+        changed[path][result.file_name] = result
     for path, of_file in changed.items():
         lines = [dumped(of_file[name]).replace("\n", "") + "\n" for name in sorted(of_file)]
         with atomic_write(path) as stream:
@@ -54,26 +56,18 @@ def add(folder: Path, table: str, results: Iterable[Result]) -> None:
 
 def _read_files(folder: Path) -> dict[Path, dict[str, Result]]:
     """Read the results by file and by name."""
-    places: dict[str, Path] = {}
-    files = {}
+    places: dict[str, tuple[Path, int]] = {}
+    files: dict[Path, dict[str, Result]] = {}
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
             lines = lzma.decompress(path.read_bytes()).decode().split("\n")[:-1]
         except (lzma.LZMAError, UnicodeDecodeError) as error:
             raise DataError(f"{path}: not a file of results ({error}); restore it from git") from error
-        results = [parse(line, f"{path}: line {number}") for number, line in enumerate(lines, start=1)]
-        files[path] = {result.file_name: result for result in results}
-        for number, result in enumerate(results, start=1):
-            if result.file_name in places:
-                raise DataError(
-                    f"{path}: line {number}: {result.file_name} is in {places[result.file_name]} already; remove one"
-                )
-            places[result.file_name] = path
+        files[path] = {}
+        for number, line in enumerate(lines, start=1):
+            result = parse(line, f"{path}: line {number}")
+            first = places.setdefault(result.file_name, (path, number))
+            if first != (path, number):
+                raise DataError(f"{path}: line {number}: {result.file_name} is in {first[0]} already; remove one")
+            files[path][result.file_name] = result
     return files
-
-
-def _compact(result: Result) -> Result:
-    if result.queries is None:
-        return result
-    kept = {name: of for name, of in result.queries.average_precision.items() if name == HEADLINE[0]}
-    return replace(result, queries=replace(result.queries, average_precision=kept))

@@ -9,6 +9,7 @@ import pytest
 
 from mcmfh_lightning.archive import Archive, Item
 
+from ..archive.metric_rankings import compare_with_metric_code
 from ..archive.phantom_archive import build_archive, untrained_checkpoint, write_pairs
 
 
@@ -80,7 +81,7 @@ def test_shuffled_findings_are_counted_by_the_labels_of_the_others(findings: Mod
 
 
 def test_an_archive_is_measured_and_compared_with_the_metric_code(
-    findings: ModuleType, phantom_archive: Path, monkeypatch: pytest.MonkeyPatch
+    findings: ModuleType, benchmark_file, phantom_archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive = Archive.open(phantom_archive)
     labels = [label for label, count in archive.facets().labels.items() if count and label != "normal"][:2]
@@ -93,10 +94,10 @@ def test_an_archive_is_measured_and_compared_with_the_metric_code(
         assert int(row["items"]) == len(train)
         assert int(row["relevant"]) == sum(row["labels"] in one.labels for one in train)
         assert 0 <= float(row["p@20"]) <= int(row["relevant"]) / 20 + 1e-12 or row["system"] == "random"
-    rendered = findings.tables(findings.record(rows, None))
+    rendered = findings.tables(benchmark_file("measurements").record(rows, None))
     assert len(rendered["systems"].splitlines()) == 2 + 3 + 6
     assert len(rendered["findings"].splitlines()) == 2 + 2
-    assert findings.check(archive, 4) > 4 * 3 * 3
+    assert compare_with_metric_code(archive, 4, "train") > 4 * 3 * 3
     search = archive.search
 
     def broken(**query):
@@ -105,4 +106,4 @@ def test_an_archive_is_measured_and_compared_with_the_metric_code(
 
     monkeypatch.setattr(archive, "search", broken)
     with pytest.raises(AssertionError, match="differs"):
-        findings.check(archive, 4)
+        compare_with_metric_code(archive, 4, "train")

@@ -79,14 +79,6 @@ def test_what_the_rule_of_the_archive_rests_on(bench, committed) -> None:
         assert table < flat
 
 
-def test_readme_says_what_was_measured(bench, committed, repository: Path) -> None:
-    names, values = bench.tables, bench.tables.by_key(committed)
-    alone = names.FLAT, names.DRAWN, 1_000_000, 16, 1
-    time, ratio = (values[*alone, metric] for metric in (names.ONE, names.RATIOS[names.ONE]))
-    readme = " ".join((repository / "README.md").read_text().split())
-    assert f"A million 16-bit codes are searched in {time:.0f} ms, {ratio:.0f} times as fast as 512 floats" in readme
-
-
 # --- the parts -----------------------------------------------------------------------------------------------------
 
 
