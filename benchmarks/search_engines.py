@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from search_tables import DRAWN, FAISS_FLAT, FLAT, HASH, MULTI_HASH, REAL
 
-from mcmfh_lightning.archive.code_index import CodeIndex
-from mcmfh_lightning.archive.faiss_indexes import FlatIndex, HashIndex
+from mcmfh_lightning.archive.indexes import FlatIndex
 
 K = 50
 SCAN, BLAS = 1 << 30, 1
@@ -82,9 +81,9 @@ def real_valued(chunks: Iterator[NDArray[np.float32]], queries: NDArray[np.float
     return Engine(REAL, width, queries, _search_alone(index), search_all, size, ways=(SCAN, BLAS))
 
 
-def ours(build: type[FlatIndex] | type[HashIndex], codes: Path, num_bits: int, queries: Codes) -> Engine:
+def ours(build: type[FlatIndex], codes: Path, num_bits: int, queries: Codes) -> Engine:
     """Open an index of the archive over a file of codes, mapped into memory. One thread a query, as in an archive."""
-    index: CodeIndex = build(np.load(codes, mmap_mode="r"), num_bits)
+    index = build(np.load(codes, mmap_mode="r"), num_bits)
 
     def search(query: Array) -> Found:
         return index.nearest(query, K)
