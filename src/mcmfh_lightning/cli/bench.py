@@ -1,7 +1,7 @@
 """The ``mcmfh-bench`` command: rankings of codes from files, and sweeps."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from mcmfh_lightning.cli.command_line import run_subcommand
@@ -92,9 +92,6 @@ def sweep(
     run_sweep(file, jobs=jobs, task=task, tasks=tasks, count=count, render=render, out=out)
 
 
-_COMMANDS: Mapping[str, Callable[..., None]] = {"rank": rank, "sweep": sweep}
-
-
 def main(args: Sequence[str] | None = None) -> None:
     """Run a subcommand; errors of this package end in one line and exit code 2.
 
@@ -104,4 +101,4 @@ def main(args: Sequence[str] | None = None) -> None:
     if (sys.argv[1:] if args is None else args)[:1] == ["table"]:
         with one_line_errors("mcmfh-bench"):
             raise ConfigError("table is a script of the repository now: python benchmarks/table.py FILE, same options")
-    run_subcommand("mcmfh-bench", _COMMANDS, args)
+    run_subcommand("mcmfh-bench", {"rank": rank, "sweep": sweep}, args)
