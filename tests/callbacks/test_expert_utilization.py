@@ -3,11 +3,12 @@ import csv
 import lightning.pytorch as pl
 import pytest
 import torch
+from lightning.pytorch.strategies import SingleDeviceStrategy
 from matplotlib.image import imread
 from torch.utils.data import DataLoader
 
 from mcmfh_lightning import callbacks
-from mcmfh_lightning.callbacks.expert_utilization import ExpertUtilization, RoutingCounts, heat_map, history_map
+from mcmfh_lightning.callbacks.expert_utilization import ExpertUtilization, heat_map, history_map
 
 QUERY, FIRST, SECOND = (
     torch.tensor([[[9, 9, 9], [9, 9, 9]]]),
@@ -175,10 +176,19 @@ def test_a_fast_dev_run_leaves_no_files(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_counts_are_integers_that_ranks_sum():
-    counts = RoutingCounts((1, 2, 3))
-    counts.update(FIRST)
-    assert counts.compute().dtype == torch.int64
-    assert counts._reductions["counts"] is not None
-    total = counts._reductions["counts"](torch.stack([counts.compute(), SECOND]))
-    assert torch.equal(total, FIRST + SECOND)
+def test_counts_are_integers_that_ranks_sum(tmp_path, monkeypatch):
+    run(Scripted(), tmp_path / "one")
+    reduced = []
+
+    def reduce(self, tensor: torch.Tensor, *args: object, reduce_op: str = "mean", **kwargs: object) -> torch.Tensor:
+        """Act as two ranks that counted the same."""
+        if tensor.dtype.is_floating_point:  # a logged number
+            return tensor
+        reduced.append(reduce_op)
+        return 2 * tensor
+
+    monkeypatch.setattr(SingleDeviceStrategy, "reduce", reduce)
+    run(Scripted(), tmp_path / "two")
+    assert reduced == ["sum"]
+    one, two = ([int(row["tokens"]) for row in rows(tmp_path / name)] for name in ("one", "two"))
+    assert two == [2 * tokens for tokens in one]

@@ -385,7 +385,6 @@ def test_it_imports_neither_lightning_nor_open_clip():
     assert subprocess.run([sys.executable, "-c", script], check=True, capture_output=True).stdout.split() == []
 
 
-@pytest.mark.xfail(reason="until cli.command_line imports no lightning", strict=False)
 @pytest.mark.parametrize("command", [[], ["rank"]])
 def test_help_does_not_wait_for_torch(command):
     script = "import atexit, sys; atexit.register(lambda: print('torch' in sys.modules, file=sys.stderr))\n"

@@ -10,7 +10,6 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from matplotlib.figure import Figure
 from torch import Tensor
-from torchmetrics import Metric
 
 from mcmfh_lightning.callbacks.evaluation import EvaluationCallback, Stage, is_query_loader, log_figure, report_folder
 from mcmfh_lightning.layers import utilization
@@ -19,29 +18,6 @@ from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 _MODALITIES = ("image", "text")
 _CSV_NAME = "expert_utilisation.csv"
 _PLOT_NAME = "expert_utilisation.png"
-
-
-class RoutingCounts(Metric):
-    """Sum of tokens per layer, modality and expert over batches and ranks, in integers.
-
-    Args:
-        shape: (layers, 2, num_experts).
-    """
-
-    full_state_update = False
-    counts: Tensor
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        super().__init__()
-        self.add_state("counts", torch.zeros(shape, dtype=torch.int64), dist_reduce_fx="sum")
-
-    def update(self, routing: Tensor) -> None:
-        """Add the counts of a batch."""
-        self.counts += routing
-
-    def compute(self) -> Tensor:
-        """Return the sum, (layers, 2, num_experts) int64."""
-        return self.counts
 
 
 class ExpertUtilization(EvaluationCallback):
@@ -56,7 +32,7 @@ class ExpertUtilization(EvaluationCallback):
     """
 
     def __init__(self) -> None:
-        self._counts: RoutingCounts | None = None
+        self._counts: Tensor | None = None  # of this process, (layers, 2, num_experts) int64
         self._epochs: list[int] = []
         self._history: list[Tensor] = []
 
@@ -77,18 +53,18 @@ class ExpertUtilization(EvaluationCallback):
     def begin(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:
         """Begin to count."""
         shape = getattr(pl_module, "routing_shape", None)
-        self._counts = None if shape is None else RoutingCounts(shape).to(pl_module.device)
+        self._counts = None if shape is None else torch.zeros(shape, dtype=torch.int64, device=pl_module.device)
 
     def add(
         self, trainer: Trainer, outputs: STEP_OUTPUT, batch: FeatureBatch, stage: Stage, dataloader_idx: int
     ) -> None:
         """Add a database batch."""
         if self._counts is not None and not is_query_loader(trainer, stage, dataloader_idx):
-            self._counts.update(cast(EvaluationOutput, outputs)["routing"])
+            self._counts += cast(EvaluationOutput, outputs)["routing"]
 
     def finish(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:
         """Sum over ranks and log; keep the counts of a validation, write those of a test."""
-        counts = self._log(pl_module, "val" if stage == "validate" else "test")
+        counts = self._log(trainer, pl_module, "val" if stage == "validate" else "test")
         if counts is None:
             return
         if stage == "validate":
@@ -104,11 +80,11 @@ class ExpertUtilization(EvaluationCallback):
             write_counts(folder / _CSV_NAME, self._history, self._epochs)
             log_figure(trainer, folder / _PLOT_NAME, history_map(self._history, self._epochs))
 
-    def _log(self, pl_module: LightningModule, prefix: str) -> Tensor | None:
+    def _log(self, trainer: Trainer, pl_module: LightningModule, prefix: str) -> Tensor | None:
         """Log and return the counts of all ranks, (layers, 2, num_experts); None without any."""
         if self._counts is None:
             return None
-        counts = self._counts.compute().cpu()
+        counts = trainer.strategy.reduce(self._counts, reduce_op="sum").cpu()
         self._counts = None
         if not counts.any():
             return None

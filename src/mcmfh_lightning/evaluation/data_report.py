@@ -120,33 +120,30 @@ def plot_stats(folder: Path, stats: Stats, tables: Mapping[str, SplitTable]) -> 
     Returns:
         The files written.
     """
+    from matplotlib.figure import Figure
+
     splits = stats["splits"]
     words = {name: table.words for name, table in tables.items() if table.words is not None and len(table.words)}
     sizes = {name: table.sizes for name, table in tables.items() if table.sizes is not None}
-    figures: dict[str, Callable[[Axes], None]] = {
-        "labels": lambda panel: _plot_labels(panel, splits),
-        "nulls": lambda panel: _plot_nulls(panel, splits),
-        "groups": lambda panel: _plot_groups(panel, splits),
+    figures: dict[str, tuple[Callable[[Axes, Any], None], Mapping[str, Any]]] = {
+        "labels": (_plot_labels, splits),
+        "nulls": (_plot_nulls, splits),
+        "groups": (_plot_groups, splits),
     }
     if words:
-        figures["words"] = lambda panel: _plot_words(panel, words)
+        figures["words"] = _plot_words, words
     if any(map(len, sizes.values())):
-        figures["pictures"] = lambda panel: _plot_sizes(panel, sizes)
-    return [_draw(folder / f"{name}.png", draw, stats["name"]) for name, draw in figures.items()]
-
-
-def _draw(path: Path, draw: "Callable[[Axes], None]", title: str) -> Path:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 4.5), dpi=120, layout="constrained")
-    figure.suptitle(title)
-    panel = figure.subplots()
-    draw(panel)
-    panel.grid(alpha=0.3)
-    panel.set_axisbelow(True)
-    panel.legend(fontsize="small")
-    figure.savefig(path)
-    return path
+        figures["pictures"] = _plot_sizes, sizes
+    for name, (draw, content) in figures.items():
+        figure = Figure(figsize=(10, 4.5), dpi=120, layout="constrained")
+        figure.suptitle(stats["name"])
+        panel = figure.subplots()
+        draw(panel, content)
+        panel.grid(alpha=0.3)
+        panel.set_axisbelow(True)
+        panel.legend(fontsize="small")
+        figure.savefig(folder / f"{name}.png")
+    return [folder / f"{name}.png" for name in figures]
 
 
 def _bars(panel: "Axes", labels: list[str], series: Mapping[str, list[float]]) -> None:

@@ -6,6 +6,7 @@ before anything is trained.
 """
 
 import io
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from rich.progress import track
 from torch import Tensor
 
 from mcmfh_lightning.evaluation.nulls import ConstantRankings
+from mcmfh_lightning.evaluation.protocols import CHANCE, LabeledItems
 from mcmfh_lightning.metrics import LevelHistogram
 from mcmfh_lightning.metrics.functional import average_precision, mean_over_queries
 from mcmfh_lightning.shards import DatasetInfo, FeatureShardReader, PairShardReader, unpack_bits
@@ -26,7 +28,6 @@ from mcmfh_lightning.shards.folder import ShardFolder
 from mcmfh_lightning.shards.labels import share_probability
 
 TRAIN = "train"
-CHANCE = "chance"
 QUERIES_PER_CHUNK = 1024
 """Queries whose levels are counted together: bounds the memory, some 16 kB a query."""
 _QUARTILES = ("least", "first_quartile", "median", "third_quartile", "most")
@@ -37,16 +38,12 @@ class SplitTable:
     """Columns of the N items of a split, without pictures and texts themselves.
 
     Attributes:
-        labels: (N, ceil(num_labels / 8)) uint8, packed.
-        groups: (N,) int64.
-        present: (N, 2) bool: whether an item has an image, a text.
+        items: Labels, groups and which modality is present.
         words: Number of words of each text; None for features, which do not hold texts.
         sizes: (pictures, 2) width and height in pixels; None for features.
     """
 
-    labels: NDArray[np.uint8]
-    groups: NDArray[np.int64]
-    present: NDArray[np.bool_]
+    items: LabeledItems
     words: NDArray[np.int64] | None = None
     sizes: NDArray[np.int64] | None = None
 
@@ -64,8 +61,7 @@ def read_split(folder: ShardFolder, info: DatasetInfo, split: str, console: Cons
         DataError: If the folder is damaged; ``mcmfh-data verify`` says all that is.
     """
     if info.format == "mcmfh-features":
-        features = FeatureShardReader(folder, split)
-        return SplitTable(features.labels, features.groups, features.present)
+        return SplitTable(FeatureShardReader(folder, split))
     pairs = PairShardReader(folder, split)
     words, sizes = [], []
     for position in track(range(len(pairs)), f"reading {split}", console=console):
@@ -75,13 +71,7 @@ def read_split(folder: ShardFolder, info: DatasetInfo, split: str, console: Cons
         if pair.image is not None:
             with Image.open(io.BytesIO(pair.image)) as image:  # the header only
                 sizes.append(image.size)
-    return SplitTable(
-        pairs.labels,
-        pairs.groups,
-        pairs.present,
-        np.array(words, dtype=np.int64),
-        np.array(sizes, dtype=np.int64).reshape(-1, 2),
-    )
+    return SplitTable(pairs, np.array(words, dtype=np.int64), np.array(sizes, dtype=np.int64).reshape(-1, 2))
 
 
 def summarize(info: DatasetInfo, tables: Mapping[str, SplitTable]) -> dict[str, Any]:
@@ -94,8 +84,8 @@ def summarize(info: DatasetInfo, tables: Mapping[str, SplitTable]) -> dict[str, 
     normal = None if info.normal_label is None else info.label_vocabulary.index(info.normal_label)
     constants = None
     if TRAIN in tables:
-        whole = tables[TRAIN].present.all(axis=1)
-        constants = ConstantRankings(tables[TRAIN].labels[whole], normal, torch.device("cpu"))
+        items = tables[TRAIN].items
+        constants = ConstantRankings(items.labels[items.present.all(axis=1)], normal, torch.device("cpu"))
     splits = {
         split: _summary(info, normal, table, None if split == TRAIN else constants) for split, table in tables.items()
     }
@@ -106,10 +96,10 @@ def _summary(
     info: DatasetInfo, normal: int | None, table: SplitTable, constants: ConstantRankings | None
 ) -> dict[str, Any]:
     """Summarize one split."""
-    hot = unpack_bits(table.labels, info.num_labels)  # (N, num_labels) bool
-    image, text = table.present.T
-    _, sizes = np.unique(table.groups, return_counts=True)
-    of_size, times = np.unique(sizes, return_counts=True)
+    items = table.items
+    hot = unpack_bits(items.labels, info.num_labels)  # (N, num_labels) bool
+    image, text = items.present.T
+    sizes = Counter(Counter(items.groups.tolist()).values())  # number of groups by their number of items
     subsets = {"all": np.ones(len(hot), dtype=np.bool_)}
     if normal is not None:
         subsets |= {"abnormal": ~hot[:, normal], "normal": hot[:, normal]}
@@ -119,19 +109,19 @@ def _summary(
     if table.sizes is not None:
         pictures = {"width": quartiles(table.sizes[:, 0]), "height": quartiles(table.sizes[:, 1])}
     return {
-        "items": len(table.groups),
+        "items": len(items.groups),
         "whole": int((image & text).sum()),
         "image_only": int((image & ~text).sum()),
         "text_only": int((text & ~image).sum()),
-        "groups": len(sizes),
-        "groups_by_size": {str(size): count for size, count in zip(of_size.tolist(), times.tolist(), strict=True)},
+        "groups": sizes.total(),
+        "groups_by_size": {str(size): count for size, count in sorted(sizes.items())},
         "labels": dict(zip(info.label_vocabulary, hot.sum(axis=0).tolist(), strict=True)),
         "without_label": int((~hot.any(axis=1)).sum()),
         "labels_per_item": float(hot.sum(axis=1).mean()),
-        "share_probability": share_probability(label_sets, table.groups.tolist(), names),
+        "share_probability": share_probability(label_sets, items.groups.tolist(), names),
         "words": None if table.words is None else quartiles(table.words),
         "pictures": pictures,
-        "mAP@all": _null_values(table, subsets, constants),
+        "mAP@all": _null_values(items, subsets, constants),
     }
 
 
@@ -143,12 +133,12 @@ def quartiles(values: NDArray[np.integer]) -> dict[str, float] | None:
 
 
 def _null_values(
-    table: SplitTable, subsets: Mapping[str, NDArray[np.bool_]], constants: ConstantRankings | None
+    items: LabeledItems, subsets: Mapping[str, NDArray[np.bool_]], constants: ConstantRankings | None
 ) -> dict[str, Any]:
     """Rank a split for its own whole pairs, other groups only.
 
     Args:
-        table: The split: queries and database.
+        items: The split: queries and database.
         subsets: (N,) bool, items of the split by name of the query subset.
         constants: Constant rankings; None leaves them out.
 
@@ -156,12 +146,12 @@ def _null_values(
         Tie-aware mAP@all by side of the database (the items that have an image, a text, both), query subset and name of
         the ranking, with the number of ``queries`` and of those ``without_relevant`` items; None where undefined.
     """
-    whole = table.present.all(axis=1)
-    labels, groups = torch.from_numpy(table.labels), torch.from_numpy(table.groups)
+    whole = items.present.all(axis=1)
+    labels, groups = torch.from_numpy(items.labels), torch.from_numpy(items.groups)
     queries = labels[torch.from_numpy(whole)], groups[torch.from_numpy(whole)]
     values: dict[str, Any] = {}
     known: dict[bytes, Any] = {}
-    for side, members in {"image": table.present[:, 0], "text": table.present[:, 1], "both": whole}.items():
+    for side, members in {"image": items.present[:, 0], "text": items.present[:, 1], "both": whole}.items():
         if members.tobytes() not in known:  # of whole pairs alone, all sides are the same
             database = labels[torch.from_numpy(members)], groups[torch.from_numpy(members)]
             precisions = _precisions(queries, database, constants)
@@ -176,16 +166,15 @@ def _precisions(
     queries: tuple[Tensor, Tensor], database: tuple[Tensor, Tensor], constants: ConstantRankings | None
 ) -> dict[str, Tensor]:
     """Compute the AP of each query, (Q,) float64, by name of the ranking."""
-    levels, num_levels = {CHANCE: torch.zeros(len(database[0]), dtype=torch.int64)}, {CHANCE: 2}
+    rankings = {CHANCE: (2, torch.zeros(len(database[0]), dtype=torch.int64))}
     if constants is not None:
-        levels |= constants.levels(database[0])
-        num_levels |= constants.num_levels
+        rankings |= {name: (constants.num_levels[name], level) for name, level in constants.levels(database[0]).items()}
     precisions = {}
-    for name, level in levels.items():
+    for name, (num_levels, level) in rankings.items():
         values = [torch.empty(0, dtype=torch.float64)]  # there may be no query
         for start in range(0, len(queries[0]), QUERIES_PER_CHUNK):
             rows = slice(start, start + QUERIES_PER_CHUNK)
-            histogram = LevelHistogram(num_levels[name])
+            histogram = LevelHistogram(num_levels)
             histogram.set_queries(queries[0][rows], queries[1][rows])
             histogram.update(level, *database)
             counts = histogram.compute()

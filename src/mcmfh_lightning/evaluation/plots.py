@@ -1,6 +1,7 @@
 """Figures of a report: precision-recall by Hamming radius, expected precision and recall at N."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,8 +42,20 @@ def ranking_figures(panels: Sequence[Mapping[str, Lines]], title: str = "") -> d
     drawn = {}
     for name, curve, x_label, y_label, scale in (
         ("precision_recall.png", _precision_recall, "recall", "precision", "linear"),
-        ("precision_at_n.png", _precision_at, "N", "expected precision of the first N", "log"),
-        ("recall_at_n.png", _recall_at, "N", "expected share of the relevant items in the first N", "log"),
+        (
+            "precision_at_n.png",
+            partial(_at_depths, functional.precision_at),
+            "N",
+            "expected precision of the first N",
+            "log",
+        ),
+        (
+            "recall_at_n.png",
+            partial(_at_depths, functional.recall_at),
+            "N",
+            "expected share of the relevant items in the first N",
+            "log",
+        ),
     ):
         height = 4 * len(panels) + 0.8
         figure = Figure(figsize=(5.5 * len(panels[0]), height), dpi=120)
@@ -92,10 +105,9 @@ def _lines(
         if ranking.direction != PROTOCOLS[ranking.protocol][modality] or ranking.system not in (MODEL, HYPERPLANES):
             continue
         chosen = counts._replace(total=counts.total[queries], relevant=counts.relevant[queries], gains=None)
-        if ranking.system == MODEL:
-            lines[ranking.protocol] = chosen, ".-"
-        else:
-            lines[f"{ranking.protocol}, {ranking.system}"] = chosen, ":"
+        of_model = ranking.system == MODEL
+        name = ranking.protocol if of_model else f"{ranking.protocol}, {ranking.system}"
+        lines[name] = chosen, ".-" if of_model else ":"
         chances[ranking.direction.side] = tied(chosen)
     if len({counts.total.sum().item() for counts in chances.values()}) == 1:  # the sides hold the same items
         return lines | {CHANCE: (next(iter(chances.values())), "k--")}
@@ -107,14 +119,6 @@ def _precision_recall(counts: RankingCounts) -> Curve:
     if len(precision) == 1:  # chance has one level: the same precision at any recall
         return torch.tensor([0.0, 1.0]), precision.expand(2)
     return recall, precision
-
-
-def _precision_at(counts: RankingCounts) -> Curve:
-    return _at_depths(functional.precision_at, counts)
-
-
-def _recall_at(counts: RankingCounts) -> Curve:
-    return _at_depths(functional.recall_at, counts)
 
 
 def _at_depths(values: Callable[[Tensor, Tensor, Tensor], Tensor], counts: RankingCounts) -> Curve:

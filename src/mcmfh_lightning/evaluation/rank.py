@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.markup import escape
+from torch import Tensor
 
 from mcmfh_lightning import __version__
 from mcmfh_lightning.errors import ConfigError, DataError
@@ -124,7 +125,8 @@ def report(
     for warning in dict.fromkeys(warning for task in tasks for warning in task.warnings):
         errors.print(f"warning: {warning}", style="yellow", soft_wrap=True, highlight=False, markup=False)
     for task, folder in zip(tasks, folders, strict=True):
-        counts, constants = _counted(task), count_constants(task)
+        counts = _counted(task, task.query.num_bits, task.query.codes, task.database.codes)
+        constants = count_constants(task)
         rows = _summary(task, counts, constants, ks, seed)
         if legacy:
             rows += _legacy_rows(task, ks)
@@ -140,10 +142,10 @@ def report(
                 figure.savefig(folder / name)
 
 
-def _counted(task: Task) -> RankingCounts:
-    histogram = HammingHistogram(task.query.num_bits, graded=True)
-    histogram.set_queries(task.query.codes, task.query.labels, task.query_groups)
-    histogram.update(task.database.codes, task.database.labels, task.groups)
+def _counted(task: Task, num_bits: int, query_codes: Tensor, database_codes: Tensor) -> RankingCounts:
+    histogram = HammingHistogram(num_bits, graded=True)
+    histogram.set_queries(query_codes, task.query.labels, task.query_groups)
+    histogram.update(database_codes, task.database.labels, task.groups)
     return histogram.counts()
 
 
@@ -156,14 +158,10 @@ def count_constants(task: Task) -> dict[str, RankingCounts]:
     counts = {}
     for name, levels in database_levels(task.database.labels).items():
         num_bits = max(1, int(levels.max()))
-        thermometer = functional.pack_bits(
-            torch.arange(num_bits) < torch.arange(num_bits + 1)[:, None]
-        )  # (levels, bytes)
-        histogram = HammingHistogram(num_bits, graded=True)
+        bits = torch.arange(num_bits) < torch.arange(num_bits + 1)[:, None]
+        thermometer = functional.pack_bits(bits)  # (levels, bytes)
         zeros = torch.zeros(len(task.query), thermometer.shape[1], dtype=torch.uint8)
-        histogram.set_queries(zeros, task.query.labels, task.query_groups)
-        histogram.update(thermometer[levels], task.database.labels, task.groups)
-        counts[name] = histogram.counts()
+        counts[name] = _counted(task, num_bits, zeros, thermometer[levels])
     return counts
 
 
@@ -212,9 +210,8 @@ def _print(rows: Sequence[Row], task: Task) -> None:
         f"{len(task.query):,} queries ({without:,} without relevant items, left out), {len(task.database):,} items, "
         f"{task.query.num_bits} bits, {task.query.num_labels} labels"
     )
-    used = "; ".join(
-        f"{name}: {DATABASE_CONSTANTS[name]}" for name in dict.fromkeys(row.constant_ranking for row in rows) if name
-    )
+    named = dict.fromkeys(row.constant_ranking for row in rows if row.constant_ranking)
+    used = "; ".join(f"{name}: {DATABASE_CONSTANTS[name]}" for name in named)
     legacy = any(row.metric.startswith("legacy") for row in rows)
     print_table(
         f"Tie-aware ranking metrics{', ' if task.direction else ''}{task.direction}\n{numbers}",

@@ -30,8 +30,6 @@ DRAWS = 1000
 """Bootstrap resamples."""
 RADIUS = 2
 """Radius of the hash-table look-up that P@H<=r is about."""
-REFERENCE = ABNORMAL_POPULARITY
-"""Reported next to the nulls but never the best of them: see `ConstantRankings`."""
 Values = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -60,10 +58,6 @@ def _binary(function: Values) -> Callable[[RankingCounts], Tensor]:
     return lambda counts: function(counts.total, counts.relevant)
 
 
-def _at(function: Callable[[Tensor, Tensor, Tensor], Tensor], k: int) -> Callable[[RankingCounts], Tensor]:
-    return _binary(lambda total, relevant: function(total, relevant, torch.tensor([k]))[:, 0])
-
-
 AP = Statistic("mAP@all", None, "R", _binary(functional.average_precision), functional.average_precision_bounds)
 IN_BALL = Statistic(
     f"P@H<={RADIUS}",
@@ -79,11 +73,12 @@ INSTANCE_STATISTICS = [
 
 
 def _of_depth(k: int) -> list[Statistic]:
+    depth = torch.tensor([k])
     bounds = partial(functional.average_precision_bounds, k=k)
     return [
         Statistic(f"mAP@{k}", k, "min(k, R)", _binary(partial(functional.average_precision, k=k)), bounds),
-        Statistic(f"P@{k}", k, "k", _at(functional.precision_at, k)),
-        Statistic(f"R@{k}", k, "R", _at(functional.recall_at, k)),
+        Statistic(f"P@{k}", k, "k", lambda counts: functional.precision_at(*counts[:2], depth)[:, 0]),
+        Statistic(f"R@{k}", k, "R", lambda counts: functional.recall_at(*counts[:2], depth)[:, 0]),
         Statistic(f"NDCG@{k}", k, "ideal DCG", lambda counts: functional.ndcg(counts.total, *counts.grades(), k)),
         Statistic(
             f"ACG@{k}", k, "k", lambda counts: functional.average_cumulative_gain(counts.total, counts.grades()[0], k)
@@ -305,18 +300,8 @@ def _median_rank_rows(
             if ranking.system == MODEL:
                 values[CHANCE] = chance
             place = _place(ranking, database, subset, sample, counts)
-            rows += [
-                Row(
-                    system=system,
-                    metric="instance median rank",
-                    k=None,
-                    denominator="",
-                    value=value,
-                    chance=chance,
-                    **place,
-                )
-                for system, value in values.items()
-            ]
+            place |= {"metric": "instance median rank", "k": None, "denominator": "", "chance": chance}
+            rows += [Row(system=system, value=value, **place) for system, value in values.items()]
     return rows
 
 
@@ -349,15 +334,16 @@ def _add_constants(
     Returns:
         Name of the best constant ranking of each statistic; empty without any.
     """
-    nulls = {name: values for name, values in constants.items() if name != REFERENCE}
+    # Reported next to the nulls, but never the best of them: see `ConstantRankings`.
+    nulls = {name: values for name, values in constants.items() if name != ABNORMAL_POPULARITY}
     best: list[str] = []
     if nulls:
         means = torch.stack([sample.means(values)[0] for values in nulls.values()])  # (C, V)
         best = [list(nulls)[which] for which in means.nan_to_num(nan=-1.0).argmax(0).tolist()]
         systems[CONSTANT] = torch.stack([nulls[name][:, at] for at, name in enumerate(best)], dim=1)
     systems[CHANCE] = chance
-    if REFERENCE in constants:
-        systems[REFERENCE] = constants[REFERENCE]
+    if ABNORMAL_POPULARITY in constants:
+        systems[ABNORMAL_POPULARITY] = constants[ABNORMAL_POPULARITY]
     return best
 
 
@@ -370,7 +356,9 @@ def _interval(resamples: Tensor | None, columns: int) -> tuple[list[float], list
 
 def _compared(means: Mapping[str, tuple[Tensor, Tensor | None]], at: int, names: Sequence[str]) -> dict[str, Any]:
     """Compare the model with the best null: its lead with an interval, and the best constant ranking."""
-    nulls = {system: float(values[at]) for system, (values, _) in means.items() if system not in (MODEL, REFERENCE)}
+    nulls = {
+        system: float(values[at]) for system, (values, _) in means.items() if system not in (MODEL, ABNORMAL_POPULARITY)
+    }
     defined = {system: value for system, value in nulls.items() if not isnan(value)}
     if not defined:
         return {}
