@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from search_tables import DRAWN, FAISS_FLAT, FLAT, HASH, MULTI_HASH, REAL
 
-from mcmfh_lightning.archive.indexes import FlatIndex
+from mcmfh_lightning.archive.indexes import FlatIndex, HashIndex
 
 K = 50
 SCAN, BLAS = 1 << 30, 1  # values for `choose_way`: a size that no search reaches, and one that every search reaches
@@ -90,9 +90,7 @@ def real_valued(chunks: Iterator[NDArray[np.float32]], queries: NDArray[np.float
 def ours(build: type[FlatIndex], codes: Path, num_bits: int, queries: Codes) -> Engine:
     """Open an index of the archive over a file of codes, mapped into memory. One thread a query, as in an archive."""
     index = build(np.load(codes, mmap_mode="r"), num_bits)
-
-    def search(query: Array) -> Found:
-        return index.nearest(query, K)
+    search = partial(index.nearest, k=K)
 
     def search_all(several: Array, threads: int) -> None:
         with ThreadPoolExecutor(threads, initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:

@@ -10,12 +10,19 @@ from torch import Tensor
 
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.evaluation.protocols import PROTOCOLS
-from mcmfh_lightning.metrics import functional
+from mcmfh_lightning.metrics.functional import (
+    bootstrap_means,
+    bootstrap_weights,
+    mean_over_queries,
+    percentile_interval,
+)
 from mcmfh_lightning.sweeps.result import ALL, QueryValues, Result
 from rendering.store import HEADLINE
 
-DRAWS, SEED = 1000, 0  # bootstrap resamples
-MEAN = "mean"  # name of the mean of both directions
+DRAWS, SEED = 1000, 0
+"""Bootstrap resamples."""
+MEAN = "mean"
+"""Name of the mean of both directions."""
 _DIRECTIONS = [direction.name for direction in PROTOCOLS[HEADLINE[0]]]
 
 
@@ -55,10 +62,8 @@ def compare(results: Mapping[str, Sequence[Result]], reference: str, subset: str
     members = torch.tensor([1] * len(queries.group) if subset == ALL else queries.subsets[subset])
     ours = values.pop(reference)
     counted = (members == 1) & ~ours.isnan().all(1)
-    weights = functional.bootstrap_weights(torch.tensor(queries.group)[counted], DRAWS, SEED)
-    lines = []
-    for system, found in others.items():
-        lines += _compared(system, (ours - _over_seeds(found))[counted], weights)
+    weights = bootstrap_weights(torch.tensor(queries.group)[counted], DRAWS, SEED)
+    lines = [line for system, theirs in values.items() for line in _compared(system, (ours - theirs)[counted], weights)]
     made = pd.DataFrame(lines, columns=columns[:-1])
     return made.assign(p_holm=holm(made.p.dropna()))
 
@@ -69,40 +74,27 @@ def holm(p_values: "pd.Series[float]") -> "pd.Series[float]":
     >>> holm(pd.Series([0.01, 0.04, 0.03])).sort_index().tolist()
     [0.03, 0.06, 0.06]
     """
-    ordered = pd.Series(p_values, dtype=float).sort_values(kind="stable")
-    return (ordered * [*range(len(ordered), 0, -1)]).clip(upper=1.0).cummax().sort_index().tolist()
+    ordered = p_values.sort_values()
+    return (ordered * np.arange(len(ordered), 0, -1)).clip(upper=1).cummax()
 
 
 def _compared(system: str, differences: Tensor, weights: Tensor) -> list[tuple[object, ...]]:
     """Compare by the (Q, 2) differences of each query and direction, NaN where undefined."""
-    values = torch.stack([functional.mean_over_queries(column) for column in differences.unbind(1)])  # (2,)
+    values = torch.stack([mean_over_queries(column) for column in differences.unbind(1)])  # (2,)
     defined = (~differences.isnan()).double()
-    draws = functional.bootstrap_means(differences.nan_to_num(), weights) / functional.bootstrap_means(
-        defined, weights
-    )  # (B, 2)
+    draws = bootstrap_means(differences.nan_to_num(), weights) / bootstrap_means(defined, weights)  # (B, 2)
     means = draws.mean(1, keepdim=True)  # (B, 1)
     tail = min(int((means <= 0).sum()), int((means >= 0).sum()))
     p = min(1.0, 2 * (tail + 1) / (len(draws) + 1))
-    low, high = (end.tolist() for end in functional.percentile_interval(draws))
+    low, high = (end.tolist() for end in percentile_interval(draws))
     of_directions = zip(_DIRECTIONS, values.tolist(), low, high, strict=True)
-    mean = (MEAN, float(values.mean()), *(float(end) for end in functional.percentile_interval(means)))
+    mean = (MEAN, float(values.mean()), *(float(end) for end in percentile_interval(means)))
     return [(system, *mean, p), *((system, *one, nan) for one in of_directions)]
 
 
-def _over_seeds(results: Sequence[Result]) -> Tensor:
-    """Average the AP of each query in both directions over seeds: (Q, 2) float64, NaN where undefined."""
-    of_runs = [result.queries.average_precision[HEADLINE[0]] for result in results]
-    columns = [[[nan if value is None else value for value in of[name]] for name in _DIRECTIONS] for of in of_runs]
-    return torch.tensor(columns, dtype=torch.float64).mean(0).T  # from (seeds, 2, Q)
-
-
-def _common_queries(results: Sequence[Result]) -> QueryValues:
-    first = results[0]
-    for result in results:
-        if result.queries is None:
-            raise DataError(f"{result.file_name}: holds no queries; remove it and run again")
-        if (result.queries.group, result.queries.subsets) != (first.queries.group, first.queries.subsets):
-            raise DataError(
-                f"{result.file_name}: its queries are not those of {first.file_name}; run the older one again"
-            )
-    return first.queries
+def _queries_of(result: Result, first: Result) -> QueryValues:
+    if result.queries is None:
+        raise DataError(f"{result.file_name}: holds no queries; remove it and run again")
+    if first.queries and (result.queries.group, result.queries.subsets) != (first.queries.group, first.queries.subsets):
+        raise DataError(f"{result.file_name}: its queries are not those of {first.file_name}; run the older one again")
+    return result.queries

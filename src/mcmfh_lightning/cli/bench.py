@@ -65,34 +65,6 @@ def rank(
     report(tasks, out, ks, names, seed, legacy=legacy)
 
 
-def sweep(
-    file: Path,
-    *,
-    jobs: int = 1,
-    task: int | None = None,
-    tasks: int | None = None,
-    count: bool = False,
-    render: bool = False,
-    out: Path | None = None,
-) -> None:
-    """Run a sweep of Weights & Biases without its server: what has no result yet is fitted, then a table is made.
-
-    FILE is what `wandb sweep` takes (method grid); sweeps/experts_bits.yaml comes with the package.
-
-    Args:
-        file: YAML file of the sweep.
-        jobs: runs at a time; they share out the cores.
-        task: number of this task of an array, from 0; it runs its share of the runs and renders nothing.
-        tasks: number of tasks of the array.
-        count: print the number of runs and do nothing else.
-        render: run nothing; render the results that exist.
-        out: folder for results, work, table.md, table.csv and figure; runs/sweep/<name of the file> unless given.
-    """
-    from mcmfh_lightning.sweeps.command import run_sweep  # slow to import
-
-    run_sweep(file, jobs=jobs, task=task, tasks=tasks, count=count, render=render, out=out)
-
-
 def main(args: Sequence[str] | None = None) -> None:
     """Run a subcommand; errors of this package end in one line and exit code 2.
 

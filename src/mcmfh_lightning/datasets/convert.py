@@ -113,8 +113,8 @@ def convert(
         normal_label=collection.normal_label if collection.normal_label in vocabulary else None,
     ) as writer:
         for reason, items in collection.skipped.items():
-            for item in items:
-                writer.skip(reason, item)
+            for skipped in items:
+                writer.skip(reason, skipped)
         _write(writer, accepted, value_range, console)
         return writer.close()
 

@@ -47,7 +47,7 @@ def read_data(runs: Iterable[DeclaredRun]) -> dict[str, Data]:
         if info.encoder is not None:
             encoder = str(info.encoder.get("name", "unnamed"))
             digest = hashlib.sha256(canonical(dict(info.encoder)).encode()).hexdigest()[:16]
-        pairs = {split: info.split(split).pairs for split in SPLITS}
+        pairs: dict[str, int] = {split: info.split(split).pairs for split in SPLITS}
         found[root] = Data(info.name, encoder, digest, info.num_labels, pairs)
     return found
 
