@@ -32,7 +32,7 @@ ALLOWED = {
     "callbacks": {"datamodules", "evaluation", "layers", "metrics", "shards", "trainer", "errors", "types"},
     "evaluation": {"metrics", "shards", "trainer", "errors", "files", "types"},
     "datamodules": {"datasets", "shards", "errors"},  # RocoDataModule converts its collection first
-    "datasets": {"images", "shards", "errors"},
+    "datasets": {"images", "shards", "errors", "files"},
     "images": {"shards", "errors"},
     "shards": {"errors", "files"},
     "layers": {"errors", "randomness"},
