@@ -224,7 +224,7 @@ def test_deleting(collection, build, tmp_path, capsys):
 
 
 def test_erasing_removes_codes_from_the_users_cache_too(build, tmp_path, monkeypatch):
-    """There they lie if the archive cannot be written to, or is on an object store."""
+    """They are there if the archive cannot be written to, or is on an object store."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     archive = build()
     monkeypatch.setattr(os, "access", lambda *_: False)

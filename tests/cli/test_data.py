@@ -149,3 +149,8 @@ assert not {"torch", "lightning", "matplotlib", "pandas"} & set(sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code, json.dumps(commands)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_phantom_without_studies_is_refused(tmp_path, capsys):
+    assert main(["phantom", "--out", str(tmp_path / "none"), "--studies", "0"]) == 2
+    assert capsys.readouterr().err == "mcmfh-data: error: --studies must be at least 1, got 0\n"

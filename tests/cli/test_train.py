@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from mcmfh_lightning.cli.main import main as run_mcmfh
 from mcmfh_lightning.cli.train import main
 from mcmfh_lightning.lightning_configs import find_config, find_configs
 
@@ -129,3 +130,10 @@ def test_former_names_of_flags_and_keys_are_accepted_with_a_warning(
         ):
             main(["fit", *former, *given])
         assert said in capsys.readouterr().out
+
+
+def test_an_unknown_command_ends_in_one_line_without_importing_torch(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run_mcmfh(["fitt"])
+    assert stop.value.code == 2
+    assert "invalid choice: 'fitt'" in capsys.readouterr().err.splitlines()[-1]

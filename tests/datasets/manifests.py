@@ -25,7 +25,7 @@ def make_images(folder: Path) -> None:
 
 
 def run(folder: Path, manifest: Path, *options: str, out: str = "out") -> int:
-    """The exit code of the command; images lie in ``folder/images``."""
+    """The exit code of the command; images are in ``folder/images``."""
     paths = ["--manifest", str(manifest), "--images", str(folder / "images"), "--out", str(folder / out)]
     try:
         command(["manifest", *paths, *options])

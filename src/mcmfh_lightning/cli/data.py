@@ -284,6 +284,8 @@ def phantom(*, out: Path, studies: int = 1600, seed: int = 0) -> None:
         seed: Seed of everything; equal seeds give equal files.
     """
     console = Console(stderr=True)
+    if studies < 1:
+        raise DataError(f"--studies must be at least 1, got {studies}")
     write_phantom(out, studies, seed, console)
     console.print(
         f"Convert it with: mcmfh-data openi --name phantom --reports {out / REPORTS} --images {out / IMAGES} "

@@ -40,7 +40,7 @@ def stats_tables(stats: Stats) -> Group:
 def _splits(stats: Stats) -> Table:
     table = Table(title=Text(f"{stats['name']} ({stats['format']})"), title_justify="left")
     table.add_column("split")
-    headings = ("items", "image only", "text only", "groups", "largest", "labels/item", "unlabelled")
+    headings = ("items", "image only", "text only", "groups", "largest", "labels/item", "unlabeled")
     for heading in (*headings, "P(share a label)", "words (quartiles)", "pixels (median)"):
         table.add_column(heading, justify="right")
     for name, split in stats["splits"].items():

@@ -44,7 +44,7 @@ def average_precision(total: Tensor, relevant: Tensor, k: int | None = None) -> 
     slope = (relevant - 1).double() / (total - 1).clamp(min=1)
     inner = (hits_before + 1) * harmonic + slope * (shown - (before + 1) * harmonic)
     share = relevant.double() / total.clamp(min=1)
-    return _normalise((share * inner).sum(1), relevant, depth)
+    return _normalize((share * inner).sum(1), relevant, depth)
 
 
 def average_precision_bounds(total: Tensor, relevant: Tensor, k: int | None = None) -> tuple[Tensor, Tensor]:
@@ -71,7 +71,7 @@ def average_precision_bounds(total: Tensor, relevant: Tensor, k: int | None = No
         _sum_of_run(start, hits_before, (depth - start).clamp(min=0).minimum(relevant)).sum(1)
         for start in (before + total - relevant, before)
     )
-    return _normalise(worst, relevant, depth), _normalise(best, relevant, depth)
+    return _normalize(worst, relevant, depth), _normalize(best, relevant, depth)
 
 
 def _before(total: Tensor, relevant: Tensor, k: int | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -89,7 +89,7 @@ def _sum_of_run(start: Tensor, hits_before: Tensor, length: Tensor) -> Tensor:
     return length + (hits_before - start) * harmonic_difference(start, start + length)
 
 
-def _normalise(precisions: Tensor, relevant: Tensor, depth: Tensor) -> Tensor:
+def _normalize(precisions: Tensor, relevant: Tensor, depth: Tensor) -> Tensor:
     return precisions / torch.minimum(relevant.sum(1), depth[:, 0])  # 0 / 0 is the NaN of R = 0
 
 

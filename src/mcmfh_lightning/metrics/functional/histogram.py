@@ -16,7 +16,7 @@ from torch import Tensor
 from mcmfh_lightning.metrics.functional.packing import unpack_bits
 
 PAIRS_PER_CHUNK = 1 << 18
-"""Query-item pairs looked at in one go: bounds the temporaries (a few MB) and keeps them in the cache of a CPU."""
+"""Query-item pairs compared at a time: bounds the temporaries (a few MB) and keeps them in the cache of a CPU."""
 
 
 def count_ones(packed: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ _PAIRS_FROM = 1 << 15
 _FIELD = 17
 """Bits of a counter of rows: three counters share a word while no more than `_MAX_ROWS` rows are counted."""
 _MAX_ROWS = (1 << 16) - BLOCK
-"""Rows that are counted in one go, so that counters of 16 bits hold them: whole blocks."""
+"""Rows that are counted at a time, so that counters of 16 bits hold them: whole blocks."""
 
 
 def _compiled(function: _Kernel) -> _Kernel:
@@ -267,7 +267,7 @@ def _count_graded(
 ) -> None:
     """Add the counts of the rows from ``begin`` to ``end``.
 
-    Items, relevant items and gains of a level, ``counts`` (3, Q, L), lie in one word while they are counted.
+    Items, relevant items and gains of a level, ``counts`` (3, Q, L), are in one word while they are counted.
     """
     distances, grades = np.zeros(BLOCK, np.uint16), np.zeros(BLOCK, np.uint16)
     tables = np.zeros((4, counts.shape[2]), np.uint64)

@@ -123,7 +123,7 @@ _WORD_BYTES = 8
 
 
 def to_words(packed: Tensor) -> Tensor:
-    """Turn bytes of rows into words by column: neighboring rows lie side by side, as vector instructions want them.
+    """Turn bytes of rows into words by column: neighboring rows are adjacent, as vector instructions want them.
 
     Args:
         packed: (N, W) uint8.
