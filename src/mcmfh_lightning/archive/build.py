@@ -185,12 +185,7 @@ def _in_commits(batches: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
 
 
 def _item_rows(
-    info: ArchiveInfo,
-    hasher: Hasher,
-    source: Source,
-    rows: NDArray[np.int64],
-    encoder: Encoder | None,
-    device: str,
+    info: ArchiveInfo, hasher: Hasher, source: Source, rows: NDArray[np.int64], encoder: Encoder | None, device: str
 ) -> Iterator[pa.Table]:
     """Make rows of an archive's table, batch by batch.
 

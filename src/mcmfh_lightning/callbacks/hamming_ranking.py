@@ -56,10 +56,7 @@ class HammingRanking(EvaluationCallback):
     """
 
     def __init__(
-        self,
-        protocols: Sequence[ProtocolName] = ("unimodal", "paired"),
-        ks: Sequence[int] = (50,),
-        seed: int = 0,
+        self, protocols: Sequence[ProtocolName] = ("unimodal", "paired"), ks: Sequence[int] = (50,), seed: int = 0
     ) -> None:
         for protocol in protocols:
             check_choice("protocols", protocol, ProtocolName)

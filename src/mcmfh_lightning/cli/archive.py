@@ -114,12 +114,7 @@ def upsert(
 
 
 def delete(
-    archive: str,
-    *,
-    ids: Names = None,
-    ids_file: Path | None = None,
-    groups: Names = None,
-    erase: bool = False,
+    archive: str, *, ids: Names = None, ids_file: Path | None = None, groups: Names = None, erase: bool = False
 ) -> None:
     """Remove items; of ids that are not there, only the number is reported.
 
@@ -323,12 +318,7 @@ def search(
 
 
 def serve(
-    archive: str,
-    *,
-    host: str = "127.0.0.1",
-    port: int = 8000,
-    token_file: Path | None = None,
-    device: str = "cpu",
+    archive: str, *, host: str = "127.0.0.1", port: int = 8000, token_file: Path | None = None, device: str = "cpu"
 ) -> None:
     """Open an archive to a browser of this machine, until Ctrl+C.
 

@@ -6,11 +6,4 @@ from mcmfh_lightning.encoders.open_clip import OpenCLIPEncoder
 from mcmfh_lightning.encoders.tuning import ImageTowerTuning
 from mcmfh_lightning.encoders.two_towers import PACKAGED_TOWERS, TwoTowerEncoder
 
-__all__ = [
-    "PACKAGED_TOWERS",
-    "Encoder",
-    "FeatureExtractor",
-    "ImageTowerTuning",
-    "OpenCLIPEncoder",
-    "TwoTowerEncoder",
-]
+__all__ = ["PACKAGED_TOWERS", "Encoder", "FeatureExtractor", "ImageTowerTuning", "OpenCLIPEncoder", "TwoTowerEncoder"]

@@ -9,11 +9,7 @@ _TINY = 1e-6
 
 
 def average_precision_loss(
-    queries: Tensor,
-    database: Tensor,
-    positives: Tensor,
-    ignored: Tensor | None = None,
-    weight: Tensor | None = None,
+    queries: Tensor, database: Tensor, positives: Tensor, ignored: Tensor | None = None, weight: Tensor | None = None
 ) -> Tensor:
     r"""Compute one minus the tie-aware average precision of a smooth histogram of Hamming distances.
 

@@ -18,13 +18,7 @@ MAX_TEXT_CHARACTERS = 100_000
 MAX_PICTURE_SIDE = 65_535
 """Pixels: the most that JPEG allows. The area is limited by Pillow (``PIL.Image.MAX_IMAGE_PIXELS``)."""
 
-MAX_BYTES: Mapping[str, int] = {
-    "jpg": 2**30,
-    "png": 2**30,
-    "txt": 4 * MAX_TEXT_CHARACTERS,
-    "json": 2**24,
-    "npy": 2**30,
-}
+MAX_BYTES: Mapping[str, int] = {"jpg": 2**30, "png": 2**30, "txt": 4 * MAX_TEXT_CHARACTERS, "json": 2**24, "npy": 2**30}
 """Largest member by last extension: larger ones, and those of other extensions, are refused before they are read."""
 
 NPY_HEADER_BYTES = 512

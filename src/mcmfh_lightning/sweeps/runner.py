@@ -53,12 +53,7 @@ def read_data(runs: Iterable[DeclaredRun]) -> dict[str, Data]:
 
 
 def fill(
-    runs: Sequence[DeclaredRun],
-    data: Mapping[str, Data],
-    known: Sequence[Result],
-    results: Path,
-    work: Path,
-    jobs: int,
+    runs: Sequence[DeclaredRun], data: Mapping[str, Data], known: Sequence[Result], results: Path, work: Path, jobs: int
 ) -> list[str]:
     """Run whatever has no result.
 

@@ -115,9 +115,7 @@ Names = Annotated[list[Name], Field(max_length=MAX_CHOICES)]
 Groups = Annotated[list[Name | Annotated[int, Field(ge=-(2**63), lt=2**63)]], Field(max_length=MAX_CHOICES)]
 IsoDate = Annotated[str, AfterValidator(_check_date), Field(json_schema_extra={"format": "date"})]
 Text = Annotated[
-    str,
-    Field(min_length=1, max_length=MAX_QUERY_CHARACTERS, pattern=NO_NUL),
-    AfterValidator(_check_not_blank),
+    str, Field(min_length=1, max_length=MAX_QUERY_CHARACTERS, pattern=NO_NUL), AfterValidator(_check_not_blank)
 ]
 
 

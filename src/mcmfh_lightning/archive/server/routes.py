@@ -172,8 +172,7 @@ def routes(served: ServedArchive, *, guarded: bool) -> APIRouter:
 
     @router.post(IMAGE_SEARCH.removeprefix("/api"))
     def search_image(
-        image: Annotated[UploadFile, File(description="JPEG, PNG or DICOM")],
-        options: Options = None,
+        image: Annotated[UploadFile, File(description="JPEG, PNG or DICOM")], options: Options = None
     ) -> SearchResult:
         """Search by a picture, which is not kept."""
         arguments = (options or SearchOptions()).arguments()

@@ -112,12 +112,7 @@ def count_levels(levels: Tensor, relevant: Tensor, valid: Tensor, num_levels: in
 
 
 def level_histogram(
-    levels: Tensor,
-    query_labels: Tensor,
-    labels: Tensor,
-    query_groups: Tensor,
-    groups: Tensor,
-    num_levels: int,
+    levels: Tensor, query_labels: Tensor, labels: Tensor, query_groups: Tensor, groups: Tensor, num_levels: int
 ) -> tuple[Tensor, Tensor]:
     """Ranking histogram of items whose levels are given.
 

@@ -99,9 +99,7 @@ class HammingMetricCollection(nn.Module):
         return deepcopy(self)
 
     def plot(
-        self,
-        val: dict[str, Tensor] | Sequence[dict[str, Tensor]] | None = None,
-        ax: Sequence[_AX_TYPE] | None = None,
+        self, val: dict[str, Tensor] | Sequence[dict[str, Tensor]] | None = None, ax: Sequence[_AX_TYPE] | None = None
     ) -> list[_PLOT_OUT_TYPE]:
         """Plot the values of each metric in a figure of its own.
 

@@ -66,12 +66,7 @@ def _ones(_typing: object, word: types.Integer) -> Any:  # noqa: ANN401
 
 @_compiled
 def _bins_of_two(
-    queries: _Words,
-    words: _Words,
-    query_labels: _Words,
-    labels: _Words,
-    start: int,
-    bins: NDArray[np.uint16],
+    queries: _Words, words: _Words, query_labels: _Words, labels: _Words, start: int, bins: NDArray[np.uint16]
 ) -> None:
     """Fill a buffer with the bins of rows, from ``start`` on, for two queries, a byte each.
 
@@ -317,12 +312,7 @@ def hamming_histogram_numba(
 
 
 def graded_histogram_numba(
-    query_words: Tensor,
-    words: Tensor,
-    query_label_words: Tensor,
-    label_words: Tensor,
-    num_bits: int,
-    max_shared: int,
+    query_words: Tensor, words: Tensor, query_label_words: Tensor, label_words: Tensor, num_bits: int, max_shared: int
 ) -> GradedCounts:
     """Graded ranking histogram; groups are not looked at.
 

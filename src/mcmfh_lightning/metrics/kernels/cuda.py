@@ -58,12 +58,7 @@ def hamming_histogram_triton(
 
 
 def graded_histogram_triton(
-    query_words: Tensor,
-    words: Tensor,
-    query_label_words: Tensor,
-    label_words: Tensor,
-    num_bits: int,
-    max_shared: int,
+    query_words: Tensor, words: Tensor, query_label_words: Tensor, label_words: Tensor, num_bits: int, max_shared: int
 ) -> GradedCounts:
     """Graded ranking histogram of any number of rows; groups are not looked at.
 
