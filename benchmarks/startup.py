@@ -1,66 +1,47 @@
 """CPU time of short commands: ``python benchmarks/startup.py --csv FILE``; see docs/results/benchmarks.md."""
 
-import argparse
 import resource
+import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
-import measurements
 import pandas as pd
+from measurements import Row, markdown, options, report, take_turns
 
-COMMANDS = {
-    "mcmfh --help": ("main", "--help"),
-    "mcmfh-data --help": ("data", "--help"),
-    "mcmfh-data manifest --help": ("data", "manifest", "--help"),
-    "mcmfh-bench --help": ("bench", "--help"),
-    "mcmfh-bench rank --help": ("bench", "rank", "--help"),
-    "mcmfh-archive --help": ("archive", "--help"),
-    "mcmfh-archive search --help": ("archive", "search", "--help"),
-    "import torch": (),
-}
-"""Module of ``mcmfh_lightning.cli`` and arguments. The last line is what a command costs that imports torch alone."""
+COMMANDS = (
+    *("main --help", "data --help", "data manifest --help", "bench --help", "bench rank --help"),
+    *("archive --help", "archive search --help"),
+)
+"""Modules of ``mcmfh_lightning.cli`` with their arguments."""
 
 
-def cpu_seconds(module: str, *arguments: str) -> float:
-    """Measure the CPU time, user and system, of a process that runs a command."""
-    code = f"from mcmfh_lightning.cli.{module} import main; main()" if module else "import torch"
+def cpu_seconds(command: str) -> float:
+    """Measure the CPU time, user and system, of a process that runs a command, or imports torch."""
+    module, *arguments = command.split()
+    code = f"from mcmfh_lightning.cli.{module} import main; main()" if arguments else f"import {module}"
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-c", code, *arguments], check=True, stdout=subprocess.DEVNULL)  # noqa: S603  # listed above
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
-def rows(turns: int) -> Iterator[measurements.Row]:
-    """Measure all commands in turns."""
-    systems = {name: lambda given=given or ("",): cpu_seconds(*given) for name, given in COMMANDS.items()}
-    for name, found in measurements.take_turns(systems, turns, "commands").items():
-        yield {"command": name, "median": f"{pd.Series(found).median():.2f}", "greatest": f"{max(found):.2f}"}
+def measure(turns: int) -> Iterator[Row]:
+    """Measure all commands in turns, and next to them a process that only imports torch."""
+    systems = {command: lambda command=command: cpu_seconds(command) for command in (*COMMANDS, "torch")}
+    for command, found in take_turns(systems, turns, "commands").items():  # type: ignore[arg-type]  # bound at once
+        name = f"`mcmfh-{command}`".replace("mcmfh-main", "mcmfh") if command in COMMANDS else "`import torch`"
+        yield {"command": name, "median": round(statistics.median(found), 2), "most": round(max(found), 2)}
 
 
-def tables(table: pd.DataFrame) -> dict[str, str]:
+def tables(rows: pd.DataFrame) -> dict[str, str]:
     """Render the table of the page."""
-    shown = table[["command", "median", "greatest"]].map(str).assign(command="`" + table["command"] + "`")
-    return {"commands": measurements.markdown(shown.set_axis(["command", "CPU s, median", "greatest"], axis=1))}
-
-
-def main() -> None:
-    """Measure, or with ``--turns 0`` only render."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--csv", type=Path, required=True, help="file of the rows")
-    parser.add_argument("--page", type=Path, help="page whose table is filled")
-    parser.add_argument("--turns", type=int, default=5, help="how often each command runs; 0 renders the file")
-    args = parser.parse_args()
-    table = (
-        measurements.record(rows(args.turns), args.csv, packages=("torch",))
-        if args.turns
-        else measurements.read(args.csv)
-    )
-    if args.page:
-        args.page.write_text(measurements.fill(args.page.read_text(), "startup", tables(table)))
-    print(tables(table)["commands"])
+    cells = rows[["command", "median", "most"]].set_axis(["command", "CPU s, median", "most"], axis=1)
+    return {"commands": markdown(cells)}
 
 
 if __name__ == "__main__":
-    main()
+    parser = options(__doc__, "csv", "page")
+    parser.add_argument("--turns", type=int, default=5, help="how often each command runs")
+    given = parser.parse_args()
+    report(given, measure(given.turns), tables, benchmark="startup", parts=(), packages=("torch",))

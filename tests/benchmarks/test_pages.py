@@ -13,6 +13,7 @@ def read_page(repository: Path, name: str) -> str:
 @pytest.mark.parametrize(
     ("benchmark", "results", "page"),
     [
+        ("startup", "startup", "benchmarks"),
         ("streaming", "streaming", "benchmarks"),
         ("training", "training", "benchmarks"),
         ("ranking", "ranking", "benchmarks"),

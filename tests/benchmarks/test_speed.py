@@ -52,3 +52,9 @@ def test_streaming_runs(
     assert len(rows) == 5 * 2 + 3
     assert (rows["value"] > 0).all()
     assert "(a) feature shards" in capsys.readouterr().out
+
+
+def test_the_start_of_a_command_is_measured_and_cheaper_than_torch(benchmark_file) -> None:
+    startup = benchmark_file("startup")
+    assert 0 < startup.cpu_seconds("main --help") < startup.cpu_seconds("torch")
+    assert len(list(startup.COMMANDS)) == 7
