@@ -1,4 +1,4 @@
-"""The tables of docs/results/rows.md from a ``ranking.csv`` of ``mcmfh test``: ``python benchmarks/results_table.py FILE``."""
+"""The tables of docs/results/rows.md from a ``ranking.csv``: ``python benchmarks/results_table.py FILE``."""
 
 import sys
 from pathlib import Path
