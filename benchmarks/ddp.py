@@ -1,4 +1,4 @@
-"""What several processes change in training and evaluation: docs/guides/cluster.md shows the table.
+"""Differences between one and several processes in training and evaluation; see docs/guides/cluster.md.
 
     python benchmarks/ddp.py --features DIR [--ranks 2 4] [--steps 20] [--csv FILE]
 

@@ -1,4 +1,4 @@
-"""What a search for ten findings finds among items that no training saw; see docs/guides/archive.md.
+"""Quality of searches for ten findings among items of no training split; see docs/guides/archive.md.
 
     python benchmarks/findings.py --archives DIR [DIR ...] [--csv FILE] [--findings FILE]
 

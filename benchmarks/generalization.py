@@ -1,4 +1,4 @@
-"""How far trained systems carry: other data, rare labels, short queries, missing reports.
+"""Generalization of trained systems: other data, rare labels, short queries, missing reports.
 
 See docs/results/generalisation.md.
 

@@ -1,4 +1,4 @@
-"""What a paired evaluation measures when images say nothing about their texts; see docs/concepts/leak.md.
+"""Paired evaluation of images that say nothing about their texts; see docs/concepts/leak.md.
 
     python benchmarks/leak.py --features DIR [DIR ...] [--csv FILE] [--plot FILE] [--seeds 0 1 2] [--work DIR]
 

@@ -1,4 +1,4 @@
-"""How fast rankings are evaluated: ``python benchmarks/ranking.py --csv FILE``; see docs/results/benchmarks.md.
+"""Speed of evaluating rankings: ``python benchmarks/ranking.py --csv FILE``; see docs/results/benchmarks.md.
 
 Random codes and label sets (64 labels, each on 5 % of the items). Measures, in one run and with as many threads as
 torch has, pairs of query and item per second of

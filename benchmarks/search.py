@@ -1,4 +1,4 @@
-"""How fast an archive is searched, in how much memory, and how well; see docs/results/benchmarks.md.
+"""Speed, memory and quality of searching an archive; see docs/results/benchmarks.md.
 
     python benchmarks/search.py --features DIR --checkpoints FILE ... --real-valued FILE --csv FILE
         [--page FILE] [--plot FILE] [--encoder]

@@ -1,4 +1,4 @@
-"""What was measured of searches: the names in its file, its tables, and its figure."""
+"""Names, tables and figure of the measurements of searches."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How fast training data come: ``python benchmarks/streaming.py --features DIR --csv FILE``.
+"""Speed of loading training data: ``python benchmarks/streaming.py --features DIR --csv FILE``.
 
 See docs/results/benchmarks.md.
 

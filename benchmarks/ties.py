@@ -1,4 +1,4 @@
-"""What the order of the gallery does to an evaluator that breaks ties by position; see docs/concepts/ties.md.
+"""Effect of the order of the gallery on an evaluator that breaks ties by position; see docs/concepts/ties.md.
 
     python benchmarks/ties.py --features DIR [--checkpoint FILE] [--csv FILE] [--plot FILE] [--ranking FILE]
 

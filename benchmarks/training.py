@@ -1,4 +1,4 @@
-"""How fast training steps are: ``python benchmarks/training.py --csv FILE --page FILE``.
+"""Speed of training steps: ``python benchmarks/training.py --csv FILE --page FILE``.
 
 See docs/results/benchmarks.md.
 

@@ -1,4 +1,4 @@
-"""What a Lightning Trainer takes: batches from shards; installed as ``mcmfh_lightning.datamodules``."""
+"""Datamodules for a Lightning Trainer: batches from shards; installed as ``mcmfh_lightning.datamodules``."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING

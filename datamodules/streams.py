@@ -145,7 +145,7 @@ def _end_worker_on_loss() -> None:
 
 
 class _Slot(NamedTuple):
-    """Where a tensor is stored in the memory of a parcel."""
+    """Place of a tensor in the memory of a parcel."""
 
     begin: int
     dtype: torch.dtype

@@ -1,4 +1,4 @@
-"""The bits curve: what more bits bring."""
+"""Figure of mAP by number of bits."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What callbacks of validations and tests share: the hooks, which loader has the queries, and figures for loggers."""
+"""Shared parts of callbacks of validations and tests: hooks, the loader of the queries, and figures for loggers."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Encoder(Protocol):
-    """What the data set says of the encoder of its features; `mcmfh_lightning.encoders.Encoder` has it."""
+    """Description of an encoder in a data set of features; `mcmfh_lightning.encoders.Encoder` has it."""
 
     identity: dict[str, Any]
     image_dim: int

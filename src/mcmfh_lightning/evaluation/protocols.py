@@ -84,7 +84,7 @@ class LabeledItems(Protocol):
 
 @runtime_checkable
 class EvaluationData(Protocol):
-    """What the ranking callback asks of a datamodule; `FeatureDataModule` gives it."""
+    """Interface of a datamodule for the ranking callback; `FeatureDataModule` has it."""
 
     label_vocabulary: Sequence[str]
     normal_label: str | None

@@ -1,4 +1,4 @@
-"""What a reader of a ranking's numbers has to know: the one that speaks for a model, of what it is, what is unusual."""
+"""Headline number of a report, its weights and data, and remarks about unusual data."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -161,7 +161,7 @@ def undefined_monitor(data: EvaluationData, why: str) -> str:
 
 
 class Preview(NamedTuple):
-    """What is known of a ranking of a split for its own queries.
+    """Summary of a ranking of a split for its own queries.
 
     Attributes:
         sharing: Probability that a query and an item of another group share a label, from the first 256 queries; NaN

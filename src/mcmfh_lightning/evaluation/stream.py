@@ -47,7 +47,7 @@ Codes = dict[tuple[str, str], Tensor]
 
 
 class Queries(NamedTuple):
-    """What is known of the queries, on the CPU, sorted by index.
+    """Queries of a ranking, on the CPU, sorted by index.
 
     Attributes:
         labels: (Q, ceil(num_labels / 8)) uint8.
@@ -88,7 +88,7 @@ class StreamResult(NamedTuple):
 
 
 class NullSettings(NamedTuple):
-    """What the nulls of a test need, apart from the batches.
+    """Settings of the nulls of a test.
 
     Attributes:
         seed: Seed of shuffles and hyperplanes.

@@ -1,4 +1,4 @@
-"""From pixel values of any depth to 8 bits: one rule for PNG and DICOM, collections and queries.
+"""Conversion of pixel values of any depth to 8 bits: one rule for PNG and DICOM, collections and queries.
 
 Values from 0 to the greatest that their depth can hold are scaled linearly to 0 to 255. The depth is what the file
 says (sBIT of a PNG, BitsStored of DICOM), else the smallest of `DEPTHS` that holds the greatest value of the picture.

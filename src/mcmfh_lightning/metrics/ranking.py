@@ -1,4 +1,4 @@
-"""The state every ranking metric shares: integer counts per query and level."""
+"""Base classes of ranking metrics, whose state is integer counts per query and level."""
 
 from abc import ABC, abstractmethod
 from typing import NamedTuple, NoReturn

@@ -1,1 +1,1 @@
-"""What this package changes in Lightning: checkpoints, loggers and the folder of a run."""
+"""Changes to Lightning: checkpoints, loggers and the folder of a run."""

@@ -1,4 +1,4 @@
-"""How much of their room the codes of a set of items use."""
+"""Statistics of codes: balance, correlation and use of bits."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Looking items up by their codes: the nearest ones, or those of a Hamming ball, with their ids.
+"""Search of items by their codes: the nearest ones, or those of a Hamming ball, with their ids.
 
 Exact, and the same on every device and for every order of the database: items of equal distance are ordered by id.
 The database is walked through in chunks and never sorted by distance as a whole.

@@ -34,7 +34,7 @@ class Place(NamedTuple):
 
 
 class Item(NamedTuple):
-    """What is remembered of an item, to compare it with all others.
+    """Entry of an item for comparing it with all others.
 
     Attributes:
         shard: File name of its shard.
