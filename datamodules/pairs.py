@@ -53,7 +53,12 @@ class PairDataModule(ShardDataModule[PairShardReader]):
         super().__init__(root, global_batch_size, num_workers, seed, unique_groups=unique_groups, cache=cache)
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
-        self.batch_size = self.evaluation_batch_size = batch_size
+        self.batch_size = batch_size
+
+    @property
+    def evaluation_batch_size(self) -> int:  # type: ignore[override]  # a tuner may change the batch size
+        """Pairs of a batch of evaluation."""
+        return self.batch_size
 
     def setup(self, stage: str) -> None:
         """Check that the folder serves the stage.

@@ -528,3 +528,14 @@ def test_a_damaged_text_is_named(texts, make_pair):
     reader = PairShardReader(texts, "train")
     with pytest.raises(DataError, match=r"train-000-00001\.tar, pair pair-7: its \.txt is damaged \(CRC-32\)"):
         _ = reader.text_hashes
+
+
+def test_a_damaged_description_of_a_pair_without_text_is_named(texts):
+    """Its text may be missing because the description that announced it was lost."""
+    shard = texts / "train-000-00001.tar"
+    content = shard.read_bytes()
+    at = content.index(b"pair-6.json")
+    group = content.index(b'"group"', at)
+    shard.write_bytes(content[:group] + b'"gr0up"' + content[group + 7 :])
+    with pytest.raises(DataError, match=r"train-000-00001\.tar, pair pair-6: "):
+        _ = PairShardReader(texts, "train").text_hashes

@@ -15,7 +15,7 @@ import torch
 from lightning.fabric.utilities import move_data_to_device
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
 from mcmfh_lightning import __version__
@@ -167,7 +167,13 @@ def add_items(
 def items_bar() -> Progress:
     """Make a progress bar on standard error that counts items."""
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     # Without a terminal, even a bar that is not shown leaves an empty line.
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 

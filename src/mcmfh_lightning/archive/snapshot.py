@@ -197,7 +197,7 @@ class Snapshot:
         pair = _pair_of(found)
         try:
             return None if pair is None or pair.image is None else thumbnail(pair.image)
-        except DataError:
+        except (DataError, OSError, ValueError):
             return None
 
     def _take(self, rows: NDArray[np.int64], columns: list[str]) -> pa.Table:

@@ -60,7 +60,7 @@ class Source:
         if len(infos) == 2 and made_of is not None:  # as `FeatureWriter` notes it
             shards = [shard.sha256 for split in infos["mcmfh-pairs"].splits.values() for shard in split.shards]
             if made_of != hashlib.sha256("".join(shards).encode()).hexdigest():
-                raise DataError(f"{features} was not made of {pairs}: pass the pairs that were encoded")
+                raise DataError(f"{self.features} was not made of {self.pairs}: pass the pairs that were encoded")
         if missing := [split for split in splits if not self.info.split(split).pairs]:
             raise DataError(f"{folder} has no pairs in {', '.join(missing)}: correct --splits")
         self._splits = [split for split in SPLITS if self.info.split(split).pairs and split in (splits or SPLITS)]
@@ -219,16 +219,3 @@ class Source:
             return self.reader, None
         pairs = PairShardReader(self.pairs, self._splits)
         return pairs, {(pairs.split_of(position), name): position for position, name in enumerate(pairs.ids)}
-
-
-def _load_info(folder: ShardFolder, format_name: str) -> DatasetInfo:
-    found = DatasetInfo.load(folder.path)
-    if found.format != format_name:
-        raise DataError(f"{folder} holds {found.format}, not {format_name}: pass it as the other flag")
-    return found
-
-
-def _pairs_sha256(info: DatasetInfo) -> str:
-    """Hash pairs as `FeatureWriter` notes it in ``settings``."""
-    shards = [shard.sha256 for split in info.splits.values() for shard in split.shards]
-    return hashlib.sha256("".join(shards).encode()).hexdigest()

@@ -204,9 +204,9 @@ def split_by_date(date_of: Mapping[int, str], items_of: Mapping[int, int], share
     for group, date in date_of.items():
         items_on[date] += items_of[group]
     split_on: dict[str, Split] = {}
-    seen = 0
+    seen, total = 0, items_on.total()
     for date in sorted(items_on):
-        split_on[date] = _split_at((seen + items_on[date] / 2) / items_on.total(), shares)
+        split_on[date] = _split_at((seen + items_on[date] / 2) / total, shares)
         seen += items_on[date]
     return {group: split_on[date] for group, date in date_of.items()}
 

@@ -110,11 +110,11 @@ class PairShardReader(SplitReader):
         """
         hashes = []
         for record, file in self._records():
-            if "txt" not in record.members:
-                hashes.append(0)
-                continue
             with _named(record):
-                _, checksums = _describe(record, file)
+                _, checksums = _describe(record, file)  # also checks that a text is not missing
+                if "txt" not in record.members:
+                    hashes.append(0)
+                    continue
                 content = record.members["txt"].read(file)
                 check_member("txt", content, checksums)
                 hashes.append(text_hash(decode_text(content)))

@@ -139,8 +139,9 @@ class _Request(_Described):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+# Not `Filters` itself, because its lists have limits.
 class SearchFilters(_Request):
-    """Conditions that must all hold; an absent one always holds. The limits are why this is not `Filters` itself.
+    """Conditions that must all hold; an absent one always holds.
 
     Attributes:
         labels: Labels that an item must all have.

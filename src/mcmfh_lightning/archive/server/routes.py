@@ -166,9 +166,11 @@ def routes(served: ServedArchive, *, guarded: bool) -> APIRouter:
         """Search by a text, or by an item of the archive."""
         if request.text is None:
             return served.current().search(id=request.id, modality=request.modality, **request.arguments())
+        arguments = request.arguments()
         archive = served.with_encoder()
+        archive.check_names(arguments["filters"])  # does not wait for another query
         with served.encoding:
-            return archive.search(text=request.text, **request.arguments())
+            return archive.search(text=request.text, **arguments)
 
     @router.post(IMAGE_SEARCH.removeprefix("/api"))
     def search_image(
