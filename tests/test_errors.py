@@ -50,20 +50,27 @@ def test_traceback_when_asked_for(monkeypatch):
         raise DataError("shard 3 is cut")
 
 
-def test_a_missing_extra_is_named_with_its_command(capsys: pytest.CaptureFixture[str]) -> None:
-    for module, extra in (
-        ("lightning.pytorch", "train"),
-        ("faiss", "archive"),
-        ("pydicom", "dicom"),
-        ("open_clip", "train"),
-    ):
-        with pytest.raises(SystemExit) as stop, one_line_errors("mcmfh"):
-            raise ModuleNotFoundError(f"No module named {module!r}", name=module)
-        assert stop.value.code == 2
-        name = module.partition(".")[0]
-        assert (
-            capsys.readouterr().err
-            == f"mcmfh: error: {name} is not installed: pip install 'mcmfh-lightning[{extra}]'\n"
-        )
+def _error_of(module: str, capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as stop, one_line_errors("mcmfh"):
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+    assert stop.value.code == 2
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("module", "extra"),
+    [("lightning.pytorch", "train"), ("faiss", "archive"), ("pydicom", "dicom"), ("open_clip", "train")],
+)
+def test_a_missing_extra_is_named_with_its_command(
+    module: str, extra: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mcmfh_lightning.errors.find_spec", lambda name: None)  # here all extras are installed
+    name = module.partition(".")[0]
+    expected = f"mcmfh: error: {name} is not installed: pip install 'mcmfh-lightning[{extra}]'\n"
+    assert _error_of(module, capsys) == expected
+
+
+@pytest.mark.parametrize("module", ["nothing_of_ours", "rich.absent", "torch._absent"])
+def test_a_broken_installation_shows_its_traceback(module: str) -> None:
     with pytest.raises(ModuleNotFoundError), one_line_errors("mcmfh"):
-        raise ModuleNotFoundError("No module named 'nothing_of_ours'", name="nothing_of_ours")
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import requires
+from importlib.util import find_spec
 from typing import get_args
 
 from rich.console import Console
@@ -68,6 +69,8 @@ def _missing_extra(error: Exception) -> str | None:
         return None
     module = error.name.partition(".")[0]
     name = re.escape(_DISTRIBUTIONS.get(module, module))
+    if find_spec(module) is not None:  # installed, but broken: the traceback helps
+        return None
     for line in requires("mcmfh-lightning") or ():
         found = re.match(rf"{name}(?![\w-]).*\bextra\s*==\s*[\"']([\w-]+)", line, re.IGNORECASE)
         if found and found[1] != "dev":

@@ -9,7 +9,8 @@ import yaml
 
 from mcmfh_lightning.cli.train import main
 from mcmfh_lightning.lightning_configs import find_config
-from mcmfh_lightning.trainer.loggers import PrivateWandbLogger, without_folders
+from mcmfh_lightning.trainer import loggers
+from mcmfh_lightning.trainer.loggers import without_folders
 
 FLAGS = ["--config", "experiments/demo.yaml", "--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "false"]
 
@@ -74,9 +75,10 @@ def test_from_an_empty_folder_everything_goes_below_the_run_folder(
     assert {"val/mAP", "train/samples_per_second", "val/bits/image/balance"} <= set(logged.Tags()["scalars"])
 
 
-def test_the_former_place_of_the_wandb_logger_still_works() -> None:
-    """Configurations of earlier runs name it."""
-    sys.modules.pop("mcmfh_lightning.loggers", None)
+@pytest.mark.parametrize(("module", "name"), [("loggers", "PrivateWandbLogger"), ("csv_logger", "ResumableCSVLogger")])
+def test_the_former_places_of_the_loggers_still_work(module: str, name: str) -> None:
+    """Configurations of earlier runs name them."""
+    sys.modules.pop(f"mcmfh_lightning.{module}", None)
     with pytest.warns(DeprecationWarning, match=r"mcmfh_lightning\.trainer\.loggers"):
-        former = importlib.import_module("mcmfh_lightning.loggers")
-    assert former.PrivateWandbLogger is PrivateWandbLogger
+        former = importlib.import_module(f"mcmfh_lightning.{module}")
+    assert getattr(former, name) is getattr(loggers, name)

@@ -91,7 +91,7 @@ def _layers(module: nn.Module) -> Iterator[nn.Module]:
     """Yield the parts that are called as modules: those of a hasher, of a hasher within it and of an encoder."""
     for child in module.children():
         # An encoder is called by its methods; its towers are called as modules.
-        if isinstance(child, LightningModule) or hasattr(child, "encode_image"):
+        if isinstance(child, LightningModule) or hasattr(child, "identity"):
             yield from _layers(child)
         else:
             yield child

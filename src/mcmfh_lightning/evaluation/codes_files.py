@@ -105,7 +105,7 @@ def read_arrays(path: Path, keys: Keys = KEYS) -> dict[str, Array]:
     mat = _read_mat, "a MATLAB file", "MATLAB files need SciPy and h5py", "mat"
     hdf5 = _read_hdf5, "HDF5", "HDF5 files need h5py", "mat"
     formats = {
-        ".npz": (_read_npz, "an npz archive", "npz archives need NumPy", "train"),
+        ".npz": (_read_npz, "an npz archive", "", ""),
         ".parquet": (_read_parquet, "Parquet", "Parquet needs pyarrow", "parquet"),
         ".mat": mat,
         ".h5": hdf5,
@@ -118,7 +118,7 @@ def read_arrays(path: Path, keys: Keys = KEYS) -> dict[str, Array]:
     reader, what, needs, extra = formats[path.suffix.lower()]
     try:
         arrays = reader(path, keys)
-    except McmfhError:
+    except (McmfhError, MemoryError):
         raise
     except ImportError as error:
         raise DataError(f"{path}: {needs}: pip install 'mcmfh-lightning[{extra}]'") from error

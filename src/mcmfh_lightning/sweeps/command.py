@@ -65,11 +65,12 @@ def sweep(
         folders = read_data(chosen)
         failed = fill(chosen, folders, load_all(results), results, work, jobs)
     if task is None:
-        from mcmfh_lightning.sweeps.page import summarize, write
+        from mcmfh_lightning.sweeps.page import FIGURES, summarize, write
 
         Console().print(Markdown(write(folder, summarize(declared, load_all(results), folders), file.name)))
-        for path in [folder / "table.md", folder / "table.csv", *sorted(folder.glob("figure.*"))]:
-            say(str(path))
+        for path in (folder / name for name in ("table.md", "table.csv", *FIGURES)):
+            if path.is_file():
+                say(str(path))
     if failed:
         raise DataError(f"{len(failed)} of {len(chosen)} runs failed, see their logs: {', '.join(failed)}")
 

@@ -93,6 +93,9 @@ def pipe_table(head: Sequence[str], lines: Sequence[Sequence[str]], left: int) -
     return "\n".join([written_lines[0], rule, *written_lines[1:]])
 
 
+FIGURES = ("figure.png", "figure.svg")
+
+
 def summarize(sweep: Sweep, results: Sequence[Result], folders: Mapping[str, Data]) -> Summary:
     """Average the runs of each combination and choose the best.
 
@@ -153,8 +156,8 @@ def write(folder: Path, summary: Summary, file: str) -> str:
     if isinstance(figure, Figure):
         save(figure, folder / "figure")
     else:
-        for stale in folder.glob("figure.*"):
-            stale.unlink()
+        for stale in FIGURES:
+            (folder / stale).unlink(missing_ok=True)
     sections = [
         f"# {sweep.name}",
         f"Written by `mcmfh-bench sweep {file}`: change the runs, not this page. {RESEARCH_USE}",
