@@ -48,6 +48,10 @@ def main(rank, store):
     expected = [gradients(model, batch) for model in models]
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
     assert gather_rows(torch.tensor([[rank]])).tolist() == [[0], [1]]
+    rows = torch.ones(3, 2, requires_grad=True)
+    weights = torch.arange(12.0).reshape(2, 6)
+    (gather_rows(rows).T * weights).sum().backward()  # an incoming gradient that is not contiguous
+    torch.testing.assert_close(rows.grad, 2 * weights.T[3 * rank : 3 * rank + 3])  # summed over both processes
     for model, of_one_process in zip(models, expected, strict=True):
         compare(rank, model, batch, of_one_process)
     dist.destroy_process_group()

@@ -2,8 +2,7 @@
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from inspect import signature
 from io import BytesIO
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import torch
+from lightning.fabric.utilities.cloud_io import _load
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.trainer.states import TrainerFn
@@ -30,23 +30,17 @@ RENAMED = {"quantisation_weight": "quantization_weight"}
 _MOST_NAMED = 20
 
 
-def accept_former_names(init: Callable[..., None]) -> Callable[..., None]:
-    """Let an ``__init__`` accept the names in `RENAMED` with a warning; its signature shows the present names only."""
-
-    @wraps(init)
-    def renaming(self: "Hasher", *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # those of the wrapped method
-        for name in RENAMED.keys() & kwargs.keys():
-            warnings.warn(
-                f"{name} is now {RENAMED[name]}; the next release drops the old name", FutureWarning, stacklevel=2
-            )
-        init(self, *args, **present_names(kwargs))
-
-    renaming.__signature__ = signature(init)  # type: ignore[attr-defined]  # Lightning reads it, not what is wrapped
-    return renaming
+def use_present_names(arguments: dict[str, Any]) -> None:
+    """Rename arguments that have the name of the version before, in place and with a warning."""
+    for name in RENAMED.keys() & arguments.keys():
+        warnings.warn(
+            f"{name} is now {RENAMED[name]}; the next release drops the old name", FutureWarning, stacklevel=3
+        )
+        arguments[RENAMED[name]] = arguments.pop(name)
 
 
 def present_names(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Rename arguments that have the name of the version before."""
+    """Rename arguments of a checkpoint that have the name of the version before."""
     return {RENAMED.get(name, name): value for name, value in arguments.items()}
 
 
@@ -225,7 +219,9 @@ class Hasher(LightningModule, ABC):
         Raises:
             CheckpointError: See `on_load_checkpoint`.
         """
-        stored = torch.load(checkpoint_path, map_location=map_location, weights_only=True)
+        # As Lightning reads it: from a URL too, and to the CPU where there is no GPU.
+        map_location = map_location or (None if torch.cuda.is_available() else "cpu")
+        stored = _load(checkpoint_path, map_location, weights_only=True)
         method = _entry(stored)["architecture"]["hasher"]
         if method.partition("(")[0] != cls.__name__:  # EndToEnd(MCMFH) is of the class EndToEnd
             _check_same({"hasher": cls.__name__}, {"hasher": method})

@@ -3,7 +3,7 @@
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 
-from mcmfh_lightning.hashers.base import Objective, accept_former_names
+from mcmfh_lightning.hashers.base import Objective, use_present_names
 from mcmfh_lightning.hashers.two_tower import HashTowers
 from mcmfh_lightning.losses import boundary_point_loss, similarity_quantization
 from mcmfh_lightning.types import FeatureBatch
@@ -23,11 +23,11 @@ class DDBH(HashTowers):
         quantization_weight: Weight of ``quantisation``.
         optimizer: Makes the optimizer from the parameters.
         lr_scheduler: Makes a scheduler that is stepped once an epoch.
+        former: Arguments by the names of the version before.
     """
 
     supervision = "labels"
 
-    @accept_former_names
     def __init__(
         self,
         num_bits: int,
@@ -37,8 +37,13 @@ class DDBH(HashTowers):
         quantization_weight: float = 0.1,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         lr_scheduler: LRSchedulerCallable | None = None,
+        **former: float,
     ) -> None:
         super().__init__(num_bits, image_dim, text_dim, d_model, optimizer, lr_scheduler)
+        use_present_names(former)
+        quantization_weight = former.pop("quantization_weight", quantization_weight)
+        if former:
+            raise TypeError(f"DDBH has no arguments {', '.join(former)}")
         self.save_hyperparameters()
         self.quantization_weight = quantization_weight
 

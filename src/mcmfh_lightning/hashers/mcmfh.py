@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
-from mcmfh_lightning.hashers.base import Codes, Hasher, Objective, accept_former_names, project_given
+from mcmfh_lightning.hashers.base import Codes, Hasher, Objective, project_given, use_present_names
 from mcmfh_lightning.layers import DropoutVoting, EvalVotes, Fusion, FusionTransformer, HashHead, Projection, Vote
 from mcmfh_lightning.layers.mixture_of_experts import Routing, tokens_per_expert, tokens_with_content, utilization
 from mcmfh_lightning.losses import ContrastiveLoss, gather_rows, importance, info_nce, load_balance, router_z
@@ -88,7 +88,6 @@ class MCMFH(Hasher):
         objective: Fields of `FusionLoss`.
     """
 
-    @accept_former_names
     def __init__(
         self,
         num_bits: int,
@@ -105,6 +104,7 @@ class MCMFH(Hasher):
         dropout_rate: float = 0.2,
         vote: Vote = "mean",
         eval_votes: EvalVotes = "masks",
+        *,
         seed: int = 0,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         lr_scheduler: LRSchedulerCallable | None = None,
@@ -112,6 +112,7 @@ class MCMFH(Hasher):
     ) -> None:
         architecture = {name: value for name, value in locals().items() if name not in _NOT_ARCHITECTURE}
         super().__init__(architecture, optimizer, lr_scheduler)
+        use_present_names(objective)
         self.loss = FusionLoss(**objective)
         self.supervision, self.seed = self.loss.supervision, seed
         self.save_hyperparameters()

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
-from mcmfh_lightning.hashers.base import Codes, Hasher, Objective, accept_former_names
+from mcmfh_lightning.hashers.base import Codes, Hasher, Objective, use_present_names
 from mcmfh_lightning.layers import HashHead, Projection
 from mcmfh_lightning.losses import ContrastiveLoss, gather_rows
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
@@ -80,19 +80,20 @@ class TwoTower(HashTowers):
         objective: Fields of `ContrastiveLoss`.
     """
 
-    @accept_former_names
     def __init__(
         self,
         num_bits: int,
         image_dim: int,
         text_dim: int,
         d_model: int = 256,
+        *,
         seed: int = 0,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         lr_scheduler: LRSchedulerCallable | None = None,
         **objective: Any,  # noqa: ANN401  # typed by ContrastiveLoss
     ) -> None:
         super().__init__(num_bits, image_dim, text_dim, d_model, optimizer, lr_scheduler)
+        use_present_names(objective)
         self.loss = ContrastiveLoss(**objective)
         self.supervision, self.seed = self.loss.supervision, seed
         self.save_hyperparameters()

@@ -1,6 +1,6 @@
 """The global batch: rows of all ranks, which of them belong together, and means over those that count."""
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -35,9 +35,30 @@ def gather_rows(rows: Tensor) -> Tensor:
     """
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return rows
-    from torch.distributed.nn.functional import all_gather  # exists only in builds with torch.distributed
+    gathered: Tensor = _GatherRows.apply(rows)
+    return gathered
 
-    return torch.cat(all_gather(rows))  # type: ignore[no-untyped-call]  # torch has no types for it
+
+class _GatherRows(torch.autograd.Function):
+    """all_gather whose backward pass is an all_reduce.
+
+    `torch.distributed.nn.functional.all_gather` is deprecated, and with gloo its gradient is wrong where the incoming
+    one is not contiguous, as that of an elementwise term on transposed rows.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:  # noqa: ANN401  # torch documents the context as opaque
+        ctx.rows = len(rows)
+        parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # noqa: ANN401
+        gradient = gradients[0].contiguous()
+        dist.all_reduce(gradient)
+        start = dist.get_rank() * ctx.rows
+        return gradient[start : start + ctx.rows]
 
 
 def find_positives(labels: Tensor, groups: Tensor, supervision: Supervision) -> Positives:
