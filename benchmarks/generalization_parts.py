@@ -17,6 +17,7 @@ from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.evaluation.summary import AP, DRAWS, tied
 from mcmfh_lightning.hashers.base import Hasher
 from mcmfh_lightning.metrics import RankingCounts, functional
+from mcmfh_lightning.types import FeatureBatch
 
 METRICS = ("mAP@all", "mAP@50")
 BANDS = ("head", "middle", "tail")
@@ -127,8 +128,17 @@ def bands(data: Data) -> Mapping[str, list[str]]:
 def short(run: Run, data: Data, embed: Embed) -> Iterator[Row]:
     """Measure P@20 of every label, its mean (the interval resamples labels), and how many beat their prevalence."""
     hasher = run.hasher()
+    texts = embed(queries(data)).half().float()  # half: as features are stored
+    numbers = torch.arange(len(texts))
+    batch: FeatureBatch = {
+        "image": torch.zeros(len(texts), data.module.image_dim),
+        "text": texts,
+        "present": torch.tensor([[False, True]]).expand(len(texts), 2),
+        "labels": torch.zeros(len(texts), 1, dtype=torch.uint8),
+        **dict.fromkeys(("group", "text_hash", "index"), numbers),
+    }
     with torch.inference_mode():
-        codes = hasher.encode(None, embed(queries(data)).half().float()).text  # half: as features are stored
+        codes = hasher.evaluate(batch)["text"]
     counts = label_counts(hasher, encode(hasher, data), codes)
     precision = functional.precision_at(counts.total, counts.relevant, torch.tensor([DEPTH]))[:, 0]
     prevalence = counts.relevant.sum(1).double() / counts.total.sum(1)  # chance, as long as there are 20 images

@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from rich.progress import track
 
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.files import atomic_write
 
 Row = Mapping[str, object]
 System = TypeVar("System", bound=Hashable)
@@ -177,7 +178,8 @@ def record(
         text = table.to_csv(index=False, lineterminator="\n", na_rep="nan")
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            with atomic_write(path) as stream:
+                stream.write(text.encode())
     if not measured:
         raise DataError("nothing was measured: name other data, systems or parts")
     return read(StringIO(text))

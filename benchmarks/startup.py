@@ -44,4 +44,4 @@ if __name__ == "__main__":
     parser = options(__doc__, "csv", "page")
     parser.add_argument("--turns", type=int, default=5, help="how often each command runs")
     given = parser.parse_args()
-    report(given, measure(given.turns), tables, benchmark="startup", parts=(), packages=("torch",))
+    report(given, measure(given.turns), tables, benchmark="startup", parts=("commands",), packages=("torch",))

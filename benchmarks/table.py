@@ -23,6 +23,8 @@ def table(options: argparse.Namespace) -> None:
     if options.jobs < 1:
         raise DataError(f"--jobs must be at least 1, got {options.jobs}")
     runs = read_runs(options.file)
+    if options.again and not (options.run and options.again in {run.system for run in runs}):
+        raise DataError(f"--again {options.again} needs --run, and a system that {options.file} declares")
     # Before the work: a wrong folder is named at once.
     folder = make_folder(options.out or Path("docs/results") / options.file.stem)
     folders: dict[str, Data] = {}

@@ -1,5 +1,6 @@
 """Experiments that are composed of one file for each kind of run and of the parts that have the experiment's name."""
 
+import warnings
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -10,6 +11,9 @@ _KINDS = {
     "encode_": ("experiments/encode.yaml", {"model.encoder": "model/encoder_{}.yaml"}),
     "": ("experiments/hash.yaml", {"model": "model/{}.yaml", "data": "data/{}.yaml", "trainer": "trainer/{}.yaml"}),
 }
+
+_FORMER = {f"model/{name}_tuned.yaml": f"model/{name}.yaml" for name in ("ddbh", "dscph", "ucmfh")}
+_FORMER["trainer/two_epochs.yaml"] = "trainer/cca_itq.yaml"
 
 
 def compose_experiments(args: Sequence[str]) -> list[str]:
@@ -24,8 +28,9 @@ def compose_experiments(args: Sequence[str]) -> list[str]:
     composed = []
     for arg in args:
         flag, equals, value = arg.rpartition("=")
-        name = value.removeprefix("experiments/").removesuffix(".yaml")
-        is_name = value == f"experiments/{name}.yaml" and not Path(value).exists() and shipped(value) is None
+        place = value.removeprefix("lightning_configs/")  # as from a clone
+        name = place.removeprefix("experiments/").removesuffix(".yaml")
+        is_name = place == f"experiments/{name}.yaml" and not Path(value).exists() and shipped(value) is None
         file, *flags = _compose(name) if is_name else [value]
         composed += [flag + equals + file, *flags]
     return composed
@@ -45,5 +50,10 @@ def _compose(name: str) -> list[str]:
 
 def shipped(name: str) -> str | None:
     """Return the path of a config of the package; None if it has none of this name."""
+    if name in _FORMER:
+        warnings.warn(
+            f"{name} is now {_FORMER[name]}; the next release drops the old name", FutureWarning, stacklevel=2
+        )
+        name = _FORMER[name]
     path = files("mcmfh_lightning.lightning_configs").joinpath(name)
     return str(path) if path.is_file() else None

@@ -113,3 +113,13 @@ def test_former_names_of_flags_and_keys_are_accepted_with_a_warning(
         with pytest.warns(UserWarning, match="quantization_weight; the next release drops"), pytest.raises(SystemExit):
             main(["fit", "--config", "experiments/ddbh.yaml", *flag, "--print_config"])
         assert yaml.safe_load(capsys.readouterr().out)["model"]["init_args"]["quantization_weight"] == given
+
+
+def test_former_names_of_configs_and_their_place_in_a_clone_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plain = find_configs(["--config", "experiments/mcmfh.yaml"])
+    assert find_configs(["--config", "lightning_configs/experiments/mcmfh.yaml"]) == plain
+    with pytest.warns(FutureWarning, match=r"model/ddbh_tuned\.yaml is now model/ddbh\.yaml"):
+        assert find_configs(["--model", "model/ddbh_tuned.yaml"]) == ["--model", str(CONFIGS / "model/ddbh.yaml")]

@@ -23,6 +23,8 @@ def read(folder: Path) -> list[Result]:
     Raises:
         DataError: If a file cannot be used, or a run is stored twice.
     """
+    if old := sorted(folder.glob("*.json")):
+        raise DataError(f"{old[0]}: a result of an earlier version; move such files to <work>/results and pass --run")
     found = {name: result for of_file in _read_files(folder).values() for name, result in of_file.items()}
     return [found[name] for name in sorted(found)]
 

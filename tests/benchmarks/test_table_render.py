@@ -474,6 +474,14 @@ REFUSED = {
         lambda folder: folder.flags.extend(["--out", str(folder.file)]),
         "comparison.yaml: cannot be made .*correct the path",
     ),
+    "again without a run": (
+        lambda folder: folder.flags.extend(["--again", "MCMFH"]),
+        "--again MCMFH needs --run, and a system that .* declares",
+    ),
+    "results of an earlier version": (
+        lambda folder: (folder.results / "mcmfh-openi.json").write_text("{}"),
+        "mcmfh-openi.json: a result of an earlier version",
+    ),
     "another reference": (
         lambda folder: folder.flags.extend(["--reference", "Other"]),
         "--reference 'Other' is not a tested system; choose one of MCMFH, TwoTower",

@@ -146,7 +146,9 @@ class Hasher(LightningModule, ABC):
         Raises:
             DataError: If the data have no labels.
         """
-        if self.supervision == "labels" and self._of_data("label_vocabulary") == ():
+        # Methods of users may still have the property of the version before.
+        needs_labels = getattr(self, "needs_labels", self.supervision == "labels")
+        if needs_labels and self._of_data("label_vocabulary") == ():
             way_out = ", or pass --model.supervision pairs" if "supervision" in self.hparams else ""
             raise DataError(
                 f"the data have no labels, and {self.architecture['hasher']} learns from them; convert data with "

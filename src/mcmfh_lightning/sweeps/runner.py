@@ -211,6 +211,8 @@ def _device() -> str:
     """Name the device on which runs train, as the trainer chooses it."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name(0)
-    info = Path("/proc/cpuinfo")
-    models = re.findall(r"model name\s*: (.*)", info.read_text()) if info.is_file() else []
+    try:
+        models = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    except OSError:  # not on Linux, or hidden
+        models = []
     return models[0].strip() if models else platform.machine()
