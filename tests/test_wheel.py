@@ -29,7 +29,7 @@ def test_wheel_fits_from_an_empty_folder(repository: Path, features: Path, tmp_p
         cwd=empty, env=env, check=True, capture_output=True, text=True,
     )  # fmt: skip
     assert where.stdout.startswith(str(own))
-    page = "from mcmfh_lightning.archive.server.app import page; print(page().html)"
+    page = "from mcmfh_lightning.archive.server.app import _page; print(_page().body.decode())"
     shown = subprocess.run([python, "-c", page], cwd=empty, env=env, check=True, capture_output=True, text=True)
     assert "Research use, not diagnosis" in shown.stdout
     assert (own / "mcmfh_lightning" / "archive" / "result.html").is_file()
