@@ -118,7 +118,7 @@ def read_arrays(path: Path, keys: Keys = KEYS) -> dict[str, Array]:
     reader, what, needs, extra = formats[path.suffix.lower()]
     try:
         arrays = reader(path, keys)
-    except (McmfhError, MemoryError):
+    except McmfhError:
         raise
     except ImportError as error:
         raise DataError(f"{path}: {needs}: pip install 'mcmfh-lightning[{extra}]'") from error
