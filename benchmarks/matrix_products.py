@@ -54,7 +54,7 @@ class RecordProducts(TorchDispatchMode):
         types: Sequence[type],
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401  # whatever the operator returns
         """Record a product, and run the operator."""
         operator = func.overloadpacket
         start = _PRODUCTS.get(operator)

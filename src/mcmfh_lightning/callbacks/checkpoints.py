@@ -74,7 +74,7 @@ class LastCheckpoint(ModelCheckpoint):
         trainer: Trainer,
         pl_module: LightningModule,
         outputs: Any,  # noqa: ANN401  # Lightning's signature
-        batch: Any,  # noqa: ANN401
+        batch: Any,  # noqa: ANN401  # Lightning's signature
         batch_idx: int,
     ) -> None:
         """Write the checkpoint if it is time."""

@@ -167,7 +167,7 @@ class FeatureWriter(BasePredictionWriter):
 def _pairs(trainer: Trainer) -> PairDataModule:
     data = getattr(trainer, "datamodule", None)
     if not isinstance(data, PairDataModule):
-        raise ValueError(f"features are made of pairs: set data to PairDataModule (found {type(data).__name__})")  # noqa: TRY004
+        raise ValueError(f"features are made of pairs: set data to PairDataModule (found {type(data).__name__})")  # noqa: TRY004  # of a config
     return data
 
 

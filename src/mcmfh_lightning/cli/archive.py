@@ -372,7 +372,7 @@ def listed(values: str | Sequence[str] | None) -> tuple[str, ...]:
     if not (values.startswith("[") and values.endswith("]")):
         return (values,)
     try:
-        entries = yaml.load(values, yaml.BaseLoader)  # noqa: S506  # makes texts and lists of them alone, 007 stays 007
+        entries = yaml.BaseLoader(values).get_single_data()  # makes only texts, lists and mappings: 007 stays 007
     except yaml.YAMLError:
         entries = None
     if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):

@@ -54,7 +54,7 @@ class _GatherRows(torch.autograd.Function):
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # noqa: ANN401
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # noqa: ANN401  # as in forward
         gradient = gradients[0].contiguous()
         dist.all_reduce(gradient)
         start = dist.get_rank() * ctx.rows

@@ -56,7 +56,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self,
         path: _PATH,
         map_location: Any | None = lambda storage, _: storage,  # noqa: ANN401  # as Lightning's
-        weights_only: bool | None = None,  # noqa: FBT001
+        weights_only: bool | None = None,  # noqa: FBT001  # Lightning's signature
     ) -> dict[str, Any]:
         """Read a checkpoint.
 

@@ -73,11 +73,11 @@ class HammingMetricCollection(nn.Module):
         )
 
     # There are two families of metrics: the histogram decides which arguments are valid.
-    def set_queries(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+    def set_queries(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # those of the histogram
         """Announce the queries; arguments and errors are those of the members' ``set_queries``."""
         self.histogram.set_queries(*args, **kwargs)
 
-    def update(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+    def update(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # those of the histogram
         """Count a batch of the database; arguments and errors are those of the members' ``update``."""
         self.histogram.update(*args, **kwargs)
 

@@ -55,10 +55,10 @@ def _compiled(function: _Kernel) -> _Kernel:
 
 
 @intrinsic  # type: ignore[untyped-decorator]  # Numba has no type information
-def _ones(_typing: object, word: types.Integer) -> Any:  # noqa: ANN401
+def _ones(_typing: object, word: types.Integer) -> Any:  # noqa: ANN401  # Numba has no types
     """Count the bits of a word: LLVM's own, which it knows how to vectorize."""
 
-    def generate(_context: object, builder: Any, _signature: object, arguments: Any) -> Any:  # noqa: ANN401
+    def generate(_context: object, builder: Any, _signature: object, arguments: Any) -> Any:  # noqa: ANN401  # as above
         return builder.ctpop(arguments[0])
 
     return word(word), generate

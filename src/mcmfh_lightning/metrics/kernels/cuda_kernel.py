@@ -22,7 +22,7 @@ def count_ones(words: tl.tensor) -> tl.tensor:
 
 
 # These take many values: a kernel compiled for each residue of them would be the same kernel.
-@triton.jit(do_not_specialize=["rows", "levels", "bit"])  # type: ignore[untyped-decorator]
+@triton.jit(do_not_specialize=["rows", "levels", "bit"])  # type: ignore[untyped-decorator]  # Triton has no types
 def count_bins(
     queries: tl.tensor,
     words: tl.tensor,
