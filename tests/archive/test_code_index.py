@@ -112,7 +112,7 @@ def test_refuses_what_is_no_code(build: Callable[[Codes, int], FlatIndex]) -> No
     with pytest.raises(ValueError, match=r"codes of 32 bits are \(N, 4\) uint8, got \(3, 2\) uint8"):
         build(codes, 32)
     with pytest.raises(ValueError, match=r"got .* int64"):
-        build(codes.astype(np.int64), 16)  # type: ignore[arg-type]
+        build(codes.astype(np.int64), 16)
     index = build(codes, 16)
     with pytest.raises(ValueError, match=r"a query of 16 bits is \(2,\) uint8, got \(4,\)"):
         index.nearest(np.zeros(4, np.uint8), 1)

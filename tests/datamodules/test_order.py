@@ -18,7 +18,7 @@ def test_every_row_once(num_rows):
 def test_a_function_of_seed_and_epoch_only():
     np.random.seed(0)  # noqa: NPY002 - the very state that must not matter
     first = epoch_order(5000, seed=3, epoch=1)
-    np.random.seed(1)  # noqa: NPY002
+    np.random.seed(1)  # noqa: NPY002  # as above
     assert (epoch_order(5000, seed=3, epoch=1) == first).all()
     for other in ({"seed": 4, "epoch": 1}, {"seed": 3, "epoch": 2}, {"seed": 1, "epoch": 3}):
         # Of 5000 rows about one keeps its place.

@@ -54,7 +54,7 @@ def test_preprocess_is_open_clips_own(encoder: OpenCLIPEncoder, biomedclip: Path
 
 def test_text_is_trimmed_to_the_longest_of_the_batch(encoder: OpenCLIPEncoder) -> None:
     tokens = encoder.tokenize(TEXTS)["tokens"]
-    full = encoder.tokenize.tokenizer(TEXTS)  # type: ignore[attr-defined]
+    full = encoder.tokenize.tokenizer(TEXTS)
     assert tokens.shape == (2, 12)
     assert full.shape == (2, 32)
     assert torch.equal(full[:, :12], tokens)
@@ -159,7 +159,7 @@ def test_a_model_without_pretrained_weights_is_refused() -> None:
     with pytest.raises(ValueError, match="brings its own weights"):
         OpenCLIPEncoder("hf-hub:somebody/model", pretrained="openai")
     with pytest.raises(ValueError, match="fp32, bf16, fp16"):
-        OpenCLIPEncoder("ViT-B-32", pretrained="openai", precision="fp8")  # type: ignore[arg-type]
+        OpenCLIPEncoder("ViT-B-32", pretrained="openai", precision="fp8")
 
 
 def test_a_hub_that_cannot_be_reached_is_a_data_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ def write(folder: Path, modules: list[dict[str, object]], pooling: dict[str, obj
 )
 def test_both_spellings_of_pooling(tmp_path: Path, pooling: dict[str, object], expected: str) -> None:
     folder = write(tmp_path, [TRANSFORMER, POOLING], pooling)
-    assert SentenceFormat.read(folder, None) == SentenceFormat(expected, unit_length=False, max_tokens=None)  # type: ignore[arg-type]
+    assert SentenceFormat.read(folder, None) == SentenceFormat(expected, unit_length=False, max_tokens=None)
 
 
 def test_normalisation_and_length(tmp_path: Path) -> None:
@@ -60,4 +60,4 @@ def test_a_plain_folder_needs_a_word(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="set text_pooling to mean or cls"):
         SentenceFormat.read(tmp_path, None)
     with pytest.raises(ValueError, match="not one of 'mean', 'cls'"):
-        SentenceFormat.read(tmp_path, "max")  # type: ignore[arg-type]
+        SentenceFormat.read(tmp_path, "max")

@@ -110,7 +110,7 @@ def tune(make: Callable[..., TwoTowerEncoder]) -> Tune:
             enable_progress_bar=False,
             enable_model_summary=False,
             default_root_dir=folder,
-            **arguments,  # type: ignore[arg-type]
+            **arguments,
         )
         trainer.fit(module, PairDataModule(str(pairs), batch_size=5, num_workers=0, global_batch_size=6))
         return module
@@ -134,7 +134,7 @@ def test_the_result_is_an_encoder_that_says_so(
     assert plain.identity["name"] == "test_efficientnet + bert"
     assert image | {"weights_sha256": plain.identity["image"]["weights_sha256"]} == plain.identity["image"]
     assert encoder.identity["text"] == plain.identity["text"]
-    best = torch.load(module.trainer.checkpoint_callback.best_model_path, weights_only=True)["state_dict"]  # type: ignore[union-attr]
+    best = torch.load(module.trainer.checkpoint_callback.best_model_path, weights_only=True)["state_dict"]
     for name, value in encoder.image_tower.state_dict().items():
         assert torch.equal(value, best[f"encoder.image_tower.{name}"]), name
     images = encoder.preprocess(picture)[None]

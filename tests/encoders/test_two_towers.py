@@ -26,7 +26,7 @@ def make(image_weights: Path, text_folder: Path, no_network: None) -> Callable[.
             "text_model": str(text_folder),
             "text_pooling": "mean",
         }
-        return TwoTowerEncoder(**(arguments | changes))  # type: ignore[arg-type]
+        return TwoTowerEncoder(**(arguments | changes))
 
     return make
 
