@@ -6,7 +6,7 @@ in formats that the user names.
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -249,6 +249,18 @@ def _by_iso(word: str) -> tuple[date, bool] | None:
         return None
 
 
+def fitting_formats(words: Iterable[str]) -> list[str]:
+    """List the common forms of dates that read every word.
+
+    >>> fitting_formats(["22.11.2011", "01.02.2011"])
+    ['%d.%m.%Y']
+    """
+    fitting = _COMMON
+    for word in words:
+        fitting = [form for form in fitting if _by_format(word.strip(), form) is not None]
+    return list(fitting)
+
+
 def date_hint(unread: Mapping[int, str]) -> str:
     """Say how many dates were dropped, and which formats would read them.
 
@@ -256,8 +268,7 @@ def date_hint(unread: Mapping[int, str]) -> str:
         unread: The dates that could not be read, by row; at least one.
     """
     row = min(unread)
-    words = [word.strip() for word in unread.values()]
-    fitting = [form for form in _COMMON if all(_by_format(word, form) is not None for word in words)]
+    fitting = fitting_formats(unread.values())
     fix = "write days as 2011-11-22, or name their form, as in --date-format '%d.%m.%Y'"
     if fitting:
         fix = f"what reads all of them is --date-format {' or '.join(map(repr, fitting))}"

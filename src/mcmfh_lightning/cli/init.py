@@ -1,0 +1,158 @@
+"""The ``mcmfh init`` command: look at a table of somebody's own collection, and write a project file for it."""
+
+import os
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from textwrap import wrap
+from typing import Literal
+
+from mcmfh_lightning.cli.command_line import run_subcommand
+from mcmfh_lightning.cli.project import PROJECT_FILE, Value
+from mcmfh_lightning.cli.project_text import comment, table
+from mcmfh_lightning.datasets.table.guess.look import propose
+from mcmfh_lightning.datasets.table.guess.proposal import Proposal
+from mcmfh_lightning.errors import DataError, say
+from mcmfh_lightning.files import atomic_write
+
+Encoder = Literal["offline", "biomedclip"]
+_WIDTH = 100
+_MOST_ODD = 8
+_FEW_PAIRS = 400
+"""Training pairs below which the global batch of 256 of the shipped configs may not be filled."""
+
+_NEXT = (
+    "mcmfh-data manifest",
+    "mcmfh-data verify",
+    "mcmfh predict",
+    "mcmfh fit",
+    "mcmfh test",
+    "mcmfh-archive build",
+    'mcmfh-archive search --text "enlarged heart"',
+)
+
+
+def init(
+    *,
+    manifest: Path,
+    images: Path,
+    out: Path = PROJECT_FILE,
+    encoder: Encoder = "offline",
+    force: bool = False,
+) -> None:
+    """Look at a table of your own collection, propose how to read it, and write mcmfh.toml for the other commands.
+
+    What the table does not say, such as which rows are of one patient, is left for you to choose in that file.
+
+    Args:
+        manifest: Table of the collection: .csv, .jsonl or .parquet.
+        images: Folder of its images.
+        out: Project file to write. Commands read mcmfh.toml of the folder that they are started in.
+        encoder: Encoder of images and texts. offline takes two towers of the extra `offline`, biomedclip the encoder of
+            the paper from the model hub (784 MB).
+        force: Replace the file if it exists.
+    """
+    if out.exists() and not force:
+        raise DataError(f"{out} exists: pass --force to replace it, or another --out")
+    if not out.parent.is_dir():
+        raise DataError(f"{out.parent}: no such folder; make it, or correct --out")
+    proposal = propose(manifest, images)
+    text = project_text(manifest, images, out, encoder, proposal)
+    with atomic_write(out) as stream:
+        stream.write(text.encode())
+    for line in _report(manifest, images, out, proposal):
+        say(line)
+
+
+def project_text(manifest: Path, images: Path, out: Path, encoder: Encoder, proposal: Proposal) -> str:
+    """Write the tables of all commands for one collection."""
+    name = re.sub(r"[^\w.-]+", "_", manifest.stem).strip("._") or "mine"
+    run, pairs, features, archive = f"runs/{name}", "data/pairs", "data/features", "archive"
+    folder = Path(str(proposal.options.get("images", images)))
+    read: dict[str, Value] = {"manifest": _seen_from(out, manifest), "images": _seen_from(out, folder), "out": pairs}
+    read |= {option: value for option, value in proposal.options.items() if option != "images"}
+    config: dict[str, Value] = {"config": "experiments/mcmfh.yaml", "data.root": features, "run-dir": run}
+    batch = _batch(proposal)
+    towers: dict[str, Value] = {} if encoder == "offline" else {"encoder": f"model/encoder_{encoder}.yaml"}
+    best = f"{run}/fit/checkpoints/best.ckpt"
+    source: dict[str, Value] = {"archive": archive, "features": features, "pairs": pairs}
+    tables: Mapping[str, Mapping[str, Value]] = {
+        "mcmfh-data.verify": {"folder": pairs},
+        "mcmfh-data.stats": {"folder": pairs, "out": "data/stats"},
+        "mcmfh.predict": {
+            "config": f"experiments/encode_{encoder}.yaml",
+            "data.root": pairs,
+            "model.output-dir": features,
+            "run-dir": f"{run}/encode",
+        },
+        "mcmfh.fit": {**config, **batch},
+        "mcmfh.validate": {**config, **batch},
+        "mcmfh.test": {**config, **batch},
+        "mcmfh-archive.build": {**source, "checkpoint": best, **towers, "store-content": True},
+        "mcmfh-archive.add": source,
+        "mcmfh-archive.upsert": source,
+        **{f"mcmfh-archive.{command}": {"archive": archive} for command in ("delete", "info", "verify", "search")},
+        "mcmfh-archive.serve": {"archive": archive},
+    }
+    head = comment(
+        f"Options of the commands that are started in this folder; those of a command line win. Made by: mcmfh init "
+        f"--manifest {shlex.quote(str(manifest))} --images {shlex.quote(str(images))}"
+    )
+    odd = "\n".join(comment(f"Odd: {text}") for text in proposal.odd)
+    first = table("mcmfh-data.manifest", read, choices=proposal.choices)
+    rest = [table(title, options) for title, options in tables.items()]
+    return "\n".join([head, *([odd] if odd else []), "", first, *rest])
+
+
+def _seen_from(out: Path, path: Path) -> str:
+    """Return a path as it is written in a project file: relative to its folder, unless it was given as absolute."""
+    return str(path) if path.is_absolute() else os.path.relpath(path, out.parent)
+
+
+def _batch(proposal: Proposal) -> dict[str, Value]:
+    """Choose a global batch that a small collection fills; nothing for others."""
+    given = proposal.options.get("split-by") == "given"
+    pairs = proposal.trainable // 2 if given else proposal.trainable * 7 // 10
+    if pairs >= _FEW_PAIRS or pairs < 4:
+        return {}
+    return {"data.global-batch-size": min(256, 1 << (pairs // 2).bit_length() - 1)}
+
+
+def _report(manifest: Path, images: Path, out: Path, proposal: Proposal) -> Iterator[str]:
+    """List what a person reads: the proposal, what is odd, what to choose, and the next commands."""
+    yield f"{manifest}: {proposal.rows:,} rows, {proposal.trainable:,} of them with an image and a text"
+    yield "Proposed:"
+    for option, value in proposal.options.items():
+        shown = ", ".join(value) if isinstance(value, list) else str(value)
+        shown = shown if len(shown) <= 40 else f"{shown[:37]}..."
+        yield from _wrapped(f"  {option:16} {shown}", f" ({proposal.reasons[option]})")
+    if proposal.unread:
+        yield from _wrapped("  not read:", f" {', '.join(proposal.unread)}")
+    if proposal.odd:
+        yield "Odd:"
+        for text in proposal.odd[:_MOST_ODD]:
+            yield from _wrapped("  -", f" {text}")
+        if len(proposal.odd) > _MOST_ODD:
+            yield f"  ... and {len(proposal.odd) - _MOST_ODD} more, all of them in {out}"
+    yield f"Written: {out}"
+    if proposal.choices:
+        yield f"Choose in {out}, which `mcmfh-data manifest` asks for:"
+        for number, choice in enumerate(proposal.choices, 1):
+            yield from _wrapped(f"  {number}.", f" {' or '.join(choice.options)}: {choice.question}")
+    yield from _wrapped("Next:", f" {', '.join(_NEXT)}")
+
+
+def _wrapped(head: str, text: str) -> Iterator[str]:
+    """Break a line at 100 columns; the lines after it are indented."""
+    plain = "".join(c if c.isprintable() else " " for c in head + text)
+    yield from wrap(plain, _WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command; errors of this package end in one line and exit code 2.
+
+    Args:
+        args: The command line after ``mcmfh``, as ``init --manifest ...``; None takes that of the process.
+    """
+    run_subcommand("mcmfh", {"init": init}, args)

@@ -1,0 +1,241 @@
+"""The project file: options of commands that are started in one folder, written there once.
+
+A folder with its ``mcmfh.toml`` may come from elsewhere. Tables and keys are therefore a closed list: no option names a
+class, deletes, or writes over a file, and configs are those of the package.
+"""
+
+import shlex
+import sys
+import tomllib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal
+
+from mcmfh_lightning.errors import ConfigError, without_controls
+
+PROJECT_FILE = Path("mcmfh.toml")
+"""The project file of the working folder; folders above are not looked at."""
+
+UNDECIDED = "undecided"
+"""Key of the options that the owner of the data has to choose: see `Project.check_decided`."""
+
+Value = bool | int | str | list[str]
+Kind = Literal["text", "texts", "number", "switch"]
+
+_ARCHIVE: Mapping[str, Kind] = {"archive": "text", "device": "text"}
+_ADD: Mapping[str, Kind] = {**_ARCHIVE, "features": "text", "pairs": "text", "splits": "texts", "checkpoint": "text"}
+_RUN: Mapping[str, Kind] = {
+    "config": "text",
+    "data.root": "text",
+    "run-dir": "text",
+    "seed-everything": "number",
+    "trainer.accelerator": "text",
+    "trainer.devices": "number",
+    "trainer.max-epochs": "number",
+    "data.batch-size": "number",
+    "data.global-batch-size": "number",
+    "data.num-workers": "number",
+    "model.num-bits": "number",
+    "model.supervision": "text",
+}
+_TESTED: Mapping[str, Kind] = {**_RUN, "ckpt-path": "text"}
+_MANIFEST: Mapping[str, Kind] = {
+    **dict.fromkeys(("manifest", "images", "out", "name", "source", "licence", "encoding"), "text"),
+    **dict.fromkeys((f"{name}-column" for name in ("id", "image", "text", "labels", "group", "date")), "text"),
+    **dict.fromkeys((f"{name}-column" for name in ("split", "source", "licence")), "text"),
+    **dict.fromkeys(("label-separator", "split-by", "resplit", "drop-labels"), "text"),
+    **dict.fromkeys(("label-columns", "normal-label", "date-format", "split-names"), "texts"),
+    **dict.fromkeys(("uncertain-is-present", "no-labels", "skip-bad-rows"), "switch"),
+    **dict.fromkeys(("seed", "min-label-count"), "number"),
+}
+TABLES: Mapping[str, Mapping[str, Mapping[str, Kind]]] = {
+    "mcmfh-data": {
+        "manifest": _MANIFEST,
+        "verify": {"folder": "text"},
+        "stats": {"folder": "text", "out": "text"},
+    },
+    "mcmfh": {
+        "predict": {**_RUN, "model.output-dir": "text"},
+        "fit": _TESTED,
+        "validate": _TESTED,
+        "test": _TESTED,
+    },
+    "mcmfh-archive": {
+        "build": {**_ADD, "encoder": "text", "store-content": "switch", "without-relaxed": "switch"},
+        "add": _ADD,
+        "upsert": _ADD,
+        "delete": {"archive": "text"},
+        "info": {"archive": "text"},
+        "verify": {"archive": "text", "features": "text", "pairs": "text"},
+        "search": {**_ARCHIVE, "k": "number", "rerank": "number", "against": "text", "index": "text"},
+        "serve": {**_ARCHIVE, "port": "number"},
+    },
+}
+"""Options that a project file may hold, by program and command."""
+
+_EXCLUSIVE = (frozenset(("labels-column", "label-columns", "no-labels")),)
+"""Options of which a command takes one: if it is typed, the others are not taken from the file."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """Options of one command in a project file.
+
+    Attributes:
+        path: The file.
+        table: Name of the table.
+        options: Value of each option, without the hyphens in front.
+        undecided: Options that have to be chosen, each entry one choice, as in ``group-column`` or ``a or b``.
+    """
+
+    path: Path
+    table: str
+    options: Mapping[str, Value]
+    undecided: tuple[str, ...] = ()
+
+    def left(self, typed: Collection[str]) -> dict[str, Value]:
+        """Return the options that the command line does not decide.
+
+        Args:
+            typed: Names of the options on the command line, without the hyphens in front.
+        """
+        decided = set(typed).union(*(group for group in _EXCLUSIVE if group & set(typed)))
+        return {name: value for name, value in self.options.items() if name not in decided}
+
+    def check_decided(self, typed: Collection[str]) -> None:
+        """Refuse a command as long as something that its table cannot know is not chosen.
+
+        Raises:
+            ConfigError: If none of the options of a choice is in the file or on the command line.
+        """
+        for choice in self.undecided:
+            names = choice.split(" or ")
+            if not {*names} & {*typed, *self.options}:
+                options = " or ".join(f"--{name}" for name in names)
+                raise ConfigError(
+                    f"{self.path}, [{self.table}]: {choice} has to be chosen, and only you know it; remove the # before "
+                    f"one of the proposed lines, or pass {options}"
+                )
+
+    def announce(self, options: Mapping[str, Value]) -> None:
+        """Print the options that are taken from the file, on standard error."""
+        if options:
+            line = f"{self.path}: {shlex.join(arguments_of(options))}"
+            sys.stderr.write(f"{without_controls(line).replace(chr(10), ' ')}\n")
+
+
+def read_project(program: str, command: str, path: Path = PROJECT_FILE) -> Project | None:
+    """Read the options of a command.
+
+    Args:
+        program: Such as ``mcmfh-data``.
+        command: Such as ``manifest``.
+        path: The file.
+
+    Returns:
+        The options; None if there is no such file, or no such table in it.
+
+    Raises:
+        ConfigError: If the file is not TOML, or has an unknown table, an unknown key or a value of a wrong type.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: not a project file ({_one_line(error)}); correct it, or remove it") from error
+    _check_tables(path, content)
+    entries = content.get(program, {}).get(command)
+    if entries is None:
+        return None
+    table = f"{program}.{command}"
+    choices = entries.pop(UNDECIDED, [])
+    if not isinstance(choices, list) or not all(isinstance(choice, str) for choice in choices):
+        raise ConfigError(f"{path}, [{table}] {UNDECIDED}: a list of options is expected")
+    known = TABLES[program][command]
+    options = {}
+    for written, value in _flat(entries):
+        name = written.replace("_", "-")
+        if name not in known:
+            raise ConfigError(
+                f"{path}, [{table}]: unknown key {written!r}{_near(name, known)}; keys: {', '.join(known)}"
+            )
+        options[name] = _checked(f"{path}, [{table}] {written}", value, known[name])
+    return Project(path, table, options, tuple(choices))
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _near(name: str, known: Collection[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f", did you mean {close[0]!r}?" if close else ""
+
+
+def _check_tables(path: Path, content: Mapping[str, object]) -> None:
+    for program, commands in content.items():
+        if program not in TABLES or not isinstance(commands, dict):
+            known = [f"{name}.{command}" for name, entries in TABLES.items() for command in entries]
+            raise ConfigError(
+                f"{path}: unknown {'table' if isinstance(commands, dict) else 'key'} {program!r}"
+                f"{_near(program, TABLES)}; tables: {', '.join(f'[{name}]' for name in known)}"
+            )
+        for command, entries in commands.items():
+            if command not in TABLES[program] or not isinstance(entries, dict):
+                listed = ", ".join(f"[{program}.{name}]" for name in TABLES[program])
+                near = _near(command, TABLES[program])
+                raise ConfigError(f"{path}: unknown table [{program}.{command}]{near}; tables: {listed}")
+
+
+def _flat(entries: Mapping[str, object], before: str = "") -> Iterator[tuple[str, object]]:
+    """List keys with their values: TOML reads ``data.root`` as a table with a key."""
+    for name, value in entries.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{before}{name}.")
+        else:
+            yield before + name, value
+
+
+def _checked(where: str, value: object, kind: Kind) -> Value:
+    """Return a value that has the type of its option.
+
+    Raises:
+        ConfigError: If it has another.
+    """
+    if kind == "switch" and isinstance(value, bool):
+        return value
+    if kind == "number" and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if kind == "text" and isinstance(value, str):
+        return value
+    if kind == "texts":
+        values = value if isinstance(value, list) else [value]
+        if all(isinstance(item, str) for item in values):
+            return [str(item) for item in values]
+    expected = {
+        "switch": "true or false",
+        "number": "a whole number",
+        "text": 'a text in quotes, "..."',
+        "texts": 'a list of texts, ["...", "..."]',
+    }
+    raise ConfigError(f"{where} = {str(value)[:40]!r}: {expected[kind]} is expected")
+
+
+def arguments_of(options: Mapping[str, Value]) -> list[str]:
+    """Write options as a command line has them: lists repeat the option, switches stand alone.
+
+    >>> arguments_of({"labels": ["a", "b"], "k": 5, "erase": False, "any": True})
+    ['--labels=a', '--labels=b', '--k=5', '--any']
+    """
+    arguments: list[str] = []
+    for name, value in options.items():
+        if value is True:
+            arguments.append(f"--{name}")
+        elif isinstance(value, list):
+            arguments += [f"--{name}={item}" for item in value]
+        elif value is not False:
+            arguments.append(f"--{name}={value}")
+    return arguments

@@ -1,0 +1,159 @@
+"""The column of groups, the split, and dates: what decides whether numbers of a test can be believed."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from mcmfh_lightning.datasets.table.guess import vocabulary
+from mcmfh_lightning.datasets.table.guess.columns import Column, quoted
+from mcmfh_lightning.datasets.table.guess.proposal import Answer, Proposal
+from mcmfh_lightning.shards.info import Split
+
+_ALONE = "only if each row is of another patient"
+
+
+def guess_group(columns: Sequence[Column], rows: int, proposal: Proposal) -> Column | None:
+    """Find the column of groups, patients before studies. It is never taken where its values do not fit its name."""
+    named = [column for column in columns if column.name == "group"]
+    patients = [
+        column for column in columns if column.words & vocabulary.PATIENT and not column.is_prose and column.present
+    ]
+    studies = [
+        column for column in columns if column.words & vocabulary.STUDY and not column.is_prose and column.present
+    ]
+    likely = named or patients or studies
+    column = likely[0] if len(likely) == 1 else _coarsest(likely)
+    if column is None:
+        _ask(
+            likely or [c for c in columns if 1 < len(c.counts) < rows and not c.is_prose and not c.is_finding], proposal
+        )
+        return None
+    if len(column.present) > 1 and len(column.counts) <= (3 if rows >= 30 else 1):
+        _ask([column], proposal, f"the column {column.name!r} has only {column.shows()}: one patient each?")
+        return None
+    if len(column.counts) == len(column.present) and column not in named and not column.words & vocabulary.PATIENT:
+        _ask([column], proposal, f"{column.name!r} differs in every row: it does not say which rows are of one patient")
+        return None
+    proposal.take("group-column", column.name, f"{column.shows()} stay together when splits are drawn")
+    if len(column.counts) == len(column.present) > 1:
+        proposal.odd.append(
+            f"{column.name!r} differs in every row: if a patient has several rows, they may come into two splits"
+        )
+    elif column in studies and not patients and column.name != "group":
+        proposal.odd.append(
+            f"{column.name!r} keeps studies together, not patients: if a patient has several studies, add a column for "
+            "the patient and name it by group-column"
+        )
+    if column.missing:
+        proposal.odd.append(
+            f"{column.missing:,} rows have no {column.name!r}; they cannot be used until it is filled in"
+        )
+    return column
+
+
+def _coarsest(columns: Sequence[Column]) -> Column | None:
+    """Return the column whose groups are made of whole groups of all the others: patients, not their studies."""
+    for column in columns:
+        if all(other is column or _is_within(other, column) for other in columns):
+            return column
+    return None
+
+
+def _is_within(fine: Column, coarse: Column) -> bool:
+    owner: dict[str, str] = {}
+    pairs = zip(map(str, fine.cells), map(str, coarse.cells), strict=True)
+    return all(owner.setdefault(part, whole) == whole for part, whole in pairs)
+
+
+def _ask(columns: Sequence[Column], proposal: Proposal, question: str | None = None) -> None:
+    shown = sorted(columns, key=lambda column: not column.words & (vocabulary.PATIENT | vocabulary.STUDY))[:4]
+    answers = [Answer("group-column", column.name, column.shows()) for column in shown]
+    alone = proposal.options.get("id-column", "id")
+    proposal.ask(
+        question or "which rows are of one patient? Rows of a patient in two splits raise every number of a test",
+        *answers,
+        Answer("group-column", alone, _ALONE),
+    )
+
+
+class GivenSplits(NamedTuple):
+    """Column of splits and the names in it that are not train, val or test."""
+
+    column: Column
+    names: dict[str, Split]
+
+
+def guess_split(columns: Sequence[Column], proposal: Proposal) -> GivenSplits | None:
+    """Find the column of splits that the table gives."""
+    for column in columns:
+        spelled = {value: value.casefold() for value in column.counts}
+        known = {
+            value: vocabulary.SPLIT_NAMES[word] for value, word in spelled.items() if word in vocabulary.SPLIT_NAMES
+        }
+        unclear = [value for value, word in spelled.items() if word in vocabulary.UNCLEAR_SPLITS]
+        if len(spelled) <= 6 and spelled and len(known) + len(unclear) == len(spelled) and "train" in known.values():
+            return _take_split(column, known, unclear, proposal)
+        if column.words & vocabulary.SPLIT and known and len(spelled) <= 10:
+            others = [value for value in spelled if value not in known]
+            proposal.take("split-column", column.name, f"its name; {column.shows()}")
+            proposal.ask(
+                f"what are {quoted(others)} of the column {column.name!r}: train, val or test?",
+                *[Answer("split-names", [f"{other}={split}"], "") for other in others[:2] for split in ("val", "test")],
+                Answer("split-by", "group", "draw new splits instead"),
+            )
+            return None
+    for column in columns:
+        if "fold" in column.words and column.is_numeric:
+            proposal.odd.append(
+                f"{column.name!r} has numbers of folds and is not read; write train, val, test to use it"
+            )
+        elif column.name == "split":
+            proposal.take("split-by", "group", f"the column 'split' says {quoted(column.counts, 2)}: not read")
+    return None
+
+
+def _take_split(
+    column: Column, known: dict[str, Split], unclear: Sequence[str], proposal: Proposal
+) -> GivenSplits | None:
+    proposal.take("split-column", column.name, ", ".join(f"{n:,} {value}" for value, n in column.counts.most_common()))
+    renamed = {value: split for value, split in known.items() if value != split}
+    names = [f"{value}={split}" for value, split in renamed.items()]
+    if unclear:
+        proposal.ask(
+            f"is {unclear[0]!r} of the column {column.name!r} the validation or the test?",
+            *[Answer("split-names", [*names, f"{unclear[0]}={split}"], split) for split in ("val", "test")],
+            Answer("split-by", "group", "draw new splits instead"),
+        )
+        return None
+    proposal.take("split-by", "given", "the table says which row is in which split")
+    if names:
+        proposal.take("split-names", names, "other names of splits")
+    for split, lack in (("val", "`fit` cannot choose the best epoch"), ("test", "`test` has nothing to measure")):
+        if split not in known.values():
+            proposal.odd.append(f"no row of the column {column.name!r} is in {split}: {lack}")
+    if column.missing:
+        proposal.odd.append(f"{column.missing:,} rows have no split in the column {column.name!r}")
+    return GivenSplits(column, renamed)
+
+
+def check_leak(given: GivenSplits | None, group: Column | None, proposal: Proposal) -> None:
+    """Ask what to do where the splits that a table gives cut a patient; draw splits by group where none are given."""
+    if given is None:
+        if not any("split-by" in choice.options for choice in proposal.choices):
+            proposal.options.setdefault("split-by", "group")
+            proposal.reasons.setdefault("split-by", "80/10/10 per cent, drawn by group: the table has no splits")
+        return
+    if group is None:
+        return
+    splits_of: dict[str, set[str]] = {}
+    for name, split in zip(map(str, group.cells), given.column.cells, strict=True):
+        splits_of.setdefault(name, set()).add(str(split).strip())
+    cut = [name for name, splits in splits_of.items() if len(splits) > 1]
+    if cut:
+        del proposal.options["split-by"], proposal.reasons["split-by"]
+        proposal.options.pop("split-names", None)
+        text = f"{len(cut):,} of {len(splits_of):,} values of {group.name!r} are in two given splits: {quoted(cut, 2)}"
+        proposal.ask(
+            f"{text}. That is a leak",
+            Answer("split-by", "group", "draw new splits, each group whole"),
+            Answer("split-by", "given", "once the table is corrected"),
+        )

@@ -1,0 +1,149 @@
+"""The column of images, and the folder that its paths begin at."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from mcmfh_lightning.datasets.table.guess import vocabulary
+from mcmfh_lightning.datasets.table.guess.columns import Column, quoted
+from mcmfh_lightning.datasets.table.guess.proposal import Answer, Proposal
+from mcmfh_lightning.datasets.table.references import ImageFolder
+from mcmfh_lightning.datasets.table.values import BadValueError, is_missing, shortened
+from mcmfh_lightning.errors import DataError
+
+_ENDINGS = frozenset((".png", ".jpg", ".jpeg", ".dcm", ".dicom"))
+_SAMPLE = 200
+_MOST_FOLDERS = 50
+
+
+class Found(NamedTuple):
+    """Column of images below a folder, and the files that its rows show."""
+
+    column: str
+    folder: Path
+    files: tuple[Path | None, ...]
+
+
+def list_images(folder: Path) -> dict[str, list[Path]]:
+    """List the image files below a folder, by their names.
+
+    Raises:
+        DataError: If there is no such folder.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder of images; correct --images")
+    files: dict[str, list[Path]] = {}
+    for place, _, names in os.walk(folder):
+        for name in names:
+            if PurePosixPath(name).suffix.lower() in _ENDINGS:
+                files.setdefault(name, []).append(Path(place, name))
+    return files
+
+
+def guess_images(
+    columns: Sequence[Column], folder: Path, files: dict[str, list[Path]], proposal: Proposal
+) -> Found | None:
+    """Find the column whose values are image files.
+
+    Args:
+        columns: The columns of the table.
+        folder: Folder of the images.
+        files: The images below it, by name.
+        proposal: Takes the column and the folder, or the question.
+
+    Returns:
+        The column that was proposed.
+    """
+    for place in _places(folder, files):
+        shares = {column.name: _share(column, place) for column in columns}
+        best = max(shares.values(), default=0.0)
+        likely = [name for name, share in shares.items() if share >= max(0.5, best - 0.1)]
+        if len(likely) > 1:
+            return _ask(likely, place, proposal)
+        if likely:
+            return _take(next(column for column in columns if column.name == likely[0]), place, folder, proposal)
+    _none(columns, folder, files, proposal)
+    return None
+
+
+def _places(folder: Path, files: dict[str, list[Path]]) -> Iterator[Path]:
+    """List folders that paths may begin at: the one given, one above it, those below it."""
+    yield folder
+    if folder.resolve() != folder.resolve().parent:
+        yield folder.parent
+    below = {path.parent for paths in files.values() for path in paths} - {folder}
+    yield from sorted(below)[:_MOST_FOLDERS]
+
+
+def _share(column: Column, place: Path) -> float:
+    """Return the share of values that are files; looked at in a sample."""
+    sample = [cell for cell in column.present[:: max(1, len(column.present) // _SAMPLE)] if isinstance(cell, str)]
+    finder = ImageFolder(place)
+    return sum(_file(finder, cell) is not None for cell in sample) / len(sample) if sample else 0.0
+
+
+def _file(finder: ImageFolder, cell: object) -> Path | None:
+    try:
+        return finder.read(cell, lambda note: None)
+    except BadValueError:
+        return None
+
+
+def _take(column: Column, place: Path, folder: Path, proposal: Proposal) -> Found:
+    finder = ImageFolder(place)
+    found = {value: _file(finder, value) for value in column.counts}
+    values = ["" if is_missing(cell) else str(cell).strip() for cell in column.cells]
+    missing = [value for value in values if value and found[value] is None]
+    total = len(column.present)
+    proposal.take("image-column", column.name, f"{total - len(missing):,} of {total:,} values are files")
+    if place != folder:
+        proposal.take("images", str(place), f"its paths begin there, not in {folder}")
+    if missing:
+        proposal.odd.append(
+            f"{len(missing):,} images of the column {column.name!r} are missing, such as {shortened(missing[0])}; "
+            "copy them, or correct the paths"
+        )
+    return Found(column.name, place, tuple(found.get(value) for value in values))
+
+
+def _ask(likely: Sequence[str], place: Path, proposal: Proposal) -> None:
+    answers = [Answer("image-column", name, "its values are files") for name in likely]
+    proposal.ask(f"{len(likely)} columns name image files, and a row has one image", *answers)
+
+
+def _none(columns: Sequence[Column], folder: Path, files: dict[str, list[Path]], proposal: Proposal) -> None:
+    """Say why no column names images, as far as it can be seen, and ask."""
+    if not files:
+        proposal.odd.append(f"{folder} has no image (.png, .jpg, .jpeg, .dcm); correct --images")
+    by_name = [column for column in columns if column.words & vocabulary.IMAGE]
+    stems = {PurePosixPath(name).stem for name in files}
+    for column in columns:
+        names = [PurePosixPath(str(cell).replace("\\", "/")).name for cell in column.present[:_SAMPLE]]
+        if names and sum(name in files for name in names) >= len(names) / 2:
+            value = shortened(column.present[0])
+            text = f"{column.name!r} names images of {folder}, but in other folders ({value}); correct these paths"
+        elif names and sum(name in stems for name in names) >= len(names) / 2:
+            endings = Counter(PurePosixPath(name).suffix for name in files)
+            text = f"{column.name!r} names images without the ending; add {endings.most_common(1)[0][0]!r} to each"
+        elif column in by_name:
+            text = f"no value of {column.name!r} is a file below {folder} ({shortened((column.present or [''])[0])})"
+        else:
+            continue
+        proposal.odd.append(f"the column {text}")
+        if column not in by_name:
+            by_name.append(column)
+    answers = [Answer("image-column", column.name, "once its paths are right") for column in by_name]
+    proposal.ask("no column names image files that are there", *answers, options=("image-column",))
+
+
+def say_unnamed(found: Found, files: dict[str, list[Path]], proposal: Proposal) -> None:
+    """Say which images no row names, and how often one image is named."""
+    named = Counter(path for path in found.files if path is not None)
+    rest = sorted(path for paths in files.values() for path in paths if path.resolve() not in named)
+    if rest:
+        names = quoted((path.name for path in rest), 2)
+        proposal.odd.append(f"{len(rest):,} images are named by no row and stay out: {names}")
+    if twice := [path.name for path, times in named.items() if times > 1]:
+        proposal.odd.append(f"{len(twice):,} images are named by several rows: {quoted(twice, 2)}")

@@ -1,0 +1,174 @@
+"""Columns of labels, what separates them, and the words for normal."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from mcmfh_lightning.datasets.table.guess import vocabulary
+from mcmfh_lightning.datasets.table.guess.columns import Column, quoted
+from mcmfh_lightning.datasets.table.guess.proposal import Answer, Proposal, Value
+from mcmfh_lightning.datasets.table.labels import LabelRules, read_state
+from mcmfh_lightning.datasets.table.read import near_labels
+from mcmfh_lightning.datasets.table.values import BadValueError, is_missing
+
+_SEPARATORS = (";", "|", "\t", "\uff1b", "\u3001", "\uff0c", " / ", "+", "&")
+_NO_LABELS = Answer("no-labels", value=True, meaning="train on pairs alone (--model.supervision pairs)")
+
+
+def guess_labels(columns: Sequence[Column], proposal: Proposal) -> None:
+    """Find the columns of labels: one of words, several of 1, 0 and -1, or several of words."""
+    findings = [c for c in columns if c.is_finding and not c.words & (vocabulary.NOT_A_FINDING | vocabulary.LABEL)]
+    words = [c for c in columns if c.words & vocabulary.LABEL and _holds_labels(c)]
+    exact = next((column for column in words if column.name == "labels"), None)
+    numbers = [c for c in columns if c.words & {"label", "labels", "class", "target"} and c.is_numeric]
+    empty = [column for column in columns if column.name == "labels" and not column.present]
+    if empty and not findings:
+        proposal.ask("no row has a label", _NO_LABELS, options=("labels-column", "label-columns"))
+    elif exact is not None or (len(words) == 1 and not findings):
+        _take_words(exact or words[0], proposal)
+    elif findings and words:
+        _ask(proposal, words, findings)
+    elif findings:
+        _take_findings(columns, findings, proposal)
+    elif numbers:
+        proposal.ask(
+            f"{numbers[0].name!r} holds numbers ({quoted(sorted(numbers[0].counts)[:3])}) in place of labels; write "
+            "words, such as 'class 3'",
+            _NO_LABELS,
+            options=("labels-column", "label-columns"),
+        )
+    elif words:
+        _take_several(words, proposal)
+    else:
+        _ask(proposal, [c for c in columns if c.is_categories and len(c.counts) > 1], ())
+
+
+def _holds_labels(column: Column) -> bool:
+    """Whether a column holds labels: categories, lists, or parts that come again where a separator stands."""
+    if not column.present or column.is_numeric or (column.is_prose and not _separators(column)):
+        return False
+    return column.is_categories or column.name == "labels" or bool(_separators(column)) or column.words_a_cell < 3
+
+
+def _separators(column: Column) -> Counter[str]:
+    """Count the cells that hold what may separate labels."""
+    cells = [cell for cell in column.present if isinstance(cell, str) and not _is_printed(cell)]
+    return Counter(sign for cell in cells for sign in _SEPARATORS if sign in cell.strip())
+
+
+def _is_printed(cell: str) -> bool:
+    return cell.strip()[:1] in ("[", "(", "{")
+
+
+def _ask(proposal: Proposal, words: Sequence[Column], findings: Sequence[Column]) -> None:
+    """Leave the choice of the labels to the owner."""
+    answers = [Answer("labels-column", column.name, column.shows()) for column in words[:3]]
+    if findings:
+        names = [column.name for column in findings]
+        answers.append(Answer("label-columns", names, "columns of 1 and 0"))
+    question = "which columns hold the labels?" if answers else "no column holds labels"
+    options = ("labels-column", "label-columns")
+    proposal.ask(
+        f"{question} Items are relevant to each other where they share one", *answers, _NO_LABELS, options=options
+    )
+
+
+def _take_findings(columns: Sequence[Column], findings: Sequence[Column], proposal: Proposal) -> None:
+    """Take columns of 1 and 0, and the empty ones between and next to them."""
+    empty = [c for c in columns if not c.present and not c.words & vocabulary.NOT_A_FINDING]
+    at = [columns.index(column) for column in findings]
+    first, last = at[0], at[-1]
+    while last + 1 < len(columns) and columns[last + 1] in empty:
+        last += 1
+    while first > 0 and columns[first - 1] in empty:
+        first -= 1
+    taken = [column for column in columns[first : last + 1] if column in findings or column in empty]
+    names = [column.name for column in taken]
+    uncertain = sum(read_state(cell) == -1 for column in taken for cell in column.present)
+    proposal.take("label-columns", names, "they hold 1, 0, -1 or nothing")
+    if uncertain:
+        proposal.odd.append(
+            f"{uncertain:,} findings are uncertain (-1) and count as absent; uncertain-is-present changes it"
+        )
+    others = [column.name for column in columns if column.is_finding and column not in taken]
+    if others:
+        proposal.odd.append(f"columns of 1 and 0 that are not taken for findings: {quoted(others)}")
+    present = {column.name for column in taken if any(read_state(cell) == 1 for cell in column.present)}
+    _name_normal(dict.fromkeys(present, 1), proposal)
+
+
+def _take_several(columns: Sequence[Column], proposal: Proposal) -> None:
+    proposal.take("label-columns", [column.name for column in columns], "each holds words")
+    labels: Counter[str] = Counter()
+    for column in columns:
+        labels += _count(column, _separator(column, proposal))
+    _name_normal(labels, proposal)
+
+
+def _take_words(column: Column, proposal: Proposal) -> None:
+    proposal.take("labels-column", column.name, column.shows())
+    labels = _count(column, _separator(column, proposal))
+    if len(labels) == 1:
+        proposal.odd.append(f"the only label is {next(iter(labels))!r}: then every row is relevant to every other")
+    if column.missing:
+        proposal.odd.append(f"{column.missing:,} rows have no label in {column.name!r}")
+    _name_normal(labels, proposal)
+
+
+def _separator(column: Column, proposal: Proposal) -> str:
+    """Find what separates labels; ``;`` unless the cells say otherwise."""
+    counts = _separators(column)
+    best = max(counts, key=lambda sign: counts[sign], default=None)
+    strong = [sign for sign in counts if sign not in ("+", "&", " / ")]
+    if len(strong) > 1:
+        answers = [Answer("label-separator", sign, f"in {counts[sign]:,} cells") for sign in strong]
+        proposal.ask(f"labels of {column.name!r} hold several separators; write one in all rows", *answers)
+        return strong[0]
+    best = strong[0] if strong else best
+    if best is None and any(isinstance(cell, str) and "," in cell for cell in column.present):
+        return _comma(column, proposal)
+    if best is None or best == ";":
+        return ";"
+    proposal.take("label-separator", best, f"stands in {counts[best]:,} cells of {column.name!r}")
+    return best
+
+
+def _comma(column: Column, proposal: Proposal) -> str:
+    """Take the comma if the parts that it makes come again in other cells, and ask if not."""
+    cells = [cell for cell in column.counts if not _is_printed(cell)]
+    held = [cell for cell in cells if "," in cell]
+    if not held:
+        return ";"
+    parts = Counter(part.strip() for cell in cells for part in cell.split(","))
+    again = [part for cell in held for part in cell.split(",") if parts[part.strip()] > 1]
+    total = sum(cell.count(",") + 1 for cell in held)
+    if 2 * len(again) >= total:
+        proposal.take("label-separator", ",", f"the parts of {held[0]!r} come again in other cells")
+        return ","
+    proposal.ask(
+        f"does the comma separate labels of {column.name!r}, as in {held[0]!r}?",
+        Answer("label-separator", ",", "yes"),
+        Answer("label-separator", ";", "no, it is a part of a label"),
+    )
+    return ";"
+
+
+def _count(column: Column, separator: str) -> Counter[str]:
+    """Count the labels of a column; cells that cannot be read have none."""
+    rules, labels = LabelRules(separator=separator), Counter[str]()
+    for cell in column.present:
+        try:
+            labels.update(rules.read({column.name: cell}, lambda note: None))
+        except BadValueError:
+            continue
+    return labels
+
+
+def _name_normal(labels: Counter[str] | dict[str, int], proposal: Proposal) -> None:
+    names = near_labels(["normal"], labels)
+    names.sort(key=lambda name: (name != "normal", -labels[name]))
+    if names and names != ["normal"]:
+        value: Value = names
+        proposal.take("normal-label", value, "words that say that nothing was found; all become the first")
+    numbers = [label for label in labels if read_state(label) is not None and not is_missing(label)]
+    if numbers:
+        proposal.odd.append(f"labels that are numbers: {quoted(numbers)}; write words, such as 'class 1'")
