@@ -88,7 +88,8 @@ BAD_ARRAYS = {
     "no bits asked for": ({}, ["--num-bits", "0"], "--num-bits must be at least 1"),
     "no labels asked for": ({}, ["--num-labels", "-1"], "--num-labels must be at least 1"),
     "no depth": ({}, ["--k", "0"], "--k must be at least 1"),
-    "an empty depth": ({}, ["--k", "[]"], "--k must be at least 1"),
+    "a list of depths": ({}, ["--k", "[5,7]"], "--k '\\[5,7\\]' is not a whole number"),
+    "a part of a depth": ({}, ["--k", "10.7"], "--k '10.7' is not a whole number"),
     "ids and groups": ({}, ["--exclude-same-id"], "has groups.*drop --exclude-same-id"),
     "names": ({}, ["--label-names", "none.txt"], "none.txt: cannot be read"),
 }

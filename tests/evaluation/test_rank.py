@@ -299,7 +299,7 @@ def test_label_by_label(report, items, tmp_path):
     (tmp_path / "names.txt").write_text("\n".join(names) + "\n")
     some = 8
     items["query"] = {key: array[:some] for key, array in items["query"].items()}
-    report(items, "--k", "[5,7]", "--label-names", str(tmp_path / "names.txt"))
+    report(items, "--k", "5", "--k", "7", "--label-names", str(tmp_path / "names.txt"))
     with (tmp_path / "out" / "labels.csv").open() as file:
         rows = {(row["label"], row["metric"]): row for row in csv.DictReader(file)}
     query = items["query"]

@@ -108,7 +108,7 @@ class Source:
         deep = self.value_range is not None or "image_bits" in summary or STRETCHED in summary.get("kept", {})
         if deep and self.value_range != value_range:
             ours, theirs = (
-                "none" if values is None else f"[{values[0]:g}, {values[1]:g}]"
+                "none" if values is None else f"{values[0]:g} {values[1]:g}"
                 for values in (self.value_range, value_range)
             )
             raise ConfigError(

@@ -4,21 +4,19 @@ A subcommand imports its parts itself, so that ``--help`` is quick, and only tho
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from mcmfh_lightning.archive.results import RERANKED, IndexKind, K, Modality, Side
-from mcmfh_lightning.cli.command_line import run_subcommand
+from mcmfh_lightning.cli.command_line import Commands, run_subcommand
 from mcmfh_lightning.errors import ConfigError, DataError, say
 
 Split = Literal["train", "val", "test"]
-Names = str | list[str] | None
-Splits = Split | list[Split] | None
+Names = list[str] | None
+Splits = list[Split] | None
 # What the extra `archive` brings.
 _EXTRA = ("faiss", "fastapi", "lancedb", "pyarrow", "python_multipart", "uvicorn")
 _TABLE_WIDTH = 150
@@ -43,7 +41,7 @@ def build(
         checkpoint: trained hasher, as `mcmfh fit` wrote it.
         features: feature shards; without them pairs are encoded.
         pairs: pair shards, which have date, licence, text and picture of each item.
-        splits: one, or several as [train,val]; all by default.
+        splits: one; repeat it for several. Default: all.
         encoder: YAML file of the encoder that queries need, as model/encoder_offline.yaml, which is the default.
         store_content: keep texts and small pictures in the archive; without it they stay in their collection.
         without_relaxed: do not keep the codes before the sign, which rerank short codes; saves 6 bytes a bit.
@@ -55,7 +53,7 @@ def build(
     from mcmfh_lightning.archive.source import Source
 
     check_device(device)
-    location, source = Location(archive), Source(features, pairs, listed(splits))
+    location, source = Location(archive), Source(features, pairs, tuple(splits or ()))
     settings = {"store_content": store_content, "keep_relaxed": not without_relaxed}
     done = build_archive(location, source, checkpoint, read_encoder_spec(encoder), device=device, **settings)
     say(f"{location}: {done}")
@@ -77,7 +75,7 @@ def add(
         archive: folder or s3://bucket/prefix.
         features: feature shards; without them pairs are encoded.
         pairs: pair shards, which have date, licence, text and picture of each item.
-        splits: one, or several as [train,val]; all by default.
+        splits: one; repeat it for several. Default: all.
         checkpoint: refuse if it is not the archive's own hasher, with which items are encoded in any case.
         replace: replace the items that are there already, as upsert does.
         device: where items are encoded.
@@ -86,7 +84,7 @@ def add(
     from mcmfh_lightning.archive.info import Location
     from mcmfh_lightning.archive.source import Source
 
-    location, source = Location(archive), Source(features, pairs, listed(splits))
+    location, source = Location(archive), Source(features, pairs, tuple(splits or ()))
     done = add_items(location, source, device=device, replace=replace, checkpoint=checkpoint)
     say(f"{location}: {done}")
 
@@ -106,7 +104,7 @@ def upsert(
         archive: folder or s3://bucket/prefix.
         features: feature shards; without them pairs are encoded.
         pairs: pair shards, which have date, licence, text and picture of each item.
-        splits: one, or several as [train,val]; all by default.
+        splits: one; repeat it for several. Default: all.
         checkpoint: refuse if it is not the archive's own hasher, with which items are encoded in any case.
         device: where items are encoded.
     """
@@ -120,9 +118,9 @@ def delete(
 
     Args:
         archive: folder or s3://bucket/prefix.
-        ids: an item, or several as [a,b].
+        ids: an item; repeat it for several.
         ids_file: text file with an id a line.
-        groups: all items of a group (patient, study) by its own name, or of several as [P-17,P-18].
+        groups: all items of a group (patient, study) by its own name; repeat it for several.
         erase: remove what was ever deleted or replaced from the disk too, where earlier versions keep it; all items are
             written again, and whoever has the archive open must open it again.
     """
@@ -137,7 +135,7 @@ def delete(
     location = Location(archive)
     info = ArchiveInfo.load(location)
     table = ItemTable.open(location)
-    named, asked, members = list(listed(ids)), listed(groups), []
+    named, asked, members = [*(ids or ())], groups or [], []
     if ids_file is not None:
         try:
             named += ids_file.read_text(encoding="utf-8-sig").splitlines()  # editors of Windows mark UTF-8 files
@@ -252,7 +250,7 @@ def search(
         k: how many to find; ignored if a radius is given.
         radius: find all within this Hamming distance instead.
         against: code that the query is compared with: of the case, or of the image or the text alone.
-        labels: labels that an item must all have; more than one as [a, b].
+        labels: a label that an item must have; repeat it for several, as all that follow can be repeated.
         any_labels: labels of which it must have one.
         since: earliest date, YYYY-MM-DD.
         until: latest date, YYYY-MM-DD.
@@ -281,7 +279,7 @@ def search(
         raise ConfigError("--format html writes a file: name it by --out")
     names = {"labels": labels, "any_labels": any_labels, "licences": licences, "splits": splits}
     names |= {"groups": groups, "without_groups": without_groups}
-    given: dict[str, Any] = {name: listed(values) for name, values in names.items()}
+    given: dict[str, Any] = {name: tuple(values or ()) for name, values in names.items()}
     filters = Filters(**given, since=since, until=until, has_image=has_image, has_text=has_text)
     opened = Archive.open(archive, device, index)
     result = opened.search(
@@ -344,7 +342,7 @@ def serve(
     token = read_token(token_file)
     if token is None and not is_loopback(host):
         raise ConfigError(
-            f"--host {host} opens the archive to other machines: give a token (--token_file or {TOKEN_VARIABLE}), "
+            f"--host {host} opens the archive to other machines: give a token (--token-file or {TOKEN_VARIABLE}), "
             "or listen at 127.0.0.1"
         )
     with listen(host, port) as listener:
@@ -355,34 +353,7 @@ def serve(
         run(create_app(ServedArchive(archive, device), token), listener)
 
 
-def listed(values: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Return the values of an option that takes one or several; numbers are texts too, as they are written.
-
-    Raises:
-        ConfigError: If a list in brackets cannot be read as one of texts.
-
-    >>> listed(None), listed("a"), listed(["a", "b"]), listed("[007, P-1]")
-    ((), ('a',), ('a', 'b'), ('007', 'P-1'))
-    """
-    if values is None:
-        return ()
-    if not isinstance(values, str):
-        return tuple(values)
-    # jsonargparse leaves a list as one text if YAML reads an entry of it as a number, for example.
-    if not (values.startswith("[") and values.endswith("]")):
-        return (values,)
-    try:
-        entries = yaml.BaseLoader(values).get_single_data()  # makes only texts, lists and mappings: 007 stays 007
-    except yaml.YAMLError:
-        entries = None
-    if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
-        raise ConfigError(
-            f"{values} is not a list such as [a, b]: put entries with brackets, commas or colons in quotes"
-        )
-    return tuple(entries)
-
-
-COMMANDS: Mapping[str, Callable[..., None]] = {
+COMMANDS: Commands = {
     command.__name__: command for command in (build, add, upsert, delete, info, verify, search, serve)
 }
 

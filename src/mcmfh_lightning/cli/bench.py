@@ -17,7 +17,7 @@ def rank(
     query_keys: Keys = KEYS,
     database_keys: Keys = KEYS,
     all_directions: Path | None = None,
-    k: int | list[int] = 50,
+    k: list[int] | None = None,
     out: Path | None = None,
     num_bits: int | None = None,
     num_labels: int | None = None,
@@ -38,7 +38,7 @@ def rank(
         database_keys: names of the arrays of the database.
         all_directions: instead of --query and --database, one file as DCHMT and others write it: q_img, q_txt and q_l
             of the queries, r_img, r_txt and r_l of the database. All four directions are reported.
-        k: depth of mAP@k, P@k, R@k, NDCG@k and ACG@k; several as [10,50].
+        k: depth of mAP@k, P@k, R@k, NDCG@k and ACG@k; repeat it for several. Default: 50.
         out: folder for results.json, results.csv, labels.csv and figures, with a folder for each direction where there
             are several; without it nothing is written.
         num_bits: bits of a code; needed where codes are packed as numpy.packbits does.
@@ -51,9 +51,9 @@ def rank(
     # Here, not above: help and refused arguments should not wait for torch.
     from mcmfh_lightning.evaluation.rank import read_label_names, read_tasks, report
 
-    ks = list(dict.fromkeys([k] if isinstance(k, int) else k))
-    if not ks or min(ks) < 1:
-        raise DataError(f"--k must be at least 1, got {k}")
+    ks = list(dict.fromkeys(k or [50]))
+    if min(ks) < 1:
+        raise DataError(f"--k must be at least 1, got {min(ks)}")
     for name, number in (("--num-bits", num_bits), ("--num-labels", num_labels)):
         if number is not None and number < 1:
             raise DataError(f"{name} must be at least 1, got {number}")

@@ -3,22 +3,25 @@
 This module imports no torch: ``--help`` is quick.
 """
 
-import inspect
-import json
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from itertools import zip_longest
 from pathlib import Path
 
 import yaml
-from jsonargparse import auto_cli
+from cyclopts import App, Parameter
+from cyclopts.exceptions import CycloptsError
 
+from mcmfh_lightning import __version__
+from mcmfh_lightning.cli.usage import usage_message
+from mcmfh_lightning.cli.words import joined
 from mcmfh_lightning.errors import ConfigError, one_line_errors
 
+Commands = Mapping[str, Callable[..., None]]
 
-def run_subcommand(program: str, commands: Mapping[str, Callable[..., None]], args: Sequence[str] | None) -> None:
-    """Run a subcommand; errors of this package end in one line and exit code 2.
+
+def run_subcommand(program: str, commands: Commands, args: Sequence[str] | None) -> None:
+    """Run a subcommand; wrong command lines and errors of this package end in one line and exit code 2.
 
     A required argument of a function is positional unless it is keyword-only.
 
@@ -27,68 +30,37 @@ def run_subcommand(program: str, commands: Mapping[str, Callable[..., None]], ar
         commands: Functions by name of the subcommand.
         args: The command line after the program's name; None takes the process's own.
     """
-    arguments = [_underscored(argument) for argument in (sys.argv[1:] if args is None else args)]
-    arguments = _listed(_switched(arguments, _options(commands, bool)), _options(commands, list[str] | None))
-    arguments = _in_brackets(arguments, _options(commands, str | list[str] | None))
+    app = build_app(program, commands)
     with one_line_errors(program):
-        auto_cli(dict(commands), args=arguments, as_positional=True, allow_abbrev=False, prog=program)
+        tokens = list(sys.argv[1:] if args is None else args)
+        if not tokens:
+            raise ConfigError(f"which command? There are {', '.join(commands)}; help: {program} --help")
+        if tokens[0] in commands:
+            options = app[tokens[0]].assemble_argument_collection()
+            tokens[1:] = joined(options, tokens[1:], f"{program} {tokens[0]}")
+        try:
+            app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        except CycloptsError as error:
+            raise ConfigError(usage_message(error, app, tokens)) from error
 
 
-def _options(commands: Mapping[str, Callable[..., None]], kind: object) -> set[str]:
-    """Collect the options of a type."""
-    return {
-        f"--{parameter.name}"
-        for command in commands.values()
-        for parameter in inspect.signature(command).parameters.values()
-        if parameter.annotation == kind
-    }
+def build_app(program: str, commands: Commands) -> App:
+    """Build the parser of a program.
 
-
-def _underscored(argument: str) -> str:
-    """Accept ``--num-bits`` for ``--num_bits``; values are left alone."""
-    name, equals, value = argument.partition("=")
-    return f"--{name[2:].replace('-', '_')}{equals}{value}" if name.startswith("--") else argument
-
-
-def _switched(arguments: Sequence[str], switches: set[str]) -> list[str]:
-    """Let an option that is true or false stand alone, for true: jsonargparse asks for the value."""
-    return [
-        f"{argument}=true" if argument in switches and value not in ("true", "false") else argument
-        for argument, value in zip_longest(arguments, arguments[1:])
-    ]
-
-
-def _listed(arguments: Sequence[str], lists: set[str]) -> list[str]:
-    """Let an option that takes a list be followed by its values, once or several times: jsonargparse asks for JSON."""
-    result: list[str] = []
-    values: dict[str, list[str]] = {}
-    current = None
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if name in lists:
-            current = values.setdefault(name, [])
-            current += [value] if equals else []
-        elif current is not None and not argument.startswith("--"):
-            current.append(argument)
-        else:
-            current = None
-            result.append(argument)
-    # Without a value the name stands alone, and jsonargparse says so.
-    return result + [f"{name}={json.dumps(items)}" if items else name for name, items in values.items()]
-
-
-def _in_brackets(arguments: Sequence[str], options: set[str]) -> list[str]:
-    """Write the one value of an option that takes one or several as a list: YAML reads null, ~ and &a as no value."""
-    result: list[str] = []
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if result and result[-1] in options and not argument.startswith("--"):
-            name, equals, value = result.pop(), "=", argument
-        if name in options and equals:
-            several = value.startswith("[") and value.endswith("]")
-            argument = f"{name}={value if several else json.dumps([value])}"
-        result.append(argument)
-    return result
+    Args:
+        program: Name of the program.
+        commands: Functions by name of the subcommand; their docstrings are the help.
+    """
+    app = App(
+        name=program,
+        version=f"mcmfh-lightning {__version__}",
+        help_format="plaintext",
+        # A switch has no --no-SWITCH, and a text is never JSON.
+        default_parameter=Parameter(negative=(), json_list=False, json_dict=False),
+    )
+    for name, function in commands.items():
+        app.command(function, name=name)
+    return app
 
 
 _FRAME = re.compile(

@@ -6,11 +6,12 @@ A required argument is positional (``mcmfh-data verify DIR``), or keyword-only (
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Literal
 
+from cyclopts import Parameter
 from rich.console import Console
 
-from mcmfh_lightning.cli.command_line import run_subcommand
+from mcmfh_lightning.cli.command_line import Commands, run_subcommand
 from mcmfh_lightning.datasets.convert import convert, summary_table
 from mcmfh_lightning.datasets.download import UPSTREAM, fetch_openi
 from mcmfh_lightning.datasets.openi import LabelScheme, read_openi
@@ -104,7 +105,7 @@ def manifest(
         min_label_count: Number of items that a label needs to enter the vocabulary.
         drop_labels: File of labels to leave out, one a line, such as a modality: it says nothing about a finding.
         skip_bad_rows: Convert the good rows all the same, and list the bad ones in skipped.csv.
-        value_range: Values that become black and white, as [0, 4095], of images that have more than 8 bits and no
+        value_range: Values that become black and white, such as 0 4095, of images that have more than 8 bits and no
             window of their own. Default: by the depth of each image.
     """
     console = Console(stderr=True)
@@ -237,7 +238,7 @@ def openi(
         mirror: URL of a folder that serves NLMCXR_reports.tgz and NLMCXR_png.tgz.
         cache: Folder for downloads. Default: the user's cache folder.
         images_sha256: SHA-256 that a downloaded NLMCXR_png.tgz must have; see dataset.json of an earlier conversion.
-        value_range: Values that become black and white, as [0, 4095], of images that have more than 8 bits and no
+        value_range: Values that become black and white, such as 0 4095, of images that have more than 8 bits and no
             window of their own. Default: by the depth of each image.
     """
     console = Console(stderr=True)
@@ -295,18 +296,18 @@ def phantom(*, out: Path, studies: int = 1600, seed: int = 0) -> None:
     )
 
 
-def roco(*, out: Path, **options: Any) -> None:  # noqa: ANN401  (the parser takes names and types from RocoOptions)
+def roco(*, out: Path, options: Annotated[RocoOptions, Parameter(name="*")]) -> None:
     """Convert ROCO, radiological figures of open-access articles with captions, into pair shards.
 
     Args:
         out: Folder of the pair shards to write; an interrupted conversion is completed.
-        **options: See `RocoOptions`.
+        options: What to make of it.
     """
-    info = convert_roco(RocoOptions(**options), out, Console(stderr=True))
+    info = convert_roco(options, out, Console(stderr=True))
     Console().print(summary_table(info))
 
 
-def stats(folder: str, out: Path | None = None) -> None:
+def stats(folder: str, *, out: Path | None = None) -> None:
     """Describe a folder of pair or feature shards: labels, groups, sizes, and scores of rankings that learn nothing.
 
     Args:
@@ -347,11 +348,13 @@ def verify(folder: str) -> None:
         sys.exit(1)
 
 
+COMMANDS: Commands = {command.__name__: command for command in (manifest, openi, phantom, roco, stats, verify)}
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """Run a subcommand; errors of this package end in one line and exit code 2.
 
     Args:
         args: The command line after the program's name, by default the process's own.
     """
-    commands = (manifest, openi, phantom, roco, stats, verify)
-    run_subcommand("mcmfh-data", {command.__name__: command for command in commands}, args)
+    run_subcommand("mcmfh-data", COMMANDS, args)

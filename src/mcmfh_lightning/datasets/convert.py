@@ -210,7 +210,7 @@ def _depths(accepted: Sequence[Candidate], console: Console) -> dict[str, Any]:
         _print(
             console,
             f"warning: images of several depths ({counts}), each scaled by its own; if they come from one kind of "
-            "device, pass --value-range [LOW, HIGH] to scale all of more than 8 bits alike",
+            "device, pass --value-range LOW HIGH to scale all of more than 8 bits alike",
         )
     return {"image_bits": {str(bits): depths[bits] for bits in sorted(depths)}}
 

@@ -1,0 +1,101 @@
+"""One line about a wrong command line: what is wrong, and what to type."""
+
+from collections.abc import Sequence
+from shlex import quote
+
+from cyclopts import App
+from cyclopts.argument import Argument, ArgumentCollection
+from cyclopts.exceptions import (
+    CoercionError,
+    CycloptsError,
+    MissingArgumentError,
+    RepeatArgumentError,
+    UnknownCommandError,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
+
+from mcmfh_lightning.cli.words import choices, did_you_mean, kinds, shown_name
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def usage_message(error: CycloptsError, app: App, words: Sequence[str]) -> str:
+    """Say in one line what is wrong with a command line, and where the options are listed.
+
+    Args:
+        error: What the parser says.
+        app: The program.
+        words: Its command line; values are joined to their options by ``=``.
+    """
+    commands = [name for name in app if not name.startswith("-")]
+    program = app.name[0]
+    if words[0] not in commands:
+        kind = "an option" if words[0].startswith("-") else "a command"
+        near = did_you_mean(words[0], commands) or f"; commands: {', '.join(commands)}"
+        return f"{words[0]} is not {kind} of {program}{near}; help: {program} --help"
+    options = app[words[0]].assemble_argument_collection()
+    return f"{_problem(error, options, words)}; help: {program} {words[0]} --help"
+
+
+def _problem(error: CycloptsError, options: ArgumentCollection, words: Sequence[str]) -> str:
+    match error:
+        case UnusedCliTokensError() | UnknownOptionError() | UnknownCommandError():
+            return _leftover((error.unused_tokens or words[-1:])[0], options, words)
+        case RepeatArgumentError():
+            return f"{error.token.keyword} takes one value and is given several times; pass it once"
+        case MissingArgumentError(argument=Argument() as option):
+            return _missing(error, option, options, words)
+        case CoercionError(argument=Argument() as option):
+            return _unfit(error, option)
+    return _in_its_words(error)
+
+
+def _in_its_words(error: CycloptsError) -> str:
+    error.verbose = False
+    return " ".join(str(error).split()).rstrip(".")
+
+
+def _leftover(value: str, options: ArgumentCollection, words: Sequence[str]) -> str:
+    """Say of a word without an option what it may be: one more value, or part of a value with blanks."""
+    before = words[-2 - words[::-1].index(value)] if value in words else ""
+    name, equals, first = before.partition("=")
+    if name.startswith("--"):
+        option, _, _ = options.match(name)
+        if option.token_count()[1]:
+            return f"repeat {name} for several values: {name} {quote(first)} {name} {quote(value)}"
+        if not equals:
+            return f"{name} takes no value, and {value!r} follows it; leave it out"
+    return f"{value!r} belongs to no option; put a value with blanks in quotes"
+
+
+def _missing(error: MissingArgumentError, option: Argument, options: ArgumentCollection, words: Sequence[str]) -> str:
+    """Name the options that are missing, or the one that has no value."""
+    if error.keyword is None and error.unused_tokens:
+        return _leftover(error.unused_tokens[0], options, words)
+    if error.keyword is None and not option.tokens:
+        given = {word.partition("=")[0].replace("_", "-") for word in words}
+        missing = [
+            other for other in options if other.required and other.index is None and given.isdisjoint(other.names)
+        ]
+        names = [shown_name(other) for other in (missing if option in missing else [option])]
+        return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} missing"
+    name = error.keyword or option.name
+    if option.token_count()[0] > 1:
+        return f"{name} takes two numbers, such as {name} 0 4095"
+    if str in kinds(option):
+        return f"{name} needs a value; one that begins with -- is written {name}=--VALUE"
+    return f"{name} needs a value"
+
+
+def _unfit(error: CoercionError, option: Argument) -> str:
+    """Say what an option takes, where its value is something else."""
+    if error.token is None:
+        return _in_its_words(error)
+    name, value = error.token.keyword or shown_name(option), error.token.value
+    if valid := choices(option):
+        return f"{name} {value!r} is not one of {', '.join(valid)}{did_you_mean(value, valid)}"
+    if option.token_count()[0] > 1:
+        return f"{name} takes two numbers, such as {name} 0 4095"
+    kind = next((text for kind, text in _KINDS.items() if kind in kinds(option)), None)
+    return _in_its_words(error) if kind is None else f"{name} {value!r} is not {kind}"
