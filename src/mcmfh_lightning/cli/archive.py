@@ -13,6 +13,7 @@ from typing import Any, Literal
 from mcmfh_lightning.archive.results import RERANKED, IndexKind, K, Modality, Side
 from mcmfh_lightning.cli.command_line import Commands, run_subcommand
 from mcmfh_lightning.errors import ConfigError, DataError, say
+from mcmfh_lightning.lightning_configs import find_config
 
 Split = Literal["train", "val", "test"]
 Names = list[str] | None
@@ -55,7 +56,8 @@ def build(
     check_device(device)
     location, source = Location(archive), Source(features, pairs, tuple(splits or ()))
     settings = {"store_content": store_content, "keep_relaxed": not without_relaxed}
-    done = build_archive(location, source, checkpoint, read_encoder_spec(encoder), device=device, **settings)
+    spec = read_encoder_spec(None if encoder is None else Path(find_config(str(encoder))))
+    done = build_archive(location, source, checkpoint, spec, device=device, **settings)
     say(f"{location}: {done}")
 
 

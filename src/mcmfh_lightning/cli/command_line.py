@@ -6,6 +6,7 @@ This module imports no torch: ``--help`` is quick.
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -13,6 +14,7 @@ from cyclopts import App, Parameter
 from cyclopts.exceptions import CycloptsError
 
 from mcmfh_lightning import __version__
+from mcmfh_lightning.cli.project import take_project
 from mcmfh_lightning.cli.usage import usage_message
 from mcmfh_lightning.cli.words import joined
 from mcmfh_lightning.errors import ConfigError, one_line_errors
@@ -57,6 +59,7 @@ def build_app(program: str, commands: Commands) -> App:
         help_format="plaintext",
         # A switch has no --no-SWITCH, and a text is never JSON.
         default_parameter=Parameter(negative=(), json_list=False, json_dict=False),
+        config=partial(take_project, program),
     )
     for name, function in commands.items():
         app.command(function, name=name)

@@ -22,6 +22,7 @@ _MOST_ODD = 8
 _FEW_PAIRS = 400
 """Training pairs below which the global batch of 256 of the shipped configs may not be filled."""
 
+_OF_ARCHIVE = ("search", "serve", "info", "verify", "add", "upsert", "delete")
 _NEXT = (
     "mcmfh-data manifest",
     "mcmfh-data verify",
@@ -90,10 +91,7 @@ def project_text(manifest: Path, images: Path, out: Path, encoder: Encoder, prop
         "mcmfh.validate": {**config, **batch},
         "mcmfh.test": {**config, **batch},
         "mcmfh-archive.build": {**source, "checkpoint": best, **towers, "store-content": True},
-        "mcmfh-archive.add": source,
-        "mcmfh-archive.upsert": source,
-        **{f"mcmfh-archive.{command}": {"archive": archive} for command in ("delete", "info", "verify", "search")},
-        "mcmfh-archive.serve": {"archive": archive},
+        **{f"mcmfh-archive.{command}": {"archive": archive} for command in _OF_ARCHIVE},
     }
     head = comment(
         f"Options of the commands that are started in this folder; those of a command line win. Made by: mcmfh init "

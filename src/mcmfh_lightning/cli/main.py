@@ -17,6 +17,7 @@ _EPILOG = """\
 mcmfh COMMAND --help lists the options of a command.
 Examples:
   mcmfh demo
+  mcmfh init --manifest pairs.csv --images films
   mcmfh fit --config experiments/mcmfh.yaml --data.root FEATURES --run_dir RUN
   mcmfh test --config experiments/mcmfh.yaml --data.root FEATURES --run_dir RUN
 
@@ -35,6 +36,10 @@ def main(args: Sequence[str] | None = None) -> None:
         from mcmfh_lightning.cli.demo import main as run_demo
 
         run_demo(arguments[1:])
+    elif arguments[:1] == ["init"]:
+        from mcmfh_lightning.cli.init import main as run_init
+
+        run_init(arguments)
     elif arguments[:1] in ([], ["-h"], ["--help"], ["--version"]) or not {*arguments} & {*_TRAINED}:
         _parser().parse_args(arguments)
     else:
@@ -53,6 +58,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--version", action="version", version=f"mcmfh-lightning {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     commands.add_parser("demo", help="draw phantom chest films, train on them, test and search: needs no data")
+    commands.add_parser("init", help="look at a table of your own, and write mcmfh.toml for the other commands")
     for name, text in _TRAINED.items():
         commands.add_parser(name, help=text)
     return parser

@@ -7,13 +7,17 @@ class, deletes, or writes over a file, and configs are those of the package.
 import shlex
 import sys
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
+from cyclopts import App
+from cyclopts.argument import ArgumentCollection, update_argument_collection
+
 from mcmfh_lightning.errors import ConfigError, without_controls
+from mcmfh_lightning.lightning_configs import find_configs
 
 PROJECT_FILE = Path("mcmfh.toml")
 """The project file of the working folder; folders above are not looked at."""
@@ -75,8 +79,12 @@ TABLES: Mapping[str, Mapping[str, Mapping[str, Kind]]] = {
 }
 """Options that a project file may hold, by program and command."""
 
-_EXCLUSIVE = (frozenset(("labels-column", "label-columns", "no-labels")),)
-"""Options of which a command takes one: if it is typed, the others are not taken from the file."""
+_TOGETHER = (
+    frozenset(("labels-column", "label-columns", "no-labels")),
+    frozenset(("features", "pairs")),
+    frozenset(("split-by", "split-names", "resplit")),
+)
+"""Options that belong together: if one is typed, the others are not taken from the file."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +109,7 @@ class Project:
         Args:
             typed: Names of the options on the command line, without the hyphens in front.
         """
-        decided = set(typed).union(*(group for group in _EXCLUSIVE if group & set(typed)))
+        decided = set(typed).union(*(group for group in _TOGETHER if group & set(typed)))
         return {name: value for name, value in self.options.items() if name not in decided}
 
     def check_decided(self, typed: Collection[str]) -> None:
@@ -115,8 +123,8 @@ class Project:
             if not {*names} & {*typed, *self.options}:
                 options = " or ".join(f"--{name}" for name in names)
                 raise ConfigError(
-                    f"{self.path}, [{self.table}]: {choice} has to be chosen, and only you know it; remove the # before "
-                    f"one of the proposed lines, or pass {options}"
+                    f"{self.path}, [{self.table}]: {choice} has to be chosen, and only you know it; remove the # "
+                    f"before one of the proposed lines, or pass {options}"
                 )
 
     def announce(self, options: Mapping[str, Value]) -> None:
@@ -135,11 +143,13 @@ def read_project(program: str, command: str, path: Path = PROJECT_FILE) -> Proje
         path: The file.
 
     Returns:
-        The options; None if there is no such file, or no such table in it.
+        The options; None if there is no such file, no such table in it, or the command takes none.
 
     Raises:
         ConfigError: If the file is not TOML, or has an unknown table, an unknown key or a value of a wrong type.
     """
+    if command not in TABLES.get(program, {}):
+        return None
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -228,14 +238,72 @@ def arguments_of(options: Mapping[str, Value]) -> list[str]:
     """Write options as a command line has them: lists repeat the option, switches stand alone.
 
     >>> arguments_of({"labels": ["a", "b"], "k": 5, "erase": False, "any": True})
-    ['--labels=a', '--labels=b', '--k=5', '--any']
+    ['--labels', 'a', '--labels', 'b', '--k', '5', '--any']
     """
     arguments: list[str] = []
     for name, value in options.items():
-        if value is True:
-            arguments.append(f"--{name}")
-        elif isinstance(value, list):
-            arguments += [f"--{name}={item}" for item in value]
-        elif value is not False:
-            arguments.append(f"--{name}={value}")
+        if isinstance(value, bool):
+            arguments += [f"--{name}"] * value
+            continue
+        for item in value if isinstance(value, list) else [value]:
+            text = str(item)
+            arguments += [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]
     return arguments
+
+
+def take_project(program: str, _: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Give the options of a command that are not on the command line the values of the project file.
+
+    Args:
+        program: Such as ``mcmfh-data``.
+        _: The parser.
+        commands: The command.
+        arguments: Its options, with the values of the command line.
+    """
+    project = read_project(program, " ".join(commands))
+    if project is None:
+        return
+    typed = {name.lstrip("-") for argument in arguments if argument.tokens for name in argument.names}
+    project.check_decided(typed)
+    options = project.left(typed)
+    if isinstance(encoder := options.get("encoder"), str):
+        _require_shipped(project, "encoder", encoder)
+    project.announce(options)
+    update_argument_collection(options, str(project.path), arguments, root_keys=(), allow_unknown=False)
+
+
+def with_project(arguments: Sequence[str]) -> list[str]:
+    """Put the options of the project file in front of those of a command line of ``mcmfh``, unless it has a config.
+
+    Args:
+        arguments: The command line after the program's name.
+
+    Raises:
+        ConfigError: If the file names a config that is not of the package: a config names classes.
+    """
+    typed = {name[2:].replace("_", "-") for name, _, _ in (word.partition("=") for word in arguments)}
+    if not arguments or typed & {"config", "help", "print-config"} or "-h" in arguments:
+        return list(arguments)
+    command = arguments[0]
+    project = read_project("mcmfh", command)
+    if project is None:
+        return list(arguments)
+    project.check_decided(typed)
+    options = project.left(typed)
+    if isinstance(config := options.get("config"), str):
+        _require_shipped(project, "config", config)
+        options = {"config": config, **options}  # first: what comes after it wins
+    project.announce(options)
+    return [command, *arguments_of(options), *arguments[1:]]
+
+
+def _require_shipped(project: Project, key: str, name: str) -> None:
+    where = f"{project.path}, [{project.table}] {key} = {name!r}"
+    if Path(name).exists():
+        raise ConfigError(
+            f"{where}: a file of this folder, and a project file takes those of the package alone, because such files "
+            f"name classes; pass your own by --{key} {shlex.quote(name)}"
+        )
+    if not Path(find_configs([f"--{key}={name}"])[0].partition("=")[2]).is_absolute():
+        example = "experiments/mcmfh.yaml" if key == "config" else "model/encoder_offline.yaml"
+        raise ConfigError(f"{where}: the package has no such config; correct it, as in {example}")

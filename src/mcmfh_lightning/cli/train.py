@@ -29,6 +29,7 @@ import mcmfh_lightning.hashers
 import mcmfh_lightning.trainer.loggers  # noqa: F401  (imported for the names, as the four above)
 from mcmfh_lightning.callbacks import ExampleGallery, FitReport, LastCheckpoint, RunFolder
 from mcmfh_lightning.cli.command_line import check_configs, one_line
+from mcmfh_lightning.cli.project import with_project
 from mcmfh_lightning.datamodules.base import ShardDataModule
 from mcmfh_lightning.datamodules.loader import worker_errors
 from mcmfh_lightning.errors import TRACEBACK_VARIABLE, CheckpointError, ConfigError, one_line_errors, own_error, say
@@ -256,7 +257,7 @@ set_loader("yaml", lambda text: _with_present_names(_load_yaml(text)), exception
 
 def _read_arguments(args: Sequence[str]) -> list[str]:
     """Find the configs that a command line names, and rename its flags of the version before."""
-    flags = (arg.partition("=") for arg in find_configs(args))
+    flags = (arg.partition("=") for arg in find_configs(with_project(args)))
     return [(_present_name(name) if name.startswith("--") else name) + equals + value for name, equals, value in flags]
 
 
