@@ -58,6 +58,7 @@ def manifest(
     no_labels: bool = False,
     date_format: list[str] | None = None,
     encoding: str = "utf-8",
+    delimiter: str | None = None,
     split_by: SplitBy | None = None,
     split_names: list[str] | None = None,
     resplit: str | None = None,
@@ -97,6 +98,7 @@ def manifest(
         date_format: Formats of dates that are not ISO, as Python's strptime writes them, such as '%B %d, %Y'. Default:
             a date that cannot be read is left out, and its row kept, unless the split is by date.
         encoding: Encoding of .csv and .jsonl, with or without a byte order mark.
+        delimiter: Character between the fields of a .csv, such as ';'. Default: the comma, and of .tsv the tab.
         split_by: Source of the splits: given takes the column split, group draws groups, date cuts in time. Default:
             given if there is a column split, else group.
         split_names: Splits of the column by other names, such as dev=val valid=val.
@@ -131,6 +133,7 @@ def manifest(
         columns=columns,
         label_columns=label_columns or [],
         encoding=encoding,
+        delimiter=delimiter,
         label_separator=label_separator,
         uncertain_is_present=uncertain_is_present,
         normal_labels=normal_label or [],

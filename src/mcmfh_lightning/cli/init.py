@@ -123,6 +123,7 @@ def _report(manifest: Path, images: Path, out: Path, proposal: Proposal) -> Iter
     yield "Proposed:"
     for option, value in proposal.options.items():
         shown = ", ".join(value) if isinstance(value, list) else str(value)
+        shown = shown if shown.strip() else repr(shown)
         shown = shown if len(shown) <= 40 else f"{shown[:37]}..."
         yield from _wrapped(f"  {option:16} {shown}", f" ({proposal.reasons[option]})")
     if proposal.unread:

@@ -46,7 +46,7 @@ _RUN: Mapping[str, Kind] = {
 }
 _TESTED: Mapping[str, Kind] = {**_RUN, "ckpt-path": "text"}
 _MANIFEST: Mapping[str, Kind] = {
-    **dict.fromkeys(("manifest", "images", "out", "name", "source", "licence", "encoding"), "text"),
+    **dict.fromkeys(("manifest", "images", "out", "name", "source", "licence", "encoding", "delimiter"), "text"),
     **dict.fromkeys((f"{name}-column" for name in ("id", "image", "text", "labels", "group", "date")), "text"),
     **dict.fromkeys((f"{name}-column" for name in ("split", "source", "licence")), "text"),
     **dict.fromkeys(("label-separator", "split-by", "resplit", "drop-labels"), "text"),
@@ -294,7 +294,8 @@ def with_project(arguments: Sequence[str]) -> list[str]:
         _require_shipped(project, "config", config)
         options = {"config": config, **options}  # first: what comes after it wins
     project.announce(options)
-    return [command, *arguments_of(options), *arguments[1:]]
+    pythonic = {name.replace("-", "_"): value for name, value in options.items()}
+    return [command, *arguments_of(pythonic), *arguments[1:]]
 
 
 def _require_shipped(project: Project, key: str, name: str) -> None:

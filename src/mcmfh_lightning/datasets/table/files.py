@@ -63,28 +63,32 @@ class Table:
         return [row.values.get(column) for row in self.rows]
 
 
-def read_table(path: Path, encoding: str, wanted: Collection[str]) -> Table:
+def read_table(path: Path, encoding: str, wanted: Collection[str], delimiter: str | None = None) -> Table:
     """Read a manifest; the ending of its name decides the format.
 
     Args:
-        path: ``.csv``, ``.jsonl`` or ``.parquet``.
+        path: ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet``.
         encoding: Encoding of CSV and JSON lines; a byte order mark is not part of the first column's name.
         wanted: The columns whose values are kept.
+        delimiter: Character between the fields of a CSV. None takes the comma, and of ``.tsv`` the tab.
 
     Raises:
-        DataError: If the file cannot be read at all.
+        DataError: If the file cannot be read at all, or the delimiter cannot be one.
     """
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
+        raise DataError(f"--delimiter {delimiter!r}: one character is needed, such as ';', and not a quote")
     suffix = path.suffix.lower()
     try:
         if suffix == ".parquet":
             return _read_parquet(path, wanted)
         if suffix == ".jsonl":
             return _read_jsonl(path, _decoded(path, encoding), wanted)
-        if suffix == ".csv":
-            return _read_csv(path, _decoded(path, encoding), wanted)
+        if suffix in (".csv", ".tsv"):
+            delimiter = delimiter or ("," if suffix == ".csv" else "\t")
+            return _read_csv(path, _decoded(path, encoding), wanted, delimiter)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}); correct --manifest") from error
-    raise DataError(f"{path}: manifests end in .csv, .jsonl or .parquet; save it as one of these")
+    raise DataError(f"{path}: manifests end in .csv, .tsv, .jsonl or .parquet; save it as one of these")
 
 
 def _decoded(path: Path, encoding: str) -> str:
@@ -104,15 +108,15 @@ def _decoded(path: Path, encoding: str) -> str:
     return text
 
 
-def _read_csv(path: Path, text: str, wanted: Collection[str]) -> Table:
+def _read_csv(path: Path, text: str, wanted: Collection[str], delimiter: str) -> Table:
     table = Table()
-    for number, cells in enumerate(_records(path, text), 1):
+    for number, cells in enumerate(_records(path, text, delimiter), 1):
         if not cells:  # an empty line
             continue
         if all(map(is_missing, cells)):
             table.blank += 1
         elif not table.columns and cells[0].strip().casefold().startswith("sep="):
-            continue  # for Excel; the separator is the comma, or the header shows that it is not
+            continue  # for Excel; the delimiter is given, or the header shows that it is another
         elif not table.columns:
             if any("\0" in cell for cell in cells):
                 raise DataError(
@@ -131,12 +135,12 @@ def _read_csv(path: Path, text: str, wanted: Collection[str]) -> Table:
     return table
 
 
-def _records(path: Path, text: str) -> list[list[str]]:
+def _records(path: Path, text: str, delimiter: str) -> list[list[str]]:
     """Split a CSV into the cells of its records. Broken quotes end the reading: the next row could begin anywhere."""
     records: list[list[str]] = []
     limit = csv.field_size_limit(len(text))  # our limit on texts names the row; that of csv would stop the reading
     try:
-        records.extend(csv.reader(io.StringIO(text, newline=""), strict=True))
+        records.extend(csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter))
     except csv.Error as error:
         raise DataError(
             f"{path}, row {len(records) + 1}: {error}; close each quote, and write quotes in a field twice"

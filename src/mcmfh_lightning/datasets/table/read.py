@@ -46,7 +46,7 @@ def read_manifest(path: Path, images: Path, reading: Reading) -> Manifest:
     """
     columns = reading.columns
     dates = DateReader(reading.date_formats)
-    table = read_table(path, reading.encoding, {*columns.values(), *reading.label_columns})
+    table = read_table(path, reading.encoding, {*columns.values(), *reading.label_columns}, reading.delimiter)
     split_by = reading.split_by or ("given" if columns["split"] in table.columns else "group")
     needed = {"id", "labels", "group"} | {"given": {"split"}, "group": set(), "date": {"date"}}[split_by]
     unread = check_columns(path, table.columns, columns, reading.label_columns, needed)

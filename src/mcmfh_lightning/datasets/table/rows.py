@@ -38,6 +38,7 @@ class Reading:
             splits if there is one, and draws groups if not.
         source: Source of rows that name none.
         licence: License of rows that name none.
+        delimiter: Character between the fields of a CSV; None takes the comma, and of ``.tsv`` the tab.
 
     Raises:
         DataError: If the separator is empty, or there is no column of findings that may be uncertain.
@@ -54,6 +55,7 @@ class Reading:
     split_by: SplitBy | None
     source: str
     licence: str
+    delimiter: str | None = None
 
     def __post_init__(self) -> None:
         if not self.label_separator:
@@ -68,7 +70,8 @@ class Reading:
 
     def settings(self) -> dict[str, object]:
         """Return what decides the content of the shards, apart from the manifest's own content."""
-        return {name: value for name, value in vars(self).items() if name not in ("split_by", "source", "licence")}
+        apart = {"split_by", "source", "licence", *(["delimiter"] if self.delimiter is None else [])}
+        return {name: value for name, value in vars(self).items() if name not in apart}
 
     @property
     def normal_label(self) -> str:

@@ -37,8 +37,8 @@ class Column:
 
     @cached_property
     def words(self) -> frozenset[str]:
-        """Words of the name."""
-        return frozenset(words_of(self.name))
+        """Words of the name, with and without breaks at capital letters: ``MeSH`` is one word."""
+        return frozenset((*words_of(self.name), *words_of(self.name.casefold())))
 
     @cached_property
     def present(self) -> list[object]:

@@ -25,7 +25,11 @@ def guess_date(columns: Sequence[Column], proposal: Proposal) -> None:
         others = [other.name for other in likely if other is not column]
         proposal.odd.append(f"dates are read from {column.name!r}, and not from {quoted(others)}")
     unread = [cell for cell in column.present if not _is_iso(cell)]
-    proposal.take("date-column", column.name, f"its values are dates; {column.missing:,} rows have none")
+    proposal.take(
+        "date-column",
+        column.name,
+        "its values are dates" + (f"; {column.missing:,} rows have none" if column.missing else ""),
+    )
     if unread:
         _guess_form(column, [str(cell) for cell in unread], proposal)
 
@@ -62,9 +66,13 @@ def _guess_form(column: Column, unread: Sequence[str], proposal: Proposal) -> No
         Answer("date-format", [form], f"{unread[0]!r} is then {reader.read(unread[0], lambda note: None)}")
         for form, reader in days.items()
     ]
-    proposal.ask(
-        f"the dates of {column.name!r} can be read in {len(fitting)} ways: is the day or the month first?", *answers
-    )
+    question = f"the dates of {column.name!r} can be read in {len(fitting)} ways: is the day or the month first?"
+    proposal.ask(question, *answers, *_without(column))
+
+
+def _without(column: Column) -> list[Answer]:
+    """Offer to leave the dates out; a column of another name is left out by removing its line."""
+    return [Answer("no-column", ["date"], "leave the dates out")] if column.name == "date" else []
 
 
 def _guess_two_forms(column: Column, unread: Sequence[str], proposal: Proposal) -> None:
@@ -83,6 +91,7 @@ def _guess_two_forms(column: Column, unread: Sequence[str], proposal: Proposal) 
             f"the dates of {column.name!r} are of two orders ({shown}), and {len(both):,} such as {both[0]!r} fit "
             "both; write them as 2011-11-22, or keep those of one order",
             *[Answer("date-format", [form], "the others are left out") for form in best],
+            *_without(column),
         )
     elif best and len(rest) <= len(unread) / 2:
         proposal.take("date-format", best, f"{shown}")

@@ -1,5 +1,6 @@
 """Encoding of a table, and its columns with all values."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from mcmfh_lightning.datasets.table.values import shortened
 from mcmfh_lightning.errors import DataError
 
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8"}
+_DELIMITERS = (",", ";", "\t", "|")
 _OLD = ("cp1252", "cp1251", "shift_jis", "gb18030")
 
 
@@ -53,11 +55,11 @@ def _taken(proposal: Proposal, encoding: str, reason: str) -> str:
 def _guess_old(content: bytes, proposal: Proposal) -> str:
     """Take cp1252 if it reads letters of Western Europe, and else ask."""
     text = content.decode("cp1252", errors="replace")
-    words = [word.strip(",;.\"'") for word in text.split() if not word.isascii()]
-    letters = [letter for word in words for letter in word if letter.isalpha()]
+    words = [word for word in re.findall(r"[^\W\d_]+", text) if not word.isascii()]
+    letters = "".join(words)
     foreign = sum(not letter.isascii() for letter in letters)
     if "\ufffd" not in text and 2 * foreign <= len(letters):  # words of other scripts are foreign letters alone
-        word = max(words, key=len)
+        word = max(words, key=len, default="")
         return _taken(proposal, "cp1252", f"not UTF-8; so read it says {shortened(word)}: is that right?")
     readable = []
     for encoding in _OLD:
@@ -70,32 +72,44 @@ def _guess_old(content: bytes, proposal: Proposal) -> str:
     return "latin-1"  # reads every byte: enough to find the columns
 
 
-def read_columns(path: Path, encoding: str, images: frozenset[str]) -> tuple[Table, list[Column]]:
+def read_columns(path: Path, encoding: str, images: frozenset[str], proposal: Proposal) -> tuple[Table, list[Column]]:
     """Read a table with all its columns.
 
     Args:
         path: The table.
         encoding: Its encoding.
         images: Names of image files, by which a first row without names of columns is found.
+        proposal: Takes the delimiter, where it is not the usual one.
 
     Raises:
         DataError: If it cannot be read as a whole, or its first row does not name the columns.
     """
-    names = read_table(path, encoding, ()).columns
-    if len(names) == 1 and (separator := _separator(names[0])):
-        raise DataError(
-            f"{path}, row 1: columns are separated by {separator!r}; save the table with commas ('CSV UTF-8' of "
-            "spreadsheets), as .jsonl or as .parquet"
-        )
+    names, delimiter = _header(path, encoding)
     _require_names(path, names, images)
-    table = read_table(path, encoding, names)
+    if delimiter is not None:
+        proposal.take("delimiter", delimiter, f"it separates {len(names)} columns")
+    table = read_table(path, encoding, names, delimiter)
     if not table.rows and not table.problems:
         raise DataError(f"{path}: no row; write one for each image or text")
     return table, [Column(name, table.cells(name)) for name in dict.fromkeys(names) if name]
 
 
-def _separator(header: str) -> str | None:
-    return max((sign for sign in ";\t|" if sign in header), key=header.count, default=None)
+def _header(path: Path, encoding: str) -> tuple[Sequence[str], str | None]:
+    """Return the names of the columns, and the delimiter if it is not that of the ending of the file's name."""
+    if path.suffix.lower() not in (".csv", ".tsv"):
+        return read_table(path, encoding, ()).columns, None
+    found: dict[str | None, Sequence[str]] = {}
+    for delimiter in (None, *_DELIMITERS):
+        try:
+            names = read_table(path, encoding, (), delimiter).columns
+        except DataError:
+            continue
+        if delimiter is None or len(names) > 1:
+            found[delimiter] = names
+    if not found:
+        return read_table(path, encoding, ()).columns, None  # raises what is wrong with the file
+    best = max(found, key=lambda delimiter: len(found[delimiter]))  # the first of equals: the usual one
+    return found[best], best
 
 
 def _require_names(path: Path, names: Sequence[str], images: frozenset[str]) -> None:

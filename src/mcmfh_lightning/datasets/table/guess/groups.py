@@ -8,6 +8,7 @@ from mcmfh_lightning.datasets.table.guess.columns import Column, quoted
 from mcmfh_lightning.datasets.table.guess.proposal import Answer, Proposal
 from mcmfh_lightning.shards.info import Split
 
+_LEAK = "Rows of a patient in two splits raise every number of a test"
 _ALONE = "only if each row is of another patient"
 
 
@@ -34,6 +35,10 @@ def guess_group(columns: Sequence[Column], rows: int, proposal: Proposal) -> Col
         _ask([column], proposal, f"{column.name!r} differs in every row: it does not say which rows are of one patient")
         return None
     proposal.take("group-column", column.name, f"{column.shows()} stay together when splits are drawn")
+    if column.words & vocabulary.PATIENT:
+        proposal.odd.append(
+            f"values of {column.name!r} are kept, and shown by searches; if a hospital gave these numbers, replace them"
+        )
     if len(column.counts) == len(column.present) > 1:
         proposal.odd.append(
             f"{column.name!r} differs in every row: if a patient has several rows, they may come into two splits"
@@ -69,7 +74,7 @@ def _ask(columns: Sequence[Column], proposal: Proposal, question: str | None = N
     answers = [Answer("group-column", column.name, column.shows()) for column in shown]
     alone = proposal.options.get("id-column", "id")
     proposal.ask(
-        question or "which rows are of one patient? Rows of a patient in two splits raise every number of a test",
+        question or f"which rows are of one patient? {_LEAK}",
         *answers,
         Answer("group-column", alone, _ALONE),
     )

@@ -1,6 +1,7 @@
 """The column of images, and the folder that its paths begin at."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -14,6 +15,7 @@ from mcmfh_lightning.datasets.table.values import BadValueError, is_missing, sho
 from mcmfh_lightning.errors import DataError
 
 _ENDINGS = frozenset((".png", ".jpg", ".jpeg", ".dcm", ".dicom"))
+_PATIENT_FOLDER = re.compile(r"(?i)(?:patient|subject|pat|sub|p)[-_]?\d+(?=[\\/])")
 _SAMPLE = 200
 _MOST_FOLDERS = 50
 
@@ -98,6 +100,10 @@ def _take(column: Column, place: Path, folder: Path, proposal: Proposal) -> Foun
     missing = [value for value in values if value and found[value] is None]
     total = len(column.present)
     proposal.take("image-column", column.name, f"{total - len(missing):,} of {total:,} values are files")
+    if folders := [match[0] for value in column.counts if (match := _PATIENT_FOLDER.search(value))]:
+        proposal.odd.append(
+            f"folders of {column.name!r} such as {folders[0]!r} may name the patient: copy that part into a column"
+        )
     if place != folder:
         proposal.take("images", str(place), f"its paths begin there, not in {folder}")
     if missing:
@@ -135,15 +141,14 @@ def _none(columns: Sequence[Column], folder: Path, files: dict[str, list[Path]],
         if column not in by_name:
             by_name.append(column)
     answers = [Answer("image-column", column.name, "once its paths are right") for column in by_name]
-    proposal.ask("no column names image files that are there", *answers, options=("image-column",))
+    without = Answer("no-column", ["image"], "there are none: nothing can be trained")
+    proposal.ask("no column names image files that are there", *answers, without, options=("image-column",))
 
 
 def say_unnamed(found: Found, files: dict[str, list[Path]], proposal: Proposal) -> None:
-    """Say which images no row names, and how often one image is named."""
-    named = Counter(path for path in found.files if path is not None)
+    """Say which images no row names."""
+    named = set(found.files)
     rest = sorted(path for paths in files.values() for path in paths if path.resolve() not in named)
     if rest:
         names = quoted((path.name for path in rest), 2)
         proposal.odd.append(f"{len(rest):,} images are named by no row and stay out: {names}")
-    if twice := [path.name for path, times in named.items() if times > 1]:
-        proposal.odd.append(f"{len(twice):,} images are named by several rows: {quoted(twice, 2)}")

@@ -11,15 +11,16 @@ from mcmfh_lightning.datasets.table.read import near_labels
 from mcmfh_lightning.datasets.table.values import BadValueError, is_missing
 
 _SEPARATORS = (";", "|", "\t", "\uff1b", "\u3001", "\uff0c", " / ", "+", "&")
+_NUMBERED = frozenset(("label", "labels", "class", "classes", "target"))
 _NO_LABELS = Answer("no-labels", value=True, meaning="train on pairs alone (--model.supervision pairs)")
 
 
 def guess_labels(columns: Sequence[Column], proposal: Proposal) -> None:
     """Find the columns of labels: one of words, several of 1, 0 and -1, or several of words."""
-    findings = [c for c in columns if c.is_finding and not c.words & (vocabulary.NOT_A_FINDING | vocabulary.LABEL)]
+    findings = [c for c in columns if c.is_finding and not c.words & (vocabulary.NOT_A_FINDING | _NUMBERED)]
     words = [c for c in columns if c.words & vocabulary.LABEL and _holds_labels(c)]
     exact = next((column for column in words if column.name == "labels"), None)
-    numbers = [c for c in columns if c.words & {"label", "labels", "class", "target"} and c.is_numeric]
+    numbers = [c for c in columns if c.words & _NUMBERED and c.is_numeric]
     empty = [column for column in columns if column.name == "labels" and not column.present]
     if empty and not findings:
         proposal.ask("no row has a label", _NO_LABELS, options=("labels-column", "label-columns"))
@@ -44,9 +45,15 @@ def guess_labels(columns: Sequence[Column], proposal: Proposal) -> None:
 
 def _holds_labels(column: Column) -> bool:
     """Whether a column holds labels: categories, lists, or parts that come again where a separator stands."""
-    if not column.present or column.is_numeric or (column.is_prose and not _separators(column)):
+    if not column.present or column.is_numeric:
         return False
-    return column.is_categories or column.name == "labels" or bool(_separators(column)) or column.words_a_cell < 3
+    if column.is_categories or column.name == "labels" or any(map(_is_printed, column.counts)):
+        return True
+    if not (signs := _separators(column)):
+        return column.words_a_cell < 3
+    sign = max(signs, key=lambda sign: signs[sign])
+    parts = Counter(part.strip() for cell in column.counts for part in cell.split(sign))
+    return 2 * sum(times for times in parts.values() if times > 1) >= parts.total()
 
 
 def _separators(column: Column) -> Counter[str]:
@@ -65,7 +72,7 @@ def _ask(proposal: Proposal, words: Sequence[Column], findings: Sequence[Column]
     if findings:
         names = [column.name for column in findings]
         answers.append(Answer("label-columns", names, "columns of 1 and 0"))
-    question = "which columns hold the labels?" if answers else "no column holds labels"
+    question = "which columns hold the labels?" if answers else "no column holds labels."
     options = ("labels-column", "label-columns")
     proposal.ask(
         f"{question} Items are relevant to each other where they share one", *answers, _NO_LABELS, options=options
@@ -107,8 +114,10 @@ def _take_several(columns: Sequence[Column], proposal: Proposal) -> None:
 def _take_words(column: Column, proposal: Proposal) -> None:
     proposal.take("labels-column", column.name, column.shows())
     labels = _count(column, _separator(column, proposal))
-    if len(labels) == 1:
-        proposal.odd.append(f"the only label is {next(iter(labels))!r}: then every row is relevant to every other")
+    if len(column.counts) == 1 and len(column.present) > 1:
+        proposal.odd.append(
+            f"{column.name!r} says {next(iter(column.counts))!r} alone: all rows are relevant to each other"
+        )
     if column.missing:
         proposal.odd.append(f"{column.missing:,} rows have no label in {column.name!r}")
     _name_normal(labels, proposal)

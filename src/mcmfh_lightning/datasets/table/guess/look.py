@@ -10,6 +10,7 @@ from mcmfh_lightning.datasets.table.guess.images import Found, guess_images, lis
 from mcmfh_lightning.datasets.table.guess.labels import guess_labels
 from mcmfh_lightning.datasets.table.guess.proposal import Proposal
 from mcmfh_lightning.datasets.table.guess.roles import guess_id, guess_origin, guess_text, name_persons
+from mcmfh_lightning.datasets.table.guess.trial import try_options
 from mcmfh_lightning.datasets.table.values import is_missing
 
 
@@ -26,7 +27,7 @@ def propose(manifest: Path, images: Path) -> Proposal:
     proposal = Proposal()
     files = list_images(images)
     encoding = guess_encoding(manifest, proposal)
-    table, columns = read_columns(manifest, encoding, frozenset(files))
+    table, columns = read_columns(manifest, encoding, frozenset(files), proposal)
     proposal.rows = len(table.rows)
     if table.problems:
         proposal.odd.append(
@@ -56,6 +57,9 @@ def propose(manifest: Path, images: Path) -> Proposal:
     guess_origin(_without(left, proposal), proposal)
     proposal.unread = [column.name for column in columns if column.name not in proposal.used]
     _count_modalities(columns, found, proposal)
+    proposal.sort()
+    if not proposal.choices:
+        try_options(manifest, Path(str(proposal.options.get("images", images))), proposal)
     return proposal
 
 

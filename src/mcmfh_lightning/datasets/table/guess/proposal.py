@@ -6,6 +6,21 @@ from typing import NamedTuple
 Value = bool | int | str | list[str]
 """Value of an option: a switch, a number, a text, or the texts of an option that is repeated."""
 
+_ORDER = (
+    *("images", "encoding", "delimiter", "id-column", "image-column", "text-column"),
+    *("labels-column", "label-columns", "label-separator", "normal-label", "group-column"),
+    *(
+        "date-column",
+        "date-format",
+        "no-column",
+        "split-column",
+        "split-by",
+        "split-names",
+        "source-column",
+        "licence-column",
+    ),
+)
+
 
 class Answer(NamedTuple):
     """One way to decide: an option with its value, and what that means."""
@@ -61,6 +76,10 @@ class Proposal:
         """Leave a decision to the owner of the table."""
         named = dict.fromkeys([*options, *(answer.option for answer in answers)])
         self.choices.append(Choice(question, answers, tuple(named)))
+
+    def sort(self) -> None:
+        """Bring the options into the order of the documentation, whatever was found first."""
+        self.options = {name: self.options[name] for name in sorted(self.options, key=_ORDER.index)}
 
     @property
     def used(self) -> set[str]:

@@ -78,6 +78,7 @@ def guess_text(columns: Sequence[Column], proposal: Proposal) -> None:
         question = f"{len(likely)} columns hold texts, and a row has one text; to have several, join them in the table"
     else:
         question = "no column holds texts"
+        answers = [Answer("no-column", ["text"], "there are none: nothing can be trained")]
     proposal.ask(question, *answers[:6], options=("text-column",))
 
 

@@ -17,7 +17,7 @@ TEXT = _words(
 )
 LABEL = _words(
     "label labels tag tags class classes diagnosis diagnoses disease diseases finding findings category categories "
-    "pathology pathologies condition conditions mesh concepts cuis"
+    "pathology pathologies condition conditions mesh concepts cuis diagnose diagnosen diagnosis diagnostico"
 )
 KIND = _words("modality plane location region body bodypart part organ anatomy projection topic")
 """What a picture shows and how it was made: labels next to findings, if its owner wants them."""
