@@ -211,7 +211,7 @@ def test_data_of_persons_are_not_read(folder, capsys):
     assert init(texts(rows)) == 0
     shown = capsys.readouterr().out
     assert "look like data of persons are not read: 'DOB', 'PatientName'" in shown
-    assert "date-column" not in proposed()  # the day of birth is no date of a film
+    assert "date-column" not in proposed()  # a day of birth says nothing of a film
     assert converted() == {
         "A1": Item(True, "The lungs are clear.", ("normal",), "17"),
         "A2": Item(True, "A small effusion there.", ("Edema", "Effusion"), "18"),

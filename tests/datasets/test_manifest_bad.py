@@ -80,7 +80,7 @@ HASH_OF_P17 = int.from_bytes(hashlib.sha256(b"P-17").digest()[:8], "big", signed
 WHOLE = {
     "empty": Bad("", ": empty file; its first row names the columns"),
     "no rows": Bad(HEADER, ": no row; write one for each"),
-    "ending": Bad(HEADER, ": manifests end in .csv, .jsonl or .parquet; save it as one", ending="txt"),
+    "ending": Bad(HEADER, ": manifests end in .csv, .tsv, .jsonl or .parquet; save it as one", ending="txt"),
     "no header": Bad(FINE, ", row 1: no column 'id' (has 'ok', 'a.png',...); add it, or name another by --id-"),
     "no labels": Bad("id,image,group\nn,a.png,1\n", ", row 1: no column 'labels' (has 'id', 'image', 'group'); add it"),
     "no group": Bad("id,image,labels\nn,a.png,x\n", ", row 1: no column 'group'... pass --group-column id"),

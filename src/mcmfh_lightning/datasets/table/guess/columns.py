@@ -47,7 +47,7 @@ class Column:
 
     @cached_property
     def counts(self) -> Counter[str]:
-        """How often each value occurs, as a string."""
+        """Count how often each value occurs, as a string."""
         return Counter(str(cell).strip() for cell in self.present)
 
     @property
@@ -57,17 +57,17 @@ class Column:
 
     @property
     def is_unique(self) -> bool:
-        """Whether every row has a value of its own."""
+        """Say whether every row has a value of its own."""
         return bool(self.present) and len(self.counts) == len(self.cells)
 
     @cached_property
     def is_numeric(self) -> bool:
-        """Whether it holds numbers alone."""
+        """Say whether it holds numbers alone."""
         return is_numeric(self.present)
 
     @cached_property
     def is_finding(self) -> bool:
-        """Whether it holds 1, 0, -1, true and false alone."""
+        """Say whether it holds 1, 0, -1, true and false alone."""
         return bool(self.present) and all(read_state(cell) is not None for cell in self.present)
 
     @cached_property
@@ -78,14 +78,14 @@ class Column:
 
     @cached_property
     def is_prose(self) -> bool:
-        """Whether it holds sentences: several words, and seldom the same twice."""
+        """Say whether it holds sentences: several words, and seldom the same twice."""
         strings = [cell for cell in self.present if isinstance(cell, str)]
         varied = len(self.counts) >= 0.2 * len(self.present)
         return len(strings) == len(self.present) > 0 and self.words_a_cell >= 3 and varied and not self.is_numeric
 
     @cached_property
     def is_categories(self) -> bool:
-        """Whether it holds a few short words again and again, or lists."""
+        """Say whether it holds a few short words again and again, or lists."""
         if any(isinstance(cell, list) for cell in self.present):
             return True
         if not self.present or self.is_numeric or self.is_finding or self.words_a_cell > 6:

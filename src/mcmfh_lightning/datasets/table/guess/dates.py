@@ -35,7 +35,7 @@ def guess_date(columns: Sequence[Column], proposal: Proposal) -> None:
 
 
 def _is_date(column: Column) -> bool:
-    """Whether a column is called like dates and holds some, or holds nothing but days."""
+    """Say whether a column is called like dates and holds some, or holds nothing but days."""
     sample = column.present[:_SAMPLE]
     days = [cell for cell in sample if _is_iso(cell, whole=True) or fitting_formats([str(cell)])]
     if column.words & vocabulary.DATE:
@@ -44,7 +44,7 @@ def _is_date(column: Column) -> bool:
 
 
 def _is_iso(cell: object, *, whole: bool = False) -> bool:
-    """Whether a value is read without being told its form; ``whole`` asks for the day too."""
+    """Say whether a value is read without a form; ``whole`` asks for the day too."""
     notes: list[str] = []
     try:
         return DateReader().read(cell, notes.append) is not None and not (whole and notes)

@@ -44,7 +44,7 @@ def guess_labels(columns: Sequence[Column], proposal: Proposal) -> None:
 
 
 def _holds_labels(column: Column) -> bool:
-    """Whether a column holds labels: categories, lists, or parts that come again where a separator stands."""
+    """Say whether a column holds labels: categories, lists, or parts that come again where a separator stands."""
     if not column.present or column.is_numeric:
         return False
     if column.is_categories or column.name == "labels" or any(map(_is_printed, column.counts)):

@@ -83,7 +83,7 @@ def guess_text(columns: Sequence[Column], proposal: Proposal) -> None:
 
 
 def _is_short_text(column: Column) -> bool:
-    """Whether a column that is called like a text may hold short ones: strings that are not categories of a table."""
+    """Say whether a column that is called like a text may hold short ones: strings, and not categories."""
     strings = all(isinstance(cell, str) for cell in column.present)
     return strings and not column.is_numeric and (column.name == "text" or not column.is_categories)
 
