@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
 
 from mcmfh_lightning.archive.results import RERANKED, IndexKind, K, Modality, Side
-from mcmfh_lightning.cli.command_line import Commands, run_subcommand
+from mcmfh_lightning.cli.command_line import run_subcommand
+from mcmfh_lightning.cli.completion import Commands
 from mcmfh_lightning.errors import ConfigError, DataError, say
 from mcmfh_lightning.lightning_configs import find_config
 
@@ -38,15 +41,15 @@ def build(
     """Make an archive of the items of shards; repeat the command to resume a build that was interrupted.
 
     Args:
-        archive: folder to make, or s3://bucket/prefix.
-        checkpoint: trained hasher, as `mcmfh fit` wrote it.
-        features: feature shards; without them pairs are encoded.
-        pairs: pair shards, which have date, licence, text and picture of each item.
-        splits: one; repeat it for several. Default: all.
+        archive: Folder to make, or s3://bucket/prefix.
+        checkpoint: Trained hasher, as `mcmfh fit` wrote it.
+        features: Feature shards; without them pairs are encoded.
+        pairs: Pair shards, which have date, license, text and picture of each item.
+        splits: Splits of the shards. Default: all.
         encoder: YAML file of the encoder that queries need, as model/encoder_offline.yaml, which is the default.
-        store_content: keep texts and small pictures in the archive; without it they stay in their collection.
-        without_relaxed: do not keep the codes before the sign, which rerank short codes; saves 6 bytes a bit.
-        device: where items are encoded.
+        store_content: Keep texts and small pictures in the archive; without it they stay in their collection.
+        without_relaxed: Do not keep the codes before the sign, which rerank short codes; saves 6 bytes a bit.
+        device: Where items are encoded.
     """
     from mcmfh_lightning.archive.build import build_archive
     from mcmfh_lightning.archive.info import Location
@@ -74,13 +77,13 @@ def add(
     """Add the items of shards whose ids are not there yet; repeat the command to resume one that was interrupted.
 
     Args:
-        archive: folder or s3://bucket/prefix.
-        features: feature shards; without them pairs are encoded.
-        pairs: pair shards, which have date, licence, text and picture of each item.
-        splits: one; repeat it for several. Default: all.
-        checkpoint: refuse if it is not the archive's own hasher, with which items are encoded in any case.
-        replace: replace the items that are there already, as upsert does.
-        device: where items are encoded.
+        archive: Folder or s3://bucket/prefix.
+        features: Feature shards; without them pairs are encoded.
+        pairs: Pair shards, which have date, license, text and picture of each item.
+        splits: Splits of the shards. Default: all.
+        checkpoint: Refuse if it is not the archive's own hasher, with which items are encoded in any case.
+        replace: Replace the items that are there already, as upsert does.
+        device: Where items are encoded.
     """
     from mcmfh_lightning.archive.build import add_items
     from mcmfh_lightning.archive.info import Location
@@ -103,12 +106,12 @@ def upsert(
     """Add the items of shards, replacing those that have the same ids.
 
     Args:
-        archive: folder or s3://bucket/prefix.
-        features: feature shards; without them pairs are encoded.
-        pairs: pair shards, which have date, licence, text and picture of each item.
-        splits: one; repeat it for several. Default: all.
-        checkpoint: refuse if it is not the archive's own hasher, with which items are encoded in any case.
-        device: where items are encoded.
+        archive: Folder or s3://bucket/prefix.
+        features: Feature shards; without them pairs are encoded.
+        pairs: Pair shards, which have date, license, text and picture of each item.
+        splits: Splits of the shards. Default: all.
+        checkpoint: Refuse if it is not the archive's own hasher, with which items are encoded in any case.
+        device: Where items are encoded.
     """
     add(archive, features=features, pairs=pairs, splits=splits, checkpoint=checkpoint, replace=True, device=device)
 
@@ -119,11 +122,11 @@ def delete(
     """Remove items; of ids that are not there, only the number is reported.
 
     Args:
-        archive: folder or s3://bucket/prefix.
-        ids: an item; repeat it for several.
-        ids_file: text file with an id a line.
-        groups: all items of a group (patient, study) by its own name; repeat it for several.
-        erase: remove what was ever deleted or replaced from the disk too, where earlier versions keep it; all items are
+        archive: Folder or s3://bucket/prefix.
+        ids: Ids of items.
+        ids_file: Text file with an id a line.
+        groups: Groups (patients, studies) whose items are all deleted, by their own names.
+        erase: Remove what was ever deleted or replaced from the disk too, where earlier versions keep it; all items are
             written again, and whoever has the archive open must open it again.
     """
     import pyarrow as pa
@@ -164,12 +167,18 @@ def delete(
         say(f"{location}: what was deleted is erased; version {table.version}")
 
 
-def info(archive: str, *, json: bool = False) -> None:
+def info(
+    archive: str,
+    *,
+    format: Literal["table", "json"] = "table",  # noqa: A002  # the name of the option
+    json: Annotated[bool, Parameter(show=False)] = False,
+) -> None:
     """Show what an archive holds and what it was made with.
 
     Args:
-        archive: folder or s3://bucket/prefix.
-        json: print JSON, with all labels and the encoder's identity.
+        archive: Folder or s3://bucket/prefix.
+        format: Kind of output: table, or json with all labels and the encoder's identity.
+        json: The name of --format json in the release before.
     """
     from json import dumps
 
@@ -179,7 +188,7 @@ def info(archive: str, *, json: bool = False) -> None:
     from mcmfh_lightning.archive.show import overview, overview_table
 
     content = overview(Location(archive))
-    if json:
+    if json or format == "json":
         sys.stdout.write(dumps(content, indent=1, ensure_ascii=False) + "\n")
     else:
         Console().print(overview_table(content))
@@ -189,9 +198,9 @@ def verify(archive: str, *, features: str | None = None, pairs: str | None = Non
     """Check everything in an archive; exit with 1 if a check failed.
 
     Args:
-        archive: folder or s3://bucket/prefix.
-        features: feature shards whose items are hashed again and compared with the archive.
-        pairs: the same of pair shards, which are encoded first; without either, a few items whose pair shards are on
+        archive: Folder or s3://bucket/prefix.
+        features: Feature shards whose items are hashed again and compared with the archive.
+        pairs: The same of pair shards, which are encoded first; without either, a few items whose pair shards are on
             this machine.
     """
     from rich.console import Console
@@ -241,34 +250,32 @@ def search(
 ) -> None:
     """Find the items nearest to a text, a picture or an item. Give one of --text, --image and --id.
 
-    Research use, not diagnosis.
-
     Args:
-        archive: folder, or s3://bucket/prefix.
-        text: what to look for, as a report would say it.
+        archive: Folder, or s3://bucket/prefix.
+        text: What to look for, as a report would say it.
         image: JPEG, PNG or DICOM file to look for similar ones of.
-        id: item of the archive to look for similar ones of; its own group is left out.
-        modality: with --id, whether its image or its text is searched by. Default: its image, if it has one.
-        k: how many to find; ignored if a radius is given.
-        radius: find all within this Hamming distance instead.
-        against: code that the query is compared with: of the case, or of the image or the text alone.
-        labels: a label that an item must have; repeat it for several, as all that follow can be repeated.
-        any_labels: labels of which it must have one.
-        since: earliest date, YYYY-MM-DD.
-        until: latest date, YYYY-MM-DD.
-        licences: licences of which it must have one.
-        groups: groups (patients, studies, articles) that it must belong to, by their own names.
-        without_groups: groups that it must not belong to.
-        splits: splits that it must be in.
-        has_image: whether it must have, or lack, an image.
-        has_text: whether it must have, or lack, a text.
-        rerank: how many of the nearest to rerank by stored relaxed codes, ties included; 0 turns it off.
-        offset: how many of the ranking to skip.
-        limit: how many to show at most. Default: all that are left.
-        index: flat or hash; both find the same. Default: by the number of items.
-        device: where the query is encoded.
-        format: table and json are printed; html is one file with pictures, named by --out.
-        out: file to write instead of printing.
+        id: Item of the archive to look for similar ones of; its own group is left out.
+        modality: With --id, whether its image or its text is searched by. Default: its image, if it has one.
+        k: How many to find; ignored if a radius is given.
+        radius: Find all within this Hamming distance instead.
+        against: Code that the query is compared with: of the case, or of the image or the text alone.
+        labels: Labels that an item must all have.
+        any_labels: Labels of which it must have one.
+        since: Earliest date, YYYY-MM-DD.
+        until: Latest date, YYYY-MM-DD.
+        licences: Licenses of which it must have one.
+        groups: Groups (patients, studies, articles) that it must belong to, by their own names.
+        without_groups: Groups that it must not belong to.
+        splits: Splits that it must be in.
+        has_image: Only items that have an image; --has-image false finds those that have none.
+        has_text: Only items that have a text; --has-text false finds those that have none.
+        rerank: How many of the nearest to rerank by stored relaxed codes, ties included; 0 turns it off.
+        offset: How many of the ranking to skip.
+        limit: How many to show at most. Default: all that are left.
+        index: Kind of index, flat or hash; both find the same. Default: by the number of items.
+        device: Where the query is encoded.
+        format: Kind of output: table and json are printed; html is one file with pictures, named by --out.
+        out: File to write instead of printing.
     """
     from rich.console import Console
 
@@ -327,11 +334,11 @@ def serve(
     are served only with a token: in a file, or in the environment variable MCMFH_ARCHIVE_TOKEN.
 
     Args:
-        archive: folder of the archive, or s3://bucket/prefix.
-        host: address to listen at.
-        port: port to listen at; 0 takes a free one.
-        token_file: file that holds the token that users are asked for.
-        device: where queries are encoded: cpu, cuda.
+        archive: Folder of the archive, or s3://bucket/prefix.
+        host: Address to listen at.
+        port: Port to listen at; 0 takes a free one.
+        token_file: File that holds the token that users are asked for.
+        device: Where queries are encoded: cpu, cuda.
     """
     from rich.console import Console
 

@@ -5,7 +5,7 @@ This module imports no torch: ``--help`` is quick.
 
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,12 +14,16 @@ from cyclopts import App, Parameter
 from cyclopts.exceptions import CycloptsError
 
 from mcmfh_lightning import __version__
+from mcmfh_lightning.cli.completion import INSTALL_COMPLETION, Commands, completion_command
+from mcmfh_lightning.cli.help import command_help, program_help
+from mcmfh_lightning.cli.pages import PAGES, ProgramPage
 from mcmfh_lightning.cli.project import take_project
 from mcmfh_lightning.cli.usage import usage_message
-from mcmfh_lightning.cli.words import joined
+from mcmfh_lightning.cli.words import asks_for_help, joined
 from mcmfh_lightning.errors import ConfigError, one_line_errors
 
-Commands = Mapping[str, Callable[..., None]]
+_PLAIN = Parameter(negative=(), json_list=False, json_dict=False)
+"""A switch has no --no-SWITCH, and a text is never JSON."""
 
 
 def run_subcommand(program: str, commands: Commands, args: Sequence[str] | None) -> None:
@@ -34,16 +38,32 @@ def run_subcommand(program: str, commands: Commands, args: Sequence[str] | None)
     """
     app = build_app(program, commands)
     with one_line_errors(program):
-        tokens = list(sys.argv[1:] if args is None else args)
-        if not tokens:
+        words = list(sys.argv[1:] if args is None else args)
+        if not words:
             raise ConfigError(f"which command? There are {', '.join(commands)}; help: {program} --help")
-        if tokens[0] in commands:
-            options = app[tokens[0]].assemble_argument_collection()
-            tokens[1:] = joined(options, tokens[1:], f"{program} {tokens[0]}")
-        try:
-            app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
-        except CycloptsError as error:
-            raise ConfigError(usage_message(error, app, tokens)) from error
+        command = words[0] if words[0] in (*commands, INSTALL_COMPLETION) else None
+        for_help, everything = asks_for_help(words)
+        page = PAGES.get(program, ProgramPage())
+        if for_help and command is not None:
+            sys.stdout.write(command_help(app, command, page, everything=everything))
+        elif for_help and words[0].startswith("-"):
+            sys.stdout.write(program_help(app, page))
+        else:
+            _run(app, command, words)
+
+
+def _run(app: App, command: str | None, words: list[str]) -> None:
+    """Read a command line and run its command.
+
+    Raises:
+        ConfigError: If the command line is wrong.
+    """
+    if command is not None:
+        words[1:] = joined(app[command].assemble_argument_collection(), words[1:], f"{app.name[0]} {command}")
+    try:
+        app(words, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        raise ConfigError(usage_message(error, app, words)) from error
 
 
 def build_app(program: str, commands: Commands) -> App:
@@ -57,12 +77,11 @@ def build_app(program: str, commands: Commands) -> App:
         name=program,
         version=f"mcmfh-lightning {__version__}",
         help_format="plaintext",
-        # A switch has no --no-SWITCH, and a text is never JSON.
-        default_parameter=Parameter(negative=(), json_list=False, json_dict=False),
         config=partial(take_project, program),
     )
     for name, function in commands.items():
-        app.command(function, name=name)
+        app.command(function, name=name, default_parameter=_PLAIN)
+    app.command(completion_command(app), name=INSTALL_COMPLETION, default_parameter=_PLAIN)
     return app
 
 

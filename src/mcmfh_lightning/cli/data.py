@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from rich.console import Console
 
-from mcmfh_lightning.cli.command_line import Commands, run_subcommand
+from mcmfh_lightning.cli.command_line import run_subcommand
+from mcmfh_lightning.cli.completion import Commands
 from mcmfh_lightning.datasets.convert import convert, summary_table
 from mcmfh_lightning.datasets.download import UPSTREAM, fetch_openi
 from mcmfh_lightning.datasets.openi import LabelScheme, read_openi
@@ -68,7 +69,7 @@ def manifest(
     skip_bad_rows: bool = False,
     value_range: ValueRange | None = None,
 ) -> None:
-    """Convert a collection of your own, listed in a table of ids, images, texts, labels and groups, into pair shards.
+    """Convert a table of your own, of ids, images, texts, labels and groups, into pair shards.
 
     If any row is bad nothing is written, and every problem is reported with its row and its fix.
 
@@ -222,7 +223,7 @@ def openi(
     images_sha256: str | None = None,
     value_range: ValueRange | None = None,
 ) -> None:
-    """Convert Open-i's chest X-ray collection, or one of the same file formats, into pair shards.
+    """Convert Open-i's chest X-rays, or a collection of the same formats, into pair shards.
 
     With neither reports nor images both archives are downloaded.
 
@@ -300,7 +301,7 @@ def phantom(*, out: Path, studies: int = 1600, seed: int = 0) -> None:
 
 
 def roco(*, out: Path, options: Annotated[RocoOptions, Parameter(name="*")]) -> None:
-    """Convert ROCO, radiological figures of open-access articles with captions, into pair shards.
+    """Convert ROCO, figures of open-access articles with captions, into pair shards.
 
     Args:
         out: Folder of the pair shards to write; an interrupted conversion is completed.
@@ -311,7 +312,7 @@ def roco(*, out: Path, options: Annotated[RocoOptions, Parameter(name="*")]) -> 
 
 
 def stats(folder: str, *, out: Path | None = None) -> None:
-    """Describe a folder of pair or feature shards: labels, groups, sizes, and scores of rankings that learn nothing.
+    """Describe a folder of shards: labels, groups, sizes, and rankings that learn nothing.
 
     Args:
         folder: Local path or URL of the folder.

@@ -30,12 +30,24 @@ def usage_message(error: CycloptsError, app: App, words: Sequence[str]) -> str:
     """
     commands = [name for name in app if not name.startswith("-")]
     program = app.name[0]
-    if words[0] not in commands:
-        kind = "an option" if words[0].startswith("-") else "a command"
-        near = did_you_mean(words[0], commands) or f"; commands: {', '.join(commands)}"
-        return f"{words[0]} is not {kind} of {program}{near}; help: {program} --help"
+    if words[0] not in app:
+        return f"{_unknown(words, commands, list(app), program)}; help: {program} --help"
     options = app[words[0]].assemble_argument_collection()
     return f"{_problem(error, options, words)}; help: {program} {words[0]} --help"
+
+
+def _unknown(words: Sequence[str], commands: Sequence[str], known: Sequence[str], program: str) -> str:
+    """Say what is wrong with a command line that does not begin with a command."""
+    first = quote(words[0])
+    if not first.startswith("-"):
+        return f"{first} is not a command of {program}{did_you_mean(first, known) or f'; commands: {_list(commands)}'}"
+    if later := [word for word in words if word in commands]:
+        return f"the command comes first: {program} {later[0]} {first} ..."
+    return f"{first} is not an option of {program}{did_you_mean(first, known) or f'; commands: {_list(commands)}'}"
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(names)
 
 
 def _problem(error: CycloptsError, options: ArgumentCollection, words: Sequence[str]) -> str:
@@ -58,9 +70,9 @@ def _in_its_words(error: CycloptsError) -> str:
 
 def _leftover(value: str, options: ArgumentCollection, words: Sequence[str]) -> str:
     """Say of a word without an option what it may be: one more value, or part of a value with blanks."""
-    before = words[-2 - words[::-1].index(value)] if value in words else ""
-    name, equals, first = before.partition("=")
-    if name.startswith("--"):
+    place = len(words) - 1 - words[::-1].index(value)
+    name, equals, first = words[place - 1].partition("=")
+    if name.startswith("--") and "--" not in words[:place]:
         option, _, _ = options.match(name)
         if option.token_count()[1]:
             return f"repeat {name} for several values: {name} {quote(first)} {name} {quote(value)}"
@@ -75,10 +87,9 @@ def _missing(error: MissingArgumentError, option: Argument, options: ArgumentCol
         return _leftover(error.unused_tokens[0], options, words)
     if error.keyword is None and not option.tokens:
         given = {word.partition("=")[0].replace("_", "-") for word in words}
-        missing = [
-            other for other in options if other.required and other.index is None and given.isdisjoint(other.names)
-        ]
-        names = [shown_name(other) for other in (missing if option in missing else [option])]
+        needed = [other for other in options if other.required and other.index is None and not other.children]
+        names = [shown_name(option)] if option.index is not None else []
+        names += [other.name for other in needed if given.isdisjoint(other.names)]
         return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} missing"
     name = error.keyword or option.name
     if option.token_count()[0] > 1:

@@ -12,7 +12,14 @@ from cyclopts.utils import UNSET
 from mcmfh_lightning.errors import ConfigError
 
 _ONLY_VALUES = "--"  # no option comes after it
-_SPECIAL = ("-h", "--help", "--version")
+_HELP = ("-h", "--help")
+_VERSION = "--version"
+
+
+def asks_for_help(words: Sequence[str]) -> tuple[bool, bool]:
+    """Say whether a command line asks for help, and whether for all of it."""
+    place = next((place for place, word in enumerate(words) if word in _HELP), None)
+    return place is not None, place is not None and list(words[place + 1 : place + 2]) == ["all"]
 
 
 def joined(options: ArgumentCollection, words: Sequence[str], command: str) -> list[str]:
@@ -32,7 +39,7 @@ def joined(options: ArgumentCollection, words: Sequence[str], command: str) -> l
         word = rest.popleft()
         if word == _ONLY_VALUES:
             return [*result, word, *rest]
-        if word.startswith("--") and word not in _SPECIAL:
+        if word.startswith("--") and word != _VERSION:
             name, equals, value = word.partition("=")
             option, switch = _option(options, name, command)
             if rest and not equals and _belongs(option, rest[0], switch=switch):
@@ -40,7 +47,7 @@ def joined(options: ArgumentCollection, words: Sequence[str], command: str) -> l
                 word = f"{name}={value}"
             # The parser would round 10.7.
             if value and int in kinds(option) and not re.fullmatch(r"[+-]?[0-9]+", value):
-                raise ConfigError(f"{name} {value!r} is not a whole number")
+                raise ConfigError(f"{name} {value!r} is not a whole number; help: {command} --help")
         result.append(word)
     return result
 
@@ -55,7 +62,7 @@ def _option(options: ArgumentCollection, name: str, command: str) -> tuple[Argum
         raise ConfigError(f"{name} is not an option of {command}{near}; help: {command} --help") from None
     if option.children:
         parts = ", ".join(part.name for part in option.children)
-        raise ConfigError(f"{name} takes no value; its parts do: {parts}")
+        raise ConfigError(f"{name} takes no value; its parts do: {parts}; help: {command} --help")
     return option, implied is not UNSET
 
 

@@ -31,10 +31,10 @@ class Keys:
     """Names under which a file holds its arrays.
 
     Args:
-        codes: name of the codes.
-        labels: name of the label sets.
-        groups: name of the groups; null leaves them out.
-        ids: name of the ids; null leaves them out.
+        codes: Name of the codes.
+        labels: Name of the label sets.
+        groups: Name of the groups; an empty one, '', leaves them out.
+        ids: Name of the ids; an empty one, '', leaves them out.
     """
 
     codes: str = "codes"
@@ -55,7 +55,8 @@ class Keys:
         Raises:
             DataError: If codes or labels are missing, or groups or ids under a name that the user gave.
         """
-        wanted = {key: name for key, name in asdict(self).items() if name is not None}
+        # null is what the release before took for no name.
+        wanted = {key: name for key, name in asdict(self).items() if name and (name != "null" or name in names)}
         for key, name in wanted.items():
             if name not in names and (key in ("codes", "labels") or name != getattr(KEYS, key)):
                 raise DataError(

@@ -40,12 +40,12 @@ def sweep(
 
     Args:
         file: YAML file of the sweep.
-        jobs: runs at a time; they share out the cores.
-        task: number of this task of an array, from 0; it runs its share of the runs and renders nothing.
-        tasks: number of tasks of the array.
-        count: print the number of runs and do nothing else.
-        render: run nothing; render the results that exist.
-        out: folder for results, work, table.md, table.csv and figure; runs/sweep/<name of the file> unless given.
+        jobs: Runs at a time; they share out the cores.
+        task: Number of this task of an array, from 0; it runs its share of the runs and renders nothing.
+        tasks: Number of tasks of the array.
+        count: Print the number of runs and do nothing else.
+        render: Run nothing; render the results that exist.
+        out: Folder for results, work, table.md, table.csv and figure; runs/sweep/<name of the file> unless given.
     """
     declared = read_sweep(Path(find_config(str(file))))
     runs = declared.runs()

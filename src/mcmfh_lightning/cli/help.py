@@ -1,0 +1,131 @@
+"""Help pages of programs and of their commands: plain text, 100 columns, at most one screen."""
+
+import inspect
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from textwrap import TextWrapper
+
+from cyclopts import App
+from cyclopts.argument import Argument
+
+from mcmfh_lightning.cli.pages import ProgramPage
+from mcmfh_lightning.cli.words import choices, kinds, shown_name
+
+WIDTH = 100
+_INDENT = 26
+"""Column in which descriptions begin."""
+_METAVARS = {int: "N", float: "LOW HIGH", Path: "PATH", str: "TEXT"}
+_RESEARCH_USE = "Research use, not diagnosis."
+
+
+def program_help(app: App, page: ProgramPage) -> str:
+    """Write the help of a program: one line a command.
+
+    Args:
+        app: The program.
+        page: What its help says besides.
+    """
+    name = app.name[0]
+    commands = [command for command in app if not command.startswith("-")]
+    lines = [f"Usage: {name} COMMAND [options]", "", page.summary, "", "Commands:"]
+    lines += [line for command in commands for line in _entry(command, _sentence(app[command].help), indent=12)]
+    lines += ["", f"{name} COMMAND --help shows the main options of a command, --help all shows every option."]
+    lines += [f"{name} --install-completion lets the shell complete names of commands and options."]
+    return _text([*lines, *_examples(page.examples)])
+
+
+def command_help(app: App, command: str, page: ProgramPage, *, everything: bool) -> str:
+    """Write the help of a command.
+
+    Args:
+        app: The program.
+        command: Name of the command.
+        page: What the help of the program says besides.
+        everything: Show every option, not only the main ones.
+    """
+    full = f"{app.name[0]} {command}"
+    options = [option for option in app[command].assemble_argument_collection(parse_docstring=True) if _listed(option)]
+    main = page.main_options.get(command, "").split()
+    shown = [option for option in options if everything or not main or _key(option) in main or option.required]
+    lines = [*_usage(full, options), *_wrapped(_docstring(app[command])), ""]
+    lines += [line for option in shown for line in _entry(_label(option), _description(option))]
+    if len(shown) < len(options):
+        lines += ["", f"{len(options) - len(shown)} more options: {full} --help all"]
+    examples = [example for example in page.examples if example.startswith(f"{full} ")]
+    return _text([*lines, *_examples(examples)])
+
+
+def _text(lines: Iterable[str]) -> str:
+    return "\n".join(lines) + "\n"
+
+
+def _examples(examples: Iterable[str]) -> list[str]:
+    lines = [f"  {line}" for example in examples for line in example.splitlines()]
+    return ["", *(["Examples:", *lines, ""] if lines else []), _RESEARCH_USE]
+
+
+def _listed(option: Argument) -> bool:
+    """Say whether an option is one to type: not a group of options, and not an old name."""
+    return bool(option.show) and not option.children
+
+
+def _key(option: Argument) -> str:
+    return option.name.lstrip("-")
+
+
+def _docstring(command: App) -> str:
+    """Return what the docstring of a command says before its arguments."""
+    text = inspect.getdoc(command.default_command) or ""
+    return re.split(r"\n\n(?:Args|Raises|Example|Returns):\n", text)[0]
+
+
+def _sentence(text: str) -> str:
+    """Return the first sentence of a text, or its first half, without the period."""
+    return re.split(r"[;:]\s|\.(?:\s|$)", " ".join(text.split()))[0]
+
+
+def _wrapped(text: str) -> list[str]:
+    paragraphs = [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
+    return [line for paragraph in paragraphs for line in ("", *TextWrapper(WIDTH).wrap(paragraph))]
+
+
+def _usage(command: str, options: Iterable[Argument]) -> list[str]:
+    needed = [_label(option) for option in options if option.required]
+    text = " ".join(["Usage:", command, *needed, "[options]"])
+    return TextWrapper(WIDTH, subsequent_indent=" " * 8).wrap(text)
+
+
+def _entry(label: str, text: str, indent: int = _INDENT) -> list[str]:
+    """Lay out a name and its description in two columns; a long name has a line of its own."""
+    wrapper = TextWrapper(WIDTH, initial_indent=" " * indent, subsequent_indent=" " * indent, break_on_hyphens=False)
+    lines = wrapper.wrap(text) or [""]
+    left = f"  {label}"
+    if len(left) + 2 > indent:
+        return [left, *lines]
+    return [left.ljust(indent) + lines[0].strip(), *lines[1:]]
+
+
+def _label(option: Argument) -> str:
+    """Return the option as it is typed, with what stands for its value."""
+    if option.index is not None:
+        return shown_name(option)
+    if bool in kinds(option):
+        return option.name if option.field_info.default is False else f"{option.name} [false]"
+    values = choices(option)
+    metavar = "CHOICE" if values else next((name for kind, name in _METAVARS.items() if kind in kinds(option)), "VALUE")
+    return f"{option.name} {metavar}"
+
+
+def _description(option: Argument) -> str:
+    """Return what the docstring says, with choices and default where it does not name them."""
+    text = " ".join((option.parameter.help or "").split())
+    values = choices(option)
+    if not all(re.search(rf"\b{re.escape(value)}\b", text) for value in values):
+        text += f" One of {', '.join(values)}."
+    default = option.field_info.default
+    if isinstance(default, (int, float, str)) and default is not False and "Default" not in text:
+        text += f" Default: {default}."
+    if option.token_count()[1]:
+        text += " Can be repeated." if "epeat" not in text else ""
+    return text
