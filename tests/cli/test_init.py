@@ -202,6 +202,26 @@ def test_american_dates_and_commas_between_labels(folder):
     }
 
 
+def test_several_columns_of_words(folder, capsys):
+    """A word of two columns is two labels, and normal is normal in its column."""
+    rows = [
+        ("sop_id", "path", "description", "Diagnosis", "Disease", "case"),
+        ("x1", "0.png", "A picture of the chest.", "Normal", "Lung", "c1"),
+        ("x2", "1.png", "A picture of the brain.", "Mass;Lung", "Lung", "c1"),
+        ("x3", "2.png", "A picture of the knee.", "Mass", "Knee", "c2"),
+        ("x4", "3.png", "Another picture of it.", "Mass", "Knee", "c3"),
+    ]
+    assert init(texts(rows)) == 0
+    assert "keeps studies together, not patients" in " ".join(capsys.readouterr().out.split())
+    assert proposed()["normal-label"] == ["Diagnosis: Normal"]
+    assert converted() == {
+        "x1": Item(True, "A picture of the chest.", ("Diagnosis: Normal", "Disease: Lung"), "c1"),
+        "x2": Item(True, "A picture of the brain.", ("Diagnosis: Lung", "Diagnosis: Mass", "Disease: Lung"), "c1"),
+        "x3": Item(True, "A picture of the knee.", ("Diagnosis: Mass", "Disease: Knee"), "c2"),
+        "x4": Item(True, "Another picture of it.", ("Diagnosis: Mass", "Disease: Knee"), "c3"),
+    }
+
+
 def test_data_of_persons_are_not_read(folder, capsys):
     rows = [
         ("Accession Number", "PatientName", "DOB", "PatientID", "image", "text", "labels"),

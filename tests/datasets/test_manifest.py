@@ -91,8 +91,8 @@ def test_integers_are_groups_as_they_are_and_other_names_are_hashed(folder):
 
 def test_a_group_has_the_same_split_whatever_else_is_in_the_manifest(folder):
     rows = [{"id": f"i{i}", "text": "t", "labels": ["l"], "group": f"case {i}"} for i in range(60)]
-    assert run(folder, write_csv(folder / "all.csv", rows), "--resplit", "50/20/30", out="all") == 0
-    assert run(folder, write_csv(folder / "few.csv", rows[40:]), "--resplit", "50/20/30", out="few") == 0
+    assert run(folder, write_csv(folder / "all.csv", rows), "--resplit=50/20/30", "--no-stratify", out="all") == 0
+    assert run(folder, write_csv(folder / "few.csv", rows[40:]), "--resplit=50/20/30", "--no-stratify", out="few") == 0
     of = {
         out: {i: s for s in ("train", "val", "test") for i in PairShardReader(folder / out, s).ids}
         for out in ("all", "few")

@@ -84,19 +84,24 @@ WHOLE = {
     "no header": Bad(FINE, ", row 1: no column 'id' (has 'ok', 'a.png',...); add it, or name another by --id-"),
     "no labels": Bad("id,image,group\nn,a.png,1\n", ", row 1: no column 'labels' (has 'id', 'image', 'group'); add it"),
     "no group": Bad("id,image,labels\nn,a.png,x\n", ", row 1: no column 'group'... pass --group-column id"),
-    "no modality": Bad("id,labels,group\nn,x,1\n", ", row 1: no column 'image' and none 'text'...; add them"),
+    "no modality": Bad(
+        "id,labels,group\nn,x,1\n",
+        ", row 1: no column 'image' and none 'text'...; add it, or name another by --image-column",
+    ),
     "no dates": Bad("id,text,labels,group\nn,t,x,1\n", ", row 1: no column 'date'...; add it", "--split-by=date"),
     "no splits": Bad("id,text,labels,group\nn,t,x,1\n", ", row 1: no column 'split'...; add it", "--split-by=given"),
-    "wrong option": Bad(HEADER + FINE, ", row 1: no column 'Text'...; correct --text-column", "--text-column=Text"),
+    "wrong option": Bad(
+        HEADER + FINE, ", row 1: no column 'Text'...; did you mean 'text'? correct --text-column", "--text-column=Text"
+    ),
     "look-alike": Bad(
         "id,image,labels,group,Splits\nn,a.png,x,1,train\n",
-        ", row 1: column 'Splits' looks like 'split'; rename it, or pass --split-column 'Splits'",
+        ", row 1: column 'Splits' looks like 'split'; rename it, or pass --split-column Splits, or --no-column split",
     ),
     "twice a column": Bad(
         "id,image,labels,group,image\nn,a.png,x,1,a.png\n", ", row 1: column 'image' occurs twice; rename or remove one"
     ),
     "semicolons": Bad(
-        "id;image;text;labels;group\nn;a.png;t;x;1\n", ", row 1: one single column...separated by commas: save it so"
+        "id;image;text;labels;group\nn;a.png;t;x;1\n", ", row 1: one single column...pass what separates columns: --delimiter ';'"
     ),
     "cp1252": Bad(
         HEADER.encode() + FINE.encode() + "n,,Größe,x,1,,train\n".encode("cp1252"),
@@ -107,7 +112,9 @@ WHOLE = {
         (HEADER + FINE).encode("utf-16-le"), ", row 1: NUL bytes in the header; if it is UTF-16 pass --encoding utf-16"
     ),
     "unknown encoding": Bad(
-        HEADER + FINE, ": no text encoding is called 'utf-9'; correct --encoding", "--encoding=utf-9"
+        HEADER + FINE,
+        ": no text encoding is called 'utf-9'; did you mean 'utf-8'? correct --encoding",
+        "--encoding=utf-9",
     ),
     "encoding that reads nothing": Bad(
         HEADER + FINE, ": no text encoding is called 'undefined'; correct --encoding", "--encoding=undefined"
@@ -171,12 +178,16 @@ ROWS = {
     "absolute": last("n,/etc/passwd,t,x,1,,train", ", row 3, column 'image': image outside --images (...); copy it"),
     "link out": last("n,out.png,t,x,1,,train", ", row 3, column 'image': image outside --images ('out.png'); copy it"),
     "circle of links": last("n,circle.png,t,x,1,,train", ", row 3, column 'image': missing image file ('circle.png');"),
-    "truncated image": last("n,cut.png,t,x,1,,train", ", row 3: undecodable image (cut.png:...); copy it again"),
+    "truncated image": last(
+        "n,cut.png,t,x,1,,train", ", row 3, column 'image': undecodable image (cut.png:...); copy it again"
+    ),
     "not an image": last(
-        "n,notes.txt,t,x,1,,train", ", row 3: neither JPEG nor PNG nor DICOM (notes.txt); convert it to JPEG"
+        "n,notes.txt,t,x,1,,train",
+        ", row 3, column 'image': neither JPEG nor PNG nor DICOM (notes.txt); convert it to JPEG",
     ),
     "several frames": last(
-        "n,frames.dcm,t,x,1,,train", ", row 3: DICOM image of several frames (frames.dcm); export the frame"
+        "n,frames.dcm,t,x,1,,train",
+        ", row 3, column 'image': DICOM image of several frames (frames.dcm); export the frame",
     ),
     "long text": last(
         f"n,a.png,{'t' * 100_001},x,1,,train",
@@ -311,7 +322,7 @@ def test_parquet_of_wrong_types(folder, capsys):
     assert run(folder, folder / "m.parquet") == 2
     error = capsys.readouterr().err
     assert "m.parquet, row 1, column 'id': value of the wrong type (float 1.5); write a string" in error
-    assert "m.parquet, row 2, column 'text': value of the wrong type (bytes b'more'); write a string" in error
+    assert "    row 2, column 'text': bytes b'more'\n" in error
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
@@ -327,16 +338,6 @@ def test_damaged_manifests_give_no_other_error(folder, capsys, ending):
         path.write_bytes(damaged)
         assert run(folder, path, out=f"out{number}") in (0, 2)  # any error but ours would come through
         assert "Traceback" not in capsys.readouterr().err
-
-
-def test_every_problem_is_counted_and_the_first_twenty_are_listed(folder, capsys):
-    bad = [{**GOOD[0], "id": f"n{i}", "image": "z.png", "group": ""} for i in range(15)]
-    assert run(folder, write_csv(folder / "m.csv", [*GOOD, *bad])) == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert sum("m.csv, row" in line and "error" not in line for line in lines) == 20
-    assert "... and 10 more problems" in lines
-    assert "15 of 18 rows are bad, so nothing was written; fix them or pass --skip-bad-rows" in lines[-1]
-    assert f"The first: {folder / 'm.csv'}, row 5, column 'image': missing image file" in lines[-1]
 
 
 def test_an_id_that_a_bad_row_has_is_taken(folder):
@@ -411,4 +412,6 @@ def test_dicom_without_pydicom_names_the_extra(folder, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "pydicom", None)
     assert run(folder, path) == 2
     error = capsys.readouterr().err
-    assert "row 5: DICOM image without pydicom (frames.dcm); pip install 'mcmfh-lightning[dicom]'" in error
+    assert (
+        "row 5, column 'image': DICOM image without pydicom (frames.dcm); pip install 'mcmfh-lightning[dicom]'" in error
+    )

@@ -47,7 +47,7 @@ def shared_case(repository: Path, name: str) -> Path:
 
 
 EFFUSION = {"1": ("Cardiomegaly", "Effusion"), "2": ("Effusion",)}
-NORMALS = ("--normal-label", "normal", "Normal", "NORMAL", "No Finding")
+NORMALS = tuple(f"--normal-label={name}" for name in ("normal", "Normal", "NORMAL", "No Finding"))
 CASES = [
     ("csv_list_repr", (), EFFUSION | {"3": ()}, {"labels read from a printed list": 2}, ""),
     ("csv_json_list_in_csv", (), EFFUSION, {"labels read from a printed list": 2}, ""),
@@ -61,7 +61,7 @@ CASES = [
         "",
     ),
     ("csv_nan_strings", (), None, {}, "2 of 3 rows are bad...row 2, column 'group': no group"),
-    ("csv_nan_strings", ("--skip-bad-rows",), {"3": ("normal",)}, {}, "row 3, column 'group': no group"),
+    ("csv_nan_strings", ("--skip-bad-rows",), {"3": ("normal",)}, {}, "no group: fill in...row 3, column 'group'"),
     (
         "csv_Normal_case",
         (),
@@ -77,7 +77,7 @@ CASES = [
             "the normal label together with another label": 1,
             "a label that another label equals up to case, blanks, - and _": 4,
         },
-        '(on 2), \'effusion\' (on 1) differ...--normal-label "normal" "NORMAL" "No Finding" "Normal"...row 4',
+        "(on 2), 'effusion' (on 1) differ...--normal-label NORMAL --normal-label 'No Finding' --normal...row 4",
     ),
     (
         "csv_Normal_case",
@@ -322,7 +322,7 @@ def test_one_patient_in_two_spellings(folder, capsys, one, other):
         )
     info = convert(folder, rows_of((one, "train"), ("Q", "val"), (other, "train")))
     assert kept(info)["a group that another group equals up to case, punctuation, leading zeros or .0"] == 1
-    assert f"1 rows spell their group almost as an earlier row does, the first: {other!r} in row 4" in (
+    assert f"1 row spells its group almost as an earlier row does, the first: {other!r} in row 4" in (
         capsys.readouterr().err
     )
 
@@ -411,7 +411,7 @@ def test_groups_that_are_different_and_ids_as_groups_are_left_alone(folder):
 
 @pytest.mark.parametrize(
     ("cells", "reported"),
-    [(("a;b", "a|b"), "1 cells of labels hold '|'"), (("a;b", "c"), None), (("a,b", "c,d"), "2 cells")],
+    [(("a;b", "a|b"), "1 cell of labels holds '|'"), (("a;b", "c"), None), (("a,b", "c,d"), "2 cells")],
 )
 def test_mixed_separators_are_reported_and_counted(folder, capsys, cells, reported):
     lines = "".join(f'n{i},,t,"{cell}",{i},,train\n' for i, cell in enumerate(cells))
@@ -432,7 +432,7 @@ def test_one_picture_of_two_groups_is_reported(folder, capsys):
     info = convert(folder, HEADER + rows)
     assert kept(info)["an image file that another group shows too"] == 1
     assert (
-        "1 rows show an image file that a row of another group shows too, such as 'a.png' in row 3 and in row 2;"
+        "1 row shows an image file that a row of another group shows too, such as 'a.png' in row 3 and in row 2;"
         in (capsys.readouterr().err)
     )
     (folder / "m.csv").write_text(HEADER + rows + "c,a.png,t,x,3,,test\n")
@@ -535,7 +535,7 @@ def test_a_date_that_cannot_be_read_costs_the_date_and_not_the_row(folder, capsy
 def test_a_date_of_another_type_is_reported_too(folder, capsys):
     rows = [{"id": "a", "text": "t", "labels": ["x"], "group": "1", "date": 2011.5}]
     assert run(folder, write_jsonl(folder / "m.jsonl", rows)) == 0
-    assert "1 dates cannot be read and are left out, the first is '2011.5' in row 1" in capsys.readouterr().err
+    assert "1 date cannot be read and is left out, the first is '2011.5' in row 1" in capsys.readouterr().err
 
 
 def test_years_split_by_date(folder):
@@ -551,9 +551,8 @@ def test_names_of_splits_are_mapped_by_an_option_only(folder, capsys):
     names = ["Train", "dev", "validation", "val", "test", "a=b"]
     (folder / "m.csv").write_text(HEADER + "".join(f"n{i},,t,x,{i},,{name}\n" for i, name in enumerate(names)))
     assert run(folder, folder / "m.csv") == 2
-    assert (
-        "row 2, column 'split': unknown split ('Train'); write train, val or test, or map its name, as in --split-names"
-        in (capsys.readouterr().err)
+    assert "row 2, column 'split': unknown split ('Train'; did you mean 'train'?); write train, val or test" in (
+        capsys.readouterr().err
     )
     info = convert(
         folder,

@@ -148,7 +148,7 @@ def test_a_broken_file_is_named_and_can_be_skipped(tmp_path, films, capsys, kind
     table = manifest(tmp_path, [films["eight"], tmp_path / "images" / "broken.png"])
     assert run(tmp_path, table) == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert f"row 3: {reason}" in error
+    assert f"row 3, column 'image': {reason}" in error
     assert "broken.png" in error
     assert run(tmp_path, table, "--skip-bad-rows") == 0
     assert list(pairs(tmp_path / "out")) == ["eight"]
@@ -168,7 +168,7 @@ def test_no_exception_of_a_library_ends_a_conversion(tmp_path, films, capsys, mo
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", failing)
     table = manifest(tmp_path, [films["eight"], path])
     assert run(tmp_path, table) == 2
-    assert "row 3: undecodable image (odd.png: " in capsys.readouterr().err
+    assert "row 3, column 'image': undecodable image (odd.png: " in capsys.readouterr().err
     assert run(tmp_path, table, "--skip-bad-rows") == 0
 
 

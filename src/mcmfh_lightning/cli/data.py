@@ -18,20 +18,24 @@ from mcmfh_lightning.datasets.download import UPSTREAM, fetch_openi
 from mcmfh_lightning.datasets.openi import LabelScheme, read_openi
 from mcmfh_lightning.datasets.phantom.studies import IMAGES, REPORTS, SPLITS_CSV, write_phantom
 from mcmfh_lightning.datasets.roco import RocoOptions, convert_roco
-from mcmfh_lightning.datasets.splits import SplitPlan, apply_rows, parse_shares, read_splits_csv
+from mcmfh_lightning.datasets.spelling import counted
+from mcmfh_lightning.datasets.split_report import split_lines
+from mcmfh_lightning.datasets.splits import SplitPlan, apply_rows, read_splits_csv
+from mcmfh_lightning.datasets.table.columns import choose_columns
+from mcmfh_lightning.datasets.table.problems import problems_file
 from mcmfh_lightning.datasets.table.read import read_manifest, verify_images
-from mcmfh_lightning.datasets.table.rows import Manifest, Reading, SplitBy
-from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.datasets.table.report import report
+from mcmfh_lightning.datasets.table.rows import BadImages, BadTexts, Reading, SplitBy
+from mcmfh_lightning.datasets.table.split_options import choose_split, named_splits, plan_split
+from mcmfh_lightning.errors import DataError, without_controls
 from mcmfh_lightning.files import default_cache, sha256_of, write_json
 from mcmfh_lightning.images.png import ValueRange, check_value_range
 from mcmfh_lightning.shards import DatasetInfo
 from mcmfh_lightning.shards.folder import ShardFolder
-from mcmfh_lightning.shards.info import SPLITS, Split
 from mcmfh_lightning.shards.labels import read_drop_labels
 from mcmfh_lightning.shards.verify.report import verify_table
 from mcmfh_lightning.shards.verify.run import verify as run
 
-_MOST_SHOWN = 20  # problems of a manifest
 _TABLE_WIDTH = 150
 
 
@@ -48,6 +52,7 @@ def manifest(
     text_column: str = "text",
     labels_column: str = "labels",
     label_columns: list[str] | None = None,
+    prefix_labels: bool = False,
     group_column: str = "group",
     date_column: str = "date",
     split_column: str = "split",
@@ -63,15 +68,20 @@ def manifest(
     split_by: SplitBy | None = None,
     split_names: list[str] | None = None,
     resplit: str | None = None,
+    no_stratify: bool = False,
     seed: int = 0,
     min_label_count: int = 1,
     drop_labels: Path | None = None,
+    no_column: list[str] | None = None,
+    bad_images: BadImages = "error",
+    bad_texts: BadTexts = "error",
     skip_bad_rows: bool = False,
+    problems: Path | None = None,
     value_range: ValueRange | None = None,
 ) -> None:
     """Convert a table of your own, of ids, images, texts, labels and groups, into pair shards.
 
-    If any row is bad nothing is written, and every problem is reported with its row and its fix.
+    If any row is bad nothing is converted, and each problem is listed with its row and its fix.
 
     Args:
         manifest: .csv, .jsonl or .parquet with the columns id, image and/or text, labels, group, and if known date,
@@ -85,8 +95,11 @@ def manifest(
         image_column: Path of the image; empty where there is only a text.
         text_column: The text; empty where there is only an image.
         labels_column: A list of strings, or one string with separators.
-        label_columns: Several columns of labels in place of one, each of words, or of 1, 0, -1 or nothing where it says
-            whether the finding that it is named after is present, absent, uncertain or not mentioned.
+        label_columns: Column of labels, one of several in place of --labels-column; repeat it for each. A column holds
+            words, or 1, 0, -1 or nothing where it says whether the finding that it is named after is present, absent,
+            uncertain or not mentioned. COLUMN=PREFIX puts a word before its labels: "Body part=location" makes
+            "location: brain" of brain.
+        prefix_labels: Put its name before the words of each of several columns of labels, unless it has a PREFIX.
         group_column: Study or patient: an integer or any string. If each row stands alone, the column of ids.
         date_column: Day of the item: 2011-11-22 or 20111122; a year or a month alone is its first day.
         split_column: Split of the row: train, val or test.
@@ -94,41 +107,44 @@ def manifest(
         licence_column: License of the row.
         label_separator: Separator of the labels of a string.
         uncertain_is_present: Let -1 in a column of a finding count as present.
-        normal_label: Names of the label that says that nothing was found; all become the first. Default: normal.
+        normal_label: Name of the label that says that nothing was found; repeat it for each name, and all become the
+            first. Default: normal.
         no_labels: Convert without labels, for training with supervision pairs; evaluation then has no relevance.
-        date_format: Formats of dates that are not ISO, as Python's strptime writes them, such as '%B %d, %Y'. Default:
-            a date that cannot be read is left out, and its row kept, unless the split is by date.
+        date_format: Format of dates that are not ISO, as Python's strptime writes it, such as '%B %d, %Y'; repeat it
+            for each. Default: a date that cannot be read is left out, and its row kept, unless the split is by date.
         encoding: Encoding of .csv and .jsonl, with or without a byte order mark.
         delimiter: Character between the fields of a .csv, such as ';'. Default: the comma, and of .tsv the tab.
         split_by: Source of the splits: given takes the column split, group draws groups, date cuts in time. Default:
             given if there is a column split, else group.
-        split_names: Splits of the column by other names, such as dev=val valid=val.
+        split_names: Split of the column by another name, such as dev=val; repeat it for each.
         resplit: Per cent of train, val and test when splits are not given. Default: 80/10/10.
+        no_stratify: Draw each group by itself, so that its split stays when rows are added. By default groups are
+            drawn so that each split has its share of each label.
         seed: Seed of the split by group and of the order of items in the shards.
         min_label_count: Number of items that a label needs to enter the vocabulary.
         drop_labels: File of labels to leave out, one a line, such as a modality: it says nothing about a finding.
+        no_column: Field that is not read, although the table has a column of its name: image, text, labels, group,
+            date, split, source or licence; repeat it for each.
+        bad_images: A row whose image is missing or cannot be used is bad (error), or its text is converted alone
+            (keep-text), counted and listed.
+        bad_texts: A row whose text cannot be used is bad (error), or its image is converted alone (keep-image).
         skip_bad_rows: Convert the good rows all the same, and list the bad ones in skipped.csv.
+        problems: CSV file that lists all problems. Default: OUT-problems.csv next to the folder OUT.
         value_range: Values that become black and white, such as 0 4095, of images that have more than 8 bits and no
             window of their own. Default: by the depth of each image.
     """
     console = Console(stderr=True)
-    if not labels_column:
-        raise DataError("--labels-column is empty; name a column, or pass --no-labels")
+    off = no_column or []
+    no_labels = no_labels or "labels" in off
     if label_columns and labels_column != "labels":
         raise DataError("--labels-column and --label-columns: pass one of them, with all columns of labels")
     if no_labels and (label_columns or normal_label or labels_column != "labels"):
         raise DataError("--no-labels reads no labels; leave out the options that say where they are")
-    if resplit is not None and split_by is None:
-        split_by = "group"
-    if resplit is not None and split_by == "given":
-        raise DataError("--resplit draws new splits, --split-by given takes those of the manifest; drop one of them")
-    if split_names and split_by in ("group", "date"):
-        raise DataError("--split-names is about the splits of the manifest, and new ones are drawn; drop one of them")
+    split_by = choose_split(split_by, resplit, split_names)
     columns = {"id": id_column, "image": image_column, "text": text_column, "labels": labels_column}
     columns |= {"group": group_column, "date": date_column, "split": split_column}
     columns |= {"source": source_column, "licence": licence_column}
-    if no_labels or label_columns:
-        del columns["labels"]
+    columns = choose_columns(columns, off, labels=not (no_labels or label_columns))
     name = name or manifest.stem
     reading = Reading(
         columns=columns,
@@ -139,20 +155,23 @@ def manifest(
         uncertain_is_present=uncertain_is_present,
         normal_labels=normal_label or [],
         date_formats=date_format or [],
-        split_names=_named_splits(split_names or ()),
+        split_names=named_splits(split_names or ()),
         split_by=split_by,
         source=source or name,
         licence=licence,
+        prefix_labels=prefix_labels,
+        bad_images=bad_images,
+        bad_texts=bad_texts,
     )
     read = read_manifest(manifest, images, reading)
     verify_images(read, console, check_value_range(value_range))
-    _report(read, console, skip_bad_rows=skip_bad_rows)
+    report(read, console, problems or problems_file(out), skip_bad_rows=skip_bad_rows)
     collection = read.collection()
     info = convert(
         collection,
         out,
         name=name,
-        split=SplitPlan(read.split_by, parse_shares(resplit or "80/10/10")),
+        split=plan_split(read.split_by, resplit, stratify=not no_stratify, labels=not no_labels),
         min_label_count=min_label_count,
         drop_labels=read_drop_labels(drop_labels),
         seed=seed,
@@ -160,46 +179,18 @@ def manifest(
         console=console,
         value_range=value_range,
     )
-    Console().print(summary_table(info))
+    _summarize(info)
     if single := sum(item.image is None or item.text is None for item in collection.candidates):
-        console.print(f"{single:,} items have one modality: they serve in databases, never in training or as queries")
+        has = counted(single, "item has one modality: it serves", "items have one modality: they serve")
+        console.print(f"{has} in databases, never in training or as queries", soft_wrap=True)
 
 
-def _named_splits(pairs: Sequence[str]) -> dict[str, Split]:
-    """Read pairs such as ``dev=val``.
-
-    Raises:
-        DataError: If one is not a name and a split, or two give one name two splits.
-    """
-    splits: dict[str, Split] = {}
-    for pair in pairs:
-        name, _, target = (part.strip() for part in pair.rpartition("="))
-        split = next((split for split in SPLITS if split == target), None)
-        if not name or split is None:
-            raise DataError(f"--split-names {pair!r}: write NAME=train, NAME=val or NAME=test, such as dev=val")
-        if splits.setdefault(name, split) != split:
-            raise DataError(f"--split-names gives {name!r} two splits, {splits[name]} and {split}; drop one of them")
-    return splits
-
-
-def _report(read: Manifest, console: Console, *, skip_bad_rows: bool) -> None:
-    """Print what may be wrong, and stop if rows are bad and none may be skipped."""
-    lines = [f"hint: {hint}" for hint in read.hints]
-    if read.unread:
-        unread = ", ".join(name or "one without a name" for name in read.unread)
-        lines.insert(0, f"columns that are not read: {unread}")
-    problems = sorted(read.problems, key=lambda problem: problem.row)
-    lines += [problem.line(read.path) for problem in problems[:_MOST_SHOWN]]
-    if len(problems) > _MOST_SHOWN:
-        lines.append(f"... and {len(problems) - _MOST_SHOWN:,} more problems")
-    for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    bad = len({problem.row for problem in problems})
-    if bad and not skip_bad_rows:
-        raise DataError(
-            f"{read.path}: {bad:,} of {bad + len(read.candidates):,} rows are bad, so nothing was written; fix them "
-            f"or pass --skip-bad-rows. The first: {problems[0].line(read.path)}"
-        )
+def _summarize(info: DatasetInfo) -> None:
+    """Print what a conversion read, kept and wrote, and how it split that."""
+    console = Console()
+    console.print(summary_table(info))
+    for line in split_lines(info):
+        console.print(without_controls(line), markup=False, highlight=False, soft_wrap=True)
 
 
 OpeniSplit = Literal["csv", "study", "date"]
@@ -277,7 +268,7 @@ def openi(
         console=console,
         value_range=value_range,
     )
-    Console().print(summary_table(info))
+    _summarize(info)
 
 
 def phantom(*, out: Path, studies: int = 1600, seed: int = 0) -> None:
@@ -308,7 +299,7 @@ def roco(*, out: Path, options: Annotated[RocoOptions, Parameter(name="*")]) -> 
         options: What to make of it.
     """
     info = convert_roco(options, out, Console(stderr=True))
-    Console().print(summary_table(info))
+    _summarize(info)
 
 
 def stats(folder: str, *, out: Path | None = None) -> None:

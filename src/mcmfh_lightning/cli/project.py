@@ -49,9 +49,9 @@ _MANIFEST: Mapping[str, Kind] = {
     **dict.fromkeys(("manifest", "images", "out", "name", "source", "licence", "encoding", "delimiter"), "text"),
     **dict.fromkeys((f"{name}-column" for name in ("id", "image", "text", "labels", "group", "date")), "text"),
     **dict.fromkeys((f"{name}-column" for name in ("split", "source", "licence")), "text"),
-    **dict.fromkeys(("label-separator", "split-by", "resplit", "drop-labels"), "text"),
-    **dict.fromkeys(("label-columns", "normal-label", "date-format", "split-names"), "texts"),
-    **dict.fromkeys(("uncertain-is-present", "no-labels", "skip-bad-rows"), "switch"),
+    **dict.fromkeys(("label-separator", "split-by", "resplit", "drop-labels", "bad-images", "bad-texts"), "text"),
+    **dict.fromkeys(("label-columns", "normal-label", "date-format", "split-names", "no-column"), "texts"),
+    **dict.fromkeys(("uncertain-is-present", "no-labels", "prefix-labels", "no-stratify", "skip-bad-rows"), "switch"),
     **dict.fromkeys(("seed", "min-label-count"), "number"),
 }
 TABLES: Mapping[str, Mapping[str, Mapping[str, Kind]]] = {

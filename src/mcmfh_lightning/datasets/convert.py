@@ -17,6 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mcmfh_lightning.datasets.collection import Candidate, Collection, Unusable, check_images, image_bytes
+from mcmfh_lightning.datasets.spelling import did_you_mean
+from mcmfh_lightning.datasets.split_report import count_splits
 from mcmfh_lightning.datasets.splits import SplitPlan, assign_splits
 from mcmfh_lightning.errors import DataError, without_controls
 from mcmfh_lightning.images.png import ValueRange, check_value_range
@@ -71,6 +73,7 @@ def convert(
         **settings,
         "split_by": split.by,
         "split_shares": None if split.by == "given" else list(split.shares),
+        **({"stratify": True} if split.stratify else {}),
         "min_label_count": min_label_count,
         "drop_labels": sorted(drop_labels),
         "seed": seed,
@@ -86,7 +89,9 @@ def convert(
     dropped = Counter(label for item in accepted for label in set(item.labels) & set(drop_labels))
     if absent := sorted(set(drop_labels) - dropped.keys()):
         shown = ", ".join(map(repr, absent[:3])) + " ..." * (len(absent) > 3)
-        _print(console, f"{len(absent)} of {len(drop_labels)} labels to drop are on no item: {shown}")
+        near = did_you_mean(absent[0], {label for item in accepted for label in item.labels})
+        are = "label to drop is" if len(absent) == len(drop_labels) == 1 else "labels to drop are"
+        _print(console, f"{len(absent)} of {len(drop_labels)} {are} on no item: {shown}{near}")
     label_sets = ([x for x in item.labels if x not in drop_labels] for item in accepted)
     vocabulary = build_vocabulary(label_sets, min_label_count) if collection.labeled else []
     _require_normal(collection, vocabulary, min_label_count, drop_labels)
@@ -102,6 +107,7 @@ def convert(
         "dropped_labels": dict(sorted(dropped.items())),
         "label_gloss": {label: collection.gloss[label] for label in vocabulary if label in collection.gloss},
         **_sharing(accepted, vocabulary),
+        **count_splits(accepted, vocabulary),
     }
     with PairShardWriter(
         out,
@@ -147,9 +153,11 @@ def _require_same(out: Path, name: str, settings: Mapping[str, Any]) -> DatasetI
     wanted = {"name": name, **settings}
     for key in wanted.keys() | stored.keys():
         if stored.get(key) != wanted.get(key):
+            split = "or pass --no-stratify" if wanted.get(key) else "or leave out --no-stratify"
+            fix = f"{split}, " if key == "stratify" else ""
             raise DataError(
                 f"{out} holds a finished conversion with {key} = {stored.get(key)!r}, not {wanted.get(key)!r}: "
-                "choose another --out, or delete this folder first"
+                f"choose another --out, {fix}or delete this folder first"
             )
     return info
 

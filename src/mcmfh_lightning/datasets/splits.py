@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from mcmfh_lightning.datasets.collection import Candidate, Collection
+from mcmfh_lightning.datasets.spelling import did_you_mean
+from mcmfh_lightning.datasets.stratify import split_by_label
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.shards.info import SPLITS, Split
 
@@ -35,8 +37,8 @@ def parse_shares(text: str) -> Shares:
         return SplitPlan("group", (train, val, test)).shares
     except ValueError as error:
         raise DataError(
-            f"{text!r} does not divide into train, val and test: write three percentages that sum to 100, such as "
-            "80/10/10"
+            f"--resplit {text!r} does not divide into train, val and test: write three percentages that sum to 100, "
+            "such as 80/10/10"
         ) from error
 
 
@@ -47,15 +49,20 @@ class SplitPlan:
     Attributes:
         by: ``given`` takes the split that each item names, ``group`` draws groups, ``date`` cuts in time.
         shares: Per cent of train, val and test where the split is not given.
+        stratify: Whether groups are drawn so that each split has its share of each label.
 
     Raises:
-        ValueError: If a share is negative, there is nothing to train on, or the shares do not sum to 100.
+        ValueError: If splits that are not drawn are to be stratified, a share is negative, there is nothing to train
+            on, or the shares do not sum to 100.
     """
 
     by: Literal["given", "group", "date"]
     shares: Shares = (80, 10, 10)
+    stratify: bool = False
 
     def __post_init__(self) -> None:
+        if self.stratify and self.by != "group":
+            raise ValueError(f"splits by {self.by} are not drawn, and cannot be stratified")
         if min(self.shares) < 0 or self.shares[0] == 0 or sum(self.shares) != 100:
             shown = "/".join(map(str, self.shares))
             raise ValueError(f"shares {shown}: per cent of train, val and test, such as 80/10/10, that sum to 100")
@@ -77,7 +84,10 @@ def assign_splits(collection: Collection, plan: SplitPlan, seed: int) -> list[Ca
         assigned = [candidate for candidate in candidates if candidate.split is not None]
         require_disjoint({c.id: str(c.split) for c in assigned}, {c.id: c.group_name for c in assigned})
     elif plan.by == "group":
-        of_group = split_by_group((candidate.group for candidate in candidates), seed, plan.shares)
+        if plan.stratify:
+            of_group = split_by_label(candidates, seed, plan.shares)
+        else:
+            of_group = split_by_group((candidate.group for candidate in candidates), seed, plan.shares)
         assigned = [replace(candidate, split=of_group[candidate.group]) for candidate in candidates]
     else:
         dates: dict[int, str] = {}  # the date of a group is the earliest of its items
@@ -140,7 +150,7 @@ def _split(text: str | None, where: str) -> Split | None:
         if name == split:
             return split
     if name:
-        raise DataError(f"{where}: unknown split {name!r}; valid are {', '.join(SPLITS)}")
+        raise DataError(f"{where}: unknown split {name!r}; valid are {', '.join(SPLITS)}{did_you_mean(name, SPLITS)}")
     return None
 
 

@@ -3,14 +3,18 @@
 import csv
 import io
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
+from encodings.aliases import aliases
 from pathlib import Path
 from typing import NamedTuple
 
+from mcmfh_lightning.datasets.spelling import did_you_mean
+from mcmfh_lightning.datasets.table.problems import Problem
 from mcmfh_lightning.datasets.table.values import NUL_FIX, BadValueError, is_missing
 from mcmfh_lightning.errors import DataError
+
+_ENCODINGS = ("utf-8", "utf-16", "cp1252", "latin-1")
 
 
 class Row(NamedTuple):
@@ -24,22 +28,6 @@ class Row(NamedTuple):
 
     number: int
     values: Mapping[str, object]
-
-
-class Problem(NamedTuple):
-    """Something wrong with a row: its number, what is wrong, the fix, what exactly, and the column at fault if any."""
-
-    row: int
-    reason: str
-    fix: str
-    detail: str = ""
-    column: str | None = None
-
-    def line(self, manifest: Path) -> str:
-        """Return file, row, column, what is wrong and its fix in one line."""
-        column = f", column {self.column!r}" if self.column else ""
-        detail = f" ({self.detail})" if self.detail else ""
-        return f"{manifest}, row {self.row}{column}: {self.reason}{detail}; {self.fix}"
 
 
 @dataclass
@@ -102,7 +90,8 @@ def _decoded(path: Path, encoding: str) -> str:
             "--encoding (cp1252 for most files of Windows, utf-16 for Unicode text of Excel)"
         ) from error
     except (LookupError, ValueError) as error:  # also "undefined", which Python has and which reads nothing
-        raise DataError(f"{path}: no text encoding is called {encoding!r}; correct --encoding") from error
+        near = did_you_mean(encoding, [*_ENCODINGS, *sorted({name.replace("_", "-") for name in aliases})])
+        raise DataError(f"{path}: no text encoding is called {encoding!r}{near or ';'} correct --encoding") from error
     if not text.strip():
         raise DataError(f"{path}: empty file; its first row names the columns")
     return text
@@ -208,69 +197,3 @@ def _read_parquet(path: Path, wanted: Collection[str]) -> Table:
         Row(number, values) for number, values in enumerate(rows, 1) if not all(map(is_missing, values.values()))
     ]
     return Table(columns, numbered, blank=len(rows) - len(numbered))
-
-
-_WITHOUT = {
-    "labels": ": items are relevant to each other where they share a label; for one column for each finding pass "
-    "--label-columns with all of them, for a collection without labels --no-labels",
-    "group": ": rows of one study or patient must stay in one split; if each row stands alone pass --group-column id",
-}
-
-
-def check_columns(
-    manifest: Path,
-    found: Sequence[str],
-    columns: Mapping[str, str],
-    label_columns: Sequence[str],
-    needed: Collection[str],
-) -> list[str]:
-    """Refuse a manifest whose columns are not clear.
-
-    Args:
-        manifest: The file, for messages.
-        found: Names of its columns.
-        columns: Name of the column of each field.
-        label_columns: Several columns of labels, or none.
-        needed: Fields that must have a column.
-
-    Returns:
-        The columns that will not be read.
-
-    Raises:
-        DataError: If a column is missing, occurs twice, or differs from a documented name in spelling.
-    """
-    first_row = f"{manifest}, row 1"
-    if twice := sorted({name for name in found if name and list(found).count(name) > 1}):
-        raise DataError(f"{first_row}: column {twice[0]!r} occurs twice; rename or remove one")
-    if len(found) == 1 and any(separator in found[0] for separator in ";\t|"):
-        raise DataError(f"{first_row}: one single column, {found[0]!r}; columns are separated by commas: save it so")
-    listed = ", ".join(map(repr, found))
-    unread = [name for name in found if name not in {*columns.values(), *label_columns}]
-    if absent := [column for column in label_columns if column not in found]:
-        raise DataError(f"{first_row}: no column {absent[0]!r} (has {listed}); correct --label-columns")
-    for name, column in columns.items():
-        option = f"--{name}-column"
-        if column in found:
-            continue
-        if column != name:
-            raise DataError(f"{first_row}: no column {column!r} (has {listed}); correct {option}")
-        if alike := _alike(name, unread):
-            raise DataError(f"{first_row}: column {alike!r} looks like {name!r}; rename it, or pass {option} {alike!r}")
-        if name in needed:
-            raise DataError(
-                f"{first_row}: no column {name!r} (has {listed}); add it, or name another by {option}"
-                f"{_WITHOUT.get(name, '')}"
-            )
-    if not {columns["image"], columns["text"]} & set(found):
-        raise DataError(
-            f"{first_row}: no column 'image' and none 'text' (has {listed}); add them, or name others by "
-            "--image-column and --text-column"
-        )
-    return unread
-
-
-def _alike(field_name: str, names: Sequence[str]) -> str | None:
-    """Return a name that differs from a field's in case, white space or a letter: somebody meant that field."""
-    plain = {name.strip().casefold(): name for name in names}
-    close = get_close_matches(field_name, plain, n=1, cutoff=0.8)
-    return plain[close[0]] if close else None

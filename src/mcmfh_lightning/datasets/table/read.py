@@ -1,10 +1,6 @@
 """Manifests, tables of a user's own collection: reading of all rows, and what may be wrong with them together."""
 
-import re
-import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -12,24 +8,26 @@ from rich.console import Console
 from rich.progress import track
 
 from mcmfh_lightning.datasets.collection import Unusable, check_images
-from mcmfh_lightning.datasets.table.files import Problem, Table, check_columns, read_table
-from mcmfh_lightning.datasets.table.labels import LabelRules, is_numeric, read_state, says_whether
-from mcmfh_lightning.datasets.table.rows import Manifest, Reading, RowReader
+from mcmfh_lightning.datasets.spelling import counted, did_you_mean, listed, shell_word
+from mcmfh_lightning.datasets.table.columns import check_columns
+from mcmfh_lightning.datasets.table.files import Table, read_table
+from mcmfh_lightning.datasets.table.label_hints import (
+    few_words,
+    label_traits,
+    near_labels,
+    separator_hint,
+    shared_words,
+)
+from mcmfh_lightning.datasets.table.labels import LabelRules, is_numeric, says_whether
+from mcmfh_lightning.datasets.table.problems import Problem
+from mcmfh_lightning.datasets.table.row_reader import RowReader
+from mcmfh_lightning.datasets.table.rows import Manifest, Reading
 from mcmfh_lightning.datasets.table.values import DateReader, date_hint, is_missing, shortened
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.images.png import ValueRange
 from mcmfh_lightning.images.unusable import FIXES
 
-NORMAL_WITH_OTHERS = "the normal label together with another label"
-STATE = "a label that is 1, 0, -1, true or false"
-SPELLED_ALIKE = "a label that another label equals up to case, blanks, - and _"
-LIKE_NORMAL = "a label that may be another name of the normal label"
-_EXAMPLES = 5
-
-_NORMAL = re.compile(
-    r"normal(findings?|study|exam|chest(xray)?)?|withinnormallimits|wnl|healthy|unremarkable"
-    r"|no(acute|significant|abnormal)*(findings?|disease|pathology|abnormalit(y|ies))(found|seen|detected)?"
-)
+_MADE_OF = {"given": "split", "date": "date"}
 
 
 def read_manifest(path: Path, images: Path, reading: Reading) -> Manifest:
@@ -46,12 +44,13 @@ def read_manifest(path: Path, images: Path, reading: Reading) -> Manifest:
     """
     columns = reading.columns
     dates = DateReader(reading.date_formats)
-    table = read_table(path, reading.encoding, {*columns.values(), *reading.label_columns}, reading.delimiter)
-    split_by = reading.split_by or ("given" if columns["split"] in table.columns else "group")
-    needed = {"id", "labels", "group"} | {"given": {"split"}, "group": set(), "date": {"date"}}[split_by]
+    table = read_table(path, reading.encoding, reading.wanted(), reading.delimiter)
+    reading = reading.of_table(table.columns)
+    split_by = reading.split_by or ("given" if columns.get("split") in table.columns else "group")
+    needed = {"id", "labels", "group"} | ({_MADE_OF[split_by]} if split_by in _MADE_OF else set())
     unread = check_columns(path, table.columns, columns, reading.label_columns, needed)
     _require_used(path, table, reading)
-    manifest = Manifest(path, reading, split_by, unread, table.blank)
+    manifest = Manifest(path, images, reading, split_by, unread, table.blank)
     if not table.rows and not table.problems:
         raise DataError(f"{path}: no row; write one for each image or text")
     if not images.is_dir():
@@ -68,19 +67,21 @@ def read_manifest(path: Path, images: Path, reading: Reading) -> Manifest:
             manifest.reject(Problem(number, "no date", fix))
     hints = _look_at_labels(manifest, table, labels) if reading.columns_of_labels else []
     if rows.unread_dates:
-        hints.append(date_hint(rows.unread_dates))
+        hints.append(date_hint(rows.unread_dates, left_out=split_by != "date"))
     if rows.shared_images:
         first = min(rows.shared_images, key=lambda text: "splits" not in text)
         hints.append(
-            f"{len(rows.shared_images):,} rows show an image file that a row of another group shows too, such as "
-            f"{first}; in two splits it is a leak that raises every number: give all rows of an image one group"
+            f"{counted(len(rows.shared_images), 'row shows', 'rows show')} an image file that a row of another group "
+            f"shows too, such as {first}; in two splits it is a leak that raises every number: give all rows of an "
+            "image one group"
         )
     if unused := [name for name in reading.split_names if name not in rows.split_names]:
-        hints.append(f"no row has the split {unused[0]!r}, which --split-names names; correct it")
+        near = did_you_mean(unused[0], rows.split_names - {""})
+        hints.append(f"no row has the split {unused[0]!r}, which --split-names names{near or ';'} correct it")
     if rows.spelled:
         hints.append(
-            f"{len(rows.spelled):,} rows spell their group almost as an earlier row does, the first: "
-            f"{rows.spelled[0]}; they count as different groups: spell them alike if they are one patient"
+            f"{counted(len(rows.spelled), 'row spells its', 'rows spell their')} group almost as an earlier row does, "
+            f"the first: {rows.spelled[0]}; they count as different groups: spell them alike if they are one patient"
         )
     manifest.hints = [f"{path}: {hint}" for hint in hints]
     return manifest
@@ -93,12 +94,15 @@ def _require_used(path: Path, table: Table, reading: Reading) -> None:
         "date": ("--date-format", reading.date_formats),
     }
     for field, (option, value) in options.items():
-        column = reading.columns[field]
+        column = reading.columns.get(field)
+        if reading.split_by in _MADE_OF and _MADE_OF[reading.split_by] == field and column is None:
+            raise DataError(f"--split-by {reading.split_by} and --no-column {field}: leave out one of them")
+        if value and column is None:
+            raise DataError(f"{option} and --no-column {field}: leave out one of them")
         if value and column not in table.columns:
-            listed = ", ".join(map(repr, table.columns))
             raise DataError(
-                f"{path}, row 1: {option} needs a column {column!r} (has {listed}); add it, or name another by "
-                f"--{field}-column"
+                f"{path}, row 1: {option} needs a column {column!r} (has {listed(table.columns)}); add it, or name "
+                f"another by --{field}-column"
             )
 
 
@@ -111,14 +115,26 @@ def _label_rules(path: Path, table: Table, reading: Reading) -> LabelRules:
         is_finding = says_whether(cells, one_of_several=several)
         if is_finding and several:
             findings.add(column)
+        elif reading.prefix_labels or reading.label_prefixes.get(column):
+            continue  # "grade: 3" is a label
         elif is_numeric(cells) or (is_finding and not all(map(is_missing, cells))):
             row, cell = next((row, cell) for row, cell in zip(table.rows, cells, strict=True) if not is_missing(cell))
             raise DataError(
                 f"{path}, column {column!r}: numbers, or yes and no, in place of labels ({shortened(cell)} in row "
-                f"{row.number}); if 1, 0 and -1 say whether a finding is there pass --label-columns with all such "
-                "columns, else write words, such as 'class 3'"
+                f"{row.number}); if 1, 0 and -1 say whether a finding is there pass --label-columns with each "
+                "such column, else write words, such as 'class 3', or let a word precede them: "
+                f"--label-columns {shell_word(f'{column}=class')}"
             )
-    return LabelRules(reading.label_separator, frozenset(findings), reading.uncertain_is_present, reading.normal_labels)
+    words = dict.fromkeys((column for column in reading.label_columns if column not in findings), "")
+    if reading.prefix_labels:
+        words = {column: column for column in words}
+    return LabelRules(
+        reading.label_separator,
+        frozenset(findings),
+        reading.uncertain_is_present,
+        reading.normal_labels,
+        {**words, **reading.label_prefixes},
+    )
 
 
 def _look_at_labels(manifest: Manifest, table: Table, rules: LabelRules) -> list[str]:
@@ -156,7 +172,8 @@ def _look_at_labels(manifest: Manifest, table: Table, rules: LabelRules) -> list
     words: dict[str, Sequence[object]] = {
         column: table.cells(column) for column in reading.columns_of_labels if column not in rules.findings
     }
-    more = (shared_words(words), separator_hint(words, rules), few_words(words) if reading.label_columns else None)
+    bare = {column: cells for column, cells in words.items() if not rules.prefixes.get(column)}
+    more = (shared_words(bare), separator_hint(words, rules), few_words(bare) if reading.label_columns else None)
     return hints + [hint for hint in more if hint]
 
 
@@ -166,134 +183,12 @@ def verify_images(manifest: Manifest, console: Console, value_range: ValueRange 
     for row, candidate in manifest.candidates.items():
         if candidate.image is not None:
             rows.setdefault(candidate.image, []).append(row)
+    folder = manifest.images.resolve()
     checks = zip(rows, check_images(rows, value_range), strict=True)
     for path, check in track(checks, "Checking images", total=len(rows), console=console):
         if isinstance(check, Unusable):
-            detail = f"{path.name}: {check.detail}" if check.detail else path.name
+            name = str(path.relative_to(folder)) if path.is_relative_to(folder) else path.name
             for row in rows[path]:
-                manifest.reject(Problem(row, check.reason, FIXES[check.reason], detail))
-
-
-def _key(label: str) -> str:
-    return "".join(c for c in unicodedata.normalize("NFKC", label).casefold() if not c.isspace() and c not in "-_")
-
-
-def _like_normal(label: str) -> bool:
-    key = _key(label)
-    # As close as a lost letter; "abnormal" is not.
-    typo = not key.startswith("ab") and get_close_matches(key, ("normal", "nofinding"), n=1, cutoff=0.9)
-    return bool(_NORMAL.fullmatch(key) or typo)
-
-
-def label_traits(labels: Mapping[int, Sequence[str]], normal: str) -> tuple[dict[int, list[str]], list[str]]:
-    """Look for labels that may not mean what they seem to.
-
-    Args:
-        labels: Labels of each row, by its number.
-        normal: The normal label.
-
-    Returns:
-        The traits of each row that has one, for the summary, and hints.
-    """
-    counts = Counter(label for row in labels.values() for label in row)
-    spellings: dict[str, list[str]] = {}
-    for label in sorted(counts):
-        spellings.setdefault(_key(label), []).append(label)
-    alike = [same for same in spellings.values() if len(same) > 1]
-    several = {label for same in alike for label in same}
-    normals = sorted(label for label in counts if label != normal and _like_normal(label))
-    findings = [same for same in alike if not {normal, *normals}.issuperset(same)]  # for normals there is an option
-    states = sorted(label for label in counts if read_state(label) is not None)
-    traits: dict[int, list[str]] = {}
-    for row, names in labels.items():
-        found = {
-            SPELLED_ALIKE: not several.isdisjoint(names),
-            LIKE_NORMAL: not set(normals).isdisjoint(names),
-            STATE: not set(states).isdisjoint(names),
-            NORMAL_WITH_OTHERS: normal in names and len(names) > 1,
-        }
-        if held := [trait for trait, holds in found.items() if holds]:
-            traits[row] = held
-    hints = [
-        f"labels {_counted(same, counts)} differ by case, blanks, - or _ only and count as different; write them alike"
-        for same in findings[:_EXAMPLES]
-    ]
-    if len(findings) > _EXAMPLES:
-        hints.append(f"... and {len(findings) - _EXAMPLES:,} more labels are spelled in several ways")
-    if normals:
-        names = " ".join(f'"{label}"' for label in ([normal] if normal in counts else []) + normals)
-        hints.append(
-            f"{_counted(normals, counts)} may name the normal label; for now only {normal!r} does. If they do, pass "
-            f"--normal-label {names}"
-        )
-    if states:
-        hints.append(
-            f"labels {_counted(states[:_EXAMPLES], counts)} say that something is there, and not what; write words, "
-            "such as 'class 1', or pass --label-columns with columns of one finding each"
-        )
-    mixed = [row for row, held in traits.items() if NORMAL_WITH_OTHERS in held]
-    if mixed:
-        hints.append(
-            f"{len(mixed):,} rows have the normal label {normal!r} together with another, the first is row "
-            f"{min(mixed)}; correct them, or leave it so if the normal label does not rule out the others"
-        )
-    return traits, hints
-
-
-def _counted(labels: Iterable[str], counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{label!r} (on {counts[label]:,})" for label in labels)
-
-
-def near_labels(names: Iterable[str], labels: Iterable[str]) -> list[str]:
-    """Return the labels that are, or may be meant by, names of the normal label that no row has."""
-    keys = {_key(name) for name in names}
-    return sorted({label for label in labels if _key(label) in keys or _like_normal(label)})
-
-
-def shared_words(by_column: Mapping[str, Sequence[object]]) -> str | None:
-    """Find a word that several columns of labels have: ``mild`` of two findings would be one label.
-
-    Args:
-        by_column: The values of each column.
-    """
-    first: dict[str, str] = {}
-    for column, cells in by_column.items():
-        for word in sorted({cell.strip() for cell in cells if isinstance(cell, str) and any(map(str.isalpha, cell))}):
-            if not is_missing(word) and first.setdefault(word, column) != column:
-                return (
-                    f"{word!r} stands in the columns {first[word]!r} and {column!r} and is one label; if it says how "
-                    "much of each there is, write the finding with it"
+                manifest.reject_image(
+                    row, check.reason, FIXES[check.reason], f"{name}: {check.detail}" if check.detail else name
                 )
-    return None
-
-
-def few_words(by_column: Mapping[str, Sequence[object]]) -> str | None:
-    """Find a column of words that may say whether one finding is there, in words that are not known here.
-
-    Args:
-        by_column: The values of each column.
-    """
-    for column, cells in by_column.items():
-        counts = Counter(str(cell).strip() for cell in cells if not is_missing(cell))
-        if len(counts) <= 3 < counts.total():
-            return (
-                f"the column {column!r} holds {_counted(sorted(counts), counts)} and nothing else, each of which is a "
-                "label; if they say whether the finding is there, write 1 and 0"
-            )
-    return None
-
-
-def separator_hint(by_column: Mapping[str, Sequence[object]], rules: LabelRules) -> str | None:
-    """Find what may separate labels in cells that are not split there.
-
-    Args:
-        by_column: The values of each column of words.
-        rules: How labels are read.
-    """
-    others = Counter(other for cell in chain(*by_column.values()) if (other := rules.other_separator(cell)))
-    for other, count in others.most_common(1):
-        return (
-            f"{count:,} cells of labels hold {other!r} and are not split there; if that separates labels pass "
-            f"--label-separator {other!r}, and write one separator in all rows"
-        )
-    return None

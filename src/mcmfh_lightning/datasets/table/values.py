@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 
+from mcmfh_lightning.datasets.spelling import counted, did_you_mean
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.shards.info import SPLITS, Split
 from mcmfh_lightning.shards.members import MAX_TEXT_CHARACTERS
@@ -138,8 +139,11 @@ def read_split(value: object, names: Mapping[str, Split], note: Callable[[str], 
     for split in SPLITS:
         if name == split:
             return split
+    near = did_you_mean(name, SPLITS)
     raise BadValueError(
-        "unknown split", "write train, val or test, or map its name, as in --split-names dev=val", shortened(name)
+        "unknown split",
+        "write train, val or test, or map its name, as in --split-names dev=val",
+        shortened(name) + near,
     )
 
 
@@ -261,15 +265,19 @@ def fitting_formats(words: Iterable[str]) -> list[str]:
     return list(fitting)
 
 
-def date_hint(unread: Mapping[int, str]) -> str:
+def date_hint(unread: Mapping[int, str], *, left_out: bool = True) -> str:
     """Say how many dates were dropped, and which formats would read them.
 
     Args:
         unread: The dates that could not be read, by row; at least one.
+        left_out: Whether they are left out and their rows kept.
     """
     row = min(unread)
     fitting = fitting_formats(unread.values())
     fix = "write days as 2011-11-22, or name their form, as in --date-format '%d.%m.%Y'"
     if fitting:
         fix = f"what reads all of them is --date-format {' or '.join(map(repr, fitting))}"
-    return f"{len(unread):,} dates cannot be read and are left out, the first is {unread[row]!r} in row {row}; {fix}"
+    dates = counted(len(unread), "date cannot be read", "dates cannot be read")
+    if left_out:
+        dates += f" and {'is' if len(unread) == 1 else 'are'} left out"
+    return f"{dates}, the first is {unread[row]!r} in row {row}; {fix}"

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 
 from mcmfh_lightning.datasets.table.guess import vocabulary
 from mcmfh_lightning.datasets.table.guess.columns import Column, quoted
-from mcmfh_lightning.datasets.table.guess.proposal import Answer, Proposal, Value
+from mcmfh_lightning.datasets.table.guess.proposal import Answer, Proposal
+from mcmfh_lightning.datasets.table.label_hints import near_labels
 from mcmfh_lightning.datasets.table.labels import LabelRules, read_state
-from mcmfh_lightning.datasets.table.read import near_labels
 from mcmfh_lightning.datasets.table.values import BadValueError, is_missing
 
 _SEPARATORS = (";", "|", "\t", "\uff1b", "\u3001", "\uff0c", " / ", "+", "&")
 _NUMBERED = frozenset(("label", "labels", "class", "classes", "target"))
+_NORMAL = "words that say that nothing was found; all become the first"
 _NO_LABELS = Answer("no-labels", value=True, meaning="train on pairs alone (--model.supervision pairs)")
 
 
@@ -39,6 +40,9 @@ def guess_labels(columns: Sequence[Column], proposal: Proposal) -> None:
         )
     elif words:
         _take_several(words, proposal)
+    elif kinds := [c for c in columns if c.words & vocabulary.KIND and c.is_categories and len(c.counts) > 1]:
+        _take_several(kinds, proposal)
+        proposal.odd.append("labels say what a picture shows and how it was made, and not what was found")
     else:
         _ask(proposal, [c for c in columns if c.is_categories and len(c.counts) > 1], ())
 
@@ -105,10 +109,15 @@ def _take_findings(columns: Sequence[Column], findings: Sequence[Column], propos
 
 def _take_several(columns: Sequence[Column], proposal: Proposal) -> None:
     proposal.take("label-columns", [column.name for column in columns], "each holds words")
-    labels: Counter[str] = Counter()
+    proposal.take("prefix-labels", value=True, reason="a label names its column: a word of two columns is two labels")
+    labels: Counter[tuple[str, str]] = Counter()
     for column in columns:
-        labels += _count(column, _separator(column, proposal))
-    _name_normal(labels, proposal)
+        counts = _count(column, _separator(column, proposal))
+        labels += Counter({(column.name, label): count for label, count in counts.items()})
+    normal = set(near_labels(["normal"], [label for _, label in labels]))
+    names = [f"{column}: {label}" for (column, label), _ in labels.most_common() if label in normal]
+    if names:
+        proposal.take("normal-label", names, _NORMAL)
 
 
 def _take_words(column: Column, proposal: Proposal) -> None:
@@ -176,8 +185,7 @@ def _name_normal(labels: Counter[str] | dict[str, int], proposal: Proposal) -> N
     names = near_labels(["normal"], labels)
     names.sort(key=lambda name: (name != "normal", -labels[name]))
     if names and names != ["normal"]:
-        value: Value = names
-        proposal.take("normal-label", value, "words that say that nothing was found; all become the first")
+        proposal.take("normal-label", names, _NORMAL)
     numbers = [label for label in labels if read_state(label) is not None and not is_missing(label)]
     if numbers:
         proposal.odd.append(f"labels that are numbers: {quoted(numbers)}; write words, such as 'class 1'")

@@ -8,7 +8,7 @@ Value = bool | int | str | list[str]
 
 _ORDER = (
     *("images", "encoding", "delimiter", "id-column", "image-column", "text-column"),
-    *("labels-column", "label-columns", "label-separator", "normal-label", "group-column"),
+    *("labels-column", "label-columns", "prefix-labels", "label-separator", "normal-label", "group-column"),
     *(
         "date-column",
         "date-format",

@@ -60,5 +60,6 @@ def _reading(proposal: Proposal) -> Reading:
         split_by=cast(SplitBy, options.get("split-by", "group")),
         source="",
         licence="",
+        prefix_labels="prefix-labels" in options,
         delimiter=cast("str | None", options.get("delimiter")),
     )

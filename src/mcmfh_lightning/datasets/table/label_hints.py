@@ -1,0 +1,151 @@
+"""What may be wrong with the labels of all rows together."""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from itertools import chain
+
+from mcmfh_lightning.datasets.spelling import counted, shell_word
+from mcmfh_lightning.datasets.table.labels import LabelRules, read_state
+from mcmfh_lightning.datasets.table.values import is_missing
+
+NORMAL_WITH_OTHERS = "the normal label together with another label"
+STATE = "a label that is 1, 0, -1, true or false"
+SPELLED_ALIKE = "a label that another label equals up to case, blanks, - and _"
+LIKE_NORMAL = "a label that may be another name of the normal label"
+_EXAMPLES = 5
+
+_NORMAL = re.compile(
+    r"normal(findings?|study|exam|chest(xray)?)?|withinnormallimits|wnl|healthy|unremarkable"
+    r"|no(acute|significant|abnormal)*(findings?|disease|pathology|abnormalit(y|ies))(found|seen|detected)?"
+)
+
+
+def _key(label: str) -> str:
+    return "".join(c for c in unicodedata.normalize("NFKC", label).casefold() if not c.isspace() and c not in "-_")
+
+
+def _like_normal(label: str) -> bool:
+    key = _key(label.rpartition(": ")[2])  # behind the name of its column
+    # As close as a lost letter; "abnormal" is not.
+    typo = not key.startswith("ab") and get_close_matches(key, ("normal", "nofinding"), n=1, cutoff=0.9)
+    return bool(_NORMAL.fullmatch(key) or typo)
+
+
+def label_traits(labels: Mapping[int, Sequence[str]], normal: str) -> tuple[dict[int, list[str]], list[str]]:
+    """Look for labels that may not mean what they seem to.
+
+    Args:
+        labels: Labels of each row, by its number.
+        normal: The normal label.
+
+    Returns:
+        The traits of each row that has one, for the summary, and hints.
+    """
+    counts = Counter(label for row in labels.values() for label in row)
+    spellings: dict[str, list[str]] = {}
+    for label in sorted(counts):
+        spellings.setdefault(_key(label), []).append(label)
+    alike = [same for same in spellings.values() if len(same) > 1]
+    several = {label for same in alike for label in same}
+    normals = sorted(label for label in counts if label != normal and _like_normal(label))
+    findings = [same for same in alike if not {normal, *normals}.issuperset(same)]  # for normals there is an option
+    states = sorted(label for label in counts if read_state(label) is not None)
+    traits: dict[int, list[str]] = {}
+    for row, names in labels.items():
+        found = {
+            SPELLED_ALIKE: not several.isdisjoint(names),
+            LIKE_NORMAL: not set(normals).isdisjoint(names),
+            STATE: not set(states).isdisjoint(names),
+            NORMAL_WITH_OTHERS: normal in names and len(names) > 1,
+        }
+        if held := [trait for trait, holds in found.items() if holds]:
+            traits[row] = held
+    hints = [
+        f"labels {_each(same, counts)} differ by case, blanks, - or _ only and count as different; write them alike"
+        for same in findings[:_EXAMPLES]
+    ]
+    if len(findings) > _EXAMPLES:
+        hints.append(f"... and {len(findings) - _EXAMPLES:,} more labels are spelled in several ways")
+    if normals:
+        names = " ".join(
+            f"--normal-label {shell_word(label)}" for label in ([normal] if normal in counts else []) + normals
+        )
+        hints.append(
+            f"{_each(normals, counts)} may name the normal label; for now only {normal!r} does. If they do, pass "
+            f"{names}"
+        )
+    if states:
+        hints.append(
+            f"labels {_each(states[:_EXAMPLES], counts)} say that something is there, and not what; write words, "
+            "such as 'class 1', or pass --label-columns with columns of one finding each"
+        )
+    mixed = [row for row, held in traits.items() if NORMAL_WITH_OTHERS in held]
+    if mixed:
+        hints.append(
+            f"{counted(len(mixed), 'row has', 'rows have')} the normal label {normal!r} together with another, the "
+            f"first is row {min(mixed)}; correct this, or leave it so if the normal label does not rule out the others"
+        )
+    return traits, hints
+
+
+def _each(labels: Iterable[str], counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{label!r} (on {counts[label]:,})" for label in labels)
+
+
+def near_labels(names: Iterable[str], labels: Iterable[str]) -> list[str]:
+    """Return the labels that are, or may be meant by, names of the normal label that no row has."""
+    keys = {_key(name) for name in names}
+    return sorted({label for label in labels if _key(label) in keys or _like_normal(label)})
+
+
+def shared_words(by_column: Mapping[str, Sequence[object]]) -> str | None:
+    """Find a word that several columns of labels have: ``mild`` of two findings would be one label.
+
+    Args:
+        by_column: The values of each column.
+    """
+    first: dict[str, str] = {}
+    for column, cells in by_column.items():
+        for word in sorted({cell.strip() for cell in cells if isinstance(cell, str) and any(map(str.isalpha, cell))}):
+            if not is_missing(word) and first.setdefault(word, column) != column:
+                return (
+                    f"{word!r} stands in the columns {first[word]!r} and {column!r} and is one label; if it says how "
+                    "much of each there is, write the finding with it"
+                )
+    return None
+
+
+def few_words(by_column: Mapping[str, Sequence[object]]) -> str | None:
+    """Find a column of words that may say whether one finding is there, in words that are not known here.
+
+    Args:
+        by_column: The values of each column.
+    """
+    for column, cells in by_column.items():
+        counts = Counter(str(cell).strip() for cell in cells if not is_missing(cell))
+        if len(counts) <= 3 < counts.total():
+            return (
+                f"the column {column!r} holds {_each(sorted(counts), counts)} and nothing else, each of which is a "
+                "label; if they say whether the finding is there, write 1 and 0"
+            )
+    return None
+
+
+def separator_hint(by_column: Mapping[str, Sequence[object]], rules: LabelRules) -> str | None:
+    """Find what may separate labels in cells that are not split there.
+
+    Args:
+        by_column: The values of each column of words.
+        rules: How labels are read.
+    """
+    others = Counter(other for cell in chain(*by_column.values()) if (other := rules.other_separator(cell)))
+    for other, count in others.most_common(1):
+        held = counted(count, f"cell of labels holds {other!r} and is", f"cells of labels hold {other!r} and are")
+        return (
+            f"{held} not split there; if that separates labels pass "
+            f"--label-separator {other!r}, and write one separator in all rows"
+        )
+    return None
