@@ -129,7 +129,7 @@ class Archive:
         return self._snapshot.facets
 
     def check_names(self, filters: Filters) -> None:
-        """Refuse filters by labels or groups that the archive does not have.
+        """Refuse filters by labels, licenses, splits or groups that the archive does not have.
 
         Raises:
             UnknownError: If there is one.
