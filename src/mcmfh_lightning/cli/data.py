@@ -15,6 +15,7 @@ from mcmfh_lightning.datasets.convert import convert, summary_table
 from mcmfh_lightning.datasets.download import UPSTREAM, fetch_openi
 from mcmfh_lightning.datasets.openi import LabelScheme, read_openi
 from mcmfh_lightning.datasets.phantom.studies import IMAGES, REPORTS, SPLITS_CSV, write_phantom
+from mcmfh_lightning.datasets.relabel import relabel
 from mcmfh_lightning.datasets.roco import RocoOptions, convert_roco
 from mcmfh_lightning.datasets.splits import SplitPlan, apply_rows, parse_shares, read_splits_csv
 from mcmfh_lightning.datasets.table.read import read_manifest, verify_images
@@ -353,5 +354,5 @@ def main(args: Sequence[str] | None = None) -> None:
     Args:
         args: The command line after the program's name, by default the process's own.
     """
-    commands = (manifest, openi, phantom, roco, stats, verify)
+    commands = (manifest, openi, phantom, relabel, roco, stats, verify)
     run_subcommand("mcmfh-data", {command.__name__: command for command in commands}, args)
