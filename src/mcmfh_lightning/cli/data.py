@@ -18,6 +18,7 @@ from mcmfh_lightning.datasets.convert import convert, summary_table
 from mcmfh_lightning.datasets.download import UPSTREAM, fetch_openi
 from mcmfh_lightning.datasets.openi import LabelScheme, read_openi
 from mcmfh_lightning.datasets.phantom.studies import IMAGES, REPORTS, SPLITS_CSV, write_phantom
+from mcmfh_lightning.datasets.relabel import relabel
 from mcmfh_lightning.datasets.roco import RocoOptions, convert_roco
 from mcmfh_lightning.datasets.spelling import counted
 from mcmfh_lightning.datasets.split_report import split_lines
@@ -345,7 +346,9 @@ def verify(folder: str) -> None:
         sys.exit(1)
 
 
-COMMANDS: Commands = {command.__name__: command for command in (manifest, openi, phantom, roco, stats, verify)}
+COMMANDS: Commands = {
+    command.__name__: command for command in (manifest, openi, phantom, relabel, roco, stats, verify)
+}
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -54,7 +54,7 @@ def read_manifest(path: Path, images: Path, reading: Reading) -> Manifest:
         raise DataError(f"{path}: no row; write one for each image or text")
     if not images.is_dir():
         raise DataError(f"{images}: no such folder of images; correct --images")
-    labels = _label_rules(path, table, reading)
+    labels = label_rules(path, table, reading)
     rows = RowReader(manifest, images, dates, labels)
     for row in table.rows:
         rows.read(row)
@@ -64,7 +64,7 @@ def read_manifest(path: Path, images: Path, reading: Reading) -> Manifest:
         for number in [row for row, candidate in manifest.candidates.items() if candidate.group not in dated]:
             fix = "--split-by date needs a date in at least one row of each group"
             manifest.reject(Problem(number, "no date", fix))
-    hints = _look_at_labels(manifest, table, labels) if reading.columns_of_labels else []
+    hints = look_at_labels(manifest, table, labels) if reading.columns_of_labels else []
     if rows.unread_dates:
         hints.append(date_hint(rows.unread_dates, left_out=split_by != "date"))
     if rows.shared_images:
@@ -105,7 +105,7 @@ def _require_used(path: Path, table: Table, reading: Reading) -> None:
             )
 
 
-def _label_rules(path: Path, table: Table, reading: Reading) -> LabelRules:
+def label_rules(path: Path, table: Table, reading: Reading) -> LabelRules:
     """Decide which columns of labels say whether one finding is there, and refuse those that hold other numbers."""
     findings = set()
     several = bool(reading.label_columns)
@@ -136,7 +136,7 @@ def _label_rules(path: Path, table: Table, reading: Reading) -> LabelRules:
     )
 
 
-def _look_at_labels(manifest: Manifest, table: Table, rules: LabelRules) -> list[str]:
+def look_at_labels(manifest: Manifest, table: Table, rules: LabelRules) -> list[str]:
     """Find what may be wrong with the labels of all rows.
 
     Args:
