@@ -206,7 +206,9 @@ def test_deleting(collection, build, tmp_path, capsys):
     capsys.readouterr()
     main(["delete", str(archive), "--ids", "pair 003", "--ids", "pair 004", "--ids-file", str(tmp_path / "ids.txt")])
     assert "3 items deleted, 1 were not there; 67 items" in " ".join(capsys.readouterr().out.split())
-    assert "no item of group 'P-035': write" in refused(capsys, "delete", archive, "--groups", "P-035", "--groups", "P-034")
+    assert "no item of group 'P-035': write" in refused(
+        capsys, "delete", archive, "--groups", "P-035", "--groups", "P-034"
+    )
     assert len(rows(archive)) == 67
     main(["delete", str(archive), "--groups", "P-000", "--groups", "34"])  # the second by its number
     gone = {"pair 000", "pair 001", "pair 003", "pair 004", "pair 005", "pair 068", "pair 069"}

@@ -102,7 +102,9 @@ def test_from_a_table_to_search_and_deletion(table, earlier_versions, tmp_path, 
     assert found(capsys, archive, "film 20") == others
     assert set(found(capsys, archive, "film 20", "--groups", "O'Hara, Zoë")) == films([28, 29])
     assert set(found(capsys, archive, "film 20", "--groups", "P-1010", "--groups", "0012")) == films([22, 23, 24, 25])
-    assert set(found(capsys, archive, "film 20", "--without-groups", "7", "--without-groups", "P-1010")) == films([24, 25, 28, 29])
+    assert set(found(capsys, archive, "film 20", "--without-groups", "7", "--without-groups", "P-1010")) == films(
+        [24, 25, 28, 29]
+    )
     assert set(found(capsys, archive, "film 20", "--groups", hashed("P-1010"))) == films([22, 23])
     for flag in ("--groups", "--without-groups"):
         said = refused(capsys, "search", archive, "--id", "film 20", flag, "P-1010", flag, "12")
@@ -229,7 +231,9 @@ def test_the_service_takes_and_gives_names(client, archive, rows):
     assert client.get(f"/api/items/{hits[0]['item']['id']}").json()["group"] == "P-4"
 
 
-@pytest.mark.parametrize("name", ["P-1", "null", "~", "&a", "*a", "007", "-5", "O'Hara, Zoë", "[a", "[a, b]", "true", "none", "{}", ""])
+@pytest.mark.parametrize(
+    "name", ["P-1", "null", "~", "&a", "*a", "007", "-5", "O'Hara, Zoë", "[a", "[a, b]", "true", "none", "{}", ""]
+)
 @pytest.mark.parametrize("joined", [False, True])
 def test_a_group_on_the_command_line_is_the_text_that_it_is(name, joined):
     seen: list[Names] = []

@@ -142,7 +142,20 @@ def test_the_command_finds_what_the_api_finds(run, phantom_archive):
     ]
     name = found["hits"][0]["item"]["id"]
     label = found["hits"][0]["item"]["labels"][0]
-    options = ["--id", name, "--labels", label, "--splits", "train", "--splits", "test", "--radius", "16", "--rerank", "0"]
+    options = [
+        "--id",
+        name,
+        "--labels",
+        label,
+        "--splits",
+        "train",
+        "--splits",
+        "test",
+        "--radius",
+        "16",
+        "--rerank",
+        "0",
+    ]
     found = json.loads(run(*options, "--against", "image", "--has-image", "true", "--limit", "3", "--format", "json"))
     assert found["total"] == found["candidates"] >= len(found["hits"])
     for hit in found["hits"]:

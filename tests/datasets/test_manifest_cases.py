@@ -55,7 +55,7 @@ CASES = [
     ("csv_onehot_columns", ("--labels-column=Effusion",), None, {}, "'Effusion': numbers...pass --label-columns"),
     (
         "csv_onehot_columns",
-        ("--label-columns", "Cardiomegaly", "Effusion", "No Finding"),
+        ("--label-columns=Cardiomegaly", "--label-columns=Effusion", "--label-columns=No Finding"),
         {"1": ("Cardiomegaly",), "2": ("Effusion",)},
         {},
         "",
@@ -219,7 +219,7 @@ def test_missing_numbers_of_parquet_and_json_are_missing(folder):
     ]
     for path in (write_parquet(folder / "m.parquet", rows), write_jsonl(folder / "m.jsonl", rows)):
         out = path.suffix[1:]
-        assert run(folder, path, "--label-columns", "edema", "mass", out=out) == 0
+        assert run(folder, path, "--label-columns=edema", "--label-columns=mass", out=out) == 0
         found = pairs(folder / out)
         assert [found[name].labels for name in "ab"] == [("edema",), ()]
         assert [found[name].date for name in "ab"] == ["2011-01-01", None]
@@ -459,12 +459,10 @@ d,t,,,,4
 @pytest.mark.parametrize("uncertain", [False, True])
 def test_one_column_for_each_finding(folder, uncertain):
     options = [
-        "--label-columns",
-        "No Finding",
-        "Edema",
+        "--label-columns=No Finding",
+        "--label-columns=Edema",
         "--label-columns=Effusion, left",
-        "--normal-label",
-        "No Finding",
+        "--normal-label=No Finding",
     ]
     info = convert(folder, CHEXPERT, *options, *(["--uncertain-is-present"] if uncertain else []))
     found = {name: set(pair.labels) for name, pair in pairs(folder / "out").items()}
@@ -481,16 +479,16 @@ def test_one_column_for_each_finding(folder, uncertain):
 
 def test_words_in_two_columns_are_reported_but_not_states(folder, capsys):
     table = "id,text,Edema,Mass,group\na,t,{},false,1\nb,t,false,{},2\n"
-    convert(folder, table.format("true", "true"), "--label-columns", "Edema", "Mass")
+    convert(folder, table.format("true", "true"), "--label-columns=Edema", "--label-columns=Mass")
     assert "stands in the columns" not in capsys.readouterr().err
     (folder / "m.csv").write_text(table.replace("false", "").format("mild", "mild"))
-    assert run(folder, folder / "m.csv", "--label-columns", "Edema", "Mass", out="words") == 0
+    assert run(folder, folder / "m.csv", "--label-columns=Edema", "--label-columns=Mass", out="words") == 0
     assert "'mild' stands in the columns 'Edema' and 'Mass' and is one label" in capsys.readouterr().err
 
 
 def test_a_value_that_is_not_one_of_the_states_is_a_bad_row(folder, capsys):
     (folder / "m.csv").write_text(CHEXPERT.replace("-1.0", "u"))
-    options = ["--label-columns", "No Finding", "Edema", "Effusion, left"]
+    options = ["--label-columns=No Finding", "--label-columns=Edema", "--label-columns=Effusion, left"]
     assert run(folder, folder / "m.csv", *options) == 2
     assert "row 3, column 'Edema': neither 1, 0 nor -1 ('u'); write 1 for present" in capsys.readouterr().err
     assert run(folder, folder / "m.csv", *options, "--skip-bad-rows") == 0
@@ -500,10 +498,9 @@ def test_a_value_that_is_not_one_of_the_states_is_a_bad_row(folder, capsys):
 def test_a_named_normal_label_that_is_too_rare_is_not_lost(folder, capsys):
     (folder / "m.csv").write_text(CHEXPERT)
     options = [
-        "--label-columns",
-        "No Finding",
-        "Edema",
-        "Effusion, left",
+        "--label-columns=No Finding",
+        "--label-columns=Edema",
+        "--label-columns=Effusion, left",
         "--uncertain-is-present",
         "--min-label-count=2",
     ]
@@ -557,7 +554,7 @@ def test_names_of_splits_are_mapped_by_an_option_only(folder, capsys):
     info = convert(
         folder,
         (folder / "m.csv").read_text(),
-        *("--split-names", "Train=train", "dev=val", "validation=val", "--split-names", "a=b=test"),
+        *(f"--split-names={names}" for names in ("Train=train", "dev=val", "validation=val", "a=b=test")),
     )
     assert {split: entry.pairs for split, entry in info.splits.items()} == {"train": 1, "val": 3, "test": 2}
     assert {trait: n for trait, n in kept(info).items() if trait.startswith("split")} == {
@@ -569,7 +566,7 @@ def test_names_of_splits_are_mapped_by_an_option_only(folder, capsys):
 
 
 def test_a_split_may_be_called_like_a_missing_value_and_a_name_of_no_row_is_reported(folder, capsys):
-    options = ("--split-names", "NA=test", "dve=val")
+    options = ("--split-names=NA=test", "--split-names=dve=val")
     info = convert(folder, HEADER + "a,,t,x,1,,train\nb,,t,x,2,,NA\n", *options)
     assert {split: entry.pairs for split, entry in info.splits.items()}["test"] == 1
     assert kept(info)["split 'NA' read as 'test'"] == 1
