@@ -4,6 +4,7 @@ A required argument is positional (``mcmfh-data verify DIR``), or keyword-only (
 """
 
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -164,6 +165,7 @@ def manifest(
         bad_texts=bad_texts,
     )
     read = read_manifest(manifest, images, reading)
+    split = plan_split(read.split_by, resplit, stratify=not no_stratify, labels=not no_labels)
     verify_images(read, console, check_value_range(value_range))
     report(read, console, problems or problems_file(out), skip_bad_rows=skip_bad_rows)
     collection = read.collection()
@@ -171,7 +173,7 @@ def manifest(
         collection,
         out,
         name=name,
-        split=plan_split(read.split_by, resplit, stratify=not no_stratify, labels=not no_labels),
+        split=split,
         min_label_count=min_label_count,
         drop_labels=read_drop_labels(drop_labels),
         seed=seed,
@@ -352,4 +354,6 @@ def main(args: Sequence[str] | None = None) -> None:
     Args:
         args: The command line after the program's name, by default the process's own.
     """
+    # They name no file; what is wrong with a picture is said with its row or id.
+    warnings.filterwarnings("ignore", module=r"(PIL|pydicom)\b")
     run_subcommand("mcmfh-data", COMMANDS, args)

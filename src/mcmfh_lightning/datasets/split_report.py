@@ -48,6 +48,8 @@ def split_lines(info: DatasetInfo) -> list[str]:
 
 
 def _title(settings: Mapping[str, Any]) -> str:
+    if "articles_split_by" in settings:  # of ROCO
+        return f"splits of articles: {settings['articles_split_by']}"
     by = settings["split_by"]
     if by != "group":
         return f"splits: {_BY[by]}"

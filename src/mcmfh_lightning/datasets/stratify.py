@@ -1,7 +1,8 @@
 """Splits of groups in which each split has its share of each label: iterative stratification.
 
 After Sechidis, Tsoumakas and Vlahavas, "On the Stratification of Multi-Label Data" (2011), with groups in place of
-single items. The rarest label comes first, because the others can be balanced later.
+single items. The rarest label comes first, because the others can be balanced later; groups without a label come last
+and correct the sizes of the splits.
 """
 
 import hashlib
@@ -12,7 +13,6 @@ from heapq import heapify, heappop, heappush
 from mcmfh_lightning.datasets.collection import Candidate
 from mcmfh_lightning.shards.info import SPLITS, Split
 
-_UNLABELED = ""
 _HALF = 50
 """A label takes part if each split is due half a group of it (in per cent of a group). Rarer labels are left to chance:
 the split with the largest share would get all of them, and the test would never ask about a rare finding."""
@@ -39,7 +39,7 @@ class _Draw:
         self._labels: dict[int, Counter[str]] = {}  # number of items by label, of each group
         self._items: Counter[int] = Counter()
         for item in candidates:
-            self._labels.setdefault(item.group, Counter()).update(set(item.labels) or {_UNLABELED})
+            self._labels.setdefault(item.group, Counter()).update(set(item.labels))
             self._items[item.group] += 1
         self._seed = seed
         self._splits = [split for split, share in shares.items() if share]

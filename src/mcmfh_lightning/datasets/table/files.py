@@ -3,16 +3,19 @@
 import csv
 import io
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from encodings.aliases import aliases
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mcmfh_lightning.datasets.spelling import did_you_mean
 from mcmfh_lightning.datasets.table.problems import Problem
 from mcmfh_lightning.datasets.table.values import NUL_FIX, BadValueError, is_missing
 from mcmfh_lightning.errors import DataError
+
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch
 
 _ENCODINGS = ("utf-8", "utf-16", "cp1252", "latin-1")
 
@@ -186,14 +189,38 @@ def _read_parquet(path: Path, wanted: Collection[str]) -> Table:
         from pyarrow.parquet import ParquetFile
     except ImportError as error:
         raise DataError(f"{path}: Parquet needs pyarrow: pip install 'mcmfh-lightning[parquet]'") from error
+    table = Table()
+    number = 0
     try:
         with ParquetFile(path) as file:
-            columns = tuple(file.schema_arrow.names)
-            batches = file.iter_batches(columns=[name for name in columns if name in wanted])
-            rows = [row for batch in batches for row in batch.to_pylist()]
+            table.columns = tuple(file.schema_arrow.names)
+            for batch in file.iter_batches(columns=[name for name in table.columns if name in wanted]):
+                for values in _values(batch):
+                    number += 1
+                    if isinstance(values, BadValueError):
+                        table.problems.append(Problem(number, *values.args))
+                    elif all(map(is_missing, values.values())):
+                        table.blank += 1
+                    else:
+                        table.rows.append(Row(number, values))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as Parquet ({error}); write it again") from error
-    numbered = [
-        Row(number, values) for number, values in enumerate(rows, 1) if not all(map(is_missing, values.values()))
-    ]
-    return Table(columns, numbered, blank=len(rows) - len(numbered))
+    return table
+
+
+def _values(batch: "RecordBatch") -> Sequence[Mapping[str, object] | BadValueError]:
+    """Return the values of each row, or the one that Python cannot hold: Arrow's dates reach further."""
+    try:
+        return list(batch.to_pylist())
+    except Exception:  # OverflowError, ArrowException, ValueError, and what else a conversion leads to
+        return [_row_values(batch, row) for row in range(batch.num_rows)]
+
+
+def _row_values(batch: "RecordBatch", row: int) -> Mapping[str, object] | BadValueError:
+    values: dict[str, object] = {}
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        try:
+            values[name] = column[row].as_py()
+        except Exception as error:
+            return BadValueError("value out of range", "correct it, or write it as a string", str(error), name)
+    return values

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import chain
 
-from mcmfh_lightning.datasets.spelling import counted, shell_word
+from mcmfh_lightning.datasets.spelling import counted, listed, shell_word
 from mcmfh_lightning.datasets.table.labels import LabelRules, read_state
+from mcmfh_lightning.datasets.table.rows import Manifest
 from mcmfh_lightning.datasets.table.values import is_missing
+from mcmfh_lightning.errors import DataError
 
 NORMAL_WITH_OTHERS = "the normal label together with another label"
 STATE = "a label that is 1, 0, -1, true or false"
@@ -32,6 +34,28 @@ def _like_normal(label: str) -> bool:
     # As close as a lost letter; "abnormal" is not.
     typo = not key.startswith("ab") and get_close_matches(key, ("normal", "nofinding"), n=1, cutoff=0.9)
     return bool(_NORMAL.fullmatch(key) or typo)
+
+
+def require_labels(manifest: Manifest) -> None:
+    """Refuse a table whose rows have no label, or not the one that was named as the normal label.
+
+    Raises:
+        DataError: If it is one.
+    """
+    reading = manifest.reading
+    columns = listed(reading.columns_of_labels)
+    labels = {label for candidate in manifest.candidates.values() for label in candidate.labels}
+    if not labels:
+        raise DataError(
+            f"{manifest.path}: no row has a label in {columns}; fill it in, read others by --labels-column or "
+            "--label-columns, or pass --no-labels to train with --model.supervision pairs (no item is then relevant to "
+            "another, and mAP is undefined)"
+        )
+    if reading.normal_labels and reading.normal_label not in labels:
+        near = near_labels(reading.normal_labels, labels)
+        there = f", there is {listed(near)}" if near else ""
+        names = " or ".join(map(repr, reading.normal_labels))
+        raise DataError(f"{manifest.path}: no row has the label {names} in {columns}{there}; correct --normal-label")
 
 
 def label_traits(labels: Mapping[int, Sequence[str]], normal: str) -> tuple[dict[int, list[str]], list[str]]:

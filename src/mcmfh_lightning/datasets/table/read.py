@@ -1,7 +1,6 @@
 """Manifests, tables of a user's own collection: reading of all rows, and what may be wrong with them together."""
 
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 
 from rich.console import Console
@@ -14,7 +13,7 @@ from mcmfh_lightning.datasets.table.files import Table, read_table
 from mcmfh_lightning.datasets.table.label_hints import (
     few_words,
     label_traits,
-    near_labels,
+    require_labels,
     separator_hint,
     shared_words,
 )
@@ -153,19 +152,8 @@ def _look_at_labels(manifest: Manifest, table: Table, rules: LabelRules) -> list
     """
     reading = manifest.reading
     labels = {row: candidate.labels for row, candidate in manifest.candidates.items()}
-    columns = ", ".join(map(repr, reading.columns_of_labels))
-    complete = labels and not manifest.problems  # otherwise the bad rows come first
-    if complete and not any(labels.values()):
-        raise DataError(
-            f"{manifest.path}: no row has a label in {columns}; fill it in, read others by --labels-column or "
-            "--label-columns, or pass --no-labels to train with --model.supervision pairs (no item is then relevant to "
-            "another, and mAP is undefined)"
-        )
-    if complete and reading.normal_labels and not any(reading.normal_label in names for names in labels.values()):
-        near = near_labels(reading.normal_labels, chain(*labels.values()))
-        there = f", there is {', '.join(map(repr, near))}" if near else ""
-        names = " or ".join(map(repr, reading.normal_labels))
-        raise DataError(f"{manifest.path}: no row has the label {names} in {columns}{there}; correct --normal-label")
+    if labels and not manifest.problems:  # otherwise the bad rows come first
+        require_labels(manifest)
     traits, hints = label_traits(labels, reading.normal_label)
     for row, held in traits.items():
         manifest.traits.setdefault(row, []).extend(held)

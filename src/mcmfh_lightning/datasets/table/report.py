@@ -5,6 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mcmfh_lightning.datasets.spelling import counted
+from mcmfh_lightning.datasets.table.label_hints import require_labels
 from mcmfh_lightning.datasets.table.problems import by_kind, describe_problems, rows_of, write_problems
 from mcmfh_lightning.datasets.table.rows import Manifest
 from mcmfh_lightning.errors import DataError, without_controls
@@ -23,7 +24,7 @@ def report(manifest: Manifest, console: Console, list_file: Path, *, skip_bad_ro
         skip_bad_rows: Whether the other rows are converted all the same.
 
     Raises:
-        DataError: If rows are bad and may not be skipped, or none is good.
+        DataError: If rows are bad and may not be skipped, none is good, or no good row has a label.
     """
     lines = [f"hint: {hint}" for hint in manifest.hints]
     if manifest.unread:
@@ -51,6 +52,8 @@ def report(manifest: Manifest, console: Console, list_file: Path, *, skip_bad_ro
             f"{manifest.path}: {bad:,} of {rows} {_are(bad)} bad ({kinds}), so nothing was written; "
             f"{_fixes(manifest, bad, good)}. The first: {without_controls(first)}"
         )
+    if bad and manifest.reading.columns_of_labels:
+        require_labels(manifest)
 
 
 def _are(count: int) -> str:
