@@ -47,7 +47,7 @@ def init(
     What the table does not say, such as which rows are of one patient, is left for you to choose in that file.
 
     Args:
-        manifest: Table of the collection: .csv, .jsonl or .parquet.
+        manifest: Table of the collection: .csv, .tsv, .jsonl or .parquet.
         images: Folder of its images.
         out: Project file to write. Commands read mcmfh.toml of the folder that they are started in.
         encoder: Encoder of images and texts. offline takes two towers of the extra `offline`, biomedclip the encoder of

@@ -63,7 +63,9 @@ def guess_images(
         best = max(shares.values(), default=0.0)
         likely = [name for name, share in shares.items() if share >= max(0.5, best - 0.1)]
         if len(likely) > 1:
-            return _ask(likely, place, proposal)
+            answers = [Answer("image-column", name, f"its values are files below {place}") for name in likely]
+            proposal.ask(f"{len(likely)} columns name image files, and a row has one image", *answers)
+            return None
         if likely:
             return _take(next(column for column in columns if column.name == likely[0]), place, folder, proposal)
     _none(columns, folder, files, proposal)
@@ -112,11 +114,6 @@ def _take(column: Column, place: Path, folder: Path, proposal: Proposal) -> Foun
             "copy them, or correct the paths"
         )
     return Found(column.name, place, tuple(found.get(value) for value in values))
-
-
-def _ask(likely: Sequence[str], place: Path, proposal: Proposal) -> None:
-    answers = [Answer("image-column", name, "its values are files") for name in likely]
-    proposal.ask(f"{len(likely)} columns name image files, and a row has one image", *answers)
 
 
 def _none(columns: Sequence[Column], folder: Path, files: dict[str, list[Path]], proposal: Proposal) -> None:

@@ -18,7 +18,7 @@ def propose(manifest: Path, images: Path) -> Proposal:
     """Look at a table and propose the options of ``mcmfh-data manifest``.
 
     Args:
-        manifest: ``.csv``, ``.jsonl`` or ``.parquet``.
+        manifest: ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet``.
         images: Folder of its images.
 
     Raises:
