@@ -1,10 +1,8 @@
 """Loaders: every batch that a stream announces arrives once and in order, or an error says so."""
 
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -13,12 +11,10 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
+from mcmfh_lightning import shared_memory
 from mcmfh_lightning.datamodules.streams import BatchStream, Numbered, TrainingStream
 from mcmfh_lightning.errors import DataError, McmfhError
 
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # only its size is looked at
-_SMALL = 64 * 2**20
-"""Bytes: what Docker gives by default."""
 _WORKER_ENDED = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) ([^.]*)")
 _loaders: "WeakValueDictionary[int, BatchLoader]" = WeakValueDictionary()
 """The loader of each worker process, by its process id."""
@@ -43,7 +39,7 @@ class BatchLoader(DataLoader[Any]):
         dataset: BatchStream,
         name: str,
         *,
-        fix: str = "use no worker processes (--data.num_workers 0)",
+        fix: str = shared_memory.FIX,
         **options: Any,  # noqa: ANN401  # torch's
     ) -> None:
         super().__init__(dataset, **options, batch_size=None)
@@ -61,8 +57,13 @@ class BatchLoader(DataLoader[Any]):
         numbers = self.stream.numbers()
         try:
             batches: Iterator[Numbered] = super().__iter__()
-        except OSError as error:
-            raise self.failed(f"{self.num_workers} worker processes cannot be started ({error.strerror})") from error
+        except (OSError, RuntimeError) as error:
+            full = shared_memory.is_full(error)
+            if isinstance(error, RuntimeError) and not full:
+                raise
+            workers = f"{self.num_workers} worker process{'es' * (self.num_workers > 1)}"
+            reason = error.strerror if isinstance(error, OSError) else "No space left on device"
+            raise self.failed(f"{workers} cannot be started ({reason})", full=full) from error
         if isinstance(batches, _MultiProcessingDataLoaderIter):
             _loaders.update((worker.pid, self) for worker in batches._workers if worker.pid is not None)
         return self._checked(batches, numbers)
@@ -99,6 +100,8 @@ class BatchLoader(DataLoader[Any]):
                 return next(batches, None)
             except Exception as error:
                 lines = (str(error).strip() or repr(error)).splitlines()
+                if shared_memory.is_full(error):
+                    raise self.failed("shared memory is full", full=True) from error
                 if _WORKER_ENDED.match(lines[0]):
                     raise
                 if not lines[0].startswith("Caught "):
@@ -109,9 +112,14 @@ class BatchLoader(DataLoader[Any]):
                     raise DataError(f"loader {self.name}: {message}") from error
                 raise
 
-    def failed(self, what: str) -> DataError:
-        """Make the error that says what became of this loader's batches, and what to do."""
-        fix = f"{_room_in_shared_memory()}{self.fix}" if self.num_workers else "please report this as a bug"
+    def failed(self, what: str, *, full: bool = False) -> DataError:
+        """Make the error that says what became of this loader's batches, and what to do.
+
+        Args:
+            what: What became of them.
+            full: Whether shared memory is known to be full.
+        """
+        fix = f"{shared_memory.advice(full=full)}{self.fix}" if self.num_workers else "please report this as a bug"
         return DataError(f"loader {self.name}: {what}: {fix}")
 
 
@@ -132,21 +140,6 @@ def worker_errors() -> Iterator[None]:
         if ended is None or loader is None:
             raise
         raise loader.failed(f"its worker process {ended[1]} {ended[2].strip()}") from error
-
-
-def _room_in_shared_memory() -> str:
-    """Say how to enlarge shared memory where there is little of it, else nothing."""
-    try:
-        found = os.statvfs(_SHARED_MEMORY)
-    except OSError:
-        return ""
-    free, size = (blocks * found.f_frsize for blocks in (found.f_bavail, found.f_blocks))
-    if free > _SMALL:
-        return ""
-    return (
-        f"{_SHARED_MEMORY} has {free / 2**20:.1f} MiB left of {size / 2**20:.1f}; give it more (docker run"
-        " --shm-size=8g), or "
-    )
 
 
 class TrainingLoader(BatchLoader):

@@ -42,7 +42,7 @@ ALLOWED = {
     "files": {"errors"},
 }
 
-ANYWHERE = {"nearest"}
+ANYWHERE = {"nearest", "shared_memory"}
 """Files that any other may import; they import nothing of the package."""
 
 

@@ -13,6 +13,7 @@ from typing import get_args
 from rich.console import Console
 
 from mcmfh_lightning.nearest import did_you_mean
+from mcmfh_lightning.shared_memory import full_message
 
 
 class McmfhError(Exception):
@@ -39,15 +40,16 @@ TRACEBACK_VARIABLE = "MCMFH_TRACEBACK"
 def one_line_errors(program: str) -> Iterator[None]:
     """Print an error of the user or of the system as one line, and exit with code 2.
 
-    These are an `McmfhError`, an `OSError` that names its file, and a missing extra. ``MCMFH_TRACEBACK=1`` shows the
-    traceback instead.
+    These are an `McmfhError`, an `OSError` that names its file, full shared memory, and a missing extra.
+    ``MCMFH_TRACEBACK=1`` shows the traceback instead.
     Any other exception is a mistake of this package and always shows it.
     """
     try:
         yield
     except Exception as error:
         ours = own_error(error)
-        message = _missing_extra(error) or _system_message(error) if ours is None else str(ours)
+        system = _missing_extra(error) or full_message(error) or _system_message(error)
+        message = system if ours is None else str(ours)
         if message is None or os.environ.get(TRACEBACK_VARIABLE):
             raise
         # A worker process of a loader sends its traceback inside the message; the last line is the message itself.

@@ -1,0 +1,77 @@
+"""Shared memory that is full, as in a container by default: how errors show it, and what to do about it.
+
+Its errors read like those of a full disk, for it is a file system. Torch writes tensors to it that go to another
+process, and multiprocessing its locks.
+"""
+
+import errno
+import os
+import re
+from pathlib import Path
+
+FOLDER = Path("/dev/shm")  # noqa: S108  # only its size is looked at
+FIX = "use no worker processes (--data.num-workers 0)"
+_SMALL = 64 * 2**20
+"""Bytes: what Docker gives by default."""
+_FULL = re.compile(
+    r"/torch_\d+_\d+_?\d*>.*(?:No space left on device|Cannot allocate memory)"  # a tensor of torch
+    r"|synchronize\.py.*\[Errno 28\]",  # a lock of multiprocessing, in the traceback that a worker sends
+    re.DOTALL,
+)
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Decide whether an error, or what it was raised from, says that shared memory has no room."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC and _in_multiprocessing(error):
+            return True
+        if isinstance(error, OSError | RuntimeError) and _FULL.search(str(error)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def full_message(error: BaseException) -> str | None:
+    """Say that shared memory is full, with its size and what to do; None if an error says something else."""
+    return f"shared memory is full: {_room()}; give it more ({_HOW}), or {FIX}" if is_full(error) else None
+
+
+def advice(*, full: bool = False) -> str:
+    """Say how to enlarge shared memory where there is little of it, to put before another fix; else nothing.
+
+    Args:
+        full: Whether it is known to be full.
+    """
+    free, _ = _sizes()
+    return f"{_room()}; give it more ({_HOW}), or " if full or free <= _SMALL else ""
+
+
+_HOW = "docker run --shm-size=8g"
+
+
+def _in_multiprocessing(error: BaseException) -> bool:
+    """Decide whether an error was raised by a lock, not by a file."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback is not None and traceback.tb_frame.f_globals.get("__name__") == "multiprocessing.synchronize"
+
+
+def _sizes() -> tuple[float, float]:
+    """Return the free and all bytes; infinity where there is no such folder."""
+    try:
+        found = os.statvfs(FOLDER)
+    except OSError:
+        return float("inf"), float("inf")
+    return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+
+
+def _room() -> str:
+    free, size = _sizes()
+    if size == float("inf"):
+        return f"{FOLDER} is not there"
+    return f"{FOLDER} has {_bytes(free)} left of {_bytes(size)}"
+
+
+def _bytes(number: float) -> str:
+    return f"{number / 2**10:.0f} KiB" if number < 2**20 else f"{number / 2**20:.1f} MiB"
