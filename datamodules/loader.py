@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
-from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
+from torch.utils.data.dataloader import _BaseDataLoaderIter, _MultiProcessingDataLoaderIter
 
 from mcmfh_lightning.datamodules.streams import BatchStream, Numbered, TrainingStream
 from mcmfh_lightning.errors import DataError, McmfhError
@@ -22,6 +22,12 @@ _SMALL = 64 * 2**20
 _WORKER_ENDED = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) ([^.]*)")
 _loaders: "WeakValueDictionary[int, BatchLoader]" = WeakValueDictionary()
 """The loader of each worker process, by its process id."""
+
+
+class _Workers(_MultiProcessingDataLoaderIter):
+    """Torch's iterator of worker processes, which can also be deleted where they could not be started."""
+
+    _shutdown = True  # until torch sets it: without it Python prints a traceback about the half-made iterator
 
 
 class BatchLoader(DataLoader[Any]):
@@ -66,6 +72,12 @@ class BatchLoader(DataLoader[Any]):
         if isinstance(batches, _MultiProcessingDataLoaderIter):
             _loaders.update((worker.pid, self) for worker in batches._workers if worker.pid is not None)
         return self._checked(batches, numbers)
+
+    def _get_iterator(self) -> _BaseDataLoaderIter:
+        if not self.num_workers:
+            return super()._get_iterator()
+        self.check_worker_number_rationality()
+        return _Workers(self)
 
     def _checked(self, batches: Iterator[Numbered], numbers: range) -> Iterator[Mapping[str, Any]]:
         try:

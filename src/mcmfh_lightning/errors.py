@@ -12,6 +12,8 @@ from typing import get_args
 
 from rich.console import Console
 
+from mcmfh_lightning.quiet import quiet_libraries
+
 
 class McmfhError(Exception):
     """Base of every error that this package raises on purpose; the command line prints it in one line."""
@@ -39,8 +41,10 @@ def one_line_errors(program: str) -> Iterator[None]:
 
     These are an `McmfhError`, an `OSError` that names its file, and a missing extra. ``MCMFH_TRACEBACK=1`` shows the
     traceback instead.
-    Any other exception is a mistake of this package and always shows it.
+    Any other exception is a mistake of this package and always shows it. Every command runs in here: warnings of
+    libraries that a user cannot act on are hidden as well (`mcmfh_lightning.quiet`).
     """
+    quiet_libraries()
     try:
         yield
     except Exception as error:
