@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
-from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
+from torch.utils.data.dataloader import _BaseDataLoaderIter, _MultiProcessingDataLoaderIter
 
 from mcmfh_lightning import shared_memory
 from mcmfh_lightning.datamodules.streams import BatchStream, Numbered, TrainingStream
@@ -18,6 +18,12 @@ from mcmfh_lightning.errors import DataError, McmfhError
 _WORKER_ENDED = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) ([^.]*)")
 _loaders: "WeakValueDictionary[int, BatchLoader]" = WeakValueDictionary()
 """The loader of each worker process, by its process id."""
+
+
+class _Workers(_MultiProcessingDataLoaderIter):
+    """Torch's iterator of worker processes, which can also be deleted where they could not be started."""
+
+    _shutdown = True  # until torch sets it: without it Python prints a traceback about the half-made iterator
 
 
 class BatchLoader(DataLoader[Any]):
@@ -67,6 +73,12 @@ class BatchLoader(DataLoader[Any]):
         if isinstance(batches, _MultiProcessingDataLoaderIter):
             _loaders.update((worker.pid, self) for worker in batches._workers if worker.pid is not None)
         return self._checked(batches, numbers)
+
+    def _get_iterator(self) -> _BaseDataLoaderIter:
+        if not self.num_workers:
+            return super()._get_iterator()
+        self.check_worker_number_rationality()
+        return _Workers(self)
 
     def _checked(self, batches: Iterator[Numbered], numbers: range) -> Iterator[Mapping[str, Any]]:
         try:

@@ -17,6 +17,7 @@ from PIL import Image
 from mcmfh_lightning.callbacks import HammingRanking
 from mcmfh_lightning.datamodules import FeatureDataModule
 from mcmfh_lightning.hashers import MCMFH
+from mcmfh_lightning.quiet import QUIET
 from mcmfh_lightning.shards import (
     DatasetInfo,
     FeatureShardWriter,
@@ -36,6 +37,12 @@ BenchmarkFile = Callable[[str], ModuleType]
 MakeFeatures = Callable[..., Path]
 ChanceLeads = Callable[[Callable[[int], Path], int], np.ndarray]
 CHANCE_SEEDS = range(10)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide the warnings that the commands hide; each has its reason there."""
+    for message, category in QUIET:
+        config.addinivalue_line("filterwarnings", f"ignore:{message}:{category.__name__}")
 
 
 @pytest.fixture(scope="session")

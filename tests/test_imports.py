@@ -40,6 +40,7 @@ ALLOWED = {
     "losses": {"errors", "randomness"},
     "trainer": {"errors", "files"},
     "files": {"errors"},
+    "errors": {"quiet"},  # what a command does around its work
 }
 
 ANYWHERE = {"nearest", "shared_memory"}

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from mcmfh_lightning.nearest import did_you_mean
 from mcmfh_lightning.shared_memory import full_message
+from mcmfh_lightning.quiet import quiet_libraries
 
 
 class McmfhError(Exception):
@@ -42,8 +43,10 @@ def one_line_errors(program: str) -> Iterator[None]:
 
     These are an `McmfhError`, an `OSError` that names its file, full shared memory, and a missing extra.
     ``MCMFH_TRACEBACK=1`` shows the traceback instead.
-    Any other exception is a mistake of this package and always shows it.
+    Any other exception is a mistake of this package and always shows it. Every command runs in here: warnings of
+    libraries that a user cannot act on are hidden as well (`mcmfh_lightning.quiet`).
     """
+    quiet_libraries()
     try:
         yield
     except Exception as error:

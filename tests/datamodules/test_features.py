@@ -104,6 +104,7 @@ def test_what_links_need_is_there_after_init(folder):
 
 
 @pytest.mark.parametrize("num_workers", [0, 2, 3])
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 3 worker processes:UserWarning")  # on two cores
 def test_training_runs_through_the_order(fit, num_workers):
     seen = fit(num_workers=num_workers)
     assert seen == expected(3)
@@ -152,6 +153,7 @@ def test_resuming_after_a_failed_step_repeats_it(fit, monkeypatch):
 
 
 @pytest.mark.parametrize("num_workers", [0, 2, 3])
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 3 worker processes:UserWarning")  # on two cores
 def test_short_epochs_go_on_where_the_last_one_stopped(fit, num_workers):
     assert fit(limit_train_batches=3, num_workers=num_workers) == expected(3)[:9]
 

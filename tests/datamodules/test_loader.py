@@ -157,6 +157,7 @@ def test_errors_of_the_system_in_a_worker_are_one_line(make, message):
         numbers(rows_loader(make, num_workers=1))
 
 
+@pytest.mark.filterwarnings("error:Exception ignored in:pytest.PytestUnraisableExceptionWarning")  # torch half-made one
 def test_workers_that_cannot_start_are_an_error(monkeypatch):
     monkeypatch.setattr(torch.multiprocessing, "Queue", lambda: refuse(errno.ENOSPC))
     full = SimpleNamespace(f_frsize=4096, f_bavail=0, f_blocks=2**14)
@@ -201,6 +202,7 @@ class Line(pl.LightningModule):
 
     def predict_step(self, batch, batch_idx, dataloader_idx=0):
         self.seen.append(f"predict {dataloader_idx}")
+        return batch_idx  # Lightning warns of None
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), 0.01)
@@ -273,6 +275,7 @@ def test_every_stage_ends_when_a_batch_is_lost(kind, stage, loader, settings, ru
         ("predict", 2, {"limit_predict_batches": 3}, 3 * "p0 "),
     ],
 )
+@pytest.mark.filterwarnings("ignore:You requested to overfit:UserWarning")  # streams have an order of their own
 def test_stopping_early_is_not_a_loss(stage, num_workers, settings, seen, run):
     names = {"t": "train", "v": "validate ", "e": "test ", "p": "predict "}
     assert run(stage, num_workers, **settings) == [names[word[0]] + word[1:] for word in seen.split()]

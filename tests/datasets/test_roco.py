@@ -339,6 +339,7 @@ class Seen(LightningModule):
 
     def predict_step(self, batch, batch_idx, dataloader_idx=0):
         self.items += [(dataloader_idx, row) for row in batch["index"].tolist()]
+        return batch_idx  # Lightning warns of None
 
 
 def test_the_datamodule_converts_when_the_folder_is_not_there(root, tmp_path):

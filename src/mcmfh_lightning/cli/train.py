@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -276,18 +275,6 @@ def _unfinished_on_sigterm() -> Iterator[None]:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run a subcommand of LightningCLI; errors of this package end in one line and exit code 2."""
-    for message in (
-        "Your `IterableDataset` has `__len__` defined",  # streams give each worker its own batches
-        "The dirpath has changed from",  # fit keeps checkpoints, test does not
-        "Checkpoint directory .* exists and is not empty",  # a run is resumed; others are refused
-        "Couldn't infer the batch indices",  # the feature writer reads them from the batch
-        "You have overridden `on_after_batch_transfer`",  # pairs are embedded by the module, not by the data
-        "Found \\d+ module\\(s\\) in eval mode",  # encoders that are trained stay in it
-        "Experiment logs directory",  # testing again replaces the result of the earlier test
-        "`ModelCheckpoint\\(monitor=.* could not find",  # without validation; the last lines of the fit say so
-        "`isinstance\\(treespec, LeafSpec\\)` is deprecated",  # inside Lightning
-    ):
-        warnings.filterwarnings("ignore", message=message)
     sys.argv[1:] = _read_arguments(sys.argv[1:])  # in place: processes that Lightning relaunches under DDP see the same
     with _unfinished_on_sigterm(), one_line_errors("mcmfh"), worker_errors():
         check_configs(sys.argv[1:] if args is None else _read_arguments(args))
