@@ -15,7 +15,7 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 from mcmfh_lightning.callbacks.evaluation import is_dry
 from mcmfh_lightning.datamodules.base import ShardDataModule
 from mcmfh_lightning.errors import DataError, say
-from mcmfh_lightning.files import atomic_write
+from mcmfh_lightning.evaluation.codes_files import write_codes
 from mcmfh_lightning.metrics.functional import pack_signs, unpack_bits
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 
@@ -122,14 +122,9 @@ class CodeWriter(BasePredictionWriter):
             mine = rows[has.numpy()]
             if not len(mine):
                 continue
-            with atomic_write(self.folder / f"{split}-{side}.npz") as stream:
-                np.savez_compressed(
-                    stream,
-                    codes=unpack_bits(joined[side][has])[:, :num_bits].numpy().astype(np.uint8),
-                    labels=labels[mine],
-                    groups=reader.groups[mine],
-                    ids=ids[mine],
-                )
+            codes = unpack_bits(joined[side][has])[:, :num_bits].numpy().astype(np.uint8)
+            path = self.folder / f"{split}-{side}.npz"
+            write_codes(path, codes, labels[mine], reader.groups[mine], ids[mine])
         return len(rows)
 
     def _lines(self, written: Mapping[str, int], num_labels: int) -> list[str]:
