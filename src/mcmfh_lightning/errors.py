@@ -1,6 +1,7 @@
 """Errors that name the file or key at fault and the fix, and lines that are safe to print on a terminal."""
 
 import errno
+import io
 import os
 import re
 import sys
@@ -13,8 +14,8 @@ from typing import get_args
 from rich.console import Console
 
 from mcmfh_lightning.nearest import did_you_mean
-from mcmfh_lightning.shared_memory import full_message
 from mcmfh_lightning.quiet import quiet_libraries
+from mcmfh_lightning.shared_memory import full_message
 
 
 class McmfhError(Exception):
@@ -41,11 +42,12 @@ TRACEBACK_VARIABLE = "MCMFH_TRACEBACK"
 def one_line_errors(program: str) -> Iterator[None]:
     """Print an error of the user or of the system as one line, and exit with code 2.
 
-    These are an `McmfhError`, an `OSError` that names its file, full shared memory, and a missing extra.
+    These are an `McmfhError`, what the system refuses (files, memory, a port) and a missing extra.
     ``MCMFH_TRACEBACK=1`` shows the traceback instead.
     Any other exception is a mistake of this package and always shows it. Every command runs in here: warnings of
     libraries that a user cannot act on are hidden as well (`mcmfh_lightning.quiet`).
     """
+    make_printable()
     quiet_libraries()
     try:
         yield
@@ -85,14 +87,60 @@ def _missing_extra(error: Exception) -> str | None:
     return None
 
 
+_MEMORY = re.compile(
+    r"out of memory|can't allocate memory|cannot allocate memory|CUDNN_STATUS_ALLOC_FAILED", re.IGNORECASE
+)
+_PORT = re.compile(r"EADDRINUSE|address already in use", re.IGNORECASE)
+_FIXES = {
+    errno.ENOSPC: "make room, or write elsewhere",
+    errno.EDQUOT: "make room, or write elsewhere",
+    errno.EACCES: "permit it, or choose another place",
+    errno.EPERM: "permit it, or choose another place",
+    errno.EROFS: "choose another place",
+    errno.ENOENT: "check the path",
+    errno.EMFILE: "raise the limit of open files (ulimit -n), or use fewer workers",
+}
+
+
 def _system_message(error: Exception) -> str | None:
-    """Describe what the system refused, such as a full disk; None if the error names no file."""
+    """Describe what the system refused, such as a full disk, and the fix; None for any other error."""
+    first = (str(error).splitlines() or [""])[0]
+    # By name: this module imports no torch, whose errors of a full memory are RuntimeErrors.
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _MEMORY.search(first)):
+        return (
+            f"out of memory ({_short(first)}): lower --data.global-batch-size (end to end --model.micro-batch-size), "
+            "or use a larger machine"
+        )
+    if isinstance(error, OSError | RuntimeError) and _PORT.search(first):
+        return "the port is in use by another process: choose another one (--port; MASTER_PORT for several devices)"
     if not isinstance(error, OSError) or error.strerror is None:
         return None
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):  # has no file name when an open file cannot grow
-        place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{error.strerror}: make room, or write elsewhere"
-    return None if error.filename is None else f"{error.filename}: {error.strerror}"
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if error.filename is None and not full:  # a full disk names no file when an open one cannot grow
+        return None
+    place = f"{error.filename}: " if error.filename else ""
+    fix = f": {_FIXES[error.errno]}" if error.errno in _FIXES else ""
+    return f"{place}{error.strerror}{fix}"
+
+
+def _short(text: str) -> str:
+    """Keep the first sentence of a message."""
+    return text.partition(". ")[0].strip() or "no more is known"
+
+
+def make_printable() -> None:
+    """Let standard output and errors print any text, whatever the terminal can show.
+
+    A label such as "Zo\u00eb" or the bar of a progress would otherwise end the work with an error where the terminal is
+    ASCII or ISO-8859-1; there they are printed as escapes.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if not isinstance(stream, io.TextIOWrapper):  # replaced by a test or a notebook
+            continue
+        # In the locale C, Python lets names of files pass that are not UTF-8: they may, where the terminal is UTF-8.
+        passes = stream.errors == "surrogateescape" and stream.encoding.lower() == "utf-8"
+        if not passes:
+            stream.reconfigure(errors="backslashreplace")
 
 
 def check_choice(name: str, value: str, literal: object) -> None:

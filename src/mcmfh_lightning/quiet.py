@@ -28,6 +28,8 @@ QUIET: tuple[tuple[str, type[Warning]], ...] = (
     ("The value length \\(\\d+\\) exceeds the maximum length of \\d+ allowed for VR", UserWarning),
     ('Value ".*" is not valid for elements with a VR of', UserWarning),
     ("Expected (im|ex)plicit VR, but found (im|ex)plicit VR", UserWarning),
+    # `main(args)` of a test or a notebook: called from Python, with its own arguments.
+    ("LightningCLI's args parameter is intended to run", UserWarning),
     # Inside Lightning, which still asks for the class that a later torch renamed.
     ("`isinstance\\(treespec, LeafSpec\\)` is deprecated", FutureWarning),
 )

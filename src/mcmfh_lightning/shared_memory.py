@@ -23,8 +23,9 @@ _FULL = re.compile(
 def is_full(error: BaseException | None) -> bool:
     """Decide whether an error, or what it was raised from, says that shared memory has no room."""
     while error is not None:
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC and _in_multiprocessing(error):
-            return True
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            if _in_multiprocessing(error) or str(error.filename).startswith(str(FOLDER)):
+                return True
         if isinstance(error, OSError | RuntimeError) and _FULL.search(str(error)):
             return True
         error = error.__cause__ or error.__context__

@@ -101,7 +101,8 @@ WHOLE = {
         "id,image,labels,group,image\nn,a.png,x,1,a.png\n", ", row 1: column 'image' occurs twice; rename or remove one"
     ),
     "semicolons": Bad(
-        "id;image;text;labels;group\nn;a.png;t;x;1\n", ", row 1: one single column...pass what separates columns: --delimiter ';'"
+        "id;image;text;labels;group\nn;a.png;t;x;1\n",
+        ", row 1: one single column...pass what separates columns: --delimiter ';'",
     ),
     "cp1252": Bad(
         HEADER.encode() + FINE.encode() + "n,,Größe,x,1,,train\n".encode("cp1252"),

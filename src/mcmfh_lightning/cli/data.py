@@ -346,9 +346,7 @@ def verify(folder: str) -> None:
         sys.exit(1)
 
 
-COMMANDS: Commands = {
-    command.__name__: command for command in (manifest, openi, phantom, relabel, roco, stats, verify)
-}
+COMMANDS: Commands = {command.__name__: command for command in (manifest, openi, phantom, relabel, roco, stats, verify)}
 
 
 def main(args: Sequence[str] | None = None) -> None:

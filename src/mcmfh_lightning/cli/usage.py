@@ -15,7 +15,8 @@ from cyclopts.exceptions import (
     UnusedCliTokensError,
 )
 
-from mcmfh_lightning.cli.words import choices, did_you_mean, kinds, shown_name
+from mcmfh_lightning.cli.words import choices, kinds, shown_name
+from mcmfh_lightning.nearest import did_you_mean
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
 

@@ -3,13 +3,13 @@
 import re
 from collections import deque
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Literal, get_args, get_origin
 
 from cyclopts.argument import Argument, ArgumentCollection
 from cyclopts.utils import UNSET
 
 from mcmfh_lightning.errors import ConfigError
+from mcmfh_lightning.nearest import did_you_mean
 
 _ONLY_VALUES = "--"  # no option comes after it
 _HELP = ("-h", "--help")
@@ -71,12 +71,6 @@ def _belongs(option: Argument, value: str, *, switch: bool) -> bool:
     if switch:
         return value in ("true", "false")
     return option.token_count()[0] == 1 and not value.startswith("--")
-
-
-def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """Return a question with the nearest name, or nothing if none is near."""
-    near = get_close_matches(name.replace("_", "-"), known, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def kinds(option: Argument) -> list[object]:

@@ -17,11 +17,11 @@ from rich.table import Table
 from rich.text import Text
 
 from mcmfh_lightning.datasets.collection import Candidate, Collection, Unusable, check_images, image_bytes
-from mcmfh_lightning.datasets.spelling import did_you_mean
 from mcmfh_lightning.datasets.split_report import count_splits
 from mcmfh_lightning.datasets.splits import SplitPlan, assign_splits
 from mcmfh_lightning.errors import DataError, without_controls
 from mcmfh_lightning.images.png import ValueRange, check_value_range
+from mcmfh_lightning.nearest import did_you_mean
 from mcmfh_lightning.shards import DATASET_FILE, SPLITS, DatasetInfo, Pair, PairShardWriter
 from mcmfh_lightning.shards.labels import NORMAL, build_vocabulary, describe_broad_labels, share_probability
 from mcmfh_lightning.shards.members import MAX_TEXT_CHARACTERS

@@ -9,10 +9,10 @@ from encodings.aliases import aliases
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from mcmfh_lightning.datasets.spelling import did_you_mean
 from mcmfh_lightning.datasets.table.problems import Problem
 from mcmfh_lightning.datasets.table.values import NUL_FIX, BadValueError, is_missing
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from pyarrow import RecordBatch

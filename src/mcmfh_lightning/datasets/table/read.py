@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import track
 
 from mcmfh_lightning.datasets.collection import Unusable, check_images
-from mcmfh_lightning.datasets.spelling import counted, did_you_mean, listed, shell_word
+from mcmfh_lightning.datasets.spelling import counted, listed, shell_word
 from mcmfh_lightning.datasets.table.columns import check_columns
 from mcmfh_lightning.datasets.table.files import Table, read_table
 from mcmfh_lightning.datasets.table.label_hints import (
@@ -25,6 +25,7 @@ from mcmfh_lightning.datasets.table.values import DateReader, date_hint, is_miss
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.images.png import ValueRange
 from mcmfh_lightning.images.unusable import FIXES
+from mcmfh_lightning.nearest import did_you_mean
 
 _MADE_OF = {"given": "split", "date": "date"}
 
