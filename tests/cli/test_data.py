@@ -47,7 +47,7 @@ def test_the_phantom_passes_through_the_converter_with_its_faults(phantom, tmp_p
     }
     assert info.settings["summary"]["kept"]["without a label: No Indexing"] >= 1
     screen = " ".join(capsys.readouterr().out.split())
-    for words in ("pairs found", "skipped: undecodable image", "No Indexing", "P(share a label)"):
+    for words in ("pairs found", "undecodable image: CXR", "No Indexing", "P(share a label)"):
         assert words in screen
     pair = PairShardReader(out, "train")[0]
     assert pair.date is not None

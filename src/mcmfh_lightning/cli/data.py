@@ -28,9 +28,9 @@ from mcmfh_lightning.shards.info import SPLITS, Split
 from mcmfh_lightning.shards.labels import read_drop_labels
 from mcmfh_lightning.shards.verify.report import verify_table
 from mcmfh_lightning.shards.verify.run import verify as run
+from mcmfh_lightning.tables import show
 
 _MOST_SHOWN = 20  # problems of a manifest
-_TABLE_WIDTH = 150
 
 
 def manifest(
@@ -155,7 +155,7 @@ def manifest(
         console=console,
         value_range=value_range,
     )
-    Console().print(summary_table(info))
+    show(summary_table(info))
     if single := sum(item.image is None or item.text is None for item in collection.candidates):
         console.print(f"{single:,} items have one modality: they serve in databases, never in training or as queries")
 
@@ -272,7 +272,7 @@ def openi(
         console=console,
         value_range=value_range,
     )
-    Console().print(summary_table(info))
+    show(summary_table(info))
 
 
 def phantom(*, out: Path, studies: int = 1600, seed: int = 0) -> None:
@@ -303,7 +303,7 @@ def roco(*, out: Path, **options: Any) -> None:  # noqa: ANN401  (the parser tak
         **options: See `RocoOptions`.
     """
     info = convert_roco(RocoOptions(**options), out, Console(stderr=True))
-    Console().print(summary_table(info))
+    show(summary_table(info))
 
 
 def stats(folder: str, out: Path | None = None) -> None:
@@ -321,9 +321,7 @@ def stats(folder: str, out: Path | None = None) -> None:
     progress = Console(stderr=True)
     tables = {split: read_split(shards, info, split, progress) for split in info.splits}
     numbers = summarize(info, tables)
-    console = Console()
-    console.width = max(console.width, _TABLE_WIDTH)
-    console.print(stats_tables(numbers))
+    show(stats_tables(numbers))
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         write_json(out / "stats.json", numbers)
@@ -340,9 +338,7 @@ def verify(folder: str) -> None:
     if not shards.path.is_dir():
         raise DataError(f"{folder} is not a folder: give the one that a converter or `mcmfh predict` wrote")
     report = run(shards, Console(stderr=True))
-    console = Console()
-    console.width = max(console.width, _TABLE_WIDTH)
-    console.print(verify_table(report, folder))
+    show(verify_table(report, folder))
     if report.failed:
         sys.exit(1)
 
