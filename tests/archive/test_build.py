@@ -354,7 +354,9 @@ def test_info(collection, build, capsys):
     assert content["dates"] == [min(p.date for p in pairs if p.date), max(p.date for p in pairs if p.date)]
     assert (content["num_bits"], content["hasher"], content["encoder"]) == (16, "MCMFH", {"name": "planted"})
     main(["info", str(archive)])
-    assert "70 items of 35 groups" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "70 items of 35 groups" in printed
+    assert max(len(line) for line in printed.splitlines() if str(archive) not in line) <= 100
 
 
 def test_archives_of_another_format_or_without_their_files_are_refused(build, capsys):
