@@ -16,10 +16,10 @@ ALLOWED = {
     "loggers": {"trainer"},  # the former places of two classes
     "csv_logger": {"trainer"},
     "cli": {"archive", "callbacks", "datamodules", "datasets", "encoders", "evaluation", "hashers", "images"}
-    | {"lightning_configs", "shards", "sweeps", "trainer", "errors", "files"},
+    | {"lightning_configs", "shards", "sweeps", "trainer", "errors", "files", "tables"},
     "archive": {"datamodules", "encoders", "hashers", "images", "metrics", "shards", "trainer"}
-    | {"errors", "files", "types"},
-    "sweeps": {"evaluation", "lightning_configs", "shards", "errors", "files"},
+    | {"errors", "files", "tables", "types"},
+    "sweeps": {"evaluation", "lightning_configs", "shards", "errors", "files", "tables"},
     "hashers": {"encoders", "layers", "losses", "metrics", "errors", "randomness", "types"},
     "encoders": {
         "callbacks",
@@ -30,15 +30,16 @@ ALLOWED = {
         "files",
         "types",
     },  # predict adds its writer
-    "callbacks": {"datamodules", "evaluation", "layers", "metrics", "shards", "trainer", "errors", "types"},
-    "evaluation": {"metrics", "shards", "trainer", "errors", "files", "types"},
+    "callbacks": {"datamodules", "evaluation", "layers", "metrics", "shards", "trainer", "errors", "tables", "types"},
+    "evaluation": {"metrics", "shards", "trainer", "errors", "files", "tables", "types"},
     "datamodules": {"datasets", "shards", "errors"},  # RocoDataModule converts its collection first
-    "datasets": {"images", "shards", "errors", "files"},
+    "datasets": {"images", "shards", "errors", "files", "tables"},
     "images": {"shards", "errors"},
-    "shards": {"errors", "files"},
+    "shards": {"errors", "files", "tables"},
     "layers": {"errors", "randomness"},
     "losses": {"errors", "randomness"},
     "trainer": {"errors", "files"},
+    "tables": {"errors"},
     "files": {"errors"},
     "errors": {"quiet"},  # what a command does around its work
 }

@@ -23,9 +23,8 @@ _FULL = re.compile(
 def is_full(error: BaseException | None) -> bool:
     """Decide whether an error, or what it was raised from, says that shared memory has no room."""
     while error is not None:
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            if _in_multiprocessing(error) or str(error.filename).startswith(str(FOLDER)):
-                return True
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC and _is_in_it(error):
+            return True
         if isinstance(error, OSError | RuntimeError) and _FULL.search(str(error)):
             return True
         error = error.__cause__ or error.__context__
@@ -50,8 +49,10 @@ def advice(*, full: bool = False) -> str:
 _HOW = "docker run --shm-size=8g"
 
 
-def _in_multiprocessing(error: BaseException) -> bool:
-    """Decide whether an error was raised by a lock, not by a file."""
+def _is_in_it(error: OSError) -> bool:
+    """Decide whether an error was raised by a file in shared memory or by a lock."""
+    if str(error.filename).startswith(str(FOLDER)):
+        return True
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next

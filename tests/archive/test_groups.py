@@ -189,7 +189,7 @@ def test_deleting_names_what_may_be_of_the_same_group(table, earlier_versions, c
     main(["delete", str(archive), "--groups", "CXR7"])
     printed = capsys.readouterr().out
     assert printed.startswith("not deleted: items of group '7', which has the same number.")
-    assert "1 items deleted; 21 items" in printed
+    assert "1 item deleted; 21 items" in printed
     main(["delete", str(archive), "--groups", "7"])
     assert "3 items deleted; 18 items" in capsys.readouterr().out
 

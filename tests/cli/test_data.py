@@ -46,8 +46,11 @@ def test_the_phantom_passes_through_the_converter_with_its_faults(phantom, tmp_p
         "undecodable image",
     }
     assert info.settings["summary"]["kept"]["without a label: No Indexing"] >= 1
-    screen = " ".join(capsys.readouterr().out.split())
-    for words in ("pairs found", "skipped: undecodable image", "No Indexing", "P(share a label)"):
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= 100
+    assert printed.isascii()
+    screen = " ".join(printed.split())
+    for words in ("pairs found", "undecodable image: CXR", "No Indexing", "P(share a label)"):
         assert words in screen
     pair = PairShardReader(out, "train")[0]
     assert pair.date is not None

@@ -294,8 +294,8 @@ def test_artifacts_are_dropped_unless_a_file_says_otherwise(root, tmp_path, caps
     assert set(info.label_vocabulary) == {CHEST, LUNG}
     assert info.settings["summary"]["dropped_labels"] == {ARROW: 40}
     screen = " ".join(capsys.readouterr().out.split())
-    assert "dropped on purpose" in screen
-    assert f"{CHEST} │ chest" in screen
+    assert "labels dropped 1 on purpose: " in screen
+    assert f"{CHEST} (chest) " in screen
     chosen = tmp_path / "drop.txt"
     chosen.write_text(f"{LUNG}\n\n")
     assert roco(root, tmp_path / "chosen", "--drop-labels", str(chosen)) == 0

@@ -13,7 +13,8 @@ from mcmfh_lightning.archive import Archive
 
 PARTS = (
     "python3 -m venv", "pip install", "mcmfh init", "mcmfh-data manifest", "mcmfh-data verify", "mcmfh predict",
-    "mcmfh fit", "mcmfh test", "mcmfh-archive build", "mcmfh-archive search", "mcmfh-archive add", "mcmfh-archive delete", "mcmfh-bench rank",
+    "mcmfh fit", "mcmfh test", "mcmfh-archive build", "mcmfh-archive search",
+    "mcmfh-archive add", "mcmfh-archive delete", "mcmfh-bench rank",
 )  # fmt: skip
 
 

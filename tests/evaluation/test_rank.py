@@ -343,7 +343,11 @@ def test_what_is_written(report, items, tmp_path, capsys):
 def test_legacy_says_that_it_hangs_on_the_order(report, items, capsys):
     made = report(items, "--legacy")
     assert {"legacy mAP@50", "legacy first-hits mAP@50", "legacy first-hits mAP@all"} <= set(made["results"])
-    assert "legacy rows break ties by position" in " ".join(capsys.readouterr().out.split())
+    table = capsys.readouterr().out
+    assert "legacy rows break ties by position" in " ".join(table.split())
+    assert max(map(len, table.splitlines())) <= 100
+    assert table.isascii()
+    assert all(f"{row['value']:.4f}" in table for row in made["results"].values())
     items["database"] = {key: array[::-1] for key, array in items["database"].items()}
     assert report(items, "--legacy")["results"]["legacy mAP@50"] != made["results"]["legacy mAP@50"]
 

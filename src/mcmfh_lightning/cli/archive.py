@@ -6,7 +6,6 @@ A subcommand imports its parts itself, so that ``--help`` is quick, and only tho
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
-from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,7 +22,6 @@ Names = list[str] | None
 Splits = list[Split] | None
 # What the extra `archive` brings.
 _EXTRA = ("faiss", "fastapi", "lancedb", "pyarrow", "python_multipart", "uvicorn")
-_TABLE_WIDTH = 150
 
 
 def build(
@@ -136,6 +134,7 @@ def delete(
     from mcmfh_lightning.archive.info import ArchiveInfo, Location
     from mcmfh_lightning.archive.schema import GROUP
     from mcmfh_lightning.archive.store import ItemTable
+    from mcmfh_lightning.tables import counted
 
     location = Location(archive)
     info = ArchiveInfo.load(location)
@@ -159,8 +158,10 @@ def delete(
                 "earlier release added may be of the same patient or study: then delete that group too"
             )
     count = table.delete([*named, *members])
-    missing = f", {len(set(named)) - count} were not there" if not asked and count < len(set(named)) else ""
-    say(f"{location}: {count} items deleted{missing}; {len(table)} items, version {table.version}")
+    left = len(set(named)) - count
+    missing = f", {left:,} {'was' if left == 1 else 'were'} not there" if not asked and left > 0 else ""
+    done, now = counted(count, "item"), counted(len(table), "item")
+    say(f"{location}: {done} deleted{missing}; {now}, version {table.version}")
     if erase:
         table.erase()
         remove_codes(location, info.uid)
@@ -182,16 +183,15 @@ def info(
     """
     from json import dumps
 
-    from rich.console import Console
-
     from mcmfh_lightning.archive.info import Location
     from mcmfh_lightning.archive.show import overview, overview_table
+    from mcmfh_lightning.tables import show
 
     content = overview(Location(archive))
     if json or format == "json":
         sys.stdout.write(dumps(content, indent=1, ensure_ascii=False) + "\n")
     else:
-        Console().print(overview_table(content))
+        show(overview_table(content))
 
 
 def verify(archive: str, *, features: str | None = None, pairs: str | None = None) -> None:
@@ -203,19 +203,16 @@ def verify(archive: str, *, features: str | None = None, pairs: str | None = Non
         pairs: The same of pair shards, which are encoded first; without either, a few items whose pair shards are on
             this machine.
     """
-    from rich.console import Console
-
     from mcmfh_lightning.archive.info import Location
     from mcmfh_lightning.archive.source import Source
     from mcmfh_lightning.archive.verification import verify_archive
     from mcmfh_lightning.shards.verify.report import verify_table
+    from mcmfh_lightning.tables import show
 
     location = Location(archive)
     source = None if features is None and pairs is None else Source(features, pairs)
     report = verify_archive(location, source)
-    console = Console()
-    console.width = max(console.width, _TABLE_WIDTH)
-    console.print(verify_table(report, f"{location}"))
+    show(verify_table(report, f"{location}"))
     if report.failed:
         sys.exit(1)
 
@@ -277,12 +274,11 @@ def search(
         format: Kind of output: table and json are printed; html is one file with pictures, named by --out.
         out: File to write instead of printing.
     """
-    from rich.console import Console
-
     from mcmfh_lightning.archive.filters import Filters
     from mcmfh_lightning.archive.search import Archive
     from mcmfh_lightning.archive.show import cut_query, result_json, result_page, result_table
     from mcmfh_lightning.files import atomic_write
+    from mcmfh_lightning.tables import as_text, show
 
     if format == "html" and out is None:
         raise ConfigError("--format html writes a file: name it by --out")
@@ -311,13 +307,9 @@ def search(
     elif format == "json":
         content = f"{result_json(result)}\n"
     elif out is not None:
-        console = Console(file=StringIO(), width=_TABLE_WIDTH, record=True)
-        console.print(result_table(result))
-        content = console.export_text()
+        content = as_text(result_table(result))
     else:
-        console = Console()
-        console.width = max(console.width, _TABLE_WIDTH)
-        console.print(result_table(result))
+        show(result_table(result))
         return
     if out is None:
         sys.stdout.write(content)

