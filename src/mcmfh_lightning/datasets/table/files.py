@@ -16,20 +16,10 @@ from mcmfh_lightning.nearest import did_you_mean
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
 
-_ENCODINGS = [
-    "utf-8",
-    "utf-8-sig",
-    "utf-16",
-    "utf-32",
-    "ascii",
-    "latin-1",
-    "iso-8859-15",
-    "cp1250",
-    "cp1251",
-    "cp1252",
-    "mac-roman",
-]
-_ENCODINGS += ["shift-jis", "euc-jp", "gb18030", "gbk", "big5", "euc-kr", "koi8-r"]
+_ENCODINGS = (
+    *("utf-8", "utf-8-sig", "utf-16", "utf-32", "ascii", "latin-1", "iso-8859-15", "cp1250", "cp1251", "cp1252"),
+    *("mac-roman", "shift-jis", "euc-jp", "gb18030", "gbk", "big5", "euc-kr", "koi8-r"),
+)
 
 
 class Row(NamedTuple):
