@@ -30,6 +30,9 @@ QUIET: tuple[tuple[str, type[Warning]], ...] = (
     ("Expected (im|ex)plicit VR, but found (im|ex)plicit VR", UserWarning),
     # `main(args)` of a test or a notebook: called from Python, with its own arguments.
     ("LightningCLI's args parameter is intended to run", UserWarning),
+    # They name no file; a picture that cannot be used is reported with its row or id.
+    ("Corrupt EXIF data", UserWarning),
+    ("Image size \\(\\d+ pixels\\) exceeds limit", RuntimeWarning),
     # Inside Lightning, which still asks for the class that a later torch renamed.
     ("`isinstance\\(treespec, LeafSpec\\)` is deprecated", FutureWarning),
 )

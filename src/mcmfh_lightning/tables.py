@@ -125,5 +125,14 @@ def listed(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
+def quoted(names: Iterable[str], most: int = 12) -> str:
+    """Write names in quotes with commas between, and how many more there are.
+
+    >>> quoted(["a", "b c"])
+    "'a', 'b c'"
+    """
+    return listed([repr(name) for name in names], most)
+
+
 def _text(cell: str | Text) -> Text:
     return cell if isinstance(cell, Text) else Text(without_controls(cell))

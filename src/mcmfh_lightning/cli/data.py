@@ -4,7 +4,6 @@ A required argument is positional (``mcmfh-data verify DIR``), or keyword-only (
 """
 
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -20,7 +19,6 @@ from mcmfh_lightning.datasets.openi import LabelScheme, read_openi
 from mcmfh_lightning.datasets.phantom.studies import IMAGES, REPORTS, SPLITS_CSV, write_phantom
 from mcmfh_lightning.datasets.relabel import relabel
 from mcmfh_lightning.datasets.roco import RocoOptions, convert_roco
-from mcmfh_lightning.datasets.spelling import counted
 from mcmfh_lightning.datasets.split_report import split_lines
 from mcmfh_lightning.datasets.splits import SplitPlan, apply_rows, read_splits_csv
 from mcmfh_lightning.datasets.table.columns import choose_columns
@@ -37,7 +35,7 @@ from mcmfh_lightning.shards.folder import ShardFolder
 from mcmfh_lightning.shards.labels import read_drop_labels
 from mcmfh_lightning.shards.verify.report import verify_table
 from mcmfh_lightning.shards.verify.run import verify as run
-from mcmfh_lightning.tables import show
+from mcmfh_lightning.tables import counted, show
 
 
 def manifest(
@@ -349,6 +347,4 @@ def main(args: Sequence[str] | None = None) -> None:
     Args:
         args: The command line after the program's name, by default the process's own.
     """
-    # They name no file; what is wrong with a picture is said with its row or id.
-    warnings.filterwarnings("ignore", module=r"(PIL|pydicom)\b")
     run_subcommand("mcmfh-data", COMMANDS, args)

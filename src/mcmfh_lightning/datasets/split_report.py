@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mcmfh_lightning.datasets.collection import Candidate
-from mcmfh_lightning.datasets.spelling import counted
 from mcmfh_lightning.shards import DatasetInfo
 from mcmfh_lightning.shards.info import SPLITS
+from mcmfh_lightning.tables import counted
 
 _MOST_NAMED = 3
 _BY = {"given": "as given", "date": "cut by date, the latest for the test"}

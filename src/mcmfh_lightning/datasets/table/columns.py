@@ -3,10 +3,11 @@
 from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from shlex import quote
 
-from mcmfh_lightning.datasets.spelling import listed, shell_word
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.nearest import did_you_mean
+from mcmfh_lightning.tables import quoted
 
 FIELDS = ("id", "image", "text", "labels", "group", "date", "split", "source", "licence")
 """What the columns of a manifest hold. Each is also the name of its column, unless ``--FIELD-column`` names another."""
@@ -46,7 +47,7 @@ def choose_columns(named: Mapping[str, str], off: Sequence[str], *, labels: bool
     if "group" in off and named["group"] != named["id"]:
         raise DataError(
             "--no-column group: films of one patient could then be in train and in test, which raises every number; "
-            f"if each row is a patient of its own, say so by --group-column {shell_word(named['id'])}"
+            f"if each row is a patient of its own, say so by --group-column {quote(named['id'])}"
         )
     if {"image", "text"} <= set(off):
         raise DataError("--no-column image and --no-column text: nothing is left to convert; leave out one of them")
@@ -85,7 +86,7 @@ def check_columns(
     if twice := sorted({name for name in found if name and list(found).count(name) > 1}):
         raise DataError(f"{first_row}: column {twice[0]!r} occurs twice; rename or remove one")
     if len(found) == 1 and (sign := next((sign for sign in (";", "\t", "|", ",") if sign in found[0]), None)):
-        shown = "$'\\t'" if sign == "\t" else shell_word(sign)
+        shown = "$'\\t'" if sign == "\t" else quote(sign)
         raise DataError(
             f"{first_row}: one single column, {found[0]!r}; pass what separates columns: --delimiter {shown}"
         )
@@ -95,13 +96,13 @@ def check_columns(
     for column, option in named:
         if column not in found:
             near = did_you_mean(column, unread)
-            raise DataError(f"{first_row}: no column {column!r} (has {listed(found)}){near or ';'} correct {option}")
+            raise DataError(f"{first_row}: no column {column!r} (has {quoted(found)}){near or ';'} correct {option}")
     for field in [field for field, column in columns.items() if column == field and column not in found]:
         _require_column(first_row, field, found, unread, columns["id"], needed=field in needed)
     sides = [field for field in ("image", "text") if field in columns]
     if not {columns[side] for side in sides} & set(found):
         raise DataError(
-            f"{first_row}: no column {' and none '.join(map(repr, sides))} (has {listed(found)}); add it, or name "
+            f"{first_row}: no column {' and none '.join(map(repr, sides))} (has {quoted(found)}); add it, or name "
             f"another by {' or '.join(f'--{side}-column' for side in sides)}"
         )
     return unread
@@ -115,20 +116,19 @@ def _require_column(
     if alike := _alike(field, unread):
         switch = "" if needed else f", or --no-column {field} if it is something else"
         raise DataError(
-            f"{first_row}: column {alike!r} looks like {field!r}; rename it, or pass {option} {shell_word(alike)}"
-            f"{switch}"
+            f"{first_row}: column {alike!r} looks like {field!r}; rename it, or pass {option} {quote(alike)}{switch}"
         )
     if needed:
         why = {"labels": _WITHOUT_LABELS, "group": _without_group(ids)}.get(field, "")
         raise DataError(
-            f"{first_row}: no column {field!r} (has {listed(found)}); add it, or name another by {option}{why}"
+            f"{first_row}: no column {field!r} (has {quoted(found)}); add it, or name another by {option}{why}"
         )
 
 
 def _without_group(ids: str) -> str:
     return (
         ": rows of one study or patient must stay in one split; if each row stands alone pass "
-        f"--group-column {shell_word(ids)}"
+        f"--group-column {quote(ids)}"
     )
 
 

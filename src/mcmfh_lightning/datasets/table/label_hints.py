@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import chain
+from shlex import quote
 
-from mcmfh_lightning.datasets.spelling import counted, listed, shell_word
 from mcmfh_lightning.datasets.table.labels import LabelRules, read_state
 from mcmfh_lightning.datasets.table.rows import Manifest
 from mcmfh_lightning.datasets.table.values import is_missing
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.tables import counted, quoted
 
 NORMAL_WITH_OTHERS = "the normal label together with another label"
 STATE = "a label that is 1, 0, -1, true or false"
@@ -43,7 +44,7 @@ def require_labels(manifest: Manifest) -> None:
         DataError: If it is one.
     """
     reading = manifest.reading
-    columns = listed(reading.columns_of_labels)
+    columns = quoted(reading.columns_of_labels)
     labels = {label for candidate in manifest.candidates.values() for label in candidate.labels}
     if not labels:
         raise DataError(
@@ -53,7 +54,7 @@ def require_labels(manifest: Manifest) -> None:
         )
     if reading.normal_labels and reading.normal_label not in labels:
         near = near_labels(reading.normal_labels, labels)
-        there = f", there is {listed(near)}" if near else ""
+        there = f", there is {quoted(near)}" if near else ""
         names = " or ".join(map(repr, reading.normal_labels))
         raise DataError(f"{manifest.path}: no row has the label {names} in {columns}{there}; correct --normal-label")
 
@@ -94,9 +95,7 @@ def label_traits(labels: Mapping[int, Sequence[str]], normal: str) -> tuple[dict
     if len(findings) > _EXAMPLES:
         hints.append(f"... and {len(findings) - _EXAMPLES:,} more labels are spelled in several ways")
     if normals:
-        names = " ".join(
-            f"--normal-label {shell_word(label)}" for label in ([normal] if normal in counts else []) + normals
-        )
+        names = " ".join(f"--normal-label {quote(label)}" for label in ([normal] if normal in counts else []) + normals)
         hints.append(
             f"{_each(normals, counts)} may name the normal label; for now only {normal!r} does. If they do, pass "
             f"{names}"

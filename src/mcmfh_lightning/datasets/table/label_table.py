@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mcmfh_lightning.datasets.collection import Candidate
-from mcmfh_lightning.datasets.table.files import Problem, Row, Table, read_table
+from mcmfh_lightning.datasets.table.files import Row, Table, read_table
 from mcmfh_lightning.datasets.table.labels import LabelRules
+from mcmfh_lightning.datasets.table.problems import Problem
 from mcmfh_lightning.datasets.table.read import label_rules, look_at_labels
 from mcmfh_lightning.datasets.table.rows import Manifest, Reading
 from mcmfh_lightning.datasets.table.values import BadValueError, read_id
@@ -84,7 +85,8 @@ def read_labels(path: Path, reading: Reading, items: Sequence[Candidate]) -> New
         raise DataError(f"--labels {path}: tables of labels end in {', '.join(_FORMATS)}; save it as one of these")
     if not path.is_file():
         raise DataError(f"--labels {path}: no such file; correct its name")
-    table = read_table(path, reading.encoding, {reading.columns["id"], *reading.columns_of_labels})
+    table = read_table(path, reading.encoding, reading.wanted())
+    reading = reading.of_table(table.columns)
     _check_columns(path, table, reading)
     if not table.rows and not table.problems:
         raise DataError(f"{path}: no row; write one for each pair, with its id and its labels")

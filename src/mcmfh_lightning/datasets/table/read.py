@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 from rich.console import Console
 from rich.progress import track
 
 from mcmfh_lightning.datasets.collection import Unusable, check_images
-from mcmfh_lightning.datasets.spelling import counted, listed, shell_word
 from mcmfh_lightning.datasets.table.columns import check_columns
 from mcmfh_lightning.datasets.table.files import Table, read_table
 from mcmfh_lightning.datasets.table.label_hints import (
@@ -26,6 +26,7 @@ from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.images.png import ValueRange
 from mcmfh_lightning.images.unusable import FIXES
 from mcmfh_lightning.nearest import did_you_mean
+from mcmfh_lightning.tables import counted, quoted
 
 _MADE_OF = {"given": "split", "date": "date"}
 
@@ -50,7 +51,7 @@ def read_manifest(path: Path, images: Path, reading: Reading) -> Manifest:
     needed = {"id", "labels", "group"} | ({_MADE_OF[split_by]} if split_by in _MADE_OF else set())
     unread = check_columns(path, table.columns, columns, reading.label_columns, needed)
     _require_used(path, table, reading)
-    manifest = Manifest(path, images, reading, split_by, unread, table.blank)
+    manifest = Manifest(path, reading, split_by, unread, table.blank, images)
     if not table.rows and not table.problems:
         raise DataError(f"{path}: no row; write one for each image or text")
     if not images.is_dir():
@@ -101,7 +102,7 @@ def _require_used(path: Path, table: Table, reading: Reading) -> None:
             raise DataError(f"{option} and --no-column {field}: leave out one of them")
         if value and column not in table.columns:
             raise DataError(
-                f"{path}, row 1: {option} needs a column {column!r} (has {listed(table.columns)}); add it, or name "
+                f"{path}, row 1: {option} needs a column {column!r} (has {quoted(table.columns)}); add it, or name "
                 f"another by --{field}-column"
             )
 
@@ -123,7 +124,7 @@ def label_rules(path: Path, table: Table, reading: Reading) -> LabelRules:
                 f"{path}, column {column!r}: numbers, or yes and no, in place of labels ({shortened(cell)} in row "
                 f"{row.number}); if 1, 0 and -1 say whether a finding is there pass --label-columns with each "
                 "such column, else write words, such as 'class 3', or let a word precede them: "
-                f"--label-columns {shell_word(f'{column}=class')}"
+                f"--label-columns {quote(f'{column}=class')}"
             )
     words = dict.fromkeys((column for column in reading.label_columns if column not in findings), "")
     if reading.prefix_labels:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mcmfh_lightning.datasets.spelling import counted
 from mcmfh_lightning.datasets.table.label_hints import require_labels
 from mcmfh_lightning.datasets.table.problems import by_kind, describe_problems, rows_of, write_problems
 from mcmfh_lightning.datasets.table.rows import Manifest
 from mcmfh_lightning.errors import DataError, without_controls
+from mcmfh_lightning.tables import counted
 
 _FEW = 5
 """Examples of problems that the user knows of and has an option for."""
