@@ -335,7 +335,7 @@ def test_a_shell_without_a_script_is_refused(home, capsys):
     with pytest.raises(SystemExit) as stop:
         data.main(["--install-completion", "--shell", "tcsh"])
     assert stop.value.code == 2
-    assert "--shell 'tcsh' is not one of bash, zsh, fish" in capsys.readouterr().err
+    assert "--shell 'tcsh' is not one of " in capsys.readouterr().err
 
 
 def test_a_program_with_another_parser_is_completed_from_a_list(home):

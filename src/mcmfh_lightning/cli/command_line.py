@@ -16,7 +16,7 @@ from mcmfh_lightning import __version__
 from mcmfh_lightning.cli.completion import INSTALL_COMPLETION, Commands, completion_command
 from mcmfh_lightning.cli.help import command_help, program_help
 from mcmfh_lightning.cli.pages import PAGES, ProgramPage
-from mcmfh_lightning.cli.usage import usage_message
+from mcmfh_lightning.cli.usage import unknown_command, usage_message
 from mcmfh_lightning.cli.words import asks_for_help, joined
 from mcmfh_lightning.errors import ConfigError, one_line_errors
 
@@ -39,12 +39,14 @@ def run_subcommand(program: str, commands: Commands, args: Sequence[str] | None)
         words = list(sys.argv[1:] if args is None else args)
         if not words:
             raise ConfigError(f"which command? There are {', '.join(commands)}; help: {program} --help")
+        if words[0] not in app:
+            raise ConfigError(unknown_command(app, words))
         command = words[0] if words[0] in (*commands, INSTALL_COMPLETION) else None
         for_help, everything = asks_for_help(words)
         page = PAGES.get(program, ProgramPage())
         if for_help and command is not None:
             sys.stdout.write(command_help(app, command, page, everything=everything))
-        elif for_help and words[0].startswith("-"):
+        elif for_help:
             sys.stdout.write(program_help(app, page))
         else:
             _run(app, command, words)
