@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 from cyclopts import App, Parameter
+from cyclopts.argument import ArgumentCollection
 from cyclopts.exceptions import CycloptsError
 
 from mcmfh_lightning import __version__
@@ -48,22 +49,30 @@ def run_subcommand(program: str, commands: Commands, args: Sequence[str] | None)
             sys.stdout.write(command_help(app, command, page, everything=everything))
         elif for_help:
             sys.stdout.write(program_help(app, page))
+        elif command is None:
+            sys.stdout.write(f"{app.version}\n")
         else:
             _run(app, command, words)
 
 
-def _run(app: App, command: str | None, words: list[str]) -> None:
+def _run(app: App, command: str, words: list[str]) -> None:
     """Read a command line and run its command.
 
     Raises:
         ConfigError: If the command line is wrong.
     """
-    if command is not None:
-        words[1:] = joined(app[command].assemble_argument_collection(), words[1:], f"{app.name[0]} {command}")
+    options = app[command].assemble_argument_collection()
+    words[1:] = joined(options, words[1:], f"{app.name[0]} {command}")
+
+    def keep(_app: App, _commands: tuple[str, ...], found: ArgumentCollection) -> None:
+        """Keep the options with their values, also those of a project file: a message names all that is missing."""
+        options[:] = found
+
+    app.config = (*(app.config or ()), keep)
     try:
         app(words, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        raise ConfigError(usage_message(error, app, words)) from error
+        raise ConfigError(usage_message(error, options, words, app.name[0])) from error
 
 
 def build_app(program: str, commands: Commands) -> App:

@@ -39,16 +39,16 @@ def unknown_command(app: App, words: Sequence[str]) -> str:
     return f"{problem}; help: {program} --help"
 
 
-def usage_message(error: CycloptsError, app: App, words: Sequence[str]) -> str:
+def usage_message(error: CycloptsError, options: ArgumentCollection, words: Sequence[str], program: str) -> str:
     """Say in one line what is wrong with a command line, and where the options are listed.
 
     Args:
         error: What the parser says.
-        app: The program.
-        words: Its command line, which begins with a command; values are joined to their options by ``=``.
+        options: The options of the command, with the values that they have.
+        words: The command line, which begins with a command; values are joined to their options by ``=``.
+        program: Name of the program.
     """
-    options = app[words[0]].assemble_argument_collection()
-    return f"{_problem(error, options, words)}; help: {app.name[0]} {words[0]} --help"
+    return f"{_problem(error, options, words)}; help: {program} {words[0]} --help"
 
 
 def _problem(error: CycloptsError, options: ArgumentCollection, words: Sequence[str]) -> str:
@@ -87,10 +87,8 @@ def _missing(error: MissingArgumentError, option: Argument, options: ArgumentCol
     if error.keyword is None and error.unused_tokens:
         return _leftover(error.unused_tokens[0], options, words)
     if error.keyword is None and not option.tokens:
-        given = {word.partition("=")[0].replace("_", "-") for word in words}
-        needed = [other for other in options if other.required and other.index is None and not other.children]
-        names = [shown_name(option)] if option.index is not None else []
-        names += [other.name for other in needed if given.isdisjoint(other.names)]
+        missing = [other for other in options if other.required and not other.children and not other.tokens]
+        names = [shown_name(other) for other in missing]
         return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} missing"
     name = error.keyword or option.name
     if option.token_count()[0] > 1:
