@@ -39,9 +39,25 @@ def test_a_name_is_found_by_its_parts_and_by_its_letters(wrong: str, best: str) 
     assert nearest(wrong, LABELS)[0] == best
 
 
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        ("max_epoch", ["trainer.max_epochs"]),
+        ("--run_dirs", ["run-dir"]),
+        ("experiments/mcfmh.yaml", ["experiments/mcmfh.yaml"]),
+        ("mcmfh", ["experiments/mcmfh.yaml"]),
+        ("experiments/xyz.yaml", []),
+        ("data.rot", ["data.root"]),
+    ],
+)
+def test_options_and_files_are_compared_without_what_all_of_them_share(wrong: str, expected: list[str]) -> None:
+    known = ["trainer.max_epochs", "trainer.min_steps", "run-dir", "data.root", "experiments/mcmfh.yaml"]
+    assert nearest(wrong, [*known, "experiments/ddbh.yaml"]) == expected
+
+
 @pytest.mark.parametrize("wrong", ["", "   ", "?!", "fracture", "x", "\ud800", "e" * 500])
 def test_a_name_like_no_other_finds_none(wrong: str) -> None:
-    assert nearest(wrong, LABELS) == []
+    assert nearest(wrong, [*LABELS, "", "?"]) == []
     assert did_you_mean(wrong, LABELS) == ""
 
 

@@ -29,7 +29,7 @@ def nearest(name: str, known: Iterable[str], most: int = MOST_NAMES) -> list[str
     >>> nearest("two-towr", ["mcmfh", "two_tower"])
     ['two_tower']
     """
-    words_of = {one: _words(one) for one in dict.fromkeys(known)}
+    words_of = {one: words for one in dict.fromkeys(known) if (words := _words(one))}
     words = _words(name)[:_MOST_WORDS]
     meant = [_meant(word, {word for words in words_of.values() for word in words}) for word in words]
     scores = {one: _score(words, theirs, meant) for one, theirs in words_of.items()}
@@ -64,7 +64,9 @@ def _meant(word: str, known: set[str]) -> Mapping[str, float]:
 
 def _score(words: list[str], theirs: list[str], meant: list[Mapping[str, float]]) -> float:
     """Score a known name from 0 to 1: by its words, or as a whole where blanks or letters differ."""
-    matcher = SequenceMatcher(None, "".join(words), "".join(theirs))
+    # Without the words that they share: those of experiments/a.yaml and experiments/b.yaml say nothing of a and b.
+    ours, others = ([one for one in some if one not in more] for some, more in ((words, theirs), (theirs, words)))
+    matcher = SequenceMatcher(None, "".join(ours), "".join(others))
     # A little of it for names that have the same words: the shortest comes first.
     whole = matcher.real_quick_ratio()
     if whole >= _CLOSE:

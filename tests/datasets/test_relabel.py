@@ -232,6 +232,11 @@ def test_ids_that_do_not_match_are_counted_and_refused_unless_allowed(
 WRONG = {
     "no file": (None, (), "no such file"),
     "another ending": (None, ("--labels", "labels.xlsx"), "end in .csv, .jsonl, .parquet"),
+    "options about no table": (
+        ...,
+        ("--min-label-count", "2", "--allow-missing"),
+        "leave out the options about the table",
+    ),
     "an empty table": ([], (), "no row; write one for each pair"),
     "nothing to change": (..., (), "nothing to change: pass --labels TABLE, or --drop-labels FILE"),
     "another name of the ids": (

@@ -1,5 +1,6 @@
 """Shards whose items go into an archive: batches of features with what else is known of the items."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,7 @@ from mcmfh_lightning.shards.folder import ShardFolder
 from mcmfh_lightning.shards.provenance import conversion, items_sha256, labels_of, relabeling
 from mcmfh_lightning.types import FeatureBatch
 
+_log = logging.getLogger(__name__)
 _FEATURE_ROWS = 1024
 _ENCODER_ROWS = 32  # as in `PairDataModule`
 _FEW = 1024  # pairs for which processes that decode pictures are not worth their start
@@ -190,12 +192,17 @@ class Source:
             num_workers=workers,
             multiprocessing_context="spawn" if workers else None,  # not forked: LanceDB's threads run already
         )
+        cut = texts = 0
         for batch in loader:
+            truncated = batch["text"].get("truncated", torch.zeros(0, dtype=torch.bool))
+            cut, texts = cut + int(truncated.sum()), texts + len(truncated)
             with torch.inference_mode():
                 features = embed_pairs(encoder, move_data_to_device(batch, device))
             features["image"] = self._halved(features["image"], batch["index"])
             features["text"] = self._halved(features["text"], batch["index"])
             yield move_data_to_device(features, "cpu")
+        if cut:
+            _log.warning("texts longer than the encoder's context were cut: %d of %d", cut, texts)
 
     def _halved(self, embeddings: Tensor, rows: Tensor) -> Tensor:
         halved = embeddings.half().float()

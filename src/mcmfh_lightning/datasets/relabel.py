@@ -86,6 +86,10 @@ def relabel(
         )
     elif drop_labels is None and min_label_count == 1:
         raise DataError("nothing to change: pass --labels TABLE, or --drop-labels FILE for fewer labels")
+    if labels is None and (
+        label_columns or normal_label or allow_missing or allow_unknown or labels_column != "labels"
+    ):
+        raise DataError("without --labels TABLE the labels stay: leave out the options about the table, or name it")
     source = ShardFolder(folder)
     before = DatasetInfo.load(source.path)
     reader: _Reader
