@@ -11,6 +11,7 @@ from typing import Literal
 from mcmfh_lightning.cli.command_line import run_subcommand
 from mcmfh_lightning.cli.project import PROJECT_FILE, Value
 from mcmfh_lightning.cli.project_text import comment, table
+from mcmfh_lightning.datasets.table.guess.columns import quoted
 from mcmfh_lightning.datasets.table.guess.look import propose
 from mcmfh_lightning.datasets.table.guess.proposal import Proposal
 from mcmfh_lightning.errors import DataError, say
@@ -127,7 +128,7 @@ def _report(manifest: Path, images: Path, out: Path, proposal: Proposal) -> Iter
         shown = shown if len(shown) <= 40 else f"{shown[:37]}..."
         yield from _wrapped(f"  {option:16} {shown}", f" ({proposal.reasons[option]})")
     if proposal.unread:
-        yield from _wrapped("  not read:", f" {', '.join(proposal.unread)}")
+        yield from _wrapped("  not read:", f" {quoted(proposal.unread, 10)}")
     if proposal.odd:
         yield "Odd:"
         for text in proposal.odd[:_MOST_ODD]:

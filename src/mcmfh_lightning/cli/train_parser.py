@@ -67,14 +67,15 @@ def usage_errors(args: Sequence[str]) -> Iterator[None]:
 def read_arguments(args: Sequence[str]) -> list[str]:
     """Write a command line as LightningCLI reads it.
 
-    Options of the project file are added. All get underscores and the names of this version, configs come before the
-    options that they would replace, and names of configs of the package become paths. Read again, the result stays the
-    same.
+    Options of the project file come first, options get underscores and the names of this version, configs come before
+    the options that they would replace, and names of configs of the package become paths. Read again, the result stays
+    the same.
 
     Raises:
         ConfigError: If a config does not exist.
     """
-    flags = (arg.partition("=") for arg in find_configs(ordered([underscored(arg) for arg in with_project(args)])))
+    words = [underscored(arg) for arg in with_project(args)]
+    flags = (arg.partition("=") for arg in find_configs(ordered(words)))
     read = [(_present_name(name) if name.startswith("--") else name) + equals + value for name, equals, value in flags]
     check_files(read)
     return read

@@ -157,6 +157,7 @@ _ORDERS = ("%d-%m-%Y", "%m-%d-%Y", "%Y-%m-%d", "%d-%m-%y", "%m-%d-%y", "%m-%Y")
 _DAYS = [form.replace("-", separator) for separator in "./-" for form in _ORDERS]
 _DAYS += ["%B %d, %Y", "%b %d, %Y", "%d %B %Y", "%d %b %Y", "%d-%b-%Y", "%d%b%Y", "%B %Y", "%b %Y"]
 _COMMON = [f"{day}{time}" for time in ("", " %H:%M", " %H:%M:%S") for day in _DAYS]
+_MAY_BE_DATE = re.compile(r"(?=.*\d)(?=.*[^\W\d]|.*[./-])[\w ./:,-]{6,40}")  # strptime takes its time for others
 # Two first days of a year that are the same day of the week: they differ in nothing but the year.
 _FIRST, _OTHER_YEAR, _OTHER_DAY = datetime(2010, 1, 1), datetime(2021, 1, 1), datetime(2010, 1, 15)
 _ONE_DAY = datetime(2010, 11, 23)
@@ -262,6 +263,8 @@ def fitting_formats(words: Iterable[str]) -> list[str]:
     """
     fitting = _COMMON
     for word in words:
+        if not _MAY_BE_DATE.fullmatch(word.strip()):
+            return []
         fitting = [form for form in fitting if _by_format(word.strip(), form) is not None]
     return list(fitting)
 

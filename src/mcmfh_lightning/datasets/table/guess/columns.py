@@ -63,12 +63,12 @@ class Column:
     @cached_property
     def is_numeric(self) -> bool:
         """Say whether it holds numbers alone."""
-        return is_numeric(self.present)
+        return is_numeric(self.counts)
 
     @cached_property
     def is_finding(self) -> bool:
         """Say whether it holds 1, 0, -1, true and false alone."""
-        return bool(self.present) and all(read_state(cell) is not None for cell in self.present)
+        return bool(self.counts) and all(read_state(value) is not None for value in self.counts)
 
     @cached_property
     def words_a_cell(self) -> float:

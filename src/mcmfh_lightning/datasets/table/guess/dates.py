@@ -37,10 +37,10 @@ def guess_date(columns: Sequence[Column], proposal: Proposal) -> None:
 def _is_date(column: Column) -> bool:
     """Say whether a column is called like dates and holds some, or holds nothing but days."""
     sample = column.present[:_SAMPLE]
+    if not column.words & vocabulary.DATE:  # a column that is not called so holds nothing but days
+        return bool(sample) and all(_is_iso(cell, whole=True) or fitting_formats([str(cell)]) for cell in sample)
     days = [cell for cell in sample if _is_iso(cell, whole=True) or fitting_formats([str(cell)])]
-    if column.words & vocabulary.DATE:
-        return 2 * len([cell for cell in sample if cell in days or _is_iso(cell)]) >= max(1, len(sample))
-    return bool(sample) and len(days) == len(sample)
+    return 2 * len([cell for cell in sample if cell in days or _is_iso(cell)]) >= max(1, len(sample))
 
 
 def _is_iso(cell: object, *, whole: bool = False) -> bool:

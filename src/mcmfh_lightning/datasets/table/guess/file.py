@@ -12,6 +12,7 @@ from mcmfh_lightning.errors import DataError
 
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8"}
 _DELIMITERS = (",", ";", "\t", "|")
+_START = 2000
 _OLD = ("cp1252", "cp1251", "shift_jis", "gb18030")
 
 
@@ -99,7 +100,10 @@ def _header(path: Path, encoding: str) -> tuple[Sequence[str], str | None]:
     if path.suffix.lower() not in (".csv", ".tsv"):
         return read_table(path, encoding, ()).columns, None
     found: dict[str | None, Sequence[str]] = {}
-    for delimiter in (None, *_DELIMITERS):
+    with path.open(encoding=encoding, errors="replace") as file:
+        start = file.read(_START)
+    usual = "," if path.suffix.lower() == ".csv" else "\t"
+    for delimiter in (None, *(sign for sign in _DELIMITERS if sign in start and sign != usual)):
         try:
             names = read_table(path, encoding, (), delimiter).columns
         except DataError:

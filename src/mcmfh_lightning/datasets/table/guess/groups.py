@@ -89,7 +89,12 @@ class GivenSplits(NamedTuple):
 
 def guess_split(columns: Sequence[Column], proposal: Proposal) -> GivenSplits | None:
     """Find the column of splits that the table gives."""
-    for column in columns:
+    complete = [column for column in columns if _names_splits(column)]
+    if len(complete) > 1 and not any(column.name == "split" for column in complete):
+        answers = [Answer("split-column", column.name, column.shows()) for column in complete]
+        proposal.ask("several columns name splits", *answers, Answer("split-by", "group", "draw new splits instead"))
+        return None
+    for column in sorted(columns, key=lambda column: column.name != "split"):
         spelled = {value: value.casefold() for value in column.counts}
         known = {
             value: vocabulary.SPLIT_NAMES[word] for value, word in spelled.items() if word in vocabulary.SPLIT_NAMES
@@ -114,6 +119,10 @@ def guess_split(columns: Sequence[Column], proposal: Proposal) -> GivenSplits | 
         elif column.name == "split":
             proposal.take("split-by", "group", f"the column 'split' says {quoted(column.counts, 2)}: not read")
     return None
+
+
+def _names_splits(column: Column) -> bool:
+    return len(column.counts) > 1 and all(value.casefold() in vocabulary.SPLIT_NAMES for value in column.counts)
 
 
 def _take_split(

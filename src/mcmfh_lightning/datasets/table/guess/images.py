@@ -62,6 +62,9 @@ def guess_images(
         shares = {column.name: _share(column, place) for column in columns}
         best = max(shares.values(), default=0.0)
         likely = [name for name, share in shares.items() if share >= max(0.5, best - 0.1)]
+        if "image" in likely[:-1] or "image" in likely[1:]:
+            proposal.odd.append(f"several columns name image files: {quoted(likely)}; 'image' is taken")
+            likely = ["image"]
         if len(likely) > 1:
             answers = [Answer("image-column", name, f"its values are files below {place}") for name in likely]
             proposal.ask(f"{len(likely)} columns name image files, and a row has one image", *answers)

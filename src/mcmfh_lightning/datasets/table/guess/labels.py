@@ -173,11 +173,12 @@ def _comma(column: Column, proposal: Proposal) -> str:
 def _count(column: Column, separator: str) -> Counter[str]:
     """Count the labels of a column; cells that cannot be read have none."""
     rules, labels = LabelRules(separator=separator), Counter[str]()
-    for cell in column.present:
+    for value, times in column.counts.items():
         try:
-            labels.update(rules.read({column.name: cell}, lambda note: None))
+            found = rules.read({column.name: value}, lambda note: None)
         except BadValueError:
             continue
+        labels.update(dict.fromkeys(found, times))
     return labels
 
 
