@@ -43,7 +43,7 @@ class BatchLoader(DataLoader[Any]):
         dataset: BatchStream,
         name: str,
         *,
-        fix: str = "use no worker processes (--data.num_workers 0)",
+        fix: str = "use no worker processes (--data.num-workers 0)",
         **options: Any,  # noqa: ANN401  # torch's
     ) -> None:
         super().__init__(dataset, **options, batch_size=None)
@@ -167,7 +167,7 @@ class TrainingLoader(BatchLoader):
         options["persistent_workers"] = options.get("num_workers", 0) > 0
         super().__init__(dataset, "train", **options)
         self._trainer = trainer
-        self._announced = -1
+        self._announced = False
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:  # type: ignore[override]  # see `BatchLoader`
         """Start at the number of batches that the run has trained on, over all its epochs.
@@ -184,9 +184,12 @@ class TrainingLoader(BatchLoader):
         epoch = stream.position // len(stream)
         # Here, so that workers that are forked now inherit the order and need not compute it each.
         sequence.order(epoch)
-        if epoch != self._announced and sequence.left_out:
-            rank_zero_info(f"epoch {epoch}: {sequence.left_out} of {len(sequence.rows)} training pairs sit out")
-        self._announced = epoch
+        if not self._announced and sequence.left_out:
+            rank_zero_info(
+                f"{sequence.left_out} of {len(sequence.rows)} training pairs sit out each epoch, other ones every time:"
+                " an epoch is a number of whole global batches"
+            )
+        self._announced = True
         return super().__iter__()
 
     def state_dict(self) -> dict[str, Any]:

@@ -119,7 +119,7 @@ class BatchSequence:
         if len(self) == 0:
             raise DataError(
                 f"{len(rows)} training pairs, fewer than one global batch of {global_batch_size}: lower"
-                f" global_batch_size, as in --data.global_batch_size {max(1, len(rows) // 4)}"
+                f" global_batch_size, as in --data.global-batch-size {max(1, len(rows) // 4)}"
             )
         if groups is not None:
             self._check_groups(groups)

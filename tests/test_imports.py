@@ -100,6 +100,7 @@ def test_nothing_in_the_package_imports_benchmarks(repository: Path) -> None:
 
 LIGHT = {
     "mcmfh --help": "from mcmfh_lightning.cli.main import main; main(['--help'])",
+    "mcmfh fit --help": "from mcmfh_lightning.cli.main import main; main(['fit', '--help'])",
     "mcmfh-data --help": "from mcmfh_lightning.cli.data import main; main(['--help'])",
     "mcmfh-data manifest --help": "from mcmfh_lightning.cli.data import main; main(['manifest', '--help'])",
     "mcmfh-data verify --help": "from mcmfh_lightning.cli.data import main; main(['verify', '--help'])",

@@ -1,11 +1,13 @@
 """Errors that name the file or key at fault and the fix, and lines that are safe to print on a terminal."""
 
 import errno
+import io
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from difflib import SequenceMatcher
 from importlib.metadata import requires
 from importlib.util import find_spec
 from typing import get_args
@@ -37,10 +39,11 @@ TRACEBACK_VARIABLE = "MCMFH_TRACEBACK"
 def one_line_errors(program: str) -> Iterator[None]:
     """Print an error of the user or of the system as one line, and exit with code 2.
 
-    These are an `McmfhError`, an `OSError` that names its file, and a missing extra. ``MCMFH_TRACEBACK=1`` shows the
-    traceback instead.
+    These are an `McmfhError`, what the system refuses (files, memory, a port) and a missing extra.
+    ``MCMFH_TRACEBACK=1`` shows the traceback instead.
     Any other exception is a mistake of this package and always shows it.
     """
+    make_printable()
     try:
         yield
     except Exception as error:
@@ -78,14 +81,63 @@ def _missing_extra(error: Exception) -> str | None:
     return None
 
 
+_MEMORY = re.compile(
+    r"out of memory|can't allocate memory|cannot allocate memory|CUDNN_STATUS_ALLOC_FAILED", re.IGNORECASE
+)
+_PORT = re.compile(r"EADDRINUSE|address already in use", re.IGNORECASE)
+_FIXES = {
+    errno.ENOSPC: "make room, or write elsewhere",
+    errno.EDQUOT: "make room, or write elsewhere",
+    errno.EACCES: "permit it, or choose another place",
+    errno.EPERM: "permit it, or choose another place",
+    errno.EROFS: "choose another place",
+    errno.ENOENT: "check the path",
+    errno.EMFILE: "raise the limit of open files (ulimit -n), or use fewer workers",
+}
+_SHARED_MEMORY = "shared memory (/dev/shm) is full: use fewer workers (--data.num-workers 0), or give the machine more"
+
+
 def _system_message(error: Exception) -> str | None:
-    """Describe what the system refused, such as a full disk; None if the error names no file."""
+    """Describe what the system refused, such as a full disk, and the fix; None for any other error."""
+    first = (str(error).splitlines() or [""])[0]
+    # By name: this module imports no torch, whose errors of a full memory are RuntimeErrors.
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _MEMORY.search(first)):
+        return (
+            f"out of memory ({_short(first)}): lower --data.global-batch-size (end to end --model.micro-batch-size), "
+            "or use a larger machine"
+        )
+    if isinstance(error, OSError | RuntimeError) and _PORT.search(first):
+        return "the port is in use by another process: choose another one (--port; MASTER_PORT for several devices)"
     if not isinstance(error, OSError) or error.strerror is None:
         return None
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):  # has no file name when an open file cannot grow
-        place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{error.strerror}: make room, or write elsewhere"
-    return None if error.filename is None else f"{error.filename}: {error.strerror}"
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full and str(error.filename).startswith("/dev/shm"):  # noqa: S108  # compared, not written to
+        return _SHARED_MEMORY
+    if error.filename is None and not full:  # a full disk names no file when an open one cannot grow
+        return None
+    place = f"{error.filename}: " if error.filename else ""
+    fix = f": {_FIXES[error.errno]}" if error.errno in _FIXES else ""
+    return f"{place}{error.strerror}{fix}"
+
+
+def _short(text: str) -> str:
+    """Keep the first sentence of a message."""
+    return text.partition(". ")[0].strip() or "no more is known"
+
+
+def make_printable() -> None:
+    """Let standard output and errors print any text, whatever the terminal can show.
+
+    A label such as "Zo\u00eb" or the bar of a progress would otherwise end the work with an error where the terminal is
+    ASCII or ISO-8859-1; there they are printed as escapes.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if not isinstance(stream, io.TextIOWrapper):  # replaced by a test or a notebook
+            continue
+        # In the locale C, Python lets names of files pass that are not UTF-8: they may, where the terminal is UTF-8.
+        passes = stream.errors == "surrogateescape" and stream.encoding.lower() == "utf-8"
+        if not passes:
+            stream.reconfigure(errors="backslashreplace")
 
 
 def check_choice(name: str, value: str, literal: object) -> None:
@@ -122,3 +174,40 @@ def without_controls(text: str) -> str:
 def say(line: str) -> None:
     """Print a line on standard output without wrapping or markup; call it on one process only."""
     Console().print(without_controls(line), markup=False, highlight=False, soft_wrap=True)
+
+
+_NEAREST, _ALIKE, _SLACK, _HELD = 3, 0.6, 0.1, 0.7
+"""Names that a message proposes at most; how alike they must be (0 to 1), and how much less than the best one; and how
+alike a name counts that holds the other."""
+
+
+def nearest(name: str, choices: Iterable[str]) -> list[str]:
+    """Find the names that a misspelled one may mean: spelled alike as a whole or in their last part, or holding it.
+
+    Example:
+        >>> nearest("max_epoch", ["trainer.max_epochs", "trainer.min_epochs", "run_dir"])
+        ['trainer.max_epochs', 'trainer.min_epochs']
+    """
+    scores = {choice: _likeness(name.lower(), choice.lower()) for choice in dict.fromkeys(choices)}
+    least = max([_ALIKE, *(score - _SLACK for score in scores.values())])
+    found = sorted((choice for choice in scores if scores[choice] >= least), key=lambda choice: -scores[choice])
+    return found[:_NEAREST]
+
+
+def _likeness(name: str, choice: str) -> float:
+    name, choice = (one.removesuffix(".yaml") for one in (name, choice))
+    ends = [re.split(r"[./]", one)[-1] for one in (name, choice)]
+    whole, end = (SequenceMatcher(None, *pair).ratio() for pair in ((name, choice), ends))
+    held = _HELD if len(name) > _NEAREST and name in choice else 0.0
+    return max(whole, end, held)
+
+
+def did_you_mean(name: str, choices: Iterable[str]) -> str:
+    """End a message about an unknown name with the nearest ones; empty if none is near.
+
+    Example:
+        >>> did_you_mean("fitt", ["fit", "test"])
+        '; did you mean fit?'
+    """
+    found = nearest(name, choices)
+    return f"; did you mean {' or '.join(found)}?" if found else ""

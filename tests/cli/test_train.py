@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from mcmfh_lightning.cli.arguments import ordered
 from mcmfh_lightning.cli.main import main as run_mcmfh
 from mcmfh_lightning.cli.train import main
+from mcmfh_lightning.cli.train_parser import read_arguments
 from mcmfh_lightning.lightning_configs import find_config, find_configs
 
 FLAGS = ["--config", "experiments/demo.yaml", "--trainer.max_epochs", "2", "--trainer.enable_progress_bar", "false"]
@@ -64,7 +66,7 @@ def test_checkpoint_needs_no_unpickling(checkpoint: Path) -> None:
 def test_fit_refuses_a_used_run_folder(run: Path, features: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = _fails(["fit", *FLAGS, "--data.root", str(features), "--run_dir", str(run)], capsys)
     assert str(run) in line
-    assert "--run_dir" in line
+    assert "--run-dir" in line
 
 
 def test_checkpoint_of_other_bits_is_refused(
@@ -92,10 +94,8 @@ def test_missing_features_name_the_folder(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_abbreviated_flags_are_refused(features: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main(["fit", *FLAGS, "--data.root", str(features), "--model.num_bit", "32"])
-    assert stop.value.code == 2
-    assert "num_bit" in capsys.readouterr().err
+    line = _fails(["fit", *FLAGS, "--data.root", str(features), "--model.num_bit", "32"], capsys)
+    assert "MCMFH has no option --model.num-bit; did you mean --model.num-bits?" in line
 
 
 def test_shipped_configs_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,8 +132,74 @@ def test_former_names_of_flags_and_keys_are_accepted_with_a_warning(
         assert said in capsys.readouterr().out
 
 
-def test_an_unknown_command_ends_in_one_line_without_importing_torch(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["fitt"], "there is no command 'fitt': choose one of demo, "),
+        (["fitt"], "did you mean fit?"),
+        ([], "the command is missing: choose one of demo, "),
+        (["--config", "experiments/mcmfh.yaml", "fit"], "the command comes first: mcmfh fit --config ..."),
+        (["--data.root", "x"], "the command comes first: choose one of demo, "),
+    ],
+)
+def test_a_wrong_command_ends_in_one_line(args: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
-        run_mcmfh(["fitt"])
+        run_mcmfh(args)
     assert stop.value.code == 2
-    assert "invalid choice: 'fitt'" in capsys.readouterr().err.splitlines()[-1]
+    line = capsys.readouterr().err
+    assert line.startswith("mcmfh: error: ")
+    assert line.count("\n") == 1
+    assert said in line
+
+
+def test_options_may_have_hyphens_and_come_before_the_config(features: Path, tmp_path: Path) -> None:
+    before = [
+        "--data.root",
+        str(features),
+        "--run-dir",
+        str(tmp_path),
+        "--trainer.max-epochs=1",
+        "--model.d-model",
+        "32",
+    ]
+    main(["fit", *before, "--config", "experiments/demo.yaml", "--data.global-batch-size=128"])
+    stored = torch.load(tmp_path / "fit" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert stored["mcmfh"]["architecture"]["d_model"] == 32
+    assert stored["epoch"] == 0
+    assert stored["FeatureDataModule"]["global_batch_size"] == 128
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        # What comes before the first config follows the last one; between configs the order is the user's.
+        ("fit --a 1 -c x --b=2 --config y --c 3", "fit -c x --b=2 --config y --a 1 --c 3"),
+        ("fit --a 1 --model.k 2 --model M --config=x", "fit --config=x --model M --a 1 --model.k 2"),
+        ("fit --data.root -1", "fit --data.root -1"),
+        ("fit", "fit"),
+    ],
+)
+def test_order_of_options(args: str, expected: str) -> None:
+    once = ordered(args.split())
+    assert once == expected.split()
+    assert ordered(once) == once  # as in the processes of other devices
+
+
+def test_composed_experiments_are_read_the_same_again() -> None:
+    args = ["fit", "--run-dir", "r", "--config", "experiments/ddbh.yaml", "--config", "experiments/demo.yaml"]
+    once = read_arguments(args)
+    assert read_arguments(once) == once
+    assert once.index("--model") < once.index(find_config("experiments/demo.yaml"))  # which overrides it
+    assert once[-2:] == ["--run_dir", "r"]
+
+
+def test_validate_says_that_it_replaces_numbers(run: Path, features: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        main(["validate", *FLAGS, "--data.root", str(features), "--run-dir", str(run)])
+    assert f"{run / 'validate' / 'metrics.csv'}: replaces the numbers of an earlier validate" in capsys.readouterr().out
+
+
+def test_nothing_is_advertised(run: Path, features: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["validate", *FLAGS, "--data.root", str(features), "--run-dir", str(run), "--trainer.logger", "false"])
+    shown = capsys.readouterr()
+    assert "litlogger" not in (shown.out + shown.err).lower()

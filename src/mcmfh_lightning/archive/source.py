@@ -189,7 +189,7 @@ class Source:
         loader = BatchLoader(
             EvaluationStream(pairs, rows, _ENCODER_ROWS),
             "archive",
-            fix="encode the pairs with `mcmfh predict --data.num_workers 0` and add those features",
+            fix="encode the pairs with `mcmfh predict --data.num-workers 0` and add those features",
             num_workers=workers,
             multiprocessing_context="spawn" if workers else None,  # not forked: LanceDB's threads run already
         )

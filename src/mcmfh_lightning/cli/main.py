@@ -5,22 +5,20 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 
 from mcmfh_lightning import __version__
-from mcmfh_lightning.errors import one_line_errors
+from mcmfh_lightning.cli.train_help import COMMANDS as TRAINED
+from mcmfh_lightning.cli.train_help import screen
+from mcmfh_lightning.errors import ConfigError, did_you_mean, one_line_errors, say
 
-_TRAINED = {
-    "fit": "train a hasher, or fine-tune an image tower",
-    "validate": "evaluate a trained hasher on the validation split",
-    "test": "evaluate a trained hasher on the test split: table, plots, metrics.json",
-    "predict": "encode pairs of images and texts as features",
-}
+COMMANDS = {"demo": "draw phantom chest films, train on them, test and search: needs no data", **TRAINED}
 _EPILOG = """\
 mcmfh COMMAND --help lists the options of a command.
 Examples:
   mcmfh demo
-  mcmfh fit --config experiments/mcmfh.yaml --data.root FEATURES --run_dir RUN
-  mcmfh test --config experiments/mcmfh.yaml --data.root FEATURES --run_dir RUN
+  mcmfh fit --config experiments/mcmfh.yaml --data.root FEATURES --run-dir RUN
+  mcmfh test --config experiments/mcmfh.yaml --data.root FEATURES --run-dir RUN
 
-Other commands: mcmfh-data (make and inspect data), mcmfh-bench (evaluate codes, run sweeps), mcmfh-archive (search).
+Other programs: mcmfh-data (make and inspect data), mcmfh-bench (evaluate codes, run sweeps),
+mcmfh-archive (search).
 Research use, not diagnosis."""
 
 
@@ -31,16 +29,41 @@ def main(args: Sequence[str] | None = None) -> None:
         args: The command line after the program's name; None takes that of the process.
     """
     arguments = sys.argv[1:] if args is None else list(args)
-    if arguments[:1] == ["demo"]:
-        from mcmfh_lightning.cli.demo import main as run_demo
+    command, rest = (arguments or [""])[0], arguments[1:]
+    with one_line_errors("mcmfh"):
+        match command:
+            case "demo":
+                from mcmfh_lightning.cli.demo import main as run_demo
 
-        run_demo(arguments[1:])
-    elif arguments[:1] in ([], ["-h"], ["--help"], ["--version"]) or not {*arguments} & {*_TRAINED}:
-        _parser().parse_args(arguments)
-    else:
-        with one_line_errors("mcmfh"):  # the extra may be missing
-            from mcmfh_lightning.cli.train import main as run_trainer
-        run_trainer(args)
+                run_demo(rest)
+            case "fit" | "validate" | "test" | "predict":
+                _train(command, rest, args)
+            case "-h" | "--help" | "--version":
+                _parser().parse_args(arguments)
+            case _:
+                raise ConfigError(_unknown(command, rest))
+
+
+def _train(command: str, rest: Sequence[str], args: Sequence[str] | None) -> None:
+    """Print the short help, or run the command."""
+    place = next((place for place, arg in enumerate(rest) if arg in ("-h", "--help")), None)
+    if place is not None and rest[place + 1 : place + 2] != ["all"]:
+        say(screen(command, [*rest[:place], *rest[place + 1 :]]))
+        return
+    from mcmfh_lightning.cli.train import main as run_trainer  # torch, and the extra may be missing
+
+    run_trainer(args)
+
+
+def _unknown(command: str, rest: Sequence[str]) -> str:
+    """Say what is wrong with a command line that does not begin with a command."""
+    known = f"choose one of {', '.join(COMMANDS)} (mcmfh --help describes them)"
+    if not command:
+        return f"the command is missing: {known}"
+    if command.startswith("-"):
+        later = [arg for arg in rest if arg in COMMANDS]
+        return "the command comes first: " + (f"mcmfh {later[0]} {command} ..." if later else known)
+    return f"there is no command {command!r}: {known}{did_you_mean(command, COMMANDS)}"
 
 
 def _parser() -> ArgumentParser:
@@ -52,7 +75,6 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"mcmfh-lightning {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    commands.add_parser("demo", help="draw phantom chest films, train on them, test and search: needs no data")
-    for name, text in _TRAINED.items():
+    for name, text in COMMANDS.items():
         commands.add_parser(name, help=text)
     return parser

@@ -156,7 +156,7 @@ def undefined_monitor(data: EvaluationData, why: str) -> str:
     return (
         f"{getattr(data, 'root', type(data).__name__)}: {MONITOR}, by which the fit chooses its epoch, is undefined on "
         f"the validation split ({why}): convert the collection again with other labels or another split, or train "
-        "without choosing (--trainer.limit_val_batches 0, then --ckpt_path last)"
+        "without choosing (--trainer.limit-val-batches 0, then --ckpt-path last)"
     )
 
 

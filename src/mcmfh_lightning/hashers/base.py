@@ -182,12 +182,21 @@ class Hasher(LightningModule, ABC):
 
     test_step = validation_step
 
+    def predict_step(self, batch: FeatureBatch, batch_idx: int, dataloader_idx: int = 0) -> EvaluationOutput:
+        """Encode for the callback that writes codes: as in a test, which they are compared with."""
+        return self.evaluate(batch)
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build the optimizer and the scheduler of the configuration."""
         optimizer = self.make_optimizer()
         if self._make_lr_scheduler is None:
             return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._make_lr_scheduler(optimizer)}}
+        scheduler = self._make_lr_scheduler(optimizer)
+        monitor = getattr(scheduler, "monitor", None)  # of a scheduler that watches a value, ReduceLROnPlateau
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler} | ({"monitor": monitor} if monitor else {}),
+        }
 
     def make_optimizer(self) -> torch.optim.Optimizer:
         """Make the optimizer over all parameters; a method with several learning rates overrides this."""

@@ -129,13 +129,13 @@ def fixed_flags(where: str, command: Sequence[str]) -> dict[str, int | str]:
         command: As in the file; may be empty.
 
     Returns:
-        Values by dotted name: whole numbers, all else as written.
+        Values by dotted name, with underscores: whole numbers, all else as written.
 
     Raises:
         DataError: If the command is not `mcmfh fit` with flags and, last, ``${args}``.
 
     Example:
-        >>> fixed_flags("", ["${env}", "mcmfh", "fit", "--trainer.max_epochs=3", "--run_dir=runs/a", "${args}"])
+        >>> fixed_flags("", ["${env}", "mcmfh", "fit", "--trainer.max-epochs=3", "--run-dir=runs/a", "${args}"])
         {'trainer.max_epochs': 3}
     """
     if not command:
@@ -146,6 +146,7 @@ def fixed_flags(where: str, command: Sequence[str]) -> dict[str, int | str]:
     words = [word for word in command if word.startswith("--")]
     for word in words:
         name, equals, text = word.removeprefix("--").partition("=")
+        name = name.replace("-", "_")
         if not name or not equals:
             raise DataError(f"{where}: {word!r} has no value; write it as --name=value in one word")
         if name == CONFIG and word != words[0]:
@@ -170,8 +171,8 @@ def _check_launcher(where: str, command: Sequence[str]) -> None:
     for line in launcher:
         if _COMMAND in line and not re.search(rf'{_COMMAND} "\$@"', line):
             raise DataError(f'{where}: {line!r} has to pass on the flags that follow: {_COMMAND} "$@" ...')
-    for name in re.findall(r"(?:^|\s)--([\w.]+)", " ".join(launcher)):
-        if name not in _PLACES:
+    for name in re.findall(r"(?:^|\s)--([\w.-]+)", " ".join(launcher)):
+        if name.replace("-", "_") not in _PLACES:
             raise DataError(f"{where}: --{name} is inside another word; write --{name}=value as one of its own")
 
 

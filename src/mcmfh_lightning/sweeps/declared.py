@@ -262,7 +262,14 @@ def _sweep(where: str, content: object, optional: Collection[str]) -> Sweep:
         raise DataError(f"{where}: parameters is {parameters!r}; give a mapping of flags to their values")
     if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
         raise DataError(f"{where}: command is {command!r}; give a list of words, each a string")
-    values = {flag: _values(f"{where}: parameters", flag, entry) for flag, entry in parameters.items()}
+    values = {}
+    for flag, entry in parameters.items():
+        name_of_flag = str(flag).replace("-", "_")  # both spellings are read
+        if name_of_flag in values:
+            raise DataError(
+                f"{where}: parameters: {flag} is there twice, with hyphens and with underscores; remove one"
+            )
+        values[name_of_flag] = _values(f"{where}: parameters", flag, entry)
     return Sweep(where, name, metric["name"], metric["goal"], values, tuple(command))
 
 

@@ -35,7 +35,7 @@ def check_writable(folder: Path) -> None:
             probe.write(b"\0" * _PAGE)
     except OSError as error:
         raise DataError(
-            f"{folder} cannot be written to ({error.strerror}): make room or permit it, or choose another --run_dir"
+            f"{folder} cannot be written to ({error.strerror}): make room or permit it, or choose another --run-dir"
         ) from error
 
 
@@ -55,13 +55,13 @@ def check_unused(run_dir: Path, ckpt_path: str | None) -> None:
     )
     if not resumes and any(checkpoints.glob("*.ckpt")):
         raise DataError(
-            f"{checkpoints} holds the checkpoints of an earlier run: pass another --run_dir, "
-            f"--ckpt_path {checkpoints / 'last.ckpt'} to resume it, or delete the folder."
+            f"{checkpoints} holds the checkpoints of an earlier run: pass another --run-dir, "
+            f"--ckpt-path {checkpoints / 'last.ckpt'} to resume it, or delete the folder."
         )
 
 
 def find_checkpoint(run_dir: Path, ckpt_path: str | None, *, fit: bool) -> str | None:
-    """Find the file that ``--ckpt_path`` means: ``best`` and ``last`` are those of the run folder, others are paths.
+    """Find the file that ``--ckpt-path`` means: ``best`` and ``last`` are those of the run folder, others are paths.
 
     ``fit`` with ``last`` begins a new run if there is no checkpoint, so that a requeued job can use one command.
 
@@ -75,11 +75,11 @@ def find_checkpoint(run_dir: Path, ckpt_path: str | None, *, fit: bool) -> str |
         return str(path)
     if fit and ckpt_path == "last":
         return None
-    raise CheckpointError(f"{path} does not exist: pass the --run_dir of the fit, or the path of its checkpoint")
+    raise CheckpointError(f"{path} does not exist: pass the --run-dir of the fit, or the path of its checkpoint")
 
 
 def find_best(run_dir: Path, subcommand: str) -> str:
-    """Find the weights of the best epoch, for a command without ``--ckpt_path``.
+    """Find the weights of the best epoch, for a command without ``--ckpt-path``.
 
     Raises:
         CheckpointError: If the run has no such checkpoint.
@@ -87,8 +87,8 @@ def find_best(run_dir: Path, subcommand: str) -> str:
     best, last = (checkpoints_of(run_dir) / f"{name}.ckpt" for name in ("best", "last"))
     if best.is_file():
         return str(best)
-    fix = "--ckpt_path last takes those of the last epoch" if last.is_file() else "pass the --run_dir of a fit"
-    raise CheckpointError(f"{subcommand} needs trained weights, and {best} does not exist: {fix}, or --ckpt_path FILE")
+    fix = "--ckpt-path last takes those of the last epoch" if last.is_file() else "pass the --run-dir of a fit"
+    raise CheckpointError(f"{subcommand} needs trained weights, and {best} does not exist: {fix}, or --ckpt-path FILE")
 
 
 def check_results(report: Path, ckpt_path: str, data: Mapping[str, Any]) -> None:
@@ -109,7 +109,7 @@ def check_results(report: Path, ckpt_path: str, data: Mapping[str, Any]) -> None
     if not same_weights or tested.get("fingerprint") != data["fingerprint"]:
         raise DataError(
             f"{report} holds the results of {_named(weights, tested)}; this test is of {_named({'path': path}, data)}: "
-            f"pass another --run_dir with --ckpt_path {path}, or delete {report.parent}"
+            f"pass another --run-dir with --ckpt-path {path}, or delete {report.parent}"
         )
 
 

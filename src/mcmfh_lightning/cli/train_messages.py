@@ -1,0 +1,221 @@
+"""One-line messages about wrong options of ``mcmfh fit``, ``validate``, ``test`` and ``predict``."""
+
+import inspect
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch.callbacks
+import lightning.pytorch.loggers
+import torch
+from lightning.pytorch import Trainer
+
+import mcmfh_lightning.callbacks
+import mcmfh_lightning.datamodules
+import mcmfh_lightning.encoders
+import mcmfh_lightning.hashers
+import mcmfh_lightning.trainer.loggers
+from mcmfh_lightning.cli.arguments import hyphenated, option_name, split_options
+from mcmfh_lightning.cli.class_options import class_options
+from mcmfh_lightning.cli.command_line import one_line
+from mcmfh_lightning.errors import TRACEBACK_VARIABLE, ConfigError, did_you_mean
+from mcmfh_lightning.lightning_configs.compose import known_configs
+
+_MODULES: Mapping[str, Sequence[Any]] = {
+    "model": (mcmfh_lightning.hashers, mcmfh_lightning.encoders),
+    "data": (mcmfh_lightning.datamodules,),
+    "callbacks": (mcmfh_lightning.callbacks, lightning.pytorch.callbacks),
+    "logger": (lightning.pytorch.loggers, mcmfh_lightning.trainer.loggers),
+    "optimizer": (torch.optim,),
+    "lr_scheduler": (torch.optim.lr_scheduler,),
+    "hasher": (mcmfh_lightning.hashers,),
+    "encoder": (mcmfh_lightning.encoders,),
+}
+"""Where classes are looked for, by the last part of the option that names them."""
+_OWN = ("config", "data", "model", "trainer", "run_dir", "ckpt_path", "seed_everything", "log_examples", "print_config")
+_LAST = "last_checkpoint.every_n_train_steps"
+_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text", "list": "a list"}
+_OPTION = re.compile(r"(?<![\w/.])--[a-z][\w.]*\w")
+_LIGHTNING = (
+    (
+        r"No supported gpu backend found",
+        "--trainer.accelerator gpu: no GPU was found here: pass --trainer.accelerator cpu (or --trainer "
+        "trainer/cpu.yaml), or install a PyTorch that fits your GPU and its driver",
+    ),
+    (
+        r"You requested gpu: \[(.*)\]\s+But your machine only has: \[(.*)\]",
+        r"--trainer.devices: there is no GPU \1 here; choose among \2",
+    ),
+    (
+        r"Requirement '(\w+)[^']*' not met",
+        r"the package \1 is not installed: pip install \1, or choose --trainer.logger logger/csv.yaml",
+    ),
+    (r".*invalid accelerator name: `accelerator='(.*?)'`.*", r"--trainer.accelerator: there is no \1"),
+    (r".*invalid strategy name: `strategy='(.*?)'`.*", r"--trainer.strategy: there is no \1"),
+)
+"""What Lightning and others say, and what helps."""
+_ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
+_STRATEGIES = ("auto", "ddp", "ddp_spawn", "fsdp", "deepspeed", "ddp_find_unused_parameters_true")
+
+
+def check_files(args: Sequence[str]) -> None:
+    """Check that the configs of a command line exist.
+
+    Args:
+        args: The command line, configs of the package replaced by their paths.
+
+    Raises:
+        ConfigError: If one does not; the message names the nearest ones.
+    """
+    for part in split_options(args[1:]):
+        value = part[0].partition("=")[2] or "".join(part[1:2])
+        if value.endswith((".yaml", ".yml")) and not Path(value).exists():
+            near = [str(path) for path in Path(value).parent.glob("*.yaml")] if Path(value).parent.is_dir() else []
+            raise ConfigError(
+                f"{hyphenated(option_name(part).lstrip('-'))}: there is no file {value}, here or among the configs of "
+                f"the package{did_you_mean(value, [*near, *known_configs()])}"
+            )
+
+
+def describe(message: str, command: str, args: Sequence[str]) -> str:
+    """Say in one line what is wrong with a command line or a config, as the user typed it, and the fix.
+
+    Args:
+        message: What jsonargparse says.
+        command: The subcommand.
+        args: The command line, with underscores.
+    """
+    text = one_line(message)
+    said = next((line for line in _described(text, args) if line), text)
+    return f"{hyphenate(said)} (options: mcmfh {command} --help)"
+
+
+def describe_library(message: str) -> str:
+    """Say in one line what Lightning refuses, and the fix where it is known."""
+    text = one_line(message)
+    for pattern, line in _LIGHTNING:
+        found = re.search(pattern, text, re.DOTALL)
+        if found:
+            text = found.expand(line)
+            name = text.rpartition(" ")[2]
+            if text.startswith("--trainer.accelerator: "):
+                text += f"; choose among {', '.join(_ACCELERATORS)}{did_you_mean(name, _ACCELERATORS)}"
+            if text.startswith("--trainer.strategy: "):
+                text += f"; choose auto, ddp or fsdp, for example{did_you_mean(name, _STRATEGIES)}"
+            return text
+    return f"{text} ({TRACEBACK_VARIABLE}=1 shows where)"
+
+
+def hyphenate(text: str) -> str:
+    """Write the options of a message as they are shown."""
+    return _OPTION.sub(lambda found: hyphenated(found[0]), text)
+
+
+def _described(text: str, args: Sequence[str]) -> Iterator[str | None]:
+    """Yield what each kind of message means; None where it is of another kind."""
+    yield _unknown_option(text)
+    yield _option_of_class(text)
+    yield _unknown_class(text)
+    yield _wrong_value(text, args)
+    yield _no_value(text, args)
+    if text.startswith("the following arguments are required"):
+        yield "--config is missing: pass an experiment such as experiments/mcmfh.yaml, or --model and --data"
+
+
+def _unknown_option(text: str) -> str | None:
+    found = re.search(r"unrecognized arguments: (\S+)|does not accept option '([^']*)'", text)
+    if found is None:
+        return None
+    name = (found[1] or found[2]).partition("=")[0]
+    if found[1] and not name.startswith("-"):
+        return f"{name!r} belongs to no option: a value follows its option; an option with several values is repeated"
+    name = name.lstrip("-").removesuffix("+")
+    what = "there is no option" if found[1] else "a config sets what is not an option:"
+    return f"{what} {hyphenated(name)}{_near(name, _options())}"
+
+
+def _options() -> list[str]:
+    trainer = [f"trainer.{name}" for name in inspect.signature(Trainer.__init__).parameters if name != "self"]
+    classes = {"data": "FeatureDataModule", "model": "MCMFH"}
+    of_classes = [f"{key}.{one.name}" for key, name in classes.items() for one in class_options(name) or ()]
+    return [*_OWN, _LAST, *trainer, *of_classes]
+
+
+def _option_of_class(text: str) -> str | None:
+    found = re.match(r"(.*?): (\w+): Option '([^']*)' is not accepted", text)
+    if found is None:
+        return None
+    key, owner, name = found.groups()
+    key = key.replace(".init_args", "")
+    if owner in ("LightningDataModule", "LightningModule"):
+        example = "experiments/mcmfh.yaml" if key == "model" else "data/features.yaml"
+        return f"--{key}.{name} comes without --{key}: pass --config FILE, or --{key} and a name such as {example}"
+    return f"{owner} has no option {hyphenated(f'{key}.{name}')}{_near(name, _parameters(key, owner), f'{key}.')}"
+
+
+def _parameters(key: str, owner: str) -> list[str]:
+    """List the arguments of a class of this package, or of those that the option takes."""
+    own = class_options(owner)
+    if own is not None:
+        return [option.name for option in own]
+    kinds = (getattr(module, owner, None) for module in _modules(key))
+    return next(([*inspect.signature(kind).parameters] for kind in kinds if kind is not None), [])
+
+
+def _modules(key: str) -> Sequence[Any]:
+    return _MODULES.get(re.split(r"[.+]", key.removesuffix("+"))[-1], ())
+
+
+def _unknown_class(text: str) -> str | None:
+    found = re.search(r"^([\w.+]+): (?:.*?(\w+): )?Expected a dot import path string: (\S+)", text)
+    found = found or re.search(
+        r"^([\w.+]+): (?:.*?(\w+): )?.*(?:Unexpected import path format|No module named): ?(\S+)", text
+    )
+    if found is None:
+        return None
+    key = found[1].replace(".init_args", "") + (f".{found[2]}" if found[2] and found[2][0].islower() else "")
+    modules = _modules(key)
+    names = [name for one in modules for name in getattr(one, "__all__", dir(one)) if name[0].isupper()]
+    return f"{hyphenated(key)}: there is no class {found[3]}{did_you_mean(found[3], names)}"
+
+
+def _wrong_value(text: str, args: Sequence[str]) -> str | None:
+    kinds = re.findall(r"Expected a (<class '[\w.]+'>|typing\.Literal\[.*?\])", text)
+    found = re.match(r"([\w.]+): ((?:\w+: )*)", text)
+    if not kinds or found is None:
+        return None
+    parts = [part for part in found[2].split(": ") if part and not part[0].isupper()]
+    key = ".".join([found[1].replace(".init_args", ""), *parts])
+    choices = [one for kind in kinds for one in re.findall(r"'([^']+)'|(\d+)", kind) if "Literal" in kind]
+    words = list(dict.fromkeys(quoted or number for quoted, number in choices))
+    names = [name for kind in kinds if "Literal" not in kind and (name := re.split(r"[.']", kind)[-2]) in _KINDS]
+    value = _value(text, key, args)
+    expected = [_KINDS[name] for name in dict.fromkeys(names)] + ([f"one of {', '.join(words)}"] if words else [])
+    got = f", got {value}" if value else ""
+    near = did_you_mean(value, words) if value and words else ""
+    return f"{hyphenated(key)}: expected {' or '.join(expected)}{got}{near}" if expected else None
+
+
+def _value(text: str, key: str, args: Sequence[str]) -> str | None:
+    """Find the refused value, in the message or in the command line."""
+    if found := re.search(r"Got value: (\S+)", text):
+        return found[1]
+    for part in split_options(args[1:]):
+        if option_name(part).replace(".init_args", "") == f"--{key}":
+            return part[0].partition("=")[2] or "".join(part[1:2]) or None
+    return None
+
+
+def _no_value(text: str, args: Sequence[str]) -> str | None:
+    found = re.search(r"argument (?:-c/)?(--[\w.]+).*: expected one argument", text)
+    if found is None:
+        return None
+    alone = [part[0] for part in split_options(args[1:]) if len(part) == 1 and "=" not in part[0]]
+    typed = [option for option in alone if option.startswith(found[1])] or [found[1]]
+    return f"{typed[0]} needs a value"
+
+
+def _near(name: str, names: Iterable[str], prefix: str = "") -> str:
+    near = did_you_mean(name, names)
+    return re.sub(r"(mean | or )([\w.]+)", lambda found: found[1] + hyphenated(prefix + found[2]), near)

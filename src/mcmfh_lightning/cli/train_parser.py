@@ -1,0 +1,102 @@
+"""Parser of ``mcmfh fit``, ``validate``, ``test`` and ``predict``: how options and configs are read and refused."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import yaml
+from jsonargparse import get_loader, set_loader
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch.utilities import rank_zero_warn
+
+from mcmfh_lightning.cli.arguments import ordered, underscored
+from mcmfh_lightning.cli.train_messages import check_files, describe, describe_library, hyphenate
+from mcmfh_lightning.errors import ConfigError
+from mcmfh_lightning.hashers.base import RENAMED
+from mcmfh_lightning.lightning_configs import find_configs
+
+
+class UsageError(ConfigError):
+    """A command line or a config that the parser refuses, in its words."""
+
+
+class OneLineParser(LightningArgumentParser):
+    """Parser that raises its errors, and whose help shows options with hyphens."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise what is wrong.
+
+        Raises:
+            UsageError: If no other parser called this one.
+        """
+        if not self.exit_on_error:
+            super().error(message, ex)
+        raise UsageError(message) from ex
+
+    def format_help(self, *args: Any, **kwargs: Any) -> str:  # noqa: ANN401  # jsonargparse's
+        """Write the help."""
+        return hyphenate(super().format_help(*args, **kwargs))
+
+
+@contextmanager
+def usage_errors(args: Sequence[str]) -> Iterator[None]:
+    """Say in one line what the parser, Lightning or wandb refuse.
+
+    Args:
+        args: The command line, as `read_arguments` gives it.
+    """
+    command = args[0] if args else ""
+    try:
+        yield
+    except UsageError as error:
+        raise ConfigError(describe(str(error), command, args)) from error
+    except MisconfigurationException as error:
+        raise ConfigError(describe_library(str(error))) from error
+    except Exception as error:
+        if not type(error).__module__.startswith("wandb"):
+            raise
+        said = " ".join(str(error).split()).partition(". ")[0]
+        raise ConfigError(
+            f"wandb: {said}: log in with `wandb login`, set WANDB_MODE=offline, or choose --trainer.logger "
+            "logger/csv.yaml"
+        ) from error
+
+
+def read_arguments(args: Sequence[str]) -> list[str]:
+    """Write a command line as LightningCLI reads it.
+
+    Options get underscores and the names of this version, configs come before the options that they would replace, and
+    names of configs of the package become paths. Read again, the result stays the same.
+
+    Raises:
+        ConfigError: If a config does not exist.
+    """
+    flags = (arg.partition("=") for arg in find_configs(ordered([underscored(arg) for arg in args])))
+    read = [(_present_name(name) if name.startswith("--") else name) + equals + value for name, equals, value in flags]
+    check_files(read)
+    return read
+
+
+_load_yaml = get_loader("yaml")
+
+
+def _with_present_names(value: Any) -> Any:  # noqa: ANN401  # any content of a config
+    """Rename keys of a config that have the name of the version before, with a warning."""
+    if isinstance(value, list):
+        return [_with_present_names(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {_present_name(name): _with_present_names(item) for name, item in value.items()}
+
+
+def _present_name(dotted: str) -> str:
+    """Rename the last part of a flag or key if it was renamed; the former names are accepted for one release."""
+    owner, dot, name = str(dotted).rpartition(".")
+    if name not in RENAMED:
+        return dotted
+    rank_zero_warn(f"{dotted} is now {owner}{dot}{RENAMED[name]}; the next release drops the old name")
+    return owner + dot + RENAMED[name]
+
+
+set_loader("yaml", lambda text: _with_present_names(_load_yaml(text)), exceptions=(yaml.YAMLError,))
