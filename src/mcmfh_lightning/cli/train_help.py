@@ -38,7 +38,7 @@ _QUIET = ("--trainer.enable-progress-bar false", "Draw no progress bar.")
 _PRINT = ("--print-config", "Print the whole configuration and do nothing else.")
 _FEATURES = "Features that `mcmfh predict` wrote; end to end, pairs"
 
-_OPTIONS: Mapping[str, Sequence[tuple[str, str]]] = {
+OPTIONS: Mapping[str, Sequence[tuple[str, str]]] = {
     "fit": (
         (_CONFIG[0], _CONFIG[1].format("experiments/mcmfh.yaml")),
         (_ROOT[0], _ROOT[1].format(_FEATURES)),
@@ -95,7 +95,7 @@ def screen(command: str, args: Sequence[str]) -> str:
         "",
         f"{COMMANDS[command].capitalize()}.",
         "",
-        *(_line(*option) for option in _OPTIONS[command]),
+        *(_line(*option) for option in OPTIONS[command]),
     ]
     ending = [
         "",
