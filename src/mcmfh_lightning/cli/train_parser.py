@@ -70,8 +70,11 @@ def read_arguments(args: Sequence[str]) -> list[str]:
     names of configs of the package become paths. Read again, the result stays the same.
 
     Raises:
-        ConfigError: If a config does not exist.
+        ConfigError: If a config does not exist, or a word is not text in the locale of the terminal.
     """
+    foreign = [arg for arg in args if not arg.isprintable() and any("\udc80" <= letter <= "\udcff" for letter in arg)]
+    if foreign:
+        raise ConfigError(f"{foreign[0]!a} is not text in this locale: set LC_ALL=C.UTF-8, or PYTHONUTF8=1")
     flags = (arg.partition("=") for arg in find_configs(ordered([underscored(arg) for arg in args])))
     read = [(_present_name(name) if name.startswith("--") else name) + equals + value for name, equals, value in flags]
     check_files(read)
