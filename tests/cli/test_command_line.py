@@ -108,6 +108,10 @@ def test_a_text_is_the_text_that_it_is(seen, text, equals):
     assert seen.run("look", "--", text)["folder"] == text
 
 
+def test_after_two_hyphens_nothing_is_an_option(seen):
+    assert seen.run("look", "--", "--help")["folder"] == "--help"
+
+
 def test_a_value_that_begins_with_two_hyphens_is_joined(seen, capsys):
     assert seen.run("look", "X", "--text=--erase")["text"] == "--erase"
     said = seen.refused(capsys, "look", "X", "--text", "--erase")
@@ -185,6 +189,7 @@ WRONG = {
     "brackets": (["look", "X", "--scale", "[0, 4095]"], "--scale takes two numbers, such as --scale 0 4095"),
     "no folder": (["look", "--text", "x"], "FOLDER is missing; help: program look --help"),
     "no option": (["roco", "--out", "x"], "--root is missing; help: program roco --help"),
+    "neither folder nor option": (["roco", "--roo"], "--roo is not an option of program roco; did you mean --root?"),
     "no options": (["roco"], "--out and --root are missing; help: program roco --help"),
     "no split": (["roco", "--out", "x", "--root", "y", "--resplit", "9"], "9"),
     "after the hyphens": (["look", "X", "--", "--text"], "'--text' belongs to no option"),
@@ -335,7 +340,7 @@ def test_a_shell_without_a_script_is_refused(home, capsys):
     with pytest.raises(SystemExit) as stop:
         data.main(["--install-completion", "--shell", "tcsh"])
     assert stop.value.code == 2
-    assert "--shell 'tcsh' is not one of bash, zsh, fish" in capsys.readouterr().err
+    assert "--shell 'tcsh' is not one of " in capsys.readouterr().err
 
 
 def test_a_program_with_another_parser_is_completed_from_a_list(home):

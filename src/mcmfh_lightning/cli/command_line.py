@@ -11,6 +11,7 @@ from pathlib import Path
 
 import yaml
 from cyclopts import App, Parameter
+from cyclopts.argument import ArgumentCollection
 from cyclopts.exceptions import CycloptsError
 
 from mcmfh_lightning import __version__
@@ -18,7 +19,7 @@ from mcmfh_lightning.cli.completion import INSTALL_COMPLETION, Commands, complet
 from mcmfh_lightning.cli.help import command_help, program_help
 from mcmfh_lightning.cli.pages import PAGES, ProgramPage
 from mcmfh_lightning.cli.project import take_project
-from mcmfh_lightning.cli.usage import usage_message
+from mcmfh_lightning.cli.usage import unknown_command, usage_message
 from mcmfh_lightning.cli.words import asks_for_help, joined
 from mcmfh_lightning.errors import ConfigError, one_line_errors
 
@@ -41,29 +42,39 @@ def run_subcommand(program: str, commands: Commands, args: Sequence[str] | None)
         words = list(sys.argv[1:] if args is None else args)
         if not words:
             raise ConfigError(f"which command? There are {', '.join(commands)}; help: {program} --help")
+        if words[0] not in app:
+            raise ConfigError(unknown_command(app, words))
         command = words[0] if words[0] in (*commands, INSTALL_COMPLETION) else None
         for_help, everything = asks_for_help(words)
         page = PAGES.get(program, ProgramPage())
         if for_help and command is not None:
             sys.stdout.write(command_help(app, command, page, everything=everything))
-        elif for_help and words[0].startswith("-"):
+        elif for_help:
             sys.stdout.write(program_help(app, page))
+        elif command is None:
+            sys.stdout.write(f"{app.version}\n")
         else:
             _run(app, command, words)
 
 
-def _run(app: App, command: str | None, words: list[str]) -> None:
+def _run(app: App, command: str, words: list[str]) -> None:
     """Read a command line and run its command.
 
     Raises:
         ConfigError: If the command line is wrong.
     """
-    if command is not None:
-        words[1:] = joined(app[command].assemble_argument_collection(), words[1:], f"{app.name[0]} {command}")
+    options = app[command].assemble_argument_collection()
+    words[1:] = joined(options, words[1:], f"{app.name[0]} {command}")
+
+    def keep(_app: App, _commands: tuple[str, ...], found: ArgumentCollection) -> None:
+        """Keep the options with their values, also those of a project file: a message names all that is missing."""
+        options[:] = found
+
+    app.config = (*(app.config or ()), keep)
     try:
         app(words, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        raise ConfigError(usage_message(error, app, words)) from error
+        raise ConfigError(usage_message(error, options, words, app.name[0])) from error
 
 
 def build_app(program: str, commands: Commands) -> App:

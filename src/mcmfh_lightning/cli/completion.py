@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from operator import getitem
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -83,7 +84,7 @@ def _command_of_options(command: str, pairs: Sequence[tuple[str, str]]) -> Calla
     for number, (label, text) in enumerate(pairs):
         name, _, value = label.partition(" ")
         kind = {"FILE": Path, "DIR": Path, "": bool}.get(value, str)
-        hint = Annotated[kind | None, Parameter(name=name, help=text)]
+        hint = getitem(Annotated, (kind | None, Parameter(name=name, help=text)))  # a type that is made at run time
         parameters.append(
             inspect.Parameter(f"option{number}", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
         )

@@ -10,7 +10,6 @@ from cyclopts.exceptions import (
     CycloptsError,
     MissingArgumentError,
     RepeatArgumentError,
-    UnknownCommandError,
     UnknownOptionError,
     UnusedCliTokensError,
 )
@@ -20,39 +19,41 @@ from mcmfh_lightning.cli.words import choices, did_you_mean, kinds, shown_name
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
 
 
-def usage_message(error: CycloptsError, app: App, words: Sequence[str]) -> str:
+def unknown_command(app: App, words: Sequence[str]) -> str:
+    """Say in one line what is wrong with a command line that does not begin with a command.
+
+    Args:
+        app: The program.
+        words: Its command line.
+    """
+    program, first = app.name[0], quote(words[0])
+    commands = [name for name in app if not name.startswith("-")]
+    later = [word for word in words if word in commands]
+    near = did_you_mean(first, list(app)) or f"; commands: {', '.join(commands)}"
+    if not first.startswith("-"):
+        problem = f"{first} is not a command of {program}{near}"
+    elif later:
+        problem = f"the command comes first: {program} {later[0]} {first} ..."
+    else:
+        problem = f"{first} is not an option of {program}{near}"
+    return f"{problem}; help: {program} --help"
+
+
+def usage_message(error: CycloptsError, options: ArgumentCollection, words: Sequence[str], program: str) -> str:
     """Say in one line what is wrong with a command line, and where the options are listed.
 
     Args:
         error: What the parser says.
-        app: The program.
-        words: Its command line; values are joined to their options by ``=``.
+        options: The options of the command, with the values that they have.
+        words: The command line, which begins with a command; values are joined to their options by ``=``.
+        program: Name of the program.
     """
-    commands = [name for name in app if not name.startswith("-")]
-    program = app.name[0]
-    if words[0] not in app:
-        return f"{_unknown(words, commands, list(app), program)}; help: {program} --help"
-    options = app[words[0]].assemble_argument_collection()
     return f"{_problem(error, options, words)}; help: {program} {words[0]} --help"
-
-
-def _unknown(words: Sequence[str], commands: Sequence[str], known: Sequence[str], program: str) -> str:
-    """Say what is wrong with a command line that does not begin with a command."""
-    first = quote(words[0])
-    if not first.startswith("-"):
-        return f"{first} is not a command of {program}{did_you_mean(first, known) or f'; commands: {_list(commands)}'}"
-    if later := [word for word in words if word in commands]:
-        return f"the command comes first: {program} {later[0]} {first} ..."
-    return f"{first} is not an option of {program}{did_you_mean(first, known) or f'; commands: {_list(commands)}'}"
-
-
-def _list(names: Sequence[str]) -> str:
-    return ", ".join(names)
 
 
 def _problem(error: CycloptsError, options: ArgumentCollection, words: Sequence[str]) -> str:
     match error:
-        case UnusedCliTokensError() | UnknownOptionError() | UnknownCommandError():
+        case UnusedCliTokensError() | UnknownOptionError():
             return _leftover((error.unused_tokens or words[-1:])[0], options, words)
         case RepeatArgumentError():
             return f"{error.token.keyword} takes one value and is given several times; pass it once"
@@ -86,10 +87,8 @@ def _missing(error: MissingArgumentError, option: Argument, options: ArgumentCol
     if error.keyword is None and error.unused_tokens:
         return _leftover(error.unused_tokens[0], options, words)
     if error.keyword is None and not option.tokens:
-        given = {word.partition("=")[0].replace("_", "-") for word in words}
-        needed = [other for other in options if other.required and other.index is None and not other.children]
-        names = [shown_name(option)] if option.index is not None else []
-        names += [other.name for other in needed if given.isdisjoint(other.names)]
+        missing = [other for other in options if other.required and not other.children and not other.tokens]
+        names = [shown_name(other) for other in missing]
         return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} missing"
     name = error.keyword or option.name
     if option.token_count()[0] > 1:

@@ -18,7 +18,8 @@ _VERSION = "--version"
 
 def asks_for_help(words: Sequence[str]) -> tuple[bool, bool]:
     """Say whether a command line asks for help, and whether for all of it."""
-    place = next((place for place, word in enumerate(words) if word in _HELP), None)
+    before = words[: words.index(_ONLY_VALUES)] if _ONLY_VALUES in words else words
+    place = next((place for place, word in enumerate(before) if word in _HELP), None)
     return place is not None, place is not None and list(words[place + 1 : place + 2]) == ["all"]
 
 
