@@ -14,6 +14,8 @@ from typing import get_args
 
 from rich.console import Console
 
+from mcmfh_lightning.nearest import did_you_mean
+
 
 class McmfhError(Exception):
     """Base of every error that this package raises on purpose; the command line prints it in one line."""
@@ -153,7 +155,8 @@ def check_choice(name: str, value: str, literal: object) -> None:
     """
     valid = get_args(literal)
     if value not in valid:
-        raise ValueError(f"{name}={value!r} is not one of {', '.join(map(repr, valid))}")
+        near = did_you_mean(value, valid)
+        raise ValueError(f"{name}={value!r} is not one of {', '.join(map(repr, valid))}{near}")
 
 
 _CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")

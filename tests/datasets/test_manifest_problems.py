@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from pyarrow.parquet import write_table
 
+from mcmfh_lightning.datasets.table.problems import problems_file
 from mcmfh_lightning.shards import DatasetInfo
 
 from .manifests import GOOD, make_images, pairs, run, write_csv
@@ -213,3 +214,12 @@ def test_a_parquet_date_that_python_cannot_hold_is_a_bad_row(folder, capsys):
 def test_one_item_is_one_item(folder, capsys):
     assert run(folder, write_csv(folder / "m.csv", [*GOOD[:2], {**GOOD[2], "image": ""}])) == 0
     assert "1 item has one modality: it serves in databases, never in training" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("out", "file"), [("a/b", "a/b-problems.csv"), ("a/", "a-problems.csv"), (".", "../here-problems.csv")]
+)
+def test_problems_are_listed_next_to_the_folder(tmp_path, monkeypatch, out, file):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert problems_file(Path(out)).resolve() == Path(file).resolve()

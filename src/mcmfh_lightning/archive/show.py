@@ -45,6 +45,14 @@ def sentences(result: SearchResult) -> list[str]:
     return lines
 
 
+def cut_query(result: SearchResult) -> str | None:
+    """Say that the encoder did not read all of a text; None if it did."""
+    tokens, read = result.query_tokens, result.query_tokens_read
+    if tokens is None or read is None or tokens <= read:
+        return None
+    return f"the text has {tokens:,} tokens; the encoder read the first {read:,}"
+
+
 def result_json(result: SearchResult) -> str:
     """Write a result as JSON, under the names of `SearchResult`; times in seconds."""
     content = asdict(result)
@@ -71,7 +79,7 @@ def result_page(result: SearchResult, picture: Callable[[str], bytes | None]) ->
         jpeg = picture(hit.item.id) if hit.item.has_image else None
         hits.append((hit, None if jpeg is None else f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"))
     return environment.from_string(template).render(
-        result=result, sentences=sentences(result), notice=NOTICE, hits=hits
+        result=result, cut=cut_query(result), sentences=sentences(result), notice=NOTICE, hits=hits
     )
 
 

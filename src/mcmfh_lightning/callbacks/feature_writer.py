@@ -1,6 +1,5 @@
 """Writer of feature shards: predictions batch by batch, from any number of ranks."""
 
-import hashlib
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from mcmfh_lightning.callbacks.evaluation import is_dry
 from mcmfh_lightning.datamodules.pairs import PairDataModule
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.shards import DATASET_FILE, DatasetInfo, FeatureShardWriter, merge_feature_parts
+from mcmfh_lightning.shards.provenance import shards_sha256
 from mcmfh_lightning.types import PairBatch
 
 _log = logging.getLogger(__name__)
@@ -173,5 +173,4 @@ def _pairs(trainer: Trainer) -> PairDataModule:
 
 def _origin(pairs: DatasetInfo) -> dict[str, Any]:
     """Describe what the features were made of: the settings of the converter, and a checksum of all pair shards."""
-    shards = [shard.sha256 for split in pairs.splits.values() for shard in split.shards]
-    return {"pairs": dict(pairs.settings), "pairs_sha256": hashlib.sha256("".join(shards).encode()).hexdigest()}
+    return {"pairs": dict(pairs.settings), "pairs_sha256": shards_sha256(pairs)}

@@ -281,7 +281,7 @@ def search(
 
     from mcmfh_lightning.archive.filters import Filters
     from mcmfh_lightning.archive.search import Archive
-    from mcmfh_lightning.archive.show import result_json, result_page, result_table
+    from mcmfh_lightning.archive.show import cut_query, result_json, result_page, result_table
     from mcmfh_lightning.files import atomic_write
 
     if format == "html" and out is None:
@@ -304,6 +304,8 @@ def search(
         offset=offset,
         limit=limit,
     )
+    if cut := cut_query(result):
+        sys.stderr.write(f"warning: {cut}\n")
     if format == "html":
         content = result_page(result, opened.picture)
     elif format == "json":

@@ -18,8 +18,8 @@ from mcmfh_lightning.datasets.convert import convert, summary_table
 from mcmfh_lightning.datasets.download import UPSTREAM, fetch_openi
 from mcmfh_lightning.datasets.openi import LabelScheme, read_openi
 from mcmfh_lightning.datasets.phantom.studies import IMAGES, REPORTS, SPLITS_CSV, write_phantom
+from mcmfh_lightning.datasets.relabel import relabel
 from mcmfh_lightning.datasets.roco import RocoOptions, convert_roco
-from mcmfh_lightning.datasets.spelling import counted
 from mcmfh_lightning.datasets.split_report import split_lines
 from mcmfh_lightning.datasets.splits import SplitPlan, apply_rows, read_splits_csv
 from mcmfh_lightning.datasets.table.columns import choose_columns
@@ -28,6 +28,7 @@ from mcmfh_lightning.datasets.table.read import read_manifest, verify_images
 from mcmfh_lightning.datasets.table.report import report
 from mcmfh_lightning.datasets.table.rows import BadImages, BadTexts, Reading, SplitBy
 from mcmfh_lightning.datasets.table.split_options import choose_split, named_splits, plan_split
+from mcmfh_lightning.datasets.wording import counted
 from mcmfh_lightning.errors import DataError, without_controls
 from mcmfh_lightning.files import default_cache, sha256_of, write_json
 from mcmfh_lightning.images.png import ValueRange, check_value_range
@@ -345,7 +346,7 @@ def verify(folder: str) -> None:
         sys.exit(1)
 
 
-COMMANDS: Commands = {command.__name__: command for command in (manifest, openi, phantom, roco, stats, verify)}
+COMMANDS: Commands = {command.__name__: command for command in (manifest, openi, phantom, relabel, roco, stats, verify)}
 
 
 def main(args: Sequence[str] | None = None) -> None:

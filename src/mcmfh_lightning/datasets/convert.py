@@ -17,11 +17,11 @@ from rich.table import Table
 from rich.text import Text
 
 from mcmfh_lightning.datasets.collection import Candidate, Collection, Unusable, check_images, image_bytes
-from mcmfh_lightning.datasets.spelling import did_you_mean
 from mcmfh_lightning.datasets.split_report import count_splits
 from mcmfh_lightning.datasets.splits import SplitPlan, assign_splits
 from mcmfh_lightning.errors import DataError, without_controls
 from mcmfh_lightning.images.png import ValueRange, check_value_range
+from mcmfh_lightning.nearest import did_you_mean
 from mcmfh_lightning.shards import DATASET_FILE, SPLITS, DatasetInfo, Pair, PairShardWriter
 from mcmfh_lightning.shards.labels import NORMAL, build_vocabulary, describe_broad_labels, share_probability
 from mcmfh_lightning.shards.members import MAX_TEXT_CHARACTERS
@@ -94,7 +94,7 @@ def convert(
         _print(console, f"{len(absent)} of {len(drop_labels)} {are} on no item: {shown}{near}")
     label_sets = ([x for x in item.labels if x not in drop_labels] for item in accepted)
     vocabulary = build_vocabulary(label_sets, min_label_count) if collection.labeled else []
-    _require_normal(collection, vocabulary, min_label_count, drop_labels)
+    require_normal(collection, vocabulary, min_label_count, drop_labels)
     for item in accepted:
         if item.labels and not set(item.labels).intersection(vocabulary):
             collection.note("without a label: all dropped or below the minimum count")
@@ -106,7 +106,7 @@ def convert(
         **_depths(accepted, console),
         "dropped_labels": dict(sorted(dropped.items())),
         "label_gloss": {label: collection.gloss[label] for label in vocabulary if label in collection.gloss},
-        **_sharing(accepted, vocabulary),
+        **label_summary(accepted, vocabulary),
         **count_splits(accepted, vocabulary),
     }
     with PairShardWriter(
@@ -188,7 +188,7 @@ def _verify(
     return accepted
 
 
-def _require_normal(
+def require_normal(
     collection: Collection, vocabulary: Sequence[str], min_label_count: int, drop_labels: Container[str]
 ) -> None:
     """Refuse to lose a normal label that was named: without it, no query would count as abnormal."""
@@ -223,7 +223,7 @@ def _depths(accepted: Sequence[Candidate], console: Console) -> dict[str, Any]:
     return {"image_bits": {str(bits): depths[bits] for bits in sorted(depths)}}
 
 
-def _sharing(accepted: Sequence[Candidate], vocabulary: Sequence[str]) -> dict[str, Any]:
+def label_summary(accepted: Sequence[Candidate], vocabulary: Sequence[str]) -> dict[str, Any]:
     """Compute P(share a label), overall and by split, and count the pairs that carry each label."""
     chances: dict[str, float] = {}
     for split in ("all", *SPLITS):

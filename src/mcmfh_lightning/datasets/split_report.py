@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mcmfh_lightning.datasets.collection import Candidate
-from mcmfh_lightning.datasets.spelling import counted
+from mcmfh_lightning.datasets.wording import counted
 from mcmfh_lightning.shards import DatasetInfo
 from mcmfh_lightning.shards.info import SPLITS
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Literal
 
 from mcmfh_lightning.datasets.collection import Candidate, Collection
-from mcmfh_lightning.datasets.spelling import did_you_mean
 from mcmfh_lightning.datasets.stratify import split_by_label
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.nearest import did_you_mean
 from mcmfh_lightning.shards.info import SPLITS, Split
 
 Shares = tuple[int, int, int]

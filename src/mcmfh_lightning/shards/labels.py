@@ -83,8 +83,8 @@ def describe_broad_labels(sharing: float, shares: Mapping[str, float], normal_la
     )
     if named:
         line += (
-            f" On many items: {', '.join(named)}. If some of them are not findings (a modality, a plane), convert "
-            "again without them: --drop-labels FILE, one label a line."
+            f" On many items: {', '.join(named)}. If some of them are not findings (a modality, a plane), leave "
+            "them out: mcmfh-data relabel FOLDER --drop-labels FILE --out NEW, one label a line of FILE."
         )
     if normal_label in many:
         line += f" {normal_label!r} is on {shares[normal_label]:.0%}: read the abnormal queries."

@@ -4,8 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from mcmfh_lightning.datasets.spelling import did_you_mean, listed, shell_word
+from mcmfh_lightning.datasets.wording import listed, shell_word
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.nearest import did_you_mean
 
 FIELDS = ("id", "image", "text", "labels", "group", "date", "split", "source", "licence")
 """What the columns of a manifest hold. Each is also the name of its column, unless ``--FIELD-column`` names another."""

@@ -5,19 +5,21 @@ import io
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from encodings.aliases import aliases
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from mcmfh_lightning.datasets.spelling import did_you_mean
 from mcmfh_lightning.datasets.table.problems import Problem
 from mcmfh_lightning.datasets.table.values import NUL_FIX, BadValueError, is_missing
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
 
-_ENCODINGS = ("utf-8", "utf-16", "cp1252", "latin-1")
+_ENCODINGS = (
+    *("utf-8", "utf-8-sig", "utf-16", "utf-32", "ascii", "latin-1", "iso-8859-15", "cp1250", "cp1251", "cp1252"),
+    *("mac-roman", "shift-jis", "euc-jp", "gb18030", "gbk", "big5", "euc-kr", "koi8-r"),
+)
 
 
 class Row(NamedTuple):
@@ -93,7 +95,7 @@ def _decoded(path: Path, encoding: str) -> str:
             "--encoding (cp1252 for most files of Windows, utf-16 for Unicode text of Excel)"
         ) from error
     except (LookupError, ValueError) as error:  # also "undefined", which Python has and which reads nothing
-        near = did_you_mean(encoding, [*_ENCODINGS, *sorted({name.replace("_", "-") for name in aliases})])
+        near = did_you_mean(encoding, _ENCODINGS)
         raise DataError(f"{path}: no text encoding is called {encoding!r}{near or ';'} correct --encoding") from error
     if not text.strip():
         raise DataError(f"{path}: empty file; its first row names the columns")

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import chain
 
-from mcmfh_lightning.datasets.spelling import counted, listed, shell_word
 from mcmfh_lightning.datasets.table.labels import LabelRules, read_state
 from mcmfh_lightning.datasets.table.rows import Manifest
 from mcmfh_lightning.datasets.table.values import is_missing
+from mcmfh_lightning.datasets.wording import counted, listed, shell_word
 from mcmfh_lightning.errors import DataError
 
 NORMAL_WITH_OTHERS = "the normal label together with another label"

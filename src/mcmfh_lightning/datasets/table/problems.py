@@ -93,7 +93,7 @@ def _example(problem: Problem) -> str:
 
 def problems_file(out: Path) -> Path:
     """Return where problems are listed if the user names no file: next to the folder of the shards."""
-    folder = out if out.name else out.resolve()
+    folder = out.resolve() if out.name in ("", "..") else out
     return folder.parent / f"{folder.name}-problems.csv"
 
 

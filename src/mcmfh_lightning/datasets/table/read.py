@@ -7,7 +7,6 @@ from rich.console import Console
 from rich.progress import track
 
 from mcmfh_lightning.datasets.collection import Unusable, check_images
-from mcmfh_lightning.datasets.spelling import counted, did_you_mean, listed, shell_word
 from mcmfh_lightning.datasets.table.columns import check_columns
 from mcmfh_lightning.datasets.table.files import Table, read_table
 from mcmfh_lightning.datasets.table.label_hints import (
@@ -22,9 +21,11 @@ from mcmfh_lightning.datasets.table.problems import Problem
 from mcmfh_lightning.datasets.table.row_reader import RowReader
 from mcmfh_lightning.datasets.table.rows import Manifest, Reading
 from mcmfh_lightning.datasets.table.values import DateReader, date_hint, is_missing, shortened
+from mcmfh_lightning.datasets.wording import counted, listed, shell_word
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.images.png import ValueRange
 from mcmfh_lightning.images.unusable import FIXES
+from mcmfh_lightning.nearest import did_you_mean
 
 _MADE_OF = {"given": "split", "date": "date"}
 
@@ -49,12 +50,12 @@ def read_manifest(path: Path, images: Path, reading: Reading) -> Manifest:
     needed = {"id", "labels", "group"} | ({_MADE_OF[split_by]} if split_by in _MADE_OF else set())
     unread = check_columns(path, table.columns, columns, reading.label_columns, needed)
     _require_used(path, table, reading)
-    manifest = Manifest(path, images, reading, split_by, unread, table.blank)
+    manifest = Manifest(path, reading, split_by, unread, table.blank, images)
     if not table.rows and not table.problems:
         raise DataError(f"{path}: no row; write one for each image or text")
     if not images.is_dir():
         raise DataError(f"{images}: no such folder of images; correct --images")
-    labels = _label_rules(path, table, reading)
+    labels = label_rules(path, table, reading)
     rows = RowReader(manifest, images, dates, labels)
     for row in table.rows:
         rows.read(row)
@@ -64,7 +65,7 @@ def read_manifest(path: Path, images: Path, reading: Reading) -> Manifest:
         for number in [row for row, candidate in manifest.candidates.items() if candidate.group not in dated]:
             fix = "--split-by date needs a date in at least one row of each group"
             manifest.reject(Problem(number, "no date", fix))
-    hints = _look_at_labels(manifest, table, labels) if reading.columns_of_labels else []
+    hints = look_at_labels(manifest, table, labels) if reading.columns_of_labels else []
     if rows.unread_dates:
         hints.append(date_hint(rows.unread_dates, left_out=split_by != "date"))
     if rows.shared_images:
@@ -105,7 +106,7 @@ def _require_used(path: Path, table: Table, reading: Reading) -> None:
             )
 
 
-def _label_rules(path: Path, table: Table, reading: Reading) -> LabelRules:
+def label_rules(path: Path, table: Table, reading: Reading) -> LabelRules:
     """Decide which columns of labels say whether one finding is there, and refuse those that hold other numbers."""
     findings = set()
     several = bool(reading.label_columns)
@@ -136,7 +137,7 @@ def _label_rules(path: Path, table: Table, reading: Reading) -> LabelRules:
     )
 
 
-def _look_at_labels(manifest: Manifest, table: Table, rules: LabelRules) -> list[str]:
+def look_at_labels(manifest: Manifest, table: Table, rules: LabelRules) -> list[str]:
     """Find what may be wrong with the labels of all rows.
 
     Args:

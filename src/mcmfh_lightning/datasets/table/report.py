@@ -4,10 +4,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mcmfh_lightning.datasets.spelling import counted
 from mcmfh_lightning.datasets.table.label_hints import require_labels
 from mcmfh_lightning.datasets.table.problems import by_kind, describe_problems, rows_of, write_problems
 from mcmfh_lightning.datasets.table.rows import Manifest
+from mcmfh_lightning.datasets.wording import counted
 from mcmfh_lightning.errors import DataError, without_controls
 
 _FEW = 5

@@ -132,11 +132,11 @@ class Manifest:
 
     Attributes:
         path: The file.
-        images: Folder below which all images are.
         reading: How it was read.
         split_by: What splits are made of: as asked for, or as the columns suggest.
         unread: Columns that are not read.
         blank: Number of rows that say nothing.
+        images: Folder below which all images are.
         candidates: The items, by row.
         ids: The id of each row that has one.
         problems: What is wrong with all other rows.
@@ -146,11 +146,11 @@ class Manifest:
     """
 
     path: Path
-    images: Path
     reading: Reading
     split_by: SplitBy
     unread: list[str]
     blank: int = 0
+    images: Path = Path()
     candidates: dict[int, Candidate] = field(default_factory=dict)
     ids: dict[int, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from mcmfh_lightning.datasets.spelling import did_you_mean
 from mcmfh_lightning.datasets.splits import SplitPlan, parse_shares
 from mcmfh_lightning.datasets.table.rows import SplitBy
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.nearest import did_you_mean
 from mcmfh_lightning.shards.info import SPLITS, Split
 
 

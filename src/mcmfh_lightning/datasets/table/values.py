@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 
-from mcmfh_lightning.datasets.spelling import counted, did_you_mean
+from mcmfh_lightning.datasets.wording import counted
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.nearest import did_you_mean
 from mcmfh_lightning.shards.info import SPLITS, Split
 from mcmfh_lightning.shards.members import MAX_TEXT_CHARACTERS
 from mcmfh_lightning.shards.pair import MAX_ID_LENGTH

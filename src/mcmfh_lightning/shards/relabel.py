@@ -1,0 +1,148 @@
+"""Copies of a folder of shards with other labels, everything else byte for byte."""
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.files import PART_SUFFIX
+from mcmfh_lightning.shards.feature_blocks import encode_block
+from mcmfh_lightning.shards.feature_reader import FeatureShardReader
+from mcmfh_lightning.shards.info import DATASET_FILE, SPLITS, DatasetInfo, ShardInfo, SplitInfo
+from mcmfh_lightning.shards.packing import pack_labels, place_checksum
+from mcmfh_lightning.shards.pair import pair_to_members
+from mcmfh_lightning.shards.pair_reader import PairShardReader
+from mcmfh_lightning.shards.pair_writer import SKIPPED_FILE
+from mcmfh_lightning.shards.tar import ShardWriter, record_key
+
+LabelSets = Sequence[tuple[str, ...]]
+
+
+class _Record(NamedTuple):
+    """A record of a shard: its key, what makes its members for a place, and its number of pairs."""
+
+    shard: str
+    key: str
+    members: Callable[[int], Mapping[str, bytes]]
+    pairs: int
+
+
+def write_relabeled(
+    reader: PairShardReader | FeatureShardReader, label_sets: LabelSets, info: DatasetInfo, out: Path
+) -> DatasetInfo:
+    """Copy a folder with other labels; shards keep their names, records their order.
+
+    ``dataset.json`` is written last, so that an interrupted copy is not a data set; repeated, it begins again.
+
+    Args:
+        reader: All splits of the folder, in the order of `SPLITS`.
+        label_sets: Labels of each pair, in the order of the reader.
+        info: Entry of the copy, with its vocabulary; ``splits`` are replaced.
+        out: Folder to write.
+
+    Returns:
+        ``info`` with its splits, as written.
+
+    Raises:
+        DataError: If a record is damaged, or ``out`` holds anything that an earlier try did not leave there.
+    """
+    names = [shard.name for split in SPLITS for shard in reader.info.split(split).shards]
+    existed = out.exists()
+    check_free(out, names)
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        shards = [
+            _write_shard(out / name, records) for name, records in groupby(_records(reader, label_sets, info), _shard)
+        ]
+        skipped = reader.folder.path / SKIPPED_FILE
+        if skipped.is_file():
+            shutil.copyfile(skipped, out / SKIPPED_FILE)
+        info = replace(info, splits=_by_split(shards))
+        info.write(out)
+    except BaseException:
+        for name in (*names, SKIPPED_FILE):
+            (out / name).unlink(missing_ok=True)
+        if not existed:
+            with suppress(OSError):  # it may hold files of somebody else by now
+                out.rmdir()
+        raise
+    return info
+
+
+def check_free(out: Path, names: Sequence[str]) -> None:
+    """Refuse a folder that holds anything but what an interrupted copy leaves.
+
+    Args:
+        out: The folder; it may be missing.
+        names: File names of the shards.
+
+    Raises:
+        DataError: If it does.
+    """
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out} is a file: choose another --out")
+    ours = {SKIPPED_FILE, *names}
+    found = sorted(path.name for path in out.iterdir()) if out.exists() else []
+    if DATASET_FILE in found:
+        raise DataError(f"{out} holds a finished data set: choose another --out, or delete this folder first")
+    if foreign := [name for name in found if name.removesuffix(PART_SUFFIX) not in ours]:
+        raise DataError(f"{out} holds other files ({foreign[0]}): choose another --out")
+
+
+def _shard(record: _Record) -> str:
+    return record.shard
+
+
+def _write_shard(path: Path, records: Iterator[_Record]) -> ShardInfo:
+    writer = ShardWriter(path)
+    try:
+        for record in records:
+            place = place_checksum(path.name, writer.records, record.key)
+            writer.write(record.key, record.members(place), pairs=record.pairs)
+        return writer.close()
+    except BaseException:
+        writer.abort()
+        raise
+
+
+def _by_split(shards: Sequence[ShardInfo]) -> dict[str, SplitInfo]:
+    splits = {split: [shard for shard in shards if shard.name.startswith(f"{split}-")] for split in SPLITS}
+    return {split: SplitInfo.of(entry) for split, entry in splits.items() if entry}
+
+
+def _records(
+    reader: PairShardReader | FeatureShardReader, label_sets: LabelSets, info: DatasetInfo
+) -> Iterator[_Record]:
+    if isinstance(reader, PairShardReader):
+        for position, labels in enumerate(label_sets):
+            pair = replace(reader[position], labels=labels)
+            yield _Record(reader.shard_of(position), record_key(pair.id), partial(pair_to_members, pair), 1)
+        return
+    packed = pack_labels(label_sets, info.label_vocabulary)
+    for shard, key, rows in reader.blocks():
+        yield _Record(shard, key, partial(_block, reader, np.array(rows), packed), len(rows))
+
+
+def _block(
+    reader: FeatureShardReader, rows: NDArray[np.int64], packed: NDArray[np.uint8], place: int
+) -> dict[str, bytes]:
+    found = reader.gather(rows, np.float16)
+    columns = {
+        "ids": np.array([reader.ids[row] for row in rows], dtype=object),
+        "image": found["image"],
+        "text": found["text"],
+        "labels": packed[rows],
+        "groups": found["group"],
+        "group_names": np.array([reader.group_names[row] for row in rows], dtype=object),
+        "text_hashes": found["text_hash"],
+        "present": found["present"],
+    }
+    return encode_block(columns, place)

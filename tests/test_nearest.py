@@ -1,0 +1,64 @@
+"""Names that a misspelled one may stand for."""
+
+from time import perf_counter
+
+import pytest
+
+from mcmfh_lightning.nearest import MOST_NAMES, did_you_mean, nearest
+
+LABELS = (
+    "Cardiomegaly",
+    "Catheters, Indwelling",
+    "location: Brain and Neuro",
+    "location: Brain, Face and Neck",
+    "location: Chest",
+    "Pleural Effusion",
+    "Pneumothorax",
+    "normal",
+)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "best"),
+    [
+        ("brain", "location: Brain and Neuro"),
+        ("Brain neuro", "location: Brain and Neuro"),
+        ("brian", "location: Brain and Neuro"),
+        ("neck", "location: Brain, Face and Neck"),
+        ("cardiomegalie", "Cardiomegaly"),
+        ("CARDIOMEGALY", "Cardiomegaly"),
+        ("effusion", "Pleural Effusion"),
+        ("effusion, pleural", "Pleural Effusion"),
+        ("indwelling catheter", "Catheters, Indwelling"),
+        ("pneumo", "Pneumothorax"),
+        ("pneumo thorax", "Pneumothorax"),
+        ("Normal.", "normal"),
+    ],
+)
+def test_a_name_is_found_by_its_parts_and_by_its_letters(wrong: str, best: str) -> None:
+    assert nearest(wrong, LABELS)[0] == best
+
+
+@pytest.mark.parametrize("wrong", ["", "   ", "?!", "fracture", "x", "\ud800", "e" * 500])
+def test_a_name_like_no_other_finds_none(wrong: str) -> None:
+    assert nearest(wrong, LABELS) == []
+    assert did_you_mean(wrong, LABELS) == ""
+
+
+def test_all_names_of_a_part_are_found_and_no_more_than_five() -> None:
+    assert set(nearest("brain", LABELS)) == {label for label in LABELS if "Brain" in label}
+    assert len(nearest("lung", [f"lung {number}" for number in range(20)])) == MOST_NAMES
+    assert nearest("lung", []) == []
+
+
+def test_names_are_asked_for_in_one_line() -> None:
+    assert did_you_mean("brain", LABELS) == (
+        "; did you mean 'location: Brain and Neuro' or 'location: Brain, Face and Neck'?"
+    )
+
+
+def test_a_long_name_among_many_is_quick() -> None:
+    known = [f"label {number} of chapter {number % 97} with words" for number in range(20_000)]
+    start = perf_counter()
+    nearest("brain " * 5_000, known)
+    assert perf_counter() - start < 5
