@@ -1,92 +1,27 @@
-"""``mcmfh init`` on tables of other people: what it proposes converts them rightly, or it asks."""
+"""``mcmfh init`` on tables of other people that say enough: what it proposes converts them rightly."""
 
-import csv
 import json
-import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import NamedTuple
 
 import pyarrow as pa
 import pytest
-from PIL import Image
 from pyarrow.parquet import write_table
 
 from mcmfh_lightning.cli.data import main as data
-from mcmfh_lightning.cli.main import main as mcmfh
 from mcmfh_lightning.shards import DatasetInfo, PairShardReader
 
-FILMS = ("0.png", "1.png", "2.png", "3.png", "4.png", "5.png")
-
-
-class Item(NamedTuple):
-    """What an item is, as the author of the table says it."""
-
-    image: bool
-    text: str | None
-    labels: tuple[str, ...]
-    group: str
-    date: str | None = None
-    split: str | None = None
+from .tables import BASE, PLAIN, Item, asks, choose, converted, init, make_films, proposed, run, texts, without
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with six films."""
-    (tmp_path / "films").mkdir()
-    for number, name in enumerate(FILMS):
-        Image.new("L", (16, 16), 20 + 30 * number).save(tmp_path / "films" / name)
+    make_films(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def run(program, *words: str) -> int:
-    """The exit code of a command."""
-    try:
-        program(list(words))
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
-
-
-def init(table: str, images: str = "films", *options: str) -> int:
-    return run(mcmfh, "init", "--manifest", table, "--images", images, *options)
-
-
-def proposed() -> Mapping[str, object]:
-    return tomllib.loads(Path("mcmfh.toml").read_text(encoding="utf-8"))["mcmfh-data"]["manifest"]
-
-
-def converted() -> dict[str, Item]:
-    """Convert by the project file alone, and return what came out, the splits where the table gives them."""
-    assert run(data, "manifest") == 0
-    given = proposed().get("split-by") == "given"
-    items = {}
-    for split in DatasetInfo.load(Path("data/pairs")).splits:
-        reader = PairShardReader(Path("data/pairs"), split)
-        for pair in (reader[i] for i in range(len(reader))):
-            has = pair.image is not None
-            items[pair.id] = Item(has, pair.text, pair.labels, pair.group_name, pair.date, split if given else None)
-    return items
-
-
-def choose(line: str) -> None:
-    """Remove the # before a proposed line, as a user does in an editor."""
-    text = Path("mcmfh.toml").read_text(encoding="utf-8")
-    found = re.findall(rf"^# ({re.escape(line)}.*)$", text, re.MULTILINE)
-    assert len(found) == 1, (line, text)
-    Path("mcmfh.toml").write_text(text.replace(f"# {found[0]}", found[0]), encoding="utf-8")
-
-
-def texts(rows: Sequence[Sequence[str]], encoding: str = "utf-8", delimiter: str = ",", name: str = "pairs.csv") -> str:
-    with Path(name).open("w", newline="", encoding=encoding) as file:
-        csv.writer(file, delimiter=delimiter).writerows(rows)
-    return name
-
-
-# --- tables that say enough ------------------------------------------------------------------------------------------
 
 
 def test_export_of_a_german_spreadsheet(folder, capsys):
@@ -263,137 +198,6 @@ def test_what_is_odd_is_counted(folder, capsys):
     assert run(data, "manifest") == 2  # it is the user who drops rows
     assert run(data, "manifest", "--skip-bad-rows") == 0
     assert sum(split.pairs for split in DatasetInfo.load(Path("data/pairs")).splits.values()) == 36
-
-
-# --- tables that do not ----------------------------------------------------------------------------------------------
-
-BASE = [
-    ("id", "image", "text", "labels", "group", "date"),
-    ("1", "0.png", "The lungs are clear.", "normal", "p1", "01/02/2011"),
-    ("2", "1.png", "The heart is large.", "Cardiomegaly", "p1", "03/04/2011"),
-    ("3", "2.png", "A small effusion there.", "Effusion", "p2", "05/06/2011"),
-]
-PLAIN = {
-    "1": Item(True, "The lungs are clear.", ("normal",), "p1"),
-    "2": Item(True, "The heart is large.", ("Cardiomegaly",), "p1"),
-    "3": Item(True, "A small effusion there.", ("Effusion",), "p2"),
-}
-
-
-def without(rows: Sequence[Sequence[str]], *columns: str) -> list[list[str]]:
-    keep = [at for at, name in enumerate(rows[0]) if name not in columns]
-    return [[row[at] for at in keep] for row in rows]
-
-
-def asks(capsys, option: str) -> None:
-    """The command that needs a choice refuses until it is made, and names it."""
-    capsys.readouterr()
-    assert run(data, "manifest") == 2
-    message = capsys.readouterr().err.strip()
-    assert message.count("\n") == 0
-    assert "Traceback" not in message
-    assert message.startswith("mcmfh-data: error: mcmfh.toml, [mcmfh-data.manifest]: ")
-    assert option in message
-    assert not Path("data/pairs").exists()
-
-
-@pytest.mark.parametrize(
-    ("form", "days"), [("%d/%m/%Y", ("02-01", "04-03", "06-05")), ("%m/%d/%Y", ("01-02", "03-04", "05-06"))]
-)
-def test_day_or_month_first_is_asked(folder, capsys, form, days):
-    assert init(texts(BASE)) == 0
-    assert "is the day or the month first?" in " ".join(capsys.readouterr().out.split())
-    assert "date-format" not in proposed()
-    asks(capsys, "date-format")
-    choose(f'date-format = ["{form}"]')
-    assert converted() == {
-        name: item._replace(date=f"2011-{day}") for (name, item), day in zip(PLAIN.items(), days, strict=True)
-    }
-
-
-def test_dates_of_two_orders_are_asked(folder, capsys):
-    rows = [*without(BASE, "date")]
-    rows = [[*row, day] for row, day in zip(rows, ("date", "02/13/2011", "13/02/2011", "01/02/2011"), strict=True)]
-    assert init(texts(rows)) == 0
-    assert "of two orders" in " ".join(capsys.readouterr().out.split())
-    asks(capsys, "date-format")
-    choose('date-format = ["%d/%m/%Y"]')
-    assert {name: item.date for name, item in converted().items()} == {"1": None, "2": "2011-02-13", "3": "2011-02-01"}
-
-
-def test_a_group_is_never_guessed(folder, capsys):
-    """Without a column of patients the user says which one it is, or that each row is of another patient."""
-    rows = [
-        [*row, hospital]
-        for row, hospital in zip(without(BASE, "group", "date"), ("site", "h1", "h1", "h2"), strict=True)
-    ]
-    assert init(texts(rows)) == 0
-    assert "which rows are of one patient?" in capsys.readouterr().out
-    asks(capsys, "group-column")
-    choose('group-column = "id"')
-    assert converted() == {name: item._replace(group=name) for name, item in PLAIN.items()}
-
-
-def test_one_group_for_all_rows_is_asked(folder, capsys):
-    rows = [[*row, group] for row, group in zip(without(BASE, "group", "date"), ("group", "A", "A", "A"), strict=True)]
-    assert init(texts(rows)) == 0
-    asks(capsys, "group-column")
-
-
-def test_an_option_of_the_command_line_is_a_choice(folder, capsys):
-    assert init(texts(without(BASE, "group", "date"))) == 0
-    asks(capsys, "group-column")
-    assert run(data, "manifest", "--group-column", "id") == 0
-
-
-def test_given_splits_that_cut_a_patient_are_asked(folder, capsys):
-    rows = [[*row, split] for row, split in zip(without(BASE, "date"), ("split", "train", "test", "val"), strict=True)]
-    assert init(texts(rows)) == 0
-    assert "'p1'. That is a leak" in " ".join(capsys.readouterr().out.split())
-    asks(capsys, "split-by")
-    choose('split-by = "group"')
-    assert converted() == PLAIN
-
-
-def test_two_texts_are_asked(folder, capsys):
-    rows = [
-        [*row, f"Impression of row {row[0]} here." if row[0] != "id" else "impression"] for row in without(BASE, "date")
-    ]
-    rows[0][2] = "findings"
-    assert init(texts(rows)) == 0
-    asks(capsys, "text-column")
-    choose('text-column = "impression"')
-    assert {item.text for item in converted().values()} == {f"Impression of row {name} here." for name in "123"}
-
-
-def test_numbers_are_no_labels(folder, capsys):
-    rows = [[*row, label] for row, label in zip(without(BASE, "labels", "date"), ("label", "0", "3", "2"), strict=True)]
-    assert init(texts(rows)) == 0
-    assert "'label' holds numbers" in capsys.readouterr().out
-    asks(capsys, "no-labels")
-    choose("no-labels = true")
-    assert converted() == {name: item._replace(labels=()) for name, item in PLAIN.items()}
-
-
-def test_validation_or_test_is_asked(folder, capsys):
-    rows = [
-        [*row, split] for row, split in zip(without(BASE, "date"), ("split", "train", "train", "eval"), strict=True)
-    ]
-    assert init(texts(rows)) == 0
-    asks(capsys, "split-names")
-    choose('split-names = ["eval=test"]')
-    assert run(data, "manifest") == 0
-    assert DatasetInfo.load(Path("data/pairs")).splits["test"].pairs == 1
-
-
-def test_images_that_are_not_there_are_asked(folder, capsys):
-    rows = [
-        [row[0], f"{row[1].removesuffix('.png')}" if row[0] != "id" else "image", *row[2:]]
-        for row in without(BASE, "date")
-    ]
-    assert init(texts(rows)) == 0
-    assert "'image' names images without the ending; add '.png' to each" in " ".join(capsys.readouterr().out.split())
-    asks(capsys, "image-column")
 
 
 @pytest.mark.parametrize(

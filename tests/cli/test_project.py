@@ -10,7 +10,8 @@ import pytest
 
 from mcmfh_lightning.cli import archive, data
 from mcmfh_lightning.cli.command_line import build_app
-from mcmfh_lightning.cli.project import TABLES, arguments_of, read_project, with_project
+from mcmfh_lightning.cli.project import arguments_of, read_project, with_project
+from mcmfh_lightning.cli.project_keys import TABLES
 from mcmfh_lightning.cli.project_text import comment, table, toml_value
 from mcmfh_lightning.datasets.table.guess.proposal import Answer, Choice
 from mcmfh_lightning.errors import ConfigError
@@ -64,7 +65,10 @@ REFUSED = {
     "program": ("[mcmfh-dta.manifest]\n", "unknown table 'mcmfh-dta', did you mean 'mcmfh-data'?"),
     "key alone": ("manifest = 1\n", "unknown key 'manifest'"),
     "command": ("[mcmfh.fitt]\n", "unknown table [mcmfh.fitt], did you mean 'fit'?"),
-    "other table": ("[mcmfh-archive.serch]\n", "unknown table [mcmfh-archive.serch], did you mean 'search'?"),
+    "other table": (
+        "[mcmfh-archive.serch]\n",
+        "unknown table [mcmfh-archive.serch]; did you mean 'search'?",
+    ),
     "key": ('[mcmfh.fit]\nrun-dirr = "x"\n', "[mcmfh.fit]: unknown key 'run-dirr', did you mean 'run-dir'?"),
     "class": ('[mcmfh.fit]\nmodel = "os.system"\n', "[mcmfh.fit]: unknown key 'model'"),
     "class path": ('[mcmfh.fit]\nmodel.class_path = "os.system"\n', "unknown key 'model.class_path'"),

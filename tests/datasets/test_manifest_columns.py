@@ -126,8 +126,16 @@ WRONG = {
     "names of splits": (["--no-column=split", "--split-names=a=val"], "--split-names and --no-column split", ""),
     "empty name": (["--date-column="], "--date-column is empty; name a column, or pass --no-column date", ""),
     "empty group": (["--group-column="], "--group-column is empty; name a column", ""),
-    "typo of a column": (["--group-column=grup"], "no column 'grup' (has", "did you mean 'group'? correct --group-col"),
-    "typo of labels": (["--label-columns=lables"], "no column 'lables' (has", "'labels'? correct --label-columns"),
+    "typo of a column": (
+        ["--group-column=grup"],
+        "no column 'grup' (has",
+        "did you mean 'group'? correct --group-col",
+    ),
+    "typo of labels": (
+        ["--label-columns=lables"],
+        "no column 'lables' (has",
+        "'labels'? correct --label-columns",
+    ),
     "letters": (["--text-column=txet"], "no column 'txet' (has", "did you mean 'text'? correct --text-column"),
     "twice": (["--label-columns=labels=a", "--label-columns=labels"], "--label-columns names 'labels' twice", ""),
     "prefix of one column": (["--prefix-labels"], "--prefix-labels is about several columns of labels", "--label-col"),

@@ -149,7 +149,12 @@ def test_misspelled_key_of_a_config(fails, tmp_path, content, said):
     [
         ["--trainer.callbacks+", "EarlyStopping", "--trainer.callbacks.monitor", "val/mapp"],
         ["--trainer.callbacks+", "BestCheckpoint", "--trainer.callbacks.monitor", "val/mapp"],
-        ["--model.lr_scheduler", "lightning.pytorch.cli.ReduceLROnPlateau", "--model.lr_scheduler.monitor", "val/mapp"],
+        [
+            "--model.lr_scheduler",
+            "lightning.pytorch.cli.ReduceLROnPlateau",
+            "--model.lr_scheduler.monitor",
+            "val/mapp",
+        ],
     ],
 )
 def test_misspelled_monitor_is_found_before_training(fails, tmp_path, args):

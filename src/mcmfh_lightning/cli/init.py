@@ -9,7 +9,8 @@ from textwrap import wrap
 from typing import Literal
 
 from mcmfh_lightning.cli.command_line import run_subcommand
-from mcmfh_lightning.cli.project import PROJECT_FILE, Value
+from mcmfh_lightning.cli.project import PROJECT_FILE
+from mcmfh_lightning.cli.project_keys import Value
 from mcmfh_lightning.cli.project_text import comment, table
 from mcmfh_lightning.datasets.table.guess.columns import quoted
 from mcmfh_lightning.datasets.table.guess.look import propose

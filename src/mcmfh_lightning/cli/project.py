@@ -1,7 +1,7 @@
 """The project file: options of commands that are started in one folder, written there once.
 
-A folder with its ``mcmfh.toml`` may come from elsewhere. Tables and keys are therefore a closed list: no option names a
-class, deletes, or writes over a file, and configs are those of the package.
+A folder with its ``mcmfh.toml`` may come from elsewhere. Tables and keys are therefore a closed list, see
+`mcmfh_lightning.cli.project_keys`, and configs are those of the package.
 """
 
 import shlex
@@ -10,11 +10,11 @@ import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from cyclopts import App
 from cyclopts.argument import ArgumentCollection, update_argument_collection
 
+from mcmfh_lightning.cli.project_keys import TABLES, TOGETHER, Kind, Value
 from mcmfh_lightning.errors import ConfigError, without_controls
 from mcmfh_lightning.lightning_configs import find_configs
 from mcmfh_lightning.nearest import did_you_mean
@@ -24,67 +24,6 @@ PROJECT_FILE = Path("mcmfh.toml")
 
 UNDECIDED = "undecided"
 """Key of the options that the owner of the data has to choose: see `Project.check_decided`."""
-
-Value = bool | int | str | list[str]
-Kind = Literal["text", "texts", "number", "switch"]
-
-_ARCHIVE: Mapping[str, Kind] = {"archive": "text", "device": "text"}
-_ADD: Mapping[str, Kind] = {**_ARCHIVE, "features": "text", "pairs": "text", "splits": "texts", "checkpoint": "text"}
-_RUN: Mapping[str, Kind] = {
-    "config": "text",
-    "data.root": "text",
-    "run-dir": "text",
-    "seed-everything": "number",
-    "trainer.accelerator": "text",
-    "trainer.devices": "number",
-    "trainer.max-epochs": "number",
-    "data.batch-size": "number",
-    "data.global-batch-size": "number",
-    "data.num-workers": "number",
-    "model.num-bits": "number",
-    "model.supervision": "text",
-}
-_TESTED: Mapping[str, Kind] = {**_RUN, "ckpt-path": "text"}
-_MANIFEST: Mapping[str, Kind] = {
-    **dict.fromkeys(("manifest", "images", "out", "name", "source", "licence", "encoding", "delimiter"), "text"),
-    **dict.fromkeys((f"{name}-column" for name in ("id", "image", "text", "labels", "group", "date")), "text"),
-    **dict.fromkeys((f"{name}-column" for name in ("split", "source", "licence")), "text"),
-    **dict.fromkeys(("label-separator", "split-by", "resplit", "drop-labels", "bad-images", "bad-texts"), "text"),
-    **dict.fromkeys(("label-columns", "normal-label", "date-format", "split-names", "no-column"), "texts"),
-    **dict.fromkeys(("uncertain-is-present", "no-labels", "prefix-labels", "no-stratify", "skip-bad-rows"), "switch"),
-    **dict.fromkeys(("seed", "min-label-count"), "number"),
-}
-TABLES: Mapping[str, Mapping[str, Mapping[str, Kind]]] = {
-    "mcmfh-data": {
-        "manifest": _MANIFEST,
-        "verify": {"folder": "text"},
-        "stats": {"folder": "text", "out": "text"},
-    },
-    "mcmfh": {
-        "predict": {**_RUN, "model.output-dir": "text"},
-        "fit": _TESTED,
-        "validate": _TESTED,
-        "test": _TESTED,
-    },
-    "mcmfh-archive": {
-        "build": {**_ADD, "encoder": "text", "store-content": "switch", "without-relaxed": "switch"},
-        "add": _ADD,
-        "upsert": _ADD,
-        "delete": {"archive": "text"},
-        "info": {"archive": "text"},
-        "verify": {"archive": "text", "features": "text", "pairs": "text"},
-        "search": {**_ARCHIVE, "k": "number", "rerank": "number", "against": "text", "index": "text"},
-        "serve": {**_ARCHIVE, "port": "number"},
-    },
-}
-"""Options that a project file may hold, by program and command."""
-
-_TOGETHER = (
-    frozenset(("labels-column", "label-columns", "no-labels")),
-    frozenset(("features", "pairs")),
-    frozenset(("split-by", "split-names", "resplit")),
-)
-"""Options that belong together: if one is typed, the others are not taken from the file."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +48,7 @@ class Project:
         Args:
             typed: Names of the options on the command line, without the hyphens in front.
         """
-        decided = set(typed).union(*(group for group in _TOGETHER if group & set(typed)))
+        decided = set(typed).union(*(group for group in TOGETHER if group & set(typed)))
         return {name: value for name, value in self.options.items() if name not in decided}
 
     def check_decided(self, typed: Collection[str]) -> None:

@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterable, Mapping
 from textwrap import wrap
 
-from mcmfh_lightning.cli.project import UNDECIDED, Value
+from mcmfh_lightning.cli.project import UNDECIDED
+from mcmfh_lightning.cli.project_keys import Value
 from mcmfh_lightning.datasets.table.guess.proposal import Choice
 from mcmfh_lightning.errors import ConfigError
 
