@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mcmfh_lightning.errors import DataError, nearest, one_line_errors
+from mcmfh_lightning.errors import DataError, one_line_errors
 
 
 @pytest.mark.parametrize(
@@ -83,21 +83,6 @@ def test_any_text_can_be_printed_in_the_locale_c(locale):
     environment = os.environ | {"LC_ALL": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=False)
     assert done.stdout == b"Zo\\xeb \\u2501\n", done.stderr
-
-
-@pytest.mark.parametrize(
-    ("name", "choices", "found"),
-    [
-        ("fitt", ["fit", "test"], ["fit"]),
-        ("brain", ["location: Brain and Neuro", "location: Chest"], ["location: Brain and Neuro"]),
-        ("mcmhf.yaml", ["experiments/mcmfh.yaml", "experiments/ddbh.yaml"], ["experiments/mcmfh.yaml"]),
-        ("val/mapp", ["val/mAP", "val/queries", "train/loss"], ["val/mAP"]),
-        ("xyz", ["fit", "test"], []),
-        ("fit", [], []),
-    ],
-)
-def test_nearest_names(name, choices, found):
-    assert nearest(name, choices) == found
 
 
 def test_an_error_behind_another_is_found(capsys):

@@ -147,21 +147,21 @@ def test_options_of_a_dataclass_are_options_of_the_command(seen):
 
 WRONG = {
     "nothing": ([], "which command? There are look, roco; help: program --help"),
-    "command": (["lok"], "lok is not a command of program; did you mean look?; help: program --help"),
+    "command": (["lok"], "lok is not a command of program; did you mean 'look'?; help: program --help"),
     "other command": (["zzz"], "zzz is not a command of program; commands: look, roco; help: program --help"),
     "command with help": (
         ["lok", "--help"],
-        "lok is not a command of program; did you mean look?; help: program --help",
+        "lok is not a command of program; did you mean 'look'?; help: program --help",
     ),
     "option first": (["--text", "x", "look"], "the command comes first: program look --text ...; help: program --help"),
     "program option": (
         ["--vrsion"],
-        "--vrsion is not an option of program; did you mean --version?; help: program --help",
+        "--vrsion is not an option of program; did you mean '--version'?; help: program --help",
     ),
-    "option": (["look", "X", "--txt", "x"], "--txt is not an option of program look; did you mean --text?"),
+    "option": (["look", "X", "--txt", "x"], "--txt is not an option of program look; did you mean '--text'?"),
     "old style": (
         ["look", "X", "--split_bi", "x"],
-        "--split_bi is not an option of program look; did you mean --split-by?",
+        "--split_bi is not an option of program look; did you mean '--split-by'?",
     ),
     "misspelled and missing": (
         ["roco", "--out", "x", "--rot", "y"],
@@ -170,7 +170,7 @@ WRONG = {
     "short": (["look", "X", "-k"], "'-k' belongs to no option"),
     "choice": (
         ["look", "X", "--split-by", "dat"],
-        "--split-by 'dat' is not one of given, group, date; did you mean date?",
+        "--split-by 'dat' is not one of given, group, date; did you mean 'date'?",
     ),
     "number": (["look", "X", "--radius", "ten"], "--radius 'ten' is not a whole number"),
     "part of a number": (["look", "X", "--k", "10.7"], "--k '10.7' is not a whole number"),
@@ -189,7 +189,7 @@ WRONG = {
     "brackets": (["look", "X", "--scale", "[0, 4095]"], "--scale takes two numbers, such as --scale 0 4095"),
     "no folder": (["look", "--text", "x"], "FOLDER is missing; help: program look --help"),
     "no option": (["roco", "--out", "x"], "--root is missing; help: program roco --help"),
-    "neither folder nor option": (["roco", "--roo"], "--roo is not an option of program roco; did you mean --root?"),
+    "neither folder nor option": (["roco", "--roo"], "--roo is not an option of program roco; did you mean '--root'?"),
     "no options": (["roco"], "--out and --root are missing; help: program roco --help"),
     "no split": (["roco", "--out", "x", "--root", "y", "--resplit", "9"], "9"),
     "after the hyphens": (["look", "X", "--", "--text"], "'--text' belongs to no option"),

@@ -52,7 +52,9 @@ def test_help_follows_a_file_of_ones_own(tmp_path: Path, capsys: pytest.CaptureF
     )
 
 
-@pytest.mark.parametrize("kind", [*{method.hasher for method in list_methods()}, EndToEnd, FeatureExtractor])
+@pytest.mark.parametrize(
+    "kind", [*dict.fromkeys(method.hasher for method in list_methods()), EndToEnd, FeatureExtractor]
+)
 def test_options_read_from_the_source_are_those_of_the_class(kind: type) -> None:
     parameters = dict(inspect.signature(kind).parameters)
     others = [name for name, one in parameters.items() if one.kind is one.VAR_KEYWORD]

@@ -15,7 +15,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
 from torch import Tensor, nn
 
 from mcmfh_lightning.errors import CheckpointError, DataError
@@ -192,11 +192,10 @@ class Hasher(LightningModule, ABC):
         if self._make_lr_scheduler is None:
             return optimizer
         scheduler = self._make_lr_scheduler(optimizer)
-        monitor = getattr(scheduler, "monitor", None)  # of a scheduler that watches a value, ReduceLROnPlateau
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler} | ({"monitor": monitor} if monitor else {}),
-        }
+        config: LRSchedulerConfigType = {"scheduler": scheduler}
+        if monitor := getattr(scheduler, "monitor", None):  # of a scheduler that watches a value, ReduceLROnPlateau
+            config["monitor"] = monitor
+        return {"optimizer": optimizer, "lr_scheduler": config}
 
     def make_optimizer(self) -> torch.optim.Optimizer:
         """Make the optimizer over all parameters; a method with several learning rates overrides this."""
