@@ -74,7 +74,7 @@ def test_page_runs_as_written(
     printed = run_as_written("\n".join(rest), folder, PYTHONPATH="")
 
     assert "Research use, not diagnosis" in printed
-    with (folder / "runs" / "mine" / "test" / "ranking.csv").open() as file:
+    with (folder / "runs" / "pairs" / "test" / "ranking.csv").open() as file:
         assert {"model", "chance"} <= {row["system"] for row in csv.DictReader(file)}
     with (folder / "pairs.csv").open() as first, (folder / "new.csv").open() as second:
         rows = [*csv.DictReader(first), *csv.DictReader(second)]
