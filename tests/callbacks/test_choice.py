@@ -103,7 +103,7 @@ def test_a_fit_that_cannot_choose_is_refused_before_it_trains(world, name):
         def on_train_batch_end(self, *_):
             stepped.append(1)
 
-    with pytest.raises(DataError, match=rf"val/mAP.*is undefined.*{why}.*limit_val_batches 0"):
+    with pytest.raises(DataError, match=rf"val/mAP.*is undefined.*{why}.*limit-val-batches 0"):
         fit(world, world.Data(splits, normal_label=normal), keeper(world), Steps())
     assert not stepped
     assert not list(world.folder.glob("*.ckpt"))

@@ -141,7 +141,7 @@ def test_results_of_other_data_other_weights_or_another_release_are_kept(
     before = files_of(folder / "test")
     other = make_features(tmp_path / "other", train=100, evaluated=40)
     line = refused("test", other, folder)
-    for words in (f"{small}, fingerprint", f"{other}, fingerprint", "--run_dir", f"--ckpt_path {best}", "delete"):
+    for words in (f"{small}, fingerprint", f"{other}, fingerprint", "--run-dir", f"--ckpt-path {best}", "delete"):
         assert words in line
     weights = torch.load(best, weights_only=True)
     weights["state_dict"] = {name: value + 1 for name, value in weights["state_dict"].items()}
@@ -170,7 +170,7 @@ def test_another_collection_is_tested_in_a_folder_of_its_own(mcmfh, tested, make
 def test_untrained_weights_are_not_measured(small, tmp_path, refused, subcommand):
     line = refused(subcommand, small, tmp_path)
     assert f"{tmp_path / 'fit' / 'checkpoints' / 'best.ckpt'} does not exist" in line
-    assert "--run_dir of a fit" in line
+    assert "--run-dir of a fit" in line
     assert not list(tmp_path.rglob("*.json"))
 
 
@@ -180,7 +180,7 @@ def test_a_run_that_chose_nothing_points_to_its_last_epoch(mcmfh, small, tmp_pat
     assert printed.strip().splitlines()[-1] == (
         f"no epoch was chosen: val/mAP was not measured, or undefined in every epoch; the last one is in {last}"
     )
-    assert "--ckpt_path last takes those of the last epoch" in refused("test", small, tmp_path)
+    assert "--ckpt-path last takes those of the last epoch" in refused("test", small, tmp_path)
 
 
 def test_validate_takes_the_best_weights(mcmfh, small, fitted):

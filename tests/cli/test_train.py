@@ -1,6 +1,9 @@
 """The command line: one folder a run, and errors of one line."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -203,3 +206,37 @@ def test_nothing_is_advertised(run: Path, features: Path, capsys: pytest.Capture
     main(["validate", *FLAGS, "--data.root", str(features), "--run-dir", str(run), "--trainer.logger", "false"])
     shown = capsys.readouterr()
     assert "litlogger" not in (shown.out + shown.err).lower()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["ascii", "iso-8859-1"])
+def test_every_command_ends_well_in_any_terminal(
+    encoding: str, make_features: Callable[..., Path], tmp_path: Path
+) -> None:
+    root = make_features(
+        tmp_path / "Zoë", vocabulary=("normal", "Épanchement", "Größe", "心臓"), train=128, evaluated=40
+    )
+    flags = [
+        "--config",
+        "experiments/demo.yaml",
+        "--data.root",
+        root,
+        "--run-dir",
+        tmp_path / "é心",
+        "--model.d-model=32",
+    ]
+    small = ["--data.global-batch-size=64", "--trainer.enable-progress-bar=true"]
+    for command, more in (("fit", ["--trainer.max-epochs=1"]), ("test", []), ("validate", []), ("predict", [])):
+        done = subprocess.run(
+            [Path(sys.executable).with_name("mcmfh"), command, *flags, *small, *more],
+            env=os.environ | {"PYTHONIOENCODING": encoding},
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert b"Traceback" not in done.stderr
+
+
+def test_words_that_are_not_text_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    line = _fails(["fit", *FLAGS, "--data.root", "Zo\udcc3\udcab"], capsys)
+    assert "is not text in this locale: set LC_ALL=C.UTF-8, or PYTHONUTF8=1" in line

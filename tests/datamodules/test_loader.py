@@ -75,7 +75,7 @@ LOST = {
 def test_a_lost_or_doubled_batch_is_an_error(kind, num_workers, arrives_as):
     change, message = LOST[kind]
     arrives_as(change)
-    fix = "--data.num_workers 0" if num_workers else "please report"
+    fix = "--data.num-workers 0" if num_workers else "please report"
     with pytest.raises(DataError, match=rf"loader test/query: .*{message}.*{fix}"):
         numbers(rows_loader(num_workers=num_workers))
 
@@ -86,7 +86,7 @@ def test_a_batch_too_many_is_an_error(arrives_as):
         numbers(rows_loader())
 
 
-ENDED = r"loader test/query: (its worker process \d+ |a batch could not be fetched from a worker).*--data.num_workers 0"
+ENDED = r"loader test/query: (its worker process \d+ |a batch could not be fetched from a worker).*--data.num-workers 0"
 
 
 def cannot_be_pickled():
@@ -118,7 +118,7 @@ def test_a_worker_killed_while_the_main_process_is_busy(monkeypatch):
 
     batches = iter(rows_loader(killed_later, num_workers=1))
     next(batches)
-    line = r"loader test/query: its worker process \d+ is killed by signal: Killed: .*--data.num_workers 0"
+    line = r"loader test/query: its worker process \d+ is killed by signal: Killed: .*--data.num-workers 0"
     with pytest.raises(DataError, match=line), worker_errors():
         time.sleep(30)  # a training step
 
@@ -291,7 +291,7 @@ def test_the_command_ends_with_one_line_when_a_worker_is_killed(features, tmp_pa
         main(["fit", *run, *quiet, "--data.num_workers", "1"])
     assert stop.value.code == 2
     last = capsys.readouterr().err.strip().splitlines()[-1]
-    assert re.match(r"mcmfh: error: loader train: its worker process \d+ .*--data.num_workers 0", last)
+    assert re.match(r"mcmfh: error: loader train: its worker process \d+ .*--data.num-workers 0", last)
 
 
 @pytest.mark.slow

@@ -47,7 +47,7 @@ def test_wandb_knows_the_settings_that_we_ship() -> None:
 def test_a_logger_that_is_not_installed_names_the_extra(
     package: str, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("mcmfh_lightning.cli.train.find_spec", lambda name: None)
+    monkeypatch.setattr("mcmfh_lightning.trainer.loggers.find_spec", lambda name: None)
     flags = ["--data.root", str(features), "--run_dir", str(tmp_path), "--trainer.logger", f"logger/{package}.yaml"]
     with pytest.raises(SystemExit) as stop:
         main(["fit", *FLAGS, *flags])

@@ -9,7 +9,6 @@ import sys
 import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from cyclopts import App
@@ -18,6 +17,7 @@ from cyclopts.argument import ArgumentCollection, update_argument_collection
 from mcmfh_lightning.cli.project_keys import TABLES, TOGETHER, Kind, Value
 from mcmfh_lightning.errors import ConfigError, without_controls
 from mcmfh_lightning.lightning_configs import find_configs
+from mcmfh_lightning.nearest import did_you_mean
 
 PROJECT_FILE = Path("mcmfh.toml")
 """The project file of the working folder; folders above are not looked at."""
@@ -108,9 +108,8 @@ def read_project(program: str, command: str, path: Path = PROJECT_FILE) -> Proje
     for written, value in _flat(entries):
         name = written.replace("_", "-")
         if name not in known:
-            raise ConfigError(
-                f"{path}, [{table}]: unknown key {written!r}{_near(name, known)}; keys: {', '.join(known)}"
-            )
+            near = did_you_mean(name, known)
+            raise ConfigError(f"{path}, [{table}]: unknown key {written!r}{near or ';'} keys: {', '.join(known)}")
         options[name] = _checked(f"{path}, [{table}] {written}", value, known[name])
     return Project(path, table, options, tuple(choices))
 
@@ -119,24 +118,19 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _near(name: str, known: Collection[str]) -> str:
-    close = get_close_matches(name, known, n=1)
-    return f", did you mean {close[0]!r}?" if close else ""
-
-
 def _check_tables(path: Path, content: Mapping[str, object]) -> None:
     for program, commands in content.items():
         if program not in TABLES or not isinstance(commands, dict):
             known = [f"{name}.{command}" for name, entries in TABLES.items() for command in entries]
             raise ConfigError(
                 f"{path}: unknown {'table' if isinstance(commands, dict) else 'key'} {program!r}"
-                f"{_near(program, TABLES)}; tables: {', '.join(f'[{name}]' for name in known)}"
+                f"{did_you_mean(program, TABLES) or ';'} tables: {', '.join(f'[{name}]' for name in known)}"
             )
         for command, entries in commands.items():
             if command not in TABLES[program] or not isinstance(entries, dict):
                 listed = ", ".join(f"[{program}.{name}]" for name in TABLES[program])
-                near = _near(command, TABLES[program])
-                raise ConfigError(f"{path}: unknown table [{program}.{command}]{near}; tables: {listed}")
+                near = did_you_mean(command, TABLES[program]) or ";"
+                raise ConfigError(f"{path}: unknown table [{program}.{command}]{near} tables: {listed}")
 
 
 def _flat(entries: Mapping[str, object], before: str = "") -> Iterator[tuple[str, object]]:

@@ -72,8 +72,11 @@ def read_arguments(args: Sequence[str]) -> list[str]:
     the same.
 
     Raises:
-        ConfigError: If a config does not exist.
+        ConfigError: If a config does not exist, or a word is not text in the locale of the terminal.
     """
+    foreign = [arg for arg in args if not arg.isprintable() and any("\udc80" <= letter <= "\udcff" for letter in arg)]
+    if foreign:
+        raise ConfigError(f"{foreign[0]!a} is not text in this locale: set LC_ALL=C.UTF-8, or PYTHONUTF8=1")
     words = [underscored(arg) for arg in with_project(args)]
     flags = (arg.partition("=") for arg in find_configs(ordered(words)))
     read = [(_present_name(name) if name.startswith("--") else name) + equals + value for name, equals, value in flags]

@@ -44,7 +44,8 @@ def place_logs(loggers: Any, run_dir: str, subcommand: str) -> None:  # noqa: AN
             continue
         kind = resolve_name(logger["class_path"])
         if issubclass(kind, CSVLogger | TensorBoardLogger):
-            logger["init_args"].update(save_dir=run_dir, name="", version=subcommand)
+            for name, value in (("save_dir", run_dir), ("name", ""), ("version", subcommand)):
+                logger["init_args"][name] = value
         if issubclass(kind, WandbLogger):
             logger["init_args"]["save_dir"] = str(Path(run_dir, subcommand))
             if find_spec("wandb") is None:
