@@ -62,7 +62,7 @@ REFUSED = {
     "twice": ("[mcmfh.fit]\n[mcmfh.fit]\n", "not a project file"),
     "not UTF-8": (b"\xff\xfe[\x00", "not a project file"),
     "deep": ("a = " + "[" * 100_000, "not a project file"),
-    "program": ("[mcmfh-dta.manifest]\n", "unknown table 'mcmfh-dta'; did you mean 'mcmfh-data'?"),
+    "program": ("[mcmfh-dta.manifest]\n", "unknown table 'mcmfh-dta'; did you mean 'mcmfh-data'"),
     "key alone": ("manifest = 1\n", "unknown key 'manifest'"),
     "command": ("[mcmfh.fitt]\n", "unknown table [mcmfh.fitt]; did you mean 'fit'?"),
     "other table": ("[mcmfh-archive.serch]\n", "unknown table [mcmfh-archive.serch]; did you mean 'search'?"),
