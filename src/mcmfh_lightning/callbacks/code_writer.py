@@ -52,7 +52,8 @@ class CodeWriter(BasePredictionWriter):
         """Refuse what has no codes, or not all of them.
 
         Raises:
-            DataError: If the method ranks real-valued vectors, the data name no splits, or batches would be left out.
+            DataError: If the method ranks real-valued vectors, the data name no splits, batches would be left out, or
+                a split has fewer items than there are processes.
         """
         super().setup(trainer, pl_module, stage)
         if getattr(pl_module, "distance", "hamming") != "hamming":
@@ -60,7 +61,9 @@ class CodeWriter(BasePredictionWriter):
                 f"{type(pl_module).__name__} makes real-valued vectors, not codes: `mcmfh test` evaluates it; choose "
                 "another method to write codes"
             )
-        _data(trainer)
+        data = _data(trainer)
+        if any(data.info.split(split).pairs < trainer.world_size for split in data.splits):
+            raise DataError(f"{data.root} has a split of fewer items than there are processes: use fewer devices")
         limit = trainer.limit_predict_batches
         if not is_dry(trainer) and (not isinstance(limit, float) or limit < 1.0):  # 1 is one batch, 1.0 all of them
             raise DataError("--trainer.limit-predict-batches would leave items without codes: leave it out")
