@@ -13,7 +13,6 @@ from typing import get_args
 
 from rich.console import Console
 
-from mcmfh_lightning.nearest import did_you_mean
 from mcmfh_lightning.quiet import quiet_libraries
 from mcmfh_lightning.shared_memory import full_message
 
@@ -156,7 +155,7 @@ def check_choice(name: str, value: str, literal: object) -> None:
     """
     valid = get_args(literal)
     if value not in valid:
-        near = did_you_mean(value, valid)
+        near = name_nearest(value, valid)
         raise ValueError(f"{name}={value!r} is not one of {', '.join(map(repr, valid))}{near}")
 
 

@@ -77,7 +77,7 @@ def test_columns_of_findings_with_texts(folder, capsys):
     ]
     assert init(texts(rows)) == 0
     assert proposed()["label-columns"] == ["No Finding", "Cardiomegaly", "Edema", "Fracture"]
-    assert "uncertain (-1)" in capsys.readouterr().out
+    assert "1 uncertain finding (-1)" in capsys.readouterr().out
     assert converted() == {
         "a": Item(True, "The heart is not enlarged.", ("No Finding",), "10"),
         "b": Item(True, "The heart is enlarged now.", ("Cardiomegaly",), "10"),
@@ -94,7 +94,7 @@ def test_json_lines_with_lists_and_paths_above_the_folder(folder, capsys):
     Path("pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert init("pairs.jsonl") == 0
     assert proposed()["images"] == "."
-    assert "2 rows have an image or a text, not both" in capsys.readouterr().out
+    assert "2 rows with an image or a text, not both" in capsys.readouterr().out
     assert converted() == {
         "1": Item(True, "A film of the chest.", ("a", "b"), "s1"),
         "2": Item(True, None, (), "s1"),
@@ -186,11 +186,11 @@ def test_what_is_odd_is_counted(folder, capsys):
     assert init(texts(rows)) == 0
     shown = capsys.readouterr().out
     for part in (
-        "4 of 40 rows are bad",
-        "1 images of the column 'image' are missing, such as 'lost.png'",
-        "1 ids of the column 'id' occur twice: 'i1'",
-        "1 rows have neither image nor text",
-        "1 rows have no 'group'",
+        "bad rows: 4 of 40",
+        "1 image of the column 'image' not found, such as 'lost.png'",
+        "1 id of the column 'id' on several rows: 'i1'",
+        "1 row with neither image nor text",
+        "1 row without 'group'",
         "'labels' says 'Edema' alone: all rows are relevant to each other",
     ):
         assert part in " ".join(shown.split()), part

@@ -83,8 +83,8 @@ def manifest(
     If any row is bad nothing is converted, and each problem is listed with its row and its fix.
 
     Args:
-        manifest: .csv, .jsonl or .parquet with the columns id, image and/or text, labels, group, and if known date,
-            split, source and licence.
+        manifest: .csv, .tsv, .jsonl or .parquet with the columns id, image and/or text, labels, group, and if known
+            date, split, source and licence.
         images: Folder below which all images are: JPEG, PNG, and with pydicom DICOM. Paths are relative to it.
         out: Folder of the pair shards to write; an interrupted conversion is completed.
         name: Name of the data set in dataset.json. Default: the manifest's, without its ending.

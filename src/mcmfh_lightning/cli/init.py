@@ -15,6 +15,7 @@ from mcmfh_lightning.cli.project_text import comment, table
 from mcmfh_lightning.datasets.table.guess.columns import quoted
 from mcmfh_lightning.datasets.table.guess.look import propose
 from mcmfh_lightning.datasets.table.guess.proposal import Proposal
+from mcmfh_lightning.datasets.wording import counted
 from mcmfh_lightning.errors import DataError, say
 from mcmfh_lightning.files import atomic_write
 
@@ -121,7 +122,7 @@ def _batch(proposal: Proposal) -> dict[str, Value]:
 
 def _report(manifest: Path, images: Path, out: Path, proposal: Proposal) -> Iterator[str]:
     """List what a person reads: the proposal, what is odd, what to choose, and the next commands."""
-    yield f"{manifest}: {proposal.rows:,} rows, {proposal.trainable:,} of them with an image and a text"
+    yield f"{manifest}: {counted(proposal.rows, 'row')}, {proposal.trainable:,} of them with an image and a text"
     yield "Proposed:"
     for option, value in proposal.options.items():
         shown = ", ".join(value) if isinstance(value, list) else str(value)

@@ -108,9 +108,8 @@ def read_project(program: str, command: str, path: Path = PROJECT_FILE) -> Proje
     for written, value in _flat(entries):
         name = written.replace("_", "-")
         if name not in known:
-            raise ConfigError(
-                f"{path}, [{table}]: unknown key {written!r}{did_you_mean(name, known)}; keys: {', '.join(known)}"
-            )
+            near = did_you_mean(name, known)
+            raise ConfigError(f"{path}, [{table}]: unknown key {written!r}{near or ';'} keys: {', '.join(known)}")
         options[name] = _checked(f"{path}, [{table}] {written}", value, known[name])
     return Project(path, table, options, tuple(choices))
 
@@ -125,13 +124,13 @@ def _check_tables(path: Path, content: Mapping[str, object]) -> None:
             known = [f"{name}.{command}" for name, entries in TABLES.items() for command in entries]
             raise ConfigError(
                 f"{path}: unknown {'table' if isinstance(commands, dict) else 'key'} {program!r}"
-                f"{did_you_mean(program, TABLES)}; tables: {', '.join(f'[{name}]' for name in known)}"
+                f"{did_you_mean(program, TABLES) or ';'} tables: {', '.join(f'[{name}]' for name in known)}"
             )
         for command, entries in commands.items():
             if command not in TABLES[program] or not isinstance(entries, dict):
                 listed = ", ".join(f"[{program}.{name}]" for name in TABLES[program])
-                near = did_you_mean(command, TABLES[program])
-                raise ConfigError(f"{path}: unknown table [{program}.{command}]{near}; tables: {listed}")
+                near = did_you_mean(command, TABLES[program]) or ";"
+                raise ConfigError(f"{path}: unknown table [{program}.{command}]{near} tables: {listed}")
 
 
 def _flat(entries: Mapping[str, object], before: str = "") -> Iterator[tuple[str, object]]:

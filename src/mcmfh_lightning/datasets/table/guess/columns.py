@@ -8,6 +8,7 @@ from functools import cached_property
 
 from mcmfh_lightning.datasets.table.labels import is_numeric, read_state
 from mcmfh_lightning.datasets.table.values import is_missing
+from mcmfh_lightning.datasets.wording import counted
 
 _JOINT = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _FEW = 50
@@ -98,8 +99,7 @@ class Column:
         >>> Column("group", ["a", "b", "a", ""]).shows()
         '2 values on 3 rows'
         """
-        values = "1 value" if len(self.counts) == 1 else f"{len(self.counts):,} values"
-        return f"{values} on {len(self.present):,} row{'s' * (len(self.present) != 1)}"
+        return f"{counted(len(self.counts), 'value')} on {counted(len(self.present), 'row')}"
 
 
 def quoted(names: Iterable[str], most: int = 4) -> str:

@@ -6,6 +6,7 @@ from mcmfh_lightning.datasets.table.guess import vocabulary
 from mcmfh_lightning.datasets.table.guess.columns import Column, quoted
 from mcmfh_lightning.datasets.table.guess.proposal import Answer, Proposal
 from mcmfh_lightning.datasets.table.values import BadValueError, DateReader, fitting_formats
+from mcmfh_lightning.datasets.wording import counted
 
 _SAMPLE = 200
 _SPREADSHEET_DAYS = range(20_000, 80_000)
@@ -28,7 +29,7 @@ def guess_date(columns: Sequence[Column], proposal: Proposal) -> None:
     proposal.take(
         "date-column",
         column.name,
-        "its values are dates" + (f"; {column.missing:,} rows have none" if column.missing else ""),
+        "its values are dates" + (f"; {counted(column.missing, 'row')} without one" if column.missing else ""),
     )
     if unread:
         _guess_form(column, [str(cell) for cell in unread], proposal)

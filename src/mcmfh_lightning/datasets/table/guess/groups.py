@@ -6,6 +6,7 @@ from typing import NamedTuple
 from mcmfh_lightning.datasets.table.guess import vocabulary
 from mcmfh_lightning.datasets.table.guess.columns import Column, quoted
 from mcmfh_lightning.datasets.table.guess.proposal import Answer, Proposal
+from mcmfh_lightning.datasets.wording import counted
 from mcmfh_lightning.shards.info import Split
 
 _LEAK = "Rows of a patient in two splits raise every number of a test"
@@ -50,7 +51,7 @@ def guess_group(columns: Sequence[Column], rows: int, proposal: Proposal) -> Col
         )
     if column.missing:
         proposal.odd.append(
-            f"{column.missing:,} rows have no {column.name!r}; they cannot be used until it is filled in"
+            f"{counted(column.missing, 'row')} without {column.name!r}, of no use until it is filled in"
         )
     return column
 
@@ -145,7 +146,7 @@ def _take_split(
         if split not in known.values():
             proposal.odd.append(f"no row of the column {column.name!r} is in {split}: {lack}")
     if column.missing:
-        proposal.odd.append(f"{column.missing:,} rows have no split in the column {column.name!r}")
+        proposal.odd.append(f"{counted(column.missing, 'row')} without a split in the column {column.name!r}")
     return GivenSplits(column, renamed)
 
 

@@ -12,6 +12,7 @@ from mcmfh_lightning.datasets.table.guess.columns import Column, quoted
 from mcmfh_lightning.datasets.table.guess.proposal import Answer, Proposal
 from mcmfh_lightning.datasets.table.references import ImageFolder
 from mcmfh_lightning.datasets.table.values import BadValueError, is_missing, shortened
+from mcmfh_lightning.datasets.wording import counted
 from mcmfh_lightning.errors import DataError
 
 _ENDINGS = frozenset((".png", ".jpg", ".jpeg", ".dcm", ".dicom"))
@@ -113,8 +114,8 @@ def _take(column: Column, place: Path, folder: Path, proposal: Proposal) -> Foun
         proposal.take("images", str(place), f"its paths begin there, not in {folder}")
     if missing:
         proposal.odd.append(
-            f"{len(missing):,} images of the column {column.name!r} are missing, such as {shortened(missing[0])}; "
-            "copy them, or correct the paths"
+            f"{counted(len(missing), 'image')} of the column {column.name!r} not found, such as "
+            f"{shortened(missing[0])}; copy them, or correct the paths"
         )
     return Found(column.name, place, tuple(found.get(value) for value in values))
 
@@ -151,4 +152,4 @@ def say_unnamed(found: Found, files: dict[str, list[Path]], proposal: Proposal) 
     rest = sorted(path for paths in files.values() for path in paths if path.resolve() not in named)
     if rest:
         names = quoted((path.name for path in rest), 2)
-        proposal.odd.append(f"{len(rest):,} images are named by no row and stay out: {names}")
+        proposal.odd.append(f"{counted(len(rest), 'image')} that no row names stay out: {names}")

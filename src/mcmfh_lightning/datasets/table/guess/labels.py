@@ -9,6 +9,7 @@ from mcmfh_lightning.datasets.table.guess.proposal import Answer, Proposal
 from mcmfh_lightning.datasets.table.label_hints import near_labels
 from mcmfh_lightning.datasets.table.labels import LabelRules, read_state
 from mcmfh_lightning.datasets.table.values import BadValueError, is_missing
+from mcmfh_lightning.datasets.wording import counted
 
 _SEPARATORS = (";", "|", "\t", "\uff1b", "\u3001", "\uff0c", " / ", "+", "&")
 _NUMBERED = frozenset(("label", "labels", "class", "classes", "target"))
@@ -98,7 +99,7 @@ def _take_findings(columns: Sequence[Column], findings: Sequence[Column], propos
     proposal.take("label-columns", names, "they hold 1, 0, -1 or nothing")
     if uncertain:
         proposal.odd.append(
-            f"{uncertain:,} findings are uncertain (-1) and count as absent; uncertain-is-present changes it"
+            f"{counted(uncertain, 'uncertain finding')} (-1) counted as absent; uncertain-is-present changes it"
         )
     others = [column.name for column in columns if column.is_finding and column not in taken]
     if others:
@@ -128,7 +129,7 @@ def _take_words(column: Column, proposal: Proposal) -> None:
             f"{column.name!r} says {next(iter(column.counts))!r} alone: all rows are relevant to each other"
         )
     if column.missing:
-        proposal.odd.append(f"{column.missing:,} rows have no label in {column.name!r}")
+        proposal.odd.append(f"{counted(column.missing, 'row')} without a label in {column.name!r}")
     _name_normal(labels, proposal)
 
 

@@ -12,6 +12,7 @@ from mcmfh_lightning.datasets.table.guess.proposal import Proposal
 from mcmfh_lightning.datasets.table.guess.roles import guess_id, guess_origin, guess_text, name_persons
 from mcmfh_lightning.datasets.table.guess.trial import try_options
 from mcmfh_lightning.datasets.table.values import is_missing
+from mcmfh_lightning.datasets.wording import counted
 
 
 def propose(manifest: Path, images: Path) -> Proposal:
@@ -31,10 +32,10 @@ def propose(manifest: Path, images: Path) -> Proposal:
     proposal.rows = len(table.rows)
     if table.problems:
         proposal.odd.append(
-            f"{len(table.problems):,} rows cannot be read, the first: {table.problems[0].line(manifest)}"
+            f"{counted(len(table.problems), 'row')} cannot be read, the first: {table.problems[0].line(manifest)}"
         )
     if table.blank:
-        proposal.odd.append(f"{table.blank:,} blank rows are passed over")
+        proposal.odd.append(f"{counted(table.blank, 'blank row')} passed over")
     persons = name_persons(columns, proposal)
     left = [column for column in columns if column.name not in persons]
     found = guess_images(left, images, files, proposal)
@@ -78,6 +79,8 @@ def _count_modalities(columns: list[Column], found: Found | None, proposal: Prop
     neither = sum(not image and not has for image, has in zip(images, texts, strict=True))
     proposal.trainable = both
     if single := proposal.rows - both - neither:
-        proposal.odd.append(f"{single:,} rows have an image or a text, not both: they can be found, never trained on")
+        proposal.odd.append(
+            f"{counted(single, 'row')} with an image or a text, not both: to be found, never to train on"
+        )
     if neither:
-        proposal.odd.append(f"{neither:,} rows have neither image nor text and cannot be used")
+        proposal.odd.append(f"{counted(neither, 'row')} with neither image nor text, of no use")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from mcmfh_lightning.datasets.table.guess import vocabulary
 from mcmfh_lightning.datasets.table.guess.columns import Column, quoted
 from mcmfh_lightning.datasets.table.guess.proposal import Answer, Proposal
+from mcmfh_lightning.datasets.wording import counted
 
 
 def name_persons(columns: Sequence[Column], proposal: Proposal) -> set[str]:
@@ -55,9 +56,11 @@ def _is_id(column: Column) -> bool:
 def _take_id(column: Column, reason: str, proposal: Proposal) -> None:
     proposal.take("id-column", column.name, reason)
     if twice := [value for value, times in column.counts.items() if times > 1]:
-        proposal.odd.append(f"{len(twice):,} ids of the column {column.name!r} occur twice: {quoted(twice, 3)}")
+        proposal.odd.append(
+            f"{counted(len(twice), 'id')} of the column {column.name!r} on several rows: {quoted(twice, 3)}"
+        )
     if column.missing:
-        proposal.odd.append(f"{column.missing:,} rows have no id in the column {column.name!r}")
+        proposal.odd.append(f"{counted(column.missing, 'row')} without an id in the column {column.name!r}")
 
 
 def guess_text(columns: Sequence[Column], proposal: Proposal) -> None:

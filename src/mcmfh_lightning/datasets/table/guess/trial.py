@@ -32,9 +32,8 @@ def try_options(manifest: Path, images: Path, proposal: Proposal) -> None:
     if bad:
         reasons = Counter(problem.reason for problem in read.problems)
         counts = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common(4))
-        rows = f"{len(bad):,} of {len(bad) + len(read.candidates):,} rows"
-        fix = "correct them, or pass --skip-bad-rows"
-        proposal.odd.insert(0, f"{rows} are bad ({counts}), the first is row {min(bad)}; {fix}")
+        rows = f"bad rows: {len(bad):,} of {len(bad) + len(read.candidates):,} ({counts}), the first is row {min(bad)}"
+        proposal.odd.insert(0, f"{rows}; correct them, or pass --skip-bad-rows")
 
 
 def _reading(proposal: Proposal) -> Reading:
