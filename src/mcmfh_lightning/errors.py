@@ -155,7 +155,7 @@ def check_choice(name: str, value: str, literal: object) -> None:
     """
     valid = get_args(literal)
     if value not in valid:
-        near = name_nearest(value, valid)
+        near = did_you_mean(value, valid)
         raise ValueError(f"{name}={value!r} is not one of {', '.join(map(repr, valid))}{near}")
 
 
