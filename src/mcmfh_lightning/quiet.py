@@ -28,6 +28,8 @@ QUIET: tuple[tuple[str, type[Warning]], ...] = (
     ("The value length \\(\\d+\\) exceeds the maximum length of \\d+ allowed for VR", UserWarning),
     ('Value ".*" is not valid for elements with a VR of', UserWarning),
     ("Expected (im|ex)plicit VR, but found (im|ex)plicit VR", UserWarning),
+    # Inside lancedb with an early pydantic; about models that archives do not use.
+    ('Field "model_name" in \\w+ has conflict with protected namespace', UserWarning),
     # Inside Lightning, which still asks for the class that a later torch renamed.
     ("`isinstance\\(treespec, LeafSpec\\)` is deprecated", FutureWarning),
 )
