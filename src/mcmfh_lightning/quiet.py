@@ -33,6 +33,8 @@ QUIET: tuple[tuple[str, type[Warning]], ...] = (
     # They name no file; a picture that cannot be used is reported with its row or id.
     ("Corrupt EXIF data", UserWarning),
     ("Image size \\(\\d+ pixels\\) exceeds limit", RuntimeWarning),
+    # Inside lancedb with an early pydantic; about models that archives do not use.
+    ('Field "model_name" in \\w+ has conflict with protected namespace', UserWarning),
     # Inside Lightning, which still asks for the class that a later torch renamed.
     ("`isinstance\\(treespec, LeafSpec\\)` is deprecated", FutureWarning),
 )
