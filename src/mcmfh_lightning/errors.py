@@ -13,6 +13,7 @@ from typing import get_args
 
 from rich.console import Console
 
+from mcmfh_lightning.nearest import did_you_mean
 from mcmfh_lightning.quiet import quiet_libraries
 from mcmfh_lightning.shared_memory import full_message
 
