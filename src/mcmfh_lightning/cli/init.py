@@ -15,9 +15,9 @@ from mcmfh_lightning.cli.project_text import comment, table
 from mcmfh_lightning.datasets.table.guess.columns import quoted
 from mcmfh_lightning.datasets.table.guess.look import propose
 from mcmfh_lightning.datasets.table.guess.proposal import Proposal
-from mcmfh_lightning.datasets.wording import counted
 from mcmfh_lightning.errors import DataError, say
 from mcmfh_lightning.files import atomic_write
+from mcmfh_lightning.tables import counted
 
 Encoder = Literal["offline", "biomedclip"]
 _WIDTH = 100

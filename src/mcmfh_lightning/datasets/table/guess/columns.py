@@ -8,7 +8,7 @@ from functools import cached_property
 
 from mcmfh_lightning.datasets.table.labels import is_numeric, read_state
 from mcmfh_lightning.datasets.table.values import is_missing
-from mcmfh_lightning.datasets.wording import counted
+from mcmfh_lightning.tables import counted
 
 _JOINT = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _FEW = 50

@@ -6,7 +6,7 @@ from mcmfh_lightning.datasets.table.guess import vocabulary
 from mcmfh_lightning.datasets.table.guess.columns import Column, quoted
 from mcmfh_lightning.datasets.table.guess.proposal import Answer, Proposal
 from mcmfh_lightning.datasets.table.values import BadValueError, DateReader, fitting_formats
-from mcmfh_lightning.datasets.wording import counted
+from mcmfh_lightning.tables import counted
 
 _SAMPLE = 200
 _SPREADSHEET_DAYS = range(20_000, 80_000)

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from mcmfh_lightning.datasets.table.guess import vocabulary
 from mcmfh_lightning.datasets.table.guess.columns import Column, quoted
 from mcmfh_lightning.datasets.table.guess.proposal import Answer, Proposal
-from mcmfh_lightning.datasets.wording import counted
 from mcmfh_lightning.shards.info import Split
+from mcmfh_lightning.tables import counted
 
 _LEAK = "Rows of a patient in two splits raise every number of a test"
 _ALONE = "only if each row is of another patient"

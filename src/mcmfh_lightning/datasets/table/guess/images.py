@@ -12,8 +12,8 @@ from mcmfh_lightning.datasets.table.guess.columns import Column, quoted
 from mcmfh_lightning.datasets.table.guess.proposal import Answer, Proposal
 from mcmfh_lightning.datasets.table.references import ImageFolder
 from mcmfh_lightning.datasets.table.values import BadValueError, is_missing, shortened
-from mcmfh_lightning.datasets.wording import counted
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.tables import counted
 
 _ENDINGS = frozenset((".png", ".jpg", ".jpeg", ".dcm", ".dicom"))
 _PATIENT_FOLDER = re.compile(r"(?i)(?:patient|subject|pat|sub|p)[-_]?\d+(?=[\\/])")

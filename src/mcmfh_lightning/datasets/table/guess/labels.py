@@ -9,7 +9,7 @@ from mcmfh_lightning.datasets.table.guess.proposal import Answer, Proposal
 from mcmfh_lightning.datasets.table.label_hints import near_labels
 from mcmfh_lightning.datasets.table.labels import LabelRules, read_state
 from mcmfh_lightning.datasets.table.values import BadValueError, is_missing
-from mcmfh_lightning.datasets.wording import counted
+from mcmfh_lightning.tables import counted
 
 _SEPARATORS = (";", "|", "\t", "\uff1b", "\u3001", "\uff0c", " / ", "+", "&")
 _NUMBERED = frozenset(("label", "labels", "class", "classes", "target"))

@@ -12,7 +12,7 @@ from mcmfh_lightning.datasets.table.guess.proposal import Proposal
 from mcmfh_lightning.datasets.table.guess.roles import guess_id, guess_origin, guess_text, name_persons
 from mcmfh_lightning.datasets.table.guess.trial import try_options
 from mcmfh_lightning.datasets.table.values import is_missing
-from mcmfh_lightning.datasets.wording import counted
+from mcmfh_lightning.tables import counted
 
 
 def propose(manifest: Path, images: Path) -> Proposal:

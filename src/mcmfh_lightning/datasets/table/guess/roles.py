@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from mcmfh_lightning.datasets.table.guess import vocabulary
 from mcmfh_lightning.datasets.table.guess.columns import Column, quoted
 from mcmfh_lightning.datasets.table.guess.proposal import Answer, Proposal
-from mcmfh_lightning.datasets.wording import counted
+from mcmfh_lightning.tables import counted
 
 
 def name_persons(columns: Sequence[Column], proposal: Proposal) -> set[str]:
