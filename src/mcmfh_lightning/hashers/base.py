@@ -193,10 +193,9 @@ class Hasher(LightningModule, ABC):
             return optimizer
         scheduler = self._make_lr_scheduler(optimizer)
         monitor = getattr(scheduler, "monitor", None)  # of a scheduler that watches a value, ReduceLROnPlateau
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler} | ({"monitor": monitor} if monitor else {}),
-        }
+        if monitor is None:
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler}}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "monitor": monitor}}
 
     def make_optimizer(self) -> torch.optim.Optimizer:
         """Make the optimizer over all parameters; a method with several learning rates overrides this."""
