@@ -232,6 +232,14 @@ def test_half_of_a_character_is_refused():
         toml_value("\udcff")
 
 
+@pytest.mark.parametrize("reason", ["short", "long " * 40, *ODD], ids=ascii)
+def test_reasons_change_no_value(reason):
+    options = {"text-column": "a # b", "normal-label": ["a", "b", "c", "d"]}
+    written = table("mcmfh-data.manifest", options, reasons=dict.fromkeys(options, reason))
+    assert tomllib.loads(written)["mcmfh-data"]["manifest"] == options
+    assert all(len(line) <= 100 for line in written.splitlines())
+
+
 def test_comments_fit_a_screen():
     lines = comment("word " * 100).splitlines()
     assert all(line.startswith("# ") and len(line) <= 100 for line in lines)

@@ -26,6 +26,14 @@ _FEW_PAIRS = 400
 """Training pairs below which the global batch of 256 of the shipped configs may not be filled."""
 
 _OF_ARCHIVE = ("search", "serve", "info", "verify", "add", "upsert", "delete")
+_NOTES = {
+    "mcmfh-data.manifest": "Table and images to pair shards. `mcmfh-data manifest --help all` lists all options.",
+    "mcmfh-data.verify": "Check the shards.",
+    "mcmfh-data.stats": "Labels, groups, and what rankings that learn nothing reach.",
+    "mcmfh.predict": "Encode the pairs.",
+    "mcmfh.fit": "Train; validate and test take the best weights of the same run.",
+    "mcmfh-archive.build": "An archive to search. With store-content it keeps texts and small pictures.",
+}
 _NEXT = (
     "mcmfh-data manifest",
     "mcmfh-data verify",
@@ -101,8 +109,8 @@ def project_text(manifest: Path, images: Path, out: Path, encoder: Encoder, prop
         f"--manifest {shlex.quote(str(manifest))} --images {shlex.quote(str(images))}"
     )
     odd = "\n".join(comment(f"Odd: {text}") for text in proposal.odd)
-    first = table("mcmfh-data.manifest", read, choices=proposal.choices)
-    rest = [table(title, options) for title, options in tables.items()]
+    first = table("mcmfh-data.manifest", read, _NOTES["mcmfh-data.manifest"], proposal.reasons, proposal.choices)
+    rest = [table(title, options, _NOTES.get(title, "")) for title, options in tables.items()]
     return "\n".join([head, *([odd] if odd else []), "", first, *rest])
 
 

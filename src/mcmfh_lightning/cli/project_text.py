@@ -48,21 +48,35 @@ def comment(text: str, width: int | None = _WIDTH) -> str:
     return "\n".join(f"# {line}" for line in lines)
 
 
-def table(name: str, options: Mapping[str, Value], note: str = "", choices: Iterable[Choice] = ()) -> str:
+def table(
+    name: str,
+    options: Mapping[str, Value],
+    note: str = "",
+    reasons: Mapping[str, str] | None = None,
+    choices: Iterable[Choice] = (),
+) -> str:
     """Write a table: a note, its options, and what has to be chosen.
 
     Args:
         name: Such as ``mcmfh-data.manifest``.
         options: Its keys and values.
         note: Comment above it.
+        reasons: Comment of each option, written after it, or above it if the line would be too long.
         choices: What its owner has to decide; proposals stand there as comments.
     """
     lines = [comment(note)] if note else []
     lines.append(f"[{name}]")
-    lines += [f"{key} = {toml_value(value)}" for key, value in options.items()]
+    for key, value in options.items():
+        line = f"{key} = {toml_value(value)}"
+        reason = comment(reasons[key]) if reasons and key in reasons else ""
+        if reason and "\n" not in line + reason and len(line) + len(reason) + 2 <= _WIDTH:
+            line = f"{line}  {reason}"
+        elif reason:
+            lines.append(reason)
+        lines.append(line)
     asked = list(choices)
     for choice in asked:
-        lines += ["", comment(f"CHOOSE: {choice.question}. Remove the # before one line:")]
+        lines += ["", comment(f"CHOOSE: {choice.question.rstrip('.?')}? Remove the # before one line:")]
         for answer in choice.answers:
             meaning = f"  {comment(answer.meaning, width=None)}" if answer.meaning else ""
             value = " ".join(toml_value(answer.value).split("\n"))
