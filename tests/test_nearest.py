@@ -1,7 +1,5 @@
 """Names that a misspelled one may stand for."""
 
-from time import perf_counter
-
 import pytest
 
 from mcmfh_lightning.nearest import MOST_NAMES, did_you_mean, nearest
@@ -73,8 +71,6 @@ def test_names_are_asked_for_in_one_line() -> None:
     )
 
 
-def test_a_long_name_among_many_is_quick() -> None:
-    known = [f"label {number} of chapter {number % 97} with words" for number in range(20_000)]
-    start = perf_counter()
-    nearest("brain " * 5_000, known)
-    assert perf_counter() - start < 5
+def test_only_the_beginning_of_a_long_name_is_read() -> None:
+    known = [f"label {number} of chapter {number % 97} with words" for number in range(200)]
+    assert nearest("label 7 " * 8 + "chapter " * 5_000, known) == nearest("label 7 " * 8, known)

@@ -114,8 +114,8 @@ WHOLE = {
     ),
     "unknown encoding": Bad(
         HEADER + FINE,
-        ": no text encoding is called 'utf-9'; did you mean 'utf-8'? correct --encoding",
-        "--encoding=utf-9",
+        ": no text encoding is called 'uft-8'; did you mean 'utf-8' or 'utf-8-sig'? correct --encoding",
+        "--encoding=uft-8",
     ),
     "encoding that reads nothing": Bad(
         HEADER + FINE, ": no text encoding is called 'undefined'; correct --encoding", "--encoding=undefined"
