@@ -33,6 +33,8 @@ QUIET: tuple[tuple[str, type[Warning]], ...] = (
     # They name no file; a picture that cannot be used is reported with its row or id.
     ("Corrupt EXIF data", UserWarning),
     ("Image size \\(\\d+ pixels\\) exceeds limit", RuntimeWarning),
+    # A file that is not one of ours; it is refused, and the message names it.
+    ("Detected pickle protocol \\d+ in the checkpoint", UserWarning),
     # Inside Lightning, which still asks for the class that a later torch renamed.
     ("`isinstance\\(treespec, LeafSpec\\)` is deprecated", FutureWarning),
 )
