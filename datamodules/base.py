@@ -190,7 +190,7 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
         """
         if self.global_batch_size % ranks:
             raise DataError(
-                f"global_batch_size {self.global_batch_size} cannot be divided over {ranks} ranks: choose a"
+                f"--data.global-batch-size {self.global_batch_size} cannot be divided over {ranks} ranks: choose a"
                 f" multiple, such as {ranks * max(1, round(self.global_batch_size / ranks))}"
             )
 

@@ -53,6 +53,14 @@ def test_options_and_files_are_compared_without_what_all_of_them_share(wrong: st
     assert nearest(wrong, [*known, "experiments/ddbh.yaml"]) == expected
 
 
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [("trainer.max_ep", "trainer.max_epochs"), ("split_bi", "--split-by"), ("--data.ro", "data.root")],
+)
+def test_a_beginning_and_one_wrong_letter_are_found(wrong: str, expected: str) -> None:
+    assert nearest(wrong, ["trainer.max_epochs", "--split-by", "data.root", "trainer.devices"])[0] == expected
+
+
 @pytest.mark.parametrize("wrong", ["", "   ", "?!", "fracture", "x", "\ud800", "e" * 500])
 def test_a_name_like_no_other_finds_none(wrong: str) -> None:
     assert nearest(wrong, [*LABELS, "", "?"]) == []

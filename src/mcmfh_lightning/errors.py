@@ -98,6 +98,9 @@ _FIXES = {
     errno.EPERM: "permit it, or choose another place",
     errno.EROFS: "choose another place",
     errno.ENOENT: "check the path",
+    errno.EEXIST: "a file is in its place; choose another folder",
+    errno.EISDIR: "name a file",
+    errno.ENOTDIR: "a file is where a folder should be; check the path",
     errno.EMFILE: "raise the limit of open files (ulimit -n), or use fewer workers",
 }
 
@@ -121,6 +124,11 @@ def _system_message(error: Exception) -> str | None:
     place = f"{error.filename}: " if error.filename else ""
     fix = f": {_FIXES[error.errno]}" if error.errno in _FIXES else ""
     return f"{place}{error.strerror}{fix}"
+
+
+def reason(error: Exception) -> str:
+    """Return why a file cannot be read, without its name, which the message has already."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _short(text: str) -> str:

@@ -8,12 +8,11 @@ from difflib import SequenceMatcher, get_close_matches
 MOST_NAMES = 5
 _CLOSE = 0.75
 """Similarity (`difflib`) from which on two words may be one word: a letter of four, two of eight."""
-_SHORT, _SHORT_CLOSE = 3, 0.6
-"""Letters of a word for which less is enough: two that changed places in three."""
-_HALF = 0.5
 _MOST_WORDS = 16
 """Words of a wrong name that are looked at: it may be a whole page, of somebody else."""
 _SHORTEST_BEGINNING = 3
+_BEGUN = 0.9
+"""Score of the beginning of a name."""
 
 
 def nearest(name: str, known: Iterable[str], most: int = MOST_NAMES) -> list[str]:
@@ -59,8 +58,7 @@ def _words(name: str) -> list[str]:
 
 def _meant(word: str, known: set[str]) -> Mapping[str, float]:
     """Score the known words that a word may stand for, from 0 to 1."""
-    cutoff = _CLOSE if len(word) > _SHORT else _SHORT_CLOSE
-    meant = dict.fromkeys(get_close_matches(word, known, n=20, cutoff=cutoff), 0.8)
+    meant = dict.fromkeys(get_close_matches(word, known, n=20, cutoff=_CLOSE), 0.8)
     if len(word) >= _SHORTEST_BEGINNING:
         meant |= dict.fromkeys((one for one in known if one.startswith(word)), 0.9)
     return meant | ({word: 1.0} if word in known else {})
@@ -70,18 +68,17 @@ def _score(words: list[str], theirs: list[str], meant: list[Mapping[str, float]]
     """Score a known name from 0 to 1: by its words, or as a whole where blanks or letters differ."""
     # Without the words that they share: those of experiments/a.yaml and experiments/b.yaml say nothing of a and b.
     ours, others = ([one for one in some if one not in more] for some, more in ((words, theirs), (theirs, words)))
-    matcher = SequenceMatcher(None, "".join(ours), "".join(others))
+    rest, other = "".join(ours), "".join(others)
+    matcher = SequenceMatcher(None, rest, other)
     # A little of it for names that have the same words: the shortest comes first.
     whole = matcher.real_quick_ratio()
     if whole >= _CLOSE:
         whole = min(matcher.quick_ratio(), whole)
     if whole >= _CLOSE:
         whole = matcher.ratio()
-    elif len("".join(ours)) <= _SHORT and matcher.ratio() >= _HALF and _alike(words, theirs):
-        whole = _CLOSE  # a letter or two of many, as in split-bi and split-by
+    if 1 < len(rest) == len(other) and sum(map(str.__ne__, rest, other)) == 1:  # one letter of two
+        whole = max(whole, _CLOSE)
+    if len("".join(words)) >= _SHORTEST_BEGINNING and "".join(theirs).startswith("".join(words)):
+        whole = max(whole, _BEGUN)
     by_words = sum(max((found.get(one, 0.0) for one in theirs), default=0.0) for found in meant) / max(len(words), 1)
     return max(0.99 * by_words + 0.01 * whole, whole if whole >= _CLOSE else 0.0)
-
-
-def _alike(words: list[str], theirs: list[str]) -> bool:
-    return SequenceMatcher(None, "".join(words), "".join(theirs)).ratio() >= _CLOSE

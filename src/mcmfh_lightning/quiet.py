@@ -35,6 +35,8 @@ QUIET: tuple[tuple[str, type[Warning]], ...] = (
     ("Image size \\(\\d+ pixels\\) exceeds limit", RuntimeWarning),
     # Inside lancedb with an early pydantic; about models that archives do not use.
     ('Field "model_name" in \\w+ has conflict with protected namespace', UserWarning),
+    # A file that is not one of ours; it is refused, and the message names it.
+    ("Detected pickle protocol \\d+ in the checkpoint", UserWarning),
     # Inside Lightning, which still asks for the class that a later torch renamed.
     ("`isinstance\\(treespec, LeafSpec\\)` is deprecated", FutureWarning),
 )

@@ -1,8 +1,6 @@
 """Command lines of mcmfh-data, mcmfh-bench and mcmfh-archive: values, misspellings, help pages and completion."""
 
-import os
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -336,13 +334,6 @@ def test_a_start_up_file_is_changed_only_where_it_is_asked_for(home):
     assert str(home / ".local") in (home / ".bashrc").read_text(encoding="utf-8")
 
 
-def test_a_shell_without_a_script_is_refused(home, capsys):
-    with pytest.raises(SystemExit) as stop:
-        data.main(["--install-completion", "--shell", "tcsh"])
-    assert stop.value.code == 2
-    assert "--shell 'tcsh' is not one of " in capsys.readouterr().err
-
-
 def test_a_program_with_another_parser_is_completed_from_a_list(home):
     options = {"fit": [("--data.root DIR", "Features."), ("--trainer.max-epochs N", "Epochs.")], "demo": []}
     script = home / "mcmfh.bash"
@@ -351,18 +342,3 @@ def test_a_program_with_another_parser_is_completed_from_a_list(home):
     assert completed(script, "mcmfh", "") == ["fit", "demo"]
     assert completed(script, "mcmfh", "fit", "--d") == ["--data.root"]
     assert completed(script, "mcmfh", "fit", "--data.root", str(home / "mc")) == [str(script)]
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "iso-8859-1"])
-def test_no_terminal_ends_a_command_in_a_traceback(encoding):
-    for words, code in (
-        (["manifest", "--help", "all"], 0),
-        (["verify", "Zoë 日本"], 2),
-        (["verify", "--日本", "x"], 2),
-    ):
-        script = f"from mcmfh_lightning.cli.data import main; main({words!r})"
-        env = {**os.environ, "PYTHONIOENCODING": encoding}
-        run = subprocess.run([sys.executable, "-c", script], capture_output=True, env=env)
-        assert run.returncode == code
-        assert b"Traceback" not in run.stderr
-        assert run.stderr.count(b"\n") == (1 if code else 0)

@@ -30,10 +30,10 @@ def demo(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[st
 def test_a_used_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.txt").touch()
     with pytest.raises(SystemExit) as stop:
-        command.main(["--out", str(tmp_path)])
+        command.main(["demo", "--out", str(tmp_path)])
     assert stop.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line == f"mcmfh demo: error: {tmp_path} is not an empty folder: delete it, or pass another --out"
+    assert line == f"mcmfh: error: {tmp_path} is not an empty folder: delete it, or pass another --out"
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
@@ -42,7 +42,7 @@ def test_missing_packages_are_named_with_the_pip_line(
 ) -> None:
     monkeypatch.setattr(command, "find_spec", lambda module: None if module == "lancedb" else object())
     with pytest.raises(SystemExit) as stop:
-        command.main(["--out", str(tmp_path)])
+        command.main(["demo", "--out", str(tmp_path)])
     assert stop.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("pip install 'mcmfh-lightning[archive]'")
@@ -54,7 +54,7 @@ def test_a_failed_step_ends_the_demo_with_its_exit_code(
     steps = [command.Step(("mcmfh-data", "verify", "nothing")), command.Step(("mcmfh-data", "no"))]
     monkeypatch.setattr(command, "_steps", lambda: iter(steps))
     with pytest.raises(SystemExit) as stop:
-        command.main(["--out", str(tmp_path)])
+        command.main(["demo", "--out", str(tmp_path)])
     assert stop.value.code == 2
     printed = capfd.readouterr()
     assert printed.out.splitlines()[-1] == "$ mcmfh-data verify nothing"  # the next one is not begun

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from mcmfh_lightning.cli.arguments import ordered
-from mcmfh_lightning.cli.main import main as run_mcmfh
 from mcmfh_lightning.cli.train import main
 from mcmfh_lightning.cli.train_parser import read_arguments
 from mcmfh_lightning.lightning_configs import find_config, find_configs
@@ -91,16 +90,6 @@ def test_features_of_another_encoder_are_refused(
     assert "another" in line
 
 
-def test_missing_features_name_the_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    line = _fails(["fit", *FLAGS, "--data.root", str(tmp_path / "nothing"), "--run_dir", str(tmp_path)], capsys)
-    assert str(tmp_path / "nothing") in line
-
-
-def test_abbreviated_flags_are_refused(features: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    line = _fails(["fit", *FLAGS, "--data.root", str(features), "--model.num_bit", "32"], capsys)
-    assert "MCMFH has no option --model.num-bit; did you mean --model.num-bits?" in line
-
-
 def test_shipped_configs_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     found = find_config("experiments/demo.yaml")
@@ -133,26 +122,6 @@ def test_former_names_of_flags_and_keys_are_accepted_with_a_warning(
         ):
             main(["fit", *former, *given])
         assert said in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("args", "said"),
-    [
-        (["fitt"], "there is no command 'fitt': choose one of demo, "),
-        (["fitt"], "did you mean fit?"),
-        ([], "the command is missing: choose one of demo, "),
-        (["--config", "experiments/mcmfh.yaml", "fit"], "the command comes first: mcmfh fit --config ..."),
-        (["--data.root", "x"], "the command comes first: choose one of demo, "),
-    ],
-)
-def test_a_wrong_command_ends_in_one_line(args: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        run_mcmfh(args)
-    assert stop.value.code == 2
-    line = capsys.readouterr().err
-    assert line.startswith("mcmfh: error: ")
-    assert line.count("\n") == 1
-    assert said in line
 
 
 def test_options_may_have_hyphens_and_come_before_the_config(features: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 A subcommand imports its parts itself, so that ``--help`` is quick, and only those that need torch load it.
 """
 
+import re
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -14,7 +15,7 @@ from cyclopts import Parameter
 from mcmfh_lightning.archive.results import RERANKED, IndexKind, K, Modality, Side
 from mcmfh_lightning.cli.command_line import run_subcommand
 from mcmfh_lightning.cli.completion import Commands
-from mcmfh_lightning.errors import ConfigError, DataError, say
+from mcmfh_lightning.errors import ConfigError, DataError, reason, say
 from mcmfh_lightning.lightning_configs import find_config
 
 Split = Literal["train", "val", "test"]
@@ -144,7 +145,7 @@ def delete(
         try:
             named += ids_file.read_text(encoding="utf-8-sig").splitlines()  # editors of Windows mark UTF-8 files
         except (OSError, ValueError) as error:
-            raise DataError(f"{ids_file}: cannot be read ({error}); correct --ids-file") from error
+            raise DataError(f"{ids_file}: cannot be read ({reason(error)}); correct --ids-file") from error
     if not named and not asked and not erase:
         raise DataError("nothing to delete: pass --ids, --ids-file or --groups")
     if asked:
@@ -274,7 +275,7 @@ def search(
         format: Kind of output: table and json are printed; html is one file with pictures, named by --out.
         out: File to write instead of printing.
     """
-    from mcmfh_lightning.archive.filters import Filters
+    from mcmfh_lightning.archive.filters import Filters, QueryError
     from mcmfh_lightning.archive.search import Archive
     from mcmfh_lightning.archive.show import cut_query, result_json, result_page, result_table
     from mcmfh_lightning.files import atomic_write
@@ -282,24 +283,31 @@ def search(
 
     if format == "html" and out is None:
         raise ConfigError("--format html writes a file: name it by --out")
+    if sum(query is not None for query in (text, image, id)) != 1:
+        raise ConfigError("what to search by: pass one of --text, --image and --id")
+    if modality is not None and id is None:
+        raise ConfigError("--modality chooses a code of an item: pass its --id, or leave --modality out")
     names = {"labels": labels, "any_labels": any_labels, "licences": licences, "splits": splits}
     names |= {"groups": groups, "without_groups": without_groups}
     given: dict[str, Any] = {name: tuple(values or ()) for name, values in names.items()}
-    filters = Filters(**given, since=since, until=until, has_image=has_image, has_text=has_text)
-    opened = Archive.open(archive, device, index)
-    result = opened.search(
-        text=text,
-        image=image,
-        id=id,
-        modality=modality,
-        k=k,
-        radius=radius,
-        against=against,
-        filters=filters,
-        rerank=rerank,
-        offset=offset,
-        limit=limit,
-    )
+    try:
+        filters = Filters(**given, since=since, until=until, has_image=has_image, has_text=has_text)
+        opened = Archive.open(archive, device, index)
+        result = opened.search(
+            text=text,
+            image=image,
+            id=id,
+            modality=modality,
+            k=k,
+            radius=radius,
+            against=against,
+            filters=filters,
+            rerank=rerank,
+            offset=offset,
+            limit=limit,
+        )
+    except QueryError as error:  # which names arguments, not options
+        raise ConfigError(re.sub(r"\b([a-z]+)=", r"--\1 ", str(error))) from error
     if cut := cut_query(result):
         sys.stderr.write(f"warning: {cut}\n")
     if format == "html":

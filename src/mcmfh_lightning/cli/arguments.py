@@ -5,7 +5,7 @@ This module imports no torch: ``--help`` is quick.
 
 from collections.abc import Sequence
 
-_CONFIGS = ("-c", "--config")
+CONFIGS = ("-c", "--config")
 _WHOLE = ("--model", "--data", "--trainer")
 """Options that set a whole section: written after an option of that section, they would reset it."""
 
@@ -67,7 +67,7 @@ def ordered(args: Sequence[str]) -> list[str]:
         ['fit', '--config', 'a.yaml', '--data.root', 'x']
     """
     parts = split_options(args[1:])
-    places = [place for place, part in enumerate(parts) if option_name(part) in _CONFIGS]
+    places = [place for place, part in enumerate(parts) if option_name(part) in CONFIGS]
     first, last = (places[0], places[-1] + 1) if places else (0, 0)
     others = parts[:first] + parts[last:]
     others.sort(key=lambda part: option_name(part) not in _WHOLE)  # stable: all else keeps its order

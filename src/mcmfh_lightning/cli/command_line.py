@@ -15,13 +15,14 @@ from cyclopts.argument import ArgumentCollection
 from cyclopts.exceptions import CycloptsError
 
 from mcmfh_lightning import __version__
+from mcmfh_lightning.cli.arguments import CONFIGS, option_name, split_options
 from mcmfh_lightning.cli.completion import INSTALL_COMPLETION, Commands, completion_command
 from mcmfh_lightning.cli.help import command_help, program_help
 from mcmfh_lightning.cli.pages import PAGES, ProgramPage
 from mcmfh_lightning.cli.project import take_project
-from mcmfh_lightning.cli.usage import unknown_command, usage_message
+from mcmfh_lightning.cli.usage import unknown_command, usage_message, with_hint
 from mcmfh_lightning.cli.words import asks_for_help, joined
-from mcmfh_lightning.errors import ConfigError, one_line_errors
+from mcmfh_lightning.errors import ConfigError, McmfhError, one_line_errors
 
 _PLAIN = Parameter(negative=(), json_list=False, json_dict=False)
 """A switch has no --no-SWITCH, and a text is never JSON."""
@@ -75,6 +76,11 @@ def _run(app: App, command: str, words: list[str]) -> None:
         app(words, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         raise ConfigError(usage_message(error, options, words, app.name[0])) from error
+    except McmfhError as error:
+        message = with_hint(str(error), options)
+        if message == str(error):
+            raise
+        raise ConfigError(message) from error
 
 
 def build_app(program: str, commands: Commands) -> App:
@@ -116,14 +122,22 @@ def one_line(message: str) -> str:
 
 
 def check_configs(args: Sequence[str]) -> None:
-    """Read every YAML file of a command line: jsonargparse does not name a file that is broken.
+    """Read every config of a command line: jsonargparse does not name a file that is broken.
 
     Raises:
-        ConfigError: If a file is not YAML.
+        ConfigError: If a file is not YAML, or what --config names is not a file with options.
     """
-    for path in (Path(arg.rpartition("=")[2]) for arg in args if arg.endswith(".yaml")):
-        if path.is_file():
-            try:
-                yaml.safe_load(path.read_bytes())
-            except yaml.YAMLError as error:
-                raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    for part in split_options(args):
+        value, config = part[0].partition("=")[2] or "".join(part[1:2]), option_name(part) in CONFIGS
+        path = Path(value)
+        if config and value and path.is_dir():
+            raise ConfigError(f"--config {value} is a folder: name a YAML file, such as experiments/mcmfh.yaml")
+        if not (config or value.endswith(".yaml")) or not path.is_file():
+            continue
+        try:
+            content = yaml.safe_load(path.read_bytes())
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        if config and not isinstance(content, dict):
+            held = "is empty" if content is None else "holds no options"
+            raise ConfigError(f"--config {value} {held}: name a YAML file of options, such as experiments/mcmfh.yaml")

@@ -28,7 +28,7 @@ from mcmfh_lightning.datasets.table.report import report
 from mcmfh_lightning.datasets.table.rows import BadImages, BadTexts, Reading, SplitBy
 from mcmfh_lightning.datasets.table.split_options import choose_split, named_splits, plan_split
 from mcmfh_lightning.errors import DataError, say
-from mcmfh_lightning.files import default_cache, sha256_of, write_json
+from mcmfh_lightning.files import check_folder, default_cache, sha256_of, write_json
 from mcmfh_lightning.images.png import ValueRange, check_value_range
 from mcmfh_lightning.shards import DatasetInfo
 from mcmfh_lightning.shards.folder import ShardFolder
@@ -133,6 +133,8 @@ def manifest(
             window of their own. Default: by the depth of each image.
     """
     console = Console(stderr=True)
+    check_folder(out, "--out")
+    dropped = read_drop_labels(drop_labels)
     off = no_column or []
     no_labels = no_labels or "labels" in off
     if label_columns and labels_column != "labels":
@@ -173,7 +175,7 @@ def manifest(
         name=name,
         split=split,
         min_label_count=min_label_count,
-        drop_labels=read_drop_labels(drop_labels),
+        drop_labels=dropped,
         seed=seed,
         settings={"converter": "manifest", "manifest_sha256": sha256_of(manifest), **reading.settings()},
         console=console,
@@ -236,6 +238,8 @@ def openi(
             window of their own. Default: by the depth of each image.
     """
     console = Console(stderr=True)
+    check_folder(out, "--out")
+    dropped = read_drop_labels(drop_labels)
     settings: dict[str, object] = {"converter": "openi", "labels": labels}
     if reports is None and images is None:
         files = fetch_openi(cache or default_cache(), console, base_url=mirror, images_sha256=images_sha256)
@@ -261,7 +265,7 @@ def openi(
         name=name,
         split=SplitPlan(_PLANS[split_by]),
         min_label_count=min_label_count,
-        drop_labels=read_drop_labels(drop_labels),
+        drop_labels=dropped,
         seed=seed,
         settings=settings,
         console=console,
@@ -297,6 +301,7 @@ def roco(*, out: Path, options: Annotated[RocoOptions, Parameter(name="*")]) -> 
         out: Folder of the pair shards to write; an interrupted conversion is completed.
         options: What to make of it.
     """
+    check_folder(out, "--out")
     info = convert_roco(options, out, Console(stderr=True))
     _summarize(info)
 
@@ -311,6 +316,8 @@ def stats(folder: str, *, out: Path | None = None) -> None:
     from mcmfh_lightning.evaluation.data_report import plot_stats, stats_tables
     from mcmfh_lightning.evaluation.data_stats import read_split, summarize
 
+    if out is not None:
+        check_folder(out, "--out")
     shards = ShardFolder(folder)
     info = DatasetInfo.load(shards.path)
     progress = Console(stderr=True)

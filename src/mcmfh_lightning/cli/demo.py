@@ -3,7 +3,6 @@
 Each step is a command of this package, printed before it runs in the folder of the demo: what a user would type.
 """
 
-import argparse
 import shlex
 import subprocess
 import sys
@@ -12,7 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from mcmfh_lightning.errors import ConfigError, DataError, one_line_errors, say
+from mcmfh_lightning.cli.command_line import run_subcommand
+from mcmfh_lightning.errors import ConfigError, DataError, say
+from mcmfh_lightning.files import check_folder
 from mcmfh_lightning.tables import command_line, paragraph, show
 
 _MODULES = {
@@ -36,22 +37,14 @@ class Step(NamedTuple):
     takes: str = ""
 
 
-def main(args: Sequence[str] | None = None) -> None:
-    """Run the demo; errors of this package end in one line and exit code 2.
+def demo(*, out: Path = Path("runs/demo")) -> None:
+    """Draw chest films, convert, encode, train, test, archive and search them (about 3 minutes).
 
     Args:
-        args: The command line after ``mcmfh demo``. None takes that of the process.
+        out: Folder to write.
     """
-    parser = argparse.ArgumentParser(
-        prog="mcmfh demo",
-        description="Draw chest films, convert, encode, train, test, archive and search them (about 3 minutes).",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="Folder to write; default: %(default)s.")
-    out: Path = parser.parse_args(sys.argv[2:] if args is None else args).out
-    with one_line_errors("mcmfh demo"):
-        _check(out)
-        out.mkdir(parents=True, exist_ok=True)
+    _check(out)
+    out.mkdir(parents=True, exist_ok=True)
     place = shlex.quote(str(out))
     break_line = " " if len(place) < _SHORT else " \\\n    "
     say(f"$ mkdir -p {place} &&{break_line}cd {place}")
@@ -100,6 +93,7 @@ def _check(out: Path) -> None:
         )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out} is not an empty folder: delete it, or pass another --out")
+    check_folder(out, "--out")
 
 
 def _steps() -> Iterator[Step]:
@@ -119,3 +113,12 @@ def _steps() -> Iterator[Step]:
     yield Step((*search, "--text", "enlarged heart with pleural effusion"))
     yield Step((*search, "--labels", "Scoliosis", "--text", "curvature of the spine"))
     yield Step((*search, "--image", "phantom/images/CXR1_IM-1817-1001.png"))
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command; errors of this package end in one line and exit code 2.
+
+    Args:
+        args: The command line after ``mcmfh``, as ``demo --out ...``; None takes that of the process.
+    """
+    run_subcommand("mcmfh", {"demo": demo}, args)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mcmfh_lightning import __version__
 from mcmfh_lightning.cli.command_line import run_subcommand
-from mcmfh_lightning.cli.completion import commands_of_options
+from mcmfh_lightning.cli.completion import INSTALL_COMPLETION, commands_of_options
 from mcmfh_lightning.cli.train_help import COMMANDS as TRAINED
 from mcmfh_lightning.cli.train_help import OPTIONS as TRAINED_OPTIONS
 from mcmfh_lightning.cli.train_help import screen
@@ -24,6 +24,8 @@ OPTIONS = {
     **TRAINED_OPTIONS,
 }
 """Options that the shell completes."""
+_ALONE = ("--help", "--version", INSTALL_COMPLETION)
+"""Options that come without a command."""
 _EPILOG = """\
 mcmfh COMMAND --help lists the options of a command.
 Examples:
@@ -50,14 +52,14 @@ def main(args: Sequence[str] | None = None) -> None:
             case "demo":
                 from mcmfh_lightning.cli.demo import main as run_demo
 
-                run_demo(rest)
+                run_demo(arguments)
             case "init":
                 from mcmfh_lightning.cli.init import main as run_init
 
                 run_init(arguments)
             case "fit" | "validate" | "test" | "predict":
                 _train(command, rest, args)
-            case "--install-completion":
+            case command if command == INSTALL_COMPLETION:
                 run_subcommand("mcmfh", commands_of_options(OPTIONS), arguments)
             case "-h" | "--help" | "--version":
                 _parser().parse_args(arguments)
@@ -83,8 +85,10 @@ def _unknown(command: str, rest: Sequence[str]) -> str:
         return f"the command is missing: {known}"
     if command.startswith("-"):
         later = [arg for arg in rest if arg in COMMANDS]
-        return "the command comes first: " + (f"mcmfh {later[0]} {command} ..." if later else known)
-    return f"there is no command {command!r}: {known}{did_you_mean(command, COMMANDS)}"
+        if later:
+            return f"the command comes first: mcmfh {later[0]} {command} ..."
+        return f"the command comes first: {known}{did_you_mean(command, _ALONE)}"
+    return f"there is no command {command!r}: {known}{did_you_mean(command, [*COMMANDS, *_ALONE])}"
 
 
 def _parser() -> ArgumentParser:
@@ -95,7 +99,7 @@ def _parser() -> ArgumentParser:
         formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--install-completion", action="store_true", help="let the shell complete commands and options; see its --help"
+        INSTALL_COMPLETION, action="store_true", help="let the shell complete commands and options; see its --help"
     )
     parser.add_argument("--version", action="version", version=f"mcmfh-lightning {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

@@ -33,6 +33,8 @@ from mcmfh_lightning.callbacks import (
     PlainProgress,
     RunFolder,
 )
+from mcmfh_lightning.cli.arguments import hyphenated
+from mcmfh_lightning.cli.class_options import class_options
 from mcmfh_lightning.cli.command_line import check_configs
 from mcmfh_lightning.cli.train_help import model_lines
 from mcmfh_lightning.cli.train_messages import describe_library
@@ -105,7 +107,13 @@ class McmfhCLI(LightningCLI):
         except (ValueError, TypeError, ImportError, MisconfigurationException) as error:
             if own_error(error) is not None:
                 raise
-            raise ConfigError(describe_library(str(error))) from error
+            raise ConfigError(describe_library(str(error), self._option_of())) from error
+
+    def _option_of(self) -> dict[str, str]:
+        """Return the option of each argument of the data and the model, as it is typed."""
+        config = self.config[self.subcommand]
+        arguments = {key: class_options(config[key]["class_path"]) or () for key in ("data", "model")}
+        return {one.name: hyphenated(f"{key}.{one.name}") for key, found in arguments.items() for one in found}
 
     def _check_features(self) -> None:
         """Refuse a hasher of features with data that are pairs."""

@@ -4,6 +4,7 @@ import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import lightning.pytorch.callbacks
@@ -16,7 +17,7 @@ import mcmfh_lightning.datamodules
 import mcmfh_lightning.encoders
 import mcmfh_lightning.hashers
 import mcmfh_lightning.trainer.loggers
-from mcmfh_lightning.cli.arguments import hyphenated, option_name, split_options
+from mcmfh_lightning.cli.arguments import CONFIGS, hyphenated, option_name, split_options
 from mcmfh_lightning.cli.class_options import class_options
 from mcmfh_lightning.cli.command_line import one_line
 from mcmfh_lightning.errors import TRACEBACK_VARIABLE, ConfigError
@@ -35,6 +36,7 @@ _MODULES: Mapping[str, Sequence[Any]] = {
 }
 """Where classes are looked for, by the last part of the option that names them."""
 _OWN = ("config", "data", "model", "trainer", "run_dir", "ckpt_path", "seed_everything", "log_examples", "print_config")
+_TRAINER = [name for name in inspect.signature(Trainer.__init__).parameters if name != "self"]
 _LAST = "last_checkpoint.every_n_train_steps"
 _KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text", "list": "a list"}
 _OPTION = re.compile(r"(?<![\w/.])--[a-z][\w.]*\w")
@@ -71,7 +73,8 @@ def check_files(args: Sequence[str]) -> None:
     """
     for part in split_options(args[1:]):
         value = part[0].partition("=")[2] or "".join(part[1:2])
-        if value.endswith((".yaml", ".yml")) and not Path(value).exists():
+        named = option_name(part) in CONFIGS and re.fullmatch(r"[^{}\[\]:\n]+", value)  # not options in YAML
+        if (named or value.endswith((".yaml", ".yml"))) and not Path(value).exists():
             near = [str(path) for path in Path(value).parent.glob("*.yaml")] if Path(value).parent.is_dir() else []
             raise ConfigError(
                 f"{hyphenated(option_name(part).lstrip('-'))}: there is no file {value}, here or among the configs of "
@@ -92,9 +95,15 @@ def describe(message: str, command: str, args: Sequence[str]) -> str:
     return f"{hyphenate(said)} (options: mcmfh {command} --help)"
 
 
-def describe_library(message: str) -> str:
-    """Say in one line what Lightning refuses, and the fix where it is known."""
-    text = one_line(message)
+def describe_library(message: str, options: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Say in one line what Lightning or a constructor refuses, and the fix where it is known.
+
+    Args:
+        message: What it says.
+        options: The option of each argument of the model and the data.
+    """
+    text = re.sub(r"^(\w+)(?==)", lambda found: options.get(found[1], found[1]), one_line(message))
+    text = re.sub(rf"`({'|'.join(_TRAINER)})`", lambda found: hyphenated(f"trainer.{found[1]}"), text)
     for pattern, line in _LIGHTNING:
         found = re.search(pattern, text, re.DOTALL)
         if found:
@@ -129,6 +138,8 @@ def _unknown_option(text: str) -> str | None:
     if found is None:
         return None
     name = (found[1] or found[2]).partition("=")[0]
+    if found[1] and re.match("-[^-]", name):
+        return f"there is no option {name}"
     if found[1] and not name.startswith("-"):
         return f"{name!r} belongs to no option: a value follows its option; an option with several values is repeated"
     name = name.lstrip("-").removesuffix("+")
@@ -137,7 +148,7 @@ def _unknown_option(text: str) -> str | None:
 
 
 def _options() -> list[str]:
-    trainer = [f"trainer.{name}" for name in inspect.signature(Trainer.__init__).parameters if name != "self"]
+    trainer = [f"trainer.{name}" for name in _TRAINER]
     classes = {"data": "FeatureDataModule", "model": "MCMFH"}
     of_classes = [f"{key}.{one.name}" for key, name in classes.items() for one in class_options(name) or ()]
     return [*_OWN, _LAST, *trainer, *of_classes]
@@ -200,9 +211,10 @@ def _wrong_value(text: str, args: Sequence[str]) -> str | None:
 
 def _value(text: str, key: str, args: Sequence[str]) -> str | None:
     """Find the refused value, in the message or in the command line."""
-    if found := re.search(r"Got value: (\S+)", text):
+    found = re.search(r"Got value: ([^\s\[{'\"]\S*)", text)  # of a list or a mapping, what was typed is clearer
+    if found:
         return found[1]
-    for part in split_options(args[1:]):
+    for part in reversed(split_options(args[1:])):  # the last one counts
         if option_name(part).replace(".init_args", "") == f"--{key}":
             return part[0].partition("=")[2] or "".join(part[1:2]) or None
     return None
@@ -219,4 +231,4 @@ def _no_value(text: str, args: Sequence[str]) -> str | None:
 
 def _near(name: str, names: Iterable[str], prefix: str = "") -> str:
     near = did_you_mean(name, names)
-    return re.sub(r"(mean | or )([\w.]+)", lambda found: found[1] + hyphenated(prefix + found[2]), near)
+    return re.sub(r"'([\w.]+)'", lambda found: repr(hyphenated(prefix + found[1])), near)

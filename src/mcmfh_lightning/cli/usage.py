@@ -14,7 +14,7 @@ from cyclopts.exceptions import (
     UnusedCliTokensError,
 )
 
-from mcmfh_lightning.cli.words import choices, kinds, shown_name
+from mcmfh_lightning.cli.words import choices, kinds, repeated, shown_name
 from mcmfh_lightning.nearest import did_you_mean
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
@@ -50,6 +50,20 @@ def usage_message(error: CycloptsError, options: ArgumentCollection, words: Sequ
         program: Name of the program.
     """
     return f"{_problem(error, options, words)}; help: {program} {words[0]} --help"
+
+
+def with_hint(message: str, options: ArgumentCollection) -> str:
+    """Add to the message of a command how several values are typed, if it is about a list in brackets.
+
+    Args:
+        message: What is wrong.
+        options: The options of the command, with their values.
+    """
+    for option in options:
+        for token in option.tokens:
+            if token.value in message and (hint := repeated(option, token.keyword or option.name, token.value)):
+                return message + hint
+    return message
 
 
 def _problem(error: CycloptsError, options: ArgumentCollection, words: Sequence[str]) -> str:
@@ -90,7 +104,8 @@ def _missing(error: MissingArgumentError, option: Argument, options: ArgumentCol
     if error.keyword is None and not option.tokens:
         missing = [other for other in options if other.required and not other.children and not other.tokens]
         names = [shown_name(other) for other in missing]
-        return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} missing"
+        listed = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+        return f"{listed} {'is' if len(names) == 1 else 'are'} missing"
     name = error.keyword or option.name
     if option.token_count()[0] > 1:
         return f"{name} takes two numbers, such as {name} 0 4095"
@@ -105,7 +120,8 @@ def _unfit(error: CoercionError, option: Argument) -> str:
         return _in_its_words(error)
     name, value = error.token.keyword or shown_name(option), error.token.value
     if valid := choices(option):
-        return f"{name} {value!r} is not one of {', '.join(valid)}{did_you_mean(value, valid)}"
+        fix = repeated(option, name, value) or did_you_mean(value, valid)
+        return f"{name} {value!r} is not one of {', '.join(valid)}{fix}"
     if option.token_count()[0] > 1:
         return f"{name} takes two numbers, such as {name} 0 4095"
     kind = next((text for kind, text in _KINDS.items() if kind in kinds(option)), None)

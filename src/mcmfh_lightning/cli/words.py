@@ -3,6 +3,7 @@
 import re
 from collections import deque
 from collections.abc import Sequence
+from shlex import quote
 from typing import Literal, get_args, get_origin
 
 from cyclopts.argument import Argument, ArgumentCollection
@@ -48,7 +49,8 @@ def joined(options: ArgumentCollection, words: Sequence[str], command: str) -> l
                 word = f"{name}={value}"
             # The parser would round 10.7.
             if value and int in kinds(option) and not re.fullmatch(r"[+-]?[0-9]+", value):
-                raise ConfigError(f"{name} {value!r} is not a whole number; help: {command} --help")
+                several = repeated(option, name, value)
+                raise ConfigError(f"{name} {value!r} is not a whole number{several}; help: {command} --help")
         result.append(word)
     return result
 
@@ -72,6 +74,15 @@ def _belongs(option: Argument, value: str, *, switch: bool) -> bool:
     if switch:
         return value in ("true", "false")
     return option.token_count()[0] == 1 and not value.startswith("--")
+
+
+def repeated(option: Argument, name: str, value: str) -> str:
+    """Say how several values are typed, where they are written as a list in brackets; nothing where they are not."""
+    found = re.fullmatch(r"\[(.*)\]", value, re.DOTALL)
+    if found is None or not option.token_count()[1]:
+        return ""
+    values = [part.strip(" \"'") for part in found[1].split(",")]
+    return f"; repeat {name} for several values: {' '.join(f'{name} {quote(part)}' for part in values)}"
 
 
 def kinds(option: Argument) -> list[object]:

@@ -206,7 +206,9 @@ class TextTower(nn.Module):
 def _load(folder: Path, file: Path) -> tuple[nn.Module, Any]:
     # transformers takes seconds to import, and the parser of the command line imports this module.
     from transformers import AutoModel, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()  # of an instant
     try:
         model, report = AutoModel.from_pretrained(
             folder,

@@ -13,7 +13,7 @@ from rich.console import Console
 from torch import Tensor
 
 from mcmfh_lightning import __version__
-from mcmfh_lightning.errors import ConfigError, DataError
+from mcmfh_lightning.errors import ConfigError, DataError, reason
 from mcmfh_lightning.evaluation.codes import Items, Task, read_task
 from mcmfh_lightning.evaluation.codes_files import KEYS, Keys
 from mcmfh_lightning.evaluation.nulls import DATABASE_CONSTANTS, database_levels
@@ -92,7 +92,7 @@ def read_label_names(path: Path | None, num_labels: int) -> list[str]:
     try:
         names = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); correct --label-names") from error
+        raise DataError(f"{path}: cannot be read ({reason(error)}); correct --label-names") from error
     if len(names) != num_labels:
         raise DataError(f"{path}: {len(names)} names, the files have {num_labels} labels; correct --label-names")
     return names

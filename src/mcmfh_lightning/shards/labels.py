@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.errors import DataError, reason
 
 NORMAL = "normal"
 BROAD = 0.5
@@ -102,5 +102,5 @@ def read_drop_labels(path: Path | None) -> frozenset[str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"--drop-labels {path}: cannot be read ({error})") from error
+        raise DataError(f"--drop-labels {path}: cannot be read ({reason(error)}); correct the path") from error
     return frozenset(label for line in lines if (label := line.strip()))

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.errors import DataError, reason
 
 CONFIG, ROOT, SEED, BITS = "config", "data.root", "seed_everything", "model.num_bits"
 TRIAL, TEST = "val/", "test/"
@@ -173,7 +173,7 @@ def read_sweeps(path: Path, optional: Collection[str] = ()) -> list[Sweep]:
     try:
         documents = list(yaml.load_all(path.read_text(encoding="utf-8"), _Loader))  # a SafeLoader
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); correct the path") from error
+        raise DataError(f"{path}: cannot be read ({reason(error)}); correct the path") from error
     except yaml.YAMLError as error:
         raise DataError(f"{path}: not YAML ({' '.join(str(error).split())}); correct it there") from error
     if not documents:

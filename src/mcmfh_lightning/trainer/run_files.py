@@ -3,6 +3,7 @@
 import json
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,12 @@ def checkpoints_of(run_dir: Path) -> Path:
 
 
 def check_writable(folder: Path) -> None:
-    """Make a folder and try to write there, before hours of work fail for that reason.
+    """Make a folder and try to write there, before hours of work fail for that reason; nothing is left there.
 
     Raises:
         DataError: If nothing can be written there.
     """
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as probe:
@@ -37,6 +39,10 @@ def check_writable(folder: Path) -> None:
         raise DataError(
             f"{folder} cannot be written to ({error.strerror}): make room or permit it, or choose another --run-dir"
         ) from error
+    finally:
+        with suppress(OSError):  # another process has written something there by now
+            for place in made:
+                place.rmdir()
 
 
 def check_unused(run_dir: Path, ckpt_path: str | None) -> None:
@@ -69,6 +75,9 @@ def find_checkpoint(run_dir: Path, ckpt_path: str | None, *, fit: bool) -> str |
         CheckpointError: If there is no such file.
     """
     if ckpt_path not in ("best", "last"):
+        elsewhere = ckpt_path is None or ckpt_path == "hpc" or ckpt_path.startswith("registry") or "://" in ckpt_path
+        if not elsewhere and not Path(str(ckpt_path)).exists():
+            raise CheckpointError(f"{ckpt_path} does not exist: pass a checkpoint that `mcmfh fit` wrote")
         return ckpt_path
     path = checkpoints_of(run_dir) / f"{ckpt_path}.ckpt"
     if path.is_file():
