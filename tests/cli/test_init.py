@@ -47,6 +47,23 @@ def test_export_of_a_german_spreadsheet(folder, capsys):
     }
 
 
+def test_words_of_a_german_hospital(folder, capsys):
+    """An id that its name ends with, the usual word for normal, and a second column of the same labels."""
+    rows = [
+        ("Aufnahmenummer", "Bilddatei", "Befundtext", "Diagnose", "Nebenbefunde", "Patient"),
+        ("A1", "0.png", "Das Herz ist nicht vergrößert.", "unauffällig", "", "P1"),
+        ("A2", "1.png", "Großes Herz, beidseits Ergüsse.", "Kardiomegalie", "Erguß", "P1"),
+        ("A3", "2.png", "Kleiner Erguß rechts basal.", "Erguß", "", "P2"),
+        ("A4", "3.png", "Erguß links, das Herz ist groß.", "Erguß", "Kardiomegalie", "P3"),
+    ]
+    assert init(texts(rows, "utf-8", ";")) == 0
+    assert proposed()["id-column"] == "Aufnahmenummer"
+    assert proposed()["normal-label"] == ["unauffällig"]
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "'Nebenbefunde' has labels of 'Diagnose' and is not read" in shown
+    assert 'replace labels-column by label-columns = ["Diagnose", "Nebenbefunde"]' in shown
+
+
 def test_unicode_text_of_excel(folder, capsys):
     """UTF-16 with tabs, and other names of the splits."""
     rows = [

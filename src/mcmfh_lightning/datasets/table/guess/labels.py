@@ -1,5 +1,6 @@
 """Columns of labels, what separates them, and the words for normal."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -28,6 +29,7 @@ def guess_labels(columns: Sequence[Column], proposal: Proposal) -> None:
         proposal.ask("no row has a label", _NO_LABELS, options=("labels-column", "label-columns"))
     elif exact is not None or (len(words) == 1 and not findings):
         _take_words(exact or words[0], proposal)
+        _name_more_columns(exact or words[0], columns, proposal)
     elif findings and words:
         _ask(proposal, words, findings)
     elif findings:
@@ -181,6 +183,25 @@ def _count(column: Column, separator: str) -> Counter[str]:
             continue
         labels.update(dict.fromkeys(found, times))
     return labels
+
+
+def _name_more_columns(taken: Column, columns: Sequence[Column], proposal: Proposal) -> None:
+    """Say which other columns hold the same labels, and how to read them too."""
+    known = _parts(taken)
+    more = [
+        c for c in columns if c is not taken and len(both := known & _parts(c)) > 1 and 2 * len(both) >= len(_parts(c))
+    ]
+    if more:
+        names = ", ".join(f'"{column.name}"' for column in (taken, *more))
+        proposal.odd.append(
+            f"{quoted(column.name for column in more)} has labels of {taken.name!r} and is not read; to read all of "
+            f"them, replace labels-column by label-columns = [{names}]"
+        )
+
+
+def _parts(column: Column) -> set[str]:
+    """Return what a column may hold as labels, whatever separates them."""
+    return {part.strip() for cell in column.counts for part in re.split("[;|,\t]", cell)} - {""}
 
 
 def _name_normal(labels: Counter[str] | dict[str, int], proposal: Proposal) -> None:
