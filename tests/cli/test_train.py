@@ -98,7 +98,7 @@ def test_missing_features_name_the_folder(tmp_path: Path, capsys: pytest.Capture
 
 def test_abbreviated_flags_are_refused(features: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = _fails(["fit", *FLAGS, "--data.root", str(features), "--model.num_bit", "32"], capsys)
-    assert "MCMFH has no option --model.num-bit; did you mean --model.num-bits?" in line
+    assert "MCMFH has no option --model.num-bit; did you mean '--model.num-bits'?" in line
 
 
 def test_shipped_configs_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +139,7 @@ def test_former_names_of_flags_and_keys_are_accepted_with_a_warning(
     ("args", "said"),
     [
         (["fitt"], "there is no command 'fitt': choose one of demo, "),
-        (["fitt"], "did you mean fit?"),
+        (["fitt"], "did you mean 'fit'?"),
         ([], "the command is missing: choose one of demo, "),
         (["--config", "experiments/mcmfh.yaml", "fit"], "the command comes first: mcmfh fit --config ..."),
         (["--data.root", "x"], "the command comes first: choose one of demo, "),

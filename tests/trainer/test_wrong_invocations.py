@@ -34,18 +34,18 @@ COMMAND_LINES = {
     "unknown option": (["--model.color", "red"], "MCMFH has no option --model.color"),
     "misspelled option of the model": (
         ["--model.num-bit", "3"],
-        "MCMFH has no option --model.num-bit; did you mean --model.num-bits?",
+        "MCMFH has no option --model.num-bit; did you mean '--model.num-bits'?",
     ),
     "misspelled option of the data": (
         ["--data.global-batch", "3"],
-        "FeatureDataModule has no option --data.global-batch; did you mean --data.global-batch-size?",
+        "FeatureDataModule has no option --data.global-batch; did you mean '--data.global-batch-size'?",
     ),
     "unknown option of the trainer": (["--trainer.color", "red"], "there is no option --trainer.color"),
     "abbreviated flag": (
-        ["--trainer.max-ep", "1"],
-        "there is no option --trainer.max-ep; did you mean --trainer.max-steps or --trainer.max-epochs",
+        ["--trainer.max-epo", "1"],
+        "there is no option --trainer.max-epo; did you mean '--trainer.max-epochs'?",
     ),
-    "misspelled option of ours": (["--run-dr", "x"], "there is no option --run-dr; did you mean --run-dir?"),
+    "misspelled option of ours": (["--run-dr", "x"], "there is no option --run-dr; did you mean '--run-dir'?"),
     "wrong type": (["--model.num-bits=abc"], "--model.num-bits: expected a whole number, got abc"),
     "wrong type of the trainer": (
         ["--trainer.max-epochs", "two"],
@@ -53,29 +53,29 @@ COMMAND_LINES = {
     ),
     "misspelled choice": (
         ["--model.supervision", "label"],
-        "--model.supervision: expected one of pairs, labels, got label; did you mean labels?",
+        "--model.supervision: expected one of pairs, labels, got label; did you mean 'labels'?",
     ),
     "no value": (["--model.num-bits"], "--model.num-bits needs a value"),
     "several values": (["--data.root", "a", "b"], "'b' belongs to no option: a value follows its option"),
-    "unknown class": (["--model", "MCMFHH"], "--model: there is no class MCMFHH; did you mean MCMFH"),
+    "unknown class": (["--model", "MCMFHH"], "--model: there is no class MCMFHH; did you mean 'MCMFH'"),
     "unknown optimizer": (
         ["--model.optimizer", "AdmW"],
-        "--model.optimizer: there is no class AdmW; did you mean AdamW",
+        "--model.optimizer: there is no class AdmW; did you mean 'AdamW'",
     ),
     "unknown data": (
         ["--data", "FeatureDataModul"],
-        "there is no class FeatureDataModul; did you mean FeatureDataModule",
+        "there is no class FeatureDataModul; did you mean 'FeatureDataModule'",
     ),
     "unknown callback": (
         ["--trainer.callbacks+", "Earlystoping"],
-        "--trainer.callbacks: there is no class Earlystoping; did you mean EarlyStopping?",
+        "--trainer.callbacks: there is no class Earlystoping; did you mean 'EarlyStopping'?",
     ),
     "no such config": (
         ["--config", "experiments/mcmhf.yaml"],
         "--config: there is no file experiments/mcmhf.yaml, here or among the configs of the package; did you mean "
-        "experiments/mcmfh.yaml",
+        "'experiments/mcmfh.yaml'",
     ),
-    "no such part": (["--trainer", "trainer/cpus.yaml"], "did you mean trainer/cpu.yaml"),
+    "no such part": (["--trainer", "trainer/cpus.yaml"], "did you mean 'trainer/cpu.yaml'"),
     "no such folder": (["--data.root", "nowhere"], "nowhere/dataset.json does not exist"),
     "pairs for a hasher of features": (
         ["--data", "PairDataModule"],
@@ -89,7 +89,7 @@ COMMAND_LINES = {
         "--trainer.strategy: there is no dpp; choose auto, ddp or fsdp",
     ),
     "unknown accelerator": (["--trainer.accelerator", "cpuu"], "there is no cpuu; choose among auto, cpu, gpu"),
-    "unknown precision": (["--trainer.precision", "b16-mixed"], "did you mean bf16-mixed or 16-mixed"),
+    "unknown precision": (["--trainer.precision", "b16-mixed"], "did you mean 'bf16-mixed' or '16-mixed'"),
     "no such checkpoint": (["--ckpt-path", "nowhere.ckpt"], "nowhere.ckpt does not exist"),
     "logger that is not installed": (["--trainer.logger", "MLFlowLogger"], "pip install mlflow, or choose"),
 }
@@ -132,10 +132,10 @@ def test_broken_config_is_named(fails, tmp_path):
     [
         (
             "trainer: {max_epoch: 3}",
-            "a config sets what is not an option: --trainer.max-epoch; did you mean --trainer.max-epochs",
+            "a config sets what is not an option: --trainer.max-epoch; did you mean '--trainer.max-epochs'",
         ),
-        ("run_di: x", "a config sets what is not an option: --run-di; did you mean --run-dir?"),
-        ("model: {init_args: {d_mode: 3}}", "MCMFH has no option --model.d-mode; did you mean --model.d-model?"),
+        ("run_di: x", "a config sets what is not an option: --run-di; did you mean '--run-dir'?"),
+        ("model: {init_args: {d_mode: 3}}", "MCMFH has no option --model.d-mode; did you mean '--model.d-model'?"),
     ],
 )
 def test_misspelled_key_of_a_config(fails, tmp_path, content, said):
@@ -160,14 +160,14 @@ def test_misspelled_key_of_a_config(fails, tmp_path, content, said):
 def test_misspelled_monitor_is_found_before_training(fails, tmp_path, args):
     line = fails("fit", tmp_path, *args)
     assert "monitor 'val/mapp' is not a value of this fit" in line
-    assert "did you mean val/mAP?" in line
+    assert "did you mean 'val/mAP'" in line
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
 def test_misspelled_monitor_of_training_is_found_after_a_step(fails, tmp_path):
     line = fails("fit", tmp_path, "--trainer.callbacks+", "EarlyStopping", "--trainer.callbacks.monitor", "train/los")
     assert "EarlyStopping: monitor 'train/los' is not a value of this fit" in line
-    assert "did you mean train/loss" in line
+    assert "did you mean 'train/loss'" in line
     assert not list(tmp_path.rglob("*.ckpt"))
 
 

@@ -219,4 +219,4 @@ def _no_value(text: str, args: Sequence[str]) -> str | None:
 
 def _near(name: str, names: Iterable[str], prefix: str = "") -> str:
     near = did_you_mean(name, names)
-    return re.sub(r"(mean | or )([\w.]+)", lambda found: found[1] + hyphenated(prefix + found[2]), near)
+    return re.sub(r"'([\w.]+)'", lambda found: f"'{hyphenated(prefix + found[1])}'", near)

@@ -105,7 +105,7 @@ def relabel(
         new = read_labels(labels, reading, items)
         new.check_match(folder, allow_missing=allow_missing, allow_unknown=allow_unknown)
         lost = _lost_normal(before, reading.normal_label, new.labels.values(), folder)
-        for hint in [*new.hints, *lost]:
+        for hint in [*lost, *new.hints]:
             _print(console, f"hint: {labels}: {hint}")
         items, normal = [replace(item, labels=new.labels.get(item.id, ())) for item in items], reading.normal_label
         how = {"table": labels.name, "table_sha256": sha256_of(labels), "reading": _decisive(reading)}
