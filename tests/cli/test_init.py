@@ -60,8 +60,21 @@ def test_words_of_a_german_hospital(folder, capsys):
     assert proposed()["id-column"] == "Aufnahmenummer"
     assert proposed()["normal-label"] == ["unauffällig"]
     shown = " ".join(capsys.readouterr().out.split())
+    assert "no label is known to say that nothing was found" not in shown
     assert "'Nebenbefunde' has labels of 'Diagnose' and is not read" in shown
     assert 'replace labels-column by label-columns = ["Diagnose", "Nebenbefunde"]' in shown
+
+
+def test_an_unknown_word_for_normal_is_asked_for(folder, capsys):
+    rows = [
+        ("id", "image", "text", "labels", "patient"),
+        ("1", "0.png", "Srdce je velmi velké.", "kardiomegalie", "P1"),
+        ("2", "1.png", "Plíce jsou bez nálezu.", "nic", "P2"),
+        ("3", "2.png", "Srdce je malé a zdravé.", "nic", "P3"),
+    ]
+    assert init(texts(rows)) == 0
+    assert "no label is known to say that nothing was found" in " ".join(capsys.readouterr().out.split())
+    assert "normal-label" not in proposed()
 
 
 def test_unicode_text_of_excel(folder, capsys):

@@ -15,6 +15,10 @@ from mcmfh_lightning.tables import counted
 _SEPARATORS = (";", "|", "\t", "\uff1b", "\u3001", "\uff0c", " / ", "+", "&")
 _NUMBERED = frozenset(("label", "labels", "class", "classes", "target"))
 _NORMAL = "words that say that nothing was found; all become the first"
+_NO_NORMAL = (
+    "no label is known to say that nothing was found; if one does, name it by normal-label: such items are no queries "
+    "of the first table of a test"
+)
 _NO_LABELS = Answer("no-labels", value=True, meaning="train on pairs alone (--model.supervision pairs)")
 
 
@@ -121,6 +125,8 @@ def _take_several(columns: Sequence[Column], proposal: Proposal) -> None:
     names = [f"{column}: {label}" for (column, label), _ in labels.most_common() if label in normal]
     if names:
         proposal.take("normal-label", names, _NORMAL)
+    elif labels:
+        proposal.odd.append(_NO_NORMAL)
 
 
 def _take_words(column: Column, proposal: Proposal) -> None:
@@ -209,6 +215,8 @@ def _name_normal(labels: Counter[str] | dict[str, int], proposal: Proposal) -> N
     names.sort(key=lambda name: (name != "normal", -labels[name]))
     if names and names != ["normal"]:
         proposal.take("normal-label", names, _NORMAL)
+    elif labels and not names:
+        proposal.odd.append(_NO_NORMAL)
     numbers = [label for label in labels if read_state(label) is not None and not is_missing(label)]
     if numbers:
         proposal.odd.append(f"labels that are numbers: {quoted(numbers)}; write words, such as 'class 1'")
