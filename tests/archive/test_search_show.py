@@ -109,7 +109,7 @@ def test_what_is_printed_shows_ties_time_and_notice_and_reads_no_markup():
     assert "(* the query has this label too)" in shown
     assert "text not at hand" in " ".join(printed(_with(text=None)).split())
     assert "2 of 1,234 items by 16-bit codes of cases." in shown
-    assert "Codes end the list at distance 3, where 37 tie: 1 is in it." in shown
+    assert "By codes alone the list ends at distance 3, where 37 items tie: 1 is shown." in shown
     assert f"Order: by the cosine of relaxed codes. 16 ms. {NOTICE}" in shown
     assert "tie" not in " ".join(printed(replace(RESULT, ties=1)).split())
     assert "Order: by distance, then id." in " ".join(printed(replace(RESULT, reranked=0)).split())

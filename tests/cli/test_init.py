@@ -47,6 +47,36 @@ def test_export_of_a_german_spreadsheet(folder, capsys):
     }
 
 
+def test_words_of_a_german_hospital(folder, capsys):
+    """An id that its name ends with, the usual word for normal, and a second column of the same labels."""
+    rows = [
+        ("Aufnahmenummer", "Bilddatei", "Befundtext", "Diagnose", "Nebenbefunde", "Patient"),
+        ("A1", "0.png", "Das Herz ist nicht vergrößert.", "unauffällig", "", "P1"),
+        ("A2", "1.png", "Großes Herz, beidseits Ergüsse.", "Kardiomegalie", "Erguß", "P1"),
+        ("A3", "2.png", "Kleiner Erguß rechts basal.", "Erguß", "", "P2"),
+        ("A4", "3.png", "Erguß links, das Herz ist groß.", "Erguß", "Kardiomegalie", "P3"),
+    ]
+    assert init(texts(rows, "utf-8", ";")) == 0
+    assert proposed()["id-column"] == "Aufnahmenummer"
+    assert proposed()["normal-label"] == ["unauffällig"]
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "no label is known to say that nothing was found" not in shown
+    assert "'Nebenbefunde' has labels of 'Diagnose' and is not read" in shown
+    assert 'replace labels-column by label-columns = ["Diagnose", "Nebenbefunde"]' in shown
+
+
+def test_an_unknown_word_for_normal_is_asked_for(folder, capsys):
+    rows = [
+        ("id", "image", "text", "labels", "patient"),
+        ("1", "0.png", "Srdce je velmi velké.", "kardiomegalie", "P1"),
+        ("2", "1.png", "Plíce jsou bez nálezu.", "nic", "P2"),
+        ("3", "2.png", "Srdce je malé a zdravé.", "nic", "P3"),
+    ]
+    assert init(texts(rows)) == 0
+    assert "no label is known to say that nothing was found" in " ".join(capsys.readouterr().out.split())
+    assert "normal-label" not in proposed()
+
+
 def test_unicode_text_of_excel(folder, capsys):
     """UTF-16 with tabs, and other names of the splits."""
     rows = [

@@ -60,7 +60,7 @@ def test_folders_above_are_not_looked_at(folder, monkeypatch):
 REFUSED = {
     "not TOML": ("[mcmfh.fit\n", "not a project file"),
     "twice": ("[mcmfh.fit]\n[mcmfh.fit]\n", "not a project file"),
-    "not UTF-8": (b"\xff\xfe[\x00", "not a project file"),
+    "not UTF-8": (b"\xff\xfe[\x00", "not a project file, for it is not UTF-8; save it as UTF-8"),
     "deep": ("a = " + "[" * 100_000, "not a project file"),
     "program": ("[mcmfh-dta.manifest]\n", "unknown table 'mcmfh-dta'; did you mean 'mcmfh-data'"),
     "key alone": ("manifest = 1\n", "unknown key 'manifest'"),

@@ -310,11 +310,20 @@ def test_labels_that_may_mean_the_same_are_reported():
     assert label_traits({1: ("normal",), 2: ("mass", "edema")}, "normal") == ({}, [])
 
 
-@pytest.mark.parametrize("label", ["Normal", "NORMAL ", "no_findings", "No acute findings", "unremarkable"])
+@pytest.mark.parametrize(
+    "label",
+    [
+        *("Normal", "NORMAL ", "no_findings", "No acute findings", "unremarkable"),
+        *("Unauffällig", "unauffälliger Befund", "o.B.", "ohne pathologischen Befund", "Normalbefund", "kein Befund"),
+        *("sin hallazgos", "Sin alteraciones significativas"),
+    ],
+)
 def test_names_close_to_the_normal_label(label):
     assert LIKE_NORMAL in label_traits({1: (label,)}, "normal")[0][1]
 
 
-@pytest.mark.parametrize("label", ["abnormal", "Abnormality", "nodule", "No Indexing", "formal"])
+@pytest.mark.parametrize(
+    "label", ["abnormal", "Abnormality", "nodule", "No Indexing", "formal", "auffällig", "Befund", "ob", "obb"]
+)
 def test_names_that_only_look_close_to_it(label):
     assert label_traits({1: (label,)}, "normal") == ({}, [])

@@ -207,6 +207,31 @@ def test_columns_of_findings_are_read_as_a_manifest_reads_them(tmp_path: Path, o
         assert list(reader[position].labels) == ["edema"] * (n % 4 in (0, 2)) + ["nodule"] * (n % 2)
 
 
+def test_a_table_of_a_german_spreadsheet(tmp_path: Path, old: Path) -> None:
+    table = tmp_path / "labels.csv"
+    rows = [f"p/{n};{'Erguß, Ödem' if n % 2 else ''}" for n in range(PAIRS)]
+    table.write_bytes("\n".join(["Nummer;Diagnose", *rows]).encode("latin-1"))
+    how = ("--encoding", "latin-1", "--delimiter", ";", "--label-separator", ",")
+    info = relabel(
+        old, tmp_path / "new", "--labels", table, "--id-column", "Nummer", "--labels-column", "Diagnose", *how
+    )
+    assert set(info.label_vocabulary) == {"Erguß", "Ödem"}
+
+
+def test_a_normal_label_that_becomes_a_finding_is_reported(
+    tmp_path: Path, old: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fine = [["fine"] if label == ["normal"] else label for label in OLD]
+    pairs = convert(tmp_path, "fine", fine, "--normal-label", "fine")
+    table = write_table(tmp_path / "labels.csv", rows_of(fine))
+    capsys.readouterr()
+    relabel(pairs, tmp_path / "lost", "--labels", table)
+    assert f"hint: {table}: 'fine' is the normal label of {pairs}" in capsys.readouterr().err
+    assert relabel(pairs, tmp_path / "kept", "--labels", table, "--normal-label", "fine").normal_label == "fine"
+    relabel(old, tmp_path / "other", "--labels", write_table(tmp_path / "other.csv", rows_of(NEW)))
+    assert "is the normal label of" not in capsys.readouterr().err
+
+
 def test_ids_that_do_not_match_are_counted_and_refused_unless_allowed(
     tmp_path: Path, features: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -231,7 +256,7 @@ def test_ids_that_do_not_match_are_counted_and_refused_unless_allowed(
 
 WRONG = {
     "no file": (None, (), "no such file"),
-    "another ending": (None, ("--labels", "labels.xlsx"), "end in .csv, .jsonl, .parquet"),
+    "another ending": (None, ("--labels", "labels.xlsx"), "end in .csv, .tsv, .jsonl, .parquet"),
     "options about no table": (
         ...,
         ("--min-label-count", "2", "--allow-missing"),
@@ -249,6 +274,7 @@ WRONG = {
         (),
         "no column 'labels' (has 'id', 'label'); did you mean 'label'? name the right one by --labels-column",
     ),
+    "another delimiter": ([{"id;labels": "p/0;a"}], (), "one single column, 'id;labels'; pass what separates columns"),
     "ids of something else": (
         [{"id": "17", "labels": "a"}],
         ("--allow-missing", "--allow-unknown"),

@@ -126,8 +126,8 @@ def _summary(result: SearchResult) -> Iterator[str]:
     yield f"{result.total:,} of {among} by {result.num_bits}-bit codes of {result.against}s."
     if result.tie_distance is not None and result.ties > result.tied_shown:
         yield (
-            f"Codes end the list at distance {result.tie_distance}, where {result.ties:,} tie: {result.tied_shown:,} "
-            f"{'is' if result.tied_shown == 1 else 'are'} in it."
+            f"By codes alone the list ends at distance {result.tie_distance}, where {result.ties:,} items tie: "
+            f"{result.tied_shown:,} {'is' if result.tied_shown == 1 else 'are'} shown."
         )
     order = "by distance, then id" if result.reranked == 0 else "by the cosine of relaxed codes"
     yield f"Order: {order}. {1000 * result.timing.total:.0f} ms. {NOTICE}"

@@ -93,6 +93,8 @@ def read_project(program: str, command: str, path: Path = PROJECT_FILE) -> Proje
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not a project file, for it is not UTF-8; save it as UTF-8") from error
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not a project file ({_one_line(error)}); correct it, or remove it") from error
     _check_tables(path, content)

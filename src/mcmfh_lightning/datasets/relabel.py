@@ -1,9 +1,10 @@
 """New labels for pairs that are converted or encoded already: a copy of their shards, without encoding again."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from rich.console import Console
@@ -39,6 +40,7 @@ def relabel(
     uncertain_is_present: bool = False,
     normal_label: list[str] | None = None,
     encoding: str = "utf-8",
+    delimiter: str | None = None,
     min_label_count: int = 1,
     drop_labels: Path | None = None,
     allow_missing: bool = False,
@@ -52,8 +54,8 @@ def relabel(
     Args:
         folder: Local path or URL of a folder of pair or feature shards.
         out: Folder to write.
-        labels: .csv, .jsonl or .parquet with a row for each pair: its id and its labels. Default: the labels that the
-            pairs have, for --drop-labels and --min-label-count.
+        labels: .csv, .tsv, .jsonl or .parquet with a row for each pair: its id and its labels. Default: the labels that
+            the pairs have, for --drop-labels and --min-label-count.
         id_column: Column of the ids.
         labels_column: Column of the labels: a list of strings, or one string with separators.
         label_columns: Several columns of labels in place of one, each of words, or of 1, 0, -1 or nothing where it says
@@ -61,7 +63,8 @@ def relabel(
         label_separator: Separator of the labels of a string.
         uncertain_is_present: Let -1 in a column of a finding count as present.
         normal_label: Names of the label that says that nothing was found; all become the first. Default: normal.
-        encoding: Encoding of .csv and .jsonl, with or without a byte order mark.
+        encoding: Encoding of .csv, .tsv and .jsonl, with or without a byte order mark.
+        delimiter: Character between the fields of a .csv, such as ';'. Default: the comma, and of .tsv the tab.
         min_label_count: Number of pairs that a label needs to enter the vocabulary.
         drop_labels: File of labels to leave out, one a line.
         allow_missing: Give pairs without a row no labels. Default: they are an error.
@@ -75,6 +78,7 @@ def relabel(
             columns={"id": id_column, **({} if label_columns else {"labels": labels_column})},
             label_columns=label_columns or [],
             encoding=encoding,
+            delimiter=delimiter,
             label_separator=label_separator,
             uncertain_is_present=uncertain_is_present,
             normal_labels=normal_label or [],
@@ -100,7 +104,8 @@ def relabel(
     if labels is not None and reading is not None:
         new = read_labels(labels, reading, items)
         new.check_match(folder, allow_missing=allow_missing, allow_unknown=allow_unknown)
-        for hint in new.hints:
+        lost = _lost_normal(before, reading.normal_label, new.labels.values(), folder)
+        for hint in [*lost, *new.hints]:
             _print(console, f"hint: {labels}: {hint}")
         items, normal = [replace(item, labels=new.labels.get(item.id, ())) for item in items], reading.normal_label
         how = {"table": labels.name, "table_sha256": sha256_of(labels), "reading": _decisive(reading)}
@@ -146,7 +151,19 @@ def _items(reader: _Reader) -> list[Candidate]:
 def _decisive(reading: Reading) -> dict[str, object]:
     """Return what of a reading decides labels."""
     names = ("columns", "label_columns", "encoding", "label_separator", "uncertain_is_present", "normal_labels")
-    return {name: getattr(reading, name) for name in names}
+    given = {} if reading.delimiter is None else {"delimiter": reading.delimiter}
+    return {name: getattr(reading, name) for name in names} | given
+
+
+def _lost_normal(before: DatasetInfo, normal: str, labels: Iterable[Sequence[str]], folder: str) -> list[str]:
+    """Say that the normal label of the pairs would become a finding."""
+    former = before.normal_label
+    if former is None or former == normal or not any(former in row for row in labels):
+        return []
+    return [
+        f"{former!r} is the normal label of {folder}, and would be a finding from here on; if it still says that "
+        f"nothing was found, pass --normal-label {quote(former)}"
+    ]
 
 
 def _entry(

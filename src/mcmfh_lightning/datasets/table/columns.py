@@ -60,6 +60,19 @@ def choose_columns(named: Mapping[str, str], off: Sequence[str], *, labels: bool
     return {field: column for field, column in named.items() if field not in dropped}
 
 
+def refuse_one_column(path: Path, found: Sequence[str]) -> None:
+    """Refuse a table whose columns are separated by another character than the one it was read with.
+
+    Raises:
+        DataError: If its header is one name that holds such a character.
+    """
+    if len(found) == 1 and (sign := next((sign for sign in (";", "\t", "|", ",") if sign in found[0]), None)):
+        shown = "$'\\t'" if sign == "\t" else quote(sign)
+        raise DataError(
+            f"{path}, row 1: one single column, {found[0]!r}; pass what separates columns: --delimiter {shown}"
+        )
+
+
 def check_columns(
     manifest: Path,
     found: Sequence[str],
@@ -85,11 +98,7 @@ def check_columns(
     first_row = f"{manifest}, row 1"
     if twice := sorted({name for name in found if name and list(found).count(name) > 1}):
         raise DataError(f"{first_row}: column {twice[0]!r} occurs twice; rename or remove one")
-    if len(found) == 1 and (sign := next((sign for sign in (";", "\t", "|", ",") if sign in found[0]), None)):
-        shown = "$'\\t'" if sign == "\t" else quote(sign)
-        raise DataError(
-            f"{first_row}: one single column, {found[0]!r}; pass what separates columns: --delimiter {shown}"
-        )
+    refuse_one_column(manifest, found)
     unread = [name for name in found if name not in {*columns.values(), *label_columns}]
     named = [(column, "--label-columns") for column in label_columns]
     named += [(column, f"--{field}-column") for field, column in columns.items() if column != field]

@@ -23,7 +23,10 @@ _EXAMPLES = 5
 _NORMAL = re.compile(
     r"normal(findings?|study|exam|chest(xray)?)?|withinnormallimits|wnl|healthy|unremarkable"
     r"|no(acute|significant|abnormal)*(findings?|disease|pathology|abnormalit(y|ies))(found|seen|detected)?"
+    r"|normalbefund|unauffällig(erbefund)?|(ohne|kein)(pathologischen?r?)?befund|o\.b\.?"
+    r"|sin(hallazgos|alteraciones)(patológicos|significativos|significativas)?|dentrodelímitesnormales"
 )
+"""Words for normal, without blanks and hyphens: English, German, Spanish."""
 
 
 def _key(label: str) -> str:
@@ -135,8 +138,9 @@ def shared_words(by_column: Mapping[str, Sequence[object]]) -> str | None:
         for word in sorted({cell.strip() for cell in cells if isinstance(cell, str) and any(map(str.isalpha, cell))}):
             if not is_missing(word) and first.setdefault(word, column) != column:
                 return (
-                    f"{word!r} stands in the columns {first[word]!r} and {column!r} and is one label; if it says how "
-                    "much of each there is, write the finding with it"
+                    f"{word!r} stands in the columns {first[word]!r} and {column!r} and is one label; if it says "
+                    f"something else in each, pass --label-columns {quote(f'{column}=PREFIX')}, which puts a word of "
+                    "yours before the labels of a column"
                 )
     return None
 

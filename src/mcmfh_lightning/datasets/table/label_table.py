@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mcmfh_lightning.datasets.collection import Candidate
+from mcmfh_lightning.datasets.table.columns import refuse_one_column
 from mcmfh_lightning.datasets.table.files import Row, Table, read_table
 from mcmfh_lightning.datasets.table.labels import LabelRules
 from mcmfh_lightning.datasets.table.problems import Problem
@@ -15,7 +16,7 @@ from mcmfh_lightning.datasets.table.values import BadValueError, read_id
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.nearest import did_you_mean, nearest
 
-_FORMATS = (".csv", ".jsonl", ".parquet")
+_FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 _EXAMPLES = 3
 
 
@@ -73,7 +74,7 @@ def read_labels(path: Path, reading: Reading, items: Sequence[Candidate]) -> New
     """Read the labels of each row whose id a pair has.
 
     Args:
-        path: ``.csv``, ``.jsonl`` or ``.parquet``.
+        path: ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet``.
         reading: Names of columns and so on; those of ids and of labels are read.
         items: The pairs.
 
@@ -85,7 +86,7 @@ def read_labels(path: Path, reading: Reading, items: Sequence[Candidate]) -> New
         raise DataError(f"--labels {path}: tables of labels end in {', '.join(_FORMATS)}; save it as one of these")
     if not path.is_file():
         raise DataError(f"--labels {path}: no such file; correct its name")
-    table = read_table(path, reading.encoding, reading.wanted())
+    table = read_table(path, reading.encoding, reading.wanted(), reading.delimiter)
     reading = reading.of_table(table.columns)
     _check_columns(path, table, reading)
     if not table.rows and not table.problems:
@@ -117,6 +118,7 @@ def read_labels(path: Path, reading: Reading, items: Sequence[Candidate]) -> New
 
 
 def _check_columns(path: Path, table: Table, reading: Reading) -> None:
+    refuse_one_column(path, table.columns)
     option = "--label-columns" if reading.label_columns else "--labels-column"
     for name, flag in {
         **dict.fromkeys(reading.columns_of_labels, option),

@@ -1,5 +1,6 @@
 """Columns of labels, what separates them, and the words for normal."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -14,6 +15,10 @@ from mcmfh_lightning.tables import counted
 _SEPARATORS = (";", "|", "\t", "\uff1b", "\u3001", "\uff0c", " / ", "+", "&")
 _NUMBERED = frozenset(("label", "labels", "class", "classes", "target"))
 _NORMAL = "words that say that nothing was found; all become the first"
+_NO_NORMAL = (
+    "no label is known to say that nothing was found; if one does, name it by normal-label: such items are no queries "
+    "of the first table of a test"
+)
 _NO_LABELS = Answer("no-labels", value=True, meaning="train on pairs alone (--model.supervision pairs)")
 
 
@@ -28,6 +33,7 @@ def guess_labels(columns: Sequence[Column], proposal: Proposal) -> None:
         proposal.ask("no row has a label", _NO_LABELS, options=("labels-column", "label-columns"))
     elif exact is not None or (len(words) == 1 and not findings):
         _take_words(exact or words[0], proposal)
+        _name_more_columns(exact or words[0], columns, proposal)
     elif findings and words:
         _ask(proposal, words, findings)
     elif findings:
@@ -119,6 +125,8 @@ def _take_several(columns: Sequence[Column], proposal: Proposal) -> None:
     names = [f"{column}: {label}" for (column, label), _ in labels.most_common() if label in normal]
     if names:
         proposal.take("normal-label", names, _NORMAL)
+    elif labels:
+        proposal.odd.append(_NO_NORMAL)
 
 
 def _take_words(column: Column, proposal: Proposal) -> None:
@@ -183,11 +191,32 @@ def _count(column: Column, separator: str) -> Counter[str]:
     return labels
 
 
+def _name_more_columns(taken: Column, columns: Sequence[Column], proposal: Proposal) -> None:
+    """Say which other columns hold the same labels, and how to read them too."""
+    known = _parts(taken)
+    more = [
+        c for c in columns if c is not taken and len(both := known & _parts(c)) > 1 and 2 * len(both) >= len(_parts(c))
+    ]
+    if more:
+        names = ", ".join(f'"{column.name}"' for column in (taken, *more))
+        proposal.odd.append(
+            f"{quoted(column.name for column in more)} has labels of {taken.name!r} and is not read; to read all of "
+            f"them, replace labels-column by label-columns = [{names}]"
+        )
+
+
+def _parts(column: Column) -> set[str]:
+    """Return what a column may hold as labels, whatever separates them."""
+    return {part.strip() for cell in column.counts for part in re.split("[;|,\t]", cell)} - {""}
+
+
 def _name_normal(labels: Counter[str] | dict[str, int], proposal: Proposal) -> None:
     names = near_labels(["normal"], labels)
     names.sort(key=lambda name: (name != "normal", -labels[name]))
     if names and names != ["normal"]:
         proposal.take("normal-label", names, _NORMAL)
+    elif labels and not names:
+        proposal.odd.append(_NO_NORMAL)
     numbers = [label for label in labels if read_state(label) is not None and not is_missing(label)]
     if numbers:
         proposal.odd.append(f"labels that are numbers: {quoted(numbers)}; write words, such as 'class 1'")

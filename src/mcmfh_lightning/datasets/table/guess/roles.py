@@ -34,19 +34,24 @@ def guess_id(columns: Sequence[Column], image: str | None, proposal: Proposal) -
         return
     if named is not None:
         proposal.odd.append(f"the column {named.name!r} has {named.shows()}: it does not tell rows apart")
-    by_name = [column for column in unique if column.words & vocabulary.ID and not column.is_prose]
+    by_name = [column for column in unique if _is_called_id(column) and not column.is_prose]
     pictures = [column for column in unique if column.name == image]
     if len(by_name) > 1 and (of_image := [column for column in by_name if column.words & {"image", "img", "sop"}]):
         by_name = of_image
     for column in [*by_name, *pictures][:1]:
         _take_id(column, "different in every row", proposal)
         return
-    nearly = [c for c in columns if c.words & vocabulary.ID and not c.is_prose and len(c.counts) >= 0.95 * len(c.cells)]
+    nearly = [c for c in columns if _is_called_id(c) and not c.is_prose and len(c.counts) >= 0.95 * len(c.cells)]
     if nearly:
         _take_id(nearly[0], "its name", proposal)
         return
     answers = [Answer("id-column", column.name, "different in every row") for column in unique if not column.is_prose]
     proposal.ask("no column is known to hold the id of each row", *answers[:4], options=("id-column",))
+
+
+def _is_called_id(column: Column) -> bool:
+    """Say whether the name of a column is a word for an id."""
+    return bool(column.words & vocabulary.ID) or any(word.endswith(vocabulary.ID_ENDS) for word in column.words)
 
 
 def _is_id(column: Column) -> bool:

@@ -10,7 +10,9 @@ def _words(text: str) -> frozenset[str]:
 
 
 IMAGE = _words("image images img picture film file filename path jpg png dicom dcm bild imagen")
-ID = _words("id ids uid key identifier accession number no nr index")
+ID = _words("id ids uid key identifier accession number no nr nummer index número numero código codigo clave")
+ID_ENDS = ("nummer", "kennung")
+"""Ends of German words for an id, as in ``Aufnahmenummer``."""
 TEXT = _words(
     "text texts report reports caption captions description descriptions impression findings finding narrative note "
     "notes conclusion summary comment bericht befund informe texte"
