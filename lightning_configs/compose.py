@@ -55,6 +55,8 @@ def shipped(name: str) -> str | None:
             f"{name} is now {_FORMER[name]}; the next release drops the old name", FutureWarning, stacklevel=2
         )
         name = _FORMER[name]
+    if ".." in name.split("/"):  # out of the package
+        return None
     path = files("mcmfh_lightning.lightning_configs").joinpath(name)
     return str(path) if path.is_file() else None
 

@@ -137,6 +137,11 @@ def delete(
     from mcmfh_lightning.archive.store import ItemTable
     from mcmfh_lightning.tables import counted
 
+    if joined := [name for name in ids or () if name.startswith("[") and name.endswith("]")]:
+        raise ConfigError(
+            f"--ids {joined[0]!r}: repeat the option for several items, --ids A --ids B; an id in brackets goes into "
+            "--ids-file"
+        )
     location = Location(archive)
     info = ArchiveInfo.load(location)
     table = ItemTable.open(location)

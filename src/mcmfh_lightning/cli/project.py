@@ -14,9 +14,9 @@ from pathlib import Path
 from cyclopts import App
 from cyclopts.argument import ArgumentCollection, update_argument_collection
 
-from mcmfh_lightning.cli.project_keys import TABLES, TOGETHER, Kind, Value
+from mcmfh_lightning.cli.project_keys import TABLES, TOGETHER, WRITTEN, Kind, Value
 from mcmfh_lightning.errors import ConfigError, without_controls
-from mcmfh_lightning.lightning_configs import find_configs
+from mcmfh_lightning.lightning_configs import known_configs
 from mcmfh_lightning.nearest import did_you_mean
 
 PROJECT_FILE = Path("mcmfh.toml")
@@ -49,6 +49,8 @@ class Project:
             typed: Names of the options on the command line, without the hyphens in front.
         """
         decided = set(typed).union(*(group for group in TOGETHER if group & set(typed)))
+        if "no-column" in typed:  # of which column is not known here
+            decided |= {name for name in self.options if name.endswith("-column")} - {"id-column", "group-column"}
         return {name: value for name, value in self.options.items() if name not in decided}
 
     def check_decided(self, typed: Collection[str]) -> None:
@@ -90,7 +92,7 @@ def read_project(program: str, command: str, path: Path = PROJECT_FILE) -> Proje
     if command not in TABLES.get(program, {}):
         return None
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return None
     except UnicodeDecodeError as error:
@@ -106,13 +108,15 @@ def read_project(program: str, command: str, path: Path = PROJECT_FILE) -> Proje
     if not isinstance(choices, list) or not all(isinstance(choice, str) for choice in choices):
         raise ConfigError(f"{path}, [{table}] {UNDECIDED}: a list of options is expected")
     known = TABLES[program][command]
-    options = {}
+    options: dict[str, Value] = {}
     for written, value in _flat(entries):
         name = written.replace("_", "-")
         if name not in known:
             near = did_you_mean(name, known)
             raise ConfigError(f"{path}, [{table}]: unknown key {written!r}{near or ';'} keys: {', '.join(known)}")
         options[name] = _checked(f"{path}, [{table}] {written}", value, known[name])
+        if name in WRITTEN:
+            _check_below(f"{path}, [{table}] {written}", str(value), name)
     return Project(path, table, options, tuple(choices))
 
 
@@ -169,6 +173,16 @@ def _checked(where: str, value: object, kind: Kind) -> Value:
     raise ConfigError(f"{where} = {str(value)[:40]!r}: {expected[kind]} is expected")
 
 
+def _check_below(where: str, value: str, name: str) -> None:
+    """Refuse a folder to write to that is not below the one of the file, which may come from elsewhere.
+
+    Raises:
+        ConfigError: If it is not.
+    """
+    if "://" in value or Path(value).is_absolute() or ".." in Path(value).parts:
+        raise ConfigError(f"{where} = {value!r}: not below the folder of the file; pass it by --{name}")
+
+
 def arguments_of(options: Mapping[str, Value]) -> list[str]:
     """Write options as a command line has them: lists repeat the option, switches stand alone.
 
@@ -216,8 +230,9 @@ def with_project(arguments: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: If the file names a config that is not of the package: a config names classes.
     """
-    typed = {name[2:].replace("_", "-") for name, _, _ in (word.partition("=") for word in arguments)}
-    if not arguments or typed & {"config", "help", "print-config"} or "-h" in arguments:
+    typed = {word[2:].partition("=")[0].replace("_", "-") for word in arguments if word.startswith("--")}
+    short = {word.partition("=")[0] for word in arguments} & {"-c", "-h"}
+    if not arguments or short or typed & {"config", "help", "print-config"}:
         return list(arguments)
     command = arguments[0]
     project = read_project("mcmfh", command)
@@ -240,6 +255,6 @@ def _require_shipped(project: Project, key: str, name: str) -> None:
             f"{where}: a file of this folder, and a project file takes those of the package alone, because such files "
             f"name classes; pass your own by --{key} {shlex.quote(name)}"
         )
-    if not Path(find_configs([f"--{key}={name}"])[0].partition("=")[2]).is_absolute():
+    if name not in known_configs():  # not by its path: `..` would lead out of the package
         example = "experiments/mcmfh.yaml" if key == "config" else "model/encoder_offline.yaml"
         raise ConfigError(f"{where}: the package has no such config; correct it, as in {example}")

@@ -1,7 +1,7 @@
 """Options that a project file may hold, by program and command: a closed list.
 
-A folder with its project file may come from elsewhere: no option in this list names a class, deletes, or writes over a
-file.
+A folder with its project file may come from elsewhere: no option in this list names a class or deletes, and what a
+command writes is below the folder of the file.
 """
 
 from collections.abc import Mapping
@@ -61,9 +61,13 @@ TABLES: Mapping[str, Mapping[str, Mapping[str, Kind]]] = {
 }
 """Options that a project file may hold, by program and command."""
 
+WRITTEN = frozenset(("out", "run-dir", "model.output-dir", "archive"))
+"""Folders that commands write to."""
+
 TOGETHER = (
-    frozenset(("labels-column", "label-columns", "no-labels")),
+    frozenset(("labels-column", "label-columns", "no-labels", "normal-label", "prefix-labels", "uncertain-is-present")),
     frozenset(("features", "pairs")),
-    frozenset(("split-by", "split-names", "resplit")),
+    frozenset(("split-by", "split-names", "resplit", "no-stratify")),
+    frozenset(("run-dir", "ckpt-path")),
 )
 """Options that belong together: if one is typed, the others are not taken from the file."""

@@ -53,7 +53,10 @@ def _title(settings: Mapping[str, Any]) -> str:
     by = settings["split_by"]
     if by != "group":
         return f"splits: {_BY[by]}"
-    return f"splits: groups drawn with seed {settings['seed']}" + ", stratified by label" * ("stratify" in settings)
+    drawn = f"splits: groups drawn with seed {settings['seed']}"
+    if "stratify" not in settings:
+        return drawn
+    return f"{drawn}, stratified by label; a group may change its split when rows are added (--no-stratify keeps it)"
 
 
 def _lacking(split: str, lacks: Sequence[str]) -> str:

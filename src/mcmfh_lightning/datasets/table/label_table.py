@@ -16,6 +16,7 @@ from mcmfh_lightning.datasets.table.values import BadValueError, read_id
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.nearest import did_you_mean, nearest
 
+_MOST_COMPARED = 10_000  # ids, for the nearest one
 _FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 _EXAMPLES = 3
 
@@ -59,7 +60,7 @@ class NewLabels:
             options.append("--allow-missing (such pairs get no labels)")
         if unknown:
             rows = "row is" if len(unknown) == 1 else "rows are"
-            near = nearest(unknown[0], missing, 1)
+            near = nearest(unknown[0], missing[:_MOST_COMPARED], 1)
             hint = f"; the nearest to the first is {near[0]!r}" if near else ""
             complaints.append(f"{len(unknown):,} {rows} of no pair ({_examples(unknown)}{hint})")
             options.append("--allow-unknown (such rows are left out)")

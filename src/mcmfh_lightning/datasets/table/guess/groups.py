@@ -25,8 +25,14 @@ def guess_group(columns: Sequence[Column], rows: int, proposal: Proposal) -> Col
     likely = named or patients or studies
     column = likely[0] if len(likely) == 1 else _coarsest(likely)
     if column is None:
+        _ask(likely or [c for c in columns if _may_group(c, rows)], proposal)
+        return None
+    coarser = [c for c in columns if c not in likely and _may_group(c, rows) and _is_coarser(c, column)]
+    if coarser and column not in patients:
         _ask(
-            likely or [c for c in columns if 1 < len(c.counts) < rows and not c.is_prose and not c.is_finding], proposal
+            [*coarser, column],
+            proposal,
+            f"rows of several {column.name!r} may be of one patient: which column says so?",
         )
         return None
     if len(column.present) > 1 and len(column.counts) <= (3 if rows >= 30 else 1):
@@ -54,6 +60,16 @@ def guess_group(columns: Sequence[Column], rows: int, proposal: Proposal) -> Col
             f"{counted(column.missing, 'row')} without {column.name!r}, of no use until it is filled in"
         )
     return column
+
+
+def _may_group(column: Column, rows: int) -> bool:
+    """Decide whether a column may say which rows belong together: not by what is seen in them."""
+    seen = vocabulary.LABEL | vocabulary.KIND | vocabulary.NOT_A_FINDING | vocabulary.TEXT | vocabulary.SPLIT
+    return 1 < len(column.counts) < rows and not (column.is_prose or column.is_finding or column.words & seen)
+
+
+def _is_coarser(coarse: Column, fine: Column) -> bool:
+    return 3 < len(coarse.counts) < len(fine.counts) and _is_within(fine, coarse)
 
 
 def _coarsest(columns: Sequence[Column]) -> Column | None:

@@ -29,7 +29,7 @@ NOT_A_FINDING = _words(
 )
 DATE = _words("date dates datum fecha day acquired acquisition")
 BIRTH = _words("birth dob born")
-PATIENT = _words("patient patients subject subjects person participant mrn paciente patienten patientid")
+PATIENT = _words("patient patients subject subjects person participant mrn paciente patienten patientid pid")
 STUDY = _words("group study case exam examination article pmcid visit encounter series")
 PERSON = _words(
     "name names surname firstname lastname forename birth birthday birthdate birthplace dob ssn mrn address street "
