@@ -16,8 +16,8 @@ _SEPARATORS = (";", "|", "\t", "\uff1b", "\u3001", "\uff0c", " / ", "+", "&")
 _NUMBERED = frozenset(("label", "labels", "class", "classes", "target"))
 _NORMAL = "words that say that nothing was found; all become the first"
 _NO_NORMAL = (
-    "no label is known to say that nothing was found; if one does, name it by normal-label: such items are no queries "
-    "of the first table of a test"
+    "no label is known to say that nothing was found; if one does, name it by normal-label: the first table of a test "
+    "leaves out the queries that have it"
 )
 _NO_LABELS = Answer("no-labels", value=True, meaning="train on pairs alone (--model.supervision pairs)")
 
