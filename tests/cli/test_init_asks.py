@@ -55,6 +55,28 @@ def test_a_group_is_never_guessed(folder, capsys):
     assert converted() == {name: item._replace(group=name) for name, item in PLAIN.items()}
 
 
+def test_a_study_is_not_taken_where_another_column_keeps_patients_together(folder, capsys):
+    """Also where that column looks like data of persons: its numbers keep patients in one split."""
+    header, *rows = without(BASE, "group", "date")
+    rows = [[f"{copy}{row[0]}", *row[1:], f"s{copy}", f"m{copy // 2}"] for copy in range(12) for row in rows[:2]]
+    for name in ("mrn", "zz"):
+        assert init(texts([[*header, "study_id", name], *rows]), "films", "--force") == 0
+        said = " ".join(capsys.readouterr().out.split())
+        if name == "mrn":
+            assert proposed()["group-column"] == "mrn"
+        else:
+            assert "which column says so?" in said
+            assert "group-column" not in proposed()
+
+
+def test_labels_are_not_offered_as_groups(folder, capsys):
+    header, *rows = without(BASE, "group", "date")
+    rows = [[f"{copy}{row[0]}", *row[1:], f"h{copy % 4}"] for copy in range(6) for row in rows]
+    assert init(texts([[*header, "ward"], *rows])) == 0
+    assert 'group-column = "labels"' not in Path("mcmfh.toml").read_text()
+    assert 'group-column = "ward"' in Path("mcmfh.toml").read_text()
+
+
 def test_one_group_for_all_rows_is_asked(folder, capsys):
     rows = [[*row, group] for row, group in zip(without(BASE, "group", "date"), ("group", "A", "A", "A"), strict=True)]
     assert init(texts(rows)) == 0

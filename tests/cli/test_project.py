@@ -66,6 +66,8 @@ REFUSED = {
     "key alone": ("manifest = 1\n", "unknown key 'manifest'"),
     "command": ("[mcmfh.fitt]\n", "unknown table [mcmfh.fitt]; did you mean 'fit'?"),
     "other table": ("[mcmfh-archive.serch]\n", "unknown table [mcmfh-archive.serch]; did you mean 'search'?"),
+    "config outside": ('[mcmfh.fit]\nconfig = "model/../../../x/evil.yaml"\n', "the package has no such config"),
+    "writes outside": ('[mcmfh.fit]\nrun-dir = "../elsewhere"\n', "not below the folder of the file"),
     "key": ('[mcmfh.fit]\nrun-dirr = "x"\n', "[mcmfh.fit]: unknown key 'run-dirr'; did you mean 'run-dir'?"),
     "class": ('[mcmfh.fit]\nmodel = "os.system"\n', "[mcmfh.fit]: unknown key 'model'"),
     "class path": ('[mcmfh.fit]\nmodel.class_path = "os.system"\n', "unknown key 'model.class_path'"),
@@ -100,6 +102,27 @@ def test_wrong_types_of_lists_and_switches(folder):
         read_project("mcmfh-data", "manifest")
     project('[mcmfh-data.manifest]\ndate-format = "%Y"\n')  # one needs no list
     assert read_project("mcmfh-data", "manifest").options == {"date-format": ["%Y"]}
+
+
+@pytest.mark.parametrize("place", ["s3://x/y", "/home/x", "a/../../x"])
+def test_nothing_is_written_outside_of_the_folder(folder, place):
+    project(f'[mcmfh-archive.add]\narchive = "{place}"\n')
+    with pytest.raises(ConfigError, match="not below the folder of the file; pass it by --archive"):
+        read_project("mcmfh-archive", "add")
+
+
+def test_values_are_not_taken_for_options(folder):
+    project('[mcmfh.fit]\nconfig = "experiments/demo.yaml"\ndata.root = "features"\nckpt-path = "last"\n')
+    words = " ".join(with_project(["fit", "--run_dir", "config"])).replace("=", " ")
+    assert (
+        words == "fit --config experiments/demo.yaml --data.root features --run_dir config"
+    )  # the weights are elsewhere
+    assert with_project(["fit", "-c", "mine.yaml"]) == ["fit", "-c", "mine.yaml"]
+
+
+def test_a_file_of_notepad_is_read(folder):
+    Path("mcmfh.toml").write_bytes(b"\xef\xbb\xbf[mcmfh.fit]\nrun-dir = 'x'\n")
+    assert read_project("mcmfh", "fit").options == {"run-dir": "x"}
 
 
 def test_no_table_can_delete_overwrite_or_open_a_port_to_others():

@@ -11,7 +11,7 @@ from mcmfh_lightning.datasets.table.guess.labels import guess_labels
 from mcmfh_lightning.datasets.table.guess.proposal import Proposal
 from mcmfh_lightning.datasets.table.guess.roles import guess_id, guess_origin, guess_text, name_persons
 from mcmfh_lightning.datasets.table.guess.trial import try_options
-from mcmfh_lightning.datasets.table.guess.vocabulary import PATIENT
+from mcmfh_lightning.datasets.table.guess.vocabulary import PATIENT, PERSON
 from mcmfh_lightning.datasets.table.values import is_missing
 from mcmfh_lightning.tables import counted
 
@@ -51,7 +51,7 @@ def propose(manifest: Path, images: Path) -> Proposal:
     left = _without(left, proposal)
     # A column of patients may be the id too, where each row stands alone.
     # So may one that looks like data of persons, such as a number of patients: groups need it.
-    patients = [c for c in columns if c.name in persons and c.words & PATIENT]
+    patients = [c for c in columns if c.name in persons and c.words & PATIENT and not c.words & (PERSON - PATIENT)]
     group = guess_group(
         [c for c in columns if c in left or c in patients or c.name == "group"], proposal.rows, proposal
     )
