@@ -5,7 +5,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import requires
 from importlib.util import find_spec
@@ -114,6 +114,8 @@ def _system_message(error: Exception) -> str | None:
             f"out of memory ({_short(first)}): lower --data.global-batch-size (end to end --model.micro-batch-size), "
             "or use a larger machine"
         )
+    if isinstance(error, UnicodeEncodeError) and error.encoding == sys.getfilesystemencoding() != "utf-8":
+        return f"{error.object[:_MOST_SHOWN]!a} cannot be the name of a file in this locale: {_LOCALE}"
     if isinstance(error, OSError | RuntimeError) and _PORT.search(first):
         return "the port is in use by another process: choose another one (--port; MASTER_PORT for several devices)"
     if not isinstance(error, OSError) or error.strerror is None:
@@ -134,6 +136,21 @@ def reason(error: Exception) -> str:
 def _short(text: str) -> str:
     """Keep the first sentence of a message."""
     return text.partition(". ")[0].strip() or "no more is known"
+
+
+_LOCALE = "set LC_ALL=C.UTF-8, or PYTHONUTF8=1"
+_MOST_SHOWN = 200
+
+
+def check_words(words: Iterable[str]) -> None:
+    """Check that the words of a command line are text; in the locale C those that are not ASCII are not.
+
+    Raises:
+        ConfigError: If one is not.
+    """
+    for word in words:
+        if any("\udc80" <= letter <= "\udcff" for letter in word):
+            raise ConfigError(f"{word!a} is not text in this locale: {_LOCALE}")
 
 
 def make_printable() -> None:

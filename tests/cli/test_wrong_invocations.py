@@ -111,6 +111,28 @@ def test_every_command_is_in_the_list():
     assert named <= typed
 
 
+@pytest.mark.slow
+def test_the_locale_c_has_a_fix(folder):
+    """Without the UTF-8 mode of Python; a table may name files that the locale cannot."""
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    (folder / "films" / "Zoë.png").write_bytes((folder / "films" / "a.png").read_bytes())
+    table = "id,image,text,labels,group\n1,Zoë.png,one,Zoë;肺,p1\n2,a.png,two,Ödem,p2\n"
+    (folder / "names.csv").write_text(table, encoding="utf-8")
+    for line in (
+        "mcmfh-data manifest --manifest names.csv --images films --out new",
+        "mcmfh-data verify Zoë/pairs",
+        "mcmfh-archive search earlier/archive --id 'film 00' --labels 肺",
+        "mcmfh predict --data.root Zoë",
+    ):
+        program, *words = shlex.split(line)
+        done = subprocess.run([Path(sys.executable).with_name(program), *words], env=environment, capture_output=True)
+        assert done.returncode == 2
+        assert b"Traceback" not in done.stderr
+        last = done.stderr.splitlines()[-1]
+        assert last.startswith(f"{program}: error: ".encode())
+        assert last.endswith(b"in this locale: set LC_ALL=C.UTF-8, or PYTHONUTF8=1"), last
+
+
 NAMED = ("init, no such table", "fit, config without an ending", "verify, no such folder", "search, no such label")
 
 

@@ -22,7 +22,7 @@ from mcmfh_lightning.cli.pages import PAGES, ProgramPage
 from mcmfh_lightning.cli.project import take_project
 from mcmfh_lightning.cli.usage import unknown_command, usage_message, with_hint
 from mcmfh_lightning.cli.words import asks_for_help, joined
-from mcmfh_lightning.errors import ConfigError, McmfhError, one_line_errors
+from mcmfh_lightning.errors import ConfigError, McmfhError, check_words, one_line_errors
 
 _PLAIN = Parameter(negative=(), json_list=False, json_dict=False)
 """A switch has no --no-SWITCH, and a text is never JSON."""
@@ -41,6 +41,8 @@ def run_subcommand(program: str, commands: Commands, args: Sequence[str] | None)
     app = build_app(program, commands)
     with one_line_errors(program):
         words = list(sys.argv[1:] if args is None else args)
+        if sys.getfilesystemencoding() != "utf-8":  # elsewhere, the name of a file may have other bytes
+            check_words(words)
         if not words:
             raise ConfigError(f"which command? There are {', '.join(commands)}; help: {program} --help")
         if words[0] not in app:

@@ -13,7 +13,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from mcmfh_lightning.cli.arguments import ordered, underscored
 from mcmfh_lightning.cli.project import with_project
 from mcmfh_lightning.cli.train_messages import check_files, describe, describe_library, hyphenate
-from mcmfh_lightning.errors import ConfigError
+from mcmfh_lightning.errors import ConfigError, check_words
 from mcmfh_lightning.hashers.base import RENAMED
 from mcmfh_lightning.lightning_configs import find_configs
 
@@ -74,9 +74,7 @@ def read_arguments(args: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: If a config does not exist, or a word is not text in the locale of the terminal.
     """
-    foreign = [arg for arg in args if not arg.isprintable() and any("\udc80" <= letter <= "\udcff" for letter in arg)]
-    if foreign:
-        raise ConfigError(f"{foreign[0]!a} is not text in this locale: set LC_ALL=C.UTF-8, or PYTHONUTF8=1")
+    check_words(args)
     words = [underscored(arg) for arg in with_project(args)]
     flags = (arg.partition("=") for arg in find_configs(ordered(words)))
     read = [(_present_name(name) if name.startswith("--") else name) + equals + value for name, equals, value in flags]
