@@ -8,6 +8,8 @@ from difflib import SequenceMatcher, get_close_matches
 MOST_NAMES = 5
 _CLOSE = 0.75
 """Similarity (`difflib`) from which on two words may be one word: a letter of four, two of eight."""
+_CLOSE_IF_SHORT = 0.6
+"""The same of words of three letters, of which two may have changed places."""
 _MOST_WORDS = 16
 """Words of a wrong name that are looked at: it may be a whole page, of somebody else."""
 _SHORTEST_BEGINNING = 3
@@ -58,7 +60,8 @@ def _words(name: str) -> list[str]:
 
 def _meant(word: str, known: set[str]) -> Mapping[str, float]:
     """Score the known words that a word may stand for, from 0 to 1."""
-    meant = dict.fromkeys(get_close_matches(word, known, n=20, cutoff=_CLOSE), 0.8)
+    cutoff = _CLOSE if len(word) > _SHORTEST_BEGINNING else _CLOSE_IF_SHORT
+    meant = dict.fromkeys(get_close_matches(word, known, n=20, cutoff=cutoff), 0.8)
     if len(word) >= _SHORTEST_BEGINNING:
         meant |= dict.fromkeys((one for one in known if one.startswith(word)), 0.9)
     return meant | ({word: 1.0} if word in known else {})
