@@ -79,7 +79,8 @@ def _score(words: list[str], theirs: list[str], meant: list[Mapping[str, float]]
         whole = min(matcher.quick_ratio(), whole)
     if whole >= _CLOSE:
         whole = matcher.ratio()
-    if 1 < len(rest) == len(other) and sum(map(str.__ne__, rest, other)) == 1:  # one letter of two
+    near = len(rest) == len(other) and sum(map(str.__ne__, rest, other)) == 1
+    if near and (len(rest) > 1 or rest.isdigit()):  # one letter of two, or another digit
         whole = max(whole, _CLOSE)
     if len("".join(words)) >= _SHORTEST_BEGINNING and "".join(theirs).startswith("".join(words)):
         whole = max(whole, _BEGUN)

@@ -204,14 +204,14 @@ def test_the_command_prints_a_table_and_writes_files(run, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "search by one of text, image and id"),
+        ([], "pass one of --text, --image and --id"),
         (["--text", "effusion", "--format", "html"], "name it by --out"),
         (["--text", ""], "text is empty"),
         (["--image", "missing.png"], "missing.png: image file that cannot be read"),
         (["--id", "nobody"], "no item 'nobody'"),
         (["--text", "effusion", "--labels", "Efusion"], "'Efusion' is unknown"),
-        (["--text", "effusion", "--since", "2012"], "since='2012' is not a date"),
-        (["--text", "effusion", "--k", "0"], "k=0 is less than 1"),
+        (["--text", "effusion", "--since", "2012"], "--since '2012' is not a date"),
+        (["--text", "effusion", "--k", "0"], "--k 0 is less than 1"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(run, capsys, options, message):
