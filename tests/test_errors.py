@@ -23,10 +23,6 @@ from mcmfh_lightning.errors import DataError, one_line_errors
         ),
         (OSError(errno.ENOSPC, "No space left on device"), "No space left on device: make room, or write elsewhere"),
         (
-            OSError(errno.ENOSPC, "No space left on device", "/dev/shm/torch_1"),  # a name, not a file
-            "shared memory (/dev/shm) is full: use fewer workers (--data.num-workers 0), or give the machine more",
-        ),
-        (
             MemoryError("Unable to allocate 8 TiB"),
             "out of memory (Unable to allocate 8 TiB): lower --data.global-batch-size (end to end "
             "--model.micro-batch-size), or use a larger machine",
@@ -48,6 +44,15 @@ def _line_of(work, capsys):
     line = capsys.readouterr().err
     assert line.count("\n") == 1
     return line
+
+
+def test_a_full_shared_memory_is_named(capsys):
+    def fill():
+        raise OSError(errno.ENOSPC, "No space left on device", "/dev/shm/torch_1")  # a name, not a file
+
+    line = _line_of(fill, capsys)
+    assert "shared memory is full: /dev/shm has " in line
+    assert "--data.num-workers 0" in line
 
 
 def test_memory_that_torch_cannot_get(capsys):
