@@ -16,7 +16,7 @@ from cyclopts.argument import ArgumentCollection, update_argument_collection
 
 from mcmfh_lightning.cli.project_keys import TABLES, TOGETHER, WRITTEN, Kind, Value
 from mcmfh_lightning.errors import ConfigError, without_controls
-from mcmfh_lightning.lightning_configs import known_configs
+from mcmfh_lightning.lightning_configs.compose import known_configs
 from mcmfh_lightning.nearest import did_you_mean
 
 PROJECT_FILE = Path("mcmfh.toml")
