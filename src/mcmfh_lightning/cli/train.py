@@ -12,6 +12,7 @@ from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.plugins import CheckpointIO
@@ -152,16 +153,18 @@ class McmfhCLI(LightningCLI):
         if settings["logger"] in (None, True):
             logs = self.subcommand != "predict" and ResumableCSVLogger(folder.parent, name="", version=folder.name)
             kwargs["logger"] = logs
-        if settings["enable_progress_bar"] is None and not sys.stdout.isatty():
+        callbacks = settings["callbacks"] or []
+        callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
+        has_bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
+        if settings["enable_progress_bar"] is None and not sys.stdout.isatty() and not has_bar:
             kwargs["enable_progress_bar"] = False  # a bar in a file is a line for each of its states
         plugins = settings["plugins"] or []
         plugins = plugins if isinstance(plugins, list) else [plugins]
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             kwargs["plugins"] = [*plugins, AtomicCheckpointIO()]
-        callbacks = settings["callbacks"] or []
         kwargs["callbacks"] = [
             RunFolder(folder),
-            *(callbacks if isinstance(callbacks, list) else [callbacks]),
+            *callbacks,
             *([ExampleGallery()] if config["log_examples"] else []),
             *([MonitorCheck(), FitReport()] if trains else []),
             *([CodeWriter(folder)] if self._writes_codes else []),
