@@ -207,7 +207,7 @@ class McmfhCLI(LightningCLI):
 
         Raises:
             CheckpointError: If there are no trained weights to measure.
-            DataError: If a test would replace the results of other weights or data.
+            DataError: If a test would replace the results of other weights or data, or a predict their codes.
         """
         kwargs: dict[str, Any] = super()._prepare_subcommand_kwargs(subcommand) | {"weights_only": True}
         run_dir = Path(self.config_init[subcommand]["run_dir"])
@@ -216,15 +216,19 @@ class McmfhCLI(LightningCLI):
             kwargs["ckpt_path"] = self._best_weights(run_dir)
         if self._writes_codes:
             kwargs["return_predictions"] = False  # the callback writes them
-        if subcommand != "test":
-            return kwargs
-        dry = self.trainer.fast_dev_run  # type: ignore[attr-defined]  # set at run time
+        if subcommand == "test" or self._writes_codes:
+            self._check_earlier(run_dir / subcommand, kwargs["ckpt_path"])
+        return kwargs | ({"verbose": False} if subcommand == "test" else {})
+
+    def _check_earlier(self, folder: Path, ckpt_path: str | None) -> None:
+        """Refuse to replace results or codes of other weights or data; say what is replaced."""
+        report, what = (folder / "codes.json", "codes") if self._writes_codes else (folder / "metrics.json", "results")
         first = getattr(rank_zero_only, "rank", 0) == 0
-        report = run_dir / subcommand / "metrics.json"
-        if first and not dry and report.is_file() and isinstance(self.datamodule, ShardDataModule):
-            check_results(report, kwargs["ckpt_path"], self.datamodule.provenance())
-            say(f"{report.parent}: replaces the earlier results of the same weights on the same data")
-        return kwargs | {"verbose": False}
+        if self.trainer.fast_dev_run or not first or not report.is_file():  # type: ignore[attr-defined]  # set at run time
+            return
+        if ckpt_path is not None and isinstance(self.datamodule, ShardDataModule):
+            check_results(report, ckpt_path, self.datamodule.provenance(), what)
+            say(f"{folder}: replaces the earlier {what} of the same weights on the same data")
 
     def _best_weights(self, run_dir: Path) -> str | None:
         """Find the best weights of the run; a ``fast_dev_run``, which writes no numbers, works without them."""
