@@ -34,6 +34,7 @@ from mcmfh_lightning.callbacks import (
     PlainProgress,
     RunFolder,
 )
+from mcmfh_lightning.callbacks.short_fit import ShortFit
 from mcmfh_lightning.cli.arguments import hyphenated
 from mcmfh_lightning.cli.class_options import class_options
 from mcmfh_lightning.cli.command_line import check_configs
@@ -43,7 +44,7 @@ from mcmfh_lightning.cli.train_parser import OneLineParser, read_arguments, usag
 from mcmfh_lightning.datamodules.base import ShardDataModule
 from mcmfh_lightning.datamodules.loader import worker_errors
 from mcmfh_lightning.datamodules.pairs import PairDataModule
-from mcmfh_lightning.errors import CheckpointError, ConfigError, one_line_errors, own_error, say
+from mcmfh_lightning.errors import CheckpointError, ConfigError, missing_extra, one_line_errors, own_error, say
 from mcmfh_lightning.hashers.base import Hasher
 from mcmfh_lightning.trainer.checkpoint_io import AtomicCheckpointIO
 from mcmfh_lightning.trainer.loggers import ResumableCSVLogger, place_logs
@@ -108,7 +109,7 @@ class McmfhCLI(LightningCLI):
         except (ValueError, TypeError, ImportError, MisconfigurationException) as error:
             if own_error(error) is not None:
                 raise
-            raise ConfigError(describe_library(str(error), self._option_of())) from error
+            raise ConfigError(missing_extra(error) or describe_library(str(error), self._option_of())) from error
 
     def _option_of(self) -> dict[str, str]:
         """Return the option of each argument of the data and the model, as it is typed."""
@@ -166,7 +167,7 @@ class McmfhCLI(LightningCLI):
             RunFolder(folder),
             *callbacks,
             *([ExampleGallery()] if config["log_examples"] else []),
-            *([MonitorCheck(), FitReport()] if trains else []),
+            *([MonitorCheck(), ShortFit(), FitReport()] if trains else []),
             *([CodeWriter(folder)] if self._writes_codes else []),
             *([PlainProgress()] if kwargs.get("enable_progress_bar") is False else []),
         ]
