@@ -24,8 +24,8 @@ from mcmfh_lightning.errors import DataError, one_line_errors
         (OSError(errno.ENOSPC, "No space left on device"), "No space left on device: make room, or write elsewhere"),
         (
             MemoryError("Unable to allocate 8 TiB"),
-            "out of memory (Unable to allocate 8 TiB): lower --data.global-batch-size (end to end "
-            "--model.micro-batch-size), or use a larger machine",
+            "out of memory (Unable to allocate 8 TiB): lower --data.global-batch-size (predict of "
+            "pairs --data.batch-size, end to end --model.micro-batch-size), or use a larger machine",
         ),
     ],
 )
@@ -59,6 +59,15 @@ def test_memory_that_torch_cannot_get(capsys):
     line = _line_of(lambda: torch.zeros(2**52, dtype=torch.uint8), capsys)
     assert "mcmfh: error: out of memory (" in line
     assert "lower --data.global-batch-size" in line
+
+
+@pytest.mark.parametrize("program", ["mcmfh-archive", "mcmfh-data", "mcmfh-bench"])
+def test_memory_of_programs_without_batches(program, capsys):
+    with pytest.raises(SystemExit), one_line_errors(program):
+        torch.zeros(2**52, dtype=torch.uint8)
+    line = capsys.readouterr().err
+    assert line.startswith(f"{program}: error: out of memory (")
+    assert "--data." not in line
 
 
 def test_port_that_is_in_use(capsys):

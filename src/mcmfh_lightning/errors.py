@@ -53,7 +53,7 @@ def one_line_errors(program: str) -> Iterator[None]:
         yield
     except Exception as error:
         ours = own_error(error)
-        system = _missing_extra(error) or full_message(error) or _system_message(error)
+        system = missing_extra(error) or full_message(error) or _system_message(error, program)
         message = system if ours is None else str(ours)
         if message is None or os.environ.get(TRACEBACK_VARIABLE):
             raise
@@ -72,8 +72,10 @@ def own_error(error: BaseException | None) -> McmfhError | None:
 _DISTRIBUTIONS = {"faiss": "faiss-cpu", "open_clip": "open_clip_torch", "multipart": "python-multipart"}
 
 
-def _missing_extra(error: Exception) -> str | None:
-    """Name the extra that brings a missing module; None for other errors and modules."""
+def missing_extra(error: BaseException | None) -> str | None:
+    """Name the extra that brings a missing module, also behind another error; None for other errors and modules."""
+    while error is not None and not isinstance(error, ModuleNotFoundError):
+        error = error.__cause__
     if not isinstance(error, ModuleNotFoundError) or not error.name:
         return None
     module = error.name.partition(".")[0]
@@ -105,15 +107,20 @@ _FIXES = {
 }
 
 
-def _system_message(error: Exception) -> str | None:
+_LESS_MEMORY = {
+    "mcmfh": "lower --data.global-batch-size (predict of pairs --data.batch-size, end to end --model.micro-batch-size)",
+    "mcmfh-archive": "index fewer items at a time (--splits), or close other programs",
+}
+"""What a program can do in less memory."""
+
+
+def _system_message(error: Exception, program: str) -> str | None:
     """Describe what the system refused, such as a full disk, and the fix; None for any other error."""
     first = (str(error).splitlines() or [""])[0]
     # By name: this module imports no torch, whose errors of a full memory are RuntimeErrors.
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _MEMORY.search(first)):
-        return (
-            f"out of memory ({_short(first)}): lower --data.global-batch-size (end to end --model.micro-batch-size), "
-            "or use a larger machine"
-        )
+        fix = _LESS_MEMORY.get(program, "close other programs")
+        return f"out of memory ({_short(first)}): {fix}, or use a larger machine"
     if isinstance(error, UnicodeEncodeError) and error.encoding == sys.getfilesystemencoding() != "utf-8":
         return f"{error.object[:_MOST_SHOWN]!a} cannot be the name of a file in this locale: {_LOCALE}"
     if isinstance(error, OSError | RuntimeError) and _PORT.search(first):

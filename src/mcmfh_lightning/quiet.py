@@ -15,7 +15,7 @@ QUIET: tuple[tuple[str, type[Warning]], ...] = (
     ("Experiment logs directory", UserWarning),
     # A fit without validation pairs has nothing to choose by; the last lines of the fit say so.
     ("`ModelCheckpoint\\(monitor=.* could not find", UserWarning),
-    # Steps are counted over all epochs: an epoch of few batches is logged every tenth step as well.
+    # Steps are counted over all epochs, and `ShortFit` has the last step logged where there are fewer in all.
     ("The number of training batches \\(\\d+\\) is smaller than the logging interval", UserWarning),
     # `FeatureWriter` reads the positions from the batch.
     ("Couldn't infer the batch indices", UserWarning),

@@ -12,6 +12,7 @@ import pytest
 from mcmfh_lightning.cli.bench import main as bench
 from mcmfh_lightning.cli.train import main
 from mcmfh_lightning.datamodules import FeatureDataModule
+from mcmfh_lightning.files import sha256_of
 from mcmfh_lightning.hashers import MCMFH
 from mcmfh_lightning.shards import DatasetInfo, FeatureShardWriter, merge_feature_parts
 
@@ -82,12 +83,19 @@ def test_rows_are_those_of_the_split(run: Path, features: Path) -> None:
                 assert np.array_equal(file["codes"], expected[side].ge(0).numpy())
 
 
-def test_the_command_that_is_shown_ranks_the_codes(call: Call, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_that_is_shown_ranks_the_codes(
+    call: Call, run: Path, features: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     call("predict", run)
     lines = capsys.readouterr().out.splitlines()
-    assert f"{run / 'predict'}: replaces the earlier codes" in lines
-    assert any(line.startswith("codes of train 512, val 160, test 160 items: ") for line in lines)
-    command = shlex.split(next(line for line in lines if line.startswith("rank them: ")).partition(": ")[2])
+    assert f"{run / 'predict'}: replaces the earlier codes of the same weights on the same data" in lines
+    (named,) = [line for line in lines if line.startswith("codes of ")]
+    for part in (run / "fit" / "checkpoints" / "best.ckpt", features, run / "predict"):
+        assert str(part) in named
+    assert "  test-image.npz 160 images, test-text.npz 160 texts, test-case.npz 160 cases" in lines
+    line = next(line for line in lines if line.startswith("rank them"))
+    assert line.startswith("rank them (all queries; `mcmfh test` prints the abnormal ones): ")
+    command = shlex.split(line.partition(": ")[2])
     assert command[0] == "mcmfh-bench"
     bench(command[1:])
     assert "160 queries" in capsys.readouterr().out
@@ -113,12 +121,21 @@ def _write(folder: Path, present: np.ndarray) -> Path:
     return folder
 
 
-def test_items_without_an_image_have_no_code_of_one(call: Call, tmp_path: Path) -> None:
+def test_items_without_an_image_have_no_code_of_one(
+    call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     present = np.ones((40, 2), dtype=bool)
     present[3, 0] = present[5, 1] = False
     root = _write(tmp_path / "features", present)
     call("fit", tmp_path, "--trainer.max-epochs=1", "--data.global-batch-size=16", root=root)
+    (tmp_path / "predict").mkdir()
+    (tmp_path / "predict" / "old-image.npz").touch()
+    capsys.readouterr()
     call("predict", tmp_path, root=root)
+    lines = capsys.readouterr().out.splitlines()
+    assert "  test-image.npz 39 images, test-text.npz 39 texts, test-case.npz 38 cases" in lines
+    assert f"{tmp_path / 'predict'}: replaces earlier codes, which do not name their weights and data" in lines
+    assert len(list((tmp_path / "predict").glob("*.npz"))) == 9
     lacking = {"image": [3], "text": [5], "case": [3, 5]}
     for side, numbers in lacking.items():
         with np.load(tmp_path / "predict" / f"test-{side}.npz", allow_pickle=False) as file:
@@ -141,6 +158,29 @@ def test_what_would_leave_out_codes_is_refused(
     untrained = _fails(call, capsys, tmp_path, [])
     assert "predict needs trained weights" in untrained
     assert "--ckpt-path FILE" in untrained
+
+
+def test_codes_of_other_weights_or_data_are_not_replaced(
+    call: Call, run: Path, tmp_path: Path, make_features: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    best, last = (run / "fit" / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
+    call("predict", tmp_path, "--ckpt-path", str(last))
+    entry = json.loads((tmp_path / "predict" / "codes.json").read_text())
+    assert entry["checkpoint"] == {"path": str(last), "sha256": sha256_of(last), "epoch": 1}
+    assert entry["data"]["fingerprint"]
+    assert entry["rows"]["test-case.npz"] == 160
+    before = (tmp_path / "predict" / "test-image.npz").read_bytes()
+    other = make_features(tmp_path / "other", train=128, evaluated=40)
+    for more, named in (
+        (["--ckpt-path", str(last), "--data.root", str(other)], other),
+        (["--ckpt-path", str(best)], best),
+    ):
+        if named == best and sha256_of(best) == sha256_of(last):
+            continue
+        line = _fails(call, capsys, tmp_path, more)
+        assert f"codes.json holds the codes of {last} as it was at epoch 1" in line
+        assert str(named) in line
+    assert (tmp_path / "predict" / "test-image.npz").read_bytes() == before
 
 
 def test_a_method_without_codes_is_refused(features: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,3 +27,10 @@ def test_lines_take_the_place_of_bars(
     assert len(lines) == 4
     assert lines[0].startswith("epoch 0 of 0 to 1, step 1 of 2, train/loss ")
     assert "val/mAP " in lines[2]
+
+
+def test_a_bar_that_is_asked_for_is_drawn(features: Path, tmp_path: Path) -> None:
+    flags = ["--config", "experiments/demo.yaml", "--data.root", str(features), "--run-dir", str(tmp_path)]
+    bar = "--trainer.callbacks+=lightning.pytorch.callbacks.RichProgressBar"
+    main(["fit", *flags, "--trainer.max-epochs=1", "--trainer.limit-val-batches=1", bar])
+    assert (tmp_path / "fit" / "checkpoints" / "last.ckpt").is_file()

@@ -61,6 +61,20 @@ def test_a_failed_step_ends_the_demo_with_its_exit_code(
     assert printed.err.startswith("mcmfh-data: error: nothing is not a folder")  # shown, as the step failed
 
 
+def test_warnings_of_a_step_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    said = "import sys, warnings; sys.stderr.write('Seed set to 0\\n'); warnings.warn('the codes have collapsed')"
+    (tmp_path / "step.py").write_text(f"def main():\n    {said}\n")
+    monkeypatch.setitem(command._MODULES, "mcmfh-warns", "step")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(command, "_steps", lambda: iter([command.Step(("mcmfh-warns",))]))
+    command.main(["demo", "--out", str(tmp_path / "demo")])
+    printed = capfd.readouterr()
+    assert "warning: the codes have collapsed" in printed.out.splitlines()
+    assert "Seed" not in printed.out + printed.err
+
+
 @pytest.mark.slow
 def test_prints_the_table_and_the_folder_of_plots(demo: tuple[str, Path]) -> None:
     stdout, folder = demo

@@ -159,14 +159,14 @@ def test_results_of_other_data_other_weights_or_another_release_are_kept(
     weights["state_dict"] = {name: value + 1 for name, value in weights["state_dict"].items()}
     torch.save(weights, tmp_path / "other.ckpt")
     line = refused("test", small, folder, "--ckpt_path", tmp_path / "other.ckpt")
-    assert f"this test is of {tmp_path / 'other.ckpt'}" in line
+    assert f"these are of {tmp_path / 'other.ckpt'}" in line
     assert files_of(folder / "test") == before  # configuration and figures as well
 
     (tmp_path / "run" / "test").mkdir(parents=True)
     for content in ('{"package": "mcmfh-lightning 0.1.0"}', "not JSON"):
         (tmp_path / "run" / "test" / "metrics.json").write_text(content)
         line = refused("test", other, tmp_path / "run", "--ckpt_path", best)
-        assert "holds the results of another test, which does not name its weights and data" in line
+        assert "holds the results of another run, which does not name its weights and data" in line
 
 
 @pytest.mark.slow

@@ -147,6 +147,10 @@ def test_options_may_have_hyphens_and_come_before_the_config(features: Path, tmp
         # What comes before the first config follows the last one; between configs the order is the user's.
         ("fit --a 1 -c x --b=2 --config y --c 3", "fit -c x --b=2 --config y --a 1 --c 3"),
         ("fit --a 1 --model.k 2 --model M --config=x", "fit --config=x --model M --a 1 --model.k 2"),
+        ("fit --model.h.n 8 --model.h m.yaml --model M", "fit --model M --model.h m.yaml --model.h.n 8"),
+        ("fit --model.init_args.h.n 8 --model.h m", "fit --model.h m --model.init_args.h.n 8"),
+        ("fit --trainer.l.p a --trainer.l f", "fit --trainer.l f --trainer.l.p a"),
+        ("fit --t.c A --t.c.x 1 --t.c B --t.c.x 2", "fit --t.c A --t.c.x 1 --t.c B --t.c.x 2"),  # a list
         ("fit --data.root -1", "fit --data.root -1"),
         ("fit", "fit"),
     ],
@@ -155,6 +159,21 @@ def test_order_of_options(args: str, expected: str) -> None:
     once = ordered(args.split())
     assert once == expected.split()
     assert ordered(once) == once  # as in the processes of other devices
+
+
+def test_an_option_of_a_part_may_come_before_the_part(features: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = ["--config", "experiments/end_to_end_mcmfh.yaml", "--data.root", str(features), "--print-config"]
+    part = ["--model.hasher.num-bits", "8"], ["--model.hasher", "model/ddbh.yaml"]
+    for given in ([*part[0], *part[1]], [*part[1], *part[0]]):
+        with pytest.raises(SystemExit) as stop:
+            main(["fit", *config, *given])
+        assert stop.value.code == 0
+        assert "num_bits: 8" in capsys.readouterr().out
+    logger = ["--trainer.logger.save-dir", "mine", "--trainer.logger", "logger/csv.yaml"]
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", *config, *logger])
+    assert stop.value.code == 0
+    assert "save_dir: mine" in capsys.readouterr().out
 
 
 def test_composed_experiments_are_read_the_same_again() -> None:

@@ -82,7 +82,8 @@ def test_the_headline_queries_alone_in_twelve_lines():
         ({}, "yes, by .162"),
         ({"difference_low": -0.01}, "unclear, by .162"),
         ({"difference": -0.02, "difference_low": -0.05}, "no, .020 below"),
-        ({"difference": 0.0, "difference_low": 0.0}, "no, .000 below"),
+        ({"difference": 0.0, "difference_low": 0.0}, "no, equal"),
+        ({"difference": -0.0004, "difference_low": -0.1}, "no, equal"),
         ({"difference_low": nan, "low": nan, "high": nan}, "yes, by .162"),  # a validation has no intervals
     ],
 )

@@ -32,6 +32,19 @@ def last(finished):
 # What is given, and what the line must say.
 COMMAND_LINES = {
     "unknown option": (["--model.color", "red"], "MCMFH has no option --model.color"),
+    "option of a part that the model does not have": (
+        ["--model.hasher.num-bits", "8"],
+        "MCMFH has no option --model.hasher.num-bits",
+    ),
+    "one of two classes": (
+        ["--model.lr-scheduler", "ReduceLROnPlateau"],
+        "--model.lr-scheduler: pass lightning.pytorch.cli.ReduceLROnPlateau, and what it watches: "
+        "--model.lr-scheduler.monitor train/loss",
+    ),
+    "a schedule that does not say what it watches": (
+        ["--model.lr-scheduler", "torch.optim.lr_scheduler.ReduceLROnPlateau"],
+        "pass lightning.pytorch.cli.ReduceLROnPlateau, and what it watches: --model.lr-scheduler.monitor train/loss",
+    ),
     "unknown option of the trainer": (["--trainer.color", "red"], "there is no option --trainer.color"),
     "wrong type of the trainer": (
         ["--trainer.max-epochs", "two"],
@@ -130,6 +143,14 @@ def test_misspelled_monitor_is_found_before_training(fails, tmp_path, args):
     assert "monitor 'val/mapp' is not a value of this fit" in line
     assert "did you mean 'val/mAP'" in line
     assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_a_learning_rate_may_be_watched(features, tmp_path):
+    config = ["--config", "experiments/demo.yaml", "--data.root", str(features), "--run-dir", str(tmp_path / "a.yaml")]
+    more = ["--trainer.callbacks+=LearningRateMonitor", "--trainer.callbacks+=EarlyStopping"]
+    watched = ["--trainer.callbacks.monitor=lr-AdamW", "--trainer.callbacks.mode=max"]
+    main(["fit", *config, "--trainer.max-epochs=1", *more, *watched])
+    assert (tmp_path / "a.yaml" / "fit" / "checkpoints" / "last.ckpt").is_file()
 
 
 def test_misspelled_monitor_of_training_is_found_after_a_step(fails, tmp_path):
@@ -297,3 +318,11 @@ def test_wrong_command_line_of_a_process(name, features, tmp_path):
     assert "Traceback" not in done.stderr
     assert [line for line in done.stderr.splitlines() if "error" in line] == [done.stderr.splitlines()[-1]]
     assert said in done.stderr.splitlines()[-1]
+
+
+def test_a_missing_package_of_an_encoder_is_named_with_its_extra(features, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "open_clip", None)  # as if it were not installed
+    with pytest.raises(SystemExit):
+        main(["predict", "--config", "experiments/encode_biomedclip.yaml", "--data.root", str(features)])
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line == "mcmfh: error: open_clip is not installed: pip install 'mcmfh-lightning[train]'"

@@ -12,13 +12,19 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 from torchmetrics.utilities.distributed import gather_all_tensors
 
+from mcmfh_lightning import __version__
 from mcmfh_lightning.callbacks.evaluation import is_dry
 from mcmfh_lightning.datamodules.base import ShardDataModule
 from mcmfh_lightning.errors import DataError, say
 from mcmfh_lightning.evaluation.codes_files import write_codes
+from mcmfh_lightning.evaluation.protocols import normal_position
+from mcmfh_lightning.evaluation.remarks import provenance_of
+from mcmfh_lightning.files import write_json
 from mcmfh_lightning.metrics.functional import pack_signs, unpack_bits
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 
+NAMED = "codes.json"
+"""The file that names the weights and the data of the codes."""
 SIDES: Mapping[str, tuple[int, ...]] = {"image": (0,), "text": (1,), "case": (0, 1)}
 """Codes that are written, by name, and what an item needs for each: its image (0), its text (1)."""
 
@@ -37,16 +43,23 @@ class CodeWriter(BasePredictionWriter):
     ``mcmfh test``: ranked by ``mcmfh-bench rank`` they give its numbers (protocols ``unimodal`` and ``asymmetric``, the
     split of the queries as the database, where every item has both an image and a text).
 
+    ``codes.json`` names the weights and the data as ``metrics.json`` of a test does, and counts the rows of each file.
+
     A ``fast_dev_run`` writes nothing.
 
     Args:
-        folder: Folder of the files; those of an earlier call are replaced.
+        folder: Folder of the files; those of an earlier call are replaced once the new ones are written.
     """
 
     def __init__(self, folder: Path) -> None:
         super().__init__(write_interval="batch")
         self.folder = folder
         self._parts: dict[str, list[dict[str, Tensor]]] = {}
+        self._epoch: int | None = None
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Note the epoch of the weights."""
+        self._epoch = checkpoint.get("epoch")
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuse what has no codes, or not all of them.
@@ -94,25 +107,36 @@ class CodeWriter(BasePredictionWriter):
         if is_dry(trainer):
             return
         if trainer.is_global_zero:
-            self._remove_earlier()
-        written = {split: self._write(trainer, split, parts) for split, parts in self._parts.items()}
+            if self._earlier() and not (self.folder / NAMED).exists():
+                say(f"{self.folder}: replaces earlier codes, which do not name their weights and data")
+            (self.folder / NAMED).unlink(
+                missing_ok=True
+            )  # if this call is interrupted, nothing names the wrong weights
+        rows: dict[str, int] = {}
+        for split, parts in self._parts.items():
+            rows |= self._write(trainer, split, parts)
         self._parts = {}
         if trainer.is_global_zero:
-            for line in self._lines(written, _data(trainer).num_labels):
+            entry = provenance_of(pl_module, trainer.ckpt_path, self._epoch, _data(trainer))
+            self._finish(rows, entry)
+            for line in self._lines(rows, entry, _data(trainer)):
                 say(line)
 
-    def _remove_earlier(self) -> None:
-        earlier = [path for side in SIDES for path in self.folder.glob(f"*-{side}.npz")]
-        if earlier:
-            say(f"{self.folder}: replaces the earlier codes")
-        for path in earlier:
-            path.unlink()
+    def _finish(self, rows: Mapping[str, int], entry: Mapping[str, Any]) -> None:
+        """Name weights and data, and remove files of an earlier call that this one has not written."""
+        write_json(self.folder / NAMED, {"package": f"mcmfh-lightning {__version__}", **entry, "rows": rows})
+        for path in self._earlier():
+            if path.name not in rows:
+                path.unlink()
 
-    def _write(self, trainer: Trainer, split: str, parts: Sequence[dict[str, Tensor]]) -> int:
-        """Write the files of a split; return the number of its items."""
+    def _earlier(self) -> list[Path]:
+        return [path for side in SIDES for path in self.folder.glob(f"*-{side}.npz")]
+
+    def _write(self, trainer: Trainer, split: str, parts: Sequence[dict[str, Tensor]]) -> dict[str, int]:
+        """Write the files of a split; return the number of rows of each."""
         joined = _joined(parts, trainer.world_size)
         if not trainer.is_global_zero:
-            return 0
+            return {}
         data = _data(trainer)
         reader = data.reader(split)
         rows = joined["index"].numpy()
@@ -120,7 +144,8 @@ class CodeWriter(BasePredictionWriter):
         labels = np.unpackbits(reader.labels, axis=1, count=data.num_labels)
         ids = np.array(reader.ids, dtype=str)
         self.folder.mkdir(parents=True, exist_ok=True)
-        for side in SIDES.keys() & joined.keys():
+        written = {}
+        for side in (side for side in SIDES if side in joined):
             has = joined["present"][:, list(SIDES[side])].all(1)
             mine = rows[has.numpy()]
             if not len(mine):
@@ -128,16 +153,25 @@ class CodeWriter(BasePredictionWriter):
             codes = unpack_bits(joined[side][has])[:, :num_bits].numpy().astype(np.uint8)
             path = self.folder / f"{split}-{side}.npz"
             write_codes(path, codes, labels[mine], reader.groups[mine], ids[mine])
-        return len(rows)
+            written[path.name] = len(mine)
+        return written
 
-    def _lines(self, written: Mapping[str, int], num_labels: int) -> list[str]:
-        items = ", ".join(f"{split} {number:,}" for split, number in written.items())
-        lines = [f"codes of {items} items: {self.folder}/SPLIT-image.npz, SPLIT-text.npz and SPLIT-case.npz"]
-        last = list(written)[-1]
-        query, database = (shlex.quote(str(self.folder / f"{last}-{side}.npz")) for side in ("image", "text"))
-        one = " --num-labels 1" if num_labels == 1 else ""
-        if num_labels and Path(self.folder / f"{last}-image.npz").is_file():
-            lines.append(f"rank them: mcmfh-bench rank --query {query} --database {database}{one}")
+    def _lines(self, rows: Mapping[str, int], entry: Mapping[str, Any], data: ShardDataModule[Any]) -> list[str]:
+        """Name weights, data and files, and the command that ranks the codes."""
+        splits = dict.fromkeys(name.rpartition("-")[0] for name in rows)
+        checkpoint = entry["checkpoint"] or {}
+        weights = f"{checkpoint.get('path', 'weights in memory')}, epoch {checkpoint.get('epoch', '?')}"
+        lines = [f"codes of {entry['data']['name']} ({data.root}) by {weights}, in {self.folder}:"]
+        for split in splits:
+            counts = ((f"{split}-{side}.npz", side) for side in SIDES)
+            lines.append("  " + ", ".join(f"{name} {rows[name]:,} {side}s" for name, side in counts if name in rows))
+        last = list(splits)[-1] if splits else ""
+        query, database = (f"{last}-{side}.npz" for side in ("image", "text"))
+        one = " --num-labels 1" if data.num_labels == 1 else ""
+        if data.num_labels and query in rows and database in rows:
+            query, database = (shlex.quote(str(self.folder / name)) for name in (query, database))
+            note = "" if normal_position(data) is None else " (all queries; `mcmfh test` prints the abnormal ones)"
+            lines.append(f"rank them{note}: mcmfh-bench rank --query {query} --database {database}{one}")
         return lines
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor
 
 from mcmfh_lightning.callbacks.hamming_ranking import HammingRanking
 from mcmfh_lightning.errors import ConfigError
@@ -35,8 +36,11 @@ class MonitorCheck(Callback):
         if not _is_known(trainer, pl_module):
             return
         known = {MONITOR, CONSTANT_MONITOR, QUERIES_MONITOR, "train/loss", *_of_rankings(trainer)}
+        known.update(trainer.callback_metrics)
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]  # set at run time
+        rates = ("lr-",) if any(isinstance(one, LearningRateMonitor) for one in callbacks) else ()
         for owner, name in _monitors(trainer):
-            if name not in known and not name.startswith((_TRAIN, *_FAMILIES)):
+            if name not in known and not name.startswith((_TRAIN, *_FAMILIES, *rates)):
                 raise ConfigError(_message(owner, name, known))
 
     def on_train_batch_end(

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 CONFIGS = ("-c", "--config")
 _WHOLE = ("--model", "--data", "--trainer")
 """Options that set a whole section: written after an option of that section, they would reset it."""
+_LAST = 99
+"""Place of options that keep their order."""
 
 
 def split_options(args: Sequence[str]) -> list[list[str]]:
@@ -55,6 +57,9 @@ def hyphenated(name: str) -> str:
 def ordered(args: Sequence[str]) -> list[str]:
     """Put configs in front of the options that would be lost, and whole sections in front of their options.
 
+    A section is whatever has options of its own on the command line, such as ``--model.hasher FILE`` with
+    ``--model.hasher.num_bits 8``; one that is given several times, as callbacks are, keeps its place.
+
     LightningCLI lets what comes later win. An option before the first ``--config`` would thus be replaced by the file,
     or refused because its class is not known yet. Options between two configs keep their place. The result stays the
     same if it is ordered again, as in the processes that Lightning starts for several devices.
@@ -70,5 +75,14 @@ def ordered(args: Sequence[str]) -> list[str]:
     places = [place for place, part in enumerate(parts) if option_name(part) in CONFIGS]
     first, last = (places[0], places[-1] + 1) if places else (0, 0)
     others = parts[:first] + parts[last:]
-    others.sort(key=lambda part: option_name(part) not in _WHOLE)  # stable: all else keeps its order
+    names = [_place_of(part) for part in others]
+    whole = {name for name in names if names.count(name) == 1 and any(one.startswith(f"{name}.") for one in names)}
+    whole.update(_WHOLE)
+    # Stable: all else keeps its order.
+    others.sort(key=lambda part: _place_of(part).count(".") if _place_of(part) in whole else _LAST)
     return [*args[:1], *(arg for part in parts[first:last] + others for arg in part)]
+
+
+def _place_of(part: Sequence[str]) -> str:
+    """Return the option of a part by the place that it sets, which may be spelled in two ways."""
+    return option_name(part).replace(".init_args", "")

@@ -3,6 +3,7 @@
 Each step is a command of this package, printed before it runs in the folder of the demo: what a user would type.
 """
 
+import re
 import shlex
 import subprocess
 import sys
@@ -28,6 +29,10 @@ _SHORT = 40
 """Columns of a path that stands twice on a line."""
 # What a log has no use for; a terminal shows it.
 _QUIET = ("--trainer.enable-progress-bar", "false", "--trainer.enable-model-summary", "false")
+
+
+_WARNING = re.compile(r"^/\S.*\.py:\d+: (?:\w+Warning: )?(.+)$", re.MULTILINE)
+"""A warning as Python and Lightning print it, after the file that it comes from."""
 
 
 class Step(NamedTuple):
@@ -62,7 +67,8 @@ def demo(*, out: Path = Path("runs/demo")) -> None:
 def _run(command: Sequence[str], out: Path) -> None:
     """Run a step in the folder of the demo; exit with its code if it fails.
 
-    Where standard output is not a terminal, standard error of the step (progress, seeds, devices) is shown only then.
+    Where standard output is not a terminal, of standard error (progress, seeds, devices) only warnings are shown, and
+    all of it if the step fails.
     """
     program, *arguments = command
     # The interpreter of this process: console scripts of the same installation need not be on the path. Lightning
@@ -74,9 +80,12 @@ def _run(command: Sequence[str], out: Path) -> None:
     done = subprocess.run(  # noqa: S603  # steps listed below
         [sys.executable, "-P", *start, *arguments], cwd=out, stderr=None if watched else subprocess.PIPE, check=False
     )
+    said = (done.stderr or b"").decode(errors="replace")
     if done.returncode:
-        sys.stderr.write((done.stderr or b"").decode(errors="replace"))
+        sys.stderr.write(said)
         sys.exit(done.returncode)
+    for warning in dict.fromkeys(_WARNING.findall(said)):
+        show(paragraph(f"warning: {warning}"))
 
 
 def _check(out: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.plugins import CheckpointIO
@@ -33,6 +34,7 @@ from mcmfh_lightning.callbacks import (
     PlainProgress,
     RunFolder,
 )
+from mcmfh_lightning.callbacks.short_fit import ShortFit
 from mcmfh_lightning.cli.arguments import hyphenated
 from mcmfh_lightning.cli.class_options import class_options
 from mcmfh_lightning.cli.command_line import check_configs
@@ -42,7 +44,7 @@ from mcmfh_lightning.cli.train_parser import OneLineParser, read_arguments, usag
 from mcmfh_lightning.datamodules.base import ShardDataModule
 from mcmfh_lightning.datamodules.loader import worker_errors
 from mcmfh_lightning.datamodules.pairs import PairDataModule
-from mcmfh_lightning.errors import CheckpointError, ConfigError, one_line_errors, own_error, say
+from mcmfh_lightning.errors import CheckpointError, ConfigError, missing_extra, one_line_errors, own_error, say
 from mcmfh_lightning.hashers.base import Hasher
 from mcmfh_lightning.trainer.checkpoint_io import AtomicCheckpointIO
 from mcmfh_lightning.trainer.loggers import ResumableCSVLogger, place_logs
@@ -107,7 +109,7 @@ class McmfhCLI(LightningCLI):
         except (ValueError, TypeError, ImportError, MisconfigurationException) as error:
             if own_error(error) is not None:
                 raise
-            raise ConfigError(describe_library(str(error), self._option_of())) from error
+            raise ConfigError(missing_extra(error) or describe_library(str(error), self._option_of())) from error
 
     def _option_of(self) -> dict[str, str]:
         """Return the option of each argument of the data and the model, as it is typed."""
@@ -152,18 +154,20 @@ class McmfhCLI(LightningCLI):
         if settings["logger"] in (None, True):
             logs = self.subcommand != "predict" and ResumableCSVLogger(folder.parent, name="", version=folder.name)
             kwargs["logger"] = logs
-        if settings["enable_progress_bar"] is None and not sys.stdout.isatty():
+        callbacks = settings["callbacks"] or []
+        callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
+        has_bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
+        if settings["enable_progress_bar"] is None and not sys.stdout.isatty() and not has_bar:
             kwargs["enable_progress_bar"] = False  # a bar in a file is a line for each of its states
         plugins = settings["plugins"] or []
         plugins = plugins if isinstance(plugins, list) else [plugins]
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             kwargs["plugins"] = [*plugins, AtomicCheckpointIO()]
-        callbacks = settings["callbacks"] or []
         kwargs["callbacks"] = [
             RunFolder(folder),
-            *(callbacks if isinstance(callbacks, list) else [callbacks]),
+            *callbacks,
             *([ExampleGallery()] if config["log_examples"] else []),
-            *([MonitorCheck(), FitReport()] if trains else []),
+            *([MonitorCheck(), ShortFit(), FitReport()] if trains else []),
             *([CodeWriter(folder)] if self._writes_codes else []),
             *([PlainProgress()] if kwargs.get("enable_progress_bar") is False else []),
         ]
@@ -204,7 +208,7 @@ class McmfhCLI(LightningCLI):
 
         Raises:
             CheckpointError: If there are no trained weights to measure.
-            DataError: If a test would replace the results of other weights or data.
+            DataError: If a test would replace the results of other weights or data, or a predict their codes.
         """
         kwargs: dict[str, Any] = super()._prepare_subcommand_kwargs(subcommand) | {"weights_only": True}
         run_dir = Path(self.config_init[subcommand]["run_dir"])
@@ -213,15 +217,19 @@ class McmfhCLI(LightningCLI):
             kwargs["ckpt_path"] = self._best_weights(run_dir)
         if self._writes_codes:
             kwargs["return_predictions"] = False  # the callback writes them
-        if subcommand != "test":
-            return kwargs
-        dry = self.trainer.fast_dev_run  # type: ignore[attr-defined]  # set at run time
+        if subcommand == "test" or self._writes_codes:
+            self._check_earlier(run_dir / subcommand, kwargs["ckpt_path"])
+        return kwargs | ({"verbose": False} if subcommand == "test" else {})
+
+    def _check_earlier(self, folder: Path, ckpt_path: str | None) -> None:
+        """Refuse to replace results or codes of other weights or data; say what is replaced."""
+        report, what = (folder / "codes.json", "codes") if self._writes_codes else (folder / "metrics.json", "results")
         first = getattr(rank_zero_only, "rank", 0) == 0
-        report = run_dir / subcommand / "metrics.json"
-        if first and not dry and report.is_file() and isinstance(self.datamodule, ShardDataModule):
-            check_results(report, kwargs["ckpt_path"], self.datamodule.provenance())
-            say(f"{report.parent}: replaces the earlier results of the same weights on the same data")
-        return kwargs | {"verbose": False}
+        if self.trainer.fast_dev_run or not first or not report.is_file():  # type: ignore[attr-defined]  # set at run time
+            return
+        if ckpt_path is not None and isinstance(self.datamodule, ShardDataModule):
+            check_results(report, ckpt_path, self.datamodule.provenance(), what)
+            say(f"{folder}: replaces the earlier {what} of the same weights on the same data")
 
     def _best_weights(self, run_dir: Path) -> str | None:
         """Find the best weights of the run; a ``fast_dev_run``, which writes no numbers, works without them."""

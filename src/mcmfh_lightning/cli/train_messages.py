@@ -40,7 +40,12 @@ _TRAINER = [name for name in inspect.signature(Trainer.__init__).parameters if n
 _LAST = "last_checkpoint.every_n_train_steps"
 _KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text", "list": "a list"}
 _OPTION = re.compile(r"(?<![\w/.])--[a-z][\w.]*\w")
+_PLATEAU = "pass lightning.pytorch.cli.ReduceLROnPlateau, and what it watches: {}.monitor train/loss"
 _LIGHTNING = (
+    (
+        r"The lr scheduler dict must include a monitor",
+        f"ReduceLROnPlateau of torch does not say what it watches: {_PLATEAU.format('--model.lr-scheduler')}",
+    ),
     (
         r"No supported gpu backend found",
         "--trainer.accelerator gpu: no GPU was found here: pass --trainer.accelerator cpu (or --trainer "
@@ -74,7 +79,8 @@ def check_files(args: Sequence[str]) -> None:
     for part in split_options(args[1:]):
         value = part[0].partition("=")[2] or "".join(part[1:2])
         named = option_name(part) in CONFIGS and re.fullmatch(r"[^{}\[\]:\n]+", value)  # not options in YAML
-        if (named or value.endswith((".yaml", ".yml"))) and not Path(value).exists():
+        takes = _last(option_name(part).lstrip("-")) in (*_MODULES, "trainer")  # a part, which may be a file
+        if (named or (takes and value.endswith((".yaml", ".yml")))) and not Path(value).exists():
             near = [str(path) for path in Path(value).parent.glob("*.yaml")] if Path(value).parent.is_dir() else []
             raise ConfigError(
                 f"{hyphenated(option_name(part).lstrip('-'))}: there is no file {value}, here or among the configs of "
@@ -124,8 +130,9 @@ def hyphenate(text: str) -> str:
 
 def _described(text: str, args: Sequence[str]) -> Iterator[str | None]:
     """Yield what each kind of message means; None where it is of another kind."""
-    yield _unknown_option(text)
     yield _option_of_class(text)
+    yield _unknown_option(text)
+    yield _plateau(text)
     yield _unknown_class(text)
     yield _wrong_value(text, args)
     yield _no_value(text, args)
@@ -155,10 +162,10 @@ def _options() -> list[str]:
 
 
 def _option_of_class(text: str) -> str | None:
-    found = re.match(r"(.*?): (\w+): Option '([^']*)' is not accepted", text)
+    found = re.match(r"(.*?): (\w+): (?:Option '([^']*)' is not accepted|unrecognized arguments: --([\w.]+))", text)
     if found is None:
         return None
-    key, owner, name = found.groups()
+    key, owner, name = found[1], found[2], found[3] or found[4]
     key = key.replace(".init_args", "")
     if owner in ("LightningDataModule", "LightningModule"):
         example = "experiments/mcmfh.yaml" if key == "model" else "data/features.yaml"
@@ -176,7 +183,21 @@ def _parameters(key: str, owner: str) -> list[str]:
 
 
 def _modules(key: str) -> Sequence[Any]:
-    return _MODULES.get(re.split(r"[.+]", key.removesuffix("+"))[-1], ())
+    return _MODULES.get(_last(key), ())
+
+
+def _last(key: str) -> str:
+    """Return the last part of an option, without the plus of one that adds to a list."""
+    return re.split(r"[.+]", key.removesuffix("+"))[-1]
+
+
+def _plateau(text: str) -> str | None:
+    """Say which of two classes of the same name it has to be."""
+    found = re.search(r"(?:([\w.]+): )?(?:\w+: )?(\w+): Multiple subclasses with name ReduceLROnPlateau", text)
+    if found is None:
+        return None
+    key = hyphenated(".".join(part for part in found.groups() if part))
+    return f"{key}: {_PLATEAU.format(key)}"
 
 
 def _unknown_class(text: str) -> str | None:

@@ -93,7 +93,7 @@ def _verdict(row: Row) -> str:
         return "-"
     size = short(abs(row.difference))
     if row.difference <= 0:
-        return f"no, {size} below"
+        return "no, equal" if float(size) == 0 else f"no, {size} below"
     if row.difference_low <= 0:  # False without intervals
         return f"unclear, by {size}"
     return f"yes, by {size}"

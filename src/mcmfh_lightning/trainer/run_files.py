@@ -100,13 +100,14 @@ def find_best(run_dir: Path, subcommand: str) -> str:
     raise CheckpointError(f"{subcommand} needs trained weights, and {best} does not exist: {fix}, or --ckpt-path FILE")
 
 
-def check_results(report: Path, ckpt_path: str, data: Mapping[str, Any]) -> None:
-    """Refuse a test that would replace the results of another one.
+def check_results(report: Path, ckpt_path: str, data: Mapping[str, Any], what: str = "results") -> None:
+    """Refuse to replace the results of other weights or other data.
 
     Args:
-        report: The ``metrics.json`` of an earlier test.
-        ckpt_path: Weights of the test.
-        data: Name, path and ``fingerprint`` of the data of the test.
+        report: The JSON file of an earlier ``test`` or ``predict``, which names its weights and data.
+        ckpt_path: Weights of this one.
+        data: Name, path and ``fingerprint`` of the data of this one.
+        what: What would be replaced, for the message.
 
     Raises:
         DataError: If the results come from other weights or other data, or do not name them.
@@ -117,7 +118,7 @@ def check_results(report: Path, ckpt_path: str, data: Mapping[str, Any]) -> None
     same_weights = path.is_file() and weights.get("sha256") == sha256_of(path)
     if not same_weights or tested.get("fingerprint") != data["fingerprint"]:
         raise DataError(
-            f"{report} holds the results of {_named(weights, tested)}; this test is of {_named({'path': path}, data)}: "
+            f"{report} holds the {what} of {_named(weights, tested)}; these are of {_named({'path': path}, data)}: "
             f"pass another --run-dir with --ckpt-path {path}, or delete {report.parent}"
         )
 
@@ -133,7 +134,7 @@ def _read_report(path: Path) -> Mapping[str, Any]:
 
 def _named(weights: Mapping[str, Any], data: Mapping[str, Any]) -> str:
     if not data:
-        return "another test, which does not name its weights and data"
+        return "another run, which does not name its weights and data"
     fingerprint = f"{data.get('name')} ({data.get('path')}, fingerprint {data.get('fingerprint')})"
     epoch = f" as it was at epoch {weights['epoch']}" if weights.get("epoch") is not None else ""
     return f"{weights.get('path') or 'weights in memory'}{epoch} on {fingerprint}"
