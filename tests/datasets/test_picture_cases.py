@@ -100,7 +100,7 @@ def test_what_was_assumed_and_depths_that_differ_are_reported(tmp_path, films, c
     }
     assert summary["image_bits"] == {"8": 3, "12": 2, "16": 1}
     assert "warning: images of several depths (8 bits: 3, 12 bits: 2, 16 bits: 1)" in " ".join(said.err.split())
-    assert "kept, scaled from 16 bits, by its" in said.out
+    assert "scaled from 16 bits, by its greatest value 1" in " ".join(said.out.split())
     stored = pairs(tmp_path / "out")
     assert stored["eight"].image == films["eight"].read_bytes()
     assert {name: pair.image_format for name, pair in stored.items()} == dict.fromkeys(films, "png")

@@ -44,6 +44,8 @@ def split_lines(info: DatasetInfo) -> list[str]:
         items = info.splits[split].pairs if split in info.splits else 0
         wanted = f"{asked[place]:>9} %" if asked else ""
         lines.append(f"    {split:<5} {summary['split_groups'][split]:>8,} {items:>8,} {items / total:>8.1%}{wanted}")
+    if "stratify" in info.settings:
+        lines.append("    A group may change its split when rows are added; with --no-stratify it keeps its split.")
     return lines + [_lacking(split, lacks) for split, lacks in summary["split_lacks"].items() if lacks]
 
 
@@ -56,7 +58,7 @@ def _title(settings: Mapping[str, Any]) -> str:
     drawn = f"splits: groups drawn with seed {settings['seed']}"
     if "stratify" not in settings:
         return drawn
-    return f"{drawn}, stratified by label; a group may change its split when rows are added (--no-stratify keeps it)"
+    return f"{drawn}, stratified by label"
 
 
 def _lacking(split: str, lacks: Sequence[str]) -> str:
