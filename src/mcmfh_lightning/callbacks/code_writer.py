@@ -19,7 +19,7 @@ from mcmfh_lightning.errors import DataError, say
 from mcmfh_lightning.evaluation.codes_files import write_codes
 from mcmfh_lightning.evaluation.protocols import normal_position
 from mcmfh_lightning.evaluation.remarks import provenance_of
-from mcmfh_lightning.files import write_json
+from mcmfh_lightning.evaluation.report import write_json
 from mcmfh_lightning.metrics.functional import pack_signs, unpack_bits
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 
