@@ -101,8 +101,8 @@ def screen(command: str, args: Sequence[str]) -> str:
     ending = [
         "",
         *textwrap.wrap(
-            "--help all lists every option. Options may come in any order, --config first or not, with hyphens or "
-            "underscores. mcmfh --help has examples.",
+            "--help all lists every option. Options may come in any order, with hyphens or underscores, and win over "
+            "configs; one that stands between two configs gives way to the later config.",
             COLUMNS,
         ),
     ]
