@@ -65,6 +65,30 @@ def test_options_read_from_the_source_are_those_of_the_class(kind: type) -> None
         assert set(options) >= set(inspect.signature(FusionLoss).parameters)
 
 
+@pytest.mark.parametrize("words", [["--help", "all"], ["--help=all"], ["-h", "all"]])
+def test_all_options_are_those_of_the_model_its_parts_and_the_data(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", "--config", "experiments/end_to_end_ddbh.yaml", *words])
+    assert stop.value.code == 0
+    shown = capsys.readouterr().out.splitlines()
+    for option in (
+        "--model.micro-batch-size",
+        "--model.hasher.num-bits 16",
+        "--model.hasher.optimizer.lr 0.001",
+        "--data.root",
+        "--data.batch-size",
+        "--data.global-batch-size",
+        "--trainer.max-epochs",
+    ):
+        assert any(line.strip().startswith(option) for line in shown), option
+
+
+def test_help_names_the_learning_rate(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--model.optimizer.lr X" in _help(["fit", "--help"], capsys)
+
+
 def test_all_options_have_hyphens(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["fit", "--help", "all"])

@@ -17,9 +17,8 @@ from mcmfh_lightning.callbacks.evaluation import is_dry
 from mcmfh_lightning.datamodules.base import ShardDataModule
 from mcmfh_lightning.errors import DataError, say
 from mcmfh_lightning.evaluation.codes_files import write_codes
-from mcmfh_lightning.evaluation.protocols import normal_position
 from mcmfh_lightning.evaluation.remarks import provenance_of
-from mcmfh_lightning.files import write_json
+from mcmfh_lightning.evaluation.report import write_json
 from mcmfh_lightning.metrics.functional import pack_signs, unpack_bits
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 
@@ -170,7 +169,7 @@ class CodeWriter(BasePredictionWriter):
         one = " --num-labels 1" if data.num_labels == 1 else ""
         if data.num_labels and query in rows and database in rows:
             query, database = (shlex.quote(str(self.folder / name)) for name in (query, database))
-            note = "" if normal_position(data) is None else " (all queries; `mcmfh test` prints the abnormal ones)"
+            note = "" if data.normal_label is None else " (all queries; `mcmfh test` prints the abnormal ones)"
             lines.append(f"rank them{note}: mcmfh-bench rank --query {query} --database {database}{one}")
         return lines
 

@@ -69,10 +69,13 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def _train(command: str, rest: Sequence[str], args: Sequence[str] | None) -> None:
     """Print the short help, or run the command."""
+    rest = [word for arg in rest for word in (("--help", "all") if arg == "--help=all" else (arg,))]
     place = next((place for place, arg in enumerate(rest) if arg in ("-h", "--help")), None)
     if place is not None and rest[place + 1 : place + 2] != ["all"]:
         say(screen(command, [*rest[:place], *rest[place + 1 :]]))
         return
+    if place is not None:
+        args = [command, *rest[:place], "--help", *rest[place + 1 :]]
     from mcmfh_lightning.cli.train import main as run_trainer  # torch, and the extra may be missing
 
     run_trainer(args)

@@ -38,7 +38,7 @@ from mcmfh_lightning.callbacks.short_fit import ShortFit
 from mcmfh_lightning.cli.arguments import hyphenated
 from mcmfh_lightning.cli.class_options import class_options
 from mcmfh_lightning.cli.command_line import check_configs
-from mcmfh_lightning.cli.train_help import model_lines
+from mcmfh_lightning.cli.train_help import all_lines
 from mcmfh_lightning.cli.train_messages import describe_library
 from mcmfh_lightning.cli.train_parser import OneLineParser, read_arguments, usage_errors
 from mcmfh_lightning.datamodules.base import ShardDataModule
@@ -306,9 +306,8 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def _all_help(arguments: Sequence[str]) -> list[str]:
-    """Print the options of the model, which the parser does not list, and return the command line of the other help."""
+    """Print the options of model and data, which the parser leaves out; return the command line of its own help."""
     place = arguments.index("--help")
-    for line in model_lines(arguments[0], [*arguments[1:place], *arguments[place + 2 :]]):
+    for line in all_lines(arguments[0], [*arguments[1:place], *arguments[place + 2 :]]):
         say(line)
-    say("")
     return [arguments[0], "--help"]

@@ -48,6 +48,7 @@ OPTIONS: Mapping[str, Sequence[tuple[str, str]]] = {
         _BATCH,
         _WORKERS,
         ("--trainer.max-epochs N", "Epochs to train."),
+        ("--model.optimizer.lr X", "Learning rate."),
         *_MACHINE,
         ("--trainer.logger logger/wandb.yaml", "Where numbers go; default: logger/csv.yaml."),
         _QUIET,
@@ -100,57 +101,87 @@ def screen(command: str, args: Sequence[str]) -> str:
     ending = [
         "",
         *textwrap.wrap(
-            "--help all lists every option. Options may come in any order, --config first or not, with hyphens or "
-            "underscores. mcmfh --help has examples.",
+            "--help all lists every option. Options may come in any order, with hyphens or underscores, and win over "
+            "configs; one that stands between two configs gives way to the later config.",
             COLUMNS,
         ),
     ]
-    model = list(model_lines(command, args))
+    model = list(_lines(command, args, "model"))
     room = LINES - len(lines) - len(ending) - 2
     if len(model) > room:
         model = [*model[: room - 1], f"  ... and {len(model) - room + 1} more: --help all"]
     return "\n".join([*lines, *(["", *model] if model else []), *ending])
 
 
-def model_lines(command: str, args: Sequence[str]) -> Iterator[str]:
-    """Write a heading and a line for each option of the model that a command line names.
+def all_lines(command: str, args: Sequence[str]) -> Iterator[str]:
+    """Write the lines of every option of the model, of its parts and of the data that a command line names.
 
     Args:
         command: One of `COMMANDS`.
         args: The command line after the command.
     """
-    path, values = _model(command, args)
+    for section in ("model", "model.hasher", "model.encoder", "data"):
+        lines = list(_lines(command, args, section, nested=True))
+        yield from [*lines, ""] if lines else []
+
+
+def _lines(command: str, args: Sequence[str], section: str, *, nested: bool = False) -> Iterator[str]:
+    """Write a heading and a line for each option of a section, and for those of the optimizer where ``nested``."""
+    path, values = _part(command, args, section)
+    if not path:
+        return
     known, name = class_options(path), path.rpartition(".")[2]
     if known is None:
-        yield f"Options of {name}: mcmfh {command} --model.help {path}"
+        yield f"Options of {name}: mcmfh {command} --{section}.help {path}"
         return
     shown = [option for option in known if option.name not in _LINKED]
-    if command == "predict" and name == "FeatureExtractor":
+    if command == "predict" and name == "FeatureExtractor" and not nested:
         shown = [option for option in shown if option.name != "output_dir"]  # is among the options of the command
     if shown:
-        yield f"Options of {name} (another model: --model NAME, or its experiment):"
-        for option in shown:
-            value = _value(option, values)
-            yield _line(f"{hyphenated('model.' + option.name)} {value}".rstrip(), _sentence(option.text))
+        other = "another model: --model NAME, or its experiment" if section == "model" else f"another: --{section} NAME"
+        yield f"Options of {name} ({other}):"
+    for option in shown:
+        yield _line(_left(f"{section}.{option.name}", _value(option, values)), _sentence(option.text))
+        if nested:
+            yield from _nested(f"{section}.{option.name}", values.get(option.name))
 
 
-def _model(command: str, args: Sequence[str]) -> tuple[str, dict[str, Any]]:
-    """Find the class of the model that a command line names, and the values that its configs give."""
+def _nested(name: str, value: object) -> Iterator[str]:
+    """Write a line for each argument of a class, such as an optimizer, to which a config gives a value."""
+    arguments = value.get("init_args") if isinstance(value, dict) else None
+    for key, given in (arguments or {}).items():
+        text = "Learning rate." if key == "lr" else ""
+        yield _line(_left(f"{name}.{key}", str(given)), text)
+
+
+def _left(name: str, value: str) -> str:
+    return f"{hyphenated(name)} {value}".rstrip()
+
+
+def _part(command: str, args: Sequence[str], section: str) -> tuple[str, dict[str, Any]]:
+    """Find the class of a section, and the values that the configs of a command line give; no class if it has none."""
     found: dict[str, Any] = {}
+    top, _, inner = section.partition(".")
     for part in split_options(find_configs(ordered([command, *map(underscored, args)]))[1:]):
         option, value = option_name(part), part[-1].rpartition("=")[2]
         if option in ("-c", "--config"):
             content, folder = _read(Path(value)), Path(value).parent
-            section = content.get("model") if isinstance(content, dict) else None
-            found |= _section(section, folder)
-        elif option == "--model":
+            found |= _inside(content.get(top) if isinstance(content, dict) else None, folder, inner)
+        elif option == f"--{section}":
             found |= _section(value, Path())
-    if found.get("class_path"):
-        return str(found["class_path"]), found.get("init_args") or {}
-    default = "model/mcmfh.yaml" if command != "predict" else "experiments/encode.yaml"
-    content = _read(Path(find_config(default)))
-    section = content if command != "predict" else content["model"]
-    return str(section["class_path"]), section["init_args"]
+        elif option == f"--{top}":
+            found |= _inside(value, Path(), inner)
+    if not found.get("class_path") and not inner:
+        default = find_config("experiments/encode.yaml" if command == "predict" else "experiments/hash.yaml")
+        content = {"model": "../model/mcmfh.yaml"} | _read(Path(default))
+        found = _section(content[top], Path(default).parent)
+    return str(found.get("class_path", "")), found.get("init_args") or {}
+
+
+def _inside(value: object, folder: Path, inner: str) -> dict[str, Any]:
+    """Read a section of a config, or a part of it."""
+    section = _section(value, folder)
+    return _section((section.get("init_args") or {}).get(inner), folder) if inner else section
 
 
 def _section(value: object, folder: Path) -> dict[str, Any]:
@@ -177,7 +208,9 @@ def _value(option: Option, values: Mapping[str, Any]) -> str:
     value = values[option.name]
     if isinstance(value, dict):
         value = str(value.get("class_path", "")).rpartition(".")[2]
-    return Path(value).stem if isinstance(value, str) else "" if isinstance(value, list) else str(value)
+    return (
+        Path(value).stem if isinstance(value, str) else "" if value is None or isinstance(value, list) else str(value)
+    )
 
 
 def _sentence(text: str) -> str:

@@ -30,16 +30,14 @@ IN_MEMORY = "weights in memory: the test was called without ckpt_path"
 _QUERIES_PER_CHUNK = 256
 
 
-def provenance_of(
-    module: nn.Module, checkpoint: str | Path | None, epoch: int | None, data: EvaluationData
-) -> dict[str, Any]:
+def provenance_of(module: nn.Module, checkpoint: str | Path | None, epoch: int | None, data: object) -> dict[str, Any]:
     """Name weights and data.
 
     Args:
         module: The module that was tested.
         checkpoint: Path of its checkpoint; None for weights in memory.
         epoch: Epoch of the checkpoint, None if not known.
-        data: The data; a foreign datamodule is named by its class.
+        data: The datamodule; a foreign datamodule is named by its class.
 
     Returns:
         ``weights_sha256`` (the same as of an archive made with these weights), ``checkpoint`` (None with a

@@ -13,6 +13,7 @@ from torch import Tensor
 from mcmfh_lightning.evaluation.protocols import MODEL, PROTOCOLS
 from mcmfh_lightning.evaluation.stream import StreamResult
 from mcmfh_lightning.evaluation.summary import AP, Row, Statistic, tied
+from mcmfh_lightning.files import atomic_write
 from mcmfh_lightning.metrics import RankingCounts
 from mcmfh_lightning.metrics.functional import mean_by_label
 
@@ -53,8 +54,9 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a report as JSON, which has no numbers that are not finite."""
-    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+    """Write a report as JSON, which has no numbers that are not finite, atomically."""
+    with atomic_write(path) as stream:
+        stream.write(json.dumps(content, indent=1, allow_nan=False).encode() + b"\n")
 
 
 def write_queries(
