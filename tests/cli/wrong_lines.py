@@ -130,7 +130,7 @@ WRONG: Mapping[str, tuple[str, str]] = {
     ),
     # --- mcmfh-data ----------------------------------------------------------------------------------------------
     "data, no command": ("mcmfh-data", "which command? There are manifest, openi"),
-    "data, misspelled command": ("mcmfh-data manfest", "did you mean 'manifest'?"),
+    "data, misspelled command": ("mcmfh-data maniffest", "did you mean 'manifest'?"),
     "data, option first": ("mcmfh-data --out x manifest", "the command comes first: mcmfh-data manifest --out ..."),
     "manifest, nothing": ("mcmfh-data manifest", "--manifest, --images and --out are missing"),
     "manifest, no option": ("mcmfh-data manifest table.csv", "'table.csv' belongs to no option"),
