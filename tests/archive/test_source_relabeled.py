@@ -14,7 +14,7 @@ from mcmfh_lightning.cli.data import main as command
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.files import read_json, write_json
 from mcmfh_lightning.shards import SPLITS, DatasetInfo, PairShardReader
-from mcmfh_lightning.shards.provenance import shards_sha256
+from mcmfh_lightning.shards.relabel import shards_sha256
 from tests.archive.collection import write_checkpoint, write_features, write_pairs
 
 NUMBERS = range(40)

@@ -27,7 +27,7 @@ from mcmfh_lightning.shards import (
     merge_feature_parts,
 )
 from mcmfh_lightning.shards.folder import ShardFolder
-from mcmfh_lightning.shards.provenance import items_sha256, shards_sha256
+from mcmfh_lightning.shards.relabel import items_sha256, shards_sha256
 from tests.datasets.manifests import tars
 
 PAIRS = 60

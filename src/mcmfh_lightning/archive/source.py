@@ -23,7 +23,7 @@ from mcmfh_lightning.images.dicom_values import STRETCHED
 from mcmfh_lightning.images.png import ValueRange, check_value_range
 from mcmfh_lightning.shards import SPLITS, DatasetInfo, FeatureShardReader, PairShardReader, unpack_bits
 from mcmfh_lightning.shards.folder import ShardFolder
-from mcmfh_lightning.shards.provenance import conversion, items_sha256, labels_of, relabeling
+from mcmfh_lightning.shards.relabel import conversion, items_sha256, labels_of, relabeling
 from mcmfh_lightning.types import FeatureBatch
 
 _log = logging.getLogger(__name__)

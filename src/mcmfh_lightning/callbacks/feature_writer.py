@@ -17,7 +17,7 @@ from mcmfh_lightning.callbacks.evaluation import is_dry
 from mcmfh_lightning.datamodules.pairs import PairDataModule
 from mcmfh_lightning.errors import DataError, say
 from mcmfh_lightning.shards import DATASET_FILE, DatasetInfo, FeatureShardWriter, merge_feature_parts
-from mcmfh_lightning.shards.provenance import shards_sha256
+from mcmfh_lightning.shards.relabel import shards_sha256
 from mcmfh_lightning.types import PairBatch
 
 _log = logging.getLogger(__name__)

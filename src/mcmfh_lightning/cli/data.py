@@ -21,12 +21,9 @@ from mcmfh_lightning.datasets.relabel import relabel
 from mcmfh_lightning.datasets.roco import RocoOptions, convert_roco
 from mcmfh_lightning.datasets.split_report import split_lines
 from mcmfh_lightning.datasets.splits import SplitPlan, apply_rows, read_splits_csv
-from mcmfh_lightning.datasets.table.columns import choose_columns
-from mcmfh_lightning.datasets.table.problems import problems_file
+from mcmfh_lightning.datasets.table.options import ManifestOptions
+from mcmfh_lightning.datasets.table.problems import problems_file, report
 from mcmfh_lightning.datasets.table.read import read_manifest, verify_images
-from mcmfh_lightning.datasets.table.report import report
-from mcmfh_lightning.datasets.table.rows import BadImages, BadTexts, Reading, SplitBy
-from mcmfh_lightning.datasets.table.split_options import choose_split, named_splits, plan_split
 from mcmfh_lightning.errors import DataError, say
 from mcmfh_lightning.files import check_folder, default_cache, sha256_of, write_json
 from mcmfh_lightning.images.png import ValueRange, check_value_range
@@ -44,36 +41,10 @@ def manifest(
     images: Path,
     out: Path,
     name: str | None = None,
-    source: str | None = None,
-    licence: str = "licence not stated",
-    id_column: str = "id",
-    image_column: str = "image",
-    text_column: str = "text",
-    labels_column: str = "labels",
-    label_columns: list[str] | None = None,
-    prefix_labels: bool = False,
-    group_column: str = "group",
-    date_column: str = "date",
-    split_column: str = "split",
-    source_column: str = "source",
-    licence_column: str = "licence",
-    label_separator: str = ";",
-    uncertain_is_present: bool = False,
-    normal_label: list[str] | None = None,
-    no_labels: bool = False,
-    date_format: list[str] | None = None,
-    encoding: str = "utf-8",
-    delimiter: str | None = None,
-    split_by: SplitBy | None = None,
-    split_names: list[str] | None = None,
-    resplit: str | None = None,
-    no_stratify: bool = False,
+    options: Annotated[ManifestOptions, Parameter(name="*")] = ManifestOptions(),  # noqa: B008  frozen: may be shared
     seed: int = 0,
     min_label_count: int = 1,
     drop_labels: Path | None = None,
-    no_column: list[str] | None = None,
-    bad_images: BadImages = "error",
-    bad_texts: BadTexts = "error",
     skip_bad_rows: bool = False,
     problems: Path | None = None,
     value_range: ValueRange | None = None,
@@ -88,45 +59,10 @@ def manifest(
         images: Folder below which all images are: JPEG, PNG, and with pydicom DICOM. Paths are relative to it.
         out: Folder of the pair shards to write; an interrupted conversion is completed.
         name: Name of the data set in dataset.json. Default: the manifest's, without its ending.
-        source: Source of rows that have none. Default: the name.
-        licence: License of rows that have none.
-        id_column: An id for each row; 1 to 200 printable characters.
-        image_column: Path of the image; empty where there is only a text.
-        text_column: The text; empty where there is only an image.
-        labels_column: A list of strings, or one string with separators.
-        label_columns: Column of labels, one of several in place of --labels-column; repeat it for each. A column holds
-            words, or 1, 0, -1 or nothing where it says whether the finding that it is named after is present, absent,
-            uncertain or not mentioned. COLUMN=PREFIX puts a word before its labels: "Body part=location" makes
-            "location: brain" of brain.
-        prefix_labels: Put its name before the words of each of several columns of labels, unless it has a PREFIX.
-        group_column: Study or patient: an integer or any string. If each row stands alone, the column of ids.
-        date_column: Day of the item: 2011-11-22 or 20111122; a year or a month alone is its first day.
-        split_column: Split of the row: train, val or test.
-        source_column: Source of the row.
-        licence_column: License of the row.
-        label_separator: Separator of the labels of a string.
-        uncertain_is_present: Let -1 in a column of a finding count as present.
-        normal_label: Name of the label that says that nothing was found; repeat it for each name, and all become the
-            first. Default: normal.
-        no_labels: Convert without labels, for training with supervision pairs; evaluation then has no relevance.
-        date_format: Format of dates that are not ISO, as Python's strptime writes it, such as '%B %d, %Y'; repeat it
-            for each. Default: a date that cannot be read is left out, and its row kept, unless the split is by date.
-        encoding: Encoding of .csv and .jsonl, with or without a byte order mark.
-        delimiter: Character between the fields of a .csv, such as ';'. Default: the comma, and of .tsv the tab.
-        split_by: Source of the splits: given takes the column split, group draws groups, date cuts in time. Default:
-            given if there is a column split, else group.
-        split_names: Split of the column by another name, such as dev=val; repeat it for each.
-        resplit: Per cent of train, val and test when splits are not given. Default: 80/10/10.
-        no_stratify: Draw each group by itself, so that its split stays when rows are added. By default groups are
-            drawn so that each split has its share of each label.
+        options: How it is read.
         seed: Seed of the split by group and of the order of items in the shards.
         min_label_count: Number of items that a label needs to enter the vocabulary.
         drop_labels: File of labels to leave out, one a line, such as a modality: it says nothing about a finding.
-        no_column: Field that is not read, although the table has a column of its name: image, text, labels, group,
-            date, split, source or licence; repeat it for each.
-        bad_images: A row whose image is missing or cannot be used is bad (error), or its text is converted alone
-            (keep-text), counted and listed.
-        bad_texts: A row whose text cannot be used is bad (error), or its image is converted alone (keep-image).
         skip_bad_rows: Convert the good rows all the same, and list the bad ones in skipped.csv.
         problems: CSV file that lists all problems. Default: OUT-problems.csv next to the folder OUT.
         value_range: Values that become black and white, such as 0 4095, of images that have more than 8 bits and no
@@ -135,37 +71,10 @@ def manifest(
     console = Console(stderr=True)
     check_folder(out, "--out")
     dropped = read_drop_labels(drop_labels)
-    off = no_column or []
-    no_labels = no_labels or "labels" in off
-    if label_columns and labels_column != "labels":
-        raise DataError("--labels-column and --label-columns: pass one of them, with all columns of labels")
-    if no_labels and (label_columns or normal_label or labels_column != "labels"):
-        raise DataError("--no-labels reads no labels; leave out the options that say where they are")
-    split_by = choose_split(split_by, resplit, split_names)
-    columns = {"id": id_column, "image": image_column, "text": text_column, "labels": labels_column}
-    columns |= {"group": group_column, "date": date_column, "split": split_column}
-    columns |= {"source": source_column, "licence": licence_column}
-    columns = choose_columns(columns, off, labels=not (no_labels or label_columns))
     name = name or manifest.stem
-    reading = Reading(
-        columns=columns,
-        label_columns=label_columns or [],
-        encoding=encoding,
-        delimiter=delimiter,
-        label_separator=label_separator,
-        uncertain_is_present=uncertain_is_present,
-        normal_labels=normal_label or [],
-        date_formats=date_format or [],
-        split_names=named_splits(split_names or ()),
-        split_by=split_by,
-        source=source or name,
-        licence=licence,
-        prefix_labels=prefix_labels,
-        bad_images=bad_images,
-        bad_texts=bad_texts,
-    )
+    reading = options.reading(name)
     read = read_manifest(manifest, images, reading)
-    split = plan_split(read.split_by, resplit, stratify=not no_stratify, labels=not no_labels)
+    split = options.plan(read.split_by)
     verify_images(read, console, check_value_range(value_range))
     report(read, console, problems or problems_file(out), skip_bad_rows=skip_bad_rows)
     collection = read.collection()

@@ -12,12 +12,11 @@ from mcmfh_lightning.cli.command_line import run_subcommand
 from mcmfh_lightning.cli.project import PROJECT_FILE
 from mcmfh_lightning.cli.project_keys import Value
 from mcmfh_lightning.cli.project_text import comment, table
-from mcmfh_lightning.datasets.table.guess.columns import quoted
+from mcmfh_lightning.datasets.table.guess.columns import Proposal
 from mcmfh_lightning.datasets.table.guess.look import propose
-from mcmfh_lightning.datasets.table.guess.proposal import Proposal
 from mcmfh_lightning.errors import DataError, say
 from mcmfh_lightning.files import atomic_write
-from mcmfh_lightning.tables import counted
+from mcmfh_lightning.tables import counted, quoted
 
 Encoder = Literal["offline", "biomedclip"]
 _WIDTH = 100

@@ -6,7 +6,7 @@ from textwrap import wrap
 
 from mcmfh_lightning.cli.project import UNDECIDED
 from mcmfh_lightning.cli.project_keys import Value
-from mcmfh_lightning.datasets.table.guess.proposal import Choice
+from mcmfh_lightning.datasets.table.guess.columns import Choice
 from mcmfh_lightning.errors import ConfigError
 
 _WIDTH = 100

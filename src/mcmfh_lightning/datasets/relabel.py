@@ -21,8 +21,7 @@ from mcmfh_lightning.nearest import did_you_mean
 from mcmfh_lightning.shards import DATASET_FILE, SPLITS, DatasetInfo, FeatureShardReader, PairShardReader, unpack_bits
 from mcmfh_lightning.shards.folder import ShardFolder
 from mcmfh_lightning.shards.labels import NORMAL, build_vocabulary, describe_broad_labels, read_drop_labels
-from mcmfh_lightning.shards.provenance import conversion, relabeled_settings
-from mcmfh_lightning.shards.relabel import write_relabeled
+from mcmfh_lightning.shards.relabel import conversion, relabeled_settings, write_relabeled
 
 _TOP_LABELS = 10
 _Reader = PairShardReader | FeatureShardReader
@@ -82,11 +81,6 @@ def relabel(
             label_separator=label_separator,
             uncertain_is_present=uncertain_is_present,
             normal_labels=normal_label or [],
-            date_formats=[],
-            split_names={},
-            split_by=None,
-            source="",
-            licence="",
         )
     elif drop_labels is None and min_label_count == 1:
         raise DataError("nothing to change: pass --labels TABLE, or --drop-labels FILE for fewer labels")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from mcmfh_lightning.datasets.table.problems import Problem
+from mcmfh_lightning.datasets.table.rows import Problem
 from mcmfh_lightning.datasets.table.values import NUL_FIX, BadValueError, is_missing
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.nearest import did_you_mean

@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mcmfh_lightning.datasets.collection import Candidate
-from mcmfh_lightning.datasets.table.columns import refuse_one_column
 from mcmfh_lightning.datasets.table.files import Row, Table, read_table
 from mcmfh_lightning.datasets.table.labels import LabelRules
 from mcmfh_lightning.datasets.table.problems import Problem
-from mcmfh_lightning.datasets.table.read import label_rules, look_at_labels
+from mcmfh_lightning.datasets.table.read import label_rules, look_at_labels, refuse_one_column
 from mcmfh_lightning.datasets.table.rows import Manifest, Reading
 from mcmfh_lightning.datasets.table.values import BadValueError, read_id
 from mcmfh_lightning.errors import DataError

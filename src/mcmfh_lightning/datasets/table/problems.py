@@ -1,41 +1,19 @@
-"""Problems of the rows of a manifest: what is said of them, and the file that lists them all."""
+"""Problems of the rows of a manifest: what a user reads of them before anything is converted, and the file with all."""
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+
+from rich.console import Console
+
+from mcmfh_lightning.datasets.table.label_hints import require_labels
+from mcmfh_lightning.datasets.table.rows import Manifest, Problem
+from mcmfh_lightning.errors import DataError, without_controls
+from mcmfh_lightning.tables import counted
 
 _COLUMNS = ["row", "id", "column", "problem", "detail", "fix", "outcome"]
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 EXAMPLES = 20
-
-Side = Literal["image", "text"]
-
-
-class Problem(NamedTuple):
-    """Something wrong with a row.
-
-    Attributes:
-        row: Number of the row.
-        reason: What is wrong, as summaries count it.
-        fix: What to do about it.
-        detail: What exactly is wrong, or nothing.
-        column: The column at fault, if one is.
-        keeps: The side that could be converted without the one at fault, or nothing.
-    """
-
-    row: int
-    reason: str
-    fix: str
-    detail: str = ""
-    column: str | None = None
-    keeps: Side | None = None
-
-    def line(self, manifest: Path) -> str:
-        """Return file, row, column, what is wrong and its fix in one line."""
-        column = f", column {self.column!r}" if self.column else ""
-        detail = f" ({self.detail})" if self.detail else ""
-        return f"{manifest}, row {self.row}{column}: {self.reason}{detail}; {self.fix}"
 
 
 def by_kind(problems: Iterable[Problem]) -> dict[str, list[Problem]]:
@@ -139,3 +117,66 @@ def _is_ours(path: Path) -> bool:
 def _harmless(cell: str) -> str:
     """Write a cell that a spreadsheet would run as a formula with an apostrophe in front."""
     return f"'{cell}" if cell.startswith(_FORMULA) else cell
+
+
+_FEW = 5
+"""Examples of problems that the user knows of and has an option for."""
+
+
+def report(manifest: Manifest, console: Console, list_file: Path, *, skip_bad_rows: bool) -> None:
+    """Print what may be wrong, list it in a file, and stop if rows are bad and may not be skipped.
+
+    Args:
+        manifest: What was read.
+        console: Where it is printed.
+        list_file: The file.
+        skip_bad_rows: Whether the other rows are converted all the same.
+
+    Raises:
+        DataError: If rows are bad and may not be skipped, none is good, or no good row has a label.
+    """
+    lines = [f"hint: {hint}" for hint in manifest.hints]
+    if manifest.unread:
+        unread = ", ".join(name or "one without a name" for name in manifest.unread)
+        lines.insert(0, f"columns that are not read: {unread}")
+    bad, good = len(rows_of(manifest.problems)), len(manifest.candidates)
+    rows = counted(bad + good, "row")
+    if manifest.halves:
+        kept = len(rows_of(manifest.halves))
+        title = f"{manifest.path}: one side of {kept:,} of {rows} is bad, and the other side is kept"
+        lines += describe_problems(manifest.halves, title, examples=_FEW)
+    if bad:
+        lines += describe_problems(manifest.problems, f"{manifest.path}: {bad:,} of {rows} {_are(bad)} bad")
+    not_written = write_problems(list_file, manifest.problems, manifest.halves, manifest.ids)
+    if not_written:
+        lines.append(f"no list of all problems: {not_written}")
+    elif bad or manifest.halves:
+        lines.append(f"all problems are listed in {list_file}")
+    for line in lines:
+        console.print(without_controls(line), markup=False, highlight=False, soft_wrap=True)
+    if bad and not (skip_bad_rows and good):
+        kinds = ", ".join(f"{reason}: {len(rows_of(held)):,}" for reason, held in by_kind(manifest.problems).items())
+        first = min(manifest.problems, key=lambda problem: problem.row).line(manifest.path)
+        raise DataError(
+            f"{manifest.path}: {bad:,} of {rows} {_are(bad)} bad ({kinds}), so nothing was written; "
+            f"{_fixes(manifest, bad, good)}. The first: {without_controls(first)}"
+        )
+    if bad and manifest.reading.columns_of_labels:
+        require_labels(manifest)
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _fixes(manifest: Manifest, bad: int, good: int) -> str:
+    """Name the options that would help, and how many rows each converts."""
+    options = []
+    others = rows_of(problem for problem in manifest.problems if problem.keeps is None)
+    for side, option in (("text", "--bad-images keep-text"), ("image", "--bad-texts keep-image")):
+        if saved := rows_of(problem for problem in manifest.problems if problem.keeps == side) - others:
+            options.append(f"{option} (converts {counted(len(saved), side)} alone)")
+    if good:
+        options.append(f"--skip-bad-rows (converts {counted(good, 'row')})")
+    fix = "fix it" if bad == 1 else "fix them"
+    return f"{fix} or pass {' or '.join(options)}" if options else fix

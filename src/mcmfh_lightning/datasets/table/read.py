@@ -1,6 +1,7 @@
 """Manifests, tables of a user's own collection: reading of all rows, and what may be wrong with them together."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from shlex import quote
 
@@ -8,7 +9,6 @@ from rich.console import Console
 from rich.progress import track
 
 from mcmfh_lightning.datasets.collection import Unusable, check_images
-from mcmfh_lightning.datasets.table.columns import check_columns
 from mcmfh_lightning.datasets.table.files import Table, read_table
 from mcmfh_lightning.datasets.table.label_hints import (
     few_words,
@@ -18,9 +18,8 @@ from mcmfh_lightning.datasets.table.label_hints import (
     shared_words,
 )
 from mcmfh_lightning.datasets.table.labels import LabelRules, is_numeric, says_whether
-from mcmfh_lightning.datasets.table.problems import Problem
 from mcmfh_lightning.datasets.table.row_reader import RowReader
-from mcmfh_lightning.datasets.table.rows import Manifest, Reading
+from mcmfh_lightning.datasets.table.rows import Manifest, Problem, Reading
 from mcmfh_lightning.datasets.table.values import DateReader, date_hint, is_missing, shortened
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.images.png import ValueRange
@@ -86,6 +85,92 @@ def read_manifest(path: Path, images: Path, reading: Reading) -> Manifest:
         )
     manifest.hints = [f"{path}: {hint}" for hint in hints]
     return manifest
+
+
+def refuse_one_column(path: Path, found: Sequence[str]) -> None:
+    """Refuse a table whose columns are separated by another character than the one it was read with.
+
+    Raises:
+        DataError: If its header is one name that holds such a character.
+    """
+    if len(found) == 1 and (sign := next((sign for sign in (";", "\t", "|", ",") if sign in found[0]), None)):
+        shown = "$'\\t'" if sign == "\t" else quote(sign)
+        raise DataError(
+            f"{path}, row 1: one single column, {found[0]!r}; pass what separates columns: --delimiter {shown}"
+        )
+
+
+def check_columns(
+    manifest: Path,
+    found: Sequence[str],
+    columns: Mapping[str, str],
+    label_columns: Sequence[str],
+    needed: Collection[str],
+) -> list[str]:
+    """Refuse a manifest whose columns are not clear.
+
+    Args:
+        manifest: The file, for messages.
+        found: Names of its columns.
+        columns: Name of the column of each field.
+        label_columns: Several columns of labels, or none.
+        needed: Fields that must have a column.
+
+    Returns:
+        The columns that will not be read.
+
+    Raises:
+        DataError: If a column is missing, occurs twice, or differs from a documented name in spelling.
+    """
+    first_row = f"{manifest}, row 1"
+    if twice := sorted({name for name in found if name and list(found).count(name) > 1}):
+        raise DataError(f"{first_row}: column {twice[0]!r} occurs twice; rename or remove one")
+    refuse_one_column(manifest, found)
+    unread = [name for name in found if name not in {*columns.values(), *label_columns}]
+    named = [(column, "--label-columns") for column in label_columns]
+    named += [(column, f"--{field}-column") for field, column in columns.items() if column != field]
+    for column, option in named:
+        if column not in found:
+            near = did_you_mean(column, unread)
+            raise DataError(f"{first_row}: no column {column!r} (has {quoted(found)}){near or ';'} correct {option}")
+    for field in [field for field, column in columns.items() if column == field and column not in found]:
+        _require_column(first_row, field, found, unread, columns["id"], needed=field in needed)
+    sides = [field for field in ("image", "text") if field in columns]
+    if not {columns[side] for side in sides} & set(found):
+        raise DataError(
+            f"{first_row}: no column {' and none '.join(map(repr, sides))} (has {quoted(found)}); add it, or name "
+            f"another by {' or '.join(f'--{side}-column' for side in sides)}"
+        )
+    return unread
+
+
+def _require_column(
+    first_row: str, field: str, found: Sequence[str], unread: Sequence[str], ids: str, *, needed: bool
+) -> None:
+    """Refuse that a field has no column if it is needed, or if a column looks like it."""
+    option = f"--{field}-column"
+    if alike := _alike(field, unread):
+        switch = "" if needed else f", or --no-column {field} if it is something else"
+        raise DataError(
+            f"{first_row}: column {alike!r} looks like {field!r}; rename it, or pass {option} {quote(alike)}{switch}"
+        )
+    if needed:
+        why = {
+            "labels": ": items are relevant to each other where they share a label; for one column for each finding "
+            "pass --label-columns with each of them, for a collection without labels --no-labels",
+            "group": ": rows of one study or patient must stay in one split; if each row stands alone pass "
+            f"--group-column {quote(ids)}",
+        }.get(field, "")
+        raise DataError(
+            f"{first_row}: no column {field!r} (has {quoted(found)}); add it, or name another by {option}{why}"
+        )
+
+
+def _alike(field: str, names: Sequence[str]) -> str | None:
+    """Return a name that differs from a field's in case, white space or a letter: somebody meant that field."""
+    plain = {name.strip().casefold(): name for name in names}
+    close = get_close_matches(field, plain, n=1, cutoff=0.8)
+    return plain[close[0]] if close else None
 
 
 def _require_used(path: Path, table: Table, reading: Reading) -> None:

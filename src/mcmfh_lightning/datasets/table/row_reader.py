@@ -9,9 +9,8 @@ from mcmfh_lightning.datasets.collection import Candidate
 from mcmfh_lightning.datasets.table import values
 from mcmfh_lightning.datasets.table.files import Row
 from mcmfh_lightning.datasets.table.labels import LabelRules
-from mcmfh_lightning.datasets.table.problems import Problem, Side
 from mcmfh_lightning.datasets.table.references import Group, Groups, ImageFolder, group_key
-from mcmfh_lightning.datasets.table.rows import Manifest
+from mcmfh_lightning.datasets.table.rows import Manifest, Problem, Side
 from mcmfh_lightning.datasets.table.values import BadValueError, DateReader, is_missing
 from mcmfh_lightning.shards.info import Split
 

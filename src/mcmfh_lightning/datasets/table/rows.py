@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from mcmfh_lightning.datasets.collection import Candidate, Collection
-from mcmfh_lightning.datasets.table.problems import Problem, Side
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.shards.info import Split
 from mcmfh_lightning.shards.labels import NORMAL
 
+Side = Literal["image", "text"]
 SplitBy = Literal["given", "group", "date"]
 BadImages = Literal["error", "keep-text"]
 BadTexts = Literal["error", "keep-image"]
@@ -54,11 +54,11 @@ class Reading:
     label_separator: str
     uncertain_is_present: bool
     normal_labels: Sequence[str]
-    date_formats: Sequence[str]
-    split_names: Mapping[str, Split]
-    split_by: SplitBy | None
-    source: str
-    licence: str
+    date_formats: Sequence[str] = ()
+    split_names: Mapping[str, Split] = field(default_factory=dict)
+    split_by: SplitBy | None = None
+    source: str = ""
+    licence: str = ""
     prefix_labels: bool = False
     bad_images: BadImages = "error"
     bad_texts: BadTexts = "error"
@@ -124,6 +124,32 @@ class Reading:
     def normal_label(self) -> str:
         """Label that says that nothing was found."""
         return self.normal_labels[0] if self.normal_labels else NORMAL
+
+
+class Problem(NamedTuple):
+    """Something wrong with a row.
+
+    Attributes:
+        row: Number of the row.
+        reason: What is wrong, as summaries count it.
+        fix: What to do about it.
+        detail: What exactly is wrong, or nothing.
+        column: The column at fault, if one is.
+        keeps: The side that could be converted without the one at fault, or nothing.
+    """
+
+    row: int
+    reason: str
+    fix: str
+    detail: str = ""
+    column: str | None = None
+    keeps: Side | None = None
+
+    def line(self, manifest: Path) -> str:
+        """Return file, row, column, what is wrong and its fix in one line."""
+        column = f", column {self.column!r}" if self.column else ""
+        detail = f" ({self.detail})" if self.detail else ""
+        return f"{manifest}, row {self.row}{column}: {self.reason}{detail}; {self.fix}"
 
 
 @dataclass

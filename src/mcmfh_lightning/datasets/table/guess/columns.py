@@ -1,14 +1,59 @@
-"""Columns of a table as a guess sees them: the words of their names, and what they hold."""
+"""Columns of a table as a guess sees them, and the options that guesses propose for it."""
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 from mcmfh_lightning.datasets.table.labels import is_numeric, read_state
 from mcmfh_lightning.datasets.table.values import is_missing
+from mcmfh_lightning.shards.info import Split
 from mcmfh_lightning.tables import counted
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+IMAGE = _words("image images img picture film file filename path jpg png dicom dcm bild imagen")
+ID = _words("id ids uid key identifier accession number no nr nummer index número numero código codigo clave")
+ID_ENDS = ("nummer", "kennung")
+"""Ends of German words for an id, as in ``Aufnahmenummer``."""
+TEXT = _words(
+    "text texts report reports caption captions description descriptions impression findings finding narrative note "
+    "notes conclusion summary comment bericht befund informe texte"
+)
+LABEL = _words(
+    "label labels tag tags class classes diagnosis diagnoses disease diseases finding findings category categories "
+    "pathology pathologies condition conditions mesh concepts cuis diagnose diagnosen diagnosis diagnostico"
+)
+KIND = _words("modality plane location region body bodypart part organ anatomy projection topic")
+"""What a picture shows and how it was made: labels next to findings, if its owner wants them."""
+
+NOT_A_FINDING = _words(
+    "age sex gender male female view count number index fold score year frontal ap pa width height has is"
+)
+DATE = _words("date dates datum fecha day acquired acquisition")
+BIRTH = _words("birth dob born")
+PATIENT = _words("patient patients subject subjects person participant mrn paciente patienten patientid pid")
+STUDY = _words("group study case exam examination article pmcid visit encounter series")
+PERSON = _words(
+    "name names surname firstname lastname forename birth birthday birthdate birthplace dob ssn mrn address street "
+    "phone telephone email zip postcode insurance nhs geburtsdatum vorname nachname nombre nom"
+)
+NOT_A_PERSON = _words("file image img picture dataset study series finding label column class hospital")
+SPLIT = _words("split splits set subset partition fold phase dataset")
+
+SPLIT_NAMES: Mapping[str, Split] = {
+    **dict.fromkeys(("train", "training", "trn", "tr", "learn"), "train"),
+    **dict.fromkeys(("val", "valid", "validate", "validation", "dev", "development", "tune", "tuning"), "val"),
+    **dict.fromkeys(("test", "testing", "tst", "holdout", "hold-out"), "test"),
+}
+UNCLEAR_SPLITS = _words("eval evaluate evaluation")
+"""Names of a split that may be the validation or the test."""
+
 
 _JOINT = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _FEW = 50
@@ -102,12 +147,78 @@ class Column:
         return f"{counted(len(self.counts), 'value')} on {counted(len(self.present), 'row')}"
 
 
-def quoted(names: Iterable[str], most: int = 4) -> str:
-    """List names in quotes, the first few of them.
+Value = bool | int | str | list[str]
+"""Value of an option: a switch, a number, a text, or the texts of an option that is repeated."""
 
-    >>> quoted(["a", "b", "c"], 2)
-    "'a', 'b' and 1 more"
+_ORDER = (
+    "images encoding delimiter id-column image-column text-column labels-column label-columns prefix-labels "
+    "label-separator normal-label group-column date-column date-format no-column split-column split-by split-names "
+    "source-column licence-column"
+)
+
+
+class Answer(NamedTuple):
+    """One way to decide: an option with its value, and what that means."""
+
+    option: str
+    value: Value
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Something that the table does not say, and its owner knows.
+
+    Attributes:
+        question: What has to be decided, and why it cannot be guessed.
+        answers: The options that would decide it.
+        options: Names of all options that decide it, with or without a proposed answer.
     """
-    shown = list(names)
-    more = f" and {len(shown) - most} more" if len(shown) > most else ""
-    return ", ".join(map(repr, shown[:most])) + more
+
+    question: str
+    answers: tuple[Answer, ...]
+    options: tuple[str, ...]
+
+
+@dataclass
+class Proposal:
+    """Options of ``mcmfh-data manifest`` for a table.
+
+    Attributes:
+        options: Value of each option, without the hyphens in front.
+        reasons: Why, in a few words, by option.
+        odd: What is odd about the table, and what to do about it.
+        choices: What the owner of the table has to decide.
+        unread: Columns that are not read.
+        rows: Number of rows.
+        trainable: Number of rows with an image and a text.
+    """
+
+    options: dict[str, Value] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    odd: list[str] = field(default_factory=list)
+    choices: list[Choice] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+    rows: int = 0
+    trainable: int = 0
+
+    def take(self, option: str, value: Value, reason: str) -> None:
+        """Propose an option."""
+        self.options[option] = value
+        self.reasons[option] = reason
+
+    def ask(self, question: str, *answers: Answer, options: tuple[str, ...] = ()) -> None:
+        """Leave a decision to the owner of the table."""
+        named = dict.fromkeys([*options, *(answer.option for answer in answers)])
+        self.choices.append(Choice(question, answers, tuple(named)))
+
+    def sort(self) -> None:
+        """Bring the options into the order of the documentation, whatever was found first."""
+        self.options = {name: self.options[name] for name in sorted(self.options, key=_ORDER.split().index)}
+
+    @property
+    def used(self) -> set[str]:
+        """Columns that the proposed options read."""
+        names = {value for option, value in self.options.items() if option.endswith("-column")}
+        several = self.options.get("label-columns", [])
+        return {name for name in [*names, *(several if isinstance(several, list) else [])] if isinstance(name, str)}

@@ -3,11 +3,22 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mcmfh_lightning.datasets.table.guess import vocabulary
-from mcmfh_lightning.datasets.table.guess.columns import Column, quoted
-from mcmfh_lightning.datasets.table.guess.proposal import Answer, Proposal
+from mcmfh_lightning.datasets.table.guess.columns import (
+    KIND,
+    LABEL,
+    NOT_A_FINDING,
+    PATIENT,
+    SPLIT,
+    SPLIT_NAMES,
+    STUDY,
+    TEXT,
+    UNCLEAR_SPLITS,
+    Answer,
+    Column,
+    Proposal,
+)
 from mcmfh_lightning.shards.info import Split
-from mcmfh_lightning.tables import counted
+from mcmfh_lightning.tables import counted, quoted
 
 _LEAK = "Rows of a patient in two splits raise every number of a test"
 _ALONE = "only if each row is of another patient"
@@ -16,12 +27,8 @@ _ALONE = "only if each row is of another patient"
 def guess_group(columns: Sequence[Column], rows: int, proposal: Proposal) -> Column | None:
     """Find the column of groups, patients before studies. It is never taken where its values do not fit its name."""
     named = [column for column in columns if column.name == "group"]
-    patients = [
-        column for column in columns if column.words & vocabulary.PATIENT and not column.is_prose and column.present
-    ]
-    studies = [
-        column for column in columns if column.words & vocabulary.STUDY and not column.is_prose and column.present
-    ]
+    patients = [column for column in columns if column.words & PATIENT and not column.is_prose and column.present]
+    studies = [column for column in columns if column.words & STUDY and not column.is_prose and column.present]
     likely = named or patients or studies
     column = likely[0] if len(likely) == 1 else _coarsest(likely)
     if column is None:
@@ -38,11 +45,11 @@ def guess_group(columns: Sequence[Column], rows: int, proposal: Proposal) -> Col
     if len(column.present) > 1 and len(column.counts) <= (3 if rows >= 30 else 1):
         _ask([column], proposal, f"the column {column.name!r} has only {column.shows()}: one patient each?")
         return None
-    if len(column.counts) == len(column.present) and column not in named and not column.words & vocabulary.PATIENT:
+    if len(column.counts) == len(column.present) and column not in named and not column.words & PATIENT:
         _ask([column], proposal, f"{column.name!r} differs in every row: it does not say which rows are of one patient")
         return None
     proposal.take("group-column", column.name, f"{column.shows()} stay together when splits are drawn")
-    if column.words & vocabulary.PATIENT:
+    if column.words & PATIENT:
         proposal.odd.append(
             f"values of {column.name!r} are kept, and shown by searches; if a hospital gave these numbers, replace them"
         )
@@ -64,7 +71,7 @@ def guess_group(columns: Sequence[Column], rows: int, proposal: Proposal) -> Col
 
 def _may_group(column: Column, rows: int) -> bool:
     """Decide whether a column may say which rows belong together: not by what is seen in them."""
-    seen = vocabulary.LABEL | vocabulary.KIND | vocabulary.NOT_A_FINDING | vocabulary.TEXT | vocabulary.SPLIT
+    seen = LABEL | KIND | NOT_A_FINDING | TEXT | SPLIT
     return 1 < len(column.counts) < rows and not (column.is_prose or column.is_finding or column.words & seen)
 
 
@@ -87,7 +94,7 @@ def _is_within(fine: Column, coarse: Column) -> bool:
 
 
 def _ask(columns: Sequence[Column], proposal: Proposal, question: str | None = None) -> None:
-    shown = sorted(columns, key=lambda column: not column.words & (vocabulary.PATIENT | vocabulary.STUDY))[:4]
+    shown = sorted(columns, key=lambda column: not column.words & (PATIENT | STUDY))[:4]
     answers = [Answer("group-column", column.name, column.shows()) for column in shown]
     alone = proposal.options.get("id-column", "id")
     proposal.ask(
@@ -113,17 +120,15 @@ def guess_split(columns: Sequence[Column], proposal: Proposal) -> GivenSplits | 
         return None
     for column in sorted(columns, key=lambda column: column.name != "split"):
         spelled = {value: value.casefold() for value in column.counts}
-        known = {
-            value: vocabulary.SPLIT_NAMES[word] for value, word in spelled.items() if word in vocabulary.SPLIT_NAMES
-        }
-        unclear = [value for value, word in spelled.items() if word in vocabulary.UNCLEAR_SPLITS]
+        known = {value: SPLIT_NAMES[word] for value, word in spelled.items() if word in SPLIT_NAMES}
+        unclear = [value for value, word in spelled.items() if word in UNCLEAR_SPLITS]
         if len(spelled) <= 6 and spelled and len(known) + len(unclear) == len(spelled) and "train" in known.values():
             return _take_split(column, known, unclear, proposal)
-        if column.words & vocabulary.SPLIT and known and len(spelled) <= 10:
+        if column.words & SPLIT and known and len(spelled) <= 10:
             others = [value for value in spelled if value not in known]
             proposal.take("split-column", column.name, f"its name; {column.shows()}")
             proposal.ask(
-                f"what are {quoted(others)} of the column {column.name!r}: train, val or test?",
+                f"what are {quoted(others, 4)} of the column {column.name!r}: train, val or test?",
                 *[Answer("split-names", [f"{other}={split}"], "") for other in others[:2] for split in ("val", "test")],
                 Answer("split-by", "group", "draw new splits instead"),
             )
@@ -139,7 +144,7 @@ def guess_split(columns: Sequence[Column], proposal: Proposal) -> GivenSplits | 
 
 
 def _names_splits(column: Column) -> bool:
-    return len(column.counts) > 1 and all(value.casefold() in vocabulary.SPLIT_NAMES for value in column.counts)
+    return len(column.counts) > 1 and all(value.casefold() in SPLIT_NAMES for value in column.counts)
 
 
 def _take_split(

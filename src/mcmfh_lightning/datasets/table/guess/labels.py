@@ -4,13 +4,11 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from mcmfh_lightning.datasets.table.guess import vocabulary
-from mcmfh_lightning.datasets.table.guess.columns import Column, quoted
-from mcmfh_lightning.datasets.table.guess.proposal import Answer, Proposal
+from mcmfh_lightning.datasets.table.guess.columns import KIND, LABEL, NOT_A_FINDING, Answer, Column, Proposal
 from mcmfh_lightning.datasets.table.label_hints import near_labels
 from mcmfh_lightning.datasets.table.labels import LabelRules, read_state
 from mcmfh_lightning.datasets.table.values import BadValueError, is_missing
-from mcmfh_lightning.tables import counted
+from mcmfh_lightning.tables import counted, quoted
 
 _SEPARATORS = (";", "|", "\t", "\uff1b", "\u3001", "\uff0c", " / ", "+", "&")
 _NUMBERED = frozenset(("label", "labels", "class", "classes", "target"))
@@ -24,8 +22,8 @@ _NO_LABELS = Answer("no-labels", value=True, meaning="train on pairs alone (--mo
 
 def guess_labels(columns: Sequence[Column], proposal: Proposal) -> None:
     """Find the columns of labels: one of words, several of 1, 0 and -1, or several of words."""
-    findings = [c for c in columns if c.is_finding and not c.words & (vocabulary.NOT_A_FINDING | _NUMBERED)]
-    words = [c for c in columns if c.words & vocabulary.LABEL and _holds_labels(c)]
+    findings = [c for c in columns if c.is_finding and not c.words & (NOT_A_FINDING | _NUMBERED)]
+    words = [c for c in columns if c.words & LABEL and _holds_labels(c)]
     exact = next((column for column in words if column.name == "labels"), None)
     numbers = [c for c in columns if c.words & _NUMBERED and c.is_numeric]
     empty = [column for column in columns if column.name == "labels" and not column.present]
@@ -47,7 +45,7 @@ def guess_labels(columns: Sequence[Column], proposal: Proposal) -> None:
         )
     elif words:
         _take_several(words, proposal)
-    elif kinds := [c for c in columns if c.words & vocabulary.KIND and c.is_categories and len(c.counts) > 1]:
+    elif kinds := [c for c in columns if c.words & KIND and c.is_categories and len(c.counts) > 1]:
         _take_several(kinds, proposal)
         proposal.odd.append("labels say what a picture shows and how it was made, and not what was found")
     else:
@@ -92,7 +90,7 @@ def _ask(proposal: Proposal, words: Sequence[Column], findings: Sequence[Column]
 
 def _take_findings(columns: Sequence[Column], findings: Sequence[Column], proposal: Proposal) -> None:
     """Take columns of 1 and 0, and the empty ones between and next to them."""
-    empty = [c for c in columns if not c.present and not c.words & vocabulary.NOT_A_FINDING]
+    empty = [c for c in columns if not c.present and not c.words & NOT_A_FINDING]
     at = [columns.index(column) for column in findings]
     first, last = at[0], at[-1]
     while last + 1 < len(columns) and columns[last + 1] in empty:
@@ -109,7 +107,7 @@ def _take_findings(columns: Sequence[Column], findings: Sequence[Column], propos
         )
     others = [column.name for column in columns if column.is_finding and column not in taken]
     if others:
-        proposal.odd.append(f"columns of 1 and 0 that are not taken for findings: {quoted(others)}")
+        proposal.odd.append(f"columns of 1 and 0 that are not taken for findings: {quoted(others, 4)}")
     present = {column.name for column in taken if any(read_state(cell) == 1 for cell in column.present)}
     _name_normal(dict.fromkeys(present, 1), proposal)
 
@@ -199,9 +197,10 @@ def _name_more_columns(taken: Column, columns: Sequence[Column], proposal: Propo
     ]
     if more:
         names = ", ".join(f'"{column.name}"' for column in (taken, *more))
+        others = quoted((column.name for column in more), 4)
         proposal.odd.append(
-            f"{quoted(column.name for column in more)} has labels of {taken.name!r} and is not read; to read all of "
-            f"them, replace labels-column by label-columns = [{names}]"
+            f"{others} has labels of {taken.name!r} and is not read; to read all of them, replace labels-column by "
+            f"label-columns = [{names}]"
         )
 
 
@@ -219,4 +218,4 @@ def _name_normal(labels: Counter[str] | dict[str, int], proposal: Proposal) -> N
         proposal.odd.append(_NO_NORMAL)
     numbers = [label for label in labels if read_state(label) is not None and not is_missing(label)]
     if numbers:
-        proposal.odd.append(f"labels that are numbers: {quoted(numbers)}; write words, such as 'class 1'")
+        proposal.odd.append(f"labels that are numbers: {quoted(numbers, 4)}; write words, such as 'class 1'")

@@ -1,18 +1,25 @@
-"""Look at a table and its images, and propose how to read them."""
+"""Look at a table and its images, propose how to read them, and try the proposal."""
 
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
-from mcmfh_lightning.datasets.table.guess.columns import Column
-from mcmfh_lightning.datasets.table.guess.dates import guess_date
-from mcmfh_lightning.datasets.table.guess.file import guess_encoding, read_columns
+from mcmfh_lightning.datasets.table.guess.columns import PATIENT, PERSON, Column, Proposal
+from mcmfh_lightning.datasets.table.guess.files import (
+    Found,
+    guess_encoding,
+    guess_images,
+    list_images,
+    read_columns,
+    say_unnamed,
+)
 from mcmfh_lightning.datasets.table.guess.groups import check_leak, guess_group, guess_split
-from mcmfh_lightning.datasets.table.guess.images import Found, guess_images, list_images, say_unnamed
 from mcmfh_lightning.datasets.table.guess.labels import guess_labels
-from mcmfh_lightning.datasets.table.guess.proposal import Proposal
-from mcmfh_lightning.datasets.table.guess.roles import guess_id, guess_origin, guess_text, name_persons
-from mcmfh_lightning.datasets.table.guess.trial import try_options
-from mcmfh_lightning.datasets.table.guess.vocabulary import PATIENT, PERSON
+from mcmfh_lightning.datasets.table.guess.roles import guess_date, guess_id, guess_origin, guess_text, name_persons
+from mcmfh_lightning.datasets.table.options import ManifestOptions
+from mcmfh_lightning.datasets.table.read import read_manifest
 from mcmfh_lightning.datasets.table.values import is_missing
+from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.tables import counted
 
 
@@ -89,3 +96,30 @@ def _count_modalities(columns: list[Column], found: Found | None, proposal: Prop
         )
     if neither:
         proposal.odd.append(f"{counted(neither, 'row')} with neither image nor text, of no use")
+
+
+_MOST_HINTS = 3
+
+
+def try_options(manifest: Path, images: Path, proposal: Proposal) -> None:
+    """Read a table by the proposed options, and say what the converter would refuse or remark.
+
+    Args:
+        manifest: The table.
+        images: Folder of its images.
+        proposal: The options; takes what is odd.
+    """
+    options: dict[str, Any] = {name.replace("-", "_"): value for name, value in proposal.options.items()}
+    options.pop("images", None)
+    try:
+        read = read_manifest(manifest, images, ManifestOptions(**options).reading(""))
+    except DataError as error:
+        proposal.odd.insert(0, f"it cannot be converted so: {str(error).removeprefix(f'{manifest}, ')}")
+        return
+    bad = {problem.row for problem in read.problems}
+    proposal.odd += [hint.removeprefix(f"{manifest}: ") for hint in read.hints[:_MOST_HINTS]]
+    if bad:
+        reasons = Counter(problem.reason for problem in read.problems)
+        counts = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common(4))
+        rows = f"bad rows: {len(bad):,} of {len(bad) + len(read.candidates):,} ({counts}), the first is row {min(bad)}"
+        proposal.odd.insert(0, f"{rows}; correct them, or pass --skip-bad-rows")

@@ -1,11 +1,21 @@
-"""Columns of ids, texts, sources and licenses, and those that look like data of persons."""
+"""Columns of ids, texts, dates, sources and licenses, and those that look like data of persons."""
 
 from collections.abc import Sequence
 
-from mcmfh_lightning.datasets.table.guess import vocabulary
-from mcmfh_lightning.datasets.table.guess.columns import Column, quoted
-from mcmfh_lightning.datasets.table.guess.proposal import Answer, Proposal
-from mcmfh_lightning.tables import counted
+from mcmfh_lightning.datasets.table.guess.columns import (
+    BIRTH,
+    DATE,
+    ID,
+    ID_ENDS,
+    NOT_A_PERSON,
+    PERSON,
+    TEXT,
+    Answer,
+    Column,
+    Proposal,
+)
+from mcmfh_lightning.datasets.table.values import BadValueError, DateReader, fitting_formats
+from mcmfh_lightning.tables import counted, quoted
 
 
 def name_persons(columns: Sequence[Column], proposal: Proposal) -> set[str]:
@@ -13,13 +23,11 @@ def name_persons(columns: Sequence[Column], proposal: Proposal) -> set[str]:
     found = {
         column.name
         for column in columns
-        if column.words & vocabulary.PERSON
-        and not column.words & vocabulary.NOT_A_PERSON
-        and column.name not in ("id", "text", "group")
+        if column.words & PERSON and not column.words & NOT_A_PERSON and column.name not in ("id", "text", "group")
     }
     if found:
         proposal.odd.append(
-            f"columns that look like data of persons are not read: {quoted(sorted(found))}; remove them before the "
+            f"columns that look like data of persons are not read: {quoted(sorted(found), 4)}; remove them before the "
             "table is passed on"
         )
     return found
@@ -51,7 +59,7 @@ def guess_id(columns: Sequence[Column], image: str | None, proposal: Proposal) -
 
 def _is_called_id(column: Column) -> bool:
     """Say whether the name of a column is a word for an id."""
-    return bool(column.words & vocabulary.ID) or any(word.endswith(vocabulary.ID_ENDS) for word in column.words)
+    return bool(column.words & ID) or any(word.endswith(ID_ENDS) for word in column.words)
 
 
 def _is_id(column: Column) -> bool:
@@ -71,13 +79,13 @@ def _take_id(column: Column, reason: str, proposal: Proposal) -> None:
 def guess_text(columns: Sequence[Column], proposal: Proposal) -> None:
     """Find the column of texts; of several that are alike, the owner chooses."""
     prose = [column for column in columns if column.is_prose]
-    short = [column for column in columns if column.words & vocabulary.TEXT and _is_short_text(column)]
+    short = [column for column in columns if column.words & TEXT and _is_short_text(column)]
     exact = [column for column in columns if column.name == "text" and column in [*prose, *short]]
-    named = [column for column in prose if column.words & vocabulary.TEXT]
+    named = [column for column in prose if column.words & TEXT]
     likely = exact or named or prose or short
     if len(likely) == 1:
         others = [column.name for column in prose if column not in likely]
-        also = f"; {quoted(others)} not" if others else ""
+        also = f"; {quoted(others, 4)} not" if others else ""
         words = f"{likely[0].words_a_cell:.0f} words on average"
         proposal.take("text-column", likely[0].name, f"{words}{also}")
         return
@@ -102,3 +110,109 @@ def guess_origin(columns: Sequence[Column], proposal: Proposal) -> None:
         named = [column for column in columns if column.words & words and column.present and not column.is_numeric]
         if len(named) == 1:
             proposal.take(option, named[0].name, f"its name; {named[0].shows()}")
+
+
+_SAMPLE = 200
+_SPREADSHEET_DAYS = range(20_000, 80_000)
+"""Days from 1954 to 2118, as spreadsheets count them."""
+
+
+def guess_date(columns: Sequence[Column], proposal: Proposal) -> None:
+    """Find the column of dates, and the form of those that are not ISO."""
+    likely = [column for column in columns if not column.words & BIRTH and _is_date(column)]
+    exact = [column for column in likely if column.name == "date"]
+    of_study = [column for column in likely if column.words & {"study", "exam", "acquisition", "image"}]
+    if not likely:
+        _say_unread(columns, proposal)
+        return
+    column = (exact or of_study or likely)[0]
+    if len(likely) > 1:
+        others = [other.name for other in likely if other is not column]
+        proposal.odd.append(f"dates are read from {column.name!r}, and not from {quoted(others, 4)}")
+    unread = [cell for cell in column.present if not _is_iso(cell)]
+    proposal.take(
+        "date-column",
+        column.name,
+        "its values are dates" + (f"; {counted(column.missing, 'row')} without one" if column.missing else ""),
+    )
+    if unread:
+        _guess_form(column, [str(cell) for cell in unread], proposal)
+
+
+def _is_date(column: Column) -> bool:
+    """Say whether a column is called like dates and holds some, or holds nothing but days."""
+    sample = column.present[:_SAMPLE]
+    if not column.words & DATE:  # a column that is not called so holds nothing but days
+        return bool(sample) and all(_is_iso(cell, whole=True) or fitting_formats([str(cell)]) for cell in sample)
+    days = [cell for cell in sample if _is_iso(cell, whole=True) or fitting_formats([str(cell)])]
+    return 2 * len([cell for cell in sample if cell in days or _is_iso(cell)]) >= max(1, len(sample))
+
+
+def _is_iso(cell: object, *, whole: bool = False) -> bool:
+    """Say whether a value is read without a form; ``whole`` asks for the day too."""
+    notes: list[str] = []
+    try:
+        return DateReader().read(cell, notes.append) is not None and not (whole and notes)
+    except BadValueError:
+        return False
+
+
+def _guess_form(column: Column, unread: Sequence[str], proposal: Proposal) -> None:
+    fitting = fitting_formats(unread)
+    if not fitting:
+        _guess_two_forms(column, unread, proposal)
+        return
+    days = {form: DateReader([form]) for form in fitting}
+    meanings = {tuple(reader.read(word, lambda note: None) for word in unread) for reader in days.values()}
+    if len(meanings) == 1:
+        proposal.take("date-format", [fitting[0]], f"reads {unread[0]!r} and all others")
+        return
+    answers = [
+        Answer("date-format", [form], f"{unread[0]!r} is then {reader.read(unread[0], lambda note: None)}")
+        for form, reader in days.items()
+    ]
+    question = f"the dates of {column.name!r} can be read in {len(fitting)} ways: is the day or the month first?"
+    proposal.ask(question, *answers, *_without(column))
+
+
+def _without(column: Column) -> list[Answer]:
+    """Offer to leave the dates out; a column of another name is left out by removing its line."""
+    return [Answer("no-column", ["date"], "leave the dates out")] if column.name == "date" else []
+
+
+def _guess_two_forms(column: Column, unread: Sequence[str], proposal: Proposal) -> None:
+    """Say which forms read how many of the dates that no single form reads."""
+    forms = {word: fitting_formats([word]) for word in dict.fromkeys(unread)}
+    counts: dict[str, int] = {}
+    for word in unread:
+        for form in forms[word]:
+            counts[form] = counts.get(form, 0) + 1
+    best = sorted(counts, key=lambda form: -counts[form])[:2]
+    rest = [word for word in unread if not set(forms[word]) & set(best)]
+    both = [word for word in unread if len(set(forms[word]) & set(best)) > 1]
+    shown = " and ".join(f"{counts[form]:,} as {form!r}" for form in best)
+    if both and len(best) > 1:
+        proposal.ask(
+            f"the dates of {column.name!r} are of two orders ({shown}), and {len(both):,} such as {both[0]!r} fit "
+            "both; write them as 2011-11-22, or keep those of one order",
+            *[Answer("date-format", [form], "the others are left out") for form in best],
+            *_without(column),
+        )
+    elif best and len(rest) <= len(unread) / 2:
+        proposal.take("date-format", best, f"{shown}")
+        if rest:
+            proposal.odd.append(f"{len(rest):,} dates of {column.name!r} cannot be read and are left out: {rest[0]!r}")
+    else:
+        proposal.odd.append(f"dates of {column.name!r} such as {unread[0]!r} cannot be read and are left out")
+
+
+def _say_unread(columns: Sequence[Column], proposal: Proposal) -> None:
+    for column in columns:
+        if not column.words & DATE or column.words & BIRTH or not column.present:
+            continue
+        numbers = [str(cell).partition(".")[0] for cell in column.present]
+        if all(number.isdigit() and int(number) in _SPREADSHEET_DAYS for number in numbers):
+            text = "counts days as a spreadsheet does; format the column as dates and export it again"
+        else:
+            text = f"holds no dates that can be read ({str(column.present[0])[:20]!r})"
+        proposal.odd.append(f"{column.name!r} {text}")
