@@ -207,6 +207,6 @@ def without_controls(text: str) -> str:
     return _CONTROLS.sub("\ufffd", text)
 
 
-def say(line: str) -> None:
-    """Print a line on standard output without wrapping or markup; call it on one process only."""
-    Console().print(without_controls(line), markup=False, highlight=False, soft_wrap=True)
+def say(line: str, console: Console | None = None) -> None:
+    """Print a line without wrapping or markup, by default on standard output; call it on one process only."""
+    (console or Console()).print(without_controls(line), markup=False, highlight=False, soft_wrap=True)

@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from mcmfh_lightning.cli.data import main as command
+from mcmfh_lightning.datasets.collection import read_splits_csv
 from mcmfh_lightning.datasets.openi import read_openi
-from mcmfh_lightning.datasets.splits import read_splits_csv
 from mcmfh_lightning.shards import DatasetInfo, Pair, PairShardReader
 
 from ..images.dicom_files import PERSONAL, write_dicom

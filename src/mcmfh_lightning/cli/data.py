@@ -13,6 +13,7 @@ from rich.console import Console
 
 from mcmfh_lightning.cli.command_line import run_subcommand
 from mcmfh_lightning.cli.completion import Commands
+from mcmfh_lightning.datasets.collection import apply_rows, read_splits_csv
 from mcmfh_lightning.datasets.convert import convert, summary_table
 from mcmfh_lightning.datasets.download import UPSTREAM, fetch_openi
 from mcmfh_lightning.datasets.openi import LabelScheme, read_openi
@@ -20,7 +21,7 @@ from mcmfh_lightning.datasets.phantom.studies import IMAGES, REPORTS, SPLITS_CSV
 from mcmfh_lightning.datasets.relabel import relabel
 from mcmfh_lightning.datasets.roco import RocoOptions, convert_roco
 from mcmfh_lightning.datasets.split_report import split_lines
-from mcmfh_lightning.datasets.splits import SplitPlan, apply_rows, read_splits_csv
+from mcmfh_lightning.datasets.splits import SplitPlan
 from mcmfh_lightning.datasets.table.options import ManifestOptions
 from mcmfh_lightning.datasets.table.problems import problems_file, report
 from mcmfh_lightning.datasets.table.read import read_manifest, verify_images
@@ -93,7 +94,7 @@ def manifest(
     _summarize(info)
     if single := sum(item.image is None or item.text is None for item in collection.candidates):
         has = counted(single, "item has one modality: it serves", "items have one modality: they serve")
-        console.print(f"{has} in databases, never in training or as queries", soft_wrap=True)
+        say(f"{has} in databases, never in training or as queries", console)
 
 
 def _summarize(info: DatasetInfo) -> None:
@@ -195,11 +196,10 @@ def phantom(*, out: Path, studies: int = 1600, seed: int = 0) -> None:
     if studies < 1:
         raise DataError(f"--studies must be at least 1, got {studies}")
     write_phantom(out, studies, seed, console)
-    console.print(
+    say(
         f"Convert it with: mcmfh-data openi --name phantom --reports {out / REPORTS} --images {out / IMAGES} "
         f"--splits {out / SPLITS_CSV} --out ...",
-        markup=False,
-        soft_wrap=True,
+        console,
     )
 
 

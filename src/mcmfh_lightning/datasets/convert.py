@@ -17,7 +17,7 @@ from rich.progress import track
 from mcmfh_lightning.datasets.collection import Candidate, Collection, Unusable, check_images, image_bytes
 from mcmfh_lightning.datasets.split_report import count_splits
 from mcmfh_lightning.datasets.splits import SplitPlan, assign_splits
-from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.errors import DataError, say
 from mcmfh_lightning.images.png import ValueRange, check_value_range
 from mcmfh_lightning.nearest import did_you_mean
 from mcmfh_lightning.shards import DATASET_FILE, SPLITS, DatasetInfo, Pair, PairShardWriter
@@ -82,7 +82,7 @@ def convert(
     }
     if (out / DATASET_FILE).exists():
         info = _require_same(out, name, settings)
-        _print(console, f"{out} is already complete")
+        say(f"{out} is already complete", console)
         return info
     collection = collection.copy()  # what is skipped from here on is added to its account
     accepted = _verify(collection, assign_splits(collection, split, seed), value_range, console)
@@ -91,7 +91,7 @@ def convert(
         shown = ", ".join(map(repr, absent[:3])) + " ..." * (len(absent) > 3)
         near = did_you_mean(absent[0], {label for item in accepted for label in item.labels})
         are = "label to drop is" if len(absent) == len(drop_labels) == 1 else "labels to drop are"
-        _print(console, f"{len(absent)} of {len(drop_labels)} {are} on no item: {shown}{near}")
+        say(f"{len(absent)} of {len(drop_labels)} {are} on no item: {shown}{near}", console)
     label_sets = ([x for x in item.labels if x not in drop_labels] for item in accepted)
     vocabulary = build_vocabulary(label_sets, min_label_count) if collection.labeled else []
     require_normal(collection, vocabulary, min_label_count, drop_labels)
@@ -123,10 +123,6 @@ def convert(
                 writer.skip(reason, skipped)
         _write(writer, accepted, value_range, console)
         return writer.close()
-
-
-def _print(console: Console, line: str) -> None:
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _fingerprints(candidates: Sequence[Candidate]) -> dict[str, str]:
@@ -215,10 +211,10 @@ def _depths(accepted: Sequence[Candidate], console: Console) -> dict[str, Any]:
         return {}
     if len(depths) > 1:
         counts = ", ".join(f"{bits} bits: {depths[bits]:,}" for bits in sorted(depths))
-        _print(
-            console,
+        say(
             f"warning: images of several depths ({counts}), each scaled by its own; if they come from one kind of "
             "device, pass --value-range LOW HIGH to scale all of more than 8 bits alike",
+            console,
         )
     return {"image_bits": {str(bits): depths[bits] for bits in sorted(depths)}}
 

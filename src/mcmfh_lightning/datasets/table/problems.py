@@ -8,7 +8,7 @@ from rich.console import Console
 
 from mcmfh_lightning.datasets.table.label_hints import require_labels
 from mcmfh_lightning.datasets.table.rows import Manifest, Problem
-from mcmfh_lightning.errors import DataError, without_controls
+from mcmfh_lightning.errors import DataError, say, without_controls
 from mcmfh_lightning.tables import counted
 
 _COLUMNS = ["row", "id", "column", "problem", "detail", "fix", "outcome"]
@@ -153,7 +153,7 @@ def report(manifest: Manifest, console: Console, list_file: Path, *, skip_bad_ro
     elif bad or manifest.halves:
         lines.append(f"all problems are listed in {list_file}")
     for line in lines:
-        console.print(without_controls(line), markup=False, highlight=False, soft_wrap=True)
+        say(line, console)
     if bad and not (skip_bad_rows and good):
         kinds = ", ".join(f"{reason}: {len(rows_of(held)):,}" for reason, held in by_kind(manifest.problems).items())
         first = min(manifest.problems, key=lambda problem: problem.row).line(manifest.path)
