@@ -20,33 +20,32 @@ from mcmfh_lightning.datasets.table.guess.columns import (
 from mcmfh_lightning.shards.info import Split
 from mcmfh_lightning.tables import counted, quoted
 
-_LEAK = "Rows of a patient in two splits raise every number of a test"
-_ALONE = "only if each row is of another patient"
+_DRAWN = Answer("split-by", "group", "draw new splits instead")
+_QUESTION = "which rows are of one patient? Rows of a patient in two splits raise every number of a test"
 
 
 def guess_group(columns: Sequence[Column], rows: int, proposal: Proposal) -> Column | None:
     """Find the column of groups, patients before studies. It is never taken where its values do not fit its name."""
     named = [column for column in columns if column.name == "group"]
-    patients = [column for column in columns if column.words & PATIENT and not column.is_prose and column.present]
-    studies = [column for column in columns if column.words & STUDY and not column.is_prose and column.present]
+    held = [column for column in columns if column.present and not column.is_prose]
+    patients = [column for column in held if column.words & PATIENT]
+    studies = [column for column in held if column.words & STUDY]
     likely = named or patients or studies
-    column = likely[0] if len(likely) == 1 else _coarsest(likely)
+    column = _coarsest(likely)
     if column is None:
         _ask(likely or [c for c in columns if _may_group(c, rows)], proposal)
         return None
+    shown, question = [column], ""
     coarser = [c for c in columns if c not in likely and _may_group(c, rows) and _is_coarser(c, column)]
     if coarser and column not in patients:
-        _ask(
-            [*coarser, column],
-            proposal,
-            f"rows of several {column.name!r} may be of one patient: which column says so?",
-        )
-        return None
-    if len(column.present) > 1 and len(column.counts) <= (3 if rows >= 30 else 1):
-        _ask([column], proposal, f"the column {column.name!r} has only {column.shows()}: one patient each?")
-        return None
-    if len(column.counts) == len(column.present) and column not in named and not column.words & PATIENT:
-        _ask([column], proposal, f"{column.name!r} differs in every row: it does not say which rows are of one patient")
+        shown = [*coarser, column]
+        question = f"rows of several {column.name!r} may be of one patient: which column says so?"
+    elif len(column.present) > 1 and len(column.counts) <= (3 if rows >= 30 else 1):
+        question = f"the column {column.name!r} has only {column.shows()}: one patient each?"
+    elif len(column.counts) == len(column.present) and column not in named and not column.words & PATIENT:
+        question = f"{column.name!r} differs in every row: it does not say which rows are of one patient"
+    if question:
+        _ask(shown, proposal, question)
         return None
     proposal.take("group-column", column.name, f"{column.shows()} stay together when splits are drawn")
     if column.words & PATIENT:
@@ -81,10 +80,7 @@ def _is_coarser(coarse: Column, fine: Column) -> bool:
 
 def _coarsest(columns: Sequence[Column]) -> Column | None:
     """Return the column whose groups are made of whole groups of all the others: patients, not their studies."""
-    for column in columns:
-        if all(other is column or _is_within(other, column) for other in columns):
-            return column
-    return None
+    return next((c for c in columns if all(other is c or _is_within(other, c) for other in columns)), None)
 
 
 def _is_within(fine: Column, coarse: Column) -> bool:
@@ -93,15 +89,11 @@ def _is_within(fine: Column, coarse: Column) -> bool:
     return all(owner.setdefault(part, whole) == whole for part, whole in pairs)
 
 
-def _ask(columns: Sequence[Column], proposal: Proposal, question: str | None = None) -> None:
+def _ask(columns: Sequence[Column], proposal: Proposal, question: str = _QUESTION) -> None:
     shown = sorted(columns, key=lambda column: not column.words & (PATIENT | STUDY))[:4]
     answers = [Answer("group-column", column.name, column.shows()) for column in shown]
-    alone = proposal.options.get("id-column", "id")
-    proposal.ask(
-        question or f"which rows are of one patient? {_LEAK}",
-        *answers,
-        Answer("group-column", alone, _ALONE),
-    )
+    alone = Answer("group-column", proposal.options.get("id-column", "id"), "only if each row is of another patient")
+    proposal.ask(question, *answers, alone)
 
 
 class GivenSplits(NamedTuple):
@@ -113,10 +105,10 @@ class GivenSplits(NamedTuple):
 
 def guess_split(columns: Sequence[Column], proposal: Proposal) -> GivenSplits | None:
     """Find the column of splits that the table gives."""
-    complete = [column for column in columns if _names_splits(column)]
+    complete = [c for c in columns if len(c.counts) > 1 and all(word.casefold() in SPLIT_NAMES for word in c.counts)]
     if len(complete) > 1 and not any(column.name == "split" for column in complete):
         answers = [Answer("split-column", column.name, column.shows()) for column in complete]
-        proposal.ask("several columns name splits", *answers, Answer("split-by", "group", "draw new splits instead"))
+        proposal.ask("several columns name splits", *answers, _DRAWN)
         return None
     for column in sorted(columns, key=lambda column: column.name != "split"):
         spelled = {value: value.casefold() for value in column.counts}
@@ -130,7 +122,7 @@ def guess_split(columns: Sequence[Column], proposal: Proposal) -> GivenSplits | 
             proposal.ask(
                 f"what are {quoted(others, 4)} of the column {column.name!r}: train, val or test?",
                 *[Answer("split-names", [f"{other}={split}"], "") for other in others[:2] for split in ("val", "test")],
-                Answer("split-by", "group", "draw new splits instead"),
+                _DRAWN,
             )
             return None
     for column in columns:
@@ -143,10 +135,6 @@ def guess_split(columns: Sequence[Column], proposal: Proposal) -> GivenSplits | 
     return None
 
 
-def _names_splits(column: Column) -> bool:
-    return len(column.counts) > 1 and all(value.casefold() in SPLIT_NAMES for value in column.counts)
-
-
 def _take_split(
     column: Column, known: dict[str, Split], unclear: Sequence[str], proposal: Proposal
 ) -> GivenSplits | None:
@@ -157,7 +145,7 @@ def _take_split(
         proposal.ask(
             f"is {unclear[0]!r} of the column {column.name!r} the validation or the test?",
             *[Answer("split-names", [*names, f"{unclear[0]}={split}"], split) for split in ("val", "test")],
-            Answer("split-by", "group", "draw new splits instead"),
+            _DRAWN,
         )
         return None
     proposal.take("split-by", "given", "the table says which row is in which split")

@@ -1,5 +1,6 @@
 """Columns of ids, texts, dates, sources and licenses, and those that look like data of persons."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from mcmfh_lightning.datasets.table.guess.columns import (
@@ -37,24 +38,27 @@ def guess_id(columns: Sequence[Column], image: str | None, proposal: Proposal) -
     """Find the column of ids: of that name, unique by name and content, or else the column of images."""
     named = next((column for column in columns if column.name.casefold() == "id"), None)
     unique = [column for column in columns if _is_id(column)]
-    if named is not None and (named in unique or len(named.counts) >= 0.95 * len(named.cells)):
+    if named is not None and (named in unique or _is_nearly_unique(named)):
         _take_id(named, "its name", proposal)
         return
     if named is not None:
         proposal.odd.append(f"the column {named.name!r} has {named.shows()}: it does not tell rows apart")
-    by_name = [column for column in unique if _is_called_id(column) and not column.is_prose]
-    pictures = [column for column in unique if column.name == image]
+    called = [column for column in columns if _is_called_id(column) and not column.is_prose]
+    by_name = [column for column in called if column in unique]
     if len(by_name) > 1 and (of_image := [column for column in by_name if column.words & {"image", "img", "sop"}]):
         by_name = of_image
-    for column in [*by_name, *pictures][:1]:
-        _take_id(column, "different in every row", proposal)
-        return
-    nearly = [c for c in columns if _is_called_id(c) and not c.is_prose and len(c.counts) >= 0.95 * len(c.cells)]
-    if nearly:
+    if likely := by_name or [column for column in unique if column.name == image]:
+        _take_id(likely[0], "different in every row", proposal)
+    elif nearly := [column for column in called if _is_nearly_unique(column)]:
         _take_id(nearly[0], "its name", proposal)
-        return
-    answers = [Answer("id-column", column.name, "different in every row") for column in unique if not column.is_prose]
-    proposal.ask("no column is known to hold the id of each row", *answers[:4], options=("id-column",))
+    else:
+        likely = [column for column in unique if not column.is_prose][:4]
+        answers = [Answer("id-column", column.name, "different in every row") for column in likely]
+        proposal.ask("no column is known to hold the id of each row", *answers, options=("id-column",))
+
+
+def _is_nearly_unique(column: Column) -> bool:
+    return len(column.counts) >= 0.95 * len(column.cells)
 
 
 def _is_called_id(column: Column) -> bool:
@@ -83,16 +87,15 @@ def guess_text(columns: Sequence[Column], proposal: Proposal) -> None:
     exact = [column for column in columns if column.name == "text" and column in [*prose, *short]]
     named = [column for column in prose if column.words & TEXT]
     likely = exact or named or prose or short
+    lengths = {column.name: f"{column.words_a_cell:.0f} words on average" for column in likely}
     if len(likely) == 1:
         others = [column.name for column in prose if column not in likely]
         also = f"; {quoted(others, 4)} not" if others else ""
-        words = f"{likely[0].words_a_cell:.0f} words on average"
-        proposal.take("text-column", likely[0].name, f"{words}{also}")
+        proposal.take("text-column", likely[0].name, lengths[likely[0].name] + also)
         return
-    answers = [Answer("text-column", c.name, f"{c.words_a_cell:.0f} words on average") for c in likely]
-    if likely:
-        question = f"{len(likely)} columns hold texts, and a row has one text; to have several, join them in the table"
-    else:
+    answers = [Answer("text-column", name, length) for name, length in lengths.items()]
+    question = f"{len(likely)} columns hold texts, and a row has one text; to have several, join them in the table"
+    if not likely:
         question = "no column holds texts"
         answers = [Answer("no-column", ["text"], "there are none: nothing can be trained")]
     proposal.ask(question, *answers[:6], options=("text-column",))
@@ -130,11 +133,8 @@ def guess_date(columns: Sequence[Column], proposal: Proposal) -> None:
         others = [other.name for other in likely if other is not column]
         proposal.odd.append(f"dates are read from {column.name!r}, and not from {quoted(others, 4)}")
     unread = [cell for cell in column.present if not _is_iso(cell)]
-    proposal.take(
-        "date-column",
-        column.name,
-        "its values are dates" + (f"; {counted(column.missing, 'row')} without one" if column.missing else ""),
-    )
+    without = f"; {counted(column.missing, 'row')} without one" if column.missing else ""
+    proposal.take("date-column", column.name, f"its values are dates{without}")
     if unread:
         _guess_form(column, [str(cell) for cell in unread], proposal)
 
@@ -142,10 +142,10 @@ def guess_date(columns: Sequence[Column], proposal: Proposal) -> None:
 def _is_date(column: Column) -> bool:
     """Say whether a column is called like dates and holds some, or holds nothing but days."""
     sample = column.present[:_SAMPLE]
-    if not column.words & DATE:  # a column that is not called so holds nothing but days
-        return bool(sample) and all(_is_iso(cell, whole=True) or fitting_formats([str(cell)]) for cell in sample)
     days = [cell for cell in sample if _is_iso(cell, whole=True) or fitting_formats([str(cell)])]
-    return 2 * len([cell for cell in sample if cell in days or _is_iso(cell)]) >= max(1, len(sample))
+    if not column.words & DATE:
+        return bool(sample) and days == sample
+    return 2 * sum(cell in days or _is_iso(cell) for cell in sample) >= max(1, len(sample))
 
 
 def _is_iso(cell: object, *, whole: bool = False) -> bool:
@@ -162,17 +162,16 @@ def _guess_form(column: Column, unread: Sequence[str], proposal: Proposal) -> No
     if not fitting:
         _guess_two_forms(column, unread, proposal)
         return
-    days = {form: DateReader([form]) for form in fitting}
-    meanings = {tuple(reader.read(word, lambda note: None) for word in unread) for reader in days.values()}
-    if len(meanings) == 1:
+    readers = {form: DateReader([form]) for form in fitting}
+    days = {form: [reader.read(word, lambda note: None) for word in unread] for form, reader in readers.items()}
+    if len(set(map(tuple, days.values()))) == 1:
         proposal.take("date-format", [fitting[0]], f"reads {unread[0]!r} and all others")
         return
-    answers = [
-        Answer("date-format", [form], f"{unread[0]!r} is then {reader.read(unread[0], lambda note: None)}")
-        for form, reader in days.items()
-    ]
-    question = f"the dates of {column.name!r} can be read in {len(fitting)} ways: is the day or the month first?"
-    proposal.ask(question, *answers, *_without(column))
+    proposal.ask(
+        f"the dates of {column.name!r} can be read in {len(fitting)} ways: is the day or the month first?",
+        *[Answer("date-format", [form], f"{unread[0]!r} is then {read[0]}") for form, read in days.items()],
+        *_without(column),
+    )
 
 
 def _without(column: Column) -> list[Answer]:
@@ -183,11 +182,8 @@ def _without(column: Column) -> list[Answer]:
 def _guess_two_forms(column: Column, unread: Sequence[str], proposal: Proposal) -> None:
     """Say which forms read how many of the dates that no single form reads."""
     forms = {word: fitting_formats([word]) for word in dict.fromkeys(unread)}
-    counts: dict[str, int] = {}
-    for word in unread:
-        for form in forms[word]:
-            counts[form] = counts.get(form, 0) + 1
-    best = sorted(counts, key=lambda form: -counts[form])[:2]
+    counts = Counter(form for word in unread for form in forms[word])
+    best = [form for form, _ in counts.most_common(2)]
     rest = [word for word in unread if not set(forms[word]) & set(best)]
     both = [word for word in unread if len(set(forms[word]) & set(best)) > 1]
     shown = " and ".join(f"{counts[form]:,} as {form!r}" for form in best)
@@ -199,7 +195,7 @@ def _guess_two_forms(column: Column, unread: Sequence[str], proposal: Proposal) 
             *_without(column),
         )
     elif best and len(rest) <= len(unread) / 2:
-        proposal.take("date-format", best, f"{shown}")
+        proposal.take("date-format", best, shown)
         if rest:
             proposal.odd.append(f"{len(rest):,} dates of {column.name!r} cannot be read and are left out: {rest[0]!r}")
     else:
