@@ -12,8 +12,9 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,20 +92,15 @@ def relabeled_settings(info: DatasetInfo, how: Mapping[str, Any], summary: Mappi
     return settings if info.format == "mcmfh-pairs" else {**info.settings, "pairs": settings}
 
 
-LabelSets = Sequence[tuple[str, ...]]
-
-
-class _Record(NamedTuple):
-    """A record of a shard: its key, what makes its members for a place, and its number of pairs."""
-
-    shard: str
-    key: str
-    members: Callable[[int], Mapping[str, bytes]]
-    pairs: int
+_Record = tuple[str, str, int, Callable[[int], Mapping[str, bytes]]]
+"""A record of a shard: the shard's name, its key, its number of pairs, and what makes its members for a place."""
 
 
 def write_relabeled(
-    reader: PairShardReader | FeatureShardReader, label_sets: LabelSets, info: DatasetInfo, out: Path
+    reader: PairShardReader | FeatureShardReader,
+    label_sets: Sequence[tuple[str, ...]],
+    info: DatasetInfo,
+    out: Path,
 ) -> DatasetInfo:
     """Copy a folder with other labels; shards keep their names, records their order.
 
@@ -124,16 +120,17 @@ def write_relabeled(
     """
     names = [shard.name for split in SPLITS for shard in reader.info.split(split).shards]
     existed = out.exists()
-    check_free(out, names)
+    _check_free(out, names)
     out.mkdir(parents=True, exist_ok=True)
     try:
         shards = [
-            _write_shard(out / name, records) for name, records in groupby(_records(reader, label_sets, info), _shard)
+            _write_shard(out / name, held) for name, held in groupby(_records(reader, label_sets, info), itemgetter(0))
         ]
         skipped = reader.folder.path / SKIPPED_FILE
         if skipped.is_file():
             shutil.copyfile(skipped, out / SKIPPED_FILE)
-        info = replace(info, splits=_by_split(shards))
+        by_split = {split: [shard for shard in shards if shard.name.startswith(f"{split}-")] for split in SPLITS}
+        info = replace(info, splits={split: SplitInfo.of(held) for split, held in by_split.items() if held})
         info.write(out)
     except BaseException:
         for name in (*names, SKIPPED_FILE):
@@ -145,16 +142,8 @@ def write_relabeled(
     return info
 
 
-def check_free(out: Path, names: Sequence[str]) -> None:
-    """Refuse a folder that holds anything but what an interrupted copy leaves.
-
-    Args:
-        out: The folder; it may be missing.
-        names: File names of the shards.
-
-    Raises:
-        DataError: If it does.
-    """
+def _check_free(out: Path, names: Sequence[str]) -> None:
+    """Refuse a folder that holds anything but what an interrupted copy of the shards of these names leaves."""
     if out.exists() and not out.is_dir():
         raise DataError(f"{out} is a file: choose another --out")
     ours = {SKIPPED_FILE, *names}
@@ -165,38 +154,28 @@ def check_free(out: Path, names: Sequence[str]) -> None:
         raise DataError(f"{out} holds other files ({foreign[0]}): choose another --out")
 
 
-def _shard(record: _Record) -> str:
-    return record.shard
-
-
 def _write_shard(path: Path, records: Iterator[_Record]) -> ShardInfo:
     writer = ShardWriter(path)
     try:
-        for record in records:
-            place = place_checksum(path.name, writer.records, record.key)
-            writer.write(record.key, record.members(place), pairs=record.pairs)
+        for _, key, pairs, members in records:
+            writer.write(key, members(place_checksum(path.name, writer.records, key)), pairs=pairs)
         return writer.close()
     except BaseException:
         writer.abort()
         raise
 
 
-def _by_split(shards: Sequence[ShardInfo]) -> dict[str, SplitInfo]:
-    splits = {split: [shard for shard in shards if shard.name.startswith(f"{split}-")] for split in SPLITS}
-    return {split: SplitInfo.of(entry) for split, entry in splits.items() if entry}
-
-
 def _records(
-    reader: PairShardReader | FeatureShardReader, label_sets: LabelSets, info: DatasetInfo
+    reader: PairShardReader | FeatureShardReader, label_sets: Sequence[tuple[str, ...]], info: DatasetInfo
 ) -> Iterator[_Record]:
     if isinstance(reader, PairShardReader):
         for position, labels in enumerate(label_sets):
             pair = replace(reader[position], labels=labels)
-            yield _Record(reader.shard_of(position), record_key(pair.id), partial(pair_to_members, pair), 1)
+            yield reader.shard_of(position), record_key(pair.id), 1, partial(pair_to_members, pair)
         return
     packed = pack_labels(label_sets, info.label_vocabulary)
     for shard, key, rows in reader.blocks():
-        yield _Record(shard, key, partial(_block, reader, np.array(rows), packed), len(rows))
+        yield shard, key, len(rows), partial(_block, reader, np.array(rows), packed)
 
 
 def _block(

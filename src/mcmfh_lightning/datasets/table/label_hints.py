@@ -77,19 +77,15 @@ def label_traits(labels: Mapping[int, Sequence[str]], normal: str) -> tuple[dict
     for label in sorted(counts):
         spellings.setdefault(_key(label), []).append(label)
     alike = [same for same in spellings.values() if len(same) > 1]
-    several = {label for same in alike for label in same}
     normals = sorted(label for label in counts if label != normal and _like_normal(label))
     findings = [same for same in alike if not {normal, *normals}.issuperset(same)]  # for normals there is an option
     states = sorted(label for label in counts if read_state(label) is not None)
+    marked = {SPELLED_ALIKE: set(chain(*alike)), LIKE_NORMAL: set(normals), STATE: set(states)}
     traits: dict[int, list[str]] = {}
     for row, names in labels.items():
-        found = {
-            SPELLED_ALIKE: not several.isdisjoint(names),
-            LIKE_NORMAL: not set(normals).isdisjoint(names),
-            STATE: not set(states).isdisjoint(names),
-            NORMAL_WITH_OTHERS: normal in names and len(names) > 1,
-        }
-        if held := [trait for trait, holds in found.items() if holds]:
+        held = [trait for trait, some in marked.items() if not some.isdisjoint(names)]
+        held += [NORMAL_WITH_OTHERS] if normal in names and len(names) > 1 else []
+        if held:
             traits[row] = held
     hints = [
         f"labels {_each(same, counts)} differ by case, blanks, - or _ only and count as different; write them alike"
@@ -99,17 +95,14 @@ def label_traits(labels: Mapping[int, Sequence[str]], normal: str) -> tuple[dict
         hints.append(f"... and {len(findings) - _EXAMPLES:,} more labels are spelled in several ways")
     if normals:
         names = " ".join(f"--normal-label {quote(label)}" for label in ([normal] if normal in counts else []) + normals)
-        hints.append(
-            f"{_each(normals, counts)} may name the normal label; for now only {normal!r} does. If they do, pass "
-            f"{names}"
-        )
+        may = f"{_each(normals, counts)} may name the normal label; for now only {normal!r} does."
+        hints.append(f"{may} If they do, pass {names}")
     if states:
         hints.append(
             f"labels {_each(states[:_EXAMPLES], counts)} say that something is there, and not what; write words, "
             "such as 'class 1', or pass --label-columns with columns of one finding each"
         )
-    mixed = [row for row, held in traits.items() if NORMAL_WITH_OTHERS in held]
-    if mixed:
+    if mixed := [row for row, held in traits.items() if NORMAL_WITH_OTHERS in held]:
         hints.append(
             f"{counted(len(mixed), 'row has', 'rows have')} the normal label {normal!r} together with another, the "
             f"first is row {min(mixed)}; correct this, or leave it so if the normal label does not rule out the others"

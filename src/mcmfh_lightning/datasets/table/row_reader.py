@@ -109,7 +109,7 @@ class RowReader:
                 fix = "give each row an id of its own, or remove one of them"
                 cells.complain("duplicate id", fix, f"{name!r} is in row {first}")
         if group is not None and (split is not None or not given):
-            self._check_group(row.number, group, split, cells.complain, cells.traits)
+            self._check_group(row.number, group, split, cells)
             self._check_image(row.number, image, group, split, cells.traits)
         usable = self._settle(cells.problems, {"image": image, "text": text})
         if not usable or name is None or labels is None or group is None:
@@ -129,11 +129,11 @@ class RowReader:
         self._manifest.problems += [problem if alone else problem._replace(keeps=None) for problem in problems]
         return False
 
-    def _read_split(self, cells: "_Cells") -> Split | None:
+    def _read_split(self, cells: _Cells) -> Split | None:
         names = self._manifest.reading.split_names
         return cells.take("split", lambda value: values.read_split(value, names, cells.traits.append), names)
 
-    def _read_labels(self, row: Row, cells: "_Cells") -> tuple[str, ...] | None:
+    def _read_labels(self, row: Row, cells: _Cells) -> tuple[str, ...] | None:
         held = {column: row.values.get(column) for column in self._manifest.reading.columns_of_labels}
         try:
             return self._labels.read(held, cells.traits.append)
@@ -152,9 +152,7 @@ class RowReader:
             note("a date that cannot be read, left out")
             return None
 
-    def _check_group(
-        self, row: int, group: Group, split: Split | None, complain: Callable[[str, str, str], None], traits: list[str]
-    ) -> None:
+    def _check_group(self, row: int, group: Group, split: Split | None, cells: _Cells) -> None:
         """Compare the split and the spelling of a group with those of earlier rows.
 
         ``P1`` and ``p1`` are two groups: where splits are drawn, each is drawn by itself.
@@ -164,20 +162,20 @@ class RowReader:
             known, number = self._split_of_group.setdefault(group.number, (split, row))
             if known != split:
                 detail = f"{name!r} is in {split}, and in {known} by row {number}"
-                complain("group in two splits", "put all rows of a group into one split", detail)
+                cells.complain("group in two splits", "put all rows of a group into one split", detail)
         if columns["group"] == columns["id"]:  # each row stands alone, and ids may differ in case
             return
         first, number, other = self._spelling_of_group.setdefault(group_key(name), (name, row, split))
         if first == name:
             return
         if split is None or split != other:
-            complain(
+            cells.complain(
                 "group spelled in two ways, which may cut a patient",
                 "spell it alike in all rows; if these are two patients, number the groups: 1, 2, 3, ...",
                 f"{name!r} here, {first!r} in row {number}",
             )
         else:
-            traits.append("a group that another group equals up to case, punctuation, leading zeros or .0")
+            cells.traits.append("a group that another group equals up to case, punctuation, leading zeros or .0")
             self.spelled.append(f"{name!r} in row {row}, {first!r} in row {number}")
 
     def _check_image(self, row: int, image: Path | None, group: Group, split: Split | None, traits: list[str]) -> None:

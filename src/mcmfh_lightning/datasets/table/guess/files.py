@@ -4,6 +4,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -39,22 +40,21 @@ def guess_encoding(path: Path, proposal: Proposal) -> str:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}); correct --manifest") from error
-    for mark, encoding in _MARKS.items():
-        if content.startswith(mark):
-            return encoding if encoding == "utf-8" else _taken(proposal, encoding, "the mark at its start says so")
-    if b"\0" in content[:2] or content[:2000].count(b"\0") > len(content[:2000]) // 4:
-        encoding = "utf-16-be" if content[:1] == b"\0" else "utf-16-le"
-        return _taken(proposal, encoding, "every second byte is 0")
+    reason = ""
+    encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "")
+    if encoding == "utf-16":
+        reason = "the mark at its start says so"
+    elif not encoding and (b"\0" in content[:2] or content[:2000].count(b"\0") > len(content[:2000]) // 4):
+        encoding, reason = "utf-16-be" if content[:1] == b"\0" else "utf-16-le", "every second byte is 0"
+    if reason:
+        proposal.take("encoding", encoding, reason)
+    if encoding:
+        return encoding
     try:
         content.decode()
     except UnicodeDecodeError:
         return _guess_old(content, proposal)
     return "utf-8"
-
-
-def _taken(proposal: Proposal, encoding: str, reason: str) -> str:
-    proposal.take("encoding", encoding, reason)
-    return encoding
 
 
 def _guess_old(content: bytes, proposal: Proposal) -> str:
@@ -65,7 +65,8 @@ def _guess_old(content: bytes, proposal: Proposal) -> str:
     foreign = sum(not letter.isascii() for letter in letters)
     if "\ufffd" not in text and 2 * foreign <= len(letters):  # words of other scripts are foreign letters alone
         word = max(words, key=len, default="")
-        return _taken(proposal, "cp1252", f"not UTF-8; so read it says {shortened(word)}: is that right?")
+        proposal.take("encoding", "cp1252", f"not UTF-8; so read it says {shortened(word)}: is that right?")
+        return "cp1252"
     readable = []
     for encoding in _OLD:
         try:
@@ -101,21 +102,22 @@ def read_columns(path: Path, encoding: str, images: frozenset[str], proposal: Pr
 
 def _header(path: Path, encoding: str) -> tuple[Sequence[str], str | None]:
     """Return the names of the columns, and the delimiter if it is not that of the ending of the file's name."""
-    if path.suffix.lower() not in (".csv", ".tsv"):
-        return read_table(path, encoding, ()).columns, None
+    usual = {".csv": ",", ".tsv": "\t"}.get(path.suffix.lower())
+    signs: list[str] = []
+    if usual is not None:
+        with path.open(encoding=encoding, errors="replace") as file:
+            start = file.read(_START)
+        signs = [sign for sign in _DELIMITERS if sign in start and sign != usual]
     found: dict[str | None, Sequence[str]] = {}
-    with path.open(encoding=encoding, errors="replace") as file:
-        start = file.read(_START)
-    usual = "," if path.suffix.lower() == ".csv" else "\t"
-    for delimiter in (None, *(sign for sign in _DELIMITERS if sign in start and sign != usual)):
-        try:
-            names = read_table(path, encoding, (), delimiter).columns
-        except DataError:
-            continue
-        if delimiter is None or len(names) > 1:
-            found[delimiter] = names
-    if not found:
-        return read_table(path, encoding, ()).columns, None  # raises what is wrong with the file
+    for delimiter in signs:
+        with suppress(DataError):
+            if len(names := read_table(path, encoding, (), delimiter).columns) > 1:
+                found[delimiter] = names
+    try:
+        found = {None: read_table(path, encoding, ()).columns, **found}
+    except DataError:
+        if not found:
+            raise
     best = max(found, key=lambda delimiter: len(found[delimiter]))  # the first of equals: the usual one
     return found[best], best
 
@@ -123,12 +125,11 @@ def _header(path: Path, encoding: str) -> tuple[Sequence[str], str | None]:
 def _require_names(path: Path, names: Sequence[str], images: frozenset[str]) -> None:
     """Refuse a first row that is data."""
     numbers = [name for name in names if name.replace(".", "", 1).isdigit()]
-    data = next((name for name in names if name.replace("\\", "/").rpartition("/")[2] in images), None)
-    if data is not None or len(numbers) > len(names) / 2:
-        shown = data or numbers[0]
+    files = [name for name in names if name.replace("\\", "/").rpartition("/")[2] in images]
+    if files or len(numbers) > len(names) / 2:
         raise DataError(
-            f"{path}, row 1: {shortened(shown)} looks like a value, not like the name of a column; add a first row "
-            "that names the columns: id,image,text,labels,group"
+            f"{path}, row 1: {shortened([*files, *numbers][0])} looks like a value, not like the name of a column; add "
+            "a first row that names the columns: id,image,text,labels,group"
         )
 
 
@@ -206,7 +207,7 @@ def _share(column: Column, place: Path) -> float:
     """Return the share of values that are files; looked at in a sample."""
     sample = [cell for cell in column.present[:: max(1, len(column.present) // _SAMPLE)] if isinstance(cell, str)]
     finder = ImageFolder(place)
-    return sum(_file(finder, cell) is not None for cell in sample) / len(sample) if sample else 0.0
+    return sum(_file(finder, cell) is not None for cell in sample) / max(1, len(sample))
 
 
 def _file(finder: ImageFolder, cell: object) -> Path | None:

@@ -1,7 +1,6 @@
 """The column of groups, the split, and dates: what decides whether numbers of a test can be believed."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from mcmfh_lightning.datasets.table.guess.columns import (
     KIND,
@@ -96,14 +95,7 @@ def _ask(columns: Sequence[Column], proposal: Proposal, question: str = _QUESTIO
     proposal.ask(question, *answers, alone)
 
 
-class GivenSplits(NamedTuple):
-    """Column of splits and the names in it that are not train, val or test."""
-
-    column: Column
-    names: dict[str, Split]
-
-
-def guess_split(columns: Sequence[Column], proposal: Proposal) -> GivenSplits | None:
+def guess_split(columns: Sequence[Column], proposal: Proposal) -> Column | None:
     """Find the column of splits that the table gives."""
     complete = [c for c in columns if len(c.counts) > 1 and all(word.casefold() in SPLIT_NAMES for word in c.counts)]
     if len(complete) > 1 and not any(column.name == "split" for column in complete):
@@ -135,12 +127,9 @@ def guess_split(columns: Sequence[Column], proposal: Proposal) -> GivenSplits | 
     return None
 
 
-def _take_split(
-    column: Column, known: dict[str, Split], unclear: Sequence[str], proposal: Proposal
-) -> GivenSplits | None:
+def _take_split(column: Column, known: dict[str, Split], unclear: Sequence[str], proposal: Proposal) -> Column | None:
     proposal.take("split-column", column.name, ", ".join(f"{n:,} {value}" for value, n in column.counts.most_common()))
-    renamed = {value: split for value, split in known.items() if value != split}
-    names = [f"{value}={split}" for value, split in renamed.items()]
+    names = [f"{value}={split}" for value, split in known.items() if value != split]
     if unclear:
         proposal.ask(
             f"is {unclear[0]!r} of the column {column.name!r} the validation or the test?",
@@ -156,20 +145,18 @@ def _take_split(
             proposal.odd.append(f"no row of the column {column.name!r} is in {split}: {lack}")
     if column.missing:
         proposal.odd.append(f"{counted(column.missing, 'row')} without a split in the column {column.name!r}")
-    return GivenSplits(column, renamed)
+    return column
 
 
-def check_leak(given: GivenSplits | None, group: Column | None, proposal: Proposal) -> None:
+def check_leak(given: Column | None, group: Column | None, proposal: Proposal) -> None:
     """Ask what to do where the splits that a table gives cut a patient; draw splits by group where none are given."""
-    if given is None:
-        if not any("split-by" in choice.options for choice in proposal.choices):
-            proposal.options.setdefault("split-by", "group")
-            proposal.reasons.setdefault("split-by", "80/10/10 per cent, drawn by group: the table has no splits")
-        return
-    if group is None:
+    asked = any("split-by" in choice.options for choice in proposal.choices)
+    if given is None and not asked and "split-by" not in proposal.options:
+        proposal.take("split-by", "group", "80/10/10 per cent, drawn by group: the table has no splits")
+    if given is None or group is None:
         return
     splits_of: dict[str, set[str]] = {}
-    for name, split in zip(map(str, group.cells), given.column.cells, strict=True):
+    for name, split in zip(map(str, group.cells), given.cells, strict=True):
         splits_of.setdefault(name, set()).add(str(split).strip())
     cut = [name for name, splits in splits_of.items() if len(splits) > 1]
     if cut:

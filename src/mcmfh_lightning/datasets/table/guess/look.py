@@ -17,6 +17,7 @@ from mcmfh_lightning.datasets.table.guess.groups import check_leak, guess_group,
 from mcmfh_lightning.datasets.table.guess.labels import guess_labels
 from mcmfh_lightning.datasets.table.guess.roles import guess_date, guess_id, guess_origin, guess_text, name_persons
 from mcmfh_lightning.datasets.table.options import ManifestOptions
+from mcmfh_lightning.datasets.table.problems import rows_of
 from mcmfh_lightning.datasets.table.read import read_manifest
 from mcmfh_lightning.datasets.table.values import is_missing
 from mcmfh_lightning.errors import DataError
@@ -47,32 +48,25 @@ def propose(manifest: Path, images: Path) -> Proposal:
     persons = name_persons(columns, proposal)
     left = [column for column in columns if column.name not in persons]
     found = guess_images(left, images, files, proposal)
-    image = None if found is None else found.column
     if found is not None:
         say_unnamed(found, files, proposal)
-    guess_id(left, image, proposal)
-    left = _without(left, proposal)
-    given = guess_split(left, proposal)
-    left = _without(left, proposal)
-    guess_date(left, proposal)
+    guess_id(left, None if found is None else found.column, proposal)
+    given = guess_split(_without(left, proposal), proposal)
+    guess_date(_without(left, proposal), proposal)
     left = _without(left, proposal)
     # A column of patients may be the id too, where each row stands alone.
     # So may one that looks like data of persons, such as a number of patients: groups need it.
     patients = [c for c in columns if c.name in persons and c.words & PATIENT and not c.words & (PERSON - PATIENT)]
-    group = guess_group(
-        [c for c in columns if c in left or c in patients or c.name == "group"], proposal.rows, proposal
-    )
-    check_leak(given, group, proposal)
-    left = _without(left, proposal)
-    guess_labels(left, proposal)
-    left = _without(left, proposal)
-    guess_text(left, proposal)
+    may_group = [column for column in columns if column in left or column in patients or column.name == "group"]
+    check_leak(given, guess_group(may_group, proposal.rows, proposal), proposal)
+    guess_labels(_without(left, proposal), proposal)
+    guess_text(_without(left, proposal), proposal)
     guess_origin(_without(left, proposal), proposal)
     proposal.unread = [column.name for column in columns if column.name not in proposal.used]
     _count_modalities(columns, found, proposal)
     proposal.sort()
     if not proposal.choices:
-        try_options(manifest, Path(str(proposal.options.get("images", images))), proposal)
+        _try_options(manifest, Path(str(proposal.options.get("images", images))), proposal)
     return proposal
 
 
@@ -101,14 +95,8 @@ def _count_modalities(columns: list[Column], found: Found | None, proposal: Prop
 _MOST_HINTS = 3
 
 
-def try_options(manifest: Path, images: Path, proposal: Proposal) -> None:
-    """Read a table by the proposed options, and say what the converter would refuse or remark.
-
-    Args:
-        manifest: The table.
-        images: Folder of its images.
-        proposal: The options; takes what is odd.
-    """
+def _try_options(manifest: Path, images: Path, proposal: Proposal) -> None:
+    """Read a table by the proposed options, and say what the converter would refuse or remark."""
     options: dict[str, Any] = {name.replace("-", "_"): value for name, value in proposal.options.items()}
     options.pop("images", None)
     try:
@@ -116,9 +104,8 @@ def try_options(manifest: Path, images: Path, proposal: Proposal) -> None:
     except DataError as error:
         proposal.odd.insert(0, f"it cannot be converted so: {str(error).removeprefix(f'{manifest}, ')}")
         return
-    bad = {problem.row for problem in read.problems}
     proposal.odd += [hint.removeprefix(f"{manifest}: ") for hint in read.hints[:_MOST_HINTS]]
-    if bad:
+    if bad := rows_of(read.problems):
         reasons = Counter(problem.reason for problem in read.problems)
         counts = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common(4))
         rows = f"bad rows: {len(bad):,} of {len(bad) + len(read.candidates):,} ({counts}), the first is row {min(bad)}"
