@@ -211,8 +211,7 @@ def roco(*, out: Path, options: Annotated[RocoOptions, Parameter(name="*")]) -> 
         options: What to make of it.
     """
     check_folder(out, "--out")
-    info = convert_roco(options, out, Console(stderr=True))
-    _summarize(info)
+    _summarize(convert_roco(options, out, Console(stderr=True)))
 
 
 def stats(folder: str, *, out: Path | None = None) -> None:

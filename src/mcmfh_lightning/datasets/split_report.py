@@ -9,7 +9,6 @@ from mcmfh_lightning.shards.info import SPLITS
 from mcmfh_lightning.tables import counted
 
 _MOST_NAMED = 3
-_BY = {"given": "as given", "date": "cut by date, the latest for the test"}
 
 
 def count_splits(accepted: Sequence[Candidate], vocabulary: Sequence[str]) -> dict[str, Any]:
@@ -52,13 +51,9 @@ def split_lines(info: DatasetInfo) -> list[str]:
 def _title(settings: Mapping[str, Any]) -> str:
     if "articles_split_by" in settings:  # of ROCO
         return f"splits of articles: {settings['articles_split_by']}"
-    by = settings["split_by"]
-    if by != "group":
-        return f"splits: {_BY[by]}"
-    drawn = f"splits: groups drawn with seed {settings['seed']}"
-    if "stratify" not in settings:
-        return drawn
-    return f"{drawn}, stratified by label"
+    if settings["split_by"] != "group":
+        return f"splits: {'as given' if settings['split_by'] == 'given' else 'cut by date, the latest for the test'}"
+    return f"splits: groups drawn with seed {settings['seed']}" + ", stratified by label" * ("stratify" in settings)
 
 
 def _lacking(split: str, lacks: Sequence[str]) -> str:

@@ -100,7 +100,15 @@ class ManifestOptions:
             raise DataError("--labels-column and --label-columns: pass one of them, with all columns of labels")
         if no_labels and (self.label_columns or self.normal_label or self.labels_column != "labels"):
             raise DataError("--no-labels reads no labels; leave out the options that say where they are")
-        split_by = _choose_split(self.split_by, self.resplit, self.split_names)
+        if self.resplit is not None and self.split_by == "given":
+            raise DataError(
+                "--resplit draws new splits, --split-by given takes those of the manifest; drop one of them"
+            )
+        split_by = self.split_by if self.resplit is None else self.split_by or "group"
+        if self.split_names and split_by in ("group", "date"):
+            raise DataError(
+                "--split-names is about the splits of the manifest, and new ones are drawn; drop one of them"
+            )
         named = {field: getattr(self, f"{field}_column") for field in FIELDS}
         return Reading(
             columns=_choose_columns(named, off, labels=not (no_labels or self.label_columns)),
@@ -179,20 +187,6 @@ def _choose_columns(named: Mapping[str, str], off: Sequence[str], *, labels: boo
             raise DataError(f"--{field}-column is empty; name a column{other}")
     dropped = {*off, *([] if labels else ["labels"])} - {"group"}
     return {field: column for field, column in named.items() if field not in dropped}
-
-
-def _choose_split(split_by: SplitBy | None, resplit: str | None, split_names: Sequence[str] | None) -> SplitBy | None:
-    """Decide what splits are made of; None leaves it to the columns of the table.
-
-    Raises:
-        DataError: If the options contradict each other.
-    """
-    if resplit is not None and split_by == "given":
-        raise DataError("--resplit draws new splits, --split-by given takes those of the manifest; drop one of them")
-    chosen = split_by if split_by is not None or resplit is None else "group"
-    if split_names and chosen in ("group", "date"):
-        raise DataError("--split-names is about the splits of the manifest, and new ones are drawn; drop one of them")
-    return chosen
 
 
 def _named_splits(pairs: Sequence[str]) -> dict[str, Split]:

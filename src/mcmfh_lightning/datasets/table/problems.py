@@ -87,8 +87,7 @@ def write_problems(path: Path, bad: Iterable[Problem], kept: Iterable[Problem], 
     Returns:
         Why the file could not be written; None if it was.
     """
-    rows = [(problem, "row left out") for problem in bad]
-    rows += [(problem, f"{problem.keeps} kept") for problem in kept]
+    rows = [*((problem, "row left out") for problem in bad), *((problem, f"{problem.keeps} kept") for problem in kept)]
     try:
         if path.exists() and not _is_ours(path):
             return f"{path} exists and is not a list of problems: name another file by --problems"
@@ -100,10 +99,9 @@ def write_problems(path: Path, bad: Iterable[Problem], kept: Iterable[Problem], 
         with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(_COLUMNS)
-            for problem, outcome in sorted(rows, key=lambda row: row[0].row):
-                name = ids.get(problem.row, "")
-                cells = (name, problem.column or "", problem.reason, problem.detail, problem.fix, outcome)
-                table.writerow([problem.row, *map(_harmless, cells)])
+            for (row, reason, fix, detail, column, _), outcome in sorted(rows, key=lambda row: row[0].row):
+                cells = (ids.get(row, ""), column or "", reason, detail, fix, outcome)
+                table.writerow([row, *map(_harmless, cells)])
     except OSError as error:
         return f"{path} cannot be written ({error.strerror or error}): name another file by --problems"
     return None
@@ -147,8 +145,7 @@ def report(manifest: Manifest, console: Console, list_file: Path, *, skip_bad_ro
         lines += describe_problems(manifest.halves, title, examples=_FEW)
     if bad:
         lines += describe_problems(manifest.problems, f"{manifest.path}: {bad:,} of {rows} {_are(bad)} bad")
-    not_written = write_problems(list_file, manifest.problems, manifest.halves, manifest.ids)
-    if not_written:
+    if not_written := write_problems(list_file, manifest.problems, manifest.halves, manifest.ids):
         lines.append(f"no list of all problems: {not_written}")
     elif bad or manifest.halves:
         lines.append(f"all problems are listed in {list_file}")
@@ -178,5 +175,4 @@ def _fixes(manifest: Manifest, bad: int, good: int) -> str:
             options.append(f"{option} (converts {counted(len(saved), side)} alone)")
     if good:
         options.append(f"--skip-bad-rows (converts {counted(good, 'row')})")
-    fix = "fix it" if bad == 1 else "fix them"
-    return f"{fix} or pass {' or '.join(options)}" if options else fix
+    return " or pass ".join(filter(None, ("fix it" if bad == 1 else "fix them", " or ".join(options))))

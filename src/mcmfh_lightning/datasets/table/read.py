@@ -1,6 +1,6 @@
 """Manifests, tables of a user's own collection: reading of all rows, and what may be wrong with them together."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from shlex import quote
@@ -27,7 +27,7 @@ from mcmfh_lightning.images.unusable import FIXES
 from mcmfh_lightning.nearest import did_you_mean
 from mcmfh_lightning.tables import counted, quoted
 
-_MADE_OF = {"given": "split", "date": "date"}
+_MADE_OF = {"given": "split", "date": "date", "group": "group"}
 
 
 def read_manifest(path: Path, images: Path, reading: Reading) -> Manifest:
@@ -47,8 +47,7 @@ def read_manifest(path: Path, images: Path, reading: Reading) -> Manifest:
     table = read_table(path, reading.encoding, reading.wanted(), reading.delimiter)
     reading = reading.of_table(table.columns)
     split_by = reading.split_by or ("given" if columns.get("split") in table.columns else "group")
-    needed = {"id", "labels", "group"} | ({_MADE_OF[split_by]} if split_by in _MADE_OF else set())
-    unread = check_columns(path, table.columns, columns, reading.label_columns, needed)
+    unread = _check_columns(path, table.columns, reading, {"id", "labels", "group", _MADE_OF[split_by]})
     _require_used(path, table, reading)
     manifest = Manifest(path, reading, split_by, unread, table.blank, images)
     if not table.rows and not table.problems:
@@ -56,7 +55,7 @@ def read_manifest(path: Path, images: Path, reading: Reading) -> Manifest:
     if not images.is_dir():
         raise DataError(f"{images}: no such folder of images; correct --images")
     labels = label_rules(path, table, reading)
-    rows = RowReader(manifest, images, dates, labels)
+    rows = RowReader(manifest, dates, labels)
     for row in table.rows:
         rows.read(row)
     manifest.problems += table.problems
@@ -100,20 +99,13 @@ def refuse_one_column(path: Path, found: Sequence[str]) -> None:
         )
 
 
-def check_columns(
-    manifest: Path,
-    found: Sequence[str],
-    columns: Mapping[str, str],
-    label_columns: Sequence[str],
-    needed: Collection[str],
-) -> list[str]:
+def _check_columns(path: Path, found: Sequence[str], reading: Reading, needed: Collection[str]) -> list[str]:
     """Refuse a manifest whose columns are not clear.
 
     Args:
-        manifest: The file, for messages.
+        path: The file, for messages.
         found: Names of its columns.
-        columns: Name of the column of each field.
-        label_columns: Several columns of labels, or none.
+        reading: Names of the columns that are read.
         needed: Fields that must have a column.
 
     Returns:
@@ -122,12 +114,13 @@ def check_columns(
     Raises:
         DataError: If a column is missing, occurs twice, or differs from a documented name in spelling.
     """
-    first_row = f"{manifest}, row 1"
+    columns = reading.columns
+    first_row = f"{path}, row 1"
     if twice := sorted({name for name in found if name and list(found).count(name) > 1}):
         raise DataError(f"{first_row}: column {twice[0]!r} occurs twice; rename or remove one")
-    refuse_one_column(manifest, found)
-    unread = [name for name in found if name not in {*columns.values(), *label_columns}]
-    named = [(column, "--label-columns") for column in label_columns]
+    refuse_one_column(path, found)
+    unread = [name for name in found if name not in {*columns.values(), *reading.label_columns}]
+    named = [(column, "--label-columns") for column in reading.label_columns]
     named += [(column, f"--{field}-column") for field, column in columns.items() if column != field]
     for column, option in named:
         if column not in found:
@@ -175,13 +168,10 @@ def _alike(field: str, names: Sequence[str]) -> str | None:
 
 def _require_used(path: Path, table: Table, reading: Reading) -> None:
     """Refuse options about a column that the table does not have: it may have another name."""
-    options: dict[str, tuple[str, object]] = {
-        "split": ("--split-names", reading.split_names),
-        "date": ("--date-format", reading.date_formats),
-    }
+    options = {"split": ("--split-names", reading.split_names), "date": ("--date-format", reading.date_formats)}
     for field, (option, value) in options.items():
         column = reading.columns.get(field)
-        if reading.split_by in _MADE_OF and _MADE_OF[reading.split_by] == field and column is None:
+        if reading.split_by is not None and _MADE_OF[reading.split_by] == field and column is None:
             raise DataError(f"--split-by {reading.split_by} and --no-column {field}: leave out one of them")
         if value and column is None:
             raise DataError(f"{option} and --no-column {field}: leave out one of them")
@@ -249,7 +239,7 @@ def look_at_labels(manifest: Manifest, table: Table, rules: LabelRules) -> list[
     }
     bare = {column: cells for column, cells in words.items() if not rules.prefixes.get(column)}
     more = (shared_words(bare), separator_hint(words, rules), few_words(bare) if reading.label_columns else None)
-    return hints + [hint for hint in more if hint]
+    return [*hints, *filter(None, more)]
 
 
 def verify_images(manifest: Manifest, console: Console, value_range: ValueRange | None = None) -> None:

@@ -60,7 +60,6 @@ class RowReader:
 
     Args:
         manifest: Takes candidates, problems and traits; says how it is to be read.
-        images: Folder of the images.
         dates: Reader of dates.
         labels: Rules by which cells become labels.
 
@@ -71,13 +70,13 @@ class RowReader:
         spelled: Groups in one split that another group equals up to its spelling.
     """
 
-    def __init__(self, manifest: Manifest, images: Path, dates: DateReader, labels: LabelRules) -> None:
+    def __init__(self, manifest: Manifest, dates: DateReader, labels: LabelRules) -> None:
         self.unread_dates: dict[int, str] = {}
         self.spelled: list[str] = []
         self.shared_images: list[str] = []
         self.split_names: set[str] = set()
         self._manifest = manifest
-        self._images = ImageFolder(images)
+        self._images = ImageFolder(manifest.images)
         self._dates = dates
         self._labels = labels
         self._groups = Groups()

@@ -17,6 +17,7 @@ _NO_NORMAL = (
     "no label is known to say that nothing was found; if one does, name it by normal-label: the first table of a test "
     "leaves out the queries that have it"
 )
+_COLUMNS = ("labels-column", "label-columns")
 _NO_LABELS = Answer("no-labels", value=True, meaning="train on pairs alone (--model.supervision pairs)")
 
 
@@ -28,7 +29,7 @@ def guess_labels(columns: Sequence[Column], proposal: Proposal) -> None:
     numbers = [c for c in columns if c.words & _NUMBERED and c.is_numeric]
     empty = [column for column in columns if column.name == "labels" and not column.present]
     if empty and not findings:
-        proposal.ask("no row has a label", _NO_LABELS, options=("labels-column", "label-columns"))
+        proposal.ask("no row has a label", _NO_LABELS, options=_COLUMNS)
     elif exact is not None or (len(words) == 1 and not findings):
         _take_words(exact or words[0], proposal)
         _name_more_columns(exact or words[0], columns, proposal)
@@ -37,12 +38,9 @@ def guess_labels(columns: Sequence[Column], proposal: Proposal) -> None:
     elif findings:
         _take_findings(columns, findings, proposal)
     elif numbers:
-        proposal.ask(
-            f"{numbers[0].name!r} holds numbers ({quoted(sorted(numbers[0].counts)[:3])}) in place of labels; write "
-            "words, such as 'class 3'",
-            _NO_LABELS,
-            options=("labels-column", "label-columns"),
-        )
+        shown = quoted(sorted(numbers[0].counts)[:3])
+        question = f"{numbers[0].name!r} holds numbers ({shown}) in place of labels; write words, such as 'class 3'"
+        proposal.ask(question, _NO_LABELS, options=_COLUMNS)
     elif words:
         _take_several(words, proposal)
     elif kinds := [c for c in columns if c.words & KIND and c.is_categories and len(c.counts) > 1]:
@@ -79,13 +77,10 @@ def _ask(proposal: Proposal, words: Sequence[Column], findings: Sequence[Column]
     """Leave the choice of the labels to the owner."""
     answers = [Answer("labels-column", column.name, column.shows()) for column in words[:3]]
     if findings:
-        names = [column.name for column in findings]
-        answers.append(Answer("label-columns", names, "columns of 1 and 0"))
+        answers.append(Answer("label-columns", [column.name for column in findings], "columns of 1 and 0"))
     question = "which columns hold the labels?" if answers else "no column holds labels."
-    options = ("labels-column", "label-columns")
-    proposal.ask(
-        f"{question} Items are relevant to each other where they share one", *answers, _NO_LABELS, options=options
-    )
+    question += " Items are relevant to each other where they share one"
+    proposal.ask(question, *answers, _NO_LABELS, options=_COLUMNS)
 
 
 def _take_findings(columns: Sequence[Column], findings: Sequence[Column], proposal: Proposal) -> None:
@@ -98,15 +93,12 @@ def _take_findings(columns: Sequence[Column], findings: Sequence[Column], propos
     while first > 0 and columns[first - 1] in empty:
         first -= 1
     taken = [column for column in columns[first : last + 1] if column in findings or column in empty]
-    names = [column.name for column in taken]
-    uncertain = sum(read_state(cell) == -1 for column in taken for cell in column.present)
-    proposal.take("label-columns", names, "they hold 1, 0, -1 or nothing")
-    if uncertain:
+    proposal.take("label-columns", [column.name for column in taken], "they hold 1, 0, -1 or nothing")
+    if uncertain := sum(read_state(cell) == -1 for column in taken for cell in column.present):
         proposal.odd.append(
             f"{counted(uncertain, 'uncertain finding')} (-1) counted as absent; uncertain-is-present changes it"
         )
-    others = [column.name for column in columns if column.is_finding and column not in taken]
-    if others:
+    if others := [column.name for column in columns if column.is_finding and column not in taken]:
         proposal.odd.append(f"columns of 1 and 0 that are not taken for findings: {quoted(others, 4)}")
     present = {column.name for column in taken if any(read_state(cell) == 1 for cell in column.present)}
     _name_normal(dict.fromkeys(present, 1), proposal)
@@ -160,8 +152,7 @@ def _separator(column: Column, proposal: Proposal) -> str:
 def _comma(column: Column, proposal: Proposal) -> str:
     """Take the comma if the parts that it makes come again in other cells, and ask if not."""
     cells = [cell for cell in column.counts if not _is_printed(cell)]
-    held = [cell for cell in cells if "," in cell]
-    if not held:
+    if not (held := [cell for cell in cells if "," in cell]):
         return ";"
     parts = Counter(part.strip() for cell in cells for part in cell.split(","))
     again = [part for cell in held for part in cell.split(",") if parts[part.strip()] > 1]
@@ -216,6 +207,5 @@ def _name_normal(labels: Counter[str] | dict[str, int], proposal: Proposal) -> N
         proposal.take("normal-label", names, _NORMAL)
     elif labels and not names:
         proposal.odd.append(_NO_NORMAL)
-    numbers = [label for label in labels if read_state(label) is not None and not is_missing(label)]
-    if numbers:
+    if numbers := [label for label in labels if read_state(label) is not None and not is_missing(label)]:
         proposal.odd.append(f"labels that are numbers: {quoted(numbers, 4)}; write words, such as 'class 1'")
