@@ -12,8 +12,9 @@ from rich.console import Console
 from mcmfh_lightning.datasets.collection import Candidate, Collection
 from mcmfh_lightning.datasets.convert import label_summary, require_normal
 from mcmfh_lightning.datasets.table.files import read_table
+from mcmfh_lightning.datasets.table.label_hints import label_rules, look_at_labels
 from mcmfh_lightning.datasets.table.problems import by_kind, rows_of
-from mcmfh_lightning.datasets.table.read import label_rules, look_at_labels, refuse_one_column
+from mcmfh_lightning.datasets.table.read import refuse_one_column
 from mcmfh_lightning.datasets.table.rows import Manifest, Problem, Reading
 from mcmfh_lightning.datasets.table.values import BadValueError, read_id
 from mcmfh_lightning.errors import DataError, say
@@ -133,20 +134,11 @@ def _items(reader: _Reader) -> list[Candidate]:
     columns = [info.label_vocabulary.index(name) for name in names]
     hot = unpack_bits(reader.labels, info.num_labels)[:, columns]
     split_of = [split for split in SPLITS for _ in range(info.split(split).pairs)]
-    known = zip(reader.ids, reader.groups.tolist(), reader.group_names, split_of, hot.tolist(), strict=True)
+    labels = [tuple(label for label, has in zip(names, row, strict=True) if has) for row in hot.tolist()]
+    known = zip(reader.ids, labels, reader.groups.tolist(), split_of, reader.group_names, strict=True)
     return [
-        Candidate(
-            id=name,
-            image=None,
-            text=None,
-            labels=tuple(label for label, has in zip(names, row, strict=True) if has),
-            group=group,
-            source=info.source,
-            licence=info.licence,
-            split=split,
-            group_name=group_name,
-        )
-        for name, group, group_name, split, row in known
+        Candidate(name, None, None, held, group, info.source, info.licence, split=split, group_name=group_name)
+        for name, held, group, split, group_name in known
     ]
 
 
@@ -188,10 +180,9 @@ class _NewLabels:
             complaints.append(f"{len(missing):,} of the {pairs:,} {have} no row ({_examples(missing)})")
             options.append("--allow-missing (such pairs get no labels)")
         if unknown:
-            rows = "row is" if len(unknown) == 1 else "rows are"
             near = nearest(unknown[0], missing[:_MOST_COMPARED], 1)
             hint = f"; the nearest to the first is {near[0]!r}" if near else ""
-            complaints.append(f"{len(unknown):,} {rows} of no pair ({_examples(unknown)}{hint})")
+            complaints.append(f"{counted(len(unknown), 'row is', 'rows are')} of no pair ({_examples(unknown)}{hint})")
             options.append("--allow-unknown (such rows are left out)")
         if complaints:
             fix = f"correct the ids, or pass {' and '.join(options)}"

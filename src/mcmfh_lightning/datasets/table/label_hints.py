@@ -1,4 +1,4 @@
-"""What may be wrong with the labels of all rows together."""
+"""What the labels of all rows together mean, and what may be wrong with them."""
 
 import re
 import unicodedata
@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import chain
+from pathlib import Path
 from shlex import quote
 
-from mcmfh_lightning.datasets.table.labels import LabelRules, read_state
-from mcmfh_lightning.datasets.table.rows import Manifest
-from mcmfh_lightning.datasets.table.values import is_missing
+from mcmfh_lightning.datasets.table.files import Table
+from mcmfh_lightning.datasets.table.labels import LabelRules, is_numeric, read_state, says_whether
+from mcmfh_lightning.datasets.table.rows import Manifest, Reading
+from mcmfh_lightning.datasets.table.values import is_missing, shortened
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.tables import counted, quoted
 
@@ -38,6 +40,66 @@ def _like_normal(label: str) -> bool:
     # As close as a lost letter; "abnormal" is not.
     typo = not key.startswith("ab") and get_close_matches(key, ("normal", "nofinding"), n=1, cutoff=0.9)
     return bool(_NORMAL.fullmatch(key) or typo)
+
+
+def label_rules(path: Path, table: Table, reading: Reading) -> LabelRules:
+    """Decide which columns of labels say whether one finding is there, and refuse those that hold other numbers."""
+    findings = set()
+    several = bool(reading.label_columns)
+    for column in reading.columns_of_labels:
+        cells = table.cells(column)
+        is_finding = says_whether(cells, one_of_several=several)
+        if is_finding and several:
+            findings.add(column)
+        elif reading.prefix_labels or reading.label_prefixes.get(column):
+            continue  # "grade: 3" is a label
+        elif is_numeric(cells) or (is_finding and not all(map(is_missing, cells))):
+            row, cell = next((row, cell) for row, cell in zip(table.rows, cells, strict=True) if not is_missing(cell))
+            raise DataError(
+                f"{path}, column {column!r}: numbers, or yes and no, in place of labels ({shortened(cell)} in row "
+                f"{row.number}); if 1, 0 and -1 say whether a finding is there pass --label-columns with each "
+                "such column, else write words, such as 'class 3', or let a word precede them: "
+                f"--label-columns {quote(f'{column}=class')}"
+            )
+    words = dict.fromkeys((column for column in reading.label_columns if column not in findings), "")
+    if reading.prefix_labels:
+        words = {column: column for column in words}
+    return LabelRules(
+        reading.label_separator,
+        frozenset(findings),
+        reading.uncertain_is_present,
+        reading.normal_labels,
+        {**words, **reading.label_prefixes},
+    )
+
+
+def look_at_labels(manifest: Manifest, table: Table, rules: LabelRules) -> list[str]:
+    """Find what may be wrong with the labels of all rows.
+
+    Args:
+        manifest: Takes traits.
+        table: Its rows.
+        rules: How they were read.
+
+    Returns:
+        Hints.
+
+    Raises:
+        DataError: If no row has a label, or none has one that was named as the normal label.
+    """
+    reading = manifest.reading
+    labels = {row: candidate.labels for row, candidate in manifest.candidates.items()}
+    if labels and not manifest.problems:  # otherwise the bad rows come first
+        require_labels(manifest)
+    traits, hints = label_traits(labels, reading.normal_label)
+    for row, held in traits.items():
+        manifest.traits.setdefault(row, []).extend(held)
+    words: dict[str, Sequence[object]] = {
+        column: table.cells(column) for column in reading.columns_of_labels if column not in rules.findings
+    }
+    bare = {column: cells for column, cells in words.items() if not rules.prefixes.get(column)}
+    more = (shared_words(bare), separator_hint(words, rules), few_words(bare) if reading.label_columns else None)
+    return [*hints, *filter(None, more)]
 
 
 def require_labels(manifest: Manifest) -> None:

@@ -10,17 +10,10 @@ from rich.progress import track
 
 from mcmfh_lightning.datasets.collection import Unusable, check_images
 from mcmfh_lightning.datasets.table.files import Table, read_table
-from mcmfh_lightning.datasets.table.label_hints import (
-    few_words,
-    label_traits,
-    require_labels,
-    separator_hint,
-    shared_words,
-)
-from mcmfh_lightning.datasets.table.labels import LabelRules, is_numeric, says_whether
+from mcmfh_lightning.datasets.table.label_hints import label_rules, look_at_labels
 from mcmfh_lightning.datasets.table.row_reader import RowReader
 from mcmfh_lightning.datasets.table.rows import Manifest, Problem, Reading
-from mcmfh_lightning.datasets.table.values import DateReader, date_hint, is_missing, shortened
+from mcmfh_lightning.datasets.table.values import DateReader, date_hint
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.images.png import ValueRange
 from mcmfh_lightning.images.unusable import FIXES
@@ -180,66 +173,6 @@ def _require_used(path: Path, table: Table, reading: Reading) -> None:
                 f"{path}, row 1: {option} needs a column {column!r} (has {quoted(table.columns)}); add it, or name "
                 f"another by --{field}-column"
             )
-
-
-def label_rules(path: Path, table: Table, reading: Reading) -> LabelRules:
-    """Decide which columns of labels say whether one finding is there, and refuse those that hold other numbers."""
-    findings = set()
-    several = bool(reading.label_columns)
-    for column in reading.columns_of_labels:
-        cells = table.cells(column)
-        is_finding = says_whether(cells, one_of_several=several)
-        if is_finding and several:
-            findings.add(column)
-        elif reading.prefix_labels or reading.label_prefixes.get(column):
-            continue  # "grade: 3" is a label
-        elif is_numeric(cells) or (is_finding and not all(map(is_missing, cells))):
-            row, cell = next((row, cell) for row, cell in zip(table.rows, cells, strict=True) if not is_missing(cell))
-            raise DataError(
-                f"{path}, column {column!r}: numbers, or yes and no, in place of labels ({shortened(cell)} in row "
-                f"{row.number}); if 1, 0 and -1 say whether a finding is there pass --label-columns with each "
-                "such column, else write words, such as 'class 3', or let a word precede them: "
-                f"--label-columns {quote(f'{column}=class')}"
-            )
-    words = dict.fromkeys((column for column in reading.label_columns if column not in findings), "")
-    if reading.prefix_labels:
-        words = {column: column for column in words}
-    return LabelRules(
-        reading.label_separator,
-        frozenset(findings),
-        reading.uncertain_is_present,
-        reading.normal_labels,
-        {**words, **reading.label_prefixes},
-    )
-
-
-def look_at_labels(manifest: Manifest, table: Table, rules: LabelRules) -> list[str]:
-    """Find what may be wrong with the labels of all rows.
-
-    Args:
-        manifest: Takes traits.
-        table: Its rows.
-        rules: How they were read.
-
-    Returns:
-        Hints.
-
-    Raises:
-        DataError: If no row has a label, or none has one that was named as the normal label.
-    """
-    reading = manifest.reading
-    labels = {row: candidate.labels for row, candidate in manifest.candidates.items()}
-    if labels and not manifest.problems:  # otherwise the bad rows come first
-        require_labels(manifest)
-    traits, hints = label_traits(labels, reading.normal_label)
-    for row, held in traits.items():
-        manifest.traits.setdefault(row, []).extend(held)
-    words: dict[str, Sequence[object]] = {
-        column: table.cells(column) for column in reading.columns_of_labels if column not in rules.findings
-    }
-    bare = {column: cells for column, cells in words.items() if not rules.prefixes.get(column)}
-    more = (shared_words(bare), separator_hint(words, rules), few_words(bare) if reading.label_columns else None)
-    return [*hints, *filter(None, more)]
 
 
 def verify_images(manifest: Manifest, console: Console, value_range: ValueRange | None = None) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from mcmfh_lightning.datasets.table.files import Table, read_table
-from mcmfh_lightning.datasets.table.guess.columns import IMAGE, Answer, Column, Proposal
+from mcmfh_lightning.datasets.table.guess.columns import Answer, Column, Proposal, Words
 from mcmfh_lightning.datasets.table.references import ImageFolder
 from mcmfh_lightning.datasets.table.values import BadValueError, is_missing, shortened
 from mcmfh_lightning.errors import DataError
@@ -242,7 +242,7 @@ def _none(columns: Sequence[Column], folder: Path, files: dict[str, list[Path]],
     """Say why no column names images, as far as it can be seen, and ask."""
     if not files:
         proposal.odd.append(f"{folder} has no image (.png, .jpg, .jpeg, .dcm); correct --images")
-    by_name = [column for column in columns if column.words & IMAGE]
+    by_name = [column for column in columns if column.words & Words.IMAGE]
     stems = {PurePosixPath(name).stem for name in files}
     for column in columns:
         names = [PurePosixPath(str(cell).replace("\\", "/")).name for cell in column.present[:_SAMPLE]]

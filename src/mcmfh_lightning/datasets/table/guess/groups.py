@@ -2,20 +2,7 @@
 
 from collections.abc import Sequence
 
-from mcmfh_lightning.datasets.table.guess.columns import (
-    KIND,
-    LABEL,
-    NOT_A_FINDING,
-    PATIENT,
-    SPLIT,
-    SPLIT_NAMES,
-    STUDY,
-    TEXT,
-    UNCLEAR_SPLITS,
-    Answer,
-    Column,
-    Proposal,
-)
+from mcmfh_lightning.datasets.table.guess.columns import Answer, Column, Proposal, Words
 from mcmfh_lightning.shards.info import Split
 from mcmfh_lightning.tables import counted, quoted
 
@@ -27,8 +14,8 @@ def guess_group(columns: Sequence[Column], rows: int, proposal: Proposal) -> Col
     """Find the column of groups, patients before studies. It is never taken where its values do not fit its name."""
     named = [column for column in columns if column.name == "group"]
     held = [column for column in columns if column.present and not column.is_prose]
-    patients = [column for column in held if column.words & PATIENT]
-    studies = [column for column in held if column.words & STUDY]
+    patients = [column for column in held if column.words & Words.PATIENT]
+    studies = [column for column in held if column.words & Words.STUDY]
     likely = named or patients or studies
     column = _coarsest(likely)
     if column is None:
@@ -41,35 +28,29 @@ def guess_group(columns: Sequence[Column], rows: int, proposal: Proposal) -> Col
         question = f"rows of several {column.name!r} may be of one patient: which column says so?"
     elif len(column.present) > 1 and len(column.counts) <= (3 if rows >= 30 else 1):
         question = f"the column {column.name!r} has only {column.shows()}: one patient each?"
-    elif len(column.counts) == len(column.present) and column not in named and not column.words & PATIENT:
+    elif len(column.counts) == len(column.present) and column not in named and not column.words & Words.PATIENT:
         question = f"{column.name!r} differs in every row: it does not say which rows are of one patient"
     if question:
         _ask(shown, proposal, question)
         return None
     proposal.take("group-column", column.name, f"{column.shows()} stay together when splits are drawn")
-    if column.words & PATIENT:
-        proposal.odd.append(
-            f"values of {column.name!r} are kept, and shown by searches; if a hospital gave these numbers, replace them"
-        )
-    if len(column.counts) == len(column.present) > 1:
-        proposal.odd.append(
-            f"{column.name!r} differs in every row: if a patient has several rows, they may come into two splits"
-        )
-    elif column in studies and not patients and column.name != "group":
-        proposal.odd.append(
-            f"{column.name!r} keeps studies together, not patients: if a patient has several studies, add a column for "
-            "the patient and name it by group-column"
-        )
-    if column.missing:
-        proposal.odd.append(
-            f"{counted(column.missing, 'row')} without {column.name!r}, of no use until it is filled in"
-        )
+    alone = len(column.counts) == len(column.present) > 1
+    remarks = {
+        f"values of {column.name!r} are kept, and shown by searches; if a hospital gave these numbers, replace them": (
+            column.words & Words.PATIENT
+        ),
+        f"{column.name!r} differs in every row: if a patient has several rows, they may come into two splits": alone,
+        f"{column.name!r} keeps studies together, not patients: if a patient has several studies, add a column for the "
+        "patient and name it by group-column": column in studies and not (patients or named or alone),
+        f"{counted(column.missing, 'row')} without {column.name!r}, of no use until it is filled in": column.missing,
+    }
+    proposal.odd += [remark for remark, holds in remarks.items() if holds]
     return column
 
 
 def _may_group(column: Column, rows: int) -> bool:
     """Decide whether a column may say which rows belong together: not by what is seen in them."""
-    seen = LABEL | KIND | NOT_A_FINDING | TEXT | SPLIT
+    seen = Words.LABEL | Words.KIND | Words.NOT_A_FINDING | Words.TEXT | Words.SPLIT
     return 1 < len(column.counts) < rows and not (column.is_prose or column.is_finding or column.words & seen)
 
 
@@ -89,7 +70,7 @@ def _is_within(fine: Column, coarse: Column) -> bool:
 
 
 def _ask(columns: Sequence[Column], proposal: Proposal, question: str = _QUESTION) -> None:
-    shown = sorted(columns, key=lambda column: not column.words & (PATIENT | STUDY))[:4]
+    shown = sorted(columns, key=lambda column: not column.words & (Words.PATIENT | Words.STUDY))[:4]
     answers = [Answer("group-column", column.name, column.shows()) for column in shown]
     alone = Answer("group-column", proposal.options.get("id-column", "id"), "only if each row is of another patient")
     proposal.ask(question, *answers, alone)
@@ -97,18 +78,20 @@ def _ask(columns: Sequence[Column], proposal: Proposal, question: str = _QUESTIO
 
 def guess_split(columns: Sequence[Column], proposal: Proposal) -> Column | None:
     """Find the column of splits that the table gives."""
-    complete = [c for c in columns if len(c.counts) > 1 and all(word.casefold() in SPLIT_NAMES for word in c.counts)]
+    complete = [
+        c for c in columns if len(c.counts) > 1 and all(word.casefold() in Words.SPLIT_NAMES for word in c.counts)
+    ]
     if len(complete) > 1 and not any(column.name == "split" for column in complete):
         answers = [Answer("split-column", column.name, column.shows()) for column in complete]
         proposal.ask("several columns name splits", *answers, _DRAWN)
         return None
     for column in sorted(columns, key=lambda column: column.name != "split"):
         spelled = {value: value.casefold() for value in column.counts}
-        known = {value: SPLIT_NAMES[word] for value, word in spelled.items() if word in SPLIT_NAMES}
-        unclear = [value for value, word in spelled.items() if word in UNCLEAR_SPLITS]
+        known = {value: Words.SPLIT_NAMES[word] for value, word in spelled.items() if word in Words.SPLIT_NAMES}
+        unclear = [value for value, word in spelled.items() if word in Words.UNCLEAR_SPLITS]
         if len(spelled) <= 6 and spelled and len(known) + len(unclear) == len(spelled) and "train" in known.values():
             return _take_split(column, known, unclear, proposal)
-        if column.words & SPLIT and known and len(spelled) <= 10:
+        if column.words & Words.SPLIT and known and len(spelled) <= 10:
             others = [value for value in spelled if value not in known]
             proposal.take("split-column", column.name, f"its name; {column.shows()}")
             proposal.ask(

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from mcmfh_lightning.datasets.table.guess.columns import KIND, LABEL, NOT_A_FINDING, Answer, Column, Proposal
+from mcmfh_lightning.datasets.table.guess.columns import Answer, Column, Proposal, Words
 from mcmfh_lightning.datasets.table.label_hints import near_labels
 from mcmfh_lightning.datasets.table.labels import LabelRules, read_state
 from mcmfh_lightning.datasets.table.values import BadValueError, is_missing
@@ -23,8 +23,8 @@ _NO_LABELS = Answer("no-labels", value=True, meaning="train on pairs alone (--mo
 
 def guess_labels(columns: Sequence[Column], proposal: Proposal) -> None:
     """Find the columns of labels: one of words, several of 1, 0 and -1, or several of words."""
-    findings = [c for c in columns if c.is_finding and not c.words & (NOT_A_FINDING | _NUMBERED)]
-    words = [c for c in columns if c.words & LABEL and _holds_labels(c)]
+    findings = [c for c in columns if c.is_finding and not c.words & (Words.NOT_A_FINDING | _NUMBERED)]
+    words = [c for c in columns if c.words & Words.LABEL and _holds_labels(c)]
     exact = next((column for column in words if column.name == "labels"), None)
     numbers = [c for c in columns if c.words & _NUMBERED and c.is_numeric]
     empty = [column for column in columns if column.name == "labels" and not column.present]
@@ -43,7 +43,7 @@ def guess_labels(columns: Sequence[Column], proposal: Proposal) -> None:
         proposal.ask(question, _NO_LABELS, options=_COLUMNS)
     elif words:
         _take_several(words, proposal)
-    elif kinds := [c for c in columns if c.words & KIND and c.is_categories and len(c.counts) > 1]:
+    elif kinds := [c for c in columns if c.words & Words.KIND and c.is_categories and len(c.counts) > 1]:
         _take_several(kinds, proposal)
         proposal.odd.append("labels say what a picture shows and how it was made, and not what was found")
     else:
@@ -85,7 +85,7 @@ def _ask(proposal: Proposal, words: Sequence[Column], findings: Sequence[Column]
 
 def _take_findings(columns: Sequence[Column], findings: Sequence[Column], proposal: Proposal) -> None:
     """Take columns of 1 and 0, and the empty ones between and next to them."""
-    empty = [c for c in columns if not c.present and not c.words & NOT_A_FINDING]
+    empty = [c for c in columns if not c.present and not c.words & Words.NOT_A_FINDING]
     at = [columns.index(column) for column in findings]
     first, last = at[0], at[-1]
     while last + 1 < len(columns) and columns[last + 1] in empty:

@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from mcmfh_lightning.datasets.table.guess.columns import PATIENT, PERSON, Column, Proposal
+from mcmfh_lightning.datasets.table.guess.columns import Column, Proposal, Words
 from mcmfh_lightning.datasets.table.guess.files import (
     Found,
     guess_encoding,
@@ -56,7 +56,11 @@ def propose(manifest: Path, images: Path) -> Proposal:
     left = _without(left, proposal)
     # A column of patients may be the id too, where each row stands alone.
     # So may one that looks like data of persons, such as a number of patients: groups need it.
-    patients = [c for c in columns if c.name in persons and c.words & PATIENT and not c.words & (PERSON - PATIENT)]
+    patients = [
+        c
+        for c in columns
+        if c.name in persons and c.words & Words.PATIENT and not c.words & (Words.PERSON - Words.PATIENT)
+    ]
     may_group = [column for column in columns if column in left or column in patients or column.name == "group"]
     check_leak(given, guess_group(may_group, proposal.rows, proposal), proposal)
     guess_labels(_without(left, proposal), proposal)

@@ -3,30 +3,15 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from mcmfh_lightning.datasets.table.guess.columns import (
-    BIRTH,
-    DATE,
-    ID,
-    ID_ENDS,
-    NOT_A_PERSON,
-    PERSON,
-    TEXT,
-    Answer,
-    Column,
-    Proposal,
-)
+from mcmfh_lightning.datasets.table.guess.columns import Answer, Column, Proposal, Words
 from mcmfh_lightning.datasets.table.values import BadValueError, DateReader, fitting_formats
 from mcmfh_lightning.tables import counted, quoted
 
 
 def name_persons(columns: Sequence[Column], proposal: Proposal) -> set[str]:
     """Find columns that look like data of persons, which no option may read."""
-    found = {
-        column.name
-        for column in columns
-        if column.words & PERSON and not column.words & NOT_A_PERSON and column.name not in ("id", "text", "group")
-    }
-    if found:
+    person = [c for c in columns if c.words & Words.PERSON and not c.words & Words.NOT_A_PERSON]
+    if found := {column.name for column in person} - {"id", "text", "group"}:
         proposal.odd.append(
             f"columns that look like data of persons are not read: {quoted(sorted(found), 4)}; remove them before the "
             "table is passed on"
@@ -63,7 +48,7 @@ def _is_nearly_unique(column: Column) -> bool:
 
 def _is_called_id(column: Column) -> bool:
     """Say whether the name of a column is a word for an id."""
-    return bool(column.words & ID) or any(word.endswith(ID_ENDS) for word in column.words)
+    return bool(column.words & Words.ID) or any(word.endswith(Words.ID_ENDS) for word in column.words)
 
 
 def _is_id(column: Column) -> bool:
@@ -83,9 +68,9 @@ def _take_id(column: Column, reason: str, proposal: Proposal) -> None:
 def guess_text(columns: Sequence[Column], proposal: Proposal) -> None:
     """Find the column of texts; of several that are alike, the owner chooses."""
     prose = [column for column in columns if column.is_prose]
-    short = [column for column in columns if column.words & TEXT and _is_short_text(column)]
+    short = [column for column in columns if column.words & Words.TEXT and _is_short_text(column)]
     exact = [column for column in columns if column.name == "text" and column in [*prose, *short]]
-    named = [column for column in prose if column.words & TEXT]
+    named = [column for column in prose if column.words & Words.TEXT]
     likely = exact or named or prose or short
     lengths = {column.name: f"{column.words_a_cell:.0f} words on average" for column in likely}
     if len(likely) == 1:
@@ -122,7 +107,7 @@ _SPREADSHEET_DAYS = range(20_000, 80_000)
 
 def guess_date(columns: Sequence[Column], proposal: Proposal) -> None:
     """Find the column of dates, and the form of those that are not ISO."""
-    likely = [column for column in columns if not column.words & BIRTH and _is_date(column)]
+    likely = [column for column in columns if not column.words & Words.BIRTH and _is_date(column)]
     exact = [column for column in likely if column.name == "date"]
     of_study = [column for column in likely if column.words & {"study", "exam", "acquisition", "image"}]
     if not likely:
@@ -143,7 +128,7 @@ def _is_date(column: Column) -> bool:
     """Say whether a column is called like dates and holds some, or holds nothing but days."""
     sample = column.present[:_SAMPLE]
     days = [cell for cell in sample if _is_iso(cell, whole=True) or fitting_formats([str(cell)])]
-    if not column.words & DATE:
+    if not column.words & Words.DATE:
         return bool(sample) and days == sample
     return 2 * sum(cell in days or _is_iso(cell) for cell in sample) >= max(1, len(sample))
 
@@ -204,7 +189,7 @@ def _guess_two_forms(column: Column, unread: Sequence[str], proposal: Proposal) 
 
 def _say_unread(columns: Sequence[Column], proposal: Proposal) -> None:
     for column in columns:
-        if not column.words & DATE or column.words & BIRTH or not column.present:
+        if not column.words & Words.DATE or column.words & Words.BIRTH or not column.present:
             continue
         numbers = [str(cell).partition(".")[0] for cell in column.present]
         if all(number.isdigit() and int(number) in _SPREADSHEET_DAYS for number in numbers):
