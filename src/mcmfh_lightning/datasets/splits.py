@@ -6,7 +6,7 @@ near-copies, and a query whose twin was trained on measures memory.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush
 from typing import Literal
@@ -81,7 +81,7 @@ def assign_splits(collection: Collection, plan: SplitPlan, seed: int) -> list[Ca
         require_disjoint({c.id: str(c.split) for c in assigned}, {c.id: c.group_name for c in assigned})
     elif plan.by == "group":
         if plan.stratify:
-            of_group = split_by_label(candidates, seed, plan.shares)
+            of_group = _LabelDraw(candidates, seed, plan.shares).run()
         else:
             of_group = split_by_group((candidate.group for candidate in candidates), seed, plan.shares)
         assigned = [replace(candidate, split=of_group[candidate.group]) for candidate in candidates]
@@ -179,43 +179,44 @@ _HALF = 50
 the split with the largest share would get all of them, and the test would never ask about a rare finding."""
 
 
-def split_by_label(candidates: Iterable[Candidate], seed: int, shares: Sequence[int]) -> dict[int, Split]:
-    """Draw the split of each group so that each split has its share of each label.
+class _LabelDraw:
+    """Draw of the split of each group so that each split has its share of each label.
 
-    Other than by `mcmfh_lightning.datasets.splits.split_by_group`, the split of a group depends on all groups: it may
-    change when the collection grows.
+    After Sechidis, Tsoumakas and Vlahavas, "On the Stratification of Multi-Label Data" (2011), with groups in place of
+    single items. The rarest label comes first, because the others can be balanced later; groups without a label come
+    last and correct the sizes of the splits.
+
+    Other than by `split_by_group`, the split of a group depends on all groups: it may change when the collection grows.
+    The state is what each split is still due, of each label and of all items.
 
     Args:
         candidates: The items; all items of a group are put into one split.
         seed: Seed of the order of the groups.
         shares: Per cent of train, val and test.
     """
-    return _Draw(candidates, seed, dict(zip(SPLITS, shares, strict=True))).run()
 
-
-class _Draw:
-    """State of one draw: what each split is still due, of each label and of all items."""
-
-    def __init__(self, candidates: Iterable[Candidate], seed: int, shares: dict[Split, int]) -> None:
+    def __init__(self, candidates: Iterable[Candidate], seed: int, shares: Shares) -> None:
+        share_of = {split: share for split, share in zip(SPLITS, shares, strict=True) if share}
         self._labels: dict[int, Counter[str]] = {}  # number of items by label, of each group
         self._items: Counter[int] = Counter()
         for item in candidates:
             self._labels.setdefault(item.group, Counter()).update(set(item.labels))
             self._items[item.group] += 1
         self._seed = seed
-        self._splits = [split for split, share in shares.items() if share]
+        self._splits = list(share_of)
         self._order = sorted(self._items, key=self._drawn)
         self._groups: dict[str, list[int]] = {}
         for group in self._order:
             for label in self._labels[group]:
                 self._groups.setdefault(label, []).append(group)
-        least = min(share for share in shares.values() if share)
+        least = min(share_of.values())
         self._groups = {label: held for label, held in self._groups.items() if len(held) * least >= _HALF}
         self._left = {label: sum(self._labels[group][label] for group in held) for label, held in self._groups.items()}
         self._due = {
-            label: {split: left * shares[split] / 100 for split in self._splits} for label, left in self._left.items()
+            label: {split: left * share / 100 for split, share in share_of.items()}
+            for label, left in self._left.items()
         }
-        self._due_items = {split: self._items.total() * shares[split] / 100 for split in self._splits}
+        self._due_items = {split: self._items.total() * share / 100 for split, share in share_of.items()}
         self._split_of: dict[int, Split] = {}
 
     def _drawn(self, *what: object) -> bytes:

@@ -101,7 +101,8 @@ def write_problems(path: Path, bad: Iterable[Problem], kept: Iterable[Problem], 
             table.writerow(_COLUMNS)
             for (row, reason, fix, detail, column, _), outcome in sorted(rows, key=lambda row: row[0].row):
                 cells = (ids.get(row, ""), column or "", reason, detail, fix, outcome)
-                table.writerow([row, *map(_harmless, cells)])
+                # A spreadsheet would run some cells as formulas: they get an apostrophe in front.
+                table.writerow([row, *(f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells)])
     except OSError as error:
         return f"{path} cannot be written ({error.strerror or error}): name another file by --problems"
     return None
@@ -110,11 +111,6 @@ def write_problems(path: Path, bad: Iterable[Problem], kept: Iterable[Problem], 
 def _is_ours(path: Path) -> bool:
     with path.open("rb") as file:
         return file.readline() == f"{','.join(_COLUMNS)}\n".encode()
-
-
-def _harmless(cell: str) -> str:
-    """Write a cell that a spreadsheet would run as a formula with an apostrophe in front."""
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
 _FEW = 5

@@ -95,7 +95,10 @@ class RowReader:
         labels = self._read_labels(row, cells)
         group = cells.take("group", self._groups.read)
         date = cells.take("date", lambda value: self._read_date(row.number, value, cells.traits.append))
-        split = self._read_split(cells) if given else None
+        split: Split | None = None
+        if given:
+            names = reading.split_names
+            split = cells.take("split", lambda value: values.read_split(value, names, cells.traits.append), names)
         self.split_names.add(str(row.values.get(reading.columns.get("split", ""), "")).strip())
         source = cells.take("source", values.read_word) or reading.source
         licence = cells.take("licence", values.read_word) or reading.licence
@@ -127,10 +130,6 @@ class RowReader:
             return True
         self._manifest.problems += [problem if alone else problem._replace(keeps=None) for problem in problems]
         return False
-
-    def _read_split(self, cells: _Cells) -> Split | None:
-        names = self._manifest.reading.split_names
-        return cells.take("split", lambda value: values.read_split(value, names, cells.traits.append), names)
 
     def _read_labels(self, row: Row, cells: _Cells) -> tuple[str, ...] | None:
         held = {column: row.values.get(column) for column in self._manifest.reading.columns_of_labels}

@@ -104,11 +104,6 @@ class Column:
         """Number of rows that say nothing."""
         return len(self.cells) - len(self.present)
 
-    @property
-    def is_unique(self) -> bool:
-        """Say whether every row has a value of its own."""
-        return bool(self.present) and len(self.counts) == len(self.cells)
-
     @cached_property
     def is_numeric(self) -> bool:
         """Say whether it holds numbers alone."""

@@ -1,4 +1,7 @@
-"""Columns of ids, texts, dates, sources and licenses, and those that look like data of persons."""
+"""Columns of ids, texts, dates, sources and licenses, and those that look like data of persons.
+
+Whether the day or the month of a date comes first is not guessed.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -52,7 +55,8 @@ def _is_called_id(column: Column) -> bool:
 
 
 def _is_id(column: Column) -> bool:
-    return column.is_unique and all(isinstance(cell, str | int) and len(str(cell)) <= 200 for cell in column.present)
+    unique = 0 < len(column.counts) == len(column.cells)
+    return unique and all(isinstance(cell, str | int) and len(str(cell)) <= 200 for cell in column.cells)
 
 
 def _take_id(column: Column, reason: str, proposal: Proposal) -> None:
