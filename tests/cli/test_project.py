@@ -10,9 +10,8 @@ import pytest
 
 from mcmfh_lightning.cli import archive, data
 from mcmfh_lightning.cli.command_line import build_app
-from mcmfh_lightning.cli.project import arguments_of, read_project, with_project
-from mcmfh_lightning.cli.project_keys import TABLES
-from mcmfh_lightning.cli.project_text import comment, table, toml_value
+from mcmfh_lightning.cli.init import comment, table, toml_value
+from mcmfh_lightning.cli.project import TABLES, arguments_of, read_project, with_project
 from mcmfh_lightning.datasets.table.guess.proposal import Answer, Choice
 from mcmfh_lightning.errors import ConfigError
 

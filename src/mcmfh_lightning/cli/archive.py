@@ -13,8 +13,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from mcmfh_lightning.archive.results import RERANKED, IndexKind, K, Modality, Side
-from mcmfh_lightning.cli.command_line import run_subcommand
-from mcmfh_lightning.cli.completion import Commands
+from mcmfh_lightning.cli.command_line import Commands, run_subcommand
 from mcmfh_lightning.errors import ConfigError, DataError, reason, say
 from mcmfh_lightning.lightning_configs import find_config
 

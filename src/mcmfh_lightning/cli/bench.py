@@ -4,8 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mcmfh_lightning.cli.command_line import run_subcommand
-from mcmfh_lightning.cli.completion import Commands
+from mcmfh_lightning.cli.command_line import Commands, run_subcommand
 from mcmfh_lightning.errors import ConfigError, DataError, one_line_errors
 from mcmfh_lightning.evaluation.codes_files import KEYS, Keys
 from mcmfh_lightning.sweeps.command import sweep

@@ -1,21 +1,19 @@
 """The ``mcmfh init`` command: look at a table of somebody's own collection, and write a project file for it."""
 
+import json
 import os
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from textwrap import wrap
 from typing import Literal
 
-from mcmfh_lightning.cli.command_line import run_subcommand
-from mcmfh_lightning.cli.project import PROJECT_FILE
-from mcmfh_lightning.cli.project_keys import Value
-from mcmfh_lightning.cli.project_text import comment, table
+from mcmfh_lightning.cli.project import PROJECT_FILE, UNDECIDED, Value
 from mcmfh_lightning.datasets.table.guess.columns import quoted
 from mcmfh_lightning.datasets.table.guess.look import propose
-from mcmfh_lightning.datasets.table.guess.proposal import Proposal
-from mcmfh_lightning.errors import DataError, say
+from mcmfh_lightning.datasets.table.guess.proposal import Choice, Proposal
+from mcmfh_lightning.errors import ConfigError, DataError, say
 from mcmfh_lightning.files import atomic_write
 from mcmfh_lightning.tables import counted
 
@@ -78,7 +76,7 @@ def init(
 
 
 def project_text(manifest: Path, images: Path, out: Path, encoder: Encoder, proposal: Proposal) -> str:
-    """Write the tables of all commands for one collection."""
+    """Write the tables of all commands for one collection, with comments."""
     name = re.sub(r"[^\w.-]+", "_", manifest.stem).strip("._") or "mine"
     run, pairs, features, archive = f"runs/{name}", "data/pairs", "data/features", "archive"
     folder = Path(str(proposal.options.get("images", images)))
@@ -159,10 +157,77 @@ def _wrapped(head: str, text: str) -> Iterator[str]:
     yield from wrap(plain, _WIDTH, subsequent_indent="    ", break_on_hyphens=False)
 
 
-def main(args: Sequence[str] | None = None) -> None:
-    """Run the command; errors of this package end in one line and exit code 2.
+def toml_value(value: Value) -> str:
+    r"""Write a value as TOML.
+
+    Raises:
+        ConfigError: If it is half of a surrogate pair, as of a file name that is not UTF-8.
+
+    Example:
+        >>> print(toml_value('a "b" \\ c'), toml_value(["x", "y"]), toml_value(True), toml_value(3))
+        "a \"b\" \\ c" ["x", "y"] true 3
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        items = [toml_value(item) for item in value]
+        if len(items) > 3:
+            return "[\n" + "".join(f"  {item},\n" for item in items) + "]"
+        return f"[{', '.join(items)}]"
+    if isinstance(value, int):
+        return str(value)
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"{value!r}: a name that is not UTF-8 cannot be in a project file; rename it") from error
+    # JSON's escapes are those of TOML; but TOML wants DEL and C1 controls escaped too, or readers refuse the file.
+    escaped = json.dumps(value, ensure_ascii=False)
+    return "".join(f"\\u{ord(c):04x}" if "\x7f" <= c <= "\x9f" else c for c in escaped)
+
+
+def comment(text: str, width: int | None = _WIDTH) -> str:
+    """Write a text as lines of comments of at most that width where words allow it; None writes one line."""
+    plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    lines = [plain] if width is None else wrap(plain, width - 2, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(f"# {line}" for line in lines)
+
+
+def table(
+    name: str,
+    options: Mapping[str, Value],
+    note: str = "",
+    reasons: Mapping[str, str] | None = None,
+    choices: Iterable[Choice] = (),
+) -> str:
+    """Write a table: a note, its options, and what has to be chosen.
 
     Args:
-        args: The command line after ``mcmfh``, as ``init --manifest ...``; None takes that of the process.
+        name: Such as ``mcmfh-data.manifest``.
+        options: Its keys and values.
+        note: Comment above it.
+        reasons: Comment of each option, written after it, or above it if the line would be too long.
+        choices: What its owner has to decide; proposals stand there as comments.
     """
-    run_subcommand("mcmfh", {"init": init}, args)
+    lines = [comment(note)] if note else []
+    lines.append(f"[{name}]")
+    for key, value in options.items():
+        line = f"{key} = {toml_value(value)}"
+        reason = comment(reasons[key]) if reasons and key in reasons else ""
+        if reason and "\n" not in line + reason and len(line) + len(reason) + 2 <= _WIDTH:
+            line = f"{line}  {reason}"
+        elif reason:
+            lines.append(reason)
+        lines.append(line)
+    asked = list(choices)
+    for choice in asked:
+        lines += ["", comment(f"CHOOSE: {choice.question.rstrip('.?')}? Remove the # before one line:")]
+        for answer in choice.answers:
+            meaning = f"  {comment(answer.meaning, width=None)}" if answer.meaning else ""
+            value = " ".join(toml_value(answer.value).split("\n"))
+            lines.append(f"# {answer.option} = {value}{meaning}")
+        if not choice.answers:
+            lines += [f'# {option} = "..."' for option in choice.options]
+    if asked:
+        names = [" or ".join(choice.options) for choice in asked]
+        lines.append(f"{UNDECIDED} = {toml_value(names)}")
+    return "\n".join(lines) + "\n"

@@ -1,6 +1,5 @@
 """``mcmfh fit``, ``validate``, ``test`` and ``predict``: LightningCLI with one folder for each run."""
 
-import logging
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -30,14 +29,10 @@ from mcmfh_lightning.callbacks import (
     ExampleGallery,
     FitReport,
     LastCheckpoint,
-    MonitorCheck,
-    PlainProgress,
     RunFolder,
 )
-from mcmfh_lightning.callbacks.short_fit import ShortFit
-from mcmfh_lightning.cli.arguments import hyphenated
-from mcmfh_lightning.cli.class_options import class_options
-from mcmfh_lightning.cli.command_line import check_configs
+from mcmfh_lightning.callbacks.logs import MonitorCheck, PlainProgress, ShortFit
+from mcmfh_lightning.cli.options import class_options, hyphenated
 from mcmfh_lightning.cli.train_help import all_lines
 from mcmfh_lightning.cli.train_messages import describe_library
 from mcmfh_lightning.cli.train_parser import OneLineParser, read_arguments, usage_errors
@@ -263,29 +258,12 @@ def _unfinished_on_sigterm() -> Iterator[None]:
         sys.exit(128 + signal.SIGTERM)
 
 
-_ADVERTISED = "litlogger"
-
-
-def _quiet() -> None:
-    """Silence what others print that helps nobody here."""
-    # Lightning advertises a product with every trainer.
-    speaker = logging.getLogger("lightning.pytorch.utilities.rank_zero")
-    if not any(getattr(one, "__name__", "") == _not_advertised.__name__ for one in speaker.filters):
-        speaker.addFilter(_not_advertised)
-
-
-def _not_advertised(record: logging.LogRecord) -> bool:
-    return _ADVERTISED not in record.getMessage()
-
-
 def main(args: Sequence[str] | None = None) -> None:
     """Run a subcommand of LightningCLI; errors of this package end in one line and exit code 2."""
-    _quiet()
     with _unfinished_on_sigterm(), one_line_errors("mcmfh"), worker_errors():
         arguments = read_arguments(sys.argv[1:] if args is None else args)
         if args is None:
             sys.argv[1:] = arguments  # in place: processes that Lightning relaunches under DDP see the same
-        check_configs(arguments)
         if "--help" in arguments and arguments[arguments.index("--help") + 1 :][:1] == ["all"]:
             arguments = _all_help(arguments)
             args = arguments

@@ -3,7 +3,6 @@
 import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -17,14 +16,11 @@ import mcmfh_lightning.datamodules
 import mcmfh_lightning.encoders
 import mcmfh_lightning.hashers
 import mcmfh_lightning.trainer.loggers
-from mcmfh_lightning.cli.arguments import CONFIGS, hyphenated, option_name, split_options
-from mcmfh_lightning.cli.class_options import class_options
-from mcmfh_lightning.cli.command_line import one_line
-from mcmfh_lightning.errors import TRACEBACK_VARIABLE, ConfigError
-from mcmfh_lightning.lightning_configs.compose import known_configs
+from mcmfh_lightning.cli.options import class_options, hyphenated, options_of
+from mcmfh_lightning.errors import TRACEBACK_VARIABLE
 from mcmfh_lightning.nearest import did_you_mean
 
-_MODULES: Mapping[str, Sequence[Any]] = {
+MODULES: Mapping[str, Sequence[Any]] = {
     "model": (mcmfh_lightning.hashers, mcmfh_lightning.encoders),
     "data": (mcmfh_lightning.datamodules,),
     "callbacks": (mcmfh_lightning.callbacks, lightning.pytorch.callbacks),
@@ -37,8 +33,12 @@ _MODULES: Mapping[str, Sequence[Any]] = {
 """Where classes are looked for, by the last part of the option that names them."""
 _OWN = ("config", "data", "model", "trainer", "run_dir", "ckpt_path", "seed_everything", "log_examples", "print_config")
 _TRAINER = [name for name in inspect.signature(Trainer.__init__).parameters if name != "self"]
-_LAST = "last_checkpoint.every_n_train_steps"
 _KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text", "list": "a list"}
+_FRAME = re.compile(
+    r"Expected a <class 'NoneType'>|Does not validate against any of the Union subtypes|Subtypes: |Errors:$"
+    r"|Given value|Expected a path but .* not accessible or invalid|$"
+)
+"""Lines of jsonargparse that do not help: it answers a type such as ``Hasher | None`` for each of its parts."""
 _OPTION = re.compile(r"(?<![\w/.])--[a-z][\w.]*\w")
 _PLATEAU = "pass lightning.pytorch.cli.ReduceLROnPlateau, and what it watches: {}.monitor train/loss"
 _LIGHTNING = (
@@ -59,33 +59,24 @@ _LIGHTNING = (
         r"Requirement '(\w+)[^']*' not met",
         r"the package \1 is not installed: pip install \1, or choose --trainer.logger logger/csv.yaml",
     ),
-    (r".*invalid accelerator name: `accelerator='(.*?)'`.*", r"--trainer.accelerator: there is no \1"),
-    (r".*invalid strategy name: `strategy='(.*?)'`.*", r"--trainer.strategy: there is no \1"),
 )
 """What Lightning and others say, and what helps."""
-_ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
-_STRATEGIES = ("auto", "ddp", "ddp_spawn", "fsdp", "deepspeed", "ddp_find_unused_parameters_true")
+_NAMES: Mapping[str, tuple[str, Sequence[str]]] = {
+    "accelerator": ("among auto, cpu, gpu, cuda, mps, tpu", ("auto", "cpu", "gpu", "cuda", "mps", "tpu")),
+    "strategy": ("auto, ddp or fsdp, for example", ("auto", "ddp", "ddp_spawn", "fsdp", "deepspeed")),
+}
 
 
-def check_files(args: Sequence[str]) -> None:
-    """Check that the configs of a command line exist.
+def one_line(message: str) -> str:
+    r"""Reduce a message of jsonargparse to what helps the user.
 
-    Args:
-        args: The command line, configs of the package replaced by their paths.
-
-    Raises:
-        ConfigError: If one does not; the message names the nearest ones.
+    >>> one_line("Parser key \"model\":\n  Errors:\n    - Option 'color' is not accepted\n  Given value: x")
+    "model: Option 'color' is not accepted"
     """
-    for part in split_options(args[1:]):
-        value = part[0].partition("=")[2] or "".join(part[1:2])
-        named = option_name(part) in CONFIGS and re.fullmatch(r"[^{}\[\]:\n]+", value)  # not options in YAML
-        takes = _last(option_name(part).lstrip("-")) in (*_MODULES, "trainer")  # a part, which may be a file
-        if (named or (takes and value.endswith((".yaml", ".yml")))) and not Path(value).exists():
-            near = [str(path) for path in Path(value).parent.glob("*.yaml")] if Path(value).parent.is_dir() else []
-            raise ConfigError(
-                f"{hyphenated(option_name(part).lstrip('-'))}: there is no file {value}, here or among the configs of "
-                f"the package{did_you_mean(value, [*near, *known_configs()])}"
-            )
+    lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
+    text = " ".join(line for line in lines if not _FRAME.match(line))
+    text = re.sub(r"Problem with given class_path '(?:[^']*\.)?(\w+)':", r"\1:", text)
+    return re.sub(r'Parser key "([^"]*)":', r"\1:", text)
 
 
 def describe(message: str, command: str, args: Sequence[str]) -> str:
@@ -111,15 +102,12 @@ def describe_library(message: str, options: Mapping[str, str] = MappingProxyType
     text = re.sub(r"^(\w+)(?==)", lambda found: options.get(found[1], found[1]), one_line(message))
     text = re.sub(rf"`({'|'.join(_TRAINER)})`", lambda found: hyphenated(f"trainer.{found[1]}"), text)
     for pattern, line in _LIGHTNING:
-        found = re.search(pattern, text, re.DOTALL)
-        if found:
-            text = found.expand(line)
-            name = text.rpartition(" ")[2]
-            if text.startswith("--trainer.accelerator: "):
-                text += f"; choose among {', '.join(_ACCELERATORS)}{did_you_mean(name, _ACCELERATORS)}"
-            if text.startswith("--trainer.strategy: "):
-                text += f"; choose auto, ddp or fsdp, for example{did_you_mean(name, _STRATEGIES)}"
-            return text
+        if found := re.search(pattern, text, re.DOTALL):
+            return found.expand(line)
+    if found := re.search(r"invalid (accelerator|strategy) name: `\w+='(.*?)'`", text):
+        option, name = found.groups()
+        some, names = _NAMES[option]
+        return f"--trainer.{option}: there is no {name}; choose {some}{did_you_mean(name, names)}"
     return f"{text} ({TRACEBACK_VARIABLE}=1 shows where)"
 
 
@@ -158,7 +146,7 @@ def _options() -> list[str]:
     trainer = [f"trainer.{name}" for name in _TRAINER]
     classes = {"data": "FeatureDataModule", "model": "MCMFH"}
     of_classes = [f"{key}.{one.name}" for key, name in classes.items() for one in class_options(name) or ()]
-    return [*_OWN, _LAST, *trainer, *of_classes]
+    return [*_OWN, "last_checkpoint.every_n_train_steps", *trainer, *of_classes]
 
 
 def _option_of_class(text: str) -> str | None:
@@ -183,10 +171,10 @@ def _parameters(key: str, owner: str) -> list[str]:
 
 
 def _modules(key: str) -> Sequence[Any]:
-    return _MODULES.get(_last(key), ())
+    return MODULES.get(last_part(key), ())
 
 
-def _last(key: str) -> str:
+def last_part(key: str) -> str:
     """Return the last part of an option, without the plus of one that adds to a list."""
     return re.split(r"[.+]", key.removesuffix("+"))[-1]
 
@@ -235,19 +223,16 @@ def _value(text: str, key: str, args: Sequence[str]) -> str | None:
     found = re.search(r"Got value: ([^\s\[{'\"]\S*)", text)  # of a list or a mapping, what was typed is clearer
     if found:
         return found[1]
-    for part in reversed(split_options(args[1:])):  # the last one counts
-        if option_name(part).replace(".init_args", "") == f"--{key}":
-            return part[0].partition("=")[2] or "".join(part[1:2]) or None
-    return None
+    given = {option.replace(".init_args", ""): value for option, value in options_of(args[1:])}  # the last one counts
+    return given.get(f"--{key}")
 
 
 def _no_value(text: str, args: Sequence[str]) -> str | None:
     found = re.search(r"argument (?:-c/)?(--[\w.]+).*: expected one argument", text)
     if found is None:
         return None
-    alone = [part[0] for part in split_options(args[1:]) if len(part) == 1 and "=" not in part[0]]
-    typed = [option for option in alone if option.startswith(found[1])] or [found[1]]
-    return f"{typed[0]} needs a value"
+    typed = [option for option, value in options_of(args[1:]) if not value and option.startswith(found[1])]
+    return f"{(typed or [found[1]])[0]} needs a value"
 
 
 def _near(name: str, names: Iterable[str], prefix: str = "") -> str:
