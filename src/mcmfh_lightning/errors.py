@@ -142,9 +142,7 @@ def missing_extra(error: BaseException | None) -> str | None:
     return None
 
 
-_MEMORY = re.compile(
-    r"out of memory|can't allocate memory|cannot allocate memory|CUDNN_STATUS_ALLOC_FAILED", re.IGNORECASE
-)
+_MEMORY = re.compile("out of memory|(can't|cannot) allocate memory|CUDNN_STATUS_ALLOC_FAILED", re.IGNORECASE)
 _PORT = re.compile(r"EADDRINUSE|address already in use", re.IGNORECASE)
 _FIXES = {
     errno.ENOSPC: "make room, or write elsewhere",
@@ -158,8 +156,6 @@ _FIXES = {
     errno.ENOTDIR: "a file is where a folder should be; check the path",
     errno.EMFILE: "raise the limit of open files (ulimit -n), or use fewer workers",
 }
-
-
 _LESS_MEMORY = {
     "mcmfh": "lower --data.global-batch-size (predict of pairs --data.batch-size, end to end --model.micro-batch-size)",
     "mcmfh-archive": "index fewer items at a time (--splits), or close other programs",
@@ -173,15 +169,16 @@ def _system_message(error: Exception, program: str) -> str | None:
     # By name: this module imports no torch, whose errors of a full memory are RuntimeErrors.
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _MEMORY.search(first)):
         fix = _LESS_MEMORY.get(program, "close other programs")
-        return f"out of memory ({_short(first)}): {fix}, or use a larger machine"
+        said = first.partition(". ")[0].strip() or "no more is known"
+        return f"out of memory ({said}): {fix}, or use a larger machine"
     if isinstance(error, UnicodeEncodeError) and error.encoding == sys.getfilesystemencoding() != "utf-8":
-        return f"{error.object[:_MOST_SHOWN]!a} cannot be the name of a file in this locale: {_LOCALE}"
+        return f"{error.object[:200]!a} cannot be the name of a file in this locale: {_LOCALE}"
     if isinstance(error, OSError | RuntimeError) and _PORT.search(first):
         return "the port is in use by another process: choose another one (--port; MASTER_PORT for several devices)"
     if not isinstance(error, OSError) or error.strerror is None:
         return None
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if error.filename is None and not full:  # a full disk names no file when an open one cannot grow
+    # A full disk names no file when an open one cannot grow.
+    if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return None
     place = f"{error.filename}: " if error.filename else ""
     fix = f": {_FIXES[error.errno]}" if error.errno in _FIXES else ""
@@ -193,13 +190,7 @@ def reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _short(text: str) -> str:
-    """Keep the first sentence of a message."""
-    return text.partition(". ")[0].strip() or "no more is known"
-
-
 _LOCALE = "set LC_ALL=C.UTF-8, or PYTHONUTF8=1"
-_MOST_SHOWN = 200
 
 
 def check_words(words: Iterable[str]) -> None:

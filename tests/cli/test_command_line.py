@@ -226,6 +226,8 @@ def test_the_help_of_a_command_fits_a_screen(program, command, capsys):
     short = capsys.readouterr().out
     main([command, "--help", "all"])
     full = capsys.readouterr().out
+    main([command, "--help=all"])
+    assert capsys.readouterr().out == full
     assert len(short.splitlines()) <= LINES
     assert max(map(len, full.splitlines())) <= COLUMNS
     assert full.isascii()

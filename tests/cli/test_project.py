@@ -195,6 +195,15 @@ def test_a_choice_is_asked_until_it_is_made(folder):
     found.check_decided({"group-column"})
 
 
+def test_a_file_of_the_folder_with_the_name_of_a_shipped_config_is_refused(folder):
+    """It would be taken in the place of the shipped one."""
+    Path("experiments").mkdir()
+    Path("experiments/mcmfh.yaml").write_text("model: os.system\n")
+    project('[mcmfh.fit]\nconfig = "experiments/mcmfh.yaml"\n')
+    with pytest.raises(ConfigError, match="a file of this folder"):
+        with_project(["fit"])
+
+
 def test_an_encoder_of_the_folder_is_refused(folder, capsys):
     Path("mine.yaml").write_text("class_path: x\n")
     project('[mcmfh-archive.build]\narchive = "a"\ncheckpoint = "c"\nencoder = "mine.yaml"\n')

@@ -14,15 +14,13 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 from cyclopts.argument import ArgumentCollection
 from cyclopts.completion.detect import ShellDetectionError, detect_shell
-from cyclopts.completion.install import add_to_rc_file, get_default_completion_path
 from cyclopts.exceptions import CycloptsError
 
 from mcmfh_lightning import __version__
-from mcmfh_lightning.cli.help import PAGES, ProgramPage, command_help, program_help
+from mcmfh_lightning.cli.help import command_help, program_help
 from mcmfh_lightning.cli.project import take_project
-from mcmfh_lightning.cli.usage import asks_for_help, joined, unknown_command, usage_message, with_hint
+from mcmfh_lightning.cli.usage import asks_for_help, joined, list_hint, unknown_command, usage_message
 from mcmfh_lightning.errors import ConfigError, McmfhError, check_words, one_line_errors, say
-from mcmfh_lightning.files import atomic_write
 
 INSTALL_COMPLETION = "--install-completion"
 Shell = Literal["bash", "zsh", "fish"]
@@ -52,12 +50,11 @@ def run_subcommand(program: str, commands: Commands, args: Sequence[str] | None)
         if words[0] not in app:
             raise ConfigError(unknown_command(app, words))
         command = words[0] if words[0] in (*commands, INSTALL_COMPLETION) else None
-        for_help, everything = asks_for_help(words)
-        page = PAGES.get(program, ProgramPage())
+        for_help, everything, _ = asks_for_help(words)
         if for_help and command is not None:
-            sys.stdout.write(command_help(app, command, page, everything=everything))
+            sys.stdout.write(command_help(app, command, everything=everything))
         elif for_help:
-            sys.stdout.write(program_help(app, page))
+            sys.stdout.write(program_help(app))
         elif command is None:
             sys.stdout.write(f"{app.version}\n")
         else:
@@ -83,10 +80,9 @@ def _run(app: App, command: str, words: list[str]) -> None:
     except CycloptsError as error:
         raise ConfigError(usage_message(error, options, words, app.name[0])) from error
     except McmfhError as error:
-        message = with_hint(str(error), options)
-        if message == str(error):
-            raise
-        raise ConfigError(message) from error
+        if hint := list_hint(str(error), options):
+            raise ConfigError(f"{error}{hint}") from error
+        raise
 
 
 def build_app(program: str, commands: Commands) -> App:
@@ -110,7 +106,6 @@ def build_app(program: str, commands: Commands) -> App:
 
 def _completion_command(app: App) -> Callable[..., None]:
     """Make the command that writes the completion script of a program."""
-    program = app.name[0]
 
     def install_completion(
         *, shell: Shell | None = None, out: Path | None = None, add_to_startup: bool = False
@@ -125,16 +120,11 @@ def _completion_command(app: App) -> Callable[..., None]:
             add_to_startup: Add a line that loads the script to .bashrc or .zshrc, where the shell needs one.
         """
         chosen = shell or _present_shell()
-        path = (out or get_default_completion_path(chosen, program)).absolute()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as stream:
-            stream.write(app.generate_completion(shell=chosen).encode())
-        say(f"{path}: completion of {program} for {chosen}; it works in new shells")
-        if chosen != "fish" and add_to_startup:
-            add_to_rc_file(path, program, chosen)
-        elif chosen == "zsh":
+        path = app.install_completion(shell=chosen, output=out, add_to_startup=add_to_startup)
+        say(f"{path}: completion of {app.name[0]} for {chosen}; it works in new shells")
+        if chosen == "zsh" and not add_to_startup:
             say(f"zsh needs two lines in .zshrc: fpath=({path.parent} $fpath) and autoload -Uz compinit && compinit")
-        elif chosen == "bash":
+        elif chosen == "bash" and not add_to_startup:
             say(f"without the package bash-completion, add to .bashrc: . {path}")
 
     return install_completion

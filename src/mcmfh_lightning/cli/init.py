@@ -4,7 +4,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from textwrap import wrap
 from typing import Literal
@@ -15,14 +15,10 @@ from mcmfh_lightning.datasets.table.guess.look import propose
 from mcmfh_lightning.datasets.table.guess.proposal import Choice, Proposal
 from mcmfh_lightning.errors import ConfigError, DataError, say
 from mcmfh_lightning.files import atomic_write
-from mcmfh_lightning.tables import counted
+from mcmfh_lightning.tables import WIDTH, counted
 
 Encoder = Literal["offline", "biomedclip"]
-_WIDTH = 100
 _MOST_ODD = 8
-_FEW_PAIRS = 400
-"""Training pairs below which the global batch of 256 of the shipped configs may not be filled."""
-
 _OF_ARCHIVE = ("search", "serve", "info", "verify", "add", "upsert", "delete")
 _NOTES = {
     "mcmfh-data.manifest": "Table and images to pair shards. `mcmfh-data manifest --help all` lists all options.",
@@ -33,23 +29,13 @@ _NOTES = {
     "mcmfh-archive.build": "An archive to search. With store-content it keeps texts and small pictures.",
 }
 _NEXT = (
-    "mcmfh-data manifest",
-    "mcmfh-data verify",
-    "mcmfh predict",
-    "mcmfh fit",
-    "mcmfh test",
-    "mcmfh-archive build",
-    'mcmfh-archive search --text "enlarged heart"',
+    "mcmfh-data manifest, mcmfh-data verify, mcmfh predict, mcmfh fit, mcmfh test, mcmfh-archive build, "
+    'mcmfh-archive search --text "enlarged heart"'
 )
 
 
 def init(
-    *,
-    manifest: Path,
-    images: Path,
-    out: Path = PROJECT_FILE,
-    encoder: Encoder = "offline",
-    force: bool = False,
+    *, manifest: Path, images: Path, out: Path = PROJECT_FILE, encoder: Encoder = "offline", force: bool = False
 ) -> None:
     """Look at a table of your own collection, propose how to read it, and write mcmfh.toml for the other commands.
 
@@ -83,10 +69,7 @@ def project_text(manifest: Path, images: Path, out: Path, encoder: Encoder, prop
     read: dict[str, Value] = {"manifest": _seen_from(out, manifest), "images": _seen_from(out, folder), "out": pairs}
     read |= {option: value for option, value in proposal.options.items() if option != "images"}
     config: dict[str, Value] = {"config": "experiments/mcmfh.yaml", "data.root": features, "run-dir": run}
-    batch = _batch(proposal)
-    towers: dict[str, Value] = {} if encoder == "offline" else {"encoder": f"model/encoder_{encoder}.yaml"}
-    best = f"{run}/fit/checkpoints/best.ckpt"
-    source: dict[str, Value] = {"archive": archive, "features": features, "pairs": pairs}
+    config |= _batch(proposal)
     tables: Mapping[str, Mapping[str, Value]] = {
         "mcmfh-data.verify": {"folder": pairs},
         "mcmfh-data.stats": {"folder": pairs, "out": "data/stats"},
@@ -96,10 +79,15 @@ def project_text(manifest: Path, images: Path, out: Path, encoder: Encoder, prop
             "model.output-dir": features,
             "run-dir": f"{run}/encode",
         },
-        "mcmfh.fit": {**config, **batch},
-        "mcmfh.validate": {**config, **batch},
-        "mcmfh.test": {**config, **batch},
-        "mcmfh-archive.build": {**source, "checkpoint": best, **towers, "store-content": True},
+        **dict.fromkeys(("mcmfh.fit", "mcmfh.validate", "mcmfh.test"), config),
+        "mcmfh-archive.build": {
+            "archive": archive,
+            "features": features,
+            "pairs": pairs,
+            "checkpoint": f"{run}/fit/checkpoints/best.ckpt",
+            **({} if encoder == "offline" else {"encoder": f"model/encoder_{encoder}.yaml"}),
+            "store-content": True,
+        },
         **{f"mcmfh-archive.{command}": {"archive": archive} for command in _OF_ARCHIVE},
     }
     head = comment(
@@ -121,7 +109,7 @@ def _batch(proposal: Proposal) -> dict[str, Value]:
     """Choose a global batch that a small collection fills; nothing for others."""
     given = proposal.options.get("split-by") == "given"
     pairs = proposal.trainable // 2 if given else proposal.trainable * 7 // 10
-    if pairs >= _FEW_PAIRS or pairs < 4:
+    if pairs >= 400 or pairs < 4:  # below 400 the 256 of the shipped configs may not be filled
         return {}
     return {"data.global-batch-size": min(256, 1 << (pairs // 2).bit_length() - 1)}
 
@@ -148,13 +136,13 @@ def _report(manifest: Path, images: Path, out: Path, proposal: Proposal) -> Iter
         yield f"Choose in {out}, which `mcmfh-data manifest` asks for:"
         for number, choice in enumerate(proposal.choices, 1):
             yield from _wrapped(f"  {number}.", f" {' or '.join(choice.options)}: {choice.question}")
-    yield from _wrapped("Next:", f" {', '.join(_NEXT)}")
+    yield from _wrapped("Next:", f" {_NEXT}")
 
 
 def _wrapped(head: str, text: str) -> Iterator[str]:
     """Break a line at 100 columns; the lines after it are indented."""
     plain = "".join(c if c.isprintable() else " " for c in head + text)
-    yield from wrap(plain, _WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+    yield from wrap(plain, WIDTH, subsequent_indent="    ", break_on_hyphens=False)
 
 
 def toml_value(value: Value) -> str:
@@ -167,15 +155,13 @@ def toml_value(value: Value) -> str:
         >>> print(toml_value('a "b" \\ c'), toml_value(["x", "y"]), toml_value(True), toml_value(3))
         "a \"b\" \\ c" ["x", "y"] true 3
     """
-    if isinstance(value, bool):
+    if isinstance(value, bool | int):
         return str(value).lower()
     if isinstance(value, list):
         items = [toml_value(item) for item in value]
         if len(items) > 3:
             return "[\n" + "".join(f"  {item},\n" for item in items) + "]"
         return f"[{', '.join(items)}]"
-    if isinstance(value, int):
-        return str(value)
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -185,7 +171,7 @@ def toml_value(value: Value) -> str:
     return "".join(f"\\u{ord(c):04x}" if "\x7f" <= c <= "\x9f" else c for c in escaped)
 
 
-def comment(text: str, width: int | None = _WIDTH) -> str:
+def comment(text: str, width: int | None = WIDTH) -> str:
     """Write a text as lines of comments of at most that width where words allow it; None writes one line."""
     plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     lines = [plain] if width is None else wrap(plain, width - 2, break_long_words=False, break_on_hyphens=False)
@@ -197,7 +183,7 @@ def table(
     options: Mapping[str, Value],
     note: str = "",
     reasons: Mapping[str, str] | None = None,
-    choices: Iterable[Choice] = (),
+    choices: Sequence[Choice] = (),
 ) -> str:
     """Write a table: a note, its options, and what has to be chosen.
 
@@ -208,18 +194,16 @@ def table(
         reasons: Comment of each option, written after it, or above it if the line would be too long.
         choices: What its owner has to decide; proposals stand there as comments.
     """
-    lines = [comment(note)] if note else []
-    lines.append(f"[{name}]")
+    lines = [*([comment(note)] if note else []), f"[{name}]"]
     for key, value in options.items():
         line = f"{key} = {toml_value(value)}"
         reason = comment(reasons[key]) if reasons and key in reasons else ""
-        if reason and "\n" not in line + reason and len(line) + len(reason) + 2 <= _WIDTH:
+        if reason and "\n" not in line + reason and len(line) + len(reason) + 2 <= WIDTH:
             line = f"{line}  {reason}"
         elif reason:
             lines.append(reason)
         lines.append(line)
-    asked = list(choices)
-    for choice in asked:
+    for choice in choices:
         lines += ["", comment(f"CHOOSE: {choice.question.rstrip('.?')}? Remove the # before one line:")]
         for answer in choice.answers:
             meaning = f"  {comment(answer.meaning, width=None)}" if answer.meaning else ""
@@ -227,7 +211,7 @@ def table(
             lines.append(f"# {answer.option} = {value}{meaning}")
         if not choice.answers:
             lines += [f'# {option} = "..."' for option in choice.options]
-    if asked:
-        names = [" or ".join(choice.options) for choice in asked]
+    if choices:
+        names = [" or ".join(choice.options) for choice in choices]
         lines.append(f"{UNDECIDED} = {toml_value(names)}")
     return "\n".join(lines) + "\n"

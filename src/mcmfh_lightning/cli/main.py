@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from pkgutil import resolve_name
 
 from mcmfh_lightning.cli.command_line import INSTALL_COMPLETION, commands_of_options, run_subcommand
 from mcmfh_lightning.cli.train_help import COMMANDS as TRAINED
@@ -35,17 +36,11 @@ def main(args: Sequence[str] | None = None) -> None:
         args: The command line after the program's name; None takes that of the process.
     """
     arguments = sys.argv[1:] if args is None else list(args)
-    command, rest = (arguments or [""])[0], arguments[1:]
+    command, *rest = arguments or [""]
     with one_line_errors("mcmfh"):
         match command:
-            case "demo":
-                from mcmfh_lightning.cli.demo import demo
-
-                run_subcommand("mcmfh", {"demo": demo}, arguments)
-            case "init":
-                from mcmfh_lightning.cli.init import init
-
-                run_subcommand("mcmfh", {"init": init}, arguments)
+            case "demo" | "init":
+                run_subcommand("mcmfh", {command: resolve_name(f"mcmfh_lightning.cli.{command}:{command}")}, arguments)
             case "fit" | "validate" | "test" | "predict":
                 _train(command, rest, args)
             case "-h" | "--help" | "--version" | "--install-completion":
@@ -56,14 +51,12 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def _train(command: str, rest: Sequence[str], args: Sequence[str] | None) -> None:
     """Print the short help, or run the command."""
-    rest = [word for arg in rest for word in (("--help", "all") if arg == "--help=all" else (arg,))]
-    for_help, everything = asks_for_help(rest)
-    place = next((place for place, arg in enumerate(rest) if arg in ("-h", "--help")), 0)
+    for_help, everything, others = asks_for_help(rest)
     if for_help and not everything:
-        say(screen(command, [*rest[:place], *rest[place + 1 :]]))
+        say(screen(command, others))
         return
     if everything:
-        args = [command, *rest[:place], "--help", *rest[place + 1 :]]
+        args = [command, *others, "--help", "all"]
     from mcmfh_lightning.cli.train import main as run_trainer  # torch, and the extra may be missing
 
     run_trainer(args)

@@ -11,8 +11,6 @@ from typing import NamedTuple
 CONFIGS = ("-c", "--config")
 _WHOLE = ("--model", "--data", "--trainer")
 """Options that set a whole section: written after an option of that section, they would reset it."""
-_PACKAGES = ("hashers", "encoders", "losses", "datamodules", "callbacks")
-_ENTRY = re.compile(r"^    (\*{0,2}\w+): (.*)$")
 
 
 def split_options(args: Sequence[str]) -> list[list[str]]:
@@ -142,7 +140,7 @@ def _option(name: str, default: ast.expr | None, texts: Mapping[str, str]) -> Op
 
 def _find(name: str) -> ast.ClassDef | None:
     """Find the definition of a class in the source of the package."""
-    for package in _PACKAGES:
+    for package in ("hashers", "encoders", "losses", "datamodules", "callbacks"):
         spec = find_spec(f"mcmfh_lightning.{package}")  # finds the folder without importing it
         for folder in (spec and spec.submodule_search_locations) or ():
             for file in sorted(Path(folder).glob("*.py")):
@@ -155,13 +153,6 @@ def _find(name: str) -> ast.ClassDef | None:
 
 def _documented(docstring: str) -> dict[str, str]:
     """Read the section ``Args:`` of a docstring."""
-    texts: dict[str, str] = {}
     section = docstring.partition("\nArgs:\n")[2].partition("\n\n")[0]
-    name = ""
-    for line in section.splitlines():
-        if entry := _ENTRY.match(line):
-            name = entry[1].lstrip("*")
-            texts[name] = entry[2]
-        elif name:
-            texts[name] += " " + line.strip()
-    return texts
+    entries = re.findall(r"^    \*{0,2}(\w+): (.*(?:\n     .*)*)", section, re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in entries}

@@ -30,20 +30,10 @@ Kind = Literal["text", "texts", "number", "switch"]
 _ARCHIVE: Mapping[str, Kind] = {"archive": "text", "device": "text"}
 _ADD: Mapping[str, Kind] = {**_ARCHIVE, "features": "text", "pairs": "text", "splits": "texts", "checkpoint": "text"}
 _RUN: Mapping[str, Kind] = {
-    "config": "text",
-    "data.root": "text",
-    "run-dir": "text",
-    "seed-everything": "number",
-    "trainer.accelerator": "text",
-    "trainer.devices": "number",
-    "trainer.max-epochs": "number",
-    "data.batch-size": "number",
-    "data.global-batch-size": "number",
-    "data.num-workers": "number",
-    "model.num-bits": "number",
-    "model.supervision": "text",
+    **dict.fromkeys(("config", "data.root", "run-dir", "trainer.accelerator", "model.supervision"), "text"),
+    **dict.fromkeys(("seed-everything", "trainer.devices", "trainer.max-epochs", "model.num-bits"), "number"),
+    **dict.fromkeys(("data.batch-size", "data.global-batch-size", "data.num-workers"), "number"),
 }
-_TESTED: Mapping[str, Kind] = {**_RUN, "ckpt-path": "text"}
 _MANIFEST: Mapping[str, Kind] = {
     **dict.fromkeys(("manifest", "images", "out", "name", "source", "licence", "encoding", "delimiter"), "text"),
     **dict.fromkeys((f"{name}-column" for name in ("id", "image", "text", "labels", "group", "date")), "text"),
@@ -61,9 +51,7 @@ TABLES: Mapping[str, Mapping[str, Mapping[str, Kind]]] = {
     },
     "mcmfh": {
         "predict": {**_RUN, "model.output-dir": "text"},
-        "fit": _TESTED,
-        "validate": _TESTED,
-        "test": _TESTED,
+        **{command: {**_RUN, "ckpt-path": "text"} for command in ("fit", "validate", "test")},
     },
     "mcmfh-archive": {
         "build": {**_ADD, "encoder": "text", "store-content": "switch", "without-relaxed": "switch"},
@@ -168,7 +156,8 @@ def read_project(program: str, command: str) -> Project | None:
         The options; None if there is no such file, no such table in it, or the command takes none.
 
     Raises:
-        ConfigError: If the file is not TOML, or has an unknown table, an unknown key or a value of a wrong type.
+        ConfigError: If the file is not TOML, has an unknown table, an unknown key or a value of a wrong type, or names
+            a folder to write to that is not below its own.
     """
     known = TABLES.get(program, {}).get(command)
     if known is None:
@@ -197,8 +186,10 @@ def read_project(program: str, command: str) -> Project | None:
             near = did_you_mean(name, known)
             raise ConfigError(f"{where}: unknown key {written!r}{near or ';'} keys: {', '.join(known)}")
         options[name] = _checked(f"{where} {written}", value, known[name])
-        if name in WRITTEN:
-            _check_below(f"{where} {written}", str(value), name)
+        path = Path(str(value))
+        # The file may come from elsewhere.
+        if name in WRITTEN and ("://" in str(value) or path.is_absolute() or ".." in path.parts):
+            raise ConfigError(f"{where} {written} = {value!r}: not below the folder of the file; pass it by --{name}")
     return Project(where, options, choices)
 
 
@@ -243,19 +234,9 @@ def _checked(where: str, value: object, kind: Kind) -> Value:
     if kind == "texts" and isinstance(value, str):
         return [value]
     of_type, expected = _KINDS[kind]
-    if type(value) is of_type and (kind != "texts" or all(isinstance(item, str) for item in value)):
+    if type(value) is of_type and all(isinstance(item, str) for item in (value if isinstance(value, list) else ())):
         return cast("Value", value)
     raise ConfigError(f"{where} = {str(value)[:40]!r}: {expected} is expected")
-
-
-def _check_below(where: str, value: str, name: str) -> None:
-    """Refuse a folder to write to that is not below the one of the file, which may come from elsewhere.
-
-    Raises:
-        ConfigError: If it is not.
-    """
-    if "://" in value or Path(value).is_absolute() or ".." in Path(value).parts:
-        raise ConfigError(f"{where} = {value!r}: not below the folder of the file; pass it by --{name}")
 
 
 def arguments_of(options: Mapping[str, Value]) -> list[str]:
@@ -284,8 +265,7 @@ def take_project(program: str, _: App, commands: tuple[str, ...], arguments: Arg
         commands: The command.
         arguments: Its options, with the values of the command line.
     """
-    project = read_project(program, " ".join(commands))
-    if project is not None:
+    if project := read_project(program, " ".join(commands)):
         typed = {name.lstrip("-") for argument in arguments if argument.tokens for name in argument.names}
         options = project.take(typed)
         update_argument_collection(options, str(PROJECT_FILE), arguments, root_keys=(), allow_unknown=False)
@@ -305,7 +285,6 @@ def with_project(arguments: Sequence[str]) -> list[str]:
     if not arguments or short or typed & {"config", "help", "print-config"}:
         return list(arguments)
     project = read_project("mcmfh", arguments[0])
-    if project is None:
-        return list(arguments)
-    pythonic = {name.replace("-", "_"): value for name, value in project.take(typed).items()}
+    taken = project.take(typed) if project else {}
+    pythonic = {name.replace("-", "_"): value for name, value in taken.items()}
     return [arguments[0], *arguments_of(pythonic), *arguments[1:]]

@@ -13,9 +13,13 @@ from mcmfh_lightning.tables import WIDTH
 
 LINES = 50
 """What a screen shows, of `WIDTH` columns."""
-_LEFT = 37
 _LINKED = ("image_dim", "text_dim", "num_labels", "seed")
 """Arguments that the data or --seed-everything decide."""
+_ENDING = (
+    "",
+    "--help all lists every option. Options may come in any order, with hyphens or underscores, and win",
+    "over configs; one that stands between two configs gives way to the later config.",
+)
 _MEASURED, _HASHED, _ALL = ("validate", "test"), ("fit", "validate", "test"), ("fit", "validate", "test", "predict")
 _OPTIONS: Sequence[tuple[str, str, Sequence[str]]] = (
     ("--config FILE", "experiments/mcmfh.yaml, or a file; repeated, later ones win.", _HASHED),
@@ -66,19 +70,11 @@ def screen(command: str, args: Sequence[str]) -> str:
     text, options = COMMANDS[command]
     lines = [f"usage: mcmfh {command} --config FILE [--OPTION VALUE ...]", "", text, ""]
     lines += [_line(*option) for option in options]
-    ending = [
-        "",
-        *textwrap.wrap(
-            "--help all lists every option. Options may come in any order, with hyphens or underscores, and win over "
-            "configs; one that stands between two configs gives way to the later config.",
-            WIDTH,
-        ),
-    ]
     model = list(_lines(command, args, "model"))
-    room = LINES - len(lines) - len(ending) - 2
+    room = LINES - len(lines) - len(_ENDING) - 2
     if len(model) > room:
         model = [*model[: room - 1], f"  ... and {len(model) - room + 1} more: --help all"]
-    return "\n".join([*lines, *(["", *model] if model else []), *ending])
+    return "\n".join([*lines, *(["", *model] if model else []), *_ENDING])
 
 
 def all_lines(command: str, args: Sequence[str]) -> Iterator[str]:
@@ -110,7 +106,8 @@ def _lines(command: str, args: Sequence[str], section: str, *, nested: bool = Fa
         yield f"Options of {name} ({other}):"
     for option in shown:
         left, value = hyphenated(f"{section}.{option.name}"), values.get(option.name)
-        yield _line(f"{left} {_value(option, values)}".rstrip(), _sentence(option.text))
+        sentence = option.text.partition(". ")[0].rstrip(".").replace("``", "")
+        yield _line(f"{left} {_value(option, values)}".rstrip(), f"{sentence}." if sentence else "")
         # Arguments of a class, such as an optimizer, to which a config gives a value.
         for key, given in ((value.get("init_args") or {}) if nested and isinstance(value, dict) else {}).items():
             yield _line(f"{left}.{hyphenated(key)[2:]} {given}".rstrip(), "Learning rate." if key == "lr" else "")
@@ -170,11 +167,6 @@ def _value(option: Option, values: Mapping[str, Any]) -> str:
     return "" if value is None or isinstance(value, list) else str(value)
 
 
-def _sentence(text: str) -> str:
-    """Keep the first sentence of a docstring, without its marks of code."""
-    return text.partition(". ")[0].rstrip(".").replace("``", "") + "." if text else ""
-
-
 def _line(left: str, right: str) -> str:
-    width = max(_LEFT, len(left) + 1)
+    width = max(37, len(left) + 1)
     return f"  {left:{width}s}{textwrap.shorten(right, WIDTH - 2 - width, placeholder=' ...')}".rstrip()

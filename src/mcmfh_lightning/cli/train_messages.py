@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -31,6 +31,7 @@ MODULES: Mapping[str, Sequence[Any]] = {
     "encoder": (mcmfh_lightning.encoders,),
 }
 """Where classes are looked for, by the last part of the option that names them."""
+_NO_CONFIG = "--config is missing: pass an experiment such as experiments/mcmfh.yaml, or --model and --data"
 _OWN = ("config", "data", "model", "trainer", "run_dir", "ckpt_path", "seed_everything", "log_examples", "print_config")
 _TRAINER = [name for name in inspect.signature(Trainer.__init__).parameters if name != "self"]
 _KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text", "list": "a list"}
@@ -88,8 +89,9 @@ def describe(message: str, command: str, args: Sequence[str]) -> str:
         args: The command line, with underscores.
     """
     text = one_line(message)
-    said = next((line for line in _described(text, args) if line), text)
-    return f"{hyphenate(said)} (options: mcmfh {command} --help)"
+    found = ((describe_it, re.search(pattern, text)) for pattern, describe_it in _MESSAGES)
+    said = filter(None, (match and describe_it(match, args) for describe_it, match in found))
+    return f"{hyphenate(next(said, text))} (options: mcmfh {command} --help)"
 
 
 def describe_library(message: str, options: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -116,22 +118,7 @@ def hyphenate(text: str) -> str:
     return _OPTION.sub(lambda found: hyphenated(found[0]), text)
 
 
-def _described(text: str, args: Sequence[str]) -> Iterator[str | None]:
-    """Yield what each kind of message means; None where it is of another kind."""
-    yield _option_of_class(text)
-    yield _unknown_option(text)
-    yield _plateau(text)
-    yield _unknown_class(text)
-    yield _wrong_value(text, args)
-    yield _no_value(text, args)
-    if text.startswith("the following arguments are required"):
-        yield "--config is missing: pass an experiment such as experiments/mcmfh.yaml, or --model and --data"
-
-
-def _unknown_option(text: str) -> str | None:
-    found = re.search(r"unrecognized arguments: (\S+)|does not accept option '([^']*)'", text)
-    if found is None:
-        return None
+def _unknown_option(found: re.Match[str], _: Sequence[str]) -> str:
     name = (found[1] or found[2]).partition("=")[0]
     if found[1] and re.match("-[^-]", name):
         return f"there is no option {name}"
@@ -139,26 +126,21 @@ def _unknown_option(text: str) -> str | None:
         return f"{name!r} belongs to no option: a value follows its option; an option with several values is repeated"
     name = name.lstrip("-").removesuffix("+")
     what = "there is no option" if found[1] else "a config sets what is not an option:"
-    return f"{what} {hyphenated(name)}{_near(name, _options())}"
-
-
-def _options() -> list[str]:
-    trainer = [f"trainer.{name}" for name in _TRAINER]
     classes = {"data": "FeatureDataModule", "model": "MCMFH"}
-    of_classes = [f"{key}.{one.name}" for key, name in classes.items() for one in class_options(name) or ()]
-    return [*_OWN, "last_checkpoint.every_n_train_steps", *trainer, *of_classes]
+    known = [f"{key}.{one.name}" for key, kind in classes.items() for one in class_options(kind) or ()]
+    known += [*_OWN, "last_checkpoint.every_n_train_steps", *(f"trainer.{one}" for one in _TRAINER)]
+    return f"{what} {hyphenated(name)}{did_you_mean(hyphenated(name), map(hyphenated, known))}"
 
 
-def _option_of_class(text: str) -> str | None:
-    found = re.match(r"(.*?): (\w+): (?:Option '([^']*)' is not accepted|unrecognized arguments: --([\w.]+))", text)
-    if found is None:
-        return None
+def _option_of_class(found: re.Match[str], _: Sequence[str]) -> str:
     key, owner, name = found[1], found[2], found[3] or found[4]
     key = key.replace(".init_args", "")
     if owner in ("LightningDataModule", "LightningModule"):
         example = "experiments/mcmfh.yaml" if key == "model" else "data/features.yaml"
         return f"--{key}.{name} comes without --{key}: pass --config FILE, or --{key} and a name such as {example}"
-    return f"{owner} has no option {hyphenated(f'{key}.{name}')}{_near(name, _parameters(key, owner), f'{key}.')}"
+    option = hyphenated(f"{key}.{name}")
+    known = [hyphenated(f"{key}.{one}") for one in _parameters(key, owner)]
+    return f"{owner} has no option {option}{did_you_mean(option, known)}"
 
 
 def _parameters(key: str, owner: str) -> list[str]:
@@ -166,12 +148,8 @@ def _parameters(key: str, owner: str) -> list[str]:
     own = class_options(owner)
     if own is not None:
         return [option.name for option in own]
-    kinds = (getattr(module, owner, None) for module in _modules(key))
+    kinds = (getattr(module, owner, None) for module in MODULES.get(last_part(key), ()))
     return next(([*inspect.signature(kind).parameters] for kind in kinds if kind is not None), [])
-
-
-def _modules(key: str) -> Sequence[Any]:
-    return MODULES.get(last_part(key), ())
 
 
 def last_part(key: str) -> str:
@@ -179,62 +157,48 @@ def last_part(key: str) -> str:
     return re.split(r"[.+]", key.removesuffix("+"))[-1]
 
 
-def _plateau(text: str) -> str | None:
+def _plateau(found: re.Match[str], _: Sequence[str]) -> str:
     """Say which of two classes of the same name it has to be."""
-    found = re.search(r"(?:([\w.]+): )?(?:\w+: )?(\w+): Multiple subclasses with name ReduceLROnPlateau", text)
-    if found is None:
-        return None
     key = hyphenated(".".join(part for part in found.groups() if part))
     return f"{key}: {_PLATEAU.format(key)}"
 
 
-def _unknown_class(text: str) -> str | None:
-    found = re.search(r"^([\w.+]+): (?:.*?(\w+): )?Expected a dot import path string: (\S+)", text)
-    found = found or re.search(
-        r"^([\w.+]+): (?:.*?(\w+): )?.*(?:Unexpected import path format|No module named): ?(\S+)", text
-    )
-    if found is None:
-        return None
+def _unknown_class(found: re.Match[str], _: Sequence[str]) -> str:
     key = found[1].replace(".init_args", "") + (f".{found[2]}" if found[2] and found[2][0].islower() else "")
-    modules = _modules(key)
+    modules = MODULES.get(last_part(key), ())
     names = [name for one in modules for name in getattr(one, "__all__", dir(one)) if name[0].isupper()]
     return f"{hyphenated(key)}: there is no class {found[3]}{did_you_mean(found[3], names)}"
 
 
-def _wrong_value(text: str, args: Sequence[str]) -> str | None:
-    kinds = re.findall(r"Expected a (<class '[\w.]+'>|typing\.Literal\[.*?\])", text)
-    found = re.match(r"([\w.]+): ((?:\w+: )*)", text)
-    if not kinds or found is None:
-        return None
+def _wrong_value(found: re.Match[str], args: Sequence[str]) -> str | None:
+    kinds = re.findall(r"Expected a (<class '[\w.]+'>|typing\.Literal\[.*?\])", found.string)
     parts = [part for part in found[2].split(": ") if part and not part[0].isupper()]
     key = ".".join([found[1].replace(".init_args", ""), *parts])
     choices = [one for kind in kinds for one in re.findall(r"'([^']+)'|(\d+)", kind) if "Literal" in kind]
     words = list(dict.fromkeys(quoted or number for quoted, number in choices))
     names = [name for kind in kinds if "Literal" not in kind and (name := re.split(r"[.']", kind)[-2]) in _KINDS]
-    value = _value(text, key, args)
+    # Of a list or a mapping, what was typed is clearer than the message; of several, the last one counts.
+    got = re.search(r"Got value: ([^\s\[{'\"]\S*)", found.string)
+    typed = {option.replace(".init_args", ""): value for option, value in options_of(args[1:])}
+    value = got[1] if got else typed.get(f"--{key}", "")
     expected = [_KINDS[name] for name in dict.fromkeys(names)] + ([f"one of {', '.join(words)}"] if words else [])
-    got = f", got {value}" if value else ""
-    near = did_you_mean(value, words) if value and words else ""
-    return f"{hyphenated(key)}: expected {' or '.join(expected)}{got}{near}" if expected else None
+    near = f", got {value}{did_you_mean(value, words)}" if value else ""
+    return f"{hyphenated(key)}: expected {' or '.join(expected)}{near}" if expected else None
 
 
-def _value(text: str, key: str, args: Sequence[str]) -> str | None:
-    """Find the refused value, in the message or in the command line."""
-    found = re.search(r"Got value: ([^\s\[{'\"]\S*)", text)  # of a list or a mapping, what was typed is clearer
-    if found:
-        return found[1]
-    given = {option.replace(".init_args", ""): value for option, value in options_of(args[1:])}  # the last one counts
-    return given.get(f"--{key}")
-
-
-def _no_value(text: str, args: Sequence[str]) -> str | None:
-    found = re.search(r"argument (?:-c/)?(--[\w.]+).*: expected one argument", text)
-    if found is None:
-        return None
+def _no_value(found: re.Match[str], args: Sequence[str]) -> str:
     typed = [option for option, value in options_of(args[1:]) if not value and option.startswith(found[1])]
     return f"{(typed or [found[1]])[0]} needs a value"
 
 
-def _near(name: str, names: Iterable[str], prefix: str = "") -> str:
-    near = did_you_mean(name, names)
-    return re.sub(r"'([\w.]+)'", lambda found: repr(hyphenated(prefix + found[1])), near)
+_MESSAGES: Sequence[tuple[str, Callable[[re.Match[str], Sequence[str]], str | None]]] = (
+    (r"^(.*?): (\w+): (?:Option '([^']*)' is not accepted|unrecognized arguments: --([\w.]+))", _option_of_class),
+    (r"unrecognized arguments: (\S+)|does not accept option '([^']*)'", _unknown_option),
+    (r"(?:([\w.]+): )?(?:\w+: )?(\w+): Multiple subclasses with name ReduceLROnPlateau", _plateau),
+    (r"^([\w.+]+): (?:.*?(\w+): )?Expected a dot import path string: (\S+)", _unknown_class),
+    (r"^([\w.+]+): (?:.*?(\w+): )?.*(?:Unexpected import path format|No module named): ?(\S+)", _unknown_class),
+    (r"^([\w.]+): ((?:\w+: )*)", _wrong_value),
+    (r"argument (?:-c/)?(--[\w.]+).*: expected one argument", _no_value),
+    (r"^the following arguments are required", lambda *_: _NO_CONFIG),
+)
+"""What jsonargparse says, and what describes it; None where it says something else."""

@@ -107,7 +107,7 @@ def _check_configs(args: Sequence[str]) -> None:
             )
         if config and value and path.is_dir():
             raise ConfigError(f"--config {value} is a folder: name a YAML file, such as experiments/mcmfh.yaml")
-        if not (config or value.endswith(".yaml")) or not path.is_file():
+        if not path.is_file() or not (config or value.endswith(".yaml")):
             continue
         try:
             content = yaml.safe_load(path.read_bytes())

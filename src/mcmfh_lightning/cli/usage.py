@@ -25,11 +25,15 @@ _KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
 _ONLY_VALUES = "--"  # no option comes after it
 
 
-def asks_for_help(words: Sequence[str]) -> tuple[bool, bool]:
-    """Say whether a command line asks for help, and whether for all of it."""
+def asks_for_help(words: Sequence[str]) -> tuple[bool, bool, list[str]]:
+    """Return whether a command line asks for help, whether for all of it, and its other words."""
+    words = [part for word in words for part in (("--help", "all") if word == "--help=all" else (word,))]
     before = words[: words.index(_ONLY_VALUES)] if _ONLY_VALUES in words else words
     place = next((place for place, word in enumerate(before) if word in ("-h", "--help")), None)
-    return place is not None, place is not None and list(words[place + 1 : place + 2]) == ["all"]
+    if place is None:
+        return False, False, words
+    everything = words[place + 1 : place + 2] == ["all"]
+    return True, everything, [*words[:place], *words[place + 1 + everything :]]
 
 
 def joined(options: ArgumentCollection, words: Sequence[str], command: str) -> list[str]:
@@ -52,7 +56,11 @@ def joined(options: ArgumentCollection, words: Sequence[str], command: str) -> l
         if word.startswith("--") and word != "--version":
             name, equals, value = word.partition("=")
             option, switch = _option(options, name, command)
-            if rest and not equals and _belongs(option, rest[0], switch=switch):
+            if switch:
+                belongs = rest and rest[0] in ("true", "false")
+            else:  # two numbers are left to the parser
+                belongs = rest and not rest[0].startswith("--") and option.token_count()[0] == 1
+            if belongs and not equals:
                 value = rest.popleft()
                 word = f"{name}={value}"
             # The parser would round 10.7.
@@ -75,13 +83,6 @@ def _option(options: ArgumentCollection, name: str, command: str) -> tuple[Argum
         parts = ", ".join(part.name for part in option.children)
         raise ConfigError(f"{name} takes no value; its parts do: {parts}; help: {command} --help")
     return option, implied is not UNSET
-
-
-def _belongs(option: Argument, value: str, *, switch: bool) -> bool:
-    """Say whether a word is the value of the option before it; two numbers are left to the parser."""
-    if switch:
-        return value in ("true", "false")
-    return option.token_count()[0] == 1 and not value.startswith("--")
 
 
 def repeated(option: Argument, name: str, value: str) -> str:
@@ -143,18 +144,15 @@ def usage_message(error: CycloptsError, options: ArgumentCollection, words: Sequ
     return f"{_problem(error, options, words)}; help: {program} {words[0]} --help"
 
 
-def with_hint(message: str, options: ArgumentCollection) -> str:
-    """Add to the message of a command how several values are typed, if it is about a list in brackets.
+def list_hint(message: str, options: ArgumentCollection) -> str:
+    """Say how several values are typed, if the message of a command is about a list in brackets; else nothing.
 
     Args:
         message: What is wrong.
         options: The options of the command, with their values.
     """
-    for option in options:
-        for token in option.tokens:
-            if token.value in message and (hint := repeated(option, token.keyword or option.name, token.value)):
-                return message + hint
-    return message
+    typed = ((option, token) for option in options for token in option.tokens if token.value in message)
+    return next(filter(None, (repeated(one, token.keyword or one.name, token.value) for one, token in typed)), "")
 
 
 def _problem(error: CycloptsError, options: ArgumentCollection, words: Sequence[str]) -> str:
@@ -200,9 +198,8 @@ def _missing(error: MissingArgumentError, option: Argument, options: ArgumentCol
     name = error.keyword or option.name
     if option.token_count()[0] > 1:
         return f"{name} takes two numbers, such as {name} 0 4095"
-    if str in kinds(option):
-        return f"{name} needs a value; one that begins with -- is written {name}=--VALUE"
-    return f"{name} needs a value"
+    hint = f"; one that begins with -- is written {name}=--VALUE" if str in kinds(option) else ""
+    return f"{name} needs a value{hint}"
 
 
 def _unfit(error: CoercionError, option: Argument) -> str:
