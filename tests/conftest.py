@@ -16,8 +16,8 @@ from PIL import Image
 
 from mcmfh_lightning.callbacks import HammingRanking
 from mcmfh_lightning.datamodules import FeatureDataModule
+from mcmfh_lightning.errors import QUIET
 from mcmfh_lightning.hashers import MCMFH
-from mcmfh_lightning.quiet import QUIET
 from mcmfh_lightning.shards import (
     DatasetInfo,
     FeatureShardWriter,

@@ -41,7 +41,6 @@ ALLOWED = {
     "trainer": {"errors", "files"},
     "tables": {"errors"},
     "files": {"errors"},
-    "errors": {"quiet"},  # what a command does around its work
 }
 
 ANYWHERE = {"nearest", "shared_memory"}

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mcmfh_lightning.cli.train import main
-from mcmfh_lightning.quiet import QUIET
+from mcmfh_lightning.errors import QUIET
 
 from .images.dicom_files import write_dicom
 

@@ -1,10 +1,12 @@
-"""Errors that name the file or key at fault and the fix, and lines that are safe to print on a terminal."""
+"""Errors that name what is at fault and the fix, warnings that nobody can act on, and lines safe for a terminal."""
 
 import errno
 import io
+import logging
 import os
 import re
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import requires
@@ -14,7 +16,6 @@ from typing import get_args
 from rich.console import Console
 
 from mcmfh_lightning.nearest import did_you_mean
-from mcmfh_lightning.quiet import quiet_libraries
 from mcmfh_lightning.shared_memory import full_message
 
 
@@ -45,10 +46,10 @@ def one_line_errors(program: str) -> Iterator[None]:
     These are an `McmfhError`, what the system refuses (files, memory, a port) and a missing extra.
     ``MCMFH_TRACEBACK=1`` shows the traceback instead.
     Any other exception is a mistake of this package and always shows it. Every command runs in here: warnings of
-    libraries that a user cannot act on are hidden as well (`mcmfh_lightning.quiet`).
+    libraries that a user cannot act on are hidden as well, see `QUIET`.
     """
     make_printable()
-    quiet_libraries()
+    _quiet_libraries()
     try:
         yield
     except Exception as error:
@@ -60,6 +61,58 @@ def one_line_errors(program: str) -> Iterator[None]:
         # A worker process of a loader sends its traceback inside the message; the last line is the message itself.
         sys.stderr.write(f"{program}: error: {message.strip().splitlines()[-1]}\n")
         sys.exit(2)
+
+
+QUIET: tuple[tuple[str, type[Warning]], ...] = (
+    # The stream of each worker knows its own batches, and `BatchLoader` counts what arrives.
+    ("Your `IterableDataset` has `__len__` defined", UserWarning),
+    # Features are read from mapped files, faster than worker processes could send them; pairs take all cores.
+    ("The '\\w+_dataloader' does not have many workers", UserWarning),
+    # `mcmfh test` reads checkpoints that `mcmfh fit` wrote to another folder, and writes none.
+    ("The dirpath has changed from", UserWarning),
+    # A run is resumed in its own folder; `check_unused` refuses the folder of another run.
+    ("Checkpoint directory .* exists and is not empty", UserWarning),
+    # Testing again replaces the results of the same weights on the same data; `check_results` refuses others.
+    ("Experiment logs directory", UserWarning),
+    # A fit without validation pairs has nothing to choose by; the last lines of the fit say so.
+    ("`ModelCheckpoint\\(monitor=.* could not find", UserWarning),
+    # Steps are counted over all epochs, and `ShortFit` has the last step logged where there are fewer in all.
+    ("The number of training batches \\(\\d+\\) is smaller than the logging interval", UserWarning),
+    # `FeatureWriter` reads the positions from the batch.
+    ("Couldn't infer the batch indices", UserWarning),
+    # Pairs are embedded by the module, not by the data.
+    ("You have overridden `on_after_batch_transfer`", UserWarning),
+    # Encoders stay in evaluation mode while a hasher is trained on them.
+    ("Found \\d+ module\\(s\\) in eval mode", UserWarning),
+    # `mcmfh_lightning.images.dicom` counts what it ignores and refuses the rest; the messages would show header values.
+    ("Invalid value for VR", UserWarning),
+    ("The value length \\(\\d+\\) exceeds the maximum length of \\d+ allowed for VR", UserWarning),
+    ('Value ".*" is not valid for elements with a VR of', UserWarning),
+    ("Expected (im|ex)plicit VR, but found (im|ex)plicit VR", UserWarning),
+    # `main(args)` of a test or a notebook: called from Python, with its own arguments.
+    ("LightningCLI's args parameter is intended to run", UserWarning),
+    # They name no file; a picture that cannot be used is reported with its row or id.
+    ("Corrupt EXIF data", UserWarning),
+    ("Image size \\(\\d+ pixels\\) exceeds limit", RuntimeWarning),
+    # Inside lancedb with an early pydantic; about models that archives do not use.
+    ('Field "model_name" in \\w+ has conflict with protected namespace', UserWarning),
+    # A file that is not one of ours; it is refused, and the message names it.
+    ("Detected pickle protocol \\d+ in the checkpoint", UserWarning),
+    # Inside Lightning, which still asks for the class that a later torch renamed.
+    ("`isinstance\\(treespec, LeafSpec\\)` is deprecated", FutureWarning),
+)
+"""The beginning of each message, as a regular expression, and its category."""
+
+
+def _quiet_libraries() -> None:
+    """Hide the warnings of `QUIET` in this process, and the product that Lightning advertises with every trainer."""
+    for message, category in QUIET:
+        warnings.filterwarnings("ignore", message=message, category=category)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_advertisement)
+
+
+def _is_no_advertisement(record: logging.LogRecord) -> bool:
+    return "litlogger" not in record.getMessage()
 
 
 def own_error(error: BaseException | None) -> McmfhError | None:
@@ -89,9 +142,7 @@ def missing_extra(error: BaseException | None) -> str | None:
     return None
 
 
-_MEMORY = re.compile(
-    r"out of memory|can't allocate memory|cannot allocate memory|CUDNN_STATUS_ALLOC_FAILED", re.IGNORECASE
-)
+_MEMORY = re.compile("out of memory|(can't|cannot) allocate memory|CUDNN_STATUS_ALLOC_FAILED", re.IGNORECASE)
 _PORT = re.compile(r"EADDRINUSE|address already in use", re.IGNORECASE)
 _FIXES = {
     errno.ENOSPC: "make room, or write elsewhere",
@@ -105,8 +156,6 @@ _FIXES = {
     errno.ENOTDIR: "a file is where a folder should be; check the path",
     errno.EMFILE: "raise the limit of open files (ulimit -n), or use fewer workers",
 }
-
-
 _LESS_MEMORY = {
     "mcmfh": "lower --data.global-batch-size (predict of pairs --data.batch-size, end to end --model.micro-batch-size)",
     "mcmfh-archive": "index fewer items at a time (--splits), or close other programs",
@@ -120,15 +169,16 @@ def _system_message(error: Exception, program: str) -> str | None:
     # By name: this module imports no torch, whose errors of a full memory are RuntimeErrors.
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _MEMORY.search(first)):
         fix = _LESS_MEMORY.get(program, "close other programs")
-        return f"out of memory ({_short(first)}): {fix}, or use a larger machine"
+        said = first.partition(". ")[0].strip() or "no more is known"
+        return f"out of memory ({said}): {fix}, or use a larger machine"
     if isinstance(error, UnicodeEncodeError) and error.encoding == sys.getfilesystemencoding() != "utf-8":
-        return f"{error.object[:_MOST_SHOWN]!a} cannot be the name of a file in this locale: {_LOCALE}"
+        return f"{error.object[:200]!a} cannot be the name of a file in this locale: {_LOCALE}"
     if isinstance(error, OSError | RuntimeError) and _PORT.search(first):
         return "the port is in use by another process: choose another one (--port; MASTER_PORT for several devices)"
     if not isinstance(error, OSError) or error.strerror is None:
         return None
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if error.filename is None and not full:  # a full disk names no file when an open one cannot grow
+    # A full disk names no file when an open one cannot grow.
+    if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return None
     place = f"{error.filename}: " if error.filename else ""
     fix = f": {_FIXES[error.errno]}" if error.errno in _FIXES else ""
@@ -140,13 +190,7 @@ def reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _short(text: str) -> str:
-    """Keep the first sentence of a message."""
-    return text.partition(". ")[0].strip() or "no more is known"
-
-
 _LOCALE = "set LC_ALL=C.UTF-8, or PYTHONUTF8=1"
-_MOST_SHOWN = 200
 
 
 def check_words(words: Iterable[str]) -> None:

@@ -13,8 +13,6 @@ _CLOSE_IF_SHORT = 0.6
 _MOST_WORDS = 16
 """Words of a wrong name that are looked at: it may be a whole page, of somebody else."""
 _SHORTEST_BEGINNING = 3
-_BEGUN = 0.9
-"""Score of the beginning of a name."""
 
 
 def nearest(name: str, known: Iterable[str], most: int = MOST_NAMES) -> list[str]:
@@ -83,6 +81,6 @@ def _score(words: list[str], theirs: list[str], meant: list[Mapping[str, float]]
     if near and (len(rest) > 1 or rest.isdigit()):  # one letter of two, or another digit
         whole = max(whole, _CLOSE)
     if len("".join(words)) >= _SHORTEST_BEGINNING and "".join(theirs).startswith("".join(words)):
-        whole = max(whole, _BEGUN)
+        whole = max(whole, 0.9)
     by_words = sum(max((found.get(one, 0.0) for one in theirs), default=0.0) for found in meant) / max(len(words), 1)
     return max(0.99 * by_words + 0.01 * whole, whole if whole >= _CLOSE else 0.0)

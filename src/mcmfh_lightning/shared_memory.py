@@ -5,9 +5,11 @@ process, and multiprocessing its locks.
 """
 
 import errno
+import math
 import os
 import re
 from pathlib import Path
+from traceback import walk_tb
 
 FOLDER = Path("/dev/shm")  # noqa: S108  # only its size is looked at
 FIX = "use no worker processes (--data.num-workers 0)"
@@ -33,7 +35,7 @@ def is_full(error: BaseException | None) -> bool:
 
 def full_message(error: BaseException) -> str | None:
     """Say that shared memory is full, with its size and what to do; None if an error says something else."""
-    return f"shared memory is full: {_room()}; give it more ({_HOW}), or {FIX}" if is_full(error) else None
+    return f"shared memory is full: {advice(full=True)}{FIX}" if is_full(error) else None
 
 
 def advice(*, full: bool = False) -> str:
@@ -42,37 +44,22 @@ def advice(*, full: bool = False) -> str:
     Args:
         full: Whether it is known to be full.
     """
-    free, _ = _sizes()
-    return f"{_room()}; give it more ({_HOW}), or " if full or free <= _SMALL else ""
-
-
-_HOW = "docker run --shm-size=8g"
+    try:
+        found = os.statvfs(FOLDER)
+    except OSError:
+        free, room = math.inf, f"{FOLDER} is not there"
+    else:
+        free, size = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+        room = f"{FOLDER} has {_bytes(free)} left of {_bytes(size)}"
+    return f"{room}; give it more (docker run --shm-size=8g), or " if full or free <= _SMALL else ""
 
 
 def _is_in_it(error: OSError) -> bool:
     """Decide whether an error was raised by a file in shared memory or by a lock."""
     if str(error.filename).startswith(str(FOLDER)):
         return True
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    return traceback is not None and traceback.tb_frame.f_globals.get("__name__") == "multiprocessing.synchronize"
-
-
-def _sizes() -> tuple[float, float]:
-    """Return the free and all bytes; infinity where there is no such folder."""
-    try:
-        found = os.statvfs(FOLDER)
-    except OSError:
-        return float("inf"), float("inf")
-    return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
-
-
-def _room() -> str:
-    free, size = _sizes()
-    if size == float("inf"):
-        return f"{FOLDER} is not there"
-    return f"{FOLDER} has {_bytes(free)} left of {_bytes(size)}"
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    return bool(frames) and frames[-1].f_globals.get("__name__") == "multiprocessing.synchronize"
 
 
 def _bytes(number: float) -> str:

@@ -17,7 +17,6 @@ from mcmfh_lightning.errors import without_controls
 
 WIDTH = 100
 """Columns of a table or a paragraph, on wider terminals and where output goes to a file."""
-_NARROWEST = 80
 # One rule below the headings, of characters that every terminal has.
 _RULES = Box("    \n    \n -- \n    \n -- \n -- \n    \n    \n", ascii=True)
 
@@ -62,12 +61,9 @@ def make_table(
 
 def paragraph(text: str, style: str = "") -> Text:
     """Wrap a text at the width of tables; words, such as paths, stay whole."""
-    lines = "\n".join(_wrapped(line) for line in without_controls(text).split("\n"))
+    wrapper = textwrap.TextWrapper(WIDTH, break_long_words=False, break_on_hyphens=False)
+    lines = "\n".join(map(wrapper.fill, without_controls(text).split("\n")))
     return Text(lines, style, no_wrap=True, overflow="ignore")
-
-
-def _wrapped(line: str) -> str:
-    return textwrap.fill(line, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def command_line(words: Sequence[str], prefix: str = "") -> Text:
@@ -91,7 +87,7 @@ def show(*parts: RenderableType) -> None:
     """Print tables and paragraphs on standard output, without blanks at the ends of lines."""
     console = Console(highlight=False)
     # A file or a pipe has no width of its own.
-    console.width = min(max(console.width, _NARROWEST), WIDTH) if console.is_terminal else WIDTH
+    console.width = min(max(console.width, 80), WIDTH) if console.is_terminal else WIDTH
     console.out(_rendered(console, parts), end="")  # ends well where the reader of a pipe has ended
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mcmfh_lightning.callbacks import plain_progress
+from mcmfh_lightning.callbacks import logs
 from mcmfh_lightning.cli.train import main
 
 
@@ -16,7 +16,7 @@ def test_lines_take_the_place_of_bars(
     shown = capsys.readouterr().out
     assert "━" not in shown.replace("━┯", "").partition("chosen: ")[2]
     assert "epoch 0" not in shown.partition("chosen: ")[0]  # a short run prints no line
-    monkeypatch.setattr(plain_progress, "SECONDS", 0.0)
+    monkeypatch.setattr(logs, "SECONDS", 0.0)
     main(["predict", *flags])
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if "batch" in line] == [

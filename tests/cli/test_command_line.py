@@ -11,12 +11,14 @@ from cyclopts import Parameter
 
 from mcmfh_lightning import __version__
 from mcmfh_lightning.cli import archive, bench, data
-from mcmfh_lightning.cli.command_line import build_app, run_subcommand
-from mcmfh_lightning.cli.completion import commands_of_options
-from mcmfh_lightning.cli.pages import PAGES
+from mcmfh_lightning.cli import main as mcmfh
+from mcmfh_lightning.cli.command_line import build_app, commands_of_options, run_subcommand
+from mcmfh_lightning.cli.help import PAGES
 from mcmfh_lightning.datasets.roco import RocoOptions
 
 PROGRAMS: Mapping[str, ModuleType] = {"mcmfh-archive": archive, "mcmfh-bench": bench, "mcmfh-data": data}
+ALL: Mapping[str, ModuleType] = {**PROGRAMS, "mcmfh": mcmfh}
+"""With the one whose commands have a help of their own."""
 COMMANDS = [(program, command) for program, module in PROGRAMS.items() for command in module.COMMANDS]
 TEXTS = [
     "null",
@@ -200,20 +202,20 @@ def test_a_wrong_command_line_is_one_line(seen, capsys, case):
     assert said in seen.refused(capsys, *words)
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("program", ALL)
 def test_every_program_says_its_version(program, capsys):
-    PROGRAMS[program].main(["--version"])
+    ALL[program].main(["--version"])
     assert capsys.readouterr().out == f"mcmfh-lightning {__version__}\n"
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("program", ALL)
 def test_the_help_of_a_program_has_a_line_for_each_command(program, capsys):
-    PROGRAMS[program].main(["--help"])
+    ALL[program].main(["--help"])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) <= LINES
     assert max(map(len, lines)) <= COLUMNS
     start = lines.index("Commands:") + 1
-    assert [line.split()[0] for line in lines[start : lines.index("", start)]] == list(PROGRAMS[program].COMMANDS)
+    assert [line.split()[0] for line in lines[start : lines.index("", start)]] == list(ALL[program].COMMANDS)
     assert lines[-1] == "Research use, not diagnosis."
 
 
@@ -224,6 +226,8 @@ def test_the_help_of_a_command_fits_a_screen(program, command, capsys):
     short = capsys.readouterr().out
     main([command, "--help", "all"])
     full = capsys.readouterr().out
+    main([command, "--help=all"])
+    assert capsys.readouterr().out == full
     assert len(short.splitlines()) <= LINES
     assert max(map(len, full.splitlines())) <= COLUMNS
     assert full.isascii()
@@ -240,7 +244,7 @@ def test_the_help_of_a_command_fits_a_screen(program, command, capsys):
 
 
 def _options(program: str, command: str) -> list[Any]:
-    app = build_app(program, PROGRAMS[program].COMMANDS)
+    app = build_app(program, ALL[program].COMMANDS)
     options = app[command].assemble_argument_collection(parse_docstring=True)
     return [option for option in options if option.show and not option.children]
 
@@ -306,18 +310,18 @@ def completed(script: Path, *words: str) -> list[str]:
     return subprocess.run(run, check=True, capture_output=True, text=True).stdout.split()
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("program", ALL)
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_is_written_where_the_shell_looks_and_nowhere_else(home, program, shell, capsys):
-    PROGRAMS[program].main(["--install-completion", "--shell", shell])
+    ALL[program].main(["--install-completion", "--shell", shell])
     files = [path for path in home.rglob("*") if path.is_file()]
     assert len(files) == 1
     assert str(files[0]) in capsys.readouterr().out
     script = files[0].read_text(encoding="utf-8")
-    assert all(command in script for command in PROGRAMS[program].COMMANDS)
+    assert all(command in script for command in ALL[program].COMMANDS)
     if shell == "bash":
         subprocess.run(["bash", "-n", str(files[0])], check=True)
-        assert set(completed(files[0], program, "")) == set(PROGRAMS[program].COMMANDS)
+        assert set(completed(files[0], program, "")) == set(ALL[program].COMMANDS)
 
 
 def test_bash_completes_commands_options_and_choices(home):
@@ -335,10 +339,10 @@ def test_a_start_up_file_is_changed_only_where_it_is_asked_for(home):
 
 
 def test_a_program_with_another_parser_is_completed_from_a_list(home):
-    options = {"fit": [("--data.root DIR", "Features."), ("--trainer.max-epochs N", "Epochs.")], "demo": []}
+    options = [("--data.root DIR", "Features."), ("--trainer.max-epochs N", "Epochs.")]
     script = home / "mcmfh.bash"
     words = ["--install-completion", "--shell", "bash", "--out", str(script)]
-    run_subcommand("mcmfh", commands_of_options(options), words)
+    run_subcommand("mcmfh", commands_of_options({"fit": ("Train.", options), "demo": ("Draw.", [])}), words)
     assert completed(script, "mcmfh", "") == ["fit", "demo"]
     assert completed(script, "mcmfh", "fit", "--d") == ["--data.root"]
     assert completed(script, "mcmfh", "fit", "--data.root", str(home / "mc")) == [str(script)]

@@ -12,6 +12,7 @@ import pytest
 
 from mcmfh_lightning.archive import Archive
 from mcmfh_lightning.cli import demo as command
+from mcmfh_lightning.cli.main import main
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def demo(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[st
 def test_a_used_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.txt").touch()
     with pytest.raises(SystemExit) as stop:
-        command.main(["demo", "--out", str(tmp_path)])
+        main(["demo", "--out", str(tmp_path)])
     assert stop.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line == f"mcmfh: error: {tmp_path} is not an empty folder: delete it, or pass another --out"
@@ -42,7 +43,7 @@ def test_missing_packages_are_named_with_the_pip_line(
 ) -> None:
     monkeypatch.setattr(command, "find_spec", lambda module: None if module == "lancedb" else object())
     with pytest.raises(SystemExit) as stop:
-        command.main(["demo", "--out", str(tmp_path)])
+        main(["demo", "--out", str(tmp_path)])
     assert stop.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("pip install 'mcmfh-lightning[archive]'")
@@ -51,10 +52,9 @@ def test_missing_packages_are_named_with_the_pip_line(
 def test_a_failed_step_ends_the_demo_with_its_exit_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    steps = [command.Step(("mcmfh-data", "verify", "nothing")), command.Step(("mcmfh-data", "no"))]
-    monkeypatch.setattr(command, "_steps", lambda: iter(steps))
+    monkeypatch.setattr(command, "_STEPS", ["mcmfh-data verify nothing", "mcmfh-data no"])
     with pytest.raises(SystemExit) as stop:
-        command.main(["demo", "--out", str(tmp_path)])
+        main(["demo", "--out", str(tmp_path)])
     assert stop.value.code == 2
     printed = capfd.readouterr()
     assert printed.out.splitlines()[-1] == "$ mcmfh-data verify nothing"  # the next one is not begun
@@ -68,8 +68,8 @@ def test_warnings_of_a_step_are_shown(
     (tmp_path / "step.py").write_text(f"def main():\n    {said}\n")
     monkeypatch.setitem(command._MODULES, "mcmfh-warns", "step")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(command, "_steps", lambda: iter([command.Step(("mcmfh-warns",))]))
-    command.main(["demo", "--out", str(tmp_path / "demo")])
+    monkeypatch.setattr(command, "_STEPS", ["mcmfh-warns"])
+    main(["demo", "--out", str(tmp_path / "demo")])
     printed = capfd.readouterr()
     assert "warning: the codes have collapsed" in printed.out.splitlines()
     assert "Seed" not in printed.out + printed.err
@@ -93,7 +93,7 @@ def test_it_fits_a_screen_or_two_and_prints_each_command(demo: tuple[str, Path])
     assert max(map(len, lines)) <= 100, stdout
     shown = [line for line in stdout.replace("\\\n", "").splitlines() if line.startswith("$ mcmfh")]
     expected = [shlex.split(line.removeprefix("$ "), comments=True) for line in shown]
-    assert expected == [list(step.command) for step in command._steps()]
+    assert expected == [shlex.split(step, comments=True) for step in command._STEPS]
     assert len(shown) == 9
 
 

@@ -10,9 +10,8 @@ import pytest
 
 from mcmfh_lightning.cli import archive, data
 from mcmfh_lightning.cli.command_line import build_app
-from mcmfh_lightning.cli.project import arguments_of, read_project, with_project
-from mcmfh_lightning.cli.project_keys import TABLES
-from mcmfh_lightning.cli.project_text import comment, table, toml_value
+from mcmfh_lightning.cli.init import comment, table, toml_value
+from mcmfh_lightning.cli.project import TABLES, arguments_of, read_project, with_project
 from mcmfh_lightning.datasets.table.guess.columns import Answer, Choice
 from mcmfh_lightning.errors import ConfigError
 
@@ -195,6 +194,15 @@ def test_a_choice_is_asked_until_it_is_made(folder):
     with pytest.raises(ConfigError, match=r"\[mcmfh-data.manifest\]: group-column has to be chosen.*--group-column"):
         found.check_decided(())
     found.check_decided({"group-column"})
+
+
+def test_a_file_of_the_folder_with_the_name_of_a_shipped_config_is_refused(folder):
+    """It would be taken in the place of the shipped one."""
+    Path("experiments").mkdir()
+    Path("experiments/mcmfh.yaml").write_text("model: os.system\n")
+    project('[mcmfh.fit]\nconfig = "experiments/mcmfh.yaml"\n')
+    with pytest.raises(ConfigError, match="a file of this folder"):
+        with_project(["fit"])
 
 
 def test_an_encoder_of_the_folder_is_refused(folder, capsys):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mcmfh_lightning.cli.arguments import ordered
+from mcmfh_lightning.cli.options import ordered
 from mcmfh_lightning.cli.train import main
 from mcmfh_lightning.cli.train_parser import read_arguments
 from mcmfh_lightning.lightning_configs import find_config, find_configs

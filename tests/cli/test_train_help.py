@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from mcmfh_lightning.cli.class_options import class_options
 from mcmfh_lightning.cli.main import main
-from mcmfh_lightning.cli.train_help import COLUMNS, COMMANDS, LINES
+from mcmfh_lightning.cli.options import class_options
+from mcmfh_lightning.cli.train_help import COMMANDS, LINES
 from mcmfh_lightning.encoders import FeatureExtractor
 from mcmfh_lightning.hashers import MCMFH, EndToEnd, FusionLoss, list_methods
+from mcmfh_lightning.tables import WIDTH
 
 CONFIGS = [f"experiments/{method.name}.yaml" for method in list_methods()]
 
@@ -26,7 +27,7 @@ def _help(args: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 def test_help_fits_a_screen(command: str, config: str | None, capsys: pytest.CaptureFixture[str]) -> None:
     lines = _help([command, *(["--config", config] if config else []), "--help"], capsys).splitlines()
     assert len(lines) <= LINES
-    assert max(map(len, lines)) <= COLUMNS
+    assert max(map(len, lines)) <= WIDTH
     assert lines[0] == f"usage: mcmfh {command} --config FILE [--OPTION VALUE ...]"
     assert any(line.startswith("Options of ") for line in lines) or config == "experiments/label_classifier.yaml"
 

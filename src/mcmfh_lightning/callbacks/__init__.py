@@ -10,8 +10,7 @@ from mcmfh_lightning.callbacks.example_gallery import ExampleGallery
 from mcmfh_lightning.callbacks.expert_utilization import ExpertUtilization
 from mcmfh_lightning.callbacks.feature_writer import FeatureWriter
 from mcmfh_lightning.callbacks.hamming_ranking import HammingRanking
-from mcmfh_lightning.callbacks.monitor_check import MonitorCheck
-from mcmfh_lightning.callbacks.plain_progress import PlainProgress
+from mcmfh_lightning.callbacks.logs import MonitorCheck, PlainProgress
 from mcmfh_lightning.callbacks.throughput import CompileLayers, Throughput
 from mcmfh_lightning.trainer.run_files import RunFolder, run_folder
 

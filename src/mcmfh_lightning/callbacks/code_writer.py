@@ -1,7 +1,7 @@
 """Writer of codes: what a hasher predicts, in files that ``mcmfh-bench rank`` reads."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,10 +79,7 @@ class CodeWriter(BasePredictionWriter):
         limit = trainer.limit_predict_batches
         if not is_dry(trainer) and (not isinstance(limit, float) or limit < 1.0):  # 1 is one batch, 1.0 all of them
             raise DataError("--trainer.limit-predict-batches would leave items without codes: leave it out")
-
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin."""
-        self._parts = {split: [] for split in _data(trainer).splits}
+        self._parts = {split: [] for split in data.splits}
 
     def write_on_batch_end(
         self,
@@ -105,31 +102,24 @@ class CodeWriter(BasePredictionWriter):
         """Write the files, on the first process."""
         if is_dry(trainer):
             return
+        report, data = self.folder / NAMED, _data(trainer)
+        earlier = [path for side in SIDES for path in self.folder.glob(f"*-{side}.npz")]
         if trainer.is_global_zero:
-            if self._earlier() and not (self.folder / NAMED).exists():
+            if earlier and not report.exists():
                 say(f"{self.folder}: replaces earlier codes, which do not name their weights and data")
-            (self.folder / NAMED).unlink(
-                missing_ok=True
-            )  # if this call is interrupted, nothing names the wrong weights
+            report.unlink(missing_ok=True)  # if this call is interrupted, nothing names the wrong weights
         rows: dict[str, int] = {}
         for split, parts in self._parts.items():
             rows |= self._write(trainer, split, parts)
         self._parts = {}
         if trainer.is_global_zero:
-            entry = provenance_of(pl_module, trainer.ckpt_path, self._epoch, _data(trainer))
-            self._finish(rows, entry)
-            for line in self._lines(rows, entry, _data(trainer)):
+            entry = provenance_of(pl_module, trainer.ckpt_path, self._epoch, data)
+            write_json(report, {"package": f"mcmfh-lightning {__version__}", **entry, "rows": rows})
+            for path in earlier:
+                if path.name not in rows:
+                    path.unlink()
+            for line in self._lines(rows, entry, data):
                 say(line)
-
-    def _finish(self, rows: Mapping[str, int], entry: Mapping[str, Any]) -> None:
-        """Name weights and data, and remove files of an earlier call that this one has not written."""
-        write_json(self.folder / NAMED, {"package": f"mcmfh-lightning {__version__}", **entry, "rows": rows})
-        for path in self._earlier():
-            if path.name not in rows:
-                path.unlink()
-
-    def _earlier(self) -> list[Path]:
-        return [path for side in SIDES for path in self.folder.glob(f"*-{side}.npz")]
 
     def _write(self, trainer: Trainer, split: str, parts: Sequence[dict[str, Tensor]]) -> dict[str, int]:
         """Write the files of a split; return the number of rows of each."""
@@ -144,10 +134,10 @@ class CodeWriter(BasePredictionWriter):
         ids = np.array(reader.ids, dtype=str)
         self.folder.mkdir(parents=True, exist_ok=True)
         written = {}
-        for side in (side for side in SIDES if side in joined):
-            has = joined["present"][:, list(SIDES[side])].all(1)
+        for side, needed in SIDES.items():
+            has = joined["present"][:, list(needed)].all(1)
             mine = rows[has.numpy()]
-            if not len(mine):
+            if side not in joined or not len(mine):
                 continue
             codes = unpack_bits(joined[side][has])[:, :num_bits].numpy().astype(np.uint8)
             path = self.folder / f"{split}-{side}.npz"
@@ -155,23 +145,21 @@ class CodeWriter(BasePredictionWriter):
             written[path.name] = len(mine)
         return written
 
-    def _lines(self, rows: Mapping[str, int], entry: Mapping[str, Any], data: ShardDataModule[Any]) -> list[str]:
-        """Name weights, data and files, and the command that ranks the codes."""
-        splits = dict.fromkeys(name.rpartition("-")[0] for name in rows)
+    def _lines(self, rows: Mapping[str, int], entry: Mapping[str, Any], data: ShardDataModule[Any]) -> Iterator[str]:
+        """Yield what names weights, data and files, and the command that ranks the codes."""
+        splits = list(dict.fromkeys(name.rpartition("-")[0] for name in rows))
         checkpoint = entry["checkpoint"] or {}
         weights = f"{checkpoint.get('path', 'weights in memory')}, epoch {checkpoint.get('epoch', '?')}"
-        lines = [f"codes of {entry['data']['name']} ({data.root}) by {weights}, in {self.folder}:"]
+        yield f"codes of {entry['data']['name']} ({data.root}) by {weights}, in {self.folder}:"
         for split in splits:
             counts = ((f"{split}-{side}.npz", side) for side in SIDES)
-            lines.append("  " + ", ".join(f"{name} {rows[name]:,} {side}s" for name, side in counts if name in rows))
-        last = list(splits)[-1] if splits else ""
-        query, database = (f"{last}-{side}.npz" for side in ("image", "text"))
+            yield "  " + ", ".join(f"{name} {rows[name]:,} {side}s" for name, side in counts if name in rows)
+        query, database = (f"{splits[-1] if splits else ''}-{side}.npz" for side in ("image", "text"))
         one = " --num-labels 1" if data.num_labels == 1 else ""
         if data.num_labels and query in rows and database in rows:
             query, database = (shlex.quote(str(self.folder / name)) for name in (query, database))
             note = "" if data.normal_label is None else " (all queries; `mcmfh test` prints the abnormal ones)"
-            lines.append(f"rank them{note}: mcmfh-bench rank --query {query} --database {database}{one}")
-        return lines
+            yield f"rank them{note}: mcmfh-bench rank --query {query} --database {database}{one}"
 
 
 def _joined(parts: Sequence[dict[str, Tensor]], world_size: int) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ A subcommand imports its parts itself, so that ``--help`` is quick, and only tho
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,9 +14,8 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from mcmfh_lightning.archive.results import RERANKED, IndexKind, K, Modality, Side
-from mcmfh_lightning.cli.command_line import run_subcommand
-from mcmfh_lightning.cli.completion import Commands
-from mcmfh_lightning.errors import ConfigError, DataError, reason, say
+from mcmfh_lightning.cli.command_line import Commands, run_subcommand
+from mcmfh_lightning.errors import ConfigError, DataError, reason, say, without_controls
 from mcmfh_lightning.lightning_configs import find_config
 
 Split = Literal["train", "val", "test"]
@@ -63,56 +63,50 @@ def build(
     say(f"{location}: {done}")
 
 
-def add(
-    archive: str,
-    *,
-    features: str | None = None,
-    pairs: str | None = None,
-    splits: Splits = None,
-    checkpoint: Path | None = None,
-    replace: bool = False,
-    device: str = "cpu",
-) -> None:
-    """Add the items of shards whose ids are not there yet; repeat the command to resume one that was interrupted.
+@dataclass(frozen=True, kw_only=True)
+class Items:
+    """Items to add.
 
     Args:
-        archive: Folder or s3://bucket/prefix.
         features: Feature shards; without them pairs are encoded.
         pairs: Pair shards, which have date, license, text and picture of each item.
         splits: Splits of the shards. Default: all.
         checkpoint: Refuse if it is not the archive's own hasher, with which items are encoded in any case.
-        replace: Replace the items that are there already, as upsert does.
         device: Where items are encoded.
+    """
+
+    features: str | None = None
+    pairs: str | None = None
+    splits: Splits = None
+    checkpoint: Path | None = None
+    device: str = "cpu"
+
+
+def add(archive: str, *, items: Annotated[Items, Parameter(name="*")] = Items(), replace: bool = False) -> None:
+    """Add the items of shards whose ids are not there yet; repeat the command to resume one that was interrupted.
+
+    Args:
+        archive: Folder or s3://bucket/prefix.
+        items: What to add.
+        replace: Replace the items that are there already, as upsert does.
     """
     from mcmfh_lightning.archive.build import add_items
     from mcmfh_lightning.archive.info import Location
     from mcmfh_lightning.archive.source import Source
 
-    location, source = Location(archive), Source(features, pairs, tuple(splits or ()))
-    done = add_items(location, source, device=device, replace=replace, checkpoint=checkpoint)
+    location, source = Location(archive), Source(items.features, items.pairs, tuple(items.splits or ()))
+    done = add_items(location, source, device=items.device, replace=replace, checkpoint=items.checkpoint)
     say(f"{location}: {done}")
 
 
-def upsert(
-    archive: str,
-    *,
-    features: str | None = None,
-    pairs: str | None = None,
-    splits: Splits = None,
-    checkpoint: Path | None = None,
-    device: str = "cpu",
-) -> None:
+def upsert(archive: str, *, items: Annotated[Items, Parameter(name="*")] = Items()) -> None:
     """Add the items of shards, replacing those that have the same ids.
 
     Args:
         archive: Folder or s3://bucket/prefix.
-        features: Feature shards; without them pairs are encoded.
-        pairs: Pair shards, which have date, license, text and picture of each item.
-        splits: Splits of the shards. Default: all.
-        checkpoint: Refuse if it is not the archive's own hasher, with which items are encoded in any case.
-        device: Where items are encoded.
+        items: What to add.
     """
-    add(archive, features=features, pairs=pairs, splits=splits, checkpoint=checkpoint, replace=True, device=device)
+    add(archive, items=items, replace=True)
 
 
 def delete(
@@ -347,8 +341,6 @@ def serve(
         token_file: File that holds the token that users are asked for.
         device: Where queries are encoded: cpu, cuda.
     """
-    from rich.console import Console
-
     from mcmfh_lightning.archive.model import check_device
     from mcmfh_lightning.archive.server.app import create_app, listen, run
     from mcmfh_lightning.archive.server.middleware import TOKEN_VARIABLE, is_loopback, read_token
@@ -364,8 +356,8 @@ def serve(
     with listen(host, port) as listener:
         name = f"[{host}]" if ":" in host else host
         url = f"http://{name}:{listener.getsockname()[1]}/"
-        message = f"{url} shows {archive}; Ctrl+C ends. Research use, not diagnosis."
-        Console(stderr=True).print(message, markup=False, highlight=False, soft_wrap=True)
+        shown = without_controls(f"{url} shows {archive}; Ctrl+C ends. Research use, not diagnosis.")
+        sys.stderr.write(f"{shown}\n")
         run(create_app(ServedArchive(archive, device), token), listener)
 
 
@@ -380,8 +372,7 @@ def main(args: Sequence[str] | None = None) -> None:
     Args:
         args: The command line after the program's name, by default the process's own.
     """
-    missing = [name for name in _EXTRA if find_spec(name) is None]
-    if missing:
+    if missing := [name for name in _EXTRA if find_spec(name) is None]:
         sys.stderr.write(
             f"mcmfh-archive: error: {', '.join(missing)} missing: pip install 'mcmfh-lightning[archive]'\n"
         )

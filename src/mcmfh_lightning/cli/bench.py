@@ -4,8 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mcmfh_lightning.cli.command_line import run_subcommand
-from mcmfh_lightning.cli.completion import Commands
+from mcmfh_lightning.cli.command_line import Commands, run_subcommand
 from mcmfh_lightning.errors import ConfigError, DataError, one_line_errors
 from mcmfh_lightning.evaluation.codes_files import KEYS, Keys
 from mcmfh_lightning.sweeps.command import sweep
@@ -53,9 +52,7 @@ def rank(
     from mcmfh_lightning.evaluation.rank import read_label_names, read_tasks, report
 
     ks = list(dict.fromkeys(k or [50]))
-    if min(ks) < 1:
-        raise DataError(f"--k must be at least 1, got {min(ks)}")
-    for name, number in (("--num-bits", num_bits), ("--num-labels", num_labels)):
+    for name, number in (("--k", min(ks)), ("--num-bits", num_bits), ("--num-labels", num_labels)):
         if number is not None and number < 1:
             raise DataError(f"{name} must be at least 1, got {number}")
     sizes = {"num_bits": num_bits, "num_labels": num_labels}

@@ -1,29 +1,31 @@
-"""Command lines whose subcommands are functions, and one-line messages about wrong command lines.
+"""Command lines whose subcommands are functions: help, completion, and one-line messages about wrong ones.
 
 This module imports no torch: ``--help`` is quick.
 """
 
-import re
+import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from operator import getitem
 from pathlib import Path
+from typing import Annotated, Literal
 
-import yaml
 from cyclopts import App, Parameter
 from cyclopts.argument import ArgumentCollection
+from cyclopts.completion.detect import ShellDetectionError, detect_shell
 from cyclopts.exceptions import CycloptsError
 
 from mcmfh_lightning import __version__
-from mcmfh_lightning.cli.arguments import CONFIGS, option_name, split_options
-from mcmfh_lightning.cli.completion import INSTALL_COMPLETION, Commands, completion_command
 from mcmfh_lightning.cli.help import command_help, program_help
-from mcmfh_lightning.cli.pages import PAGES, ProgramPage
 from mcmfh_lightning.cli.project import take_project
-from mcmfh_lightning.cli.usage import unknown_command, usage_message, with_hint
-from mcmfh_lightning.cli.words import asks_for_help, joined
-from mcmfh_lightning.errors import ConfigError, McmfhError, check_words, one_line_errors
+from mcmfh_lightning.cli.usage import asks_for_help, joined, list_hint, unknown_command, usage_message
+from mcmfh_lightning.errors import ConfigError, McmfhError, check_words, one_line_errors, say
 
+INSTALL_COMPLETION = "--install-completion"
+Shell = Literal["bash", "zsh", "fish"]
+Commands = Mapping[str, Callable[..., None]]
+"""Functions by name of the subcommand."""
 _PLAIN = Parameter(negative=(), json_list=False, json_dict=False)
 """A switch has no --no-SWITCH, and a text is never JSON."""
 
@@ -48,12 +50,11 @@ def run_subcommand(program: str, commands: Commands, args: Sequence[str] | None)
         if words[0] not in app:
             raise ConfigError(unknown_command(app, words))
         command = words[0] if words[0] in (*commands, INSTALL_COMPLETION) else None
-        for_help, everything = asks_for_help(words)
-        page = PAGES.get(program, ProgramPage())
+        for_help, everything, _ = asks_for_help(words)
         if for_help and command is not None:
-            sys.stdout.write(command_help(app, command, page, everything=everything))
+            sys.stdout.write(command_help(app, command, everything=everything))
         elif for_help:
-            sys.stdout.write(program_help(app, page))
+            sys.stdout.write(program_help(app))
         elif command is None:
             sys.stdout.write(f"{app.version}\n")
         else:
@@ -79,10 +80,9 @@ def _run(app: App, command: str, words: list[str]) -> None:
     except CycloptsError as error:
         raise ConfigError(usage_message(error, options, words, app.name[0])) from error
     except McmfhError as error:
-        message = with_hint(str(error), options)
-        if message == str(error):
-            raise
-        raise ConfigError(message) from error
+        if hint := list_hint(str(error), options):
+            raise ConfigError(f"{error}{hint}") from error
+        raise
 
 
 def build_app(program: str, commands: Commands) -> App:
@@ -100,46 +100,73 @@ def build_app(program: str, commands: Commands) -> App:
     )
     for name, function in commands.items():
         app.command(function, name=name, default_parameter=_PLAIN)
-    app.command(completion_command(app), name=INSTALL_COMPLETION, default_parameter=_PLAIN)
+    app.command(_completion_command(app), name=INSTALL_COMPLETION, default_parameter=_PLAIN)
     return app
 
 
-_FRAME = re.compile(
-    r"Expected a <class 'NoneType'>|Does not validate against any of the Union subtypes|Subtypes: |Errors:$"
-    r"|Given value|Expected a path but .* not accessible or invalid|$"
-)
-"""Lines of jsonargparse that do not help: it answers a type such as ``Hasher | None`` for each of its parts."""
+def _completion_command(app: App) -> Callable[..., None]:
+    """Make the command that writes the completion script of a program."""
+
+    def install_completion(
+        *, shell: Shell | None = None, out: Path | None = None, add_to_startup: bool = False
+    ) -> None:
+        """Let the shell complete names of commands and options.
+
+        The script is static: the shell never starts the program. Install it again after an update.
+
+        Args:
+            shell: Shell to write for: bash, zsh or fish. Default: the one that runs this command.
+            out: File to write. Default: where the shell looks for such files of the user.
+            add_to_startup: Add a line that loads the script to .bashrc or .zshrc, where the shell needs one.
+        """
+        chosen = shell or _present_shell()
+        path = app.install_completion(shell=chosen, output=out, add_to_startup=add_to_startup)
+        say(f"{path}: completion of {app.name[0]} for {chosen}; it works in new shells")
+        if chosen == "zsh" and not add_to_startup:
+            say(f"zsh needs two lines in .zshrc: fpath=({path.parent} $fpath) and autoload -Uz compinit && compinit")
+        elif chosen == "bash" and not add_to_startup:
+            say(f"without the package bash-completion, add to .bashrc: . {path}")
+
+    return install_completion
 
 
-def one_line(message: str) -> str:
-    r"""Reduce a message of jsonargparse to what helps the user.
-
-    >>> one_line("Parser key \"model\":\n  Errors:\n    - Option 'color' is not accepted\n  Given value: x")
-    "model: Option 'color' is not accepted"
-    """
-    lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
-    text = " ".join(line for line in lines if not _FRAME.match(line))
-    text = re.sub(r"Problem with given class_path '(?:[^']*\.)?(\w+)':", r"\1:", text)
-    return re.sub(r'Parser key "([^"]*)":', r"\1:", text)
-
-
-def check_configs(args: Sequence[str]) -> None:
-    """Read every config of a command line: jsonargparse does not name a file that is broken.
+def _present_shell() -> Shell:
+    """Find the shell that runs this command.
 
     Raises:
-        ConfigError: If a file is not YAML, or what --config names is not a file with options.
+        ConfigError: If it is not known, or is another one.
     """
-    for part in split_options(args):
-        value, config = part[0].partition("=")[2] or "".join(part[1:2]), option_name(part) in CONFIGS
-        path = Path(value)
-        if config and value and path.is_dir():
-            raise ConfigError(f"--config {value} is a folder: name a YAML file, such as experiments/mcmfh.yaml")
-        if not (config or value.endswith(".yaml")) or not path.is_file():
-            continue
-        try:
-            content = yaml.safe_load(path.read_bytes())
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-        if config and not isinstance(content, dict):
-            held = "is empty" if content is None else "holds no options"
-            raise ConfigError(f"--config {value} {held}: name a YAML file of options, such as experiments/mcmfh.yaml")
+    try:
+        shell = detect_shell()
+    except ShellDetectionError as error:
+        raise ConfigError(f"{INSTALL_COMPLETION}: the shell is not known; pass --shell bash, zsh or fish") from error
+    if shell == "powershell":
+        raise ConfigError(f"{INSTALL_COMPLETION}: there is no script for PowerShell; pass --shell bash, zsh or fish")
+    return shell
+
+
+def commands_of_options(commands: Mapping[str, tuple[str, Sequence[tuple[str, str]]]]) -> Commands:
+    """Make commands that do nothing, for the help and the completion script of a program with another parser.
+
+    Args:
+        commands: What each command does, and each of its options, such as ``--run-dir DIR``, with its meaning.
+    """
+    return {name: _command_of_options(name, text, options) for name, (text, options) in commands.items()}
+
+
+def _command_of_options(command: str, text: str, options: Sequence[tuple[str, str]]) -> Callable[..., None]:
+    parameters = []
+    for number, (label, meaning) in enumerate(options):
+        name, _, value = label.partition(" ")
+        kind = {"FILE": Path, "DIR": Path, "": bool}.get(value, str)
+        hint = getitem(Annotated, (kind | None, Parameter(name=name, help=meaning)))  # a type that is made at run time
+        parameters.append(
+            inspect.Parameter(f"option{number}", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
+        )
+
+    def nothing(**_: object) -> None:
+        pass
+
+    nothing.__name__, nothing.__doc__ = command, text
+    nothing.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what the parser reads
+    return nothing

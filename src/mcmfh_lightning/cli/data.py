@@ -11,8 +11,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from rich.console import Console
 
-from mcmfh_lightning.cli.command_line import run_subcommand
-from mcmfh_lightning.cli.completion import Commands
+from mcmfh_lightning.cli.command_line import Commands, run_subcommand
 from mcmfh_lightning.datasets.collection import apply_rows, read_splits_csv
 from mcmfh_lightning.datasets.convert import convert, summary_table
 from mcmfh_lightning.datasets.download import UPSTREAM, fetch_openi

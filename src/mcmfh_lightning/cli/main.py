@@ -1,42 +1,32 @@
 """The ``mcmfh`` command. Its help is printed without importing torch, which takes seconds."""
 
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
+from pkgutil import resolve_name
 
-from mcmfh_lightning import __version__
-from mcmfh_lightning.cli.command_line import run_subcommand
-from mcmfh_lightning.cli.completion import INSTALL_COMPLETION, commands_of_options
+from mcmfh_lightning.cli.command_line import INSTALL_COMPLETION, commands_of_options, run_subcommand
 from mcmfh_lightning.cli.train_help import COMMANDS as TRAINED
-from mcmfh_lightning.cli.train_help import OPTIONS as TRAINED_OPTIONS
 from mcmfh_lightning.cli.train_help import screen
+from mcmfh_lightning.cli.usage import asks_for_help
 from mcmfh_lightning.errors import ConfigError, one_line_errors, say
 from mcmfh_lightning.nearest import did_you_mean
 
-COMMANDS = {
-    "demo": "draw phantom chest films, train on them, test and search: needs no data",
-    "init": "look at a table of your own, and write mcmfh.toml for the other commands",
-    **TRAINED,
-}
-OPTIONS = {
-    "demo": [("--out DIR", "Folder to write.")],
-    "init": [("--manifest FILE", "The table."), ("--images DIR", "The folder of the images.")],
-    **TRAINED_OPTIONS,
-}
-"""Options that the shell completes."""
+COMMANDS = commands_of_options(
+    {
+        "demo": (
+            "Draw phantom chest films, train on them, test and search, without data of your own.",
+            [("--out DIR", "Folder to write.")],
+        ),
+        "init": (
+            "Look at a table of your own, and write mcmfh.toml for the other commands.",
+            [("--manifest FILE", "The table."), ("--images DIR", "The folder of the images.")],
+        ),
+        **TRAINED,
+    }
+)
+"""What the help of the program and the shell show; the commands themselves are imported where they run."""
 _ALONE = ("--help", "--version", INSTALL_COMPLETION)
 """Options that come without a command."""
-_EPILOG = """\
-mcmfh COMMAND --help lists the options of a command.
-Examples:
-  mcmfh demo
-  mcmfh init --manifest pairs.csv --images films
-  mcmfh fit --config experiments/mcmfh.yaml --data.root FEATURES --run-dir RUN
-  mcmfh test --config experiments/mcmfh.yaml --data.root FEATURES --run-dir RUN
-
-Other programs: mcmfh-data (make and inspect data), mcmfh-bench (evaluate codes, run sweeps),
-mcmfh-archive (search).
-Research use, not diagnosis."""
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -46,36 +36,27 @@ def main(args: Sequence[str] | None = None) -> None:
         args: The command line after the program's name; None takes that of the process.
     """
     arguments = sys.argv[1:] if args is None else list(args)
-    command, rest = (arguments or [""])[0], arguments[1:]
+    command, *rest = arguments or [""]
     with one_line_errors("mcmfh"):
         match command:
-            case "demo":
-                from mcmfh_lightning.cli.demo import main as run_demo
-
-                run_demo(arguments)
-            case "init":
-                from mcmfh_lightning.cli.init import main as run_init
-
-                run_init(arguments)
+            case "demo" | "init":
+                run_subcommand("mcmfh", {command: resolve_name(f"mcmfh_lightning.cli.{command}:{command}")}, arguments)
             case "fit" | "validate" | "test" | "predict":
                 _train(command, rest, args)
-            case command if command == INSTALL_COMPLETION:
-                run_subcommand("mcmfh", commands_of_options(OPTIONS), arguments)
-            case "-h" | "--help" | "--version":
-                _parser().parse_args(arguments)
+            case "-h" | "--help" | "--version" | "--install-completion":
+                run_subcommand("mcmfh", COMMANDS, arguments)
             case _:
                 raise ConfigError(_unknown(command, rest))
 
 
 def _train(command: str, rest: Sequence[str], args: Sequence[str] | None) -> None:
     """Print the short help, or run the command."""
-    rest = [word for arg in rest for word in (("--help", "all") if arg == "--help=all" else (arg,))]
-    place = next((place for place, arg in enumerate(rest) if arg in ("-h", "--help")), None)
-    if place is not None and rest[place + 1 : place + 2] != ["all"]:
-        say(screen(command, [*rest[:place], *rest[place + 1 :]]))
+    for_help, everything, others = asks_for_help(rest)
+    if for_help and not everything:
+        say(screen(command, others))
         return
-    if place is not None:
-        args = [command, *rest[:place], "--help", *rest[place + 1 :]]
+    if everything:
+        args = [command, *others, "--help", "all"]
     from mcmfh_lightning.cli.train import main as run_trainer  # torch, and the extra may be missing
 
     run_trainer(args)
@@ -92,20 +73,3 @@ def _unknown(command: str, rest: Sequence[str]) -> str:
             return f"the command comes first: mcmfh {later[0]} {command} ..."
         return f"the command comes first: {known}{did_you_mean(command, _ALONE)}"
     return f"there is no command {command!r}: {known}{did_you_mean(command, [*COMMANDS, *_ALONE])}"
-
-
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        prog="mcmfh",
-        description="Medical cross-modal hashing: train, evaluate and apply hashers.",
-        epilog=_EPILOG,
-        formatter_class=RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        INSTALL_COMPLETION, action="store_true", help="let the shell complete commands and options; see its --help"
-    )
-    parser.add_argument("--version", action="version", version=f"mcmfh-lightning {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, text in COMMANDS.items():
-        commands.add_parser(name, help=text)
-    return parser

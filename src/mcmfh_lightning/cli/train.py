@@ -1,6 +1,5 @@
 """``mcmfh fit``, ``validate``, ``test`` and ``predict``: LightningCLI with one folder for each run."""
 
-import logging
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -25,19 +24,9 @@ import mcmfh_lightning.datamodules
 import mcmfh_lightning.encoders
 import mcmfh_lightning.hashers
 import mcmfh_lightning.trainer.loggers  # noqa: F401  (imported for the names, as the four above)
-from mcmfh_lightning.callbacks import (
-    CodeWriter,
-    ExampleGallery,
-    FitReport,
-    LastCheckpoint,
-    MonitorCheck,
-    PlainProgress,
-    RunFolder,
-)
-from mcmfh_lightning.callbacks.short_fit import ShortFit
-from mcmfh_lightning.cli.arguments import hyphenated
-from mcmfh_lightning.cli.class_options import class_options
-from mcmfh_lightning.cli.command_line import check_configs
+from mcmfh_lightning.callbacks import CodeWriter, ExampleGallery, FitReport, LastCheckpoint, RunFolder
+from mcmfh_lightning.callbacks.logs import MonitorCheck, PlainProgress, ShortFit
+from mcmfh_lightning.cli.options import class_options, hyphenated
 from mcmfh_lightning.cli.train_help import all_lines
 from mcmfh_lightning.cli.train_messages import describe_library
 from mcmfh_lightning.cli.train_parser import OneLineParser, read_arguments, usage_errors
@@ -152,15 +141,16 @@ class McmfhCLI(LightningCLI):
             self._check_folder(folder, config["ckpt_path"])
         settings["default_root_dir"] = settings["default_root_dir"] or str(folder)
         if settings["logger"] in (None, True):
-            logs = self.subcommand != "predict" and ResumableCSVLogger(folder.parent, name="", version=folder.name)
-            kwargs["logger"] = logs
-        callbacks = settings["callbacks"] or []
-        callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
+            kwargs["logger"] = self.subcommand != "predict" and ResumableCSVLogger(
+                folder.parent, name="", version=folder.name
+            )
+        callbacks, plugins = (
+            given if isinstance(given, list) else [given]
+            for given in (settings["callbacks"] or [], settings["plugins"] or [])
+        )
         has_bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
         if settings["enable_progress_bar"] is None and not sys.stdout.isatty() and not has_bar:
             kwargs["enable_progress_bar"] = False  # a bar in a file is a line for each of its states
-        plugins = settings["plugins"] or []
-        plugins = plugins if isinstance(plugins, list) else [plugins]
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             kwargs["plugins"] = [*plugins, AtomicCheckpointIO()]
         kwargs["callbacks"] = [
@@ -213,7 +203,7 @@ class McmfhCLI(LightningCLI):
         kwargs: dict[str, Any] = super()._prepare_subcommand_kwargs(subcommand) | {"weights_only": True}
         run_dir = Path(self.config_init[subcommand]["run_dir"])
         kwargs["ckpt_path"] = find_checkpoint(run_dir, kwargs["ckpt_path"], fit=subcommand == "fit")
-        if kwargs["ckpt_path"] is None and _needs_weights(subcommand, self.model):
+        if kwargs["ckpt_path"] is None and (subcommand in ("validate", "test") or self._writes_codes):
             kwargs["ckpt_path"] = self._best_weights(run_dir)
         if self._writes_codes:
             kwargs["return_predictions"] = False  # the callback writes them
@@ -233,21 +223,15 @@ class McmfhCLI(LightningCLI):
 
     def _best_weights(self, run_dir: Path) -> str | None:
         """Find the best weights of the run; a ``fast_dev_run``, which writes no numbers, works without them."""
-        first = getattr(rank_zero_only, "rank", 0) == 0
         try:
             best = find_best(run_dir, str(self.subcommand))
         except CheckpointError:
             if not self.trainer.fast_dev_run:  # type: ignore[attr-defined]  # set at run time
                 raise
             best = None
-        if first:
+        if getattr(rank_zero_only, "rank", 0) == 0:
             say("fast_dev_run with untrained weights" if best is None else f"the best weights of the run: {best}")
         return best
-
-
-def _needs_weights(subcommand: str, model: LightningModule) -> bool:
-    """Say whether a command is useless without trained weights; an encoder brings its own."""
-    return subcommand in ("validate", "test") or (subcommand == "predict" and isinstance(model, Hasher))
 
 
 @contextmanager
@@ -263,32 +247,16 @@ def _unfinished_on_sigterm() -> Iterator[None]:
         sys.exit(128 + signal.SIGTERM)
 
 
-_ADVERTISED = "litlogger"
-
-
-def _quiet() -> None:
-    """Silence what others print that helps nobody here."""
-    # Lightning advertises a product with every trainer.
-    speaker = logging.getLogger("lightning.pytorch.utilities.rank_zero")
-    if not any(getattr(one, "__name__", "") == _not_advertised.__name__ for one in speaker.filters):
-        speaker.addFilter(_not_advertised)
-
-
-def _not_advertised(record: logging.LogRecord) -> bool:
-    return _ADVERTISED not in record.getMessage()
-
-
 def main(args: Sequence[str] | None = None) -> None:
     """Run a subcommand of LightningCLI; errors of this package end in one line and exit code 2."""
-    _quiet()
     with _unfinished_on_sigterm(), one_line_errors("mcmfh"), worker_errors():
         arguments = read_arguments(sys.argv[1:] if args is None else args)
         if args is None:
             sys.argv[1:] = arguments  # in place: processes that Lightning relaunches under DDP see the same
-        check_configs(arguments)
-        if "--help" in arguments and arguments[arguments.index("--help") + 1 :][:1] == ["all"]:
-            arguments = _all_help(arguments)
-            args = arguments
+        if arguments[-2:] == ["--help", "all"]:  # the parser leaves the options of model and data out
+            for line in all_lines(arguments[0], arguments[1:-2]):
+                say(line)
+            args = arguments = [arguments[0], "--help"]
         with usage_errors(arguments):
             McmfhCLI(
                 LightningModule,
@@ -303,11 +271,3 @@ def main(args: Sequence[str] | None = None) -> None:
                 parser_kwargs={"allow_abbrev": False},  # of all subcommands: they take it from the parser above
                 args=None if args is None else arguments,
             )
-
-
-def _all_help(arguments: Sequence[str]) -> list[str]:
-    """Print the options of model and data, which the parser leaves out; return the command line of its own help."""
-    place = arguments.index("--help")
-    for line in all_lines(arguments[0], [*arguments[1:place], *arguments[place + 2 :]]):
-        say(line)
-    return [arguments[0], "--help"]

@@ -7,81 +7,57 @@ from typing import Any
 
 import yaml
 
-from mcmfh_lightning.cli.arguments import hyphenated, option_name, ordered, split_options, underscored
-from mcmfh_lightning.cli.class_options import Option, class_options
+from mcmfh_lightning.cli.options import CONFIGS, Option, class_options, hyphenated, options_of, ordered, underscored
 from mcmfh_lightning.lightning_configs import find_config, find_configs
+from mcmfh_lightning.tables import WIDTH
 
-COMMANDS = {
-    "fit": "train a hasher, or fine-tune an image tower",
-    "validate": "evaluate a trained hasher on the validation split",
-    "test": "evaluate a trained hasher on the test split: table, plots, metrics.json",
-    "predict": "encode pairs of images and texts as features, or features as codes",
-}
-LINES, COLUMNS = 50, 100
-"""What a screen shows."""
-
-_LEFT = 37
+LINES = 50
+"""What a screen shows, of `WIDTH` columns."""
 _LINKED = ("image_dim", "text_dim", "num_labels", "seed")
 """Arguments that the data or --seed-everything decide."""
-_CONFIG = ("--config FILE", "{}, or a file; repeated, later ones win.")
-_ROOT = ("--data.root DIR", "{}.")
-_RUN = ("--run-dir DIR", "Everything a run writes goes below this folder.")
-_WEIGHTS = ("--ckpt-path FILE", "best, last or a file. Default: the best of --run-dir.")
-_MACHINE = (
-    ("--trainer.accelerator cpu|gpu", "What to compute on. Default: a GPU if there is one."),
-    ("--trainer.devices N", "Number of devices. Default: all of them."),
-    ("--trainer.precision bf16-mixed", "Precision of the computations. Default: 32-true."),
+_ENDING = (
+    "",
+    "--help all lists every option. Options may come in any order, with hyphens or underscores, and win",
+    "over configs; one that stands between two configs gives way to the later config.",
 )
-_BATCH = ("--data.global-batch-size N", "Pairs of a training step, of all devices together.")
-_WORKERS = ("--data.num-workers N", "Processes that read ahead; 0 reads in the process itself.")
-_QUIET = ("--trainer.enable-progress-bar false", "Draw no progress bar.")
-_PRINT = ("--print-config", "Print the whole configuration and do nothing else.")
-_FEATURES = "Features that `mcmfh predict` wrote; end to end, pairs"
-
-OPTIONS: Mapping[str, Sequence[tuple[str, str]]] = {
-    "fit": (
-        (_CONFIG[0], _CONFIG[1].format("experiments/mcmfh.yaml")),
-        (_ROOT[0], _ROOT[1].format(_FEATURES)),
-        _RUN,
-        ("--ckpt-path FILE", "Resume from this file, or from `last`, that of --run-dir."),
-        ("--seed-everything N", "Seed of weights, order and dropout. Default: 0."),
-        _BATCH,
-        _WORKERS,
-        ("--trainer.max-epochs N", "Epochs to train."),
-        ("--model.optimizer.lr X", "Learning rate."),
-        *_MACHINE,
-        ("--trainer.logger logger/wandb.yaml", "Where numbers go; default: logger/csv.yaml."),
-        _QUIET,
-        ("--trainer.fast-dev-run true", "Try one batch of each kind and write nothing."),
-        _PRINT,
-    ),
-    **{
-        command: (
-            (_CONFIG[0], _CONFIG[1].format("experiments/mcmfh.yaml")),
-            (_ROOT[0], _ROOT[1].format(_FEATURES)),
-            _RUN,
-            _WEIGHTS,
-            _WORKERS,
-            *_MACHINE,
-            ("--log-examples true", "Draw queries and what they find (needs raw pairs)."),
-            _QUIET,
-            _PRINT,
-        )
-        for command in ("validate", "test")
-    },
-    "predict": (
-        (_CONFIG[0], _CONFIG[1].format("experiments/encode_offline.yaml")),
-        (_ROOT[0], _ROOT[1].format("Pairs, for an encoder; features, for a hasher")),
-        ("--model.output-dir DIR", "Where an encoder writes its features."),
-        ("--run-dir DIR", "Run of a hasher; its codes go to DIR/predict."),
-        _WEIGHTS,
-        ("--data.batch-size N", "Pairs that an encoder takes at a time."),
-        _WORKERS,
-        *_MACHINE,
-        _QUIET,
-        _PRINT,
-    ),
+_MEASURED, _HASHED, _ALL = ("validate", "test"), ("fit", "validate", "test"), ("fit", "validate", "test", "predict")
+_OPTIONS: Sequence[tuple[str, str, Sequence[str]]] = (
+    ("--config FILE", "experiments/mcmfh.yaml, or a file; repeated, later ones win.", _HASHED),
+    ("--config FILE", "experiments/encode_offline.yaml, or a file; repeated, later ones win.", ("predict",)),
+    ("--data.root DIR", "Features that `mcmfh predict` wrote; end to end, pairs.", _HASHED),
+    ("--data.root DIR", "Pairs, for an encoder; features, for a hasher.", ("predict",)),
+    ("--model.output-dir DIR", "Where an encoder writes its features.", ("predict",)),
+    ("--run-dir DIR", "Everything a run writes goes below this folder.", _HASHED),
+    ("--run-dir DIR", "Run of a hasher; its codes go to DIR/predict.", ("predict",)),
+    ("--ckpt-path FILE", "Resume from this file, or from `last`, that of --run-dir.", ("fit",)),
+    ("--ckpt-path FILE", "best, last or a file. Default: the best of --run-dir.", (*_MEASURED, "predict")),
+    ("--seed-everything N", "Seed of weights, order and dropout. Default: 0.", ("fit",)),
+    ("--data.global-batch-size N", "Pairs of a training step, of all devices together.", ("fit",)),
+    ("--data.batch-size N", "Pairs that an encoder takes at a time.", ("predict",)),
+    ("--data.num-workers N", "Processes that read ahead; 0 reads in the process itself.", _ALL),
+    ("--trainer.max-epochs N", "Epochs to train.", ("fit",)),
+    ("--model.optimizer.lr X", "Learning rate.", ("fit",)),
+    ("--trainer.accelerator cpu|gpu", "What to compute on. Default: a GPU if there is one.", _ALL),
+    ("--trainer.devices N", "Number of devices. Default: all of them.", _ALL),
+    ("--trainer.precision bf16-mixed", "Precision of the computations. Default: 32-true.", _ALL),
+    ("--trainer.logger logger/wandb.yaml", "Where numbers go; default: logger/csv.yaml.", ("fit",)),
+    ("--log-examples true", "Draw queries and what they find (needs raw pairs).", _MEASURED),
+    ("--trainer.enable-progress-bar false", "Draw no progress bar.", _ALL),
+    ("--trainer.fast-dev-run true", "Try one batch of each kind and write nothing.", ("fit",)),
+    ("--print-config", "Print the whole configuration and do nothing else.", _ALL),
+)
+"""The options most people need, what they are for, and the commands that show them."""
+_TEXTS = {
+    "fit": "Train a hasher, or fine-tune an image tower.",
+    "validate": "Evaluate a trained hasher on the validation split.",
+    "test": "Evaluate a trained hasher on the test split: table, plots, metrics.json.",
+    "predict": "Encode pairs of images and texts as features, or features as codes.",
 }
+COMMANDS: Mapping[str, tuple[str, Sequence[tuple[str, str]]]] = {
+    command: (text, [(option, meaning) for option, meaning, shown in _OPTIONS if command in shown])
+    for command, text in _TEXTS.items()
+}
+"""What each command does, and its options."""
 
 
 def screen(command: str, args: Sequence[str]) -> str:
@@ -91,26 +67,14 @@ def screen(command: str, args: Sequence[str]) -> str:
         command: One of `COMMANDS`.
         args: The command line after the command; its configs decide which model that is.
     """
-    lines = [
-        f"usage: mcmfh {command} --config FILE [--OPTION VALUE ...]",
-        "",
-        f"{COMMANDS[command].capitalize()}.",
-        "",
-        *(_line(*option) for option in OPTIONS[command]),
-    ]
-    ending = [
-        "",
-        *textwrap.wrap(
-            "--help all lists every option. Options may come in any order, with hyphens or underscores, and win over "
-            "configs; one that stands between two configs gives way to the later config.",
-            COLUMNS,
-        ),
-    ]
+    text, options = COMMANDS[command]
+    lines = [f"usage: mcmfh {command} --config FILE [--OPTION VALUE ...]", "", text, ""]
+    lines += [_line(*option) for option in options]
     model = list(_lines(command, args, "model"))
-    room = LINES - len(lines) - len(ending) - 2
+    room = LINES - len(lines) - len(_ENDING) - 2
     if len(model) > room:
         model = [*model[: room - 1], f"  ... and {len(model) - room + 1} more: --help all"]
-    return "\n".join([*lines, *(["", *model] if model else []), *ending])
+    return "\n".join([*lines, *(["", *model] if model else []), *_ENDING])
 
 
 def all_lines(command: str, args: Sequence[str]) -> Iterator[str]:
@@ -141,30 +105,20 @@ def _lines(command: str, args: Sequence[str], section: str, *, nested: bool = Fa
         other = "another model: --model NAME, or its experiment" if section == "model" else f"another: --{section} NAME"
         yield f"Options of {name} ({other}):"
     for option in shown:
-        yield _line(_left(f"{section}.{option.name}", _value(option, values)), _sentence(option.text))
-        if nested:
-            yield from _nested(f"{section}.{option.name}", values.get(option.name))
-
-
-def _nested(name: str, value: object) -> Iterator[str]:
-    """Write a line for each argument of a class, such as an optimizer, to which a config gives a value."""
-    arguments = value.get("init_args") if isinstance(value, dict) else None
-    for key, given in (arguments or {}).items():
-        text = "Learning rate." if key == "lr" else ""
-        yield _line(_left(f"{name}.{key}", str(given)), text)
-
-
-def _left(name: str, value: str) -> str:
-    return f"{hyphenated(name)} {value}".rstrip()
+        left, value = hyphenated(f"{section}.{option.name}"), values.get(option.name)
+        sentence = option.text.partition(". ")[0].rstrip(".").replace("``", "")
+        yield _line(f"{left} {_value(option, values)}".rstrip(), f"{sentence}." if sentence else "")
+        # Arguments of a class, such as an optimizer, to which a config gives a value.
+        for key, given in ((value.get("init_args") or {}) if nested and isinstance(value, dict) else {}).items():
+            yield _line(f"{left}.{hyphenated(key)[2:]} {given}".rstrip(), "Learning rate." if key == "lr" else "")
 
 
 def _part(command: str, args: Sequence[str], section: str) -> tuple[str, dict[str, Any]]:
     """Find the class of a section, and the values that the configs of a command line give; no class if it has none."""
     found: dict[str, Any] = {}
     top, _, inner = section.partition(".")
-    for part in split_options(find_configs(ordered([command, *map(underscored, args)]))[1:]):
-        option, value = option_name(part), part[-1].rpartition("=")[2]
-        if option in ("-c", "--config"):
+    for option, value in options_of(find_configs(ordered([command, *map(underscored, args)]))[1:]):
+        if option in CONFIGS:
             content, folder = _read(Path(value)), Path(value).parent
             found |= _inside(content.get(top) if isinstance(content, dict) else None, folder, inner)
         elif option == f"--{section}":
@@ -207,17 +161,12 @@ def _value(option: Option, values: Mapping[str, Any]) -> str:
         return "" if option.default in (None, "None") else str(option.default).strip("'\"").rpartition(".optim.")[2]
     value = values[option.name]
     if isinstance(value, dict):
-        value = str(value.get("class_path", "")).rpartition(".")[2]
-    return (
-        Path(value).stem if isinstance(value, str) else "" if value is None or isinstance(value, list) else str(value)
-    )
-
-
-def _sentence(text: str) -> str:
-    """Keep the first sentence of a docstring, without its marks of code."""
-    return text.partition(". ")[0].rstrip(".").replace("``", "") + "." if text else ""
+        return str(value.get("class_path", "")).rpartition(".")[2]
+    if isinstance(value, str):
+        return Path(value).stem
+    return "" if value is None or isinstance(value, list) else str(value)
 
 
 def _line(left: str, right: str) -> str:
-    width = max(_LEFT, len(left) + 1)
-    return f"  {left:{width}s}{textwrap.shorten(right, COLUMNS - 2 - width, placeholder=' ...')}".rstrip()
+    width = max(37, len(left) + 1)
+    return f"  {left:{width}s}{textwrap.shorten(right, WIDTH - 2 - width, placeholder=' ...')}".rstrip()

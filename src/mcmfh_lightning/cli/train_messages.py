@@ -2,8 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -17,14 +16,11 @@ import mcmfh_lightning.datamodules
 import mcmfh_lightning.encoders
 import mcmfh_lightning.hashers
 import mcmfh_lightning.trainer.loggers
-from mcmfh_lightning.cli.arguments import CONFIGS, hyphenated, option_name, split_options
-from mcmfh_lightning.cli.class_options import class_options
-from mcmfh_lightning.cli.command_line import one_line
-from mcmfh_lightning.errors import TRACEBACK_VARIABLE, ConfigError
-from mcmfh_lightning.lightning_configs.compose import known_configs
+from mcmfh_lightning.cli.options import class_options, hyphenated, options_of
+from mcmfh_lightning.errors import TRACEBACK_VARIABLE
 from mcmfh_lightning.nearest import did_you_mean
 
-_MODULES: Mapping[str, Sequence[Any]] = {
+MODULES: Mapping[str, Sequence[Any]] = {
     "model": (mcmfh_lightning.hashers, mcmfh_lightning.encoders),
     "data": (mcmfh_lightning.datamodules,),
     "callbacks": (mcmfh_lightning.callbacks, lightning.pytorch.callbacks),
@@ -35,10 +31,15 @@ _MODULES: Mapping[str, Sequence[Any]] = {
     "encoder": (mcmfh_lightning.encoders,),
 }
 """Where classes are looked for, by the last part of the option that names them."""
+_NO_CONFIG = "--config is missing: pass an experiment such as experiments/mcmfh.yaml, or --model and --data"
 _OWN = ("config", "data", "model", "trainer", "run_dir", "ckpt_path", "seed_everything", "log_examples", "print_config")
 _TRAINER = [name for name in inspect.signature(Trainer.__init__).parameters if name != "self"]
-_LAST = "last_checkpoint.every_n_train_steps"
 _KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text", "list": "a list"}
+_FRAME = re.compile(
+    r"Expected a <class 'NoneType'>|Does not validate against any of the Union subtypes|Subtypes: |Errors:$"
+    r"|Given value|Expected a path but .* not accessible or invalid|$"
+)
+"""Lines of jsonargparse that do not help: it answers a type such as ``Hasher | None`` for each of its parts."""
 _OPTION = re.compile(r"(?<![\w/.])--[a-z][\w.]*\w")
 _PLATEAU = "pass lightning.pytorch.cli.ReduceLROnPlateau, and what it watches: {}.monitor train/loss"
 _LIGHTNING = (
@@ -59,33 +60,24 @@ _LIGHTNING = (
         r"Requirement '(\w+)[^']*' not met",
         r"the package \1 is not installed: pip install \1, or choose --trainer.logger logger/csv.yaml",
     ),
-    (r".*invalid accelerator name: `accelerator='(.*?)'`.*", r"--trainer.accelerator: there is no \1"),
-    (r".*invalid strategy name: `strategy='(.*?)'`.*", r"--trainer.strategy: there is no \1"),
 )
 """What Lightning and others say, and what helps."""
-_ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
-_STRATEGIES = ("auto", "ddp", "ddp_spawn", "fsdp", "deepspeed", "ddp_find_unused_parameters_true")
+_NAMES: Mapping[str, tuple[str, Sequence[str]]] = {
+    "accelerator": ("among auto, cpu, gpu, cuda, mps, tpu", ("auto", "cpu", "gpu", "cuda", "mps", "tpu")),
+    "strategy": ("auto, ddp or fsdp, for example", ("auto", "ddp", "ddp_spawn", "fsdp", "deepspeed")),
+}
 
 
-def check_files(args: Sequence[str]) -> None:
-    """Check that the configs of a command line exist.
+def one_line(message: str) -> str:
+    r"""Reduce a message of jsonargparse to what helps the user.
 
-    Args:
-        args: The command line, configs of the package replaced by their paths.
-
-    Raises:
-        ConfigError: If one does not; the message names the nearest ones.
+    >>> one_line("Parser key \"model\":\n  Errors:\n    - Option 'color' is not accepted\n  Given value: x")
+    "model: Option 'color' is not accepted"
     """
-    for part in split_options(args[1:]):
-        value = part[0].partition("=")[2] or "".join(part[1:2])
-        named = option_name(part) in CONFIGS and re.fullmatch(r"[^{}\[\]:\n]+", value)  # not options in YAML
-        takes = _last(option_name(part).lstrip("-")) in (*_MODULES, "trainer")  # a part, which may be a file
-        if (named or (takes and value.endswith((".yaml", ".yml")))) and not Path(value).exists():
-            near = [str(path) for path in Path(value).parent.glob("*.yaml")] if Path(value).parent.is_dir() else []
-            raise ConfigError(
-                f"{hyphenated(option_name(part).lstrip('-'))}: there is no file {value}, here or among the configs of "
-                f"the package{did_you_mean(value, [*near, *known_configs()])}"
-            )
+    lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
+    text = " ".join(line for line in lines if not _FRAME.match(line))
+    text = re.sub(r"Problem with given class_path '(?:[^']*\.)?(\w+)':", r"\1:", text)
+    return re.sub(r'Parser key "([^"]*)":', r"\1:", text)
 
 
 def describe(message: str, command: str, args: Sequence[str]) -> str:
@@ -97,8 +89,9 @@ def describe(message: str, command: str, args: Sequence[str]) -> str:
         args: The command line, with underscores.
     """
     text = one_line(message)
-    said = next((line for line in _described(text, args) if line), text)
-    return f"{hyphenate(said)} (options: mcmfh {command} --help)"
+    found = ((describe_it, re.search(pattern, text)) for pattern, describe_it in _MESSAGES)
+    said = filter(None, (match and describe_it(match, args) for describe_it, match in found))
+    return f"{hyphenate(next(said, text))} (options: mcmfh {command} --help)"
 
 
 def describe_library(message: str, options: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -111,15 +104,12 @@ def describe_library(message: str, options: Mapping[str, str] = MappingProxyType
     text = re.sub(r"^(\w+)(?==)", lambda found: options.get(found[1], found[1]), one_line(message))
     text = re.sub(rf"`({'|'.join(_TRAINER)})`", lambda found: hyphenated(f"trainer.{found[1]}"), text)
     for pattern, line in _LIGHTNING:
-        found = re.search(pattern, text, re.DOTALL)
-        if found:
-            text = found.expand(line)
-            name = text.rpartition(" ")[2]
-            if text.startswith("--trainer.accelerator: "):
-                text += f"; choose among {', '.join(_ACCELERATORS)}{did_you_mean(name, _ACCELERATORS)}"
-            if text.startswith("--trainer.strategy: "):
-                text += f"; choose auto, ddp or fsdp, for example{did_you_mean(name, _STRATEGIES)}"
-            return text
+        if found := re.search(pattern, text, re.DOTALL):
+            return found.expand(line)
+    if found := re.search(r"invalid (accelerator|strategy) name: `\w+='(.*?)'`", text):
+        option, name = found.groups()
+        some, names = _NAMES[option]
+        return f"--trainer.{option}: there is no {name}; choose {some}{did_you_mean(name, names)}"
     return f"{text} ({TRACEBACK_VARIABLE}=1 shows where)"
 
 
@@ -128,22 +118,7 @@ def hyphenate(text: str) -> str:
     return _OPTION.sub(lambda found: hyphenated(found[0]), text)
 
 
-def _described(text: str, args: Sequence[str]) -> Iterator[str | None]:
-    """Yield what each kind of message means; None where it is of another kind."""
-    yield _option_of_class(text)
-    yield _unknown_option(text)
-    yield _plateau(text)
-    yield _unknown_class(text)
-    yield _wrong_value(text, args)
-    yield _no_value(text, args)
-    if text.startswith("the following arguments are required"):
-        yield "--config is missing: pass an experiment such as experiments/mcmfh.yaml, or --model and --data"
-
-
-def _unknown_option(text: str) -> str | None:
-    found = re.search(r"unrecognized arguments: (\S+)|does not accept option '([^']*)'", text)
-    if found is None:
-        return None
+def _unknown_option(found: re.Match[str], _: Sequence[str]) -> str:
     name = (found[1] or found[2]).partition("=")[0]
     if found[1] and re.match("-[^-]", name):
         return f"there is no option {name}"
@@ -151,26 +126,21 @@ def _unknown_option(text: str) -> str | None:
         return f"{name!r} belongs to no option: a value follows its option; an option with several values is repeated"
     name = name.lstrip("-").removesuffix("+")
     what = "there is no option" if found[1] else "a config sets what is not an option:"
-    return f"{what} {hyphenated(name)}{_near(name, _options())}"
-
-
-def _options() -> list[str]:
-    trainer = [f"trainer.{name}" for name in _TRAINER]
     classes = {"data": "FeatureDataModule", "model": "MCMFH"}
-    of_classes = [f"{key}.{one.name}" for key, name in classes.items() for one in class_options(name) or ()]
-    return [*_OWN, _LAST, *trainer, *of_classes]
+    known = [f"{key}.{one.name}" for key, kind in classes.items() for one in class_options(kind) or ()]
+    known += [*_OWN, "last_checkpoint.every_n_train_steps", *(f"trainer.{one}" for one in _TRAINER)]
+    return f"{what} {hyphenated(name)}{did_you_mean(hyphenated(name), map(hyphenated, known))}"
 
 
-def _option_of_class(text: str) -> str | None:
-    found = re.match(r"(.*?): (\w+): (?:Option '([^']*)' is not accepted|unrecognized arguments: --([\w.]+))", text)
-    if found is None:
-        return None
+def _option_of_class(found: re.Match[str], _: Sequence[str]) -> str:
     key, owner, name = found[1], found[2], found[3] or found[4]
     key = key.replace(".init_args", "")
     if owner in ("LightningDataModule", "LightningModule"):
         example = "experiments/mcmfh.yaml" if key == "model" else "data/features.yaml"
         return f"--{key}.{name} comes without --{key}: pass --config FILE, or --{key} and a name such as {example}"
-    return f"{owner} has no option {hyphenated(f'{key}.{name}')}{_near(name, _parameters(key, owner), f'{key}.')}"
+    option = hyphenated(f"{key}.{name}")
+    known = [hyphenated(f"{key}.{one}") for one in _parameters(key, owner)]
+    return f"{owner} has no option {option}{did_you_mean(option, known)}"
 
 
 def _parameters(key: str, owner: str) -> list[str]:
@@ -178,78 +148,57 @@ def _parameters(key: str, owner: str) -> list[str]:
     own = class_options(owner)
     if own is not None:
         return [option.name for option in own]
-    kinds = (getattr(module, owner, None) for module in _modules(key))
+    kinds = (getattr(module, owner, None) for module in MODULES.get(last_part(key), ()))
     return next(([*inspect.signature(kind).parameters] for kind in kinds if kind is not None), [])
 
 
-def _modules(key: str) -> Sequence[Any]:
-    return _MODULES.get(_last(key), ())
-
-
-def _last(key: str) -> str:
+def last_part(key: str) -> str:
     """Return the last part of an option, without the plus of one that adds to a list."""
     return re.split(r"[.+]", key.removesuffix("+"))[-1]
 
 
-def _plateau(text: str) -> str | None:
+def _plateau(found: re.Match[str], _: Sequence[str]) -> str:
     """Say which of two classes of the same name it has to be."""
-    found = re.search(r"(?:([\w.]+): )?(?:\w+: )?(\w+): Multiple subclasses with name ReduceLROnPlateau", text)
-    if found is None:
-        return None
     key = hyphenated(".".join(part for part in found.groups() if part))
     return f"{key}: {_PLATEAU.format(key)}"
 
 
-def _unknown_class(text: str) -> str | None:
-    found = re.search(r"^([\w.+]+): (?:.*?(\w+): )?Expected a dot import path string: (\S+)", text)
-    found = found or re.search(
-        r"^([\w.+]+): (?:.*?(\w+): )?.*(?:Unexpected import path format|No module named): ?(\S+)", text
-    )
-    if found is None:
-        return None
+def _unknown_class(found: re.Match[str], _: Sequence[str]) -> str:
     key = found[1].replace(".init_args", "") + (f".{found[2]}" if found[2] and found[2][0].islower() else "")
-    modules = _modules(key)
+    modules = MODULES.get(last_part(key), ())
     names = [name for one in modules for name in getattr(one, "__all__", dir(one)) if name[0].isupper()]
     return f"{hyphenated(key)}: there is no class {found[3]}{did_you_mean(found[3], names)}"
 
 
-def _wrong_value(text: str, args: Sequence[str]) -> str | None:
-    kinds = re.findall(r"Expected a (<class '[\w.]+'>|typing\.Literal\[.*?\])", text)
-    found = re.match(r"([\w.]+): ((?:\w+: )*)", text)
-    if not kinds or found is None:
-        return None
+def _wrong_value(found: re.Match[str], args: Sequence[str]) -> str | None:
+    kinds = re.findall(r"Expected a (<class '[\w.]+'>|typing\.Literal\[.*?\])", found.string)
     parts = [part for part in found[2].split(": ") if part and not part[0].isupper()]
     key = ".".join([found[1].replace(".init_args", ""), *parts])
     choices = [one for kind in kinds for one in re.findall(r"'([^']+)'|(\d+)", kind) if "Literal" in kind]
     words = list(dict.fromkeys(quoted or number for quoted, number in choices))
     names = [name for kind in kinds if "Literal" not in kind and (name := re.split(r"[.']", kind)[-2]) in _KINDS]
-    value = _value(text, key, args)
+    # Of a list or a mapping, what was typed is clearer than the message; of several, the last one counts.
+    got = re.search(r"Got value: ([^\s\[{'\"]\S*)", found.string)
+    typed = {option.replace(".init_args", ""): value for option, value in options_of(args[1:])}
+    value = got[1] if got else typed.get(f"--{key}", "")
     expected = [_KINDS[name] for name in dict.fromkeys(names)] + ([f"one of {', '.join(words)}"] if words else [])
-    got = f", got {value}" if value else ""
-    near = did_you_mean(value, words) if value and words else ""
-    return f"{hyphenated(key)}: expected {' or '.join(expected)}{got}{near}" if expected else None
+    near = f", got {value}{did_you_mean(value, words)}" if value else ""
+    return f"{hyphenated(key)}: expected {' or '.join(expected)}{near}" if expected else None
 
 
-def _value(text: str, key: str, args: Sequence[str]) -> str | None:
-    """Find the refused value, in the message or in the command line."""
-    found = re.search(r"Got value: ([^\s\[{'\"]\S*)", text)  # of a list or a mapping, what was typed is clearer
-    if found:
-        return found[1]
-    for part in reversed(split_options(args[1:])):  # the last one counts
-        if option_name(part).replace(".init_args", "") == f"--{key}":
-            return part[0].partition("=")[2] or "".join(part[1:2]) or None
-    return None
+def _no_value(found: re.Match[str], args: Sequence[str]) -> str:
+    typed = [option for option, value in options_of(args[1:]) if not value and option.startswith(found[1])]
+    return f"{(typed or [found[1]])[0]} needs a value"
 
 
-def _no_value(text: str, args: Sequence[str]) -> str | None:
-    found = re.search(r"argument (?:-c/)?(--[\w.]+).*: expected one argument", text)
-    if found is None:
-        return None
-    alone = [part[0] for part in split_options(args[1:]) if len(part) == 1 and "=" not in part[0]]
-    typed = [option for option in alone if option.startswith(found[1])] or [found[1]]
-    return f"{typed[0]} needs a value"
-
-
-def _near(name: str, names: Iterable[str], prefix: str = "") -> str:
-    near = did_you_mean(name, names)
-    return re.sub(r"'([\w.]+)'", lambda found: repr(hyphenated(prefix + found[1])), near)
+_MESSAGES: Sequence[tuple[str, Callable[[re.Match[str], Sequence[str]], str | None]]] = (
+    (r"^(.*?): (\w+): (?:Option '([^']*)' is not accepted|unrecognized arguments: --([\w.]+))", _option_of_class),
+    (r"unrecognized arguments: (\S+)|does not accept option '([^']*)'", _unknown_option),
+    (r"(?:([\w.]+): )?(?:\w+: )?(\w+): Multiple subclasses with name ReduceLROnPlateau", _plateau),
+    (r"^([\w.+]+): (?:.*?(\w+): )?Expected a dot import path string: (\S+)", _unknown_class),
+    (r"^([\w.+]+): (?:.*?(\w+): )?.*(?:Unexpected import path format|No module named): ?(\S+)", _unknown_class),
+    (r"^([\w.]+): ((?:\w+: )*)", _wrong_value),
+    (r"argument (?:-c/)?(--[\w.]+).*: expected one argument", _no_value),
+    (r"^the following arguments are required", lambda *_: _NO_CONFIG),
+)
+"""What jsonargparse says, and what describes it; None where it says something else."""

@@ -1,7 +1,9 @@
 """Parser of ``mcmfh fit``, ``validate``, ``test`` and ``predict``: how options and configs are read and refused."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
@@ -10,12 +12,14 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities import rank_zero_warn
 
-from mcmfh_lightning.cli.arguments import ordered, underscored
+from mcmfh_lightning.cli.options import CONFIGS, hyphenated, options_of, ordered, underscored
 from mcmfh_lightning.cli.project import with_project
-from mcmfh_lightning.cli.train_messages import check_files, describe, describe_library, hyphenate
+from mcmfh_lightning.cli.train_messages import MODULES, describe, describe_library, hyphenate, last_part
 from mcmfh_lightning.errors import ConfigError, check_words
 from mcmfh_lightning.hashers.base import RENAMED
 from mcmfh_lightning.lightning_configs import find_configs
+from mcmfh_lightning.lightning_configs.compose import known_configs
+from mcmfh_lightning.nearest import did_you_mean
 
 
 class UsageError(ConfigError):
@@ -72,14 +76,46 @@ def read_arguments(args: Sequence[str]) -> list[str]:
     the same.
 
     Raises:
-        ConfigError: If a config does not exist, or a word is not text in the locale of the terminal.
+        ConfigError: If a config does not exist or cannot be read, or a word is not text in the locale of the terminal.
     """
     check_words(args)
     words = [underscored(arg) for arg in with_project(args)]
     flags = (arg.partition("=") for arg in find_configs(ordered(words)))
     read = [(_present_name(name) if name.startswith("--") else name) + equals + value for name, equals, value in flags]
-    check_files(read)
+    _check_configs(read[1:])
     return read
+
+
+def _check_configs(args: Sequence[str]) -> None:
+    """Read every config of a command line: jsonargparse does not name a file that is broken.
+
+    Raises:
+        ConfigError: If there is no such file, it is not YAML, or what --config names is not a file with options.
+    """
+    for option, value in options_of(args):
+        config, path = option in CONFIGS, Path(value)
+        # A section is a file, or the name of a class; a config may be options in YAML.
+        if config:
+            named = re.fullmatch(r"[^{}\[\]:\n]+", value) is not None
+        else:
+            named = last_part(option.lstrip("-")) in (*MODULES, "trainer") and value.endswith((".yaml", ".yml"))
+        if named and not path.exists():
+            near = [str(other) for other in path.parent.glob("*.yaml")]
+            raise ConfigError(
+                f"{hyphenated(option.lstrip('-'))}: there is no file {value}, here or among the configs of "
+                f"the package{did_you_mean(value, [*near, *known_configs()])}"
+            )
+        if config and value and path.is_dir():
+            raise ConfigError(f"--config {value} is a folder: name a YAML file, such as experiments/mcmfh.yaml")
+        if not path.is_file() or not (config or value.endswith(".yaml")):
+            continue
+        try:
+            content = yaml.safe_load(path.read_bytes())
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        if config and not isinstance(content, dict):
+            held = "is empty" if content is None else "holds no options"
+            raise ConfigError(f"--config {value} {held}: name a YAML file of options, such as experiments/mcmfh.yaml")
 
 
 _load_yaml = get_loader("yaml")

@@ -1,22 +1,21 @@
-"""A check of the names that a fit watches, before it has trained for an epoch."""
+"""What is logged in a run: a check of the names that are watched, the last step of a short fit, progress as lines."""
 
+import time
 from collections.abc import Iterator
+from math import isfinite
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor
 
 from mcmfh_lightning.callbacks.hamming_ranking import HammingRanking
-from mcmfh_lightning.errors import ConfigError
+from mcmfh_lightning.errors import ConfigError, say
 from mcmfh_lightning.evaluation.protocols import PROTOCOLS
 from mcmfh_lightning.evaluation.remarks import CONSTANT_MONITOR, MONITOR, QUERIES_MONITOR
 from mcmfh_lightning.nearest import did_you_mean
 
-_TRAIN = "train/"
-_AT_THE_END = ("train/samples_per_second",)
-_FAMILIES = ("val/bits/", "val/utilisation/")
-_HASHERS = "mcmfh_lightning.hashers."
-_LIBRARIES = ("mcmfh_lightning.", "lightning.")
+SECONDS = 30.0
+"""Time between two lines of progress."""
 
 
 class MonitorCheck(Callback):
@@ -40,7 +39,7 @@ class MonitorCheck(Callback):
         callbacks = trainer.callbacks  # type: ignore[attr-defined]  # set at run time
         rates = ("lr-",) if any(isinstance(one, LearningRateMonitor) for one in callbacks) else ()
         for owner, name in _monitors(trainer):
-            if name not in known and not name.startswith((_TRAIN, *_FAMILIES, *rates)):
+            if name not in known and not name.startswith(("train/", "val/bits/", "val/utilisation/", *rates)):
                 raise ConfigError(_message(owner, name, known))
 
     def on_train_batch_end(
@@ -58,9 +57,9 @@ class MonitorCheck(Callback):
         """
         if batch_idx or trainer.current_epoch or not _is_known(trainer, pl_module):
             return
-        known = {*trainer.callback_metrics, *_AT_THE_END}
+        known = {*trainer.callback_metrics, "train/samples_per_second"}  # which is logged at the end
         for owner, name in _monitors(trainer):
-            if name.startswith(_TRAIN) and name not in known:
+            if name.startswith("train/") and name not in known:
                 raise ConfigError(_message(owner, name, known))
 
 
@@ -84,9 +83,9 @@ def _monitors(trainer: Trainer) -> Iterator[tuple[str, str]]:
 def _is_known(trainer: Trainer, pl_module: LightningModule) -> bool:
     """Check that nothing but this package and Lightning can log a value."""
     kinds = [type(callback) for callback in trainer.callbacks]  # type: ignore[attr-defined]  # set at run time
-    own = type(pl_module).__module__.startswith(_HASHERS)
+    own = type(pl_module).__module__.startswith("mcmfh_lightning.hashers.")
     ranked = any(issubclass(kind, HammingRanking) for kind in kinds)
-    return own and ranked and all(kind.__module__.startswith(_LIBRARIES) for kind in kinds)
+    return own and ranked and all(kind.__module__.startswith(("mcmfh_lightning.", "lightning.")) for kind in kinds)
 
 
 def _of_rankings(trainer: Trainer) -> Iterator[str]:
@@ -99,3 +98,63 @@ def _of_rankings(trainer: Trainer) -> Iterator[str]:
                     for queries in ("all", "abnormal", "normal"):
                         place = f"val/{protocol}/unseen/{queries}/{direction.name}"
                         yield from (f"{place}/{metric}" for metric in metrics)
+
+
+class ShortFit(Callback):
+    """Callback that logs the last step of a fit that would end before ``log_every_n_steps``.
+
+    Lightning logs every such step, and a fit of fewer steps would leave no loss in ``metrics.csv``.
+    """
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Let the last step be logged if no other one would be."""
+        every, total = trainer.log_every_n_steps, trainer.estimated_stepping_batches  # type: ignore[attr-defined]  # set at run time
+        if every and isfinite(total) and total > trainer.global_step and total // every == trainer.global_step // every:
+            trainer.log_every_n_steps = int(total)  # type: ignore[attr-defined]  # set at run time
+
+
+class PlainProgress(Callback):
+    """Printer of a line on the progress of a run, at most every `SECONDS`; a short run prints none.
+
+    A progress bar in a file, or in the log of a cluster, is a line for each of its states.
+    """
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,  # noqa: ANN401  # Lightning's signature
+        batch: Any,  # noqa: ANN401  # Lightning's signature
+        batch_idx: int,
+    ) -> None:
+        """Print the epoch, the step and the values of interest."""
+        total = trainer.max_epochs
+        epoch = f"epoch {trainer.current_epoch}" + (f" of 0 to {total - 1}" if total and total > 0 else "")
+        metrics = trainer.callback_metrics
+        values = "".join(
+            f", {name} {float(metrics[name]):.3f}" for name in ("train/loss", "val/mAP", "val/auc") if name in metrics
+        )
+        self._print(trainer, f"{epoch}, step {batch_idx + 1} of {trainer.num_training_batches}{values}")
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,  # noqa: ANN401  # Lightning's signature
+        batch: Any,  # noqa: ANN401  # Lightning's signature
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Print the number of batches of this split."""
+        of = trainer.num_predict_batches[dataloader_idx]
+        splits = getattr(getattr(trainer, "datamodule", None), "splits", None)
+        name = splits[dataloader_idx] if splits else f"part {dataloader_idx}"
+        self._print(trainer, f"{name}: batch {batch_idx + 1} of {of}")
+
+    def _print(self, trainer: Trainer, line: str) -> None:
+        if trainer.is_global_zero and time.monotonic() - self._since >= SECONDS:
+            self._since = time.monotonic()
+            say(line)
