@@ -160,7 +160,7 @@ def test_given_splits_and_dates_say_so(tmp_path, capsys):
     path = write_csv(tmp_path / "m.csv", rows)
     assert run(tmp_path, path) == 0
     out = capsys.readouterr().out
-    assert "splits: as given\n    split   groups    items  reached\n    train       15       30    50.0%\n" in out
+    assert "splits: as given; groups: train 15; val 0; test 15\n" in out
     assert "    test lacks 1 label: 'rare'\n" in out
     assert run(tmp_path, path, "--split-by=date", out="date") == 0
     assert "splits: cut by date, the latest for the test\n" in capsys.readouterr().out

@@ -36,6 +36,10 @@ def split_lines(info: DatasetInfo) -> list[str]:
     summary: Mapping[str, Any] = info.settings["summary"]
     if "split_groups" not in summary:
         return []
+    lacking = [_lacking(split, lacks) for split, lacks in summary["split_lacks"].items() if lacks]
+    if info.settings.get("split_by") == "given":
+        groups = "; ".join(f"{split} {number:,}" for split, number in summary["split_groups"].items())
+        return [f"{_title(info.settings)}; groups: {groups}", *lacking]
     asked = info.settings.get("split_shares")
     total = sum(entry.pairs for entry in info.splits.values())
     lines = [_title(info.settings), "    split   groups    items  reached" + "  asked for" * bool(asked)]
@@ -45,7 +49,7 @@ def split_lines(info: DatasetInfo) -> list[str]:
         lines.append(f"    {split:<5} {summary['split_groups'][split]:>8,} {items:>8,} {items / total:>8.1%}{wanted}")
     if "stratify" in info.settings:
         lines.append("    A group may change its split when rows are added; with --no-stratify it keeps its split.")
-    return lines + [_lacking(split, lacks) for split, lacks in summary["split_lacks"].items() if lacks]
+    return lines + lacking
 
 
 def _title(settings: Mapping[str, Any]) -> str:
