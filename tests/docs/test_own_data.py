@@ -82,7 +82,7 @@ def test_page_runs_as_written(
     assert len(archive) == sum(row["group"] != "P-0001" for row in rows)
     hits = json.loads((folder / "hits.json").read_text())["hits"]
     assert hits
-    assert not {hit["id"] for hit in hits} & {row["id"] for row in rows if row["group"] == "P-0001"}
+    assert not {hit["item"]["id"] for hit in hits} & {row["id"] for row in rows if row["group"] == "P-0001"}
     assert "Research use, not diagnosis" in (folder / "hits.html").read_text()
 
     _, search = code_blocks((repository / "README.md").read_text(), "python")

@@ -38,7 +38,7 @@ def split_lines(info: DatasetInfo) -> list[str]:
         return []
     lacking = [_lacking(split, lacks) for split, lacks in summary["split_lacks"].items() if lacks]
     if info.settings.get("split_by") == "given":
-        groups = "; ".join(f"{split} {number:,}" for split, number in summary["split_groups"].items())
+        groups = "; ".join(f"{split} {summary['split_groups'][split]:,}" for split in SPLITS)
         return [f"{_title(info.settings)}; groups: {groups}", *lacking]
     asked = info.settings.get("split_shares")
     total = sum(entry.pairs for entry in info.splits.values())
