@@ -48,10 +48,10 @@ demo: $(STAMP) ## drawn chest films: convert, encode, fit, test, archive, search
 # $(1): folder of the run, holding pairs/.
 define encode-fit-test
 	test -f $(1)/features/dataset.json || $(BIN)/mcmfh predict --config experiments/encode_offline.yaml \
-	    --data.root $(1)/pairs --model.output_dir $(1)/features --run_dir $(1)/encode
-	$(BIN)/mcmfh fit --config experiments/mcmfh.yaml --data.root $(1)/features --run_dir $(1)/run --ckpt_path last
+	    --data.root $(1)/pairs --model.output-dir $(1)/features --run-dir $(1)/encode
+	$(BIN)/mcmfh fit --config experiments/mcmfh.yaml --data.root $(1)/features --run-dir $(1)/run --ckpt-path last
 	$(BIN)/mcmfh test --config experiments/mcmfh.yaml --data.root $(1)/features \
-	    --run_dir $(1)/run --ckpt_path $(1)/run/fit/checkpoints/best.ckpt
+	    --run-dir $(1)/run --ckpt-path $(1)/run/fit/checkpoints/best.ckpt
 	@echo "Plots, ranking.csv and metrics.json: $(1)/run/test"
 endef
 

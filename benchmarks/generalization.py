@@ -4,7 +4,7 @@ See docs/results/generalisation.md.
 
     python benchmarks/generalization.py --features NAME=DIR ... --runs SYSTEM=DIR ... [--parts PART ...] [--csv FILE]
 
-A run is the ``--run_dir`` of an ``mcmfh fit`` on one of the features; several seeds of a system share one name.
+A run is the ``--run-dir`` of an ``mcmfh fit`` on one of the features; several seeds of a system share one name.
 
     cross    mcmfh test on every collection, the labels of the test data defining what is relevant
     labels   mAP@all of the queries that carry a label, for thirds of the labels by training frequency

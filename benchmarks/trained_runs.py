@@ -58,7 +58,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Run:
-    """A system that was trained: ``fit/config.yaml`` and ``fit/checkpoints/best.ckpt`` of a ``--run_dir``."""
+    """A system that was trained: ``fit/config.yaml`` and ``fit/checkpoints/best.ckpt`` of a ``--run-dir``."""
 
     system: str
     folder: Path
@@ -78,7 +78,7 @@ class Run:
         file = self.folder / "fit" / "config.yaml"
         if not file.is_file() or not self.checkpoint.is_file():
             raise DataError(
-                f"{self.folder}: no fit/config.yaml with fit/checkpoints/best.ckpt; name a --run_dir of fit"
+                f"{self.folder}: no fit/config.yaml with fit/checkpoints/best.ckpt; name a --run-dir of fit"
             )
         return yaml.safe_load(file.read_text())
 

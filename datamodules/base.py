@@ -138,6 +138,11 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
         return self.info.normal_label
 
     @property
+    def splits(self) -> list[str]:
+        """Splits that have items, in the order of the loaders of ``predict``."""
+        return [split for split in SPLITS if self.info.split(split).pairs]
+
+    @property
     def rank(self) -> int:
         """Number of this process."""
         return 0 if self.trainer is None else self.trainer.global_rank
@@ -185,7 +190,7 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
         """
         if self.global_batch_size % ranks:
             raise DataError(
-                f"global_batch_size {self.global_batch_size} cannot be divided over {ranks} ranks: choose a"
+                f"--data.global-batch-size {self.global_batch_size} cannot be divided over {ranks} ranks: choose a"
                 f" multiple, such as {ranks * max(1, round(self.global_batch_size / ranks))}"
             )
 
@@ -202,6 +207,16 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
     def test_dataloader(self) -> list[BatchLoader]:
         """Return the loaders that ``evaluation_loaders("test")`` names."""
         return self._evaluation("test")
+
+    def predict_dataloader(self) -> list[BatchLoader]:
+        """Return one loader a split, of this rank's part of its items."""
+        loaders = []
+        for split in self.splits:
+            reader = self.reader(split)
+            rows = shard_rows(len(reader), self.rank, self.world_size)
+            stream = EvaluationStream(self.table(reader), rows, self.evaluation_batch_size)
+            loaders.append(self.loader(stream, f"predict/{split}"))
+        return loaders
 
     def evaluation_loaders(self, stage: Literal["validate", "test"]) -> list[str]:
         """Name the evaluation loaders of a stage in their order: the queries, then the databases.

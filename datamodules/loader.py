@@ -1,27 +1,29 @@
 """Loaders: every batch that a stream announces arrives once and in order, or an error says so."""
 
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
-from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
+from torch.utils.data.dataloader import _BaseDataLoaderIter, _MultiProcessingDataLoaderIter
 
+from mcmfh_lightning import shared_memory
 from mcmfh_lightning.datamodules.streams import BatchStream, Numbered, TrainingStream
 from mcmfh_lightning.errors import DataError, McmfhError
 
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # only its size is looked at
-_SMALL = 64 * 2**20
-"""Bytes: what Docker gives by default."""
 _WORKER_ENDED = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) ([^.]*)")
 _loaders: "WeakValueDictionary[int, BatchLoader]" = WeakValueDictionary()
 """The loader of each worker process, by its process id."""
+
+
+class _Workers(_MultiProcessingDataLoaderIter):
+    """Torch's iterator of worker processes, which can also be deleted where they could not be started."""
+
+    _shutdown = True  # until torch sets it: without it Python prints a traceback about the half-made iterator
 
 
 class BatchLoader(DataLoader[Any]):
@@ -43,7 +45,7 @@ class BatchLoader(DataLoader[Any]):
         dataset: BatchStream,
         name: str,
         *,
-        fix: str = "use no worker processes (--data.num_workers 0)",
+        fix: str = shared_memory.FIX,
         **options: Any,  # noqa: ANN401  # torch's
     ) -> None:
         super().__init__(dataset, **options, batch_size=None)
@@ -61,11 +63,22 @@ class BatchLoader(DataLoader[Any]):
         numbers = self.stream.numbers()
         try:
             batches: Iterator[Numbered] = super().__iter__()
-        except OSError as error:
-            raise self.failed(f"{self.num_workers} worker processes cannot be started ({error.strerror})") from error
+        except (OSError, RuntimeError) as error:
+            full = shared_memory.is_full(error)
+            if isinstance(error, RuntimeError) and not full:
+                raise
+            workers = f"{self.num_workers} worker process{'es' * (self.num_workers > 1)}"
+            reason = error.strerror if isinstance(error, OSError) else "No space left on device"
+            raise self.failed(f"{workers} cannot be started ({reason})", full=full) from error
         if isinstance(batches, _MultiProcessingDataLoaderIter):
             _loaders.update((worker.pid, self) for worker in batches._workers if worker.pid is not None)
         return self._checked(batches, numbers)
+
+    def _get_iterator(self) -> _BaseDataLoaderIter:
+        if not self.num_workers:
+            return super()._get_iterator()
+        self.check_worker_number_rationality()
+        return _Workers(self)
 
     def _checked(self, batches: Iterator[Numbered], numbers: range) -> Iterator[Mapping[str, Any]]:
         try:
@@ -99,6 +112,8 @@ class BatchLoader(DataLoader[Any]):
                 return next(batches, None)
             except Exception as error:
                 lines = (str(error).strip() or repr(error)).splitlines()
+                if shared_memory.is_full(error):
+                    raise self.failed("shared memory is full", full=True) from error
                 if _WORKER_ENDED.match(lines[0]):
                     raise
                 if not lines[0].startswith("Caught "):
@@ -109,9 +124,14 @@ class BatchLoader(DataLoader[Any]):
                     raise DataError(f"loader {self.name}: {message}") from error
                 raise
 
-    def failed(self, what: str) -> DataError:
-        """Make the error that says what became of this loader's batches, and what to do."""
-        fix = f"{_room_in_shared_memory()}{self.fix}" if self.num_workers else "please report this as a bug"
+    def failed(self, what: str, *, full: bool = False) -> DataError:
+        """Make the error that says what became of this loader's batches, and what to do.
+
+        Args:
+            what: What became of them.
+            full: Whether shared memory is known to be full.
+        """
+        fix = f"{shared_memory.advice(full=full)}{self.fix}" if self.num_workers else "please report this as a bug"
         return DataError(f"loader {self.name}: {what}: {fix}")
 
 
@@ -134,21 +154,6 @@ def worker_errors() -> Iterator[None]:
         raise loader.failed(f"its worker process {ended[1]} {ended[2].strip()}") from error
 
 
-def _room_in_shared_memory() -> str:
-    """Say how to enlarge shared memory where there is little of it, else nothing."""
-    try:
-        found = os.statvfs(_SHARED_MEMORY)
-    except OSError:
-        return ""
-    free, size = (blocks * found.f_frsize for blocks in (found.f_bavail, found.f_blocks))
-    if free > _SMALL:
-        return ""
-    return (
-        f"{_SHARED_MEMORY} has {free / 2**20:.1f} MiB left of {size / 2**20:.1f}; give it more (docker run"
-        " --shm-size=8g), or "
-    )
-
-
 class TrainingLoader(BatchLoader):
     """A loader that asks the trainer for its position whenever it is iterated.
 
@@ -167,7 +172,7 @@ class TrainingLoader(BatchLoader):
         options["persistent_workers"] = options.get("num_workers", 0) > 0
         super().__init__(dataset, "train", **options)
         self._trainer = trainer
-        self._announced = -1
+        self._announced = False
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:  # type: ignore[override]  # see `BatchLoader`
         """Start at the number of batches that the run has trained on, over all its epochs.
@@ -184,9 +189,12 @@ class TrainingLoader(BatchLoader):
         epoch = stream.position // len(stream)
         # Here, so that workers that are forked now inherit the order and need not compute it each.
         sequence.order(epoch)
-        if epoch != self._announced and sequence.left_out:
-            rank_zero_info(f"epoch {epoch}: {sequence.left_out} of {len(sequence.rows)} training pairs sit out")
-        self._announced = epoch
+        if not self._announced and sequence.left_out:
+            rank_zero_info(
+                f"{sequence.left_out} of {len(sequence.rows)} training pairs sit out each epoch, other ones every time:"
+                " an epoch is a number of whole global batches"
+            )
+        self._announced = True
         return super().__iter__()
 
     def state_dict(self) -> dict[str, Any]:

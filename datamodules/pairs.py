@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from mcmfh_lightning.datamodules.base import ShardDataModule, shard_rows
-from mcmfh_lightning.datamodules.loader import BatchLoader
-from mcmfh_lightning.datamodules.streams import EvaluationStream
+from mcmfh_lightning.datamodules.base import ShardDataModule
 from mcmfh_lightning.datamodules.tables import PairTable, Preprocess, Tokenize
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.shards import SPLITS, PairShardReader
+from mcmfh_lightning.shards import PairShardReader
 
 
 class _Encoder(Protocol):
@@ -73,11 +71,6 @@ class PairDataModule(ShardDataModule[PairShardReader]):
         super().setup(stage)
 
     @property
-    def splits(self) -> list[str]:
-        """Splits that have items, in the order of the loaders of ``predict``."""
-        return [split for split in SPLITS if self.info.split(split).pairs]
-
-    @property
     def encoder(self) -> Mapping[str, Any]:
         """Identity of the encoder of the attached module.
 
@@ -98,16 +91,6 @@ class PairDataModule(ShardDataModule[PairShardReader]):
         """
         encoder = self._encoder()
         return PairTable(reader, encoder.preprocess, encoder.tokenize)
-
-    def predict_dataloader(self) -> list[BatchLoader]:
-        """Return one loader a split."""
-        loaders = []
-        for split in self.splits:
-            reader = self.reader(split)
-            rows = shard_rows(len(reader), self.rank, self.world_size)
-            stream = EvaluationStream(self.table(reader), rows, self.evaluation_batch_size)
-            loaders.append(self.loader(stream, f"predict/{split}"))
-        return loaders
 
     def _encoder(self) -> _Encoder:
         encoder = None if self.trainer is None else getattr(self.trainer.lightning_module, "encoder", None)

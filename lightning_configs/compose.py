@@ -19,7 +19,7 @@ _FORMER["trainer/two_epochs.yaml"] = "trainer/cca_itq.yaml"
 def compose_experiments(args: Sequence[str]) -> list[str]:
     """Replace names of experiments that are not files by a file and the flags of their parts.
 
-    ``--config experiments/ddbh.yaml`` becomes ``--config experiments/hash.yaml --model model/ddbh.yaml --run_dir
+    ``--config experiments/ddbh.yaml`` becomes ``--config experiments/hash.yaml --model model/ddbh.yaml --run-dir
     runs/ddbh``: every method of the registry has an experiment without a file. Flags after it override its parts.
 
     Args:
@@ -55,5 +55,24 @@ def shipped(name: str) -> str | None:
             f"{name} is now {_FORMER[name]}; the next release drops the old name", FutureWarning, stacklevel=2
         )
         name = _FORMER[name]
+    if ".." in name.split("/"):  # out of the package
+        return None
     path = files("mcmfh_lightning.lightning_configs").joinpath(name)
     return str(path) if path.is_file() else None
+
+
+def known_configs() -> list[str]:
+    """List the names that ``--config`` and the options of sections take: the files, and experiments without one."""
+    folder = files("mcmfh_lightning.lightning_configs")
+    names = [
+        f"{part.name}/{file.name}"
+        for part in folder.iterdir()
+        if part.is_dir()
+        for file in part.iterdir()
+        if file.name.endswith(".yaml")
+    ]
+    methods = [name.removeprefix("model/") for name in names if name.startswith("model/")]
+    kinds = ("encode_", [name.removeprefix("encoder_") for name in methods if name.startswith("encoder_")])
+    plain = [name for name in methods if not name.startswith("encoder_")]
+    composed = [kinds[0] + name for name in kinds[1]] + plain + [f"end_to_end_{name}" for name in plain]
+    return sorted({*names, *(f"experiments/{name}" for name in composed)})

@@ -16,6 +16,7 @@ from PIL import Image
 
 from mcmfh_lightning.callbacks import HammingRanking
 from mcmfh_lightning.datamodules import FeatureDataModule
+from mcmfh_lightning.errors import QUIET
 from mcmfh_lightning.hashers import MCMFH
 from mcmfh_lightning.shards import (
     DatasetInfo,
@@ -36,6 +37,12 @@ BenchmarkFile = Callable[[str], ModuleType]
 MakeFeatures = Callable[..., Path]
 ChanceLeads = Callable[[Callable[[int], Path], int], np.ndarray]
 CHANCE_SEEDS = range(10)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide the warnings that the commands hide; each has its reason there."""
+    for message, category in QUIET:
+        config.addinivalue_line("filterwarnings", f"ignore:{message}:{category.__name__}")
 
 
 @pytest.fixture(scope="session")
@@ -146,13 +153,14 @@ def chance_leads(tmp_path: Path) -> ChanceLeads:
 
     def lead(features: Path, epochs: int, seed: int) -> list[float]:
         seed_everything(seed, verbose=False)
+        folder = tmp_path / f"seed_{seed}"
         data = FeatureDataModule(str(features), global_batch_size=128, seed=seed)
         model = MCMFH(16, data.image_dim, data.text_dim, d_model=64, supervision="pairs", seed=seed)
         trainer = Trainer(
             accelerator="cpu",
             max_epochs=epochs,
             limit_val_batches=0,
-            default_root_dir=tmp_path,
+            default_root_dir=folder,
             logger=False,
             callbacks=[HammingRanking(protocols=("unimodal",), seed=seed)],
             enable_checkpointing=False,
@@ -162,7 +170,7 @@ def chance_leads(tmp_path: Path) -> ChanceLeads:
         if epochs:
             trainer.fit(model, datamodule=data)
         trainer.test(model, datamodule=data, verbose=False)
-        with (tmp_path / "ranking.csv").open() as file:
+        with (folder / "ranking.csv").open() as file:
             values = {
                 (row["direction"], row["system"]): float(row["value"])
                 for row in csv.DictReader(file)

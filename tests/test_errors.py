@@ -1,9 +1,14 @@
 """Which errors end in one line."""
 
 import errno
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from mcmfh_lightning.errors import DataError, one_line_errors
 
@@ -14,9 +19,14 @@ from mcmfh_lightning.errors import DataError, one_line_errors
         (DataError("shard 3 is cut: write it again"), "shard 3 is cut: write it again"),
         (
             PermissionError(errno.EACCES, "Permission denied", "runs/x/ranking.csv"),
-            "runs/x/ranking.csv: Permission denied",
+            "runs/x/ranking.csv: Permission denied: permit it, or choose another place",
         ),
         (OSError(errno.ENOSPC, "No space left on device"), "No space left on device: make room, or write elsewhere"),
+        (
+            MemoryError("Unable to allocate 8 TiB"),
+            "out of memory (Unable to allocate 8 TiB): lower --data.global-batch-size (predict of "
+            "pairs --data.batch-size, end to end --model.micro-batch-size), or use a larger machine",
+        ),
     ],
 )
 def test_errors_of_the_user_and_of_the_machine(error, line, capsys):
@@ -24,6 +34,69 @@ def test_errors_of_the_user_and_of_the_machine(error, line, capsys):
         raise error
     assert stop.value.code == 2
     assert capsys.readouterr().err == f"mcmfh: error: {line}\n"
+
+
+def _line_of(work, capsys):
+    """Run what must end with exit code 2 and one line; return the line."""
+    with pytest.raises(SystemExit) as stop, one_line_errors("mcmfh"):
+        work()
+    assert stop.value.code == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    return line
+
+
+def test_a_full_shared_memory_is_named(capsys):
+    def fill():
+        raise OSError(errno.ENOSPC, "No space left on device", "/dev/shm/torch_1")  # a name, not a file
+
+    line = _line_of(fill, capsys)
+    assert "shared memory is full: /dev/shm has " in line
+    assert "--data.num-workers 0" in line
+
+
+def test_memory_that_torch_cannot_get(capsys):
+    line = _line_of(lambda: torch.zeros(2**52, dtype=torch.uint8), capsys)
+    assert "mcmfh: error: out of memory (" in line
+    assert "lower --data.global-batch-size" in line
+
+
+@pytest.mark.parametrize("program", ["mcmfh-archive", "mcmfh-data", "mcmfh-bench"])
+def test_memory_of_programs_without_batches(program, capsys):
+    with pytest.raises(SystemExit), one_line_errors(program):
+        torch.zeros(2**52, dtype=torch.uint8)
+    line = capsys.readouterr().err
+    assert line.startswith(f"{program}: error: out of memory (")
+    assert "--data." not in line
+
+
+def test_port_that_is_in_use(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        line = _line_of(lambda: torch.distributed.TCPStore("127.0.0.1", port, 1, is_master=True), capsys)
+        assert "the port is in use by another process: choose another one" in line
+        line = _line_of(lambda: socket.create_server(("127.0.0.1", port)), capsys)
+        assert "the port is in use by another process: choose another one" in line
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"), [("ascii", "Zo\\xeb \\u2501"), ("iso-8859-1", "Zoë \\u2501"), ("utf-8", "Zoë ━")]
+)
+def test_any_text_can_be_printed(encoding, shown):
+    code = "from mcmfh_lightning.errors import *\nwith one_line_errors('x'): say('Zoë ━'); raise DataError('Zoë ━')"
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout.decode(encoding) == f"{shown}\n"
+    assert done.stderr.decode(encoding) == f"x: error: {shown}\n"
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX"])
+def test_any_text_can_be_printed_in_the_locale_c(locale):
+    code = "from mcmfh_lightning.errors import *\nwith one_line_errors('x'): say('Zo\\xeb \\u2501')"
+    environment = os.environ | {"LC_ALL": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=False)
+    assert done.stdout == b"Zo\\xeb \\u2501\n", done.stderr
 
 
 def test_an_error_behind_another_is_found(capsys):

@@ -2,7 +2,8 @@ import hashlib
 
 import pytest
 
-from mcmfh_lightning.files import atomic_write, sha256_of
+from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.files import atomic_write, check_folder, sha256_of
 
 
 def test_a_file_appears_only_when_it_is_complete(tmp_path):
@@ -26,6 +27,24 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
         fail()
     assert target.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_the_error_names_the_file_and_not_the_temporary_one(tmp_path):
+    for target in (tmp_path, tmp_path / "gone" / "file"):
+        with pytest.raises(OSError, match="directory") as caught, atomic_write(target):
+            pass
+        assert caught.value.filename == str(target)
+    assert list(tmp_path.iterdir()) == []
+    assert not tmp_path.with_name(f"{tmp_path.name}.part").exists()
+
+
+def test_a_folder_is_refused_before_the_work(tmp_path):
+    (tmp_path / "file").touch()
+    for wrong in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(DataError, match="file is a file; name a folder by --out"):
+            check_folder(wrong, "--out")
+    check_folder(tmp_path / "not" / "there", "--out")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_sha256(tmp_path):

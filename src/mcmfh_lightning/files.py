@@ -1,5 +1,6 @@
 """Files that are either complete or absent."""
 
+import errno
 import hashlib
 import json
 import os
@@ -42,9 +43,18 @@ def atomic_write(target: Path) -> Iterator[BinaryIO]:
 
     Yields:
         The binary stream to write to.
+
+    Raises:
+        OSError: If nothing can be written there; it names ``target``.
     """
     part = target.with_name(target.name + PART_SUFFIX)
-    with part.open("wb") as stream:
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        stream = part.open("wb")
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(target)) from error
+    with stream:
         try:
             yield stream
         except BaseException:
@@ -67,13 +77,30 @@ def read_json(path: Path) -> object:
     """
     try:
         content: object = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise DataError(
             f"{path} does not exist: is {path.parent} the folder a converter or `predict` wrote?"
         ) from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not JSON ({error}): the file is damaged, write the folder again") from error
     return content
+
+
+def check_folder(path: Path, option: str) -> None:
+    """Refuse a folder that cannot be written to before the work whose result it takes; nothing is made.
+
+    Args:
+        path: The folder, which may not exist yet.
+        option: The option that names it.
+
+    Raises:
+        DataError: If a file is in its place, or the system does not let this user write there.
+    """
+    place = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not place.is_dir():
+        raise DataError(f"{path}: {place} is a file; name a folder by {option}")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise DataError(f"{path}: cannot be written to; permit it, or choose another {option}")
 
 
 def sha256_of(path: Path) -> str:

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcmfh_lightning.archive.filters import Filters, QueryError
+from mcmfh_lightning.archive.filters import Filters, QueryError, UnknownError
 from mcmfh_lightning.archive.schema import item_schema
-from mcmfh_lightning.errors import DataError
 
 LABELS = ("Cardiomegaly", "Catheters, Indwelling", 'it\'s "quoted"', "normal")
 DATES = (None, "2012-12-31", "2013-01-01", "2013-06-30", "2013-06-30T08:00:00")
@@ -108,7 +107,27 @@ def test_what_cannot_be_meant_is_refused(arguments, message):
         Filters(**arguments)
 
 
-def test_an_unknown_label_is_refused_and_the_nearest_named():
-    with pytest.raises(DataError, match=r"'Cardiomegally' is unknown .* nearest is 'Cardiomegaly'"):
-        Filters(any_labels=("Cardiomegally",)).check_labels(LABELS)
-    Filters(labels=("Cardiomegaly",)).check_labels(LABELS)
+def check(**filters):
+    Filters(**filters).check_values((*LABELS, "location: Brain and Neuro"), LICENCES, {"train"})
+
+
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        ({"any_labels": ("Cardiomegally",)}, r"^label 'Cardiomegally' is unknown .*; did you mean 'Cardiomegaly'\? "),
+        ({"labels": ("normal", "brain")}, r"label 'brain' .*; did you mean 'location: Brain and Neuro'\?"),
+        ({"labels": ("x",)}, r"^label 'x' is unknown to the archive \(`mcmfh-archive info` lists them\)$"),
+        ({"licences": ("CC-BY",)}, r"^license 'CC-BY' .*; did you mean 'CC BY 4\.0'\?"),
+        ({"splits": ("tset",)}, r"^split 'tset' .*; did you mean 'test'\?"),
+    ],
+)
+def test_an_unknown_value_is_refused_and_the_nearest_named(filters, message):
+    with pytest.raises(UnknownError, match=message) as refusal:
+        check(**filters)
+    wrong = next(iter(filters.values()))[-1]
+    assert repr(wrong) not in refusal.value.public  # a service repeats nothing of a request
+    assert "/api/facets" in refusal.value.public
+
+
+def test_known_values_pass_and_so_does_a_split_without_items():
+    check(labels=("Cardiomegaly",), licences=("CC0", ""), splits=("train", "val"))

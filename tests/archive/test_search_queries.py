@@ -15,6 +15,7 @@ from mcmfh_lightning.archive import Archive, Filters
 from mcmfh_lightning.archive import model as model_module
 from mcmfh_lightning.archive.filters import labels_named
 from mcmfh_lightning.archive.store import ItemTable
+from mcmfh_lightning.cli.archive import main as command
 from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
 from mcmfh_lightning.shards import PairShardReader, decode_image
 
@@ -197,3 +198,34 @@ def test_a_picture_of_sixteen_bits_is_not_clipped(archive, tmp_path):
     Image.fromarray(grays.astype(np.uint8).astype(np.uint16) * 257).save(tmp_path / "16.png")
     eight, sixteen = (archive.search(image=tmp_path / f"{bits}.png", k=24) for bits in (8, 16))
     assert eight.hits == sixteen.hits
+
+
+def long_text(words: int) -> str:
+    return " ".join(["heart"] * words)
+
+
+def test_a_text_that_the_encoder_cuts_is_counted(archive, phantom_archive, capsys):
+    """The package's text tower reads 256 tokens, two of them special; "heart" is one of its words."""
+    [short, fits, cut] = (archive.search(text=long_text(words)) for words in (3, 254, 400))
+    assert (short.query_tokens, short.query_tokens_read) == (5, 5)
+    assert (fits.query_tokens, fits.query_tokens_read) == (256, 256)
+    assert (cut.query_tokens, cut.query_tokens_read) == (402, 256)
+    assert [hit.item.id for hit in cut.hits] == [hit.item.id for hit in fits.hits]  # what follows has no part in it
+    by_item = archive.search(id=cut.hits[0].item.id)
+    assert (by_item.query_tokens, by_item.query_tokens_read) == (None, None)
+
+    warning = "warning: the text has 402 tokens; the encoder read the first 256\n"
+    command(["search", str(phantom_archive), "--text", long_text(400), "--format", "json"])
+    out, err = capsys.readouterr()
+    assert warning in err
+    assert (json.loads(out)["query_tokens"], json.loads(out)["query_tokens_read"]) == (402, 256)
+    command(["search", str(phantom_archive), "--text", long_text(254), "--format", "json"])
+    assert "tokens" not in capsys.readouterr().err
+
+
+def test_a_page_of_a_cut_text_says_so(phantom_archive, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    command(["search", str(phantom_archive), "--text", long_text(400), "--format", "html", "--out", str(page)])
+    assert "the text has 402 tokens; the encoder read the first 256" in page.read_text()
+    command(["search", str(phantom_archive), "--text", long_text(3), "--format", "html", "--out", str(page)])
+    assert "tokens" not in page.read_text()

@@ -4,15 +4,15 @@ import json
 from base64 import b64decode
 from dataclasses import replace
 from html.parser import HTMLParser
-from io import StringIO
 
 import pytest
-from rich.console import Console
+from rich.cells import cell_len
 
 from mcmfh_lightning.archive import Archive
 from mcmfh_lightning.archive.results import Hit, Item, SearchResult, Timing
-from mcmfh_lightning.archive.show import result_json, result_page, result_table
+from mcmfh_lightning.archive.show import result_json, result_page, result_table, sentences
 from mcmfh_lightning.cli.archive import main
+from mcmfh_lightning.tables import as_text
 
 NASTY = "</p><script src='https://example.org/x.js'>alert(1)</script>[bold]&amp;{{ 7 * 7 }}"
 ITEM = Item(
@@ -62,9 +62,7 @@ class Parsed(HTMLParser):
 
 
 def printed(result) -> str:
-    console = Console(width=2000, file=StringIO())
-    console.print(result_table(result))
-    return console.file.getvalue()
+    return as_text(result_table(result))
 
 
 def test_a_page_loads_nothing_and_runs_nothing():
@@ -104,22 +102,47 @@ def test_json_has_all_that_the_result_has():
     assert content["hits"][1]["similarity"] is None
 
 
-def test_a_table_shows_ties_time_and_notice_and_reads_no_markup():
+def test_what_is_printed_shows_ties_time_and_notice_and_reads_no_markup():
     shown = " ".join(printed(RESULT).split())
-    assert "[bold]&amp;{{ 7 * 7 }}" in shown
-    assert "2 found among 1,234 items, by codes of cases: 16 bits (2 bytes) each, flat index." in shown
-    assert "Ties: 37 items at Hamming distance 3, where the ranking by codes ends; 1 of them found." in shown
-    assert (
-        "Order: the 1 nearest by the cosine of their relaxed codes, the others by Hamming distance, then id." in shown
-    )
-    assert "Time after load: 16.3 ms (encode 10.0, search 2.0, rerank 0.3, fetch 4.0)." in shown
-    assert NOTICE in shown
+    assert "[bold]" in shown
+    assert "Effusion*" in shown
+    assert "(* the query has this label too)" in shown
+    assert "text not at hand" in " ".join(printed(_with(text=None)).split())
+    assert "2 of 1,234 items by 16-bit codes of cases." in shown
+    assert "By codes alone the list ends at distance 3, where 37 items tie: 1 is shown." in shown
+    assert f"Order: by the cosine of relaxed codes. 16 ms. {NOTICE}" in shown
+    assert "tie" not in " ".join(printed(replace(RESULT, ties=1)).split())
+    assert "Order: by distance, then id." in " ".join(printed(replace(RESULT, reranked=0)).split())
+    assert "Nothing found." in printed(replace(RESULT, hits=(), total=0, tie_distance=None))
     colors = f"\x1b[2J{NASTY}\x07\x9b5m"
-    loud = replace(ITEM, id=colors, labels=(colors,), text=colors)
-    shown = printed(replace(RESULT, query=colors, hits=(replace(RESULT.hits[0], item=loud),)))
+    shown = printed(replace(_with(id=colors, labels=(colors,), text=colors), query=colors))
     assert "�[2J" in shown
     assert not {"\x1b", "\x07", "\x9b"} & set(shown)
-    assert "Order: Hamming distance, then id." in " ".join(printed(replace(RESULT, reranked=0)).split())
+
+
+def _with(**entries):
+    return replace(RESULT, hits=(replace(RESULT.hits[0], item=replace(ITEM, **entries)),))
+
+
+def test_a_hit_takes_two_lines_of_a_hundred_columns_and_its_id_is_whole():
+    item = {"id": "short", "labels": ("Pleural Effusion",) * 30, "text": "word " * 100}
+    lines = printed(_with(**item)).splitlines()
+    assert [len(line) for line in lines[1:3]] == [pytest.approx(98, abs=4)] * 2
+    assert [line[-4:] for line in lines[1:3]] == [" ..."] * 2
+    assert len(lines) <= 1 + 2 + 3
+    assert max(map(len, lines)) <= 100
+    name = "x" * 120
+    assert name in printed(_with(**item | {"id": name}))
+    wide = printed(_with(**item | {"text": "骨" * 100})).splitlines()[2]  # each is two columns wide
+    assert cell_len(wide) <= 100
+
+
+def test_sentences_have_the_details():
+    said = sentences(RESULT)
+    assert said[0] == "2 found among 1,234 items, by codes of cases: 16 bits (2 bytes) each, flat index."
+    assert said[1] == "Ties: 37 items at Hamming distance 3, where the ranking by codes ends; 1 of them found."
+    assert said[2].startswith("Order: the 1 nearest by the cosine of their relaxed codes, the others by Hamming")
+    assert said[3] == "Time after load: 16.3 ms (encode 10.0, search 2.0, rerank 0.3, fetch 4.0)."
 
 
 @pytest.fixture
@@ -142,7 +165,20 @@ def test_the_command_finds_what_the_api_finds(run, phantom_archive):
     ]
     name = found["hits"][0]["item"]["id"]
     label = found["hits"][0]["item"]["labels"][0]
-    options = ["--id", name, "--labels", label, "--splits", "[train,test]", "--radius", "16", "--rerank", "0"]
+    options = [
+        "--id",
+        name,
+        "--labels",
+        label,
+        "--splits",
+        "train",
+        "--splits",
+        "test",
+        "--radius",
+        "16",
+        "--rerank",
+        "0",
+    ]
     found = json.loads(run(*options, "--against", "image", "--has-image", "true", "--limit", "3", "--format", "json"))
     assert found["total"] == found["candidates"] >= len(found["hits"])
     for hit in found["hits"]:
@@ -154,27 +190,28 @@ def test_the_command_finds_what_the_api_finds(run, phantom_archive):
 
 def test_the_command_prints_a_table_and_writes_files(run, tmp_path):
     printed_table = run("--text", "pleural effusion", "--k", "3")
-    assert "Ties:" in printed_table
+    assert "3 of " in printed_table
     assert NOTICE in printed_table
+    assert max(map(len, printed_table.splitlines())) <= 100
     assert run("--text", "pleural effusion", "--format", "html", "--out", str(tmp_path / "page.html")) == ""
     page = (tmp_path / "page.html").read_text()
     assert page.count("data:image/jpeg;base64,") > 10
     assert NOTICE in page
     run("--text", "pleural effusion", "--out", str(tmp_path / "table.txt"))
-    assert "Ties:" in (tmp_path / "table.txt").read_text()
+    assert (tmp_path / "table.txt").read_text().startswith("text query: pleural effusion")
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "search by one of text, image and id"),
+        ([], "pass one of --text, --image and --id"),
         (["--text", "effusion", "--format", "html"], "name it by --out"),
         (["--text", ""], "text is empty"),
         (["--image", "missing.png"], "missing.png: image file that cannot be read"),
         (["--id", "nobody"], "no item 'nobody'"),
         (["--text", "effusion", "--labels", "Efusion"], "'Efusion' is unknown"),
-        (["--text", "effusion", "--since", "2012"], "since='2012' is not a date"),
-        (["--text", "effusion", "--k", "0"], "k=0 is less than 1"),
+        (["--text", "effusion", "--since", "2012"], "--since '2012' is not a date"),
+        (["--text", "effusion", "--k", "0"], "--k 0 is less than 1"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(run, capsys, options, message):

@@ -105,7 +105,7 @@ def test_other_machines_are_not_served_without_a_token(
     with pytest.raises(SystemExit) as stop:
         command(["serve", "archive", "--host", host, "--port", "0"])
     assert stop.value.code == 2
-    assert "--token_file" in capsys.readouterr().err
+    assert "--token-file" in capsys.readouterr().err
 
 
 def test_answers_do_not_wait_for_acknowledgements() -> None:

@@ -88,7 +88,7 @@ def test_killed_while_adding(children, collection, tmp_path):
     shards = ["--features", collection / "features", "--pairs", collection / "pairs"]
     create = ["--checkpoint", collection / "hasher.ckpt", *shards, "--store-content"]
     log, base, whole = tmp_path / "log", tmp_path / "base", tmp_path / "whole"
-    assert runner.run(log, "build", base, *create, "--splits", "[test]") == 0
+    assert runner.run(log, "build", base, *create, "--splits", "test") == 0
     shutil.copytree(base, whole)
     begin = time.monotonic()
     assert runner.run(log, "add", whole, *shards) == 0
@@ -138,7 +138,7 @@ def test_killed_while_building(children, collection, tmp_path):
 @pytest.mark.parametrize("command", ["add", "upsert"])
 def test_two_commands_at_once(children, collection, tmp_path, command):
     """Half of their items are the same."""
-    create = ["--checkpoint", collection / "hasher.ckpt", "--features", collection / "features", "--splits", "[test]"]
+    create = ["--checkpoint", collection / "hasher.ckpt", "--features", collection / "features", "--splits", "test"]
     archive = tmp_path / "archive"
     assert children[0].run(tmp_path / "log", "build", archive, *create) == 0
     for child, features in zip(children, ("features", "others"), strict=True):

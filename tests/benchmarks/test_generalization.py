@@ -437,5 +437,5 @@ def test_a_run_on_unnamed_data_is_refused(bench, fitted, other: Path, monkeypatc
 
 
 def test_a_folder_without_a_fit_is_refused(bench, features: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="name a --run_dir of fit"):
+    with pytest.raises(DataError, match="name a --run-dir of fit"):
         bench.runs.Run("MCMFH", tmp_path).trained_on([bench.runs.Data("a", features)])

@@ -103,7 +103,7 @@ def test_a_fit_that_cannot_choose_is_refused_before_it_trains(world, name):
         def on_train_batch_end(self, *_):
             stepped.append(1)
 
-    with pytest.raises(DataError, match=rf"val/mAP.*is undefined.*{why}.*limit_val_batches 0"):
+    with pytest.raises(DataError, match=rf"val/mAP.*is undefined.*{why}.*limit-val-batches 0"):
         fit(world, world.Data(splits, normal_label=normal), keeper(world), Steps())
     assert not stepped
     assert not list(world.folder.glob("*.ckpt"))
@@ -156,7 +156,7 @@ def test_two_processes_say_it_once_and_are_refused_together(world, capfd):
     shares = {0: slice(0, 3), 1: slice(3, None)}
     fit(world, world.Data(world.splits, shares=shares), CodeMonitor(), keeper(world), FitReport(), **settings)
     printed = capfd.readouterr().out
-    assert printed.count("chosen: epoch") == printed.count("the better of two constant rankings") == 1
+    assert printed.count("chosen: epoch") == printed.count("one order of the items") == 1
     splits = split_of(world, np.zeros((8, 9), dtype=np.uint8), np.arange(8))
     with pytest.raises(ProcessRaisedException, match=r"val/mAP.*is undefined"):
         fit(world, world.Data(splits, shares=shares), keeper(world), **settings)
@@ -191,12 +191,12 @@ def test_labels_that_most_items_share_are_called_what_they_are(world, capsys):
     test = {name: column[:20] for name, column in world.splits["test"].items()} | {"labels": np.packbits(hot, axis=1)}
     data = world.Data(world.splits | {"val": with_labels(world, hot).splits["val"], "test": test})
     trainer = fit(world, data)
-    said = capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
     assert "labels: two items share one with probability 1.00" in said
     assert "'oedema' (100%)" in said
     assert "--drop-labels" in said
     trainer.test(world.Module(), data, verbose=False)
-    assert said.strip().splitlines()[0].partition(" On many")[0] in capsys.readouterr().out
+    assert said.partition(" On many")[0] in " ".join(capsys.readouterr().out.split())
     assert any("'oedema' (100%)" in note for note in json.loads((world.folder / "metrics.json").read_text())["notes"])
 
 

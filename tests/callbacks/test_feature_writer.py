@@ -179,6 +179,13 @@ def test_cut_texts_are_said(program: ModuleType, pairs: Path, tmp_path: Path, ca
     assert "longer than the encoder's context were cut: 1 of train, 3 of val, 1 of test" in caplog.text
 
 
+def test_the_folder_of_the_features_is_said(
+    program: ModuleType, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program.encode(pairs, tmp_path / "out")
+    assert f"features of train 7, val 3, test 1 items: {tmp_path / 'out'}\n" in capsys.readouterr().out
+
+
 def test_predictions_are_not_kept(program: ModuleType, pairs: Path, tmp_path: Path) -> None:
     kept = program.encode(pairs, tmp_path / "features", return_predictions=True)
     assert [len(batches) for batches in kept] == [4, 2, 1]
@@ -208,7 +215,7 @@ def test_finished_features_are_left_alone(program: ModuleType, pairs: Path, tmp_
         program.encode(pairs, folder)
     other = program.Simple()
     other.identity = {"name": "another"}
-    with pytest.raises(DataError, match="already holds another data set: choose another output_dir"):
+    with pytest.raises(DataError, match=r"already holds another data set: choose another --model\.output-dir"):
         program.encode(pairs, folder, other)
     with pytest.raises(DataError, match="already holds another data set"):
         program.encode(pairs, pairs)

@@ -242,12 +242,16 @@ def test_files_name_what_the_numbers_are_of(world, report):
 
 def test_table_shows_interval_chance_and_best_null(report):
     row = report.rows["unimodal", "unseen", "abnormal", "i2t", "model", "mAP@all"]
-    shown = next(line for line in report.printed.splitlines() if "unimodal" in line and "abnormal" in line)
+    lines = report.printed.splitlines()
+    assert "abnormal queries" in lines[0]
+    (shown,) = (" ".join(line.split()) for line in lines if line.startswith("unimodal") and "I->T" in line)
     value, low, high = (f"{float(row[name]):.3f}"[1:] for name in ("value", "low", "high"))
     assert f"{value} [{low}, {high}]" in shown
     assert f"{float(row['chance']):.3f}"[1:] in shown
     null = float(report.rows["unimodal", "unseen", "abnormal", "i2t", row["best_null"], "mAP@all"]["value"])
     assert f"{row['best_null']} {f'{null:.3f}'[1:]}" in shown
+    assert len(lines) <= 14
+    assert str(report.folder) in report.printed  # where every other number is
 
 
 def tied_orders(world, query_codes, codes, row, kept, count=4000):
@@ -477,13 +481,26 @@ def test_one_query_without_anything_relevant(world, capsys):
     row = rows_of(world.folder)["unimodal", "unseen", "all", "i2t", "model", "mAP@all"]
     assert row["value"] == ""
     assert row["num_without_relevant"] == row["num_queries"] == "1"
-    line = next(line for line in capsys.readouterr().out.splitlines() if "unseen" in line)
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("unimodal"))
     assert "nan" not in line
     assert " - " in line
     content = json.loads((world.folder / "metrics.json").read_text())
     assert content["databases"]["unseen"]["queries"]["all"]["without_relevant"] == {"text": 1, "image": 1, "both": 1}
     found = rows_of(world.folder)["unimodal", "unseen", "all", "i2t", "model", "instance R@1"]
     assert (found["value"], found["num_without_relevant"]) == ("1.0", "0")  # its own item is relevant here
+
+
+def test_a_validation_prints_the_same_table_and_no_list_of_keys(world, capsys):
+    trainer = world.trainer(HammingRanking())
+    trainer.validate(world.Module(), world.Data(world.splits))
+    printed = capsys.readouterr().out
+    assert f"val/mAP {float(trainer.callback_metrics['val/mAP']):.3f}".replace("0.", ".") in printed
+    assert [line.split()[:2] for line in printed.splitlines() if line.startswith("unimodal")] == [
+        ["unimodal", "I->T"],
+        ["unimodal", "T->I"],
+    ]
+    assert "val/unimodal/" not in printed
+    assert max(map(len, printed.splitlines())) <= 100
 
 
 def test_monitor_is_nan_where_nothing_is_relevant(world):

@@ -46,8 +46,11 @@ def test_the_phantom_passes_through_the_converter_with_its_faults(phantom, tmp_p
         "undecodable image",
     }
     assert info.settings["summary"]["kept"]["without a label: No Indexing"] >= 1
-    screen = " ".join(capsys.readouterr().out.split())
-    for words in ("pairs found", "skipped: undecodable image", "No Indexing", "P(share a label)"):
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= 100
+    assert printed.isascii()
+    screen = " ".join(printed.split())
+    for words in ("pairs found", "undecodable image: CXR", "No Indexing", "P(share a label)"):
         assert words in screen
     pair = PairShardReader(out, "train")[0]
     assert pair.date is not None
@@ -55,8 +58,9 @@ def test_the_phantom_passes_through_the_converter_with_its_faults(phantom, tmp_p
 
 
 def test_options_are_spelt_with_either_dash(phantom, tmp_path):
-    for out, options in (("a", ["--split-by=study", "--min-label-count=3"]), ("b", ["--split_by", "study"])):
-        assert openi(phantom, tmp_path / out, *options, "--min_label_count", "3") == 0
+    spelled = {"a": ["--split-by=study", "--min-label-count=3"], "b": ["--split_by", "study", "--min_label_count", "3"]}
+    for out, options in spelled.items():
+        assert openi(phantom, tmp_path / out, *options) == 0
     assert DatasetInfo.load(tmp_path / "a").settings == DatasetInfo.load(tmp_path / "b").settings
 
 
@@ -85,9 +89,7 @@ def test_a_second_run_is_already_complete(phantom, tmp_path, capsys):
     [
         (["--min-label-count", "1000"], "lower --min-label-count"),
         (["--split-by", "date"], "column study_date of --splits"),
-        (["--split-by", "csv"], "--split-by csv needs --splits"),
         (["--splits", "nowhere.csv"], "nowhere.csv"),
-        (["--images", "nowhere"], "nowhere: no such folder"),
     ],
 )
 def test_errors_are_one_line_and_exit_code_2(phantom, tmp_path, capsys, options, words):
@@ -98,21 +100,16 @@ def test_errors_are_one_line_and_exit_code_2(phantom, tmp_path, capsys, options,
     assert "Traceback" not in error
 
 
-def test_reports_without_images_are_refused(phantom, tmp_path, capsys):
-    assert main(["openi", "--reports", str(phantom / "reports.tgz"), "--out", str(tmp_path / "pairs")]) == 2
-    assert "both --reports and --images" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("arguments", [[], ["nothing"], ["openi"], ["openi", "--out", "x", "--min-label", "3"]])
-def test_a_wrong_command_line_is_reported_by_the_parser(arguments, capsys):
-    assert main(arguments) == 2
-    assert "usage" in capsys.readouterr().err.lower()
+def test_a_folder_that_is_not_there_is_named(phantom, tmp_path, capsys):
+    reports = ["--reports", str(phantom / "reports.tgz")]
+    assert main(["openi", *reports, "--images", "nowhere", "--out", str(tmp_path)]) == 2
+    assert "nowhere: no such folder" in capsys.readouterr().err
 
 
 def test_help_names_each_option(capsys):
-    assert main(["openi", "--help"]) == 0
-    screen = capsys.readouterr().out
-    for words in ("--min_label_count", "pairs that a label needs", "--mirror", "--images_sha256"):
+    assert main(["openi", "--help", "all"]) == 0
+    screen = " ".join(capsys.readouterr().out.split())
+    for words in ("--min-label-count", "pairs that a label needs", "--mirror", "--images-sha256"):
         assert words in screen
 
 
@@ -149,8 +146,3 @@ assert not {"torch", "lightning", "matplotlib", "pandas"} & set(sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code, json.dumps(commands)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-
-
-def test_a_phantom_without_studies_is_refused(tmp_path, capsys):
-    assert main(["phantom", "--out", str(tmp_path / "none"), "--studies", "0"]) == 2
-    assert capsys.readouterr().err == "mcmfh-data: error: --studies must be at least 1, got 0\n"

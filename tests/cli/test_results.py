@@ -5,6 +5,7 @@ import csv
 import hashlib
 import io
 import json
+import shlex
 
 import pytest
 import torch
@@ -92,15 +93,26 @@ def test_a_fit_ends_with_the_chosen_epoch_and_the_constant_ranking(fitted):
     best = max(rows, key=lambda row: float(row["val/mAP"]))
     path = folder / "fit" / "checkpoints" / "best.ckpt"
     lines = printed.strip().splitlines()
-    chosen, constant, *few = lines[next(i for i, line in enumerate(lines) if line.startswith("chosen: ")) :]
-    assert chosen == f"chosen: epoch {best['epoch']}, val/mAP {float(best['val/mAP']):.3f}, {path}"
+    chosen, *others = lines[next(i for i, line in enumerate(lines) if line.startswith("chosen: ")) :]
+    queries = int(float(best["val/queries"]))
+    value = f"val/mAP {float(best['val/mAP']):.3f} on {queries} validation quer"
+    assert chosen.startswith(f"chosen: epoch {best['epoch']} of 0 to {rows[-1]['epoch']}, by {value}")
     assert torch.load(path, weights_only=True)["epoch"] == int(best["epoch"])
     assert len({row["val/constant"] for row in rows}) == 1
-    better = float(best["val/constant"]) > float(best["val/mAP"])
-    queries = int(float(best["val/queries"]))
-    assert f"has {float(best['val/constant']):.3f} on the same {queries} queries" in constant
-    assert [line[: line.index(" have")] for line in few] == [f"only {queries} validation queries"] * (queries < 20)
-    assert constant.endswith("better than this model" if better else "this model is better")
+    better = "that is better than this model" if float(best["val/constant"]) > float(best["val/mAP"]) else "this model"
+    (constant,) = (line for line in others if line.startswith("one order of the items"))
+    assert f"has {float(best['val/constant']):.3f}: {better}" in constant
+    assert any("say little" in line for line in others) == (queries < 20)
+    assert f"weights: {path}" in " ".join(others)
+
+
+def test_the_next_command_of_a_fit_is_one_that_works(fitted, tmp_path, capsys):
+    folder, printed = fitted
+    program, *words = shlex.split(printed.partition("\nnext: ")[2].replace("\\\n", ""))
+    assert (program, words) == ("mcmfh", ["test", "--config", str(folder / "fit" / "config.yaml")])
+    main([*words, "--run_dir", str(tmp_path), "--ckpt_path", str(folder / "fit" / "checkpoints" / "best.ckpt")])
+    assert (tmp_path / "test" / "metrics.json").is_file()
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 100 + len(str(tmp_path))
 
 
 def test_a_test_takes_the_best_weights_and_names_them_and_the_data(small, tested):
@@ -141,20 +153,20 @@ def test_results_of_other_data_other_weights_or_another_release_are_kept(
     before = files_of(folder / "test")
     other = make_features(tmp_path / "other", train=100, evaluated=40)
     line = refused("test", other, folder)
-    for words in (f"{small}, fingerprint", f"{other}, fingerprint", "--run_dir", f"--ckpt_path {best}", "delete"):
+    for words in (f"{small}, fingerprint", f"{other}, fingerprint", "--run-dir", f"--ckpt-path {best}", "delete"):
         assert words in line
     weights = torch.load(best, weights_only=True)
     weights["state_dict"] = {name: value + 1 for name, value in weights["state_dict"].items()}
     torch.save(weights, tmp_path / "other.ckpt")
     line = refused("test", small, folder, "--ckpt_path", tmp_path / "other.ckpt")
-    assert f"this test is of {tmp_path / 'other.ckpt'}" in line
+    assert f"these are of {tmp_path / 'other.ckpt'}" in line
     assert files_of(folder / "test") == before  # configuration and figures as well
 
     (tmp_path / "run" / "test").mkdir(parents=True)
     for content in ('{"package": "mcmfh-lightning 0.1.0"}', "not JSON"):
         (tmp_path / "run" / "test" / "metrics.json").write_text(content)
         line = refused("test", other, tmp_path / "run", "--ckpt_path", best)
-        assert "holds the results of another test, which does not name its weights and data" in line
+        assert "holds the results of another run, which does not name its weights and data" in line
 
 
 @pytest.mark.slow
@@ -170,17 +182,17 @@ def test_another_collection_is_tested_in_a_folder_of_its_own(mcmfh, tested, make
 def test_untrained_weights_are_not_measured(small, tmp_path, refused, subcommand):
     line = refused(subcommand, small, tmp_path)
     assert f"{tmp_path / 'fit' / 'checkpoints' / 'best.ckpt'} does not exist" in line
-    assert "--run_dir of a fit" in line
+    assert "--run-dir of a fit" in line
     assert not list(tmp_path.rglob("*.json"))
 
 
 def test_a_run_that_chose_nothing_points_to_its_last_epoch(mcmfh, small, tmp_path, refused):
     printed = mcmfh("fit", small, tmp_path, "--trainer.limit_val_batches", 0, "--trainer.max_epochs", 1)
     last = tmp_path / "fit" / "checkpoints" / "last.ckpt"
-    assert printed.strip().splitlines()[-1] == (
+    assert " ".join(printed.split()).endswith(
         f"no epoch was chosen: val/mAP was not measured, or undefined in every epoch; the last one is in {last}"
     )
-    assert "--ckpt_path last takes those of the last epoch" in refused("test", small, tmp_path)
+    assert "--ckpt-path last takes those of the last epoch" in refused("test", small, tmp_path)
 
 
 def test_validate_takes_the_best_weights(mcmfh, small, fitted):

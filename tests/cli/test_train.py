@@ -1,14 +1,18 @@
 """The command line: one folder a run, and errors of one line."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from mcmfh_lightning.cli.main import main as run_mcmfh
+from mcmfh_lightning.cli.options import ordered
 from mcmfh_lightning.cli.train import main
+from mcmfh_lightning.cli.train_parser import read_arguments
 from mcmfh_lightning.lightning_configs import find_config, find_configs
 
 FLAGS = ["--config", "experiments/demo.yaml", "--trainer.max_epochs", "2", "--trainer.enable_progress_bar", "false"]
@@ -64,7 +68,7 @@ def test_checkpoint_needs_no_unpickling(checkpoint: Path) -> None:
 def test_fit_refuses_a_used_run_folder(run: Path, features: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = _fails(["fit", *FLAGS, "--data.root", str(features), "--run_dir", str(run)], capsys)
     assert str(run) in line
-    assert "--run_dir" in line
+    assert "--run-dir" in line
 
 
 def test_checkpoint_of_other_bits_is_refused(
@@ -84,18 +88,6 @@ def test_features_of_another_encoder_are_refused(
     line = _fails(["test", *FLAGS, *flags], capsys)
     assert "planted" in line
     assert "another" in line
-
-
-def test_missing_features_name_the_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    line = _fails(["fit", *FLAGS, "--data.root", str(tmp_path / "nothing"), "--run_dir", str(tmp_path)], capsys)
-    assert str(tmp_path / "nothing") in line
-
-
-def test_abbreviated_flags_are_refused(features: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main(["fit", *FLAGS, "--data.root", str(features), "--model.num_bit", "32"])
-    assert stop.value.code == 2
-    assert "num_bit" in capsys.readouterr().err
 
 
 def test_shipped_configs_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,8 +124,107 @@ def test_former_names_of_flags_and_keys_are_accepted_with_a_warning(
         assert said in capsys.readouterr().out
 
 
-def test_an_unknown_command_ends_in_one_line_without_importing_torch(capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_may_have_hyphens_and_come_before_the_config(features: Path, tmp_path: Path) -> None:
+    before = [
+        "--data.root",
+        str(features),
+        "--run-dir",
+        str(tmp_path),
+        "--trainer.max-epochs=1",
+        "--model.d-model",
+        "32",
+    ]
+    main(["fit", *before, "--config", "experiments/demo.yaml", "--data.global-batch-size=128"])
+    stored = torch.load(tmp_path / "fit" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert stored["mcmfh"]["architecture"]["d_model"] == 32
+    assert stored["epoch"] == 0
+    assert stored["FeatureDataModule"]["global_batch_size"] == 128
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        # What comes before the first config follows the last one; between configs the order is the user's.
+        ("fit --a 1 -c x --b=2 --config y --c 3", "fit -c x --b=2 --config y --a 1 --c 3"),
+        ("fit --a 1 --model.k 2 --model M --config=x", "fit --config=x --model M --a 1 --model.k 2"),
+        ("fit --model.h.n 8 --model.h m.yaml --model M", "fit --model M --model.h m.yaml --model.h.n 8"),
+        ("fit --model.init_args.h.n 8 --model.h m", "fit --model.h m --model.init_args.h.n 8"),
+        ("fit --trainer.l.p a --trainer.l f", "fit --trainer.l f --trainer.l.p a"),
+        ("fit --t.c A --t.c.x 1 --t.c B --t.c.x 2", "fit --t.c A --t.c.x 1 --t.c B --t.c.x 2"),  # a list
+        ("fit --data.root -1", "fit --data.root -1"),
+        ("fit", "fit"),
+    ],
+)
+def test_order_of_options(args: str, expected: str) -> None:
+    once = ordered(args.split())
+    assert once == expected.split()
+    assert ordered(once) == once  # as in the processes of other devices
+
+
+def test_an_option_of_a_part_may_come_before_the_part(features: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = ["--config", "experiments/end_to_end_mcmfh.yaml", "--data.root", str(features), "--print-config"]
+    part = ["--model.hasher.num-bits", "8"], ["--model.hasher", "model/ddbh.yaml"]
+    for given in ([*part[0], *part[1]], [*part[1], *part[0]]):
+        with pytest.raises(SystemExit) as stop:
+            main(["fit", *config, *given])
+        assert stop.value.code == 0
+        assert "num_bits: 8" in capsys.readouterr().out
+    logger = ["--trainer.logger.save-dir", "mine", "--trainer.logger", "logger/csv.yaml"]
     with pytest.raises(SystemExit) as stop:
-        run_mcmfh(["fitt"])
-    assert stop.value.code == 2
-    assert "invalid choice: 'fitt'" in capsys.readouterr().err.splitlines()[-1]
+        main(["fit", *config, *logger])
+    assert stop.value.code == 0
+    assert "save_dir: mine" in capsys.readouterr().out
+
+
+def test_composed_experiments_are_read_the_same_again() -> None:
+    args = ["fit", "--run-dir", "r", "--config", "experiments/ddbh.yaml", "--config", "experiments/demo.yaml"]
+    once = read_arguments(args)
+    assert read_arguments(once) == once
+    assert once.index("--model") < once.index(find_config("experiments/demo.yaml"))  # which overrides it
+    assert once[-2:] == ["--run_dir", "r"]
+
+
+def test_validate_says_that_it_replaces_numbers(run: Path, features: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        main(["validate", *FLAGS, "--data.root", str(features), "--run-dir", str(run)])
+    assert f"{run / 'validate' / 'metrics.csv'}: replaces the numbers of an earlier validate" in capsys.readouterr().out
+
+
+def test_nothing_is_advertised(run: Path, features: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["validate", *FLAGS, "--data.root", str(features), "--run-dir", str(run), "--trainer.logger", "false"])
+    shown = capsys.readouterr()
+    assert "litlogger" not in (shown.out + shown.err).lower()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["ascii", "iso-8859-1"])
+def test_every_command_ends_well_in_any_terminal(
+    encoding: str, make_features: Callable[..., Path], tmp_path: Path
+) -> None:
+    root = make_features(
+        tmp_path / "Zoë", vocabulary=("normal", "Épanchement", "Größe", "心臓"), train=128, evaluated=40
+    )
+    flags = [
+        "--config",
+        "experiments/demo.yaml",
+        "--data.root",
+        root,
+        "--run-dir",
+        tmp_path / "é心",
+        "--model.d-model=32",
+    ]
+    small = ["--data.global-batch-size=64", "--trainer.enable-progress-bar=true"]
+    for command, more in (("fit", ["--trainer.max-epochs=1"]), ("test", []), ("validate", []), ("predict", [])):
+        done = subprocess.run(
+            [Path(sys.executable).with_name("mcmfh"), command, *flags, *small, *more],
+            env=os.environ | {"PYTHONIOENCODING": encoding},
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert b"Traceback" not in done.stderr
+
+
+def test_words_that_are_not_text_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    line = _fails(["fit", *FLAGS, "--data.root", "Zo\udcc3\udcab"], capsys)
+    assert "is not text in this locale: set LC_ALL=C.UTF-8, or PYTHONUTF8=1" in line

@@ -17,9 +17,9 @@ import torch
 from torch.utils.data import get_worker_info
 from torch.utils.data._utils import signal_handling
 
+from mcmfh_lightning import shared_memory
 from mcmfh_lightning.cli.train import main
 from mcmfh_lightning.datamodules import FeatureDataModule
-from mcmfh_lightning.datamodules import loader as loader_module
 from mcmfh_lightning.datamodules.loader import BatchLoader, worker_errors
 from mcmfh_lightning.datamodules.streams import BatchStream, EvaluationStream, Parcel
 from mcmfh_lightning.datamodules.tables import FeatureTable
@@ -75,7 +75,7 @@ LOST = {
 def test_a_lost_or_doubled_batch_is_an_error(kind, num_workers, arrives_as):
     change, message = LOST[kind]
     arrives_as(change)
-    fix = "--data.num_workers 0" if num_workers else "please report"
+    fix = "--data.num-workers 0" if num_workers else "please report"
     with pytest.raises(DataError, match=rf"loader test/query: .*{message}.*{fix}"):
         numbers(rows_loader(num_workers=num_workers))
 
@@ -86,7 +86,7 @@ def test_a_batch_too_many_is_an_error(arrives_as):
         numbers(rows_loader())
 
 
-ENDED = r"loader test/query: (its worker process \d+ |a batch could not be fetched from a worker).*--data.num_workers 0"
+ENDED = r"loader test/query: (its worker process \d+ |a batch could not be fetched from a worker).*--data.num-workers 0"
 
 
 def cannot_be_pickled():
@@ -118,7 +118,7 @@ def test_a_worker_killed_while_the_main_process_is_busy(monkeypatch):
 
     batches = iter(rows_loader(killed_later, num_workers=1))
     next(batches)
-    line = r"loader test/query: its worker process \d+ is killed by signal: Killed: .*--data.num_workers 0"
+    line = r"loader test/query: its worker process \d+ is killed by signal: Killed: .*--data.num-workers 0"
     with pytest.raises(DataError, match=line), worker_errors():
         time.sleep(30)  # a training step
 
@@ -134,7 +134,9 @@ def refuse(number):
 
 def test_a_worker_without_memory_is_an_error(monkeypatch):
     monkeypatch.setattr(os, "posix_fallocate", lambda *_: refuse(errno.ENOMEM))
-    with pytest.raises(DataError, match=r"^loader test/query: a worker process has no memory .*num_workers 0\)$"):
+    with pytest.raises(
+        DataError, match=r"^loader test/query: a worker process has no memory .*--data.num-workers 0\)$"
+    ):
         numbers(rows_loader(num_workers=1))
 
 
@@ -155,13 +157,14 @@ def test_errors_of_the_system_in_a_worker_are_one_line(make, message):
         numbers(rows_loader(make, num_workers=1))
 
 
+@pytest.mark.filterwarnings("error:Exception ignored in:pytest.PytestUnraisableExceptionWarning")  # torch half-made one
 def test_workers_that_cannot_start_are_an_error(monkeypatch):
     monkeypatch.setattr(torch.multiprocessing, "Queue", lambda: refuse(errno.ENOSPC))
     full = SimpleNamespace(f_frsize=4096, f_bavail=0, f_blocks=2**14)
-    monkeypatch.setattr(loader_module, "os", SimpleNamespace(statvfs=lambda _: full))
+    monkeypatch.setattr(shared_memory.os, "statvfs", lambda _: full)
     line = (
-        r"loader test/query: 2 worker processes cannot be started \(No space left on device\): /dev/shm has 0.0 MiB"
-        r" left of 64.0; give it more \(docker run --shm-size=8g\), or use no worker processes"
+        r"loader test/query: 2 worker processes cannot be started \(No space left on device\): /dev/shm has 0 KiB"
+        r" left of 64.0 MiB; give it more \(docker run --shm-size=8g\), or use no worker processes"
     )
     with pytest.raises(DataError, match=line):
         numbers(rows_loader(num_workers=2))
@@ -199,6 +202,7 @@ class Line(pl.LightningModule):
 
     def predict_step(self, batch, batch_idx, dataloader_idx=0):
         self.seen.append(f"predict {dataloader_idx}")
+        return batch_idx  # Lightning warns of None
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), 0.01)
@@ -271,6 +275,7 @@ def test_every_stage_ends_when_a_batch_is_lost(kind, stage, loader, settings, ru
         ("predict", 2, {"limit_predict_batches": 3}, 3 * "p0 "),
     ],
 )
+@pytest.mark.filterwarnings("ignore:You requested to overfit:UserWarning")  # streams have an order of their own
 def test_stopping_early_is_not_a_loss(stage, num_workers, settings, seen, run):
     names = {"t": "train", "v": "validate ", "e": "test ", "p": "predict "}
     assert run(stage, num_workers, **settings) == [names[word[0]] + word[1:] for word in seen.split()]
@@ -291,7 +296,7 @@ def test_the_command_ends_with_one_line_when_a_worker_is_killed(features, tmp_pa
         main(["fit", *run, *quiet, "--data.num_workers", "1"])
     assert stop.value.code == 2
     last = capsys.readouterr().err.strip().splitlines()[-1]
-    assert re.match(r"mcmfh: error: loader train: its worker process \d+ .*--data.num_workers 0", last)
+    assert re.match(r"mcmfh: error: loader train: its worker process \d+ .*--data.num-workers 0", last)
 
 
 @pytest.mark.slow

@@ -134,7 +134,7 @@ def test_a_group_too_large_to_be_kept_apart(size):
     if size == 8:  # five batches: each can have one of the five
         BatchSequence(np.arange(40), groups, seed=0, global_batch_size=size)
         return
-    message = r"group 77 has 5 pairs.* 4 global batches of 10.*to 8 or less.*unique_groups off"
+    message = r"group 77 has 5 pairs.* 4 global batches of 10.*to 8 or less.*--data.unique-groups false"
     with pytest.raises(DataError, match=message):
         BatchSequence(np.arange(40), groups, seed=0, global_batch_size=size)
 

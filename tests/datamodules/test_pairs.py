@@ -35,6 +35,7 @@ class Recorder(pl.LightningModule):
 
     def predict_step(self, batch, batch_idx, dataloader_idx=0):
         self.batches.append((dataloader_idx, batch))
+        return batch_idx  # Lightning warns of None
 
 
 @pytest.fixture
@@ -142,6 +143,7 @@ class Learner(pl.LightningModule):
 
     def predict_step(self, batch, batch_idx, dataloader_idx=0):
         self.note("predict", batch, dataloader_idx)
+        return batch_idx
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), 1e-6)

@@ -26,7 +26,9 @@ def make_images(folder: Path) -> None:
 
 def run(folder: Path, manifest: Path, *options: str, out: str = "out") -> int:
     """The exit code of the command; images are in ``folder/images``."""
-    paths = ["--manifest", str(manifest), "--images", str(folder / "images"), "--out", str(folder / out)]
+    paths = ["--manifest", str(manifest), "--out", str(folder / out)]
+    if "--images" not in options:
+        paths += ["--images", str(folder / "images")]
     try:
         command(["manifest", *paths, *options])
     except SystemExit as stop:

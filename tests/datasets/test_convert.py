@@ -10,9 +10,9 @@ from PIL import Image
 from rich.console import Console
 
 from mcmfh_lightning.datasets import convert as module
-from mcmfh_lightning.datasets.collection import Candidate, Collection
+from mcmfh_lightning.datasets.collection import Candidate, Collection, SplitRow, apply_rows
 from mcmfh_lightning.datasets.convert import convert
-from mcmfh_lightning.datasets.splits import SplitPlan, SplitRow, apply_rows
+from mcmfh_lightning.datasets.splits import SplitPlan
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.shards import DatasetInfo, PairShardReader, PairShardWriter
 

@@ -80,23 +80,29 @@ HASH_OF_P17 = int.from_bytes(hashlib.sha256(b"P-17").digest()[:8], "big", signed
 WHOLE = {
     "empty": Bad("", ": empty file; its first row names the columns"),
     "no rows": Bad(HEADER, ": no row; write one for each"),
-    "ending": Bad(HEADER, ": manifests end in .csv, .jsonl or .parquet; save it as one", ending="txt"),
+    "ending": Bad(HEADER, ": manifests end in .csv, .tsv, .jsonl or .parquet; save it as one", ending="txt"),
     "no header": Bad(FINE, ", row 1: no column 'id' (has 'ok', 'a.png',...); add it, or name another by --id-"),
     "no labels": Bad("id,image,group\nn,a.png,1\n", ", row 1: no column 'labels' (has 'id', 'image', 'group'); add it"),
     "no group": Bad("id,image,labels\nn,a.png,x\n", ", row 1: no column 'group'... pass --group-column id"),
-    "no modality": Bad("id,labels,group\nn,x,1\n", ", row 1: no column 'image' and none 'text'...; add them"),
+    "no modality": Bad(
+        "id,labels,group\nn,x,1\n",
+        ", row 1: no column 'image' and none 'text'...; add it, or name another by --image-column",
+    ),
     "no dates": Bad("id,text,labels,group\nn,t,x,1\n", ", row 1: no column 'date'...; add it", "--split-by=date"),
     "no splits": Bad("id,text,labels,group\nn,t,x,1\n", ", row 1: no column 'split'...; add it", "--split-by=given"),
-    "wrong option": Bad(HEADER + FINE, ", row 1: no column 'Text'...; correct --text-column", "--text-column=Text"),
+    "wrong option": Bad(
+        HEADER + FINE, ", row 1: no column 'Text'...; did you mean 'text'? correct --text-column", "--text-column=Text"
+    ),
     "look-alike": Bad(
         "id,image,labels,group,Splits\nn,a.png,x,1,train\n",
-        ", row 1: column 'Splits' looks like 'split'; rename it, or pass --split-column 'Splits'",
+        ", row 1: column 'Splits' looks like 'split'; rename it, or pass --split-column Splits, or --no-column split",
     ),
     "twice a column": Bad(
         "id,image,labels,group,image\nn,a.png,x,1,a.png\n", ", row 1: column 'image' occurs twice; rename or remove one"
     ),
     "semicolons": Bad(
-        "id;image;text;labels;group\nn;a.png;t;x;1\n", ", row 1: one single column...separated by commas: save it so"
+        "id;image;text;labels;group\nn;a.png;t;x;1\n",
+        ", row 1: one single column...pass what separates columns: --delimiter ';'",
     ),
     "cp1252": Bad(
         HEADER.encode() + FINE.encode() + "n,,Größe,x,1,,train\n".encode("cp1252"),
@@ -107,7 +113,9 @@ WHOLE = {
         (HEADER + FINE).encode("utf-16-le"), ", row 1: NUL bytes in the header; if it is UTF-16 pass --encoding utf-16"
     ),
     "unknown encoding": Bad(
-        HEADER + FINE, ": no text encoding is called 'utf-9'; correct --encoding", "--encoding=utf-9"
+        HEADER + FINE,
+        ": no text encoding is called 'uft-8'; did you mean 'utf-8' or 'utf-8-sig'? correct --encoding",
+        "--encoding=uft-8",
     ),
     "encoding that reads nothing": Bad(
         HEADER + FINE, ": no text encoding is called 'undefined'; correct --encoding", "--encoding=undefined"
@@ -171,12 +179,16 @@ ROWS = {
     "absolute": last("n,/etc/passwd,t,x,1,,train", ", row 3, column 'image': image outside --images (...); copy it"),
     "link out": last("n,out.png,t,x,1,,train", ", row 3, column 'image': image outside --images ('out.png'); copy it"),
     "circle of links": last("n,circle.png,t,x,1,,train", ", row 3, column 'image': missing image file ('circle.png');"),
-    "truncated image": last("n,cut.png,t,x,1,,train", ", row 3: undecodable image (cut.png:...); copy it again"),
+    "truncated image": last(
+        "n,cut.png,t,x,1,,train", ", row 3, column 'image': undecodable image (cut.png:...); copy it again"
+    ),
     "not an image": last(
-        "n,notes.txt,t,x,1,,train", ", row 3: neither JPEG nor PNG nor DICOM (notes.txt); convert it to JPEG"
+        "n,notes.txt,t,x,1,,train",
+        ", row 3, column 'image': neither JPEG nor PNG nor DICOM (notes.txt); convert it to JPEG",
     ),
     "several frames": last(
-        "n,frames.dcm,t,x,1,,train", ", row 3: DICOM image of several frames (frames.dcm); export the frame"
+        "n,frames.dcm,t,x,1,,train",
+        ", row 3, column 'image': DICOM image of several frames (frames.dcm); export the frame",
     ),
     "long text": last(
         f"n,a.png,{'t' * 100_001},x,1,,train",
@@ -311,7 +323,7 @@ def test_parquet_of_wrong_types(folder, capsys):
     assert run(folder, folder / "m.parquet") == 2
     error = capsys.readouterr().err
     assert "m.parquet, row 1, column 'id': value of the wrong type (float 1.5); write a string" in error
-    assert "m.parquet, row 2, column 'text': value of the wrong type (bytes b'more'); write a string" in error
+    assert "    row 2, column 'text': bytes b'more'\n" in error
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
@@ -327,16 +339,6 @@ def test_damaged_manifests_give_no_other_error(folder, capsys, ending):
         path.write_bytes(damaged)
         assert run(folder, path, out=f"out{number}") in (0, 2)  # any error but ours would come through
         assert "Traceback" not in capsys.readouterr().err
-
-
-def test_every_problem_is_counted_and_the_first_twenty_are_listed(folder, capsys):
-    bad = [{**GOOD[0], "id": f"n{i}", "image": "z.png", "group": ""} for i in range(15)]
-    assert run(folder, write_csv(folder / "m.csv", [*GOOD, *bad])) == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert sum("m.csv, row" in line and "error" not in line for line in lines) == 20
-    assert "... and 10 more problems" in lines
-    assert "15 of 18 rows are bad, so nothing was written; fix them or pass --skip-bad-rows" in lines[-1]
-    assert f"The first: {folder / 'm.csv'}, row 5, column 'image': missing image file" in lines[-1]
 
 
 def test_an_id_that_a_bad_row_has_is_taken(folder):
@@ -372,7 +374,7 @@ def test_missing_paths_are_named(folder, capsys):
         (["--date-format", "%d.%q.%Y"], "--date-format '%d.%q.%Y' is not a form of dates"),
         (["--split-names", "dev:val"], "--split-names 'dev:val': write NAME=train, NAME=val or NAME=test"),
         (["--split-names", "dev=dev"], "--split-names 'dev=dev': write NAME=train, NAME=val or NAME=test"),
-        (["--split-names", "dev=val", "dev=test"], "--split-names gives 'dev' two splits, val and test"),
+        (["--split-names=dev=val", "--split-names=dev=test"], "--split-names gives 'dev' two splits, val and test"),
         (["--split-names", "dev=val", "--split-by=group"], "--split-names is about the splits of the manifest"),
         (["--split-names", "dev=val", "--split-column=fold"], "no column 'fold'"),
         (["--date-format", "%d.%m.%Y"], "row 1: --date-format needs a column 'date' (has 'id', 'image'"),
@@ -380,7 +382,7 @@ def test_missing_paths_are_named(folder, capsys):
         (["--no-labels", "--normal-label", "x"], "--no-labels reads no labels; leave out the options"),
         (["--labels-column=text", "--label-columns", "x"], "--labels-column and --label-columns: pass one of them"),
         (["--labels-column="], "--labels-column is empty; name a column, or pass --no-labels"),
-        (["--normal-label", "--seed=1"], "normal_label"),
+        (["--normal-label", "--seed=1"], "--normal-label needs a value"),
         (["--label-separator="], "--label-separator is empty"),
         (["--resplit=80/10/10", "--split-by=given"], "drop one of them"),
         (["--resplit=80/10"], "'80/10' does not divide into train, val and test"),
@@ -411,4 +413,6 @@ def test_dicom_without_pydicom_names_the_extra(folder, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "pydicom", None)
     assert run(folder, path) == 2
     error = capsys.readouterr().err
-    assert "row 5: DICOM image without pydicom (frames.dcm); pip install 'mcmfh-lightning[dicom]'" in error
+    assert (
+        "row 5, column 'image': DICOM image without pydicom (frames.dcm); pip install 'mcmfh-lightning[dicom]'" in error
+    )

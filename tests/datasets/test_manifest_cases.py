@@ -47,7 +47,7 @@ def shared_case(repository: Path, name: str) -> Path:
 
 
 EFFUSION = {"1": ("Cardiomegaly", "Effusion"), "2": ("Effusion",)}
-NORMALS = ("--normal-label", "normal", "Normal", "NORMAL", "No Finding")
+NORMALS = tuple(f"--normal-label={name}" for name in ("normal", "Normal", "NORMAL", "No Finding"))
 CASES = [
     ("csv_list_repr", (), EFFUSION | {"3": ()}, {"labels read from a printed list": 2}, ""),
     ("csv_json_list_in_csv", (), EFFUSION, {"labels read from a printed list": 2}, ""),
@@ -55,13 +55,13 @@ CASES = [
     ("csv_onehot_columns", ("--labels-column=Effusion",), None, {}, "'Effusion': numbers...pass --label-columns"),
     (
         "csv_onehot_columns",
-        ("--label-columns", "Cardiomegaly", "Effusion", "No Finding"),
+        ("--label-columns=Cardiomegaly", "--label-columns=Effusion", "--label-columns=No Finding"),
         {"1": ("Cardiomegaly",), "2": ("Effusion",)},
         {},
         "",
     ),
     ("csv_nan_strings", (), None, {}, "2 of 3 rows are bad...row 2, column 'group': no group"),
-    ("csv_nan_strings", ("--skip-bad-rows",), {"3": ("normal",)}, {}, "row 3, column 'group': no group"),
+    ("csv_nan_strings", ("--skip-bad-rows",), {"3": ("normal",)}, {}, "no group: fill in...row 3, column 'group'"),
     (
         "csv_Normal_case",
         (),
@@ -77,7 +77,7 @@ CASES = [
             "the normal label together with another label": 1,
             "a label that another label equals up to case, blanks, - and _": 4,
         },
-        '(on 2), \'effusion\' (on 1) differ...--normal-label "normal" "NORMAL" "No Finding" "Normal"...row 4',
+        "(on 2), 'effusion' (on 1) differ...--normal-label NORMAL --normal-label 'No Finding' --normal...row 4",
     ),
     (
         "csv_Normal_case",
@@ -219,7 +219,7 @@ def test_missing_numbers_of_parquet_and_json_are_missing(folder):
     ]
     for path in (write_parquet(folder / "m.parquet", rows), write_jsonl(folder / "m.jsonl", rows)):
         out = path.suffix[1:]
-        assert run(folder, path, "--label-columns", "edema", "mass", out=out) == 0
+        assert run(folder, path, "--label-columns=edema", "--label-columns=mass", out=out) == 0
         found = pairs(folder / out)
         assert [found[name].labels for name in "ab"] == [("edema",), ()]
         assert [found[name].date for name in "ab"] == ["2011-01-01", None]
@@ -322,7 +322,7 @@ def test_one_patient_in_two_spellings(folder, capsys, one, other):
         )
     info = convert(folder, rows_of((one, "train"), ("Q", "val"), (other, "train")))
     assert kept(info)["a group that another group equals up to case, punctuation, leading zeros or .0"] == 1
-    assert f"1 rows spell their group almost as an earlier row does, the first: {other!r} in row 4" in (
+    assert f"1 row spells its group almost as an earlier row does, the first: {other!r} in row 4" in (
         capsys.readouterr().err
     )
 
@@ -411,7 +411,7 @@ def test_groups_that_are_different_and_ids_as_groups_are_left_alone(folder):
 
 @pytest.mark.parametrize(
     ("cells", "reported"),
-    [(("a;b", "a|b"), "1 cells of labels hold '|'"), (("a;b", "c"), None), (("a,b", "c,d"), "2 cells")],
+    [(("a;b", "a|b"), "1 cell of labels holds '|'"), (("a;b", "c"), None), (("a,b", "c,d"), "2 cells")],
 )
 def test_mixed_separators_are_reported_and_counted(folder, capsys, cells, reported):
     lines = "".join(f'n{i},,t,"{cell}",{i},,train\n' for i, cell in enumerate(cells))
@@ -432,7 +432,7 @@ def test_one_picture_of_two_groups_is_reported(folder, capsys):
     info = convert(folder, HEADER + rows)
     assert kept(info)["an image file that another group shows too"] == 1
     assert (
-        "1 rows show an image file that a row of another group shows too, such as 'a.png' in row 3 and in row 2;"
+        "1 row shows an image file that a row of another group shows too, such as 'a.png' in row 3 and in row 2;"
         in (capsys.readouterr().err)
     )
     (folder / "m.csv").write_text(HEADER + rows + "c,a.png,t,x,3,,test\n")
@@ -459,12 +459,10 @@ d,t,,,,4
 @pytest.mark.parametrize("uncertain", [False, True])
 def test_one_column_for_each_finding(folder, uncertain):
     options = [
-        "--label-columns",
-        "No Finding",
-        "Edema",
+        "--label-columns=No Finding",
+        "--label-columns=Edema",
         "--label-columns=Effusion, left",
-        "--normal-label",
-        "No Finding",
+        "--normal-label=No Finding",
     ]
     info = convert(folder, CHEXPERT, *options, *(["--uncertain-is-present"] if uncertain else []))
     found = {name: set(pair.labels) for name, pair in pairs(folder / "out").items()}
@@ -481,16 +479,16 @@ def test_one_column_for_each_finding(folder, uncertain):
 
 def test_words_in_two_columns_are_reported_but_not_states(folder, capsys):
     table = "id,text,Edema,Mass,group\na,t,{},false,1\nb,t,false,{},2\n"
-    convert(folder, table.format("true", "true"), "--label-columns", "Edema", "Mass")
+    convert(folder, table.format("true", "true"), "--label-columns=Edema", "--label-columns=Mass")
     assert "stands in the columns" not in capsys.readouterr().err
     (folder / "m.csv").write_text(table.replace("false", "").format("mild", "mild"))
-    assert run(folder, folder / "m.csv", "--label-columns", "Edema", "Mass", out="words") == 0
+    assert run(folder, folder / "m.csv", "--label-columns=Edema", "--label-columns=Mass", out="words") == 0
     assert "'mild' stands in the columns 'Edema' and 'Mass' and is one label" in capsys.readouterr().err
 
 
 def test_a_value_that_is_not_one_of_the_states_is_a_bad_row(folder, capsys):
     (folder / "m.csv").write_text(CHEXPERT.replace("-1.0", "u"))
-    options = ["--label-columns", "No Finding", "Edema", "Effusion, left"]
+    options = ["--label-columns=No Finding", "--label-columns=Edema", "--label-columns=Effusion, left"]
     assert run(folder, folder / "m.csv", *options) == 2
     assert "row 3, column 'Edema': neither 1, 0 nor -1 ('u'); write 1 for present" in capsys.readouterr().err
     assert run(folder, folder / "m.csv", *options, "--skip-bad-rows") == 0
@@ -500,10 +498,9 @@ def test_a_value_that_is_not_one_of_the_states_is_a_bad_row(folder, capsys):
 def test_a_named_normal_label_that_is_too_rare_is_not_lost(folder, capsys):
     (folder / "m.csv").write_text(CHEXPERT)
     options = [
-        "--label-columns",
-        "No Finding",
-        "Edema",
-        "Effusion, left",
+        "--label-columns=No Finding",
+        "--label-columns=Edema",
+        "--label-columns=Effusion, left",
         "--uncertain-is-present",
         "--min-label-count=2",
     ]
@@ -535,7 +532,7 @@ def test_a_date_that_cannot_be_read_costs_the_date_and_not_the_row(folder, capsy
 def test_a_date_of_another_type_is_reported_too(folder, capsys):
     rows = [{"id": "a", "text": "t", "labels": ["x"], "group": "1", "date": 2011.5}]
     assert run(folder, write_jsonl(folder / "m.jsonl", rows)) == 0
-    assert "1 dates cannot be read and are left out, the first is '2011.5' in row 1" in capsys.readouterr().err
+    assert "1 date cannot be read and is left out, the first is '2011.5' in row 1" in capsys.readouterr().err
 
 
 def test_years_split_by_date(folder):
@@ -551,14 +548,13 @@ def test_names_of_splits_are_mapped_by_an_option_only(folder, capsys):
     names = ["Train", "dev", "validation", "val", "test", "a=b"]
     (folder / "m.csv").write_text(HEADER + "".join(f"n{i},,t,x,{i},,{name}\n" for i, name in enumerate(names)))
     assert run(folder, folder / "m.csv") == 2
-    assert (
-        "row 2, column 'split': unknown split ('Train'); write train, val or test, or map its name, as in --split-names"
-        in (capsys.readouterr().err)
+    assert "row 2, column 'split': unknown split ('Train'; did you mean 'train'?); write train, val or test" in (
+        capsys.readouterr().err
     )
     info = convert(
         folder,
         (folder / "m.csv").read_text(),
-        *("--split-names", "Train=train", "dev=val", "validation=val", "--split-names", "a=b=test"),
+        *(f"--split-names={names}" for names in ("Train=train", "dev=val", "validation=val", "a=b=test")),
     )
     assert {split: entry.pairs for split, entry in info.splits.items()} == {"train": 1, "val": 3, "test": 2}
     assert {trait: n for trait, n in kept(info).items() if trait.startswith("split")} == {
@@ -570,7 +566,7 @@ def test_names_of_splits_are_mapped_by_an_option_only(folder, capsys):
 
 
 def test_a_split_may_be_called_like_a_missing_value_and_a_name_of_no_row_is_reported(folder, capsys):
-    options = ("--split-names", "NA=test", "dve=val")
+    options = ("--split-names=NA=test", "--split-names=dve=val")
     info = convert(folder, HEADER + "a,,t,x,1,,train\nb,,t,x,2,,NA\n", *options)
     assert {split: entry.pairs for split, entry in info.splits.items()}["test"] == 1
     assert kept(info)["split 'NA' read as 'test'"] == 1

@@ -112,7 +112,8 @@ def test_forms_that_are_none(form):
 )
 def test_formats_that_would_read_all_dates_are_found(dates, fix):
     hint = date_hint(dict(enumerate(dates, 2)))
-    assert hint.startswith(f"{len(dates)} dates cannot be read and are left out, the first is {dates[0]!r} in row 2; ")
+    many = f"{len(dates)} dates cannot be read and are" if len(dates) > 1 else "1 date cannot be read and is"
+    assert hint.startswith(f"{many} left out, the first is {dates[0]!r} in row 2; ")
     assert hint.endswith(f"what reads all of them is {fix}")
 
 

@@ -19,7 +19,7 @@ from mcmfh_lightning.shards import DatasetInfo, PairShardReader
 FINDINGS = ("No Finding", "Cardiomegaly", "Effusion", "Edema")
 FLAGS = (
     *("--id-column", "Accession", "--image-column", "File", "--text-column", "Report", "--group-column", "Patient"),
-    *("--label-columns", "Finding", "Device", "--normal-label", "No Finding"),
+    *("--label-columns", "Finding", "--label-columns", "Device", "--normal-label", "No Finding"),
     *("--date-column", "Study Date", "--date-format", "%B %d, %Y"),
     *("--split-column", "Fold", "--split-names", "dev=val"),
 )

@@ -6,8 +6,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from mcmfh_lightning.datasets.table.labels import LabelRules, is_numeric, read_printed_list, says_whether
-from mcmfh_lightning.datasets.table.read import (
+from mcmfh_lightning.datasets.table.label_hints import (
     LIKE_NORMAL,
     NORMAL_WITH_OTHERS,
     SPELLED_ALIKE,
@@ -16,6 +15,7 @@ from mcmfh_lightning.datasets.table.read import (
     label_traits,
     shared_words,
 )
+from mcmfh_lightning.datasets.table.labels import LabelRules, is_numeric, read_printed_list, says_whether
 from mcmfh_lightning.datasets.table.values import BadValueError
 
 WORDS = ("effusion", "Kerley's lines", 'so-called "mass"', "a, b", "x:y", "größer", "nodule (2 cm)", "back\\slash", " ")
@@ -304,17 +304,26 @@ def test_labels_that_may_mean_the_same_are_reported():
     }
     assert hints[0].startswith("labels 'Edema' (on 1), 'edema' (on 1) differ by case, blanks")
     assert hints[1].startswith("labels 'Pleural_Effusion' (on 1), 'pleural effusion' (on 1) differ")
-    assert hints[2].endswith('If they do, pass --normal-label "normal" "No Finding" "Normal"')
-    assert "1 rows have the normal label 'normal' together with another, the first is row 5" in hints[3]
+    assert hints[2].endswith("If they do, pass --normal-label normal --normal-label 'No Finding' --normal-label Normal")
+    assert "1 row has the normal label 'normal' together with another, the first is row 5" in hints[3]
     assert len(hints) == 4
     assert label_traits({1: ("normal",), 2: ("mass", "edema")}, "normal") == ({}, [])
 
 
-@pytest.mark.parametrize("label", ["Normal", "NORMAL ", "no_findings", "No acute findings", "unremarkable"])
+@pytest.mark.parametrize(
+    "label",
+    [
+        *("Normal", "NORMAL ", "no_findings", "No acute findings", "unremarkable"),
+        *("Unauffällig", "unauffälliger Befund", "o.B.", "ohne pathologischen Befund", "Normalbefund", "kein Befund"),
+        *("sin hallazgos", "Sin alteraciones significativas"),
+    ],
+)
 def test_names_close_to_the_normal_label(label):
     assert LIKE_NORMAL in label_traits({1: (label,)}, "normal")[0][1]
 
 
-@pytest.mark.parametrize("label", ["abnormal", "Abnormality", "nodule", "No Indexing", "formal"])
+@pytest.mark.parametrize(
+    "label", ["abnormal", "Abnormality", "nodule", "No Indexing", "formal", "auffällig", "Befund", "ob", "obb"]
+)
 def test_names_that_only_look_close_to_it(label):
     assert label_traits({1: (label,)}, "normal") == ({}, [])

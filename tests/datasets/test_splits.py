@@ -3,15 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from mcmfh_lightning.datasets.splits import (
-    SplitPlan,
-    SplitRow,
-    parse_shares,
-    read_splits_csv,
-    require_disjoint,
-    split_by_date,
-    split_by_group,
-)
+from mcmfh_lightning.datasets.collection import SplitRow, read_splits_csv
+from mcmfh_lightning.datasets.splits import SplitPlan, parse_shares, require_disjoint, split_by_date, split_by_group
 from mcmfh_lightning.errors import DataError
 
 SHARES = (80, 10, 10)

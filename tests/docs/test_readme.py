@@ -3,19 +3,13 @@
 ``make test`` is what CI runs; the demo is run by tests/cli/test_demo.py.
 """
 
-import csv
 import re
 import subprocess
 import sys
-import tarfile
 import tomllib
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 import pytest
-from rich.console import Console
-
-from mcmfh_lightning.datasets.phantom.studies import write_phantom
 
 LINES, ROWS = 150, 10
 """What a newcomer reads in a minute."""
@@ -41,7 +35,7 @@ def test_is_short(readme: str) -> None:
 def test_every_command_is_known(readme: str, code_blocks) -> None:
     """Each shell block is one of those that a test or CI runs."""
     programs = [re.match(r"\S+(?: \S+)?", block)[0] for block in code_blocks(readme, "bash")]
-    known = ["pip install", "mcmfh demo", "make demo", "mcmfh-data manifest", "mcmfh-data verify"]
+    known = ["pip install", "mcmfh demo", "make demo", "mcmfh init"]  # the last: tests/docs/test_own_data.py
     assert programs == known
 
 
@@ -54,53 +48,12 @@ def test_install_line_names_extras_that_exist(readme: str, repository: Path) -> 
 
 def test_training_example_runs(readme: str, code_blocks, features: Path, tmp_path: Path) -> None:
     training, _ = code_blocks(readme, "python")
-    (tmp_path / "features").symlink_to(features)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "features").symlink_to(features)
     done = subprocess.run([sys.executable, "-c", training], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "hasher.ckpt").is_file()
     assert "mAP@all" in done.stdout
-
-
-@pytest.mark.slow
-def test_own_images_are_searched_as_written(readme: str, code_blocks, run_as_written, tmp_path: Path) -> None:
-    """On films of the phantom and a table with a row each: the five commands, the checks, then the search in Python."""
-    _write_table(tmp_path)
-    own_images, checks = (block for block in code_blocks(readme, "bash") if block.startswith("mcmfh-data"))
-    found = run_as_written(own_images, tmp_path)
-    assert found.count("CXR") >= 5
-    assert "Research use, not diagnosis" in found
-    run_as_written(checks, tmp_path)
-    assert (tmp_path / "stats" / "stats.json").is_file()
-    assert (tmp_path / "runs" / "mine" / "test" / "ranking.csv").is_file()
-    _, search = code_blocks(readme, "python")
-    done = subprocess.run([sys.executable, "-c", search], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert len(re.findall(r"^\d+ \d+ CXR", done.stdout, re.MULTILINE)) == 5
-
-
-def _write_table(folder: Path) -> None:
-    """Write ``pairs.csv`` and ``films`` with the sound studies of a phantom."""
-    write_phantom(folder, 400, 0, Console(quiet=True))
-    (folder / "images").rename(folder / "films")
-    rows = [["id", "image", "text", "labels", "group"]]
-    with tarfile.open(folder / "reports.tgz") as reports:
-        for member in reports:
-            if not member.isfile():
-                continue
-            study = ET.parse(reports.extractfile(member)).getroot()
-            text = " ".join(part.text or "" for part in study.iter("AbstractText")).strip()
-            labels = ";".join(sorted({(label.text or "").split("/")[0] for label in study.iter("major")}))
-            for film in study.iter("parentImage"):
-                name = f"{film.get('id')}.png"
-                if text and labels and _is_whole(folder / "films" / name):
-                    rows.append([film.get("id"), name, text, labels, film.get("id").split("_")[0]])
-    with (folder / "pairs.csv").open("w", newline="") as file:
-        csv.writer(file).writerows(rows)
-
-
-def _is_whole(film: Path) -> bool:
-    """Whether the file is there, with the end mark of a PNG: the phantom has broken ones on purpose."""
-    return film.is_file() and film.read_bytes().endswith(b"IEND\xaeB`\x82")
 
 
 def _row(line: str) -> list[str]:

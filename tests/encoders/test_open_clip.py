@@ -69,6 +69,8 @@ def test_texts_beyond_the_context_are_counted(encoder: OpenCLIPEncoder) -> None:
     rows = encoder.tokenize(["lung", fits, too_long])
     assert rows["truncated"].tolist() == [False, False, True]
     assert rows["tokens"].shape == (3, 32)
+    counts = [encoder.count_tokens(text) for text in ("lung", fits, too_long, "lung " * 3_000)]
+    assert counts == [(3, 3), (32, 32), (33, 32), (3_002, 32)]
 
 
 def test_transforms_can_be_sent_to_loader_workers(encoder: OpenCLIPEncoder, picture: Image.Image) -> None:
@@ -195,6 +197,8 @@ def test_towers_of_open_clip_are_trimmed_where_they_do_not_see_padding(
     encoder = OpenCLIPEncoder(f"local-dir:{tmp_path}")
     rows = encoder.tokenize([*TEXTS, "heart " * 30])
     assert rows["truncated"].tolist() == [False, False, True]
+    tokens = len(open_clip.SimpleTokenizer().encode("heart \U0001f493 " * 30)) + 2
+    assert encoder.count_tokens("heart \U0001f493 " * 30) == (tokens, 20)
     short = encoder.tokenize(TEXTS)["tokens"]
     longest = max(len(open_clip.SimpleTokenizer().encode(text)) for text in TEXTS) + 2
     assert short.shape == (2, longest if trims else 20)

@@ -193,4 +193,4 @@ def test_shared_memory_without_room_for_a_lock_is_named(features: Path, mcmfh: M
     assert last.startswith("mcmfh: error: loader validate/query: ")
     assert "No space left on device" in last
     assert "--shm-size" in last
-    assert "--data.num_workers 0" in last
+    assert "--data.num-workers 0" in last

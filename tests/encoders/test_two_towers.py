@@ -76,6 +76,18 @@ def test_context_cuts_and_counts(make: Callable[..., TwoTowerEncoder]) -> None:
         make(context_length=65)
 
 
+def test_the_tokens_of_a_text_and_those_that_are_read_are_counted(
+    make: Callable[..., TwoTowerEncoder], text_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    encoder, tokenizer = make(), BertTokenizerFast.from_pretrained(text_folder)
+    for text in ("", "lung", "heart size is normal", "lung " * 62, "lung " * 63, "XXXX naïve " * 900):
+        expected = len(tokenizer(text)["input_ids"])
+        assert encoder.count_tokens(text) == (expected, min(expected, 64))
+    capfd.readouterr()
+    encoder.count_tokens("lung " * 5_000)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_transforms_can_be_sent_to_loader_workers(make: Callable[..., TwoTowerEncoder], picture: Image.Image) -> None:
     encoder = make()
     preprocess, tokenize = pickle.loads(pickle.dumps((encoder.preprocess, encoder.tokenize)))

@@ -38,6 +38,7 @@ def test_state_checksum_sees_names_types_shapes_and_values() -> None:
     assert len({state_sha256(other) for other in [module(a=a, b=b), *others]}) == 6
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol:UserWarning")  # of the file that is refused
 def test_only_tensors_are_loaded(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     torch.save({"state_dict": {"a": torch.ones(2)}}, path)

@@ -87,8 +87,6 @@ BAD_ARRAYS = {
     ),
     "no bits asked for": ({}, ["--num-bits", "0"], "--num-bits must be at least 1"),
     "no labels asked for": ({}, ["--num-labels", "-1"], "--num-labels must be at least 1"),
-    "no depth": ({}, ["--k", "0"], "--k must be at least 1"),
-    "an empty depth": ({}, ["--k", "[]"], "--k must be at least 1"),
     "ids and groups": ({}, ["--exclude-same-id"], "has groups.*drop --exclude-same-id"),
     "names": ({}, ["--label-names", "none.txt"], "none.txt: cannot be read"),
 }
@@ -272,10 +270,3 @@ def test_flags_that_do_not_fit(items, tmp_path, capsys):
         del side["groups"], side["ids"]
     paths = [save(tmp_path / f"{side}.npz", items[side]) for side in ("query", "database")]
     _fails(capsys, "has no ids; add them", *paths, "--exclude-same-id")
-
-
-@pytest.mark.parametrize("line", [[], ["rank"], ["rank", "--query", "q.npz"], ["rank", "--nonsense"], ["table"]])
-def test_a_wrong_command_line_exits_with_2(line, capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(line)
-    assert stop.value.code == 2

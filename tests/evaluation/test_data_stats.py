@@ -179,6 +179,8 @@ def test_figures_tables_and_nothing_else(make_folder, tmp_path, capsys):
     assert f"{found['splits']['test']['mAP@all']['image']['abnormal']['popularity']:.3f}" in screen
     assert "items that have image" in screen
     assert f"{found['splits']['test']['share_probability']:.3f}" in screen
+    assert max(map(len, screen.splitlines())) <= 100
+    assert screen.isascii()
     for name in ("labels", "nulls", "groups"):
         with Image.open(tmp_path / "out" / f"{name}.png") as figure:
             assert figure.size == (1200, 540)

@@ -190,7 +190,7 @@ def test_one_file_for_all_directions_equals_npz(report, tmp_path, capsys, write)
         assert made["results"] == report(items, "--k", "5")["results"]
         assert made["direction"] == folder.replace("_", " ")
         assert made["query"]["zero_signs"] == (arrays[query] == 0).sum() > 0
-        assert f"metrics, {made['direction']}" in printed.out
+        assert f"ties in closed form, {made['direction']}" in printed.out
         if folder != "image_to_text":
             continue
         flags = ["--query-keys.codes", query, "--query-keys.labels", "q_l"]

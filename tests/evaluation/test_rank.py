@@ -299,7 +299,7 @@ def test_label_by_label(report, items, tmp_path):
     (tmp_path / "names.txt").write_text("\n".join(names) + "\n")
     some = 8
     items["query"] = {key: array[:some] for key, array in items["query"].items()}
-    report(items, "--k", "[5,7]", "--label-names", str(tmp_path / "names.txt"))
+    report(items, "--k", "5", "--k", "7", "--label-names", str(tmp_path / "names.txt"))
     with (tmp_path / "out" / "labels.csv").open() as file:
         rows = {(row["label"], row["metric"]): row for row in csv.DictReader(file)}
     query = items["query"]
@@ -343,7 +343,11 @@ def test_what_is_written(report, items, tmp_path, capsys):
 def test_legacy_says_that_it_hangs_on_the_order(report, items, capsys):
     made = report(items, "--legacy")
     assert {"legacy mAP@50", "legacy first-hits mAP@50", "legacy first-hits mAP@all"} <= set(made["results"])
-    assert "legacy rows break ties by position" in " ".join(capsys.readouterr().out.split())
+    table = capsys.readouterr().out
+    assert "legacy rows break ties by position" in " ".join(table.split())
+    assert max(map(len, table.splitlines())) <= 100
+    assert table.isascii()
+    assert all(f"{row['value']:.4f}" in table for row in made["results"].values())
     items["database"] = {key: array[::-1] for key, array in items["database"].items()}
     assert report(items, "--legacy")["results"]["legacy mAP@50"] != made["results"]["legacy mAP@50"]
 

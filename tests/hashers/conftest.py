@@ -97,6 +97,7 @@ class Data(pl.LightningDataModule):
         return DataLoader(self.batches, batch_size=None)
 
     test_dataloader = train_dataloader
+    val_dataloader = train_dataloader
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def make_data(make_batch):
 def make_trainer(tmp_path):
     def make(**options):
         quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-        plain = {"accelerator": "cpu", "enable_checkpointing": False, "default_root_dir": tmp_path}
-        return pl.Trainer(**quiet | plain | options)
+        plain = {"accelerator": "cpu", "enable_checkpointing": False, "limit_val_batches": 0}
+        return pl.Trainer(**{"default_root_dir": tmp_path} | quiet | plain | options)
 
     return make

@@ -1,4 +1,5 @@
 import re
+from functools import partial
 
 import pytest
 import torch
@@ -116,12 +117,9 @@ def test_every_term_is_logged(make_hasher, make_data, make_trainer):
 
 
 def test_the_learning_rate_schedule_steps_once_an_epoch(make_hasher, make_data, make_trainer):
-    def optimizer(parameters):
-        return torch.optim.SGD(parameters, lr=0.5)
-
-    def schedule(optimizer):
-        return torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.1)
-
+    # Unlike functions of this test they can be pickled, as hyper-parameters must be.
+    optimizer = partial(torch.optim.SGD, lr=0.5)
+    schedule = partial(torch.optim.lr_scheduler.ExponentialLR, gamma=0.1)
     trainer = make_trainer(max_epochs=2)
     trainer.fit(make_hasher(optimizer=optimizer, lr_scheduler=schedule), datamodule=make_data(num_batches=3))
     (used,) = trainer.optimizers

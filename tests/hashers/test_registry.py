@@ -19,8 +19,10 @@ def test_every_exported_hasher_is_registered_once():
 
 def test_a_method_is_found_by_its_name():
     assert [get_method(method.name) for method in list_methods()] == list(list_methods())
-    with pytest.raises(ConfigError, match="unknown method 'dbh'; choose one of mcmfh, two_tower, ucmfh, dscph, ddbh,"):
+    with pytest.raises(ConfigError, match=r"^unknown method 'dbh'; did you mean 'ddbh'\?$"):
         get_method("dbh")
+    with pytest.raises(ConfigError, match="unknown method 'x'; choose one of mcmfh, two_tower, ucmfh, dscph, ddbh,"):
+        get_method("x")
 
 
 def test_entries_are_true_of_their_classes(make_any):

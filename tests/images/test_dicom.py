@@ -228,7 +228,6 @@ def test_truncated_files(tmp_path, keep):
         image_bytes(path)
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_damaged_files_never_escape_as_another_error(tmp_path):
     content = write_dicom(tmp_path / "a", SMOOTH, WindowCenter=100, WindowWidth=50).read_bytes()
     rng = np.random.default_rng(0)

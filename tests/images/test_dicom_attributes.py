@@ -181,7 +181,6 @@ def test_kinds_of_gray_that_there_are_not(kind):
     assert "SamplesPerPixel 1 is not supported" in refusal(dicom(FILM, PhotometricInterpretation=kind)).detail
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_kind_in_lower_case():
     usual, lower = (decoded(dicom(FILM, PhotometricInterpretation=kind)) for kind in ("MONOCHROME1", "monochrome1 "))
     assert usual.image.tobytes() == lower.image.tobytes()
@@ -232,7 +231,6 @@ def test_an_inverse_presentation_inverts_once(kind):
 
 
 @pytest.mark.parametrize("name", ["RescaleSlope", "RescaleIntercept", "PixelPaddingValue", "Rows"])
-@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_several_values_where_there_must_be_one(name):
     detail = refusal(dicom(FILM, BitsStored=12, **{name: [64, 2]})).detail
     assert detail.startswith(f"{name} is [")

@@ -174,7 +174,6 @@ def test_an_overlay_in_the_lower_bits_neither(tmp_path):
 
 
 @pytest.mark.parametrize("slope", ["0", "0.0", "nan"])
-@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_slope_of_zero_is_ignored(tmp_path, slope):
     values = film(12)
     path = write_dicom(
@@ -214,7 +213,6 @@ def test_half_of_a_rescaling(tmp_path, missing):
         ("100", "50", "CUBIC"),
     ],
 )
-@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_window_that_cannot_be_is_ignored(tmp_path, center, width, function):
     values = film(12)
     window = {"WindowCenter": center, "WindowWidth": width, "VOILUTFunction": function}
@@ -283,7 +281,6 @@ def test_attributes_that_are_missing(tmp_path, missing):
         ({"RescaleSlope": [1, 2], "RescaleIntercept": 0}, ""),
     ],
 )
-@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_attributes_that_cannot_be_are_named(tmp_path, attributes, detail):
     path = write_dicom(tmp_path / "a", film(12), **attributes)
     checked = check_image(path)
@@ -315,7 +312,6 @@ def test_a_picture_of_one_bit_and_one_of_thirty_two(tmp_path):
     np.testing.assert_array_equal(shown(path), scaled(values, 0, 2**30 - 1))
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_damaged_headerless_files_never_escape_as_another_error():
     stream = io.BytesIO()
     dicom(film(12), BitsStored=12, PixelPaddingValue=3, RescaleSlope=2, RescaleIntercept=0).save_as(

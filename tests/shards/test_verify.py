@@ -23,6 +23,7 @@ from mcmfh_lightning.shards.pair import decode_description, encode_description
 from mcmfh_lightning.shards.verify import report as checks
 from mcmfh_lightning.shards.verify.report import verify_table
 from mcmfh_lightning.shards.verify.run import verify
+from mcmfh_lightning.tables import as_text
 
 SPLITS = ("train", "val", "test")
 
@@ -515,6 +516,18 @@ def test_all_is_reported_at_once(make_pairs, make_pair):
         checks.GROUPS,
         checks.SAME_PICTURES,
     }
+
+
+def test_the_verdict_comes_first_and_the_fix_under_the_table(make_pairs):
+    folder = make_pairs(p13={"group": 1})
+    (folder / "odd.txt").touch()
+    lines = as_text(verify_table(verify(ShardFolder(folder), Console(quiet=True)), "here")).splitlines()
+    assert re.fullmatch(r"here: 1 check failed, 1 warning, \d+ checks passed(, \d+ had nothing to look at)?", lines[0])
+    assert max(map(len, lines)) <= 100
+    at = lines.index(f"failed: {checks.GROUPS.name}")
+    assert "1" in lines[at + 1]
+    assert " ".join(lines[at + 2 : at + 4]).startswith(f"fix: {checks.GROUPS.fix}")
+    assert "odd.txt" in lines[lines.index(f"warning: {checks.LEFTOVERS.name}") + 1]
 
 
 def test_names_in_a_damaged_folder_are_not_markup(make_pairs):

@@ -62,7 +62,7 @@ def test_an_agent_starts_the_runs_of_the_shipped_file(recorded, monkeypatch):
         assert agent(f"run{number}", {name: run.parameters[name] for name in reversed(SWEEP["parameters"])}) == 0
         subcommand, *flags = recorded()
         assert subcommand == "fit"
-        places = {f"--run_dir=runs/wandb/sweep1/run{number}", "--trainer.logger=logger/wandb.yaml"}
+        places = {f"--run-dir=runs/wandb/sweep1/run{number}", "--trainer.logger=logger/wandb.yaml"}
         assert sorted(flags) == sorted([*places, *run.flags()])
         assert next(flag for flag in flags if flag not in places) == run.flags()[0] == "--config=experiments/mcmfh.yaml"
 

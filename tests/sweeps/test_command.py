@@ -9,7 +9,9 @@ import pytest
 import yaml
 
 from mcmfh_lightning.cli.bench import main
+from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.lightning_configs import find_config
+from mcmfh_lightning.sweeps.command import read_sweep
 
 SHIPPED = Path(find_config("sweeps/experts_bits.yaml"))
 SWEEP = yaml.safe_load(SHIPPED.read_text())
@@ -146,3 +148,15 @@ def test_a_run_that_fails_is_named_and_stands_as_not_run(write, features, tmp_pa
     page = Path("out/table.md").read_text()
     assert re.search(r"\| 2 \| 1 \| \*\*\.\d{3}\*\* \|", page)
     assert "| many | 0 of 1 | not run | - |" in page
+
+
+def test_options_may_have_hyphens(write):
+    plain = read_sweep(SHIPPED)
+    parameters = {name.replace("_", "-"): entry for name, entry in SWEEP["parameters"].items()}
+    words = [word.replace("--run-dir=", "--run_dir=") for word in SWEEP["command"]]
+    other = read_sweep(write(changed(parameters=parameters, command=words)))
+    parameters_of = [sorted(sorted(run.parameters.items()) for run in sweep.runs()) for sweep in (plain, other)]
+    assert parameters_of[0] == parameters_of[1] != []
+    twice = changed(parameters=SWEEP["parameters"] | {"model.num-bits": {"value": 16}, "model.num_bits": {"value": 16}})
+    with pytest.raises(DataError, match="is there twice, with hyphens and with underscores"):
+        read_sweep(write(twice))

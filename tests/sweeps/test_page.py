@@ -76,7 +76,10 @@ def test_two_flags_make_a_heat_map(tmp_path, capsys):
     assert "`config experiments/mcmfh.yaml`, `seed_everything 0`" in page
     assert "Research use, not diagnosis." in page
     assert "![val/mAP](figure.png)" in page
-    screen = " ".join(capsys.readouterr().out.split())  # lines end where the terminal does
+    printed = capsys.readouterr().out
+    assert max(len(line) for line in printed.splitlines() if str(tmp_path) not in line) <= 100
+    assert [line.split() for line in printed.splitlines() if ".750" in line] == [["4", "64", "1", "*.750*", "60"]]
+    screen = " ".join(printed.split())
     assert all(text in screen for text in ("the sweep", ".750", "not run", "Research use", "figure.svg"))
 
     with (tmp_path / "out" / "table.csv").open() as file:

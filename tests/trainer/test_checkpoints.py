@@ -128,6 +128,7 @@ def test_last_within_an_epoch(fit, tmp_path, stop_at, found, options):
     assert progress is None or progress["total"]["ready"] == found
 
 
+@pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch:UserWarning")  # it is
 def test_run_stopped_in_a_validation_validates_again(fit, tmp_path):
     """Lightning would leave it out after a checkpoint that was written between the epoch's last step and it."""
     fit(tmp_path, [0.5, InterruptedError], stop_at=-1, every=2)

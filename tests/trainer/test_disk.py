@@ -38,7 +38,7 @@ def test_read_only_folder_is_found_before_training(fails, small_disk):
     line = fails("fit", folder / "run")
     assert str(folder / "run") in line
     assert "Read-only file system" in line
-    assert "--run_dir" in line
+    assert "--run-dir" in line
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -54,7 +54,7 @@ def test_writing_leaves_the_old_checkpoint_until_the_new_one_is_whole(small_disk
     path = folder / "last.ckpt"
     AtomicCheckpointIO().save_checkpoint({"pytorch-lightning_version": "2.6", "weights": torch.zeros(100_000)}, path)
     before = path.read_bytes()
-    with pytest.raises(CheckpointError, match=r"last\.ckpt cannot be written \(No space left.*--ckpt_path .*resumes"):
+    with pytest.raises(CheckpointError, match=r"last\.ckpt cannot be written \(No space left.*--ckpt-path .*resumes"):
         AtomicCheckpointIO().save_checkpoint({"weights": torch.zeros(200_000)}, path)
     assert path.read_bytes() == before
     assert list(folder.iterdir()) == [path]

@@ -19,7 +19,7 @@ def test_sigterm_ends_with_another_exit_code_than_0_and_the_fit_can_be_completed
         run("fit", tmp_path, *short)
     monkeypatch.undo()
     assert stopped.value.code == 128 + signal.SIGTERM
-    assert "--ckpt_path last" in capsys.readouterr().err
+    assert "--ckpt-path last" in capsys.readouterr().err
 
     run("fit", tmp_path, *short, "--ckpt_path", "last")
     checkpoints = tmp_path / "fit" / "checkpoints"

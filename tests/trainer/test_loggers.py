@@ -1,5 +1,6 @@
 """Loggers through the command line: one folder a run, and no folder of the host where a server may see it."""
 
+import csv
 import importlib
 import sys
 from pathlib import Path
@@ -47,7 +48,7 @@ def test_wandb_knows_the_settings_that_we_ship() -> None:
 def test_a_logger_that_is_not_installed_names_the_extra(
     package: str, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("mcmfh_lightning.cli.train.find_spec", lambda name: None)
+    monkeypatch.setattr("mcmfh_lightning.trainer.loggers.find_spec", lambda name: None)
     flags = ["--data.root", str(features), "--run_dir", str(tmp_path), "--trainer.logger", f"logger/{package}.yaml"]
     with pytest.raises(SystemExit) as stop:
         main(["fit", *FLAGS, *flags])
@@ -82,3 +83,14 @@ def test_the_former_places_of_the_loggers_still_work(module: str, name: str) -> 
     with pytest.warns(DeprecationWarning, match=r"mcmfh_lightning\.trainer\.loggers"):
         former = importlib.import_module(f"mcmfh_lightning.{module}")
     assert getattr(former, name) is getattr(loggers, name)
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(1, [3]), (2, [7]), (3, [9])])
+def test_a_short_fit_has_its_losses_in_the_file(epochs, steps, features, tmp_path):
+    """512 pairs in batches of 128: four steps an epoch, every tenth of them is logged."""
+    config = ["--config", "experiments/demo.yaml", "--data.root", str(features), "--run-dir", str(tmp_path)]
+    small = ["--model.d-model=32", "--data.global-batch-size=128", "--trainer.limit-val-batches=0"]
+    main(["fit", *config, *small, f"--trainer.max-epochs={epochs}"])
+    with (tmp_path / "fit" / "metrics.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["train/loss"]]
+    assert [int(row["step"]) for row in rows] == steps

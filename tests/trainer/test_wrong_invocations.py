@@ -31,24 +31,70 @@ def last(finished):
 
 # What is given, and what the line must say.
 COMMAND_LINES = {
-    "unknown option": (["--model.color", "red"], "'color' is not accepted"),
-    "unknown option of the trainer": (["--trainer.color", "red"], "--trainer.color"),
-    "abbreviated flag": (["--trainer.max_ep", "1"], "unrecognized arguments: --trainer.max_ep"),
-    "wrong type": (["--model.num_bits=abc"], "num_bits: Expected a <class 'int'>. Got value: abc"),
-    "unknown class": (["--model", "MCMFHH"], "MCMFHH"),
-    "no such config": (["--config", "nowhere.yaml"], "nowhere.yaml'"),
-    "no such folder": (["--data.root", "nowhere"], "nowhere/dataset.json does not exist"),
-    "value that does not fit": (["--model.num_heads", "7"], "num_heads=7 does not divide the token width 32"),
-    "ranks that do not divide": (["--trainer.devices", "3"], "global_batch_size 128 cannot be divided over 3 ranks"),
-    "more ranks than rows": (["--trainer.devices", "200"], "global_batch_size 128 cannot be divided over 200 ranks"),
-    "unknown strategy": (["--trainer.strategy", "nope"], "strategy='nope'"),
-    "no such checkpoint": (["--ckpt_path", "nowhere.ckpt"], "nowhere.ckpt does not exist"),
+    "unknown option": (["--model.color", "red"], "MCMFH has no option --model.color"),
+    "option of a part that the model does not have": (
+        ["--model.hasher.num-bits", "8"],
+        "MCMFH has no option --model.hasher.num-bits",
+    ),
+    "one of two classes": (
+        ["--model.lr-scheduler", "ReduceLROnPlateau"],
+        "--model.lr-scheduler: pass lightning.pytorch.cli.ReduceLROnPlateau, and what it watches: "
+        "--model.lr-scheduler.monitor train/loss",
+    ),
+    "a schedule that does not say what it watches": (
+        ["--model.lr-scheduler", "torch.optim.lr_scheduler.ReduceLROnPlateau"],
+        "pass lightning.pytorch.cli.ReduceLROnPlateau, and what it watches: --model.lr-scheduler.monitor train/loss",
+    ),
+    "unknown option of the trainer": (["--trainer.color", "red"], "there is no option --trainer.color"),
+    "wrong type of the trainer": (
+        ["--trainer.max-epochs", "two"],
+        "--trainer.max-epochs: expected a whole number, got two",
+    ),
+    "unknown optimizer": (
+        ["--model.optimizer", "AdmW"],
+        "--model.optimizer: there is no class AdmW; did you mean 'AdamW'",
+    ),
+    "unknown data": (
+        ["--data", "FeatureDataModul"],
+        "there is no class FeatureDataModul; did you mean 'FeatureDataModule'",
+    ),
+    "unknown callback": (
+        ["--trainer.callbacks+", "Earlystoping"],
+        "--trainer.callbacks: there is no class Earlystoping; did you mean 'EarlyStopping'?",
+    ),
+    "no such part": (["--trainer", "trainer/cpus.yaml"], "did you mean 'trainer/cpu.yaml'"),
+    "pairs for a hasher of features": (
+        ["--data", "PairDataModule"],
+        "MCMFH takes features, and PairDataModule gives pairs",
+    ),
+    "value that does not fit": (["--model.num_heads", "7"], "--model.num-heads=7 does not divide the token width 32"),
+    "ranks that do not divide": (
+        ["--trainer.devices", "3"],
+        "--data.global-batch-size 128 cannot be divided over 3 ranks",
+    ),
+    "more ranks than rows": (
+        ["--trainer.devices", "200"],
+        "--data.global-batch-size 128 cannot be divided over 200 ranks",
+    ),
+    "unknown strategy": (
+        ["--trainer.strategy", "dpp"],
+        "--trainer.strategy: there is no dpp; choose auto, ddp or fsdp",
+    ),
+    "unknown accelerator": (["--trainer.accelerator", "cpuu"], "there is no cpuu; choose among auto, cpu, gpu"),
+    "unknown precision": (["--trainer.precision", "b16-mixed"], "did you mean 'bf16-mixed' or '16-mixed'"),
+    "logger that is not installed": (["--trainer.logger", "MLFlowLogger"], "pip install mlflow, or choose"),
 }
 
 
 SLOW = (
-    *("unknown option of the trainer", "no such config", "value that does not fit", "more ranks than rows"),
-    *("unknown strategy", "unknown class"),
+    *("unknown option of the trainer", "value that does not fit", "more ranks than rows", "unknown strategy"),
+    *(
+        "wrong type of the trainer",
+        "unknown optimizer",
+        "unknown data",
+        "no such part",
+    ),
+    *("unknown accelerator", "logger that is not installed"),
 )
 """Left to `make test-slow`: each takes a second, and a similar one is fast."""
 
@@ -63,17 +109,104 @@ def test_wrong_command_line(fails, tmp_path, more, said):
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
-def test_broken_config_is_named(fails, tmp_path):
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            "trainer: {max_epoch: 3}",
+            "a config sets what is not an option: --trainer.max-epoch; did you mean '--trainer.max-epochs'",
+        ),
+        ("model: {init_args: {d_mode: 3}}", "MCMFH has no option --model.d-mode; did you mean '--model.d-model'?"),
+    ],
+)
+def test_misspelled_key_of_a_config(fails, tmp_path, content, said):
     config = tmp_path / "mine.yaml"
-    config.write_text("seed_everything: [1,\nrun_dir: {")
-    line = fails("fit", tmp_path, "--config", config)
-    assert f"{config} is not YAML" in line
-    assert "line 2" in line
+    config.write_text(content)
+    assert said in fails("fit", tmp_path, "--config", config)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--trainer.callbacks+", "EarlyStopping", "--trainer.callbacks.monitor", "val/mapp"],
+        ["--trainer.callbacks+", "BestCheckpoint", "--trainer.callbacks.monitor", "val/mapp"],
+        [
+            "--model.lr_scheduler",
+            "lightning.pytorch.cli.ReduceLROnPlateau",
+            "--model.lr_scheduler.monitor",
+            "val/mapp",
+        ],
+    ],
+)
+def test_misspelled_monitor_is_found_before_training(fails, tmp_path, args):
+    line = fails("fit", tmp_path, *args)
+    assert "monitor 'val/mapp' is not a value of this fit" in line
+    assert "did you mean 'val/mAP'" in line
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_a_learning_rate_may_be_watched(features, tmp_path):
+    config = ["--config", "experiments/demo.yaml", "--data.root", str(features), "--run-dir", str(tmp_path / "a.yaml")]
+    more = ["--trainer.callbacks+=LearningRateMonitor", "--trainer.callbacks+=EarlyStopping"]
+    watched = ["--trainer.callbacks.monitor=lr-AdamW", "--trainer.callbacks.mode=max"]
+    main(["fit", *config, "--trainer.max-epochs=1", *more, *watched])
+    assert (tmp_path / "a.yaml" / "fit" / "checkpoints" / "last.ckpt").is_file()
+
+
+def test_misspelled_monitor_of_training_is_found_after_a_step(fails, tmp_path):
+    line = fails("fit", tmp_path, "--trainer.callbacks+", "EarlyStopping", "--trainer.callbacks.monitor", "train/los")
+    assert "EarlyStopping: monitor 'train/los' is not a value of this fit" in line
+    assert "did you mean 'train/loss'" in line
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+@pytest.mark.parametrize(
+    "monitor", ["val/mAP", "train/fusion", "train/samples_per_second", "val/paired/unseen/all/t2i/mAP@50"]
+)
+def test_values_of_a_fit_can_be_watched(run, tmp_path, monitor):
+    run(
+        "fit",
+        tmp_path,
+        "--trainer.max_epochs=1",
+        "--trainer.callbacks+",
+        "EarlyStopping",
+        f"--trainer.callbacks.monitor={monitor}",
+    )
+    assert list(tmp_path.rglob("last.ckpt"))
+
+
+def test_a_scheduler_may_watch_a_value(run, tmp_path):
+    plateau = [
+        "--model.lr_scheduler",
+        "lightning.pytorch.cli.ReduceLROnPlateau",
+        "--model.lr_scheduler.monitor",
+        "val/mAP",
+    ]
+    run("fit", tmp_path, "--trainer.max_epochs=1", *plateau)
+    assert list(tmp_path.rglob("last.ckpt"))
+
+
+def test_wandb_without_a_login(fails, tmp_path, monkeypatch):
+    pytest.importorskip("wandb")
+    for name in ("WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    line = fails("fit", tmp_path, "--trainer.logger", "logger/wandb.yaml")
+    assert "log in with `wandb login`, set WANDB_MODE=offline, or choose --trainer.logger logger/csv.yaml" in line
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_gpu_that_is_not_there(fails, tmp_path):
+    assert "no GPU was found here: pass --trainer.accelerator cpu" in fails(
+        "fit", tmp_path, "--trainer.accelerator", "gpu"
+    )
 
 
 def test_used_run_folder(fails, finished, last, tmp_path):
     line = fails("fit", finished)
-    assert f"--ckpt_path {last} to resume" in line
+    assert f"--ckpt-path {last} to resume" in line
     elsewhere = tmp_path / "another" / "last.ckpt"
     assert "earlier run" in fails("fit", finished, "--ckpt_path", elsewhere)  # and would be written over by this one
 
@@ -144,10 +277,10 @@ def test_loss_that_is_not_finite_names_the_pairs(fails, tmp_path):
 
 def test_traceback_when_asked_for(run, tmp_path, monkeypatch):
     monkeypatch.setenv("MCMFH_TRACEBACK", "1")
-    with pytest.raises(Exception, match="num_heads=7") as caught:
+    with pytest.raises(Exception, match="num-heads=7") as caught:
         run("fit", tmp_path, "--model.num_heads", 7)
     assert caught.value.__cause__ is not None
-    with pytest.raises(Exception, match="'color' is not accepted"):
+    with pytest.raises(Exception, match=r"MCMFH has no option --model\.color"):
         run("fit", tmp_path, "--model.color", "red")
 
 
@@ -185,3 +318,11 @@ def test_wrong_command_line_of_a_process(name, features, tmp_path):
     assert "Traceback" not in done.stderr
     assert [line for line in done.stderr.splitlines() if "error" in line] == [done.stderr.splitlines()[-1]]
     assert said in done.stderr.splitlines()[-1]
+
+
+def test_a_missing_package_of_an_encoder_is_named_with_its_extra(features, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "open_clip", None)  # as if it were not installed
+    with pytest.raises(SystemExit):
+        main(["predict", "--config", "experiments/encode_biomedclip.yaml", "--data.root", str(features)])
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line == "mcmfh: error: open_clip is not installed: pip install 'mcmfh-lightning[train]'"

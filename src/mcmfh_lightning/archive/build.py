@@ -31,6 +31,7 @@ from mcmfh_lightning.errors import ConfigError, DataError
 from mcmfh_lightning.hashers.base import Hasher
 from mcmfh_lightning.hashers.stored import slim_checkpoint
 from mcmfh_lightning.metrics.functional import pack_signs
+from mcmfh_lightning.tables import counted
 from mcmfh_lightning.types import FeatureBatch
 
 # Rounding could decide the sign of a relaxed code that is so near to 0: products of matrices differ by about 1e-7 with
@@ -161,7 +162,8 @@ def add_items(
             bar.advance(task, len(batch))
     if commits >= _MANY_COMMITS:
         table.compact()
-    return f"{new} new items, {len(source.ids) - new} were there; {len(table)} items, version {table.version}"
+    added, now = counted(new, "new item"), counted(len(table), "item")
+    return f"{added}, {len(source.ids) - new:,} were there; {now}, version {table.version}"
 
 
 def items_bar() -> Progress:

@@ -4,7 +4,6 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date
-from difflib import get_close_matches
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +11,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mcmfh_lightning.errors import DataError, McmfhError
+from mcmfh_lightning.nearest import did_you_mean
+from mcmfh_lightning.shards.info import SPLITS
 from mcmfh_lightning.shards.packing import group_number
 from mcmfh_lightning.shards.pair import is_name
 
@@ -86,20 +87,20 @@ class Filters:
         """Labels that are asked for."""
         return (*self.labels, *self.any_labels)
 
-    def check_labels(self, known: Collection[str]) -> None:
-        """Refuse a label that no item and no vocabulary has, because a mistyped one would find nothing.
+    def check_values(self, labels: Collection[str], licences: Collection[str], splits: Collection[str]) -> None:
+        """Refuse a label, license or split that an archive does not have, because a mistyped one would find nothing.
+
+        Args:
+            labels: Labels of its items and of its vocabulary.
+            licences: Licenses of its items.
+            splits: Splits of its items; those that every collection may have are known as well.
 
         Raises:
-            UnknownError: If there is one.
+            UnknownError: If there is one; the message names the nearest.
         """
-        for label in self.named_labels:
-            if label not in known:
-                close = get_close_matches(label, sorted(known), n=1, cutoff=0.0)
-                hint = f"; the nearest is {close[0]!r}" if close else ""
-                raise UnknownError(
-                    f"label {label!r} is unknown to the archive{hint} (`mcmfh-archive info` lists them)",
-                    "filters: a label is unknown to the archive; /api/facets lists them",
-                )
+        _check_known("label", self.named_labels, labels)
+        _check_known("license", self.licences, licences)
+        _check_known("split", self.splits, {*SPLITS, *splits})
 
     def passing(self, items: pa.Table) -> Mask | None:
         """Find the items that pass.
@@ -130,6 +131,17 @@ class Filters:
             if wanted is not None:
                 masks.append(_numpy(items[column]) == wanted)
         return np.logical_and.reduce(masks) if masks else None
+
+
+def _check_known(what: str, names: Iterable[str], known: Collection[str]) -> None:
+    for name in names:
+        if name not in known:
+            # Labels, licenses and splits describe a collection, so a service may name them too. It never names groups.
+            near = did_you_mean(name, known)
+            raise UnknownError(
+                f"{what} {name!r} is unknown to the archive{near} (`mcmfh-archive info` lists them)",
+                f"filters: a {what} is unknown to the archive{near} (/api/facets lists them)",
+            )
 
 
 def of_groups(items: pa.Table, groups: Iterable[str]) -> Mask:
@@ -171,6 +183,7 @@ def check_groups(items: pa.Table, groups: Iterable[str]) -> None:
         UnknownError: If there is one.
     """
     if unknown := [name for name in groups if not _of_group(items, name).any()]:
+        # No nearest name: P-035 and P-036 are near, and two patients.
         example = f", such as {items['group_name'][0].as_py()!r}" if len(items) else ""
         raise UnknownError(
             f"the archive has no item of group {', '.join(map(repr, unknown))}: write the names of groups as the "

@@ -18,6 +18,7 @@ from mcmfh_lightning import encoders
 from mcmfh_lightning.archive.info import INFO_FILE, ArchiveInfo, Identity, Location, encoder_name
 from mcmfh_lightning.archive.schema import QueryCode
 from mcmfh_lightning.encoders import Encoder
+from mcmfh_lightning.encoders.base import TokenCount
 from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
 from mcmfh_lightning.hashers.base import CHECKPOINT_KEY, Hasher
 from mcmfh_lightning.hashers.stored import load_hasher, read_checkpoint
@@ -202,6 +203,11 @@ class QueryHasher:
         with self._lock, _torch_on_one_thread(), torch.inference_mode():
             tokens = {name: column.to(self._device) for name, column in self._encoder.tokenize([text]).items()}
             return _code(self._hasher.encode(None, self._encoder.encode_text(tokens).half().float()).text)
+
+    def count_tokens(self, text: str) -> TokenCount | None:
+        """Count the tokens of a text, and those that the encoder reads; see `Encoder.count_tokens`."""
+        with self._lock:
+            return self._encoder.count_tokens(text)
 
     def image(self, image: Image.Image | Path) -> QueryCode:
         """Hash a picture, read as a shard would hold it.

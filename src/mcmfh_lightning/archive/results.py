@@ -98,6 +98,8 @@ class SearchResult:
         code_bytes: Bytes of a code in the index.
         index: Kind of the index.
         timing: Where the time went.
+        query_tokens: Tokens of a text, special ones included; None for other queries.
+        query_tokens_read: How many of them the encoder read, the first; the others had no part in the search.
     """
 
     query: str
@@ -114,6 +116,8 @@ class SearchResult:
     code_bytes: int
     index: IndexKind
     timing: Timing
+    query_tokens: int | None = None
+    query_tokens_read: int | None = None
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,7 @@ class Archive:
         return self._snapshot.facets
 
     def check_names(self, filters: Filters) -> None:
-        """Refuse filters by labels or groups that the archive does not have.
+        """Refuse filters by labels, licenses, splits or groups that the archive does not have.
 
         Raises:
             UnknownError: If there is one.
@@ -189,7 +189,7 @@ class Archive:
         snapshot.check_names(filters)
         hasher = self.load() if id is None else None
         started = perf_counter()
-        row, labels, query = None, filters.named_labels, id or text or ""
+        row, labels, query, counted = None, filters.named_labels, id or text or "", None
         if hasher is None:
             row = snapshot.row_of(query)
             [item] = snapshot.items(np.array([row]))
@@ -200,6 +200,7 @@ class Archive:
             modality = "text"
             labels += labels_named(text, snapshot.facets.labels)
             code = hasher.text(text)
+            counted = hasher.count_tokens(text)
         else:
             picture = image if isinstance(image, Image.Image) else Path(image or "")
             query = picture.name if isinstance(picture, Path) else "picture"
@@ -231,6 +232,8 @@ class Archive:
             code_bytes=len(code.packed),
             index=snapshot.index(against).kind,
             timing=Timing(encoded - started, searched - encoded, ordered - searched, perf_counter() - ordered),
+            query_tokens=None if counted is None else counted.tokens,
+            query_tokens_read=None if counted is None else counted.read,
         )
 
 

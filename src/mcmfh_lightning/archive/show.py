@@ -2,36 +2,37 @@
 
 import json
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from importlib.resources import files
 from typing import Any
 
 import pyarrow.compute as pc
+from rich.cells import cell_len
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from mcmfh_lightning.archive.info import ArchiveInfo, Location
-from mcmfh_lightning.archive.results import NOTICE, SearchResult
+from mcmfh_lightning.archive.results import NOTICE, Hit, SearchResult
 from mcmfh_lightning.archive.schema import count_facets, count_values
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.errors import without_controls
+from mcmfh_lightning.tables import WIDTH, counted, make_table, paragraph
 
-_TEXT_CHARACTERS = 160
 _MOST_LABELS = 10
+_LONG_PLACE = 70  # columns, from which on there is little space for labels
 
 
 def sentences(result: SearchResult) -> list[str]:
     """Describe how the result was made: number of items, ties, reranking, time."""
     lines = [
-        f"{result.total:,} found among {_items(result.candidates)}, by codes of {result.against}s: "
+        f"{result.total:,} found among {counted(result.candidates, 'item')}, by codes of {result.against}s: "
         f"{result.num_bits} bits ({result.code_bytes} bytes) each, {result.index} index."
     ]
     if result.tie_distance is not None:
         lines.append(
-            f"Ties: {_items(result.ties)} at Hamming distance {result.tie_distance}, where the ranking by codes ends; "
-            f"{result.tied_shown:,} of them found."
+            f"Ties: {counted(result.ties, 'item')} at Hamming distance {result.tie_distance}, where the ranking by "
+            f"codes ends; {result.tied_shown:,} of them found."
         )
     if result.reranked == 0:
         lines.append("Order: Hamming distance, then id.")
@@ -43,6 +44,14 @@ def sentences(result: SearchResult) -> list[str]:
     parts = ", ".join(f"{name} {1000 * seconds:.1f}" for name, seconds in asdict(result.timing).items())
     lines.append(f"Time after load: {1000 * result.timing.total:.1f} ms ({parts}).")
     return lines
+
+
+def cut_query(result: SearchResult) -> str | None:
+    """Say that the encoder did not read all of a text; None if it did."""
+    tokens, read = result.query_tokens, result.query_tokens_read
+    if tokens is None or read is None or tokens <= read:
+        return None
+    return f"the text has {tokens:,} tokens; the encoder read the first {read:,}"
 
 
 def result_json(result: SearchResult) -> str:
@@ -71,35 +80,57 @@ def result_page(result: SearchResult, picture: Callable[[str], bytes | None]) ->
         jpeg = picture(hit.item.id) if hit.item.has_image else None
         hits.append((hit, None if jpeg is None else f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"))
     return environment.from_string(template).render(
-        result=result, sentences=sentences(result), notice=NOTICE, hits=hits
+        result=result, cut=cut_query(result), sentences=sentences(result), notice=NOTICE, hits=hits
     )
 
 
 def result_table(result: SearchResult) -> Group:
-    """Make a table with a row for each hit, and below it how they were found.
+    """Make lines about each hit, and below them how they were found.
 
     Nothing of an archive is read as markup, or by the terminal.
     """
-    title = Text(without_controls(f"{result.query_modality} query: {result.query}"))
-    table = Table(title=title, title_justify="left")
-    for name in ("rank", "distance", "cosine"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for name in ("id", "labels (shared in bold)", "text"):
-        table.add_column(name, overflow="fold")
-    for hit in result.hits:
-        item = hit.item
-        labels = [Text(without_controls(label), "bold" if label in hit.shared_labels else "") for label in item.labels]
-        text = " ".join((item.text or "").split())
-        shown = text if len(text) <= _TEXT_CHARACTERS else f"{text[:_TEXT_CHARACTERS].rstrip()} ..."
-        table.add_row(
-            str(hit.rank),
-            str(hit.distance),
-            "" if hit.similarity is None else f"{hit.similarity:.3f}",
-            Text(without_controls(item.id)),
-            Text(", ").join(labels),
-            Text(without_controls(shown)),
+    shared = " (* the query has this label too)" if any(hit.shared_labels for hit in result.hits) else ""
+    title = _one_line(f"{result.query_modality} query: {result.query}", WIDTH - len(shared))
+    lines = [line for hit in result.hits for line in _hit_lines(hit)] or [Text("Nothing found.")]
+    return Group(Text(f"{title}{shared}", "bold"), *lines, paragraph(" ".join(_summary(result))))
+
+
+def _hit_lines(hit: Hit) -> Iterator[Text]:
+    """Yield rank, id, distance and labels, on two lines if the id is long, then the beginning of the text."""
+    item = hit.item
+    cosine = "" if hit.similarity is None else f", cosine {hit.similarity:.3f}"
+    labels = ", ".join(f"{label}*" if label in hit.shared_labels else label for label in item.labels)
+    place = f"{hit.rank:>4}. {item.id}  distance {hit.distance}{cosine}"
+    if cell_len(place) <= _LONG_PLACE:
+        yield _one_line(f"{place}  {labels}", WIDTH)
+    else:
+        yield _one_line(place, cell_len(place))  # an id is never cut: people copy it
+        yield _one_line(f"      {labels}", WIDTH)
+    text = item.text or ("text not at hand" if item.has_text else "no text")
+    yield _one_line(f"      {' '.join(text.split())}", WIDTH)
+
+
+def _one_line(text: str, width: int) -> Text:
+    """Write one line that nothing reads as markup; dots stand for what is beyond the width."""
+    line = Text(without_controls(text).replace("\n", " "), no_wrap=True, overflow="ignore")
+    if line.cell_len > width:
+        line.truncate(width - 4, overflow="crop")
+        line.rstrip()
+        line.append(" ...")
+    return line
+
+
+def _summary(result: SearchResult) -> Iterator[str]:
+    """Yield short sentences about how the result was made; `sentences` has the details."""
+    among = counted(result.candidates, "item")
+    yield f"{result.total:,} of {among} by {result.num_bits}-bit codes of {result.against}s."
+    if result.tie_distance is not None and result.ties > result.tied_shown:
+        yield (
+            f"By codes alone the list ends at distance {result.tie_distance}, where {result.ties:,} items tie: "
+            f"{result.tied_shown:,} {'is' if result.tied_shown == 1 else 'are'} shown."
         )
-    return Group(table, *(Text(line) for line in (*sentences(result), NOTICE)))
+    order = "by distance, then id" if result.reranked == 0 else "by the cosine of relaxed codes"
+    yield f"Order: {order}. {1000 * result.timing.total:.0f} ms. {NOTICE}"
 
 
 def overview(location: Location) -> dict[str, Any]:
@@ -127,14 +158,14 @@ def overview(location: Location) -> dict[str, Any]:
     }
 
 
-def overview_table(content: Mapping[str, Any]) -> Table:
+def overview_table(content: Mapping[str, Any]) -> Group:
     """Make a table of an `overview`, without its long lists."""
-    table = Table(title=Text(content["archive"]), title_justify="left", show_header=False)
     size = "" if content["bytes"] is None else f", {content['bytes'] / 1e6:,.1f} MB"
     labels = list(content["labels"].items())
     more = f" and {len(labels) - _MOST_LABELS} more" if len(labels) > _MOST_LABELS else ""
+    items, groups = counted(content["items"], "item"), counted(content["groups"], "group")
     rows = {
-        "items": f"{content['items']:,} of {content['groups']:,} groups (version {content['version']}{size})",
+        "items": f"{items} of {groups} (version {content['version']}{size})",
         "with an image, a text": f"{content['with_image']:,}, {content['with_text']:,}",
         "splits": _listed(content["splits"]),
         "labels": _listed(dict(labels[:_MOST_LABELS])) + more,
@@ -147,13 +178,7 @@ def overview_table(content: Mapping[str, Any]) -> Table:
         "relaxed codes": "kept" if content["keep_relaxed"] else "not kept",
         "made by": content["created_by"],
     }
-    for name, value in rows.items():
-        table.add_row(Text(name), Text(without_controls(value), overflow="fold"))
-    return table
-
-
-def _items(number: int) -> str:
-    return f"{number:,} {'item' if number == 1 else 'items'}"
+    return make_table(content["archive"], ("what", "value"), list(rows.items()), whole=("what",), header=False)
 
 
 def _listed(counts: Mapping[str, int]) -> str:

@@ -113,12 +113,12 @@ class Snapshot:
         return row
 
     def check_names(self, filters: Filters) -> None:
-        """Refuse filters by labels or groups that the archive does not have.
+        """Refuse filters by labels, licenses, splits or groups that the archive does not have.
 
         Raises:
             UnknownError: If there is one.
         """
-        filters.check_labels(self.facets.labels)
+        filters.check_values(self.facets.labels, self.facets.licences, self.facets.splits)
         check_groups(self._codes.items, map(str, (*filters.groups, *filters.without_groups)))
 
     def candidates(self, filters: Filters, side: Side, query_row: int | None) -> NDArray[np.int64] | None:

@@ -1,6 +1,6 @@
 """Shards whose items go into an archive: batches of features with what else is known of the items."""
 
-import hashlib
+import logging
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -23,8 +23,10 @@ from mcmfh_lightning.images.dicom_values import STRETCHED
 from mcmfh_lightning.images.png import ValueRange, check_value_range
 from mcmfh_lightning.shards import SPLITS, DatasetInfo, FeatureShardReader, PairShardReader, unpack_bits
 from mcmfh_lightning.shards.folder import ShardFolder
+from mcmfh_lightning.shards.relabel import conversion, items_sha256, labels_of, relabeling
 from mcmfh_lightning.types import FeatureBatch
 
+_log = logging.getLogger(__name__)
 _FEATURE_ROWS = 1024
 _ENCODER_ROWS = 32  # as in `PairDataModule`
 _FEW = 1024  # pairs for which processes that decode pictures are not worth their start
@@ -39,7 +41,8 @@ class Source:
         splits: Splits to add; all that have items if empty.
 
     Raises:
-        DataError: If neither is given, a folder is of the other kind, or the features were made of other pairs.
+        DataError: If neither is given, a folder is of the other kind, the features were made of other pairs, or their
+            labels are of two tables.
     """
 
     def __init__(self, features: str | None, pairs: str | None, splits: tuple[str, ...] = ()) -> None:
@@ -56,11 +59,8 @@ class Source:
             raise DataError("nothing to add: pass --features DIR, --pairs DIR, or both")
         self.folder = folder
         self.info = next(iter(infos.values()))
-        made_of = self.info.settings.get("pairs_sha256")
-        if len(infos) == 2 and made_of is not None:  # as `FeatureWriter` notes it
-            shards = [shard.sha256 for split in infos["mcmfh-pairs"].splits.values() for shard in split.shards]
-            if made_of != hashlib.sha256("".join(shards).encode()).hexdigest():
-                raise DataError(f"{self.features} was not made of {self.pairs}: pass the pairs that were encoded")
+        if len(infos) == 2:
+            _check_same_pairs(str(self.features), str(self.pairs), *infos.values())
         if missing := [split for split in splits if not self.info.split(split).pairs]:
             raise DataError(f"{folder} has no pairs in {', '.join(missing)}: correct --splits")
         self._splits = [split for split in SPLITS if self.info.split(split).pairs and split in (splits or SPLITS)]
@@ -108,7 +108,7 @@ class Source:
         deep = self.value_range is not None or "image_bits" in summary or STRETCHED in summary.get("kept", {})
         if deep and self.value_range != value_range:
             ours, theirs = (
-                "none" if values is None else f"[{values[0]:g}, {values[1]:g}]"
+                "none" if values is None else f"{values[0]:g} {values[1]:g}"
                 for values in (self.value_range, value_range)
             )
             raise ConfigError(
@@ -119,8 +119,7 @@ class Source:
     @property
     def _conversion(self) -> Mapping[str, Any]:
         """Settings of the conversion; features hold those of their pairs."""
-        settings = self.info.settings
-        return settings if self.features is None else settings.get("pairs") or {}
+        return conversion(self.info)
 
     @property
     def pairs_address(self) -> str | None:
@@ -189,16 +188,21 @@ class Source:
         loader = BatchLoader(
             EvaluationStream(pairs, rows, _ENCODER_ROWS),
             "archive",
-            fix="encode the pairs with `mcmfh predict --data.num_workers 0` and add those features",
+            fix="encode the pairs with `mcmfh predict --data.num-workers 0` and add those features",
             num_workers=workers,
             multiprocessing_context="spawn" if workers else None,  # not forked: LanceDB's threads run already
         )
+        cut = texts = 0
         for batch in loader:
+            truncated = batch["text"].get("truncated", torch.zeros(0, dtype=torch.bool))
+            cut, texts = cut + int(truncated.sum()), texts + len(truncated)
             with torch.inference_mode():
                 features = embed_pairs(encoder, move_data_to_device(batch, device))
             features["image"] = self._halved(features["image"], batch["index"])
             features["text"] = self._halved(features["text"], batch["index"])
             yield move_data_to_device(features, "cpu")
+        if cut:
+            _log.warning("texts longer than the encoder's context were cut: %d of %d", cut, texts)
 
     def _halved(self, embeddings: Tensor, rows: Tensor) -> Tensor:
         halved = embeddings.half().float()
@@ -219,3 +223,18 @@ class Source:
             return self.reader, None
         pairs = PairShardReader(self.pairs, self._splits)
         return pairs, {(pairs.split_of(position), name): position for position, name in enumerate(pairs.ids)}
+
+
+def _check_same_pairs(features: str, pairs: str, of_features: DatasetInfo, of_pairs: DatasetInfo) -> None:
+    """Refuse features that were not made of the pairs, and labels of two tables.
+
+    Labels are read from the features. Whoever relabeled the pairs alone means the labels of the pairs.
+    """
+    made_of = items_sha256(of_features)
+    if made_of is not None and made_of != items_sha256(of_pairs):
+        raise DataError(f"{features} was not made of {pairs}: pass the pairs that were encoded")
+    if relabeling(of_pairs) is not None and labels_of(of_features) != labels_of(of_pairs):
+        raise DataError(
+            f"{features} and {pairs} have different labels: relabel both by the same table (mcmfh-data relabel), or "
+            "pass the pairs as they were converted"
+        )

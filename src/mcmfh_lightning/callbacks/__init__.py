@@ -1,20 +1,23 @@
-"""Callbacks: evaluation by ranking, state of codes and experts, throughput, example queries, writing of features."""
+"""Callbacks: evaluation by ranking, state of codes and experts, speed, examples, and writers of features and codes."""
 
 import warnings
 
 from mcmfh_lightning.callbacks.checkpoints import BestCheckpoint, FitReport, LastCheckpoint
 from mcmfh_lightning.callbacks.code_monitor import CodeMonitor
+from mcmfh_lightning.callbacks.code_writer import CodeWriter
 from mcmfh_lightning.callbacks.evaluation import log_figure
 from mcmfh_lightning.callbacks.example_gallery import ExampleGallery
 from mcmfh_lightning.callbacks.expert_utilization import ExpertUtilization
 from mcmfh_lightning.callbacks.feature_writer import FeatureWriter
 from mcmfh_lightning.callbacks.hamming_ranking import HammingRanking
+from mcmfh_lightning.callbacks.logs import MonitorCheck, PlainProgress
 from mcmfh_lightning.callbacks.throughput import CompileLayers, Throughput
 from mcmfh_lightning.trainer.run_files import RunFolder, run_folder
 
 __all__ = [
     "BestCheckpoint",
     "CodeMonitor",
+    "CodeWriter",
     "CompileLayers",
     "ExampleGallery",
     "ExpertUtilization",
@@ -22,6 +25,8 @@ __all__ = [
     "FitReport",
     "HammingRanking",
     "LastCheckpoint",
+    "MonitorCheck",
+    "PlainProgress",
     "RunFolder",
     "Throughput",
     "log_figure",

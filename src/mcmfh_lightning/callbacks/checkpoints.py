@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from rich.text import Text
 from torch import Tensor
 
 from mcmfh_lightning.callbacks.evaluation import is_dry
-from mcmfh_lightning.errors import say
 from mcmfh_lightning.evaluation.remarks import CONSTANT_MONITOR, MONITOR, QUERIES_MONITOR
+from mcmfh_lightning.tables import command_line, counted, paragraph, show
+from mcmfh_lightning.trainer.run_files import RunFolder
 
 FEW_QUERIES = 20
 """Fewer than this, and one query decides which epoch is the best."""
@@ -122,7 +124,7 @@ def read_chosen(trainer: Trainer) -> dict[str, Any]:
 
 
 class FitReport(Callback):
-    """The last lines of a fit: the chosen epoch, its value and its file, and whether a constant ranking is better.
+    """The last lines of a fit: the chosen epoch, what it was chosen by, its file, and the command that tests it.
 
     The command line adds one; epochs are counted from 0, as in ``metrics.csv``. A ``fast_dev_run`` prints nothing.
     """
@@ -130,11 +132,10 @@ class FitReport(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the report."""
         if trainer.is_global_zero and not is_dry(trainer):
-            for line in _lines(trainer):
-                say(line)
+            show(*_lines(trainer))
 
 
-def _lines(trainer: Trainer) -> list[str]:
+def _lines(trainer: Trainer) -> list[Text]:
     keeper = selecting_callback(trainer)
     score = None if keeper is None else keeper.best_model_score
     if keeper is None or score is None or not isfinite(score):
@@ -143,21 +144,28 @@ def _lines(trainer: Trainer) -> list[str]:
             why = f"{keeper.monitor} was not measured, or undefined in every epoch"
         paths = [one.best_model_path for one in trainer.checkpoint_callbacks if isinstance(one, LastCheckpoint)]
         last = f"; the last one is in {paths[0]}" if paths and paths[0] else ""
-        return [f"no epoch was chosen: {why}{last}"]
-    epoch = read_chosen(trainer).get("epoch", "?")
-    lines = [f"chosen: epoch {epoch}, {keeper.monitor} {float(score):.3f}, {keeper.best_model_path}"]
+        return [paragraph(f"no epoch was chosen: {why}{last}")]
+    epoch = f"{read_chosen(trainer).get('epoch', '?')} of 0 to {trainer.current_epoch - 1}"
+    chosen = f"chosen: epoch {epoch}, by {keeper.monitor} {float(score):.3f}"
+    weights = paragraph(f"weights: {keeper.best_model_path}")
     if keeper.monitor != MONITOR:
-        return lines
+        return [paragraph(chosen), weights]
     queries = int(trainer.callback_metrics.get(QUERIES_MONITOR, 0))
-    constant = trainer.callback_metrics.get(CONSTANT_MONITOR)
-    if constant is not None:
-        verdict = "better than this model" if float(constant) > float(score) else "this model is better"
-        lines.append(
-            "the better of two constant rankings (one order of the items for all queries: by label popularity, or "
-            f"normals first) has {float(constant):.3f} on the same {queries:,} queries: {verdict}"
-        )
+    lines = [f"{chosen} on {counted(queries, 'validation query', 'validation queries')}"]
     if queries < FEW_QUERIES:
-        lines.append(
-            f"only {queries} validation queries have a relevant item: these numbers say little; validate on more"
-        )
-    return lines
+        lines.append("so few queries with a relevant item say little: validate on more")
+    if (constant := trainer.callback_metrics.get(CONSTANT_MONITOR)) is not None:
+        verdict = "that is better than this model" if float(constant) > float(score) else "this model is better"
+        lines.append(f"one order of the items for all queries has {float(constant):.3f}: {verdict}")
+    return [*map(paragraph, lines), weights, *_next(trainer)]
+
+
+def _next(trainer: Trainer) -> list[Text]:
+    """Name the command that tests the chosen weights, where the run has kept its configuration."""
+    folders = (one.path for one in trainer.callbacks if isinstance(one, RunFolder))  # type: ignore[attr-defined]  # set at run time
+    config = next(folders, Path()) / "config.yaml"
+    if not config.is_file():
+        return []
+    # The configuration of a run that was resumed names the checkpoint from which it did.
+    best = [] if trainer.ckpt_path is None else ["--ckpt-path", "best"]
+    return [command_line(["mcmfh", "test", "--config", str(config), *best], "next: ")]

@@ -42,7 +42,7 @@ class ExampleGallery(EvaluationCallback):
 
     The figures, ``examples_i2t.png`` and ``examples_t2i.png``, name ids, labels and Hamming distances; where the data
     are raw pairs they show the pictures and the texts. **They go to the loggers like every figure, to a server if the
-    logger sends there**: hence this callback is in no shipped config. ``--log_examples true`` adds it.
+    logger sends there**: hence this callback is in no shipped config. ``--log-examples true`` adds it.
 
     Codes are of one modality alone. The queries are spread evenly over the whole pairs of the test split, which are
     also what is searched; the query's own group is left out, as in every ranking. Ties come in the order of the split.

@@ -1,6 +1,5 @@
 """Writer of feature shards: predictions batch by batch, from any number of ranks."""
 
-import hashlib
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -16,8 +15,9 @@ from torch import Tensor
 
 from mcmfh_lightning.callbacks.evaluation import is_dry
 from mcmfh_lightning.datamodules.pairs import PairDataModule
-from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.errors import DataError, say
 from mcmfh_lightning.shards import DATASET_FILE, DatasetInfo, FeatureShardWriter, merge_feature_parts
+from mcmfh_lightning.shards.relabel import shards_sha256
 from mcmfh_lightning.types import PairBatch
 
 _log = logging.getLogger(__name__)
@@ -141,7 +141,8 @@ class FeatureWriter(BasePredictionWriter):
         )
         expected = {split: data.reader(split).ids for split in data.splits}
         merge_feature_parts(self.output_dir, info, world_size, expected_ids=expected)
-        _log.info("wrote features of %d pairs to %s", sum(map(len, expected.values())), self.output_dir)
+        items = ", ".join(f"{split} {len(ids):,}" for split, ids in expected.items())
+        say(f"features of {items} items: {self.output_dir}")
         if any(truncated.values()):
             cut = ", ".join(f"{count} of {split}" for split, count in truncated.items() if count)
             _log.warning("texts longer than the encoder's context were cut: %s", cut)
@@ -153,13 +154,15 @@ class FeatureWriter(BasePredictionWriter):
             found = DatasetInfo.load(folder)
             same = found.encoder == self._encoder.identity and found.settings.items() >= _origin(pairs).items()
             what = "the features of these pairs by this encoder" if same else "another data set"
-            fix = "use it as it is, or delete the folder to encode again" if same else "choose another output_dir"
+            fix = (
+                "use it as it is, or delete the folder to encode again" if same else "choose another --model.output-dir"
+            )
             return f"{folder} already holds {what}: {fix}"
         leftover = next(chain(folder.glob("*.tar*"), folder.glob("part-*.json")), None)
         if leftover is not None:
             return (
                 f"{leftover} is left over from an encoding that did not finish, which cannot be continued: "
-                f"delete {folder} and run again, or choose another output_dir"
+                f"delete {folder} and run again, or choose another --model.output-dir"
             )
         return None
 
@@ -173,5 +176,4 @@ def _pairs(trainer: Trainer) -> PairDataModule:
 
 def _origin(pairs: DatasetInfo) -> dict[str, Any]:
     """Describe what the features were made of: the settings of the converter, and a checksum of all pair shards."""
-    shards = [shard.sha256 for split in pairs.splits.values() for shard in split.shards]
-    return {"pairs": dict(pairs.settings), "pairs_sha256": hashlib.sha256("".join(shards).encode()).hexdigest()}
+    return {"pairs": dict(pairs.settings), "pairs_sha256": shards_sha256(pairs)}

@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.types import STEP_OUTPUT
@@ -15,15 +16,19 @@ from torch import Tensor
 
 from mcmfh_lightning import __version__
 from mcmfh_lightning.callbacks.evaluation import EvaluationCallback, Stage, is_dry, log_figure, report_folder
-from mcmfh_lightning.errors import DataError, check_choice, say
+from mcmfh_lightning.errors import DataError, check_choice
 from mcmfh_lightning.evaluation import plots, remarks, report, summary
+from mcmfh_lightning.evaluation.headline import headline_parts, short
 from mcmfh_lightning.evaluation.nulls import ConstantRankings
 from mcmfh_lightning.evaluation.protocols import CONSTANT, MODEL, EvaluationData, ProtocolName, normal_position
 from mcmfh_lightning.evaluation.remarks import CONSTANT_MONITOR, MONITOR, QUERIES_MONITOR
 from mcmfh_lightning.evaluation.stream import NullSettings, Queries, RankingStream, StreamResult
 from mcmfh_lightning.evaluation.summary import Row
 from mcmfh_lightning.metrics.functional import unpack_bits
+from mcmfh_lightning.tables import paragraph, show
 from mcmfh_lightning.types import Distance, EvaluationOutput, FeatureBatch
+
+_REST = "All numbers: metrics.json, ranking.csv, labels.csv, queries.csv and figures in {}"
 
 
 class HammingRanking(EvaluationCallback):
@@ -34,9 +39,10 @@ class HammingRanking(EvaluationCallback):
     `QUERIES_MONITOR` and, as ``val|test/<protocol>/<database>/<queries>/<direction>/<name>``, mAP@all, mAP@k and
     chance. A test also ranks by nulls (chance, the better of two constant rankings, queries shuffled among all and
     within strata, random hyperplanes), adds 95 % intervals by resampling groups, adds graded metrics and, in the
-    split of the queries, where each query's own partner comes. It prints one table and writes ``metrics.json``,
-    ``ranking.csv``, ``labels.csv``, ``queries.csv`` and plots into the run's folder (not in a ``fast_dev_run``);
-    loggers that show pictures get the plots too.
+    split of the queries, where each query's own partner comes. It prints the headline, and writes all numbers to
+    ``metrics.json``, ``ranking.csv``, ``labels.csv``, ``queries.csv`` and plots in the run's folder (not in a
+    ``fast_dev_run``); loggers that show pictures get the plots too. ``trainer.validate`` prints the same headline
+    without intervals, in place of Lightning's list of keys.
 
     A fit that chooses its epoch by `MONITOR` is refused where the labels of the validation split leave it undefined.
     Labels that make most items relevant are reported when a fit begins and with a test. ``metrics.json`` names the
@@ -100,7 +106,7 @@ class HammingRanking(EvaluationCallback):
             raise DataError(remarks.undefined_monitor(data, known.undefined))
         broad = remarks.broad_labels(data, table.labels, known.sharing)
         if broad and trainer.is_global_zero:
-            say(broad)
+            show(paragraph(broad))
 
     def begin(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:
         """Begin an epoch."""
@@ -127,6 +133,8 @@ class HammingRanking(EvaluationCallback):
         if stage == "validate":
             _log(pl_module, "val", rows)
             self._monitor(trainer, pl_module, rows)
+            if result is not None and trainer.state.fn == TrainerFn.VALIDATING:
+                _print_validation(trainer, result, rows)
         elif result is not None:
             _log(pl_module, "test", rows)
             folder = report_folder(trainer)
@@ -182,10 +190,9 @@ class HammingRanking(EvaluationCallback):
             f"{protocol}: left out, {type(pl_module).__name__} gives no {' and '.join(names)}"
             for protocol, names in result.missing.items()
         ]
-        report.print_summary(rows, left_out)
         said = remarks.remarks(data, result, remarks.headline_mean(rows, MODEL), trainer.limit_test_batches)
-        for remark in said:
-            say(remark)
+        rest = "" if folder is None else _REST.format(folder)
+        show(*headline_parts("Test", rows, _code(result), [*left_out, rest, *said]))
         if folder is None:
             return
         folder.mkdir(parents=True, exist_ok=True)
@@ -219,7 +226,7 @@ class HammingRanking(EvaluationCallback):
         queries = data.reader("test")
         report.write_queries(folder / "queries.csv", result, subsets, queries.ids, queries.group_names)
         chosen = remarks.headline(subsets)
-        title = f"{chosen} queries, {result.num_bits} {'bits' if has_codes else 'real numbers'}"
+        title = f"{chosen} queries, {_code(result)}"
         for name, figure in plots.ranking_figures(
             plots.protocol_panels(result.rankings, subsets[chosen]), title
         ).items():
@@ -239,6 +246,22 @@ def _data(trainer: Trainer) -> EvaluationData:
 def _chooses_by_monitor(trainer: Trainer) -> bool:
     callbacks = trainer.callbacks  # type: ignore[attr-defined]  # set at run time
     return any(getattr(callback, "monitor", None) == MONITOR for callback in callbacks)
+
+
+def _print_validation(trainer: Trainer, result: StreamResult, rows: Sequence[Row]) -> None:
+    """Print the headline in place of Lightning's list of all keys."""
+    trainer.validate_loop.verbose = False
+    if trainer.is_global_zero:
+        value = short(remarks.headline_mean(rows, MODEL))
+        notes = [f"{MONITOR} {value}: the mean of both unimodal directions, by which a fit chooses its epoch."]
+        files = [Path(one.log_dir, "metrics.csv") for one in trainer.loggers if isinstance(one, CSVLogger)]
+        notes += [] if is_dry(trainer) else [f"All numbers: {file}" for file in files]
+        show(*headline_parts("Validation", rows, _code(result), notes))
+
+
+def _code(result: StreamResult) -> str:
+    """Name the size of what is ranked."""
+    return f"{result.num_bits} {'bits' if result.distance == 'hamming' else 'real numbers'}"
 
 
 def _subsets(data: EvaluationData, queries: Queries, stage: Stage) -> dict[str, Tensor]:

@@ -3,25 +3,26 @@
 A subcommand imports its parts itself, so that ``--help`` is quick, and only those that need torch load it.
 """
 
+import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
-from io import StringIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-import yaml
+from cyclopts import Parameter
 
 from mcmfh_lightning.archive.results import RERANKED, IndexKind, K, Modality, Side
-from mcmfh_lightning.cli.command_line import run_subcommand
-from mcmfh_lightning.errors import ConfigError, DataError, say
+from mcmfh_lightning.cli.command_line import Commands, run_subcommand
+from mcmfh_lightning.errors import ConfigError, DataError, reason, say, without_controls
+from mcmfh_lightning.lightning_configs import find_config
 
 Split = Literal["train", "val", "test"]
-Names = str | list[str] | None
-Splits = Split | list[Split] | None
+Names = list[str] | None
+Splits = list[Split] | None
 # What the extra `archive` brings.
 _EXTRA = ("faiss", "fastapi", "lancedb", "pyarrow", "python_multipart", "uvicorn")
-_TABLE_WIDTH = 150
 
 
 def build(
@@ -39,15 +40,15 @@ def build(
     """Make an archive of the items of shards; repeat the command to resume a build that was interrupted.
 
     Args:
-        archive: folder to make, or s3://bucket/prefix.
-        checkpoint: trained hasher, as `mcmfh fit` wrote it.
-        features: feature shards; without them pairs are encoded.
-        pairs: pair shards, which have date, licence, text and picture of each item.
-        splits: one, or several as [train,val]; all by default.
+        archive: Folder to make, or s3://bucket/prefix.
+        checkpoint: Trained hasher, as `mcmfh fit` wrote it.
+        features: Feature shards; without them pairs are encoded.
+        pairs: Pair shards, which have date, license, text and picture of each item.
+        splits: Splits of the shards. Default: all.
         encoder: YAML file of the encoder that queries need, as model/encoder_offline.yaml, which is the default.
-        store_content: keep texts and small pictures in the archive; without it they stay in their collection.
-        without_relaxed: do not keep the codes before the sign, which rerank short codes; saves 6 bytes a bit.
-        device: where items are encoded.
+        store_content: Keep texts and small pictures in the archive; without it they stay in their collection.
+        without_relaxed: Do not keep the codes before the sign, which rerank short codes; saves 6 bytes a bit.
+        device: Where items are encoded.
     """
     from mcmfh_lightning.archive.build import build_archive
     from mcmfh_lightning.archive.info import Location
@@ -55,62 +56,57 @@ def build(
     from mcmfh_lightning.archive.source import Source
 
     check_device(device)
-    location, source = Location(archive), Source(features, pairs, listed(splits))
+    location, source = Location(archive), Source(features, pairs, tuple(splits or ()))
     settings = {"store_content": store_content, "keep_relaxed": not without_relaxed}
-    done = build_archive(location, source, checkpoint, read_encoder_spec(encoder), device=device, **settings)
+    spec = read_encoder_spec(None if encoder is None else Path(find_config(str(encoder))))
+    done = build_archive(location, source, checkpoint, spec, device=device, **settings)
     say(f"{location}: {done}")
 
 
-def add(
-    archive: str,
-    *,
-    features: str | None = None,
-    pairs: str | None = None,
-    splits: Splits = None,
-    checkpoint: Path | None = None,
-    replace: bool = False,
-    device: str = "cpu",
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Items:
+    """Items to add.
+
+    Args:
+        features: Feature shards; without them pairs are encoded.
+        pairs: Pair shards, which have date, license, text and picture of each item.
+        splits: Splits of the shards. Default: all.
+        checkpoint: Refuse if it is not the archive's own hasher, with which items are encoded in any case.
+        device: Where items are encoded.
+    """
+
+    features: str | None = None
+    pairs: str | None = None
+    splits: Splits = None
+    checkpoint: Path | None = None
+    device: str = "cpu"
+
+
+def add(archive: str, *, items: Annotated[Items, Parameter(name="*")] = Items(), replace: bool = False) -> None:
     """Add the items of shards whose ids are not there yet; repeat the command to resume one that was interrupted.
 
     Args:
-        archive: folder or s3://bucket/prefix.
-        features: feature shards; without them pairs are encoded.
-        pairs: pair shards, which have date, licence, text and picture of each item.
-        splits: one, or several as [train,val]; all by default.
-        checkpoint: refuse if it is not the archive's own hasher, with which items are encoded in any case.
-        replace: replace the items that are there already, as upsert does.
-        device: where items are encoded.
+        archive: Folder or s3://bucket/prefix.
+        items: What to add.
+        replace: Replace the items that are there already, as upsert does.
     """
     from mcmfh_lightning.archive.build import add_items
     from mcmfh_lightning.archive.info import Location
     from mcmfh_lightning.archive.source import Source
 
-    location, source = Location(archive), Source(features, pairs, listed(splits))
-    done = add_items(location, source, device=device, replace=replace, checkpoint=checkpoint)
+    location, source = Location(archive), Source(items.features, items.pairs, tuple(items.splits or ()))
+    done = add_items(location, source, device=items.device, replace=replace, checkpoint=items.checkpoint)
     say(f"{location}: {done}")
 
 
-def upsert(
-    archive: str,
-    *,
-    features: str | None = None,
-    pairs: str | None = None,
-    splits: Splits = None,
-    checkpoint: Path | None = None,
-    device: str = "cpu",
-) -> None:
+def upsert(archive: str, *, items: Annotated[Items, Parameter(name="*")] = Items()) -> None:
     """Add the items of shards, replacing those that have the same ids.
 
     Args:
-        archive: folder or s3://bucket/prefix.
-        features: feature shards; without them pairs are encoded.
-        pairs: pair shards, which have date, licence, text and picture of each item.
-        splits: one, or several as [train,val]; all by default.
-        checkpoint: refuse if it is not the archive's own hasher, with which items are encoded in any case.
-        device: where items are encoded.
+        archive: Folder or s3://bucket/prefix.
+        items: What to add.
     """
-    add(archive, features=features, pairs=pairs, splits=splits, checkpoint=checkpoint, replace=True, device=device)
+    add(archive, items=items, replace=True)
 
 
 def delete(
@@ -119,11 +115,11 @@ def delete(
     """Remove items; of ids that are not there, only the number is reported.
 
     Args:
-        archive: folder or s3://bucket/prefix.
-        ids: an item, or several as [a,b].
-        ids_file: text file with an id a line.
-        groups: all items of a group (patient, study) by its own name, or of several as [P-17,P-18].
-        erase: remove what was ever deleted or replaced from the disk too, where earlier versions keep it; all items are
+        archive: Folder or s3://bucket/prefix.
+        ids: Ids of items.
+        ids_file: Text file with an id a line.
+        groups: Groups (patients, studies) whose items are all deleted, by their own names.
+        erase: Remove what was ever deleted or replaced from the disk too, where earlier versions keep it; all items are
             written again, and whoever has the archive open must open it again.
     """
     import pyarrow as pa
@@ -133,16 +129,22 @@ def delete(
     from mcmfh_lightning.archive.info import ArchiveInfo, Location
     from mcmfh_lightning.archive.schema import GROUP
     from mcmfh_lightning.archive.store import ItemTable
+    from mcmfh_lightning.tables import counted
 
+    if joined := [name for name in ids or () if name.startswith("[") and name.endswith("]")]:
+        raise ConfigError(
+            f"--ids {joined[0]!r}: repeat the option for several items, --ids A --ids B; an id in brackets goes into "
+            "--ids-file"
+        )
     location = Location(archive)
     info = ArchiveInfo.load(location)
     table = ItemTable.open(location)
-    named, asked, members = list(listed(ids)), listed(groups), []
+    named, asked, members = [*(ids or ())], groups or [], []
     if ids_file is not None:
         try:
             named += ids_file.read_text(encoding="utf-8-sig").splitlines()  # editors of Windows mark UTF-8 files
         except (OSError, ValueError) as error:
-            raise DataError(f"{ids_file}: cannot be read ({error}); correct --ids-file") from error
+            raise DataError(f"{ids_file}: cannot be read ({reason(error)}); correct --ids-file") from error
     if not named and not asked and not erase:
         raise DataError("nothing to delete: pass --ids, --ids-file or --groups")
     if asked:
@@ -156,57 +158,61 @@ def delete(
                 "earlier release added may be of the same patient or study: then delete that group too"
             )
     count = table.delete([*named, *members])
-    missing = f", {len(set(named)) - count} were not there" if not asked and count < len(set(named)) else ""
-    say(f"{location}: {count} items deleted{missing}; {len(table)} items, version {table.version}")
+    left = len(set(named)) - count
+    missing = f", {left:,} {'was' if left == 1 else 'were'} not there" if not asked and left > 0 else ""
+    done, now = counted(count, "item"), counted(len(table), "item")
+    say(f"{location}: {done} deleted{missing}; {now}, version {table.version}")
     if erase:
         table.erase()
         remove_codes(location, info.uid)
         say(f"{location}: what was deleted is erased; version {table.version}")
 
 
-def info(archive: str, *, json: bool = False) -> None:
+def info(
+    archive: str,
+    *,
+    format: Literal["table", "json"] = "table",  # noqa: A002  # the name of the option
+    json: Annotated[bool, Parameter(show=False)] = False,
+) -> None:
     """Show what an archive holds and what it was made with.
 
     Args:
-        archive: folder or s3://bucket/prefix.
-        json: print JSON, with all labels and the encoder's identity.
+        archive: Folder or s3://bucket/prefix.
+        format: Kind of output: table, or json with all labels and the encoder's identity.
+        json: The name of --format json in the release before.
     """
     from json import dumps
 
-    from rich.console import Console
-
     from mcmfh_lightning.archive.info import Location
     from mcmfh_lightning.archive.show import overview, overview_table
+    from mcmfh_lightning.tables import show
 
     content = overview(Location(archive))
-    if json:
+    if json or format == "json":
         sys.stdout.write(dumps(content, indent=1, ensure_ascii=False) + "\n")
     else:
-        Console().print(overview_table(content))
+        show(overview_table(content))
 
 
 def verify(archive: str, *, features: str | None = None, pairs: str | None = None) -> None:
     """Check everything in an archive; exit with 1 if a check failed.
 
     Args:
-        archive: folder or s3://bucket/prefix.
-        features: feature shards whose items are hashed again and compared with the archive.
-        pairs: the same of pair shards, which are encoded first; without either, a few items whose pair shards are on
+        archive: Folder or s3://bucket/prefix.
+        features: Feature shards whose items are hashed again and compared with the archive.
+        pairs: The same of pair shards, which are encoded first; without either, a few items whose pair shards are on
             this machine.
     """
-    from rich.console import Console
-
     from mcmfh_lightning.archive.info import Location
     from mcmfh_lightning.archive.source import Source
     from mcmfh_lightning.archive.verification import verify_archive
     from mcmfh_lightning.shards.verify.report import verify_table
+    from mcmfh_lightning.tables import show
 
     location = Location(archive)
     source = None if features is None and pairs is None else Source(features, pairs)
     report = verify_archive(location, source)
-    console = Console()
-    console.width = max(console.width, _TABLE_WIDTH)
-    console.print(verify_table(report, f"{location}"))
+    show(verify_table(report, f"{location}"))
     if report.failed:
         sys.exit(1)
 
@@ -241,74 +247,76 @@ def search(
 ) -> None:
     """Find the items nearest to a text, a picture or an item. Give one of --text, --image and --id.
 
-    Research use, not diagnosis.
-
     Args:
-        archive: folder, or s3://bucket/prefix.
-        text: what to look for, as a report would say it.
+        archive: Folder, or s3://bucket/prefix.
+        text: What to look for, as a report would say it.
         image: JPEG, PNG or DICOM file to look for similar ones of.
-        id: item of the archive to look for similar ones of; its own group is left out.
-        modality: with --id, whether its image or its text is searched by. Default: its image, if it has one.
-        k: how many to find; ignored if a radius is given.
-        radius: find all within this Hamming distance instead.
-        against: code that the query is compared with: of the case, or of the image or the text alone.
-        labels: labels that an item must all have; more than one as [a, b].
-        any_labels: labels of which it must have one.
-        since: earliest date, YYYY-MM-DD.
-        until: latest date, YYYY-MM-DD.
-        licences: licences of which it must have one.
-        groups: groups (patients, studies, articles) that it must belong to, by their own names.
-        without_groups: groups that it must not belong to.
-        splits: splits that it must be in.
-        has_image: whether it must have, or lack, an image.
-        has_text: whether it must have, or lack, a text.
-        rerank: how many of the nearest to rerank by stored relaxed codes, ties included; 0 turns it off.
-        offset: how many of the ranking to skip.
-        limit: how many to show at most. Default: all that are left.
-        index: flat or hash; both find the same. Default: by the number of items.
-        device: where the query is encoded.
-        format: table and json are printed; html is one file with pictures, named by --out.
-        out: file to write instead of printing.
+        id: Item of the archive to look for similar ones of; its own group is left out.
+        modality: With --id, whether its image or its text is searched by. Default: its image, if it has one.
+        k: How many to find; ignored if a radius is given.
+        radius: Find all within this Hamming distance instead.
+        against: Code that the query is compared with: of the case, or of the image or the text alone.
+        labels: Labels that an item must all have.
+        any_labels: Labels of which it must have one.
+        since: Earliest date, YYYY-MM-DD.
+        until: Latest date, YYYY-MM-DD.
+        licences: Licenses of which it must have one.
+        groups: Groups (patients, studies, articles) that it must belong to, by their own names.
+        without_groups: Groups that it must not belong to.
+        splits: Splits that it must be in.
+        has_image: Only items that have an image; --has-image false finds those that have none.
+        has_text: Only items that have a text; --has-text false finds those that have none.
+        rerank: How many of the nearest to rerank by stored relaxed codes, ties included; 0 turns it off.
+        offset: How many of the ranking to skip.
+        limit: How many to show at most. Default: all that are left.
+        index: Kind of index, flat or hash; both find the same. Default: by the number of items.
+        device: Where the query is encoded.
+        format: Kind of output: table and json are printed; html is one file with pictures, named by --out.
+        out: File to write instead of printing.
     """
-    from rich.console import Console
-
-    from mcmfh_lightning.archive.filters import Filters
+    from mcmfh_lightning.archive.filters import Filters, QueryError
     from mcmfh_lightning.archive.search import Archive
-    from mcmfh_lightning.archive.show import result_json, result_page, result_table
+    from mcmfh_lightning.archive.show import cut_query, result_json, result_page, result_table
     from mcmfh_lightning.files import atomic_write
+    from mcmfh_lightning.tables import as_text, show
 
     if format == "html" and out is None:
         raise ConfigError("--format html writes a file: name it by --out")
+    if sum(query is not None for query in (text, image, id)) != 1:
+        raise ConfigError("what to search by: pass one of --text, --image and --id")
+    if modality is not None and id is None:
+        raise ConfigError("--modality chooses a code of an item: pass its --id, or leave --modality out")
     names = {"labels": labels, "any_labels": any_labels, "licences": licences, "splits": splits}
     names |= {"groups": groups, "without_groups": without_groups}
-    given: dict[str, Any] = {name: listed(values) for name, values in names.items()}
-    filters = Filters(**given, since=since, until=until, has_image=has_image, has_text=has_text)
-    opened = Archive.open(archive, device, index)
-    result = opened.search(
-        text=text,
-        image=image,
-        id=id,
-        modality=modality,
-        k=k,
-        radius=radius,
-        against=against,
-        filters=filters,
-        rerank=rerank,
-        offset=offset,
-        limit=limit,
-    )
+    given: dict[str, Any] = {name: tuple(values or ()) for name, values in names.items()}
+    try:
+        filters = Filters(**given, since=since, until=until, has_image=has_image, has_text=has_text)
+        opened = Archive.open(archive, device, index)
+        result = opened.search(
+            text=text,
+            image=image,
+            id=id,
+            modality=modality,
+            k=k,
+            radius=radius,
+            against=against,
+            filters=filters,
+            rerank=rerank,
+            offset=offset,
+            limit=limit,
+        )
+    except QueryError as error:  # which names arguments, not options
+        raise ConfigError(re.sub(r"\b([a-z]+)=", r"--\1 ", str(error))) from error
+    if cut := cut_query(result):
+        sys.stderr.write(f"warning: {cut}\n")
     if format == "html":
         content = result_page(result, opened.picture)
     elif format == "json":
         content = f"{result_json(result)}\n"
     elif out is not None:
-        console = Console(file=StringIO(), width=_TABLE_WIDTH, record=True)
-        console.print(result_table(result))
-        content = console.export_text()
+        content = as_text(result_table(result))
     else:
-        console = Console()
-        console.width = max(console.width, _TABLE_WIDTH)
-        console.print(result_table(result))
+        show(result_table(result))
         return
     if out is None:
         sys.stdout.write(content)
@@ -327,14 +335,12 @@ def serve(
     are served only with a token: in a file, or in the environment variable MCMFH_ARCHIVE_TOKEN.
 
     Args:
-        archive: folder of the archive, or s3://bucket/prefix.
-        host: address to listen at.
-        port: port to listen at; 0 takes a free one.
-        token_file: file that holds the token that users are asked for.
-        device: where queries are encoded: cpu, cuda.
+        archive: Folder of the archive, or s3://bucket/prefix.
+        host: Address to listen at.
+        port: Port to listen at; 0 takes a free one.
+        token_file: File that holds the token that users are asked for.
+        device: Where queries are encoded: cpu, cuda.
     """
-    from rich.console import Console
-
     from mcmfh_lightning.archive.model import check_device
     from mcmfh_lightning.archive.server.app import create_app, listen, run
     from mcmfh_lightning.archive.server.middleware import TOKEN_VARIABLE, is_loopback, read_token
@@ -344,45 +350,18 @@ def serve(
     token = read_token(token_file)
     if token is None and not is_loopback(host):
         raise ConfigError(
-            f"--host {host} opens the archive to other machines: give a token (--token_file or {TOKEN_VARIABLE}), "
+            f"--host {host} opens the archive to other machines: give a token (--token-file or {TOKEN_VARIABLE}), "
             "or listen at 127.0.0.1"
         )
     with listen(host, port) as listener:
         name = f"[{host}]" if ":" in host else host
         url = f"http://{name}:{listener.getsockname()[1]}/"
-        message = f"{url} shows {archive}; Ctrl+C ends. Research use, not diagnosis."
-        Console(stderr=True).print(message, markup=False, highlight=False, soft_wrap=True)
+        shown = without_controls(f"{url} shows {archive}; Ctrl+C ends. Research use, not diagnosis.")
+        sys.stderr.write(f"{shown}\n")
         run(create_app(ServedArchive(archive, device), token), listener)
 
 
-def listed(values: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Return the values of an option that takes one or several; numbers are texts too, as they are written.
-
-    Raises:
-        ConfigError: If a list in brackets cannot be read as one of texts.
-
-    >>> listed(None), listed("a"), listed(["a", "b"]), listed("[007, P-1]")
-    ((), ('a',), ('a', 'b'), ('007', 'P-1'))
-    """
-    if values is None:
-        return ()
-    if not isinstance(values, str):
-        return tuple(values)
-    # jsonargparse leaves a list as one text if YAML reads an entry of it as a number, for example.
-    if not (values.startswith("[") and values.endswith("]")):
-        return (values,)
-    try:
-        entries = yaml.BaseLoader(values).get_single_data()  # makes only texts, lists and mappings: 007 stays 007
-    except yaml.YAMLError:
-        entries = None
-    if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
-        raise ConfigError(
-            f"{values} is not a list such as [a, b]: put entries with brackets, commas or colons in quotes"
-        )
-    return tuple(entries)
-
-
-COMMANDS: Mapping[str, Callable[..., None]] = {
+COMMANDS: Commands = {
     command.__name__: command for command in (build, add, upsert, delete, info, verify, search, serve)
 }
 
@@ -393,8 +372,7 @@ def main(args: Sequence[str] | None = None) -> None:
     Args:
         args: The command line after the program's name, by default the process's own.
     """
-    missing = [name for name in _EXTRA if find_spec(name) is None]
-    if missing:
+    if missing := [name for name in _EXTRA if find_spec(name) is None]:
         sys.stderr.write(
             f"mcmfh-archive: error: {', '.join(missing)} missing: pip install 'mcmfh-lightning[archive]'\n"
         )

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mcmfh_lightning.cli.command_line import run_subcommand
+from mcmfh_lightning.cli.command_line import Commands, run_subcommand
 from mcmfh_lightning.errors import ConfigError, DataError, one_line_errors
 from mcmfh_lightning.evaluation.codes_files import KEYS, Keys
 from mcmfh_lightning.sweeps.command import sweep
@@ -17,7 +17,7 @@ def rank(
     query_keys: Keys = KEYS,
     database_keys: Keys = KEYS,
     all_directions: Path | None = None,
-    k: int | list[int] = 50,
+    k: list[int] | None = None,
     out: Path | None = None,
     num_bits: int | None = None,
     num_labels: int | None = None,
@@ -32,29 +32,27 @@ def rank(
     and perhaps groups (patient, study: items of a query's own group are left out) and ids.
 
     Args:
-        query: file of the queries.
-        database: file of the database; it may be that of the queries, with other keys.
-        query_keys: names of the arrays of the queries.
-        database_keys: names of the arrays of the database.
-        all_directions: instead of --query and --database, one file as DCHMT and others write it: q_img, q_txt and q_l
+        query: File of the queries.
+        database: File of the database; it may be that of the queries, with other keys.
+        query_keys: Names of the arrays of the queries.
+        database_keys: Names of the arrays of the database.
+        all_directions: Instead of --query and --database, one file as DCHMT and others write it: q_img, q_txt and q_l
             of the queries, r_img, r_txt and r_l of the database. All four directions are reported.
-        k: depth of mAP@k, P@k, R@k, NDCG@k and ACG@k; several as [10,50].
-        out: folder for results.json, results.csv, labels.csv and figures, with a folder for each direction where there
+        k: Depth of mAP@k, P@k, R@k, NDCG@k and ACG@k. Default: 50.
+        out: Folder for results.json, results.csv, labels.csv and figures, with a folder for each direction where there
             are several; without it nothing is written.
-        num_bits: bits of a code; needed where codes are packed as numpy.packbits does.
-        num_labels: number of labels; needed where label sets are packed, and 1 where there is a single label.
-        label_names: text file with a label a line, in their order; without it labels are called by number.
-        exclude_same_id: leave out the database item of a query's own id.
-        legacy: add what evaluators of published tables report, which depends on the order of the database.
-        seed: seed of the bootstrap intervals.
+        num_bits: Bits of a code; needed where codes are packed as numpy.packbits does.
+        num_labels: Number of labels; needed where label sets are packed, and 1 where there is a single label.
+        label_names: Text file with a label a line, in their order; without it labels are called by number.
+        exclude_same_id: Leave out the database item of a query's own id.
+        legacy: Add what evaluators of published tables report, which depends on the order of the database.
+        seed: Seed of the bootstrap intervals.
     """
     # Here, not above: help and refused arguments should not wait for torch.
     from mcmfh_lightning.evaluation.rank import read_label_names, read_tasks, report
 
-    ks = list(dict.fromkeys([k] if isinstance(k, int) else k))
-    if not ks or min(ks) < 1:
-        raise DataError(f"--k must be at least 1, got {k}")
-    for name, number in (("--num-bits", num_bits), ("--num-labels", num_labels)):
+    ks = list(dict.fromkeys(k or [50]))
+    for name, number in (("--k", min(ks)), ("--num-bits", num_bits), ("--num-labels", num_labels)):
         if number is not None and number < 1:
             raise DataError(f"{name} must be at least 1, got {number}")
     sizes = {"num_bits": num_bits, "num_labels": num_labels}
@@ -63,6 +61,9 @@ def rank(
     )
     names = read_label_names(label_names, tasks[0].query.num_labels)
     report(tasks, out, ks, names, seed, legacy=legacy)
+
+
+COMMANDS: Commands = {"rank": rank, "sweep": sweep}
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -74,4 +75,4 @@ def main(args: Sequence[str] | None = None) -> None:
     if (sys.argv[1:] if args is None else args)[:1] == ["table"]:
         with one_line_errors("mcmfh-bench"):
             raise ConfigError("table is a script of the repository now: python benchmarks/table.py FILE, same options")
-    run_subcommand("mcmfh-bench", {"rank": rank, "sweep": sweep}, args)
+    run_subcommand("mcmfh-bench", COMMANDS, args)

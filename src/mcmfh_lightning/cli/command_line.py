@@ -1,24 +1,37 @@
-"""Command lines whose subcommands are functions, and one-line messages about wrong command lines.
+"""Command lines whose subcommands are functions: help, completion, and one-line messages about wrong ones.
 
 This module imports no torch: ``--help`` is quick.
 """
 
 import inspect
-import json
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from itertools import zip_longest
+from functools import partial
+from operator import getitem
 from pathlib import Path
+from typing import Annotated, Literal
 
-import yaml
-from jsonargparse import auto_cli
+from cyclopts import App, Parameter
+from cyclopts.argument import ArgumentCollection
+from cyclopts.completion.detect import ShellDetectionError, detect_shell
+from cyclopts.exceptions import CycloptsError
 
-from mcmfh_lightning.errors import ConfigError, one_line_errors
+from mcmfh_lightning import __version__
+from mcmfh_lightning.cli.help import command_help, program_help
+from mcmfh_lightning.cli.project import take_project
+from mcmfh_lightning.cli.usage import asks_for_help, joined, list_hint, unknown_command, usage_message
+from mcmfh_lightning.errors import ConfigError, McmfhError, check_words, one_line_errors, say
+
+INSTALL_COMPLETION = "--install-completion"
+Shell = Literal["bash", "zsh", "fish"]
+Commands = Mapping[str, Callable[..., None]]
+"""Functions by name of the subcommand."""
+_PLAIN = Parameter(negative=(), json_list=False, json_dict=False)
+"""A switch has no --no-SWITCH, and a text is never JSON."""
 
 
-def run_subcommand(program: str, commands: Mapping[str, Callable[..., None]], args: Sequence[str] | None) -> None:
-    """Run a subcommand; errors of this package end in one line and exit code 2.
+def run_subcommand(program: str, commands: Commands, args: Sequence[str] | None) -> None:
+    """Run a subcommand; wrong command lines and errors of this package end in one line and exit code 2.
 
     A required argument of a function is positional unless it is keyword-only.
 
@@ -27,98 +40,133 @@ def run_subcommand(program: str, commands: Mapping[str, Callable[..., None]], ar
         commands: Functions by name of the subcommand.
         args: The command line after the program's name; None takes the process's own.
     """
-    arguments = [_underscored(argument) for argument in (sys.argv[1:] if args is None else args)]
-    arguments = _listed(_switched(arguments, _options(commands, bool)), _options(commands, list[str] | None))
-    arguments = _in_brackets(arguments, _options(commands, str | list[str] | None))
+    app = build_app(program, commands)
     with one_line_errors(program):
-        auto_cli(dict(commands), args=arguments, as_positional=True, allow_abbrev=False, prog=program)
-
-
-def _options(commands: Mapping[str, Callable[..., None]], kind: object) -> set[str]:
-    """Collect the options of a type."""
-    return {
-        f"--{parameter.name}"
-        for command in commands.values()
-        for parameter in inspect.signature(command).parameters.values()
-        if parameter.annotation == kind
-    }
-
-
-def _underscored(argument: str) -> str:
-    """Accept ``--num-bits`` for ``--num_bits``; values are left alone."""
-    name, equals, value = argument.partition("=")
-    return f"--{name[2:].replace('-', '_')}{equals}{value}" if name.startswith("--") else argument
-
-
-def _switched(arguments: Sequence[str], switches: set[str]) -> list[str]:
-    """Let an option that is true or false stand alone, for true: jsonargparse asks for the value."""
-    return [
-        f"{argument}=true" if argument in switches and value not in ("true", "false") else argument
-        for argument, value in zip_longest(arguments, arguments[1:])
-    ]
-
-
-def _listed(arguments: Sequence[str], lists: set[str]) -> list[str]:
-    """Let an option that takes a list be followed by its values, once or several times: jsonargparse asks for JSON."""
-    result: list[str] = []
-    values: dict[str, list[str]] = {}
-    current = None
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if name in lists:
-            current = values.setdefault(name, [])
-            current += [value] if equals else []
-        elif current is not None and not argument.startswith("--"):
-            current.append(argument)
+        words = list(sys.argv[1:] if args is None else args)
+        if sys.getfilesystemencoding() != "utf-8":  # elsewhere, the name of a file may have other bytes
+            check_words(words)
+        if not words:
+            raise ConfigError(f"which command? There are {', '.join(commands)}; help: {program} --help")
+        if words[0] not in app:
+            raise ConfigError(unknown_command(app, words))
+        command = words[0] if words[0] in (*commands, INSTALL_COMPLETION) else None
+        for_help, everything, _ = asks_for_help(words)
+        if for_help and command is not None:
+            sys.stdout.write(command_help(app, command, everything=everything))
+        elif for_help:
+            sys.stdout.write(program_help(app))
+        elif command is None:
+            sys.stdout.write(f"{app.version}\n")
         else:
-            current = None
-            result.append(argument)
-    # Without a value the name stands alone, and jsonargparse says so.
-    return result + [f"{name}={json.dumps(items)}" if items else name for name, items in values.items()]
+            _run(app, command, words)
 
 
-def _in_brackets(arguments: Sequence[str], options: set[str]) -> list[str]:
-    """Write the one value of an option that takes one or several as a list: YAML reads null, ~ and &a as no value."""
-    result: list[str] = []
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if result and result[-1] in options and not argument.startswith("--"):
-            name, equals, value = result.pop(), "=", argument
-        if name in options and equals:
-            several = value.startswith("[") and value.endswith("]")
-            argument = f"{name}={value if several else json.dumps([value])}"
-        result.append(argument)
-    return result
-
-
-_FRAME = re.compile(
-    r"Expected a <class 'NoneType'>|Does not validate against any of the Union subtypes|Subtypes: |Errors:$"
-    r"|Given value|Expected a path but .* not accessible or invalid|$"
-)
-"""Lines of jsonargparse that do not help: it answers a type such as ``Hasher | None`` for each of its parts."""
-
-
-def one_line(message: str) -> str:
-    r"""Reduce a message of jsonargparse to what helps the user.
-
-    >>> one_line("Parser key \"model\":\n  Errors:\n    - Option 'color' is not accepted\n  Given value: x")
-    "model: Option 'color' is not accepted"
-    """
-    lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
-    text = " ".join(line for line in lines if not _FRAME.match(line))
-    text = re.sub(r"Problem with given class_path '(?:[^']*\.)?(\w+)':", r"\1:", text)
-    return re.sub(r'Parser key "([^"]*)":', r"\1:", text)
-
-
-def check_configs(args: Sequence[str]) -> None:
-    """Read every YAML file of a command line: jsonargparse does not name a file that is broken.
+def _run(app: App, command: str, words: list[str]) -> None:
+    """Read a command line and run its command.
 
     Raises:
-        ConfigError: If a file is not YAML.
+        ConfigError: If the command line is wrong.
     """
-    for path in (Path(arg.rpartition("=")[2]) for arg in args if arg.endswith(".yaml")):
-        if path.is_file():
-            try:
-                yaml.safe_load(path.read_bytes())
-            except yaml.YAMLError as error:
-                raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    options = app[command].assemble_argument_collection()
+    words[1:] = joined(options, words[1:], f"{app.name[0]} {command}")
+
+    def keep(_app: App, _commands: tuple[str, ...], found: ArgumentCollection) -> None:
+        """Keep the options with their values, also those of a project file: a message names all that is missing."""
+        options[:] = found
+
+    app.config = (*(app.config or ()), keep)
+    try:
+        app(words, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        raise ConfigError(usage_message(error, options, words, app.name[0])) from error
+    except McmfhError as error:
+        if hint := list_hint(str(error), options):
+            raise ConfigError(f"{error}{hint}") from error
+        raise
+
+
+def build_app(program: str, commands: Commands) -> App:
+    """Build the parser of a program.
+
+    Args:
+        program: Name of the program.
+        commands: Functions by name of the subcommand; their docstrings are the help.
+    """
+    app = App(
+        name=program,
+        version=f"mcmfh-lightning {__version__}",
+        help_format="plaintext",
+        config=partial(take_project, program),
+    )
+    for name, function in commands.items():
+        app.command(function, name=name, default_parameter=_PLAIN)
+    app.command(_completion_command(app), name=INSTALL_COMPLETION, default_parameter=_PLAIN)
+    return app
+
+
+def _completion_command(app: App) -> Callable[..., None]:
+    """Make the command that writes the completion script of a program."""
+
+    def install_completion(
+        *, shell: Shell | None = None, out: Path | None = None, add_to_startup: bool = False
+    ) -> None:
+        """Let the shell complete names of commands and options.
+
+        The script is static: the shell never starts the program. Install it again after an update.
+
+        Args:
+            shell: Shell to write for: bash, zsh or fish. Default: the one that runs this command.
+            out: File to write. Default: where the shell looks for such files of the user.
+            add_to_startup: Add a line that loads the script to .bashrc or .zshrc, where the shell needs one.
+        """
+        chosen = shell or _present_shell()
+        path = app.install_completion(shell=chosen, output=out, add_to_startup=add_to_startup)
+        say(f"{path}: completion of {app.name[0]} for {chosen}; it works in new shells")
+        if chosen == "zsh" and not add_to_startup:
+            say(f"zsh needs two lines in .zshrc: fpath=({path.parent} $fpath) and autoload -Uz compinit && compinit")
+        elif chosen == "bash" and not add_to_startup:
+            say(f"without the package bash-completion, add to .bashrc: . {path}")
+
+    return install_completion
+
+
+def _present_shell() -> Shell:
+    """Find the shell that runs this command.
+
+    Raises:
+        ConfigError: If it is not known, or is another one.
+    """
+    try:
+        shell = detect_shell()
+    except ShellDetectionError as error:
+        raise ConfigError(f"{INSTALL_COMPLETION}: the shell is not known; pass --shell bash, zsh or fish") from error
+    if shell == "powershell":
+        raise ConfigError(f"{INSTALL_COMPLETION}: there is no script for PowerShell; pass --shell bash, zsh or fish")
+    return shell
+
+
+def commands_of_options(commands: Mapping[str, tuple[str, Sequence[tuple[str, str]]]]) -> Commands:
+    """Make commands that do nothing, for the help and the completion script of a program with another parser.
+
+    Args:
+        commands: What each command does, and each of its options, such as ``--run-dir DIR``, with its meaning.
+    """
+    return {name: _command_of_options(name, text, options) for name, (text, options) in commands.items()}
+
+
+def _command_of_options(command: str, text: str, options: Sequence[tuple[str, str]]) -> Callable[..., None]:
+    parameters = []
+    for number, (label, meaning) in enumerate(options):
+        name, _, value = label.partition(" ")
+        kind = {"FILE": Path, "DIR": Path, "": bool}.get(value, str)
+        hint = getitem(Annotated, (kind | None, Parameter(name=name, help=meaning)))  # a type that is made at run time
+        parameters.append(
+            inspect.Parameter(f"option{number}", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
+        )
+
+    def nothing(**_: object) -> None:
+        pass
+
+    nothing.__name__, nothing.__doc__ = command, text
+    nothing.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what the parser reads
+    return nothing

@@ -6,31 +6,33 @@ A required argument is positional (``mcmfh-data verify DIR``), or keyword-only (
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Literal
 
+from cyclopts import Parameter
 from rich.console import Console
 
-from mcmfh_lightning.cli.command_line import run_subcommand
+from mcmfh_lightning.cli.command_line import Commands, run_subcommand
+from mcmfh_lightning.datasets.collection import apply_rows, read_splits_csv
 from mcmfh_lightning.datasets.convert import convert, summary_table
 from mcmfh_lightning.datasets.download import UPSTREAM, fetch_openi
 from mcmfh_lightning.datasets.openi import LabelScheme, read_openi
 from mcmfh_lightning.datasets.phantom.studies import IMAGES, REPORTS, SPLITS_CSV, write_phantom
+from mcmfh_lightning.datasets.relabel import relabel
 from mcmfh_lightning.datasets.roco import RocoOptions, convert_roco
-from mcmfh_lightning.datasets.splits import SplitPlan, apply_rows, parse_shares, read_splits_csv
+from mcmfh_lightning.datasets.split_report import split_lines
+from mcmfh_lightning.datasets.splits import SplitPlan
+from mcmfh_lightning.datasets.table.options import ManifestOptions
+from mcmfh_lightning.datasets.table.problems import problems_file, report
 from mcmfh_lightning.datasets.table.read import read_manifest, verify_images
-from mcmfh_lightning.datasets.table.rows import Manifest, Reading, SplitBy
-from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.files import default_cache, sha256_of, write_json
+from mcmfh_lightning.errors import DataError, say
+from mcmfh_lightning.files import check_folder, default_cache, sha256_of, write_json
 from mcmfh_lightning.images.png import ValueRange, check_value_range
 from mcmfh_lightning.shards import DatasetInfo
 from mcmfh_lightning.shards.folder import ShardFolder
-from mcmfh_lightning.shards.info import SPLITS, Split
 from mcmfh_lightning.shards.labels import read_drop_labels
 from mcmfh_lightning.shards.verify.report import verify_table
 from mcmfh_lightning.shards.verify.run import verify as run
-
-_MOST_SHOWN = 20  # problems of a manifest
-_TABLE_WIDTH = 150
+from mcmfh_lightning.tables import counted, show
 
 
 def manifest(
@@ -39,162 +41,66 @@ def manifest(
     images: Path,
     out: Path,
     name: str | None = None,
-    source: str | None = None,
-    licence: str = "licence not stated",
-    id_column: str = "id",
-    image_column: str = "image",
-    text_column: str = "text",
-    labels_column: str = "labels",
-    label_columns: list[str] | None = None,
-    group_column: str = "group",
-    date_column: str = "date",
-    split_column: str = "split",
-    source_column: str = "source",
-    licence_column: str = "licence",
-    label_separator: str = ";",
-    uncertain_is_present: bool = False,
-    normal_label: list[str] | None = None,
-    no_labels: bool = False,
-    date_format: list[str] | None = None,
-    encoding: str = "utf-8",
-    split_by: SplitBy | None = None,
-    split_names: list[str] | None = None,
-    resplit: str | None = None,
+    options: Annotated[ManifestOptions, Parameter(name="*")] = ManifestOptions(),  # noqa: B008  frozen: may be shared
     seed: int = 0,
     min_label_count: int = 1,
     drop_labels: Path | None = None,
     skip_bad_rows: bool = False,
+    problems: Path | None = None,
     value_range: ValueRange | None = None,
 ) -> None:
-    """Convert a collection of your own, listed in a table of ids, images, texts, labels and groups, into pair shards.
+    """Convert a table of your own, of ids, images, texts, labels and groups, into pair shards.
 
-    If any row is bad nothing is written, and every problem is reported with its row and its fix.
+    If any row is bad nothing is converted, and each problem is listed with its row and its fix.
 
     Args:
-        manifest: .csv, .jsonl or .parquet with the columns id, image and/or text, labels, group, and if known date,
-            split, source and licence.
+        manifest: .csv, .tsv, .jsonl or .parquet with the columns id, image and/or text, labels, group, and if known
+            date, split, source and licence.
         images: Folder below which all images are: JPEG, PNG, and with pydicom DICOM. Paths are relative to it.
         out: Folder of the pair shards to write; an interrupted conversion is completed.
         name: Name of the data set in dataset.json. Default: the manifest's, without its ending.
-        source: Source of rows that have none. Default: the name.
-        licence: License of rows that have none.
-        id_column: An id for each row; 1 to 200 printable characters.
-        image_column: Path of the image; empty where there is only a text.
-        text_column: The text; empty where there is only an image.
-        labels_column: A list of strings, or one string with separators.
-        label_columns: Several columns of labels in place of one, each of words, or of 1, 0, -1 or nothing where it says
-            whether the finding that it is named after is present, absent, uncertain or not mentioned.
-        group_column: Study or patient: an integer or any string. If each row stands alone, the column of ids.
-        date_column: Day of the item: 2011-11-22 or 20111122; a year or a month alone is its first day.
-        split_column: Split of the row: train, val or test.
-        source_column: Source of the row.
-        licence_column: License of the row.
-        label_separator: Separator of the labels of a string.
-        uncertain_is_present: Let -1 in a column of a finding count as present.
-        normal_label: Names of the label that says that nothing was found; all become the first. Default: normal.
-        no_labels: Convert without labels, for training with supervision pairs; evaluation then has no relevance.
-        date_format: Formats of dates that are not ISO, as Python's strptime writes them, such as '%B %d, %Y'. Default:
-            a date that cannot be read is left out, and its row kept, unless the split is by date.
-        encoding: Encoding of .csv and .jsonl, with or without a byte order mark.
-        split_by: Source of the splits: given takes the column split, group draws groups, date cuts in time. Default:
-            given if there is a column split, else group.
-        split_names: Splits of the column by other names, such as dev=val valid=val.
-        resplit: Per cent of train, val and test when splits are not given. Default: 80/10/10.
+        options: How it is read.
         seed: Seed of the split by group and of the order of items in the shards.
         min_label_count: Number of items that a label needs to enter the vocabulary.
         drop_labels: File of labels to leave out, one a line, such as a modality: it says nothing about a finding.
         skip_bad_rows: Convert the good rows all the same, and list the bad ones in skipped.csv.
-        value_range: Values that become black and white, as [0, 4095], of images that have more than 8 bits and no
+        problems: CSV file that lists all problems. Default: OUT-problems.csv next to the folder OUT.
+        value_range: Values that become black and white, such as 0 4095, of images that have more than 8 bits and no
             window of their own. Default: by the depth of each image.
     """
     console = Console(stderr=True)
-    if not labels_column:
-        raise DataError("--labels-column is empty; name a column, or pass --no-labels")
-    if label_columns and labels_column != "labels":
-        raise DataError("--labels-column and --label-columns: pass one of them, with all columns of labels")
-    if no_labels and (label_columns or normal_label or labels_column != "labels"):
-        raise DataError("--no-labels reads no labels; leave out the options that say where they are")
-    if resplit is not None and split_by is None:
-        split_by = "group"
-    if resplit is not None and split_by == "given":
-        raise DataError("--resplit draws new splits, --split-by given takes those of the manifest; drop one of them")
-    if split_names and split_by in ("group", "date"):
-        raise DataError("--split-names is about the splits of the manifest, and new ones are drawn; drop one of them")
-    columns = {"id": id_column, "image": image_column, "text": text_column, "labels": labels_column}
-    columns |= {"group": group_column, "date": date_column, "split": split_column}
-    columns |= {"source": source_column, "licence": licence_column}
-    if no_labels or label_columns:
-        del columns["labels"]
+    check_folder(out, "--out")
+    dropped = read_drop_labels(drop_labels)
     name = name or manifest.stem
-    reading = Reading(
-        columns=columns,
-        label_columns=label_columns or [],
-        encoding=encoding,
-        label_separator=label_separator,
-        uncertain_is_present=uncertain_is_present,
-        normal_labels=normal_label or [],
-        date_formats=date_format or [],
-        split_names=_named_splits(split_names or ()),
-        split_by=split_by,
-        source=source or name,
-        licence=licence,
-    )
+    reading = options.reading(name)
     read = read_manifest(manifest, images, reading)
+    split = options.plan(read.split_by)
     verify_images(read, console, check_value_range(value_range))
-    _report(read, console, skip_bad_rows=skip_bad_rows)
+    report(read, console, problems or problems_file(out), skip_bad_rows=skip_bad_rows)
     collection = read.collection()
     info = convert(
         collection,
         out,
         name=name,
-        split=SplitPlan(read.split_by, parse_shares(resplit or "80/10/10")),
+        split=split,
         min_label_count=min_label_count,
-        drop_labels=read_drop_labels(drop_labels),
+        drop_labels=dropped,
         seed=seed,
         settings={"converter": "manifest", "manifest_sha256": sha256_of(manifest), **reading.settings()},
         console=console,
         value_range=value_range,
     )
-    Console().print(summary_table(info))
+    _summarize(info)
     if single := sum(item.image is None or item.text is None for item in collection.candidates):
-        console.print(f"{single:,} items have one modality: they serve in databases, never in training or as queries")
+        has = counted(single, "item has one modality: it serves", "items have one modality: they serve")
+        say(f"{has} in databases, never in training or as queries", console)
 
 
-def _named_splits(pairs: Sequence[str]) -> dict[str, Split]:
-    """Read pairs such as ``dev=val``.
-
-    Raises:
-        DataError: If one is not a name and a split, or two give one name two splits.
-    """
-    splits: dict[str, Split] = {}
-    for pair in pairs:
-        name, _, target = (part.strip() for part in pair.rpartition("="))
-        split = next((split for split in SPLITS if split == target), None)
-        if not name or split is None:
-            raise DataError(f"--split-names {pair!r}: write NAME=train, NAME=val or NAME=test, such as dev=val")
-        if splits.setdefault(name, split) != split:
-            raise DataError(f"--split-names gives {name!r} two splits, {splits[name]} and {split}; drop one of them")
-    return splits
-
-
-def _report(read: Manifest, console: Console, *, skip_bad_rows: bool) -> None:
-    """Print what may be wrong, and stop if rows are bad and none may be skipped."""
-    lines = [f"hint: {hint}" for hint in read.hints]
-    if read.unread:
-        unread = ", ".join(name or "one without a name" for name in read.unread)
-        lines.insert(0, f"columns that are not read: {unread}")
-    problems = sorted(read.problems, key=lambda problem: problem.row)
-    lines += [problem.line(read.path) for problem in problems[:_MOST_SHOWN]]
-    if len(problems) > _MOST_SHOWN:
-        lines.append(f"... and {len(problems) - _MOST_SHOWN:,} more problems")
-    for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    bad = len({problem.row for problem in problems})
-    if bad and not skip_bad_rows:
-        raise DataError(
-            f"{read.path}: {bad:,} of {bad + len(read.candidates):,} rows are bad, so nothing was written; fix them "
-            f"or pass --skip-bad-rows. The first: {problems[0].line(read.path)}"
-        )
+def _summarize(info: DatasetInfo) -> None:
+    """Print what a conversion read, kept and wrote, and how it split that."""
+    show(summary_table(info))
+    for line in split_lines(info):
+        say(line)
 
 
 OpeniSplit = Literal["csv", "study", "date"]
@@ -218,7 +124,7 @@ def openi(
     images_sha256: str | None = None,
     value_range: ValueRange | None = None,
 ) -> None:
-    """Convert Open-i's chest X-ray collection, or one of the same file formats, into pair shards.
+    """Convert Open-i's chest X-rays, or a collection of the same formats, into pair shards.
 
     With neither reports nor images both archives are downloaded.
 
@@ -237,10 +143,12 @@ def openi(
         mirror: URL of a folder that serves NLMCXR_reports.tgz and NLMCXR_png.tgz.
         cache: Folder for downloads. Default: the user's cache folder.
         images_sha256: SHA-256 that a downloaded NLMCXR_png.tgz must have; see dataset.json of an earlier conversion.
-        value_range: Values that become black and white, as [0, 4095], of images that have more than 8 bits and no
+        value_range: Values that become black and white, such as 0 4095, of images that have more than 8 bits and no
             window of their own. Default: by the depth of each image.
     """
     console = Console(stderr=True)
+    check_folder(out, "--out")
+    dropped = read_drop_labels(drop_labels)
     settings: dict[str, object] = {"converter": "openi", "labels": labels}
     if reports is None and images is None:
         files = fetch_openi(cache or default_cache(), console, base_url=mirror, images_sha256=images_sha256)
@@ -266,13 +174,13 @@ def openi(
         name=name,
         split=SplitPlan(_PLANS[split_by]),
         min_label_count=min_label_count,
-        drop_labels=read_drop_labels(drop_labels),
+        drop_labels=dropped,
         seed=seed,
         settings=settings,
         console=console,
         value_range=value_range,
     )
-    Console().print(summary_table(info))
+    _summarize(info)
 
 
 def phantom(*, out: Path, studies: int = 1600, seed: int = 0) -> None:
@@ -287,27 +195,26 @@ def phantom(*, out: Path, studies: int = 1600, seed: int = 0) -> None:
     if studies < 1:
         raise DataError(f"--studies must be at least 1, got {studies}")
     write_phantom(out, studies, seed, console)
-    console.print(
+    say(
         f"Convert it with: mcmfh-data openi --name phantom --reports {out / REPORTS} --images {out / IMAGES} "
         f"--splits {out / SPLITS_CSV} --out ...",
-        markup=False,
-        soft_wrap=True,
+        console,
     )
 
 
-def roco(*, out: Path, **options: Any) -> None:  # noqa: ANN401  (the parser takes names and types from RocoOptions)
-    """Convert ROCO, radiological figures of open-access articles with captions, into pair shards.
+def roco(*, out: Path, options: Annotated[RocoOptions, Parameter(name="*")]) -> None:
+    """Convert ROCO, figures of open-access articles with captions, into pair shards.
 
     Args:
         out: Folder of the pair shards to write; an interrupted conversion is completed.
-        **options: See `RocoOptions`.
+        options: What to make of it.
     """
-    info = convert_roco(RocoOptions(**options), out, Console(stderr=True))
-    Console().print(summary_table(info))
+    check_folder(out, "--out")
+    _summarize(convert_roco(options, out, Console(stderr=True)))
 
 
-def stats(folder: str, out: Path | None = None) -> None:
-    """Describe a folder of pair or feature shards: labels, groups, sizes, and scores of rankings that learn nothing.
+def stats(folder: str, *, out: Path | None = None) -> None:
+    """Describe a folder of shards: labels, groups, sizes, and rankings that learn nothing.
 
     Args:
         folder: Local path or URL of the folder.
@@ -316,14 +223,14 @@ def stats(folder: str, out: Path | None = None) -> None:
     from mcmfh_lightning.evaluation.data_report import plot_stats, stats_tables
     from mcmfh_lightning.evaluation.data_stats import read_split, summarize
 
+    if out is not None:
+        check_folder(out, "--out")
     shards = ShardFolder(folder)
     info = DatasetInfo.load(shards.path)
     progress = Console(stderr=True)
     tables = {split: read_split(shards, info, split, progress) for split in info.splits}
     numbers = summarize(info, tables)
-    console = Console()
-    console.width = max(console.width, _TABLE_WIDTH)
-    console.print(stats_tables(numbers))
+    show(stats_tables(numbers))
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         write_json(out / "stats.json", numbers)
@@ -340,11 +247,12 @@ def verify(folder: str) -> None:
     if not shards.path.is_dir():
         raise DataError(f"{folder} is not a folder: give the one that a converter or `mcmfh predict` wrote")
     report = run(shards, Console(stderr=True))
-    console = Console()
-    console.width = max(console.width, _TABLE_WIDTH)
-    console.print(verify_table(report, folder))
+    show(verify_table(report, folder))
     if report.failed:
         sys.exit(1)
+
+
+COMMANDS: Commands = {command.__name__: command for command in (manifest, openi, phantom, relabel, roco, stats, verify)}
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -353,5 +261,4 @@ def main(args: Sequence[str] | None = None) -> None:
     Args:
         args: The command line after the program's name, by default the process's own.
     """
-    commands = (manifest, openi, phantom, roco, stats, verify)
-    run_subcommand("mcmfh-data", {command.__name__: command for command in commands}, args)
+    run_subcommand("mcmfh-data", COMMANDS, args)

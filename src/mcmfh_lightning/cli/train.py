@@ -1,24 +1,21 @@
 """``mcmfh fit``, ``validate``, ``test`` and ``predict``: LightningCLI with one folder for each run."""
 
-import os
 import signal
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any, NoReturn
+from typing import Any
 
-import yaml
-from jsonargparse import get_loader, set_loader
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.plugins import CheckpointIO
-from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 # Short class names in configs and flags (--model MCMFH) resolve against what is imported here.
@@ -27,15 +24,19 @@ import mcmfh_lightning.datamodules
 import mcmfh_lightning.encoders
 import mcmfh_lightning.hashers
 import mcmfh_lightning.trainer.loggers  # noqa: F401  (imported for the names, as the four above)
-from mcmfh_lightning.callbacks import ExampleGallery, FitReport, LastCheckpoint, RunFolder
-from mcmfh_lightning.cli.command_line import check_configs, one_line
+from mcmfh_lightning.callbacks import CodeWriter, ExampleGallery, FitReport, LastCheckpoint, RunFolder
+from mcmfh_lightning.callbacks.logs import MonitorCheck, PlainProgress, ShortFit
+from mcmfh_lightning.cli.options import class_options, hyphenated
+from mcmfh_lightning.cli.train_help import all_lines
+from mcmfh_lightning.cli.train_messages import describe_library
+from mcmfh_lightning.cli.train_parser import OneLineParser, read_arguments, usage_errors
 from mcmfh_lightning.datamodules.base import ShardDataModule
 from mcmfh_lightning.datamodules.loader import worker_errors
-from mcmfh_lightning.errors import TRACEBACK_VARIABLE, CheckpointError, ConfigError, one_line_errors, own_error, say
-from mcmfh_lightning.hashers.base import RENAMED, Hasher
-from mcmfh_lightning.lightning_configs import find_configs
+from mcmfh_lightning.datamodules.pairs import PairDataModule
+from mcmfh_lightning.errors import CheckpointError, ConfigError, missing_extra, one_line_errors, own_error, say
+from mcmfh_lightning.hashers.base import Hasher
 from mcmfh_lightning.trainer.checkpoint_io import AtomicCheckpointIO
-from mcmfh_lightning.trainer.loggers import ResumableCSVLogger
+from mcmfh_lightning.trainer.loggers import ResumableCSVLogger, place_logs
 from mcmfh_lightning.trainer.run_files import (
     SaveRunConfig,
     check_results,
@@ -44,26 +45,6 @@ from mcmfh_lightning.trainer.run_files import (
     find_best,
     find_checkpoint,
 )
-
-_NOT_INSTALLED = (
-    "trainer.logger needs the package {0}, which is not installed: pip install 'mcmfh-lightning[{0}]', or choose "
-    "logger/csv.yaml"
-)
-
-
-class OneLineParser(LightningArgumentParser):
-    """Parser whose errors are one line instead of a page of options."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Print what is wrong and exit with code 2, or raise if another parser called this one."""
-        if not self.exit_on_error:
-            super().error(message, ex)
-        if os.environ.get(TRACEBACK_VARIABLE):
-            raise ConfigError(message) from ex
-        parser = getattr(ex, "subcommand_parser", None) or self
-        prog = parser.prog.replace(" [options]", "")
-        sys.stderr.write(f"mcmfh: error: {one_line(message)}; options: {prog} --help\n")
-        sys.exit(2)
 
 
 class McmfhCLI(LightningCLI):
@@ -103,20 +84,7 @@ class McmfhCLI(LightningCLI):
             ConfigError: If the package of the logger is not installed.
         """
         config = self.config[self.subcommand]
-        loggers = config["trainer"]["logger"]
-        for logger in loggers if isinstance(loggers, list) else [loggers]:
-            if "class_path" not in (logger or ()):  # True, False or None
-                continue
-            kind = resolve_name(logger["class_path"])
-            if issubclass(kind, CSVLogger | TensorBoardLogger):
-                for name, value in (("save_dir", config["run_dir"]), ("name", ""), ("version", self.subcommand)):
-                    logger["init_args"][name] = value
-            if issubclass(kind, WandbLogger):
-                logger["init_args"]["save_dir"] = str(Path(config["run_dir"], str(self.subcommand)))
-                if find_spec("wandb") is None:
-                    raise ConfigError(_NOT_INSTALLED.format("wandb"))
-            if issubclass(kind, TensorBoardLogger) and not (find_spec("tensorboard") or find_spec("tensorboardX")):
-                raise ConfigError(_NOT_INSTALLED.format("tensorboard"))
+        place_logs(config["trainer"]["logger"], config["run_dir"], str(self.subcommand))
 
     def instantiate_classes(self) -> None:
         """Build data, model and trainer.
@@ -124,12 +92,31 @@ class McmfhCLI(LightningCLI):
         Raises:
             ConfigError: If a constructor refuses a value; ``MCMFH_TRACEBACK=1`` shows where.
         """
+        self._check_features()
         try:
             super().instantiate_classes()
-        except (ValueError, TypeError, MisconfigurationException) as error:
+        except (ValueError, TypeError, ImportError, MisconfigurationException) as error:
             if own_error(error) is not None:
                 raise
-            raise ConfigError(f"{one_line(str(error))} ({TRACEBACK_VARIABLE}=1 shows where)") from error
+            raise ConfigError(missing_extra(error) or describe_library(str(error), self._option_of())) from error
+
+    def _option_of(self) -> dict[str, str]:
+        """Return the option of each argument of the data and the model, as it is typed."""
+        config = self.config[self.subcommand]
+        arguments = {key: class_options(config[key]["class_path"]) or () for key in ("data", "model")}
+        return {one.name: hyphenated(f"{key}.{one.name}") for key, found in arguments.items() for one in found}
+
+    def _check_features(self) -> None:
+        """Refuse a hasher of features with data that are pairs."""
+        config = self.config[self.subcommand]
+        model, data = (resolve_name(config[name]["class_path"]) for name in ("model", "data"))
+        takes_features = issubclass(model, Hasher) and "image_dim" in signature(model).parameters
+        if takes_features and issubclass(data, PairDataModule):
+            raise ConfigError(
+                f"{model.__name__} takes features, and {data.__name__} gives pairs: encode them first (mcmfh predict "
+                "--config experiments/encode_offline.yaml) and pass --data FeatureDataModule, or train end to end "
+                "(--config experiments/end_to_end_mcmfh.yaml)"
+            )
 
     def after_instantiate_classes(self) -> None:
         """Complete the arguments that checkpoints store, so that ``load_from_checkpoint`` can build the model.
@@ -148,27 +135,31 @@ class McmfhCLI(LightningCLI):
                 batch cannot be divided over the processes.
         """
         config = self.config_init[self.subcommand]
-        run_dir = Path(config["run_dir"])
-        folder = run_dir / str(self.subcommand)
-        trains = self.subcommand == "fit"
-        if getattr(rank_zero_only, "rank", 0) == 0 and not config["trainer"]["fast_dev_run"]:
-            if trains:
-                check_unused(run_dir, config["ckpt_path"])
-            if self.subcommand != "predict":  # writes to a folder of its own
-                check_writable(folder)
-        config["trainer"]["default_root_dir"] = config["trainer"]["default_root_dir"] or str(folder)
-        if config["trainer"]["logger"] in (None, True):
-            kwargs["logger"] = ResumableCSVLogger(run_dir, name="", version=self.subcommand)
-        plugins = config["trainer"]["plugins"] or []
-        plugins = plugins if isinstance(plugins, list) else [plugins]
+        folder = Path(config["run_dir"], str(self.subcommand))
+        trains, settings = self.subcommand == "fit", config["trainer"]
+        if getattr(rank_zero_only, "rank", 0) == 0 and not settings["fast_dev_run"]:
+            self._check_folder(folder, config["ckpt_path"])
+        settings["default_root_dir"] = settings["default_root_dir"] or str(folder)
+        if settings["logger"] in (None, True):
+            kwargs["logger"] = self.subcommand != "predict" and ResumableCSVLogger(
+                folder.parent, name="", version=folder.name
+            )
+        callbacks, plugins = (
+            given if isinstance(given, list) else [given]
+            for given in (settings["callbacks"] or [], settings["plugins"] or [])
+        )
+        has_bar = any(isinstance(callback, ProgressBar) for callback in callbacks)
+        if settings["enable_progress_bar"] is None and not sys.stdout.isatty() and not has_bar:
+            kwargs["enable_progress_bar"] = False  # a bar in a file is a line for each of its states
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             kwargs["plugins"] = [*plugins, AtomicCheckpointIO()]
-        callbacks = config["trainer"]["callbacks"] or []
         kwargs["callbacks"] = [
             RunFolder(folder),
-            *(callbacks if isinstance(callbacks, list) else [callbacks]),
+            *callbacks,
             *([ExampleGallery()] if config["log_examples"] else []),
-            *([FitReport()] if trains else []),
+            *([MonitorCheck(), ShortFit(), FitReport()] if trains else []),
+            *([CodeWriter(folder)] if self._writes_codes else []),
+            *([PlainProgress()] if kwargs.get("enable_progress_bar") is False else []),
         ]
         trainer = super().instantiate_trainer(**kwargs)
         for logger in trainer.loggers:
@@ -180,6 +171,19 @@ class McmfhCLI(LightningCLI):
             # Before Lightning starts the other processes: each of them would say the same.
             self.datamodule.check_ranks(trainer.num_devices * trainer.num_nodes)
         return trainer
+
+    @property
+    def _writes_codes(self) -> bool:
+        return self.subcommand == "predict" and isinstance(self.model, Hasher)
+
+    def _check_folder(self, folder: Path, ckpt_path: str | None) -> None:
+        """Refuse a folder that holds another run, or that cannot be written to; say what is replaced."""
+        if self.subcommand == "fit":
+            check_unused(folder.parent, ckpt_path)
+        if self.subcommand != "predict" or self._writes_codes:  # an encoder writes to a folder of its own
+            check_writable(folder)
+        if self.subcommand == "validate" and (folder / "metrics.csv").is_file():
+            say(f"{folder / 'metrics.csv'}: replaces the numbers of an earlier validate")
 
     def _finish_wandb(self) -> None:
         """Finish the run in wandb, so that a later run of this process starts a new one."""
@@ -194,70 +198,40 @@ class McmfhCLI(LightningCLI):
 
         Raises:
             CheckpointError: If there are no trained weights to measure.
-            DataError: If a test would replace the results of other weights or data.
+            DataError: If a test would replace the results of other weights or data, or a predict their codes.
         """
         kwargs: dict[str, Any] = super()._prepare_subcommand_kwargs(subcommand) | {"weights_only": True}
         run_dir = Path(self.config_init[subcommand]["run_dir"])
         kwargs["ckpt_path"] = find_checkpoint(run_dir, kwargs["ckpt_path"], fit=subcommand == "fit")
-        if kwargs["ckpt_path"] is None and _needs_weights(subcommand, self.model):
+        if kwargs["ckpt_path"] is None and (subcommand in ("validate", "test") or self._writes_codes):
             kwargs["ckpt_path"] = self._best_weights(run_dir)
-        if subcommand != "test":
-            return kwargs
-        dry = self.trainer.fast_dev_run  # type: ignore[attr-defined]  # set at run time
+        if self._writes_codes:
+            kwargs["return_predictions"] = False  # the callback writes them
+        if subcommand == "test" or self._writes_codes:
+            self._check_earlier(run_dir / subcommand, kwargs["ckpt_path"])
+        return kwargs | ({"verbose": False} if subcommand == "test" else {})
+
+    def _check_earlier(self, folder: Path, ckpt_path: str | None) -> None:
+        """Refuse to replace results or codes of other weights or data; say what is replaced."""
+        report, what = (folder / "codes.json", "codes") if self._writes_codes else (folder / "metrics.json", "results")
         first = getattr(rank_zero_only, "rank", 0) == 0
-        report = run_dir / subcommand / "metrics.json"
-        if first and not dry and report.is_file() and isinstance(self.datamodule, ShardDataModule):
-            check_results(report, kwargs["ckpt_path"], self.datamodule.provenance())
-            say(f"{report.parent}: replaces the earlier results of the same weights on the same data")
-        return kwargs | {"verbose": False}
+        if self.trainer.fast_dev_run or not first or not report.is_file():  # type: ignore[attr-defined]  # set at run time
+            return
+        if ckpt_path is not None and isinstance(self.datamodule, ShardDataModule):
+            check_results(report, ckpt_path, self.datamodule.provenance(), what)
+            say(f"{folder}: replaces the earlier {what} of the same weights on the same data")
 
     def _best_weights(self, run_dir: Path) -> str | None:
         """Find the best weights of the run; a ``fast_dev_run``, which writes no numbers, works without them."""
-        first = getattr(rank_zero_only, "rank", 0) == 0
         try:
             best = find_best(run_dir, str(self.subcommand))
         except CheckpointError:
             if not self.trainer.fast_dev_run:  # type: ignore[attr-defined]  # set at run time
                 raise
             best = None
-        if first:
+        if getattr(rank_zero_only, "rank", 0) == 0:
             say("fast_dev_run with untrained weights" if best is None else f"the best weights of the run: {best}")
         return best
-
-
-def _needs_weights(subcommand: str, model: LightningModule) -> bool:
-    """Say whether a command is useless without trained weights; an encoder brings its own."""
-    return subcommand in ("validate", "test") or (subcommand == "predict" and isinstance(model, Hasher))
-
-
-_load_yaml = get_loader("yaml")
-
-
-def _with_present_names(value: Any) -> Any:  # noqa: ANN401  # any content of a config
-    """Rename keys of a config that have the name of the version before, with a warning."""
-    if isinstance(value, list):
-        return [_with_present_names(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {_present_name(name): _with_present_names(item) for name, item in value.items()}
-
-
-def _present_name(dotted: str) -> str:
-    """Rename the last part of a flag or key if it was renamed; the former names are accepted for one release."""
-    owner, dot, name = str(dotted).rpartition(".")
-    if name not in RENAMED:
-        return dotted
-    rank_zero_warn(f"{dotted} is now {owner}{dot}{RENAMED[name]}; the next release drops the old name")
-    return owner + dot + RENAMED[name]
-
-
-set_loader("yaml", lambda text: _with_present_names(_load_yaml(text)), exceptions=(yaml.YAMLError,))
-
-
-def _read_arguments(args: Sequence[str]) -> list[str]:
-    """Find the configs that a command line names, and rename its flags of the version before."""
-    flags = (arg.partition("=") for arg in find_configs(args))
-    return [(_present_name(name) if name.startswith("--") else name) + equals + value for name, equals, value in flags]
 
 
 @contextmanager
@@ -269,37 +243,31 @@ def _unfinished_on_sigterm() -> Iterator[None]:
     try:
         yield
     except SIGTERMException:
-        sys.stderr.write("mcmfh: stopped by SIGTERM before the end; `fit` resumes with --ckpt_path last\n")
+        sys.stderr.write("mcmfh: stopped by SIGTERM before the end; `fit` resumes with --ckpt-path last\n")
         sys.exit(128 + signal.SIGTERM)
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run a subcommand of LightningCLI; errors of this package end in one line and exit code 2."""
-    for message in (
-        "Your `IterableDataset` has `__len__` defined",  # streams give each worker its own batches
-        "The dirpath has changed from",  # fit keeps checkpoints, test does not
-        "Checkpoint directory .* exists and is not empty",  # a run is resumed; others are refused
-        "Couldn't infer the batch indices",  # the feature writer reads them from the batch
-        "You have overridden `on_after_batch_transfer`",  # pairs are embedded by the module, not by the data
-        "Found \\d+ module\\(s\\) in eval mode",  # encoders that are trained stay in it
-        "Experiment logs directory",  # testing again replaces the result of the earlier test
-        "`ModelCheckpoint\\(monitor=.* could not find",  # without validation; the last lines of the fit say so
-        "`isinstance\\(treespec, LeafSpec\\)` is deprecated",  # inside Lightning
-    ):
-        warnings.filterwarnings("ignore", message=message)
-    sys.argv[1:] = _read_arguments(sys.argv[1:])  # in place: processes that Lightning relaunches under DDP see the same
     with _unfinished_on_sigterm(), one_line_errors("mcmfh"), worker_errors():
-        check_configs(sys.argv[1:] if args is None else _read_arguments(args))
-        McmfhCLI(
-            LightningModule,
-            LightningDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            seed_everything_default=0,
-            auto_configure_optimizers=False,  # hashers take theirs as arguments
-            save_config_callback=SaveRunConfig,
-            save_config_kwargs={"save_to_log_dir": False},
-            parser_class=OneLineParser,
-            parser_kwargs={"allow_abbrev": False},  # of all subcommands: they take it from the parser above
-            args=None if args is None else _read_arguments(args),
-        )
+        arguments = read_arguments(sys.argv[1:] if args is None else args)
+        if args is None:
+            sys.argv[1:] = arguments  # in place: processes that Lightning relaunches under DDP see the same
+        if arguments[-2:] == ["--help", "all"]:  # the parser leaves the options of model and data out
+            for line in all_lines(arguments[0], arguments[1:-2]):
+                say(line)
+            args = arguments = [arguments[0], "--help"]
+        with usage_errors(arguments):
+            McmfhCLI(
+                LightningModule,
+                LightningDataModule,
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                seed_everything_default=0,
+                auto_configure_optimizers=False,  # hashers take theirs as arguments
+                save_config_callback=SaveRunConfig,
+                save_config_kwargs={"save_to_log_dir": False},
+                parser_class=OneLineParser,
+                parser_kwargs={"allow_abbrev": False},  # of all subcommands: they take it from the parser above
+                args=None if args is None else arguments,
+            )

@@ -1,10 +1,12 @@
-"""Items that a converter reads from a collection, and their image files, before splits, vocabulary and shards."""
+"""Items that a converter reads from a collection, their image files, and the CSV that names their splits."""
 
+import csv
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +14,8 @@ from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.images.decode import read_picture
 from mcmfh_lightning.images.png import ValueRange
 from mcmfh_lightning.images.unusable import FIXES, PictureError
-from mcmfh_lightning.shards.info import Split
+from mcmfh_lightning.nearest import did_you_mean
+from mcmfh_lightning.shards.info import SPLITS, Split
 from mcmfh_lightning.shards.labels import NORMAL
 from mcmfh_lightning.shards.pair import ImageFormat
 
@@ -161,3 +164,74 @@ def check_images(paths: Iterable[Path], value_range: ValueRange | None = None) -
     """Run `check_image` on every core, results in the order of ``paths``. Threads: Pillow decodes outside the GIL."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from pool.map(partial(check_image, value_range=value_range), paths)
+
+
+@dataclass(frozen=True)
+class SplitRow:
+    """Line of a splits CSV: split and ISO date of an image, each None where the file does not say it."""
+
+    split: Split | None
+    date: str | None
+
+
+def read_splits_csv(path: Path) -> dict[str, SplitRow]:
+    """Read a CSV with a column ``image_id`` and ``split`` and/or ``study_date``; other columns are not read.
+
+    Args:
+        path: The file; dates are ``YYYYMMDD`` or ``YYYY-MM-DD``, empty where unknown.
+
+    Returns:
+        The row of each image id.
+
+    Raises:
+        DataError: If a column is missing, an image id is listed twice, or a split or date is impossible; with its line.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = set(reader.fieldnames or ())
+            if "image_id" not in columns or not columns & {"split", "study_date"}:
+                raise DataError(f"{path}: needs the columns image_id and split (or study_date), has {sorted(columns)}")
+            rows: dict[str, SplitRow] = {}
+            for row in reader:
+                where = f"{path}, line {reader.line_num}"
+                image_id = (row["image_id"] or "").strip()
+                if image_id in rows:
+                    raise DataError(f"{where}: image id {image_id!r} is listed twice; keep one line per image")
+                rows[image_id] = SplitRow(_split(row.get("split"), where), _date(row.get("study_date"), where))
+            return rows
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as a CSV file ({error})") from error
+
+
+def _split(text: str | None, where: str) -> Split | None:
+    name = (text or "").strip()
+    for split in SPLITS:
+        if name == split:
+            return split
+    if name:
+        raise DataError(f"{where}: unknown split {name!r}; valid are {', '.join(SPLITS)}{did_you_mean(name, SPLITS)}")
+    return None
+
+
+def _date(text: str | None, where: str) -> str | None:
+    digits = (text or "").strip().replace("-", "")
+    if not digits:
+        return None
+    try:
+        return datetime.strptime(digits, "%Y%m%d").date().isoformat()
+    except ValueError as error:
+        raise DataError(f"{where}: {text!r} is not a date like 20111122 or 2011-11-22") from error
+
+
+def apply_rows(collection: Collection, rows: Mapping[str, SplitRow]) -> Collection:
+    """Give each candidate the split and the date of its row; those without a row are skipped."""
+    result = collection.copy()
+    result.candidates = []
+    for candidate in collection.candidates:
+        row = rows.get(candidate.id)
+        if row is None:
+            result.skip("not in the splits CSV", candidate.id)
+        else:
+            result.candidates.append(replace(candidate, split=row.split, date=row.date))
+    return result

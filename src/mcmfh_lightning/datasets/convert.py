@@ -13,18 +13,20 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.progress import track
-from rich.table import Table
-from rich.text import Text
 
 from mcmfh_lightning.datasets.collection import Candidate, Collection, Unusable, check_images, image_bytes
+from mcmfh_lightning.datasets.split_report import count_splits
 from mcmfh_lightning.datasets.splits import SplitPlan, assign_splits
-from mcmfh_lightning.errors import DataError, without_controls
+from mcmfh_lightning.errors import DataError, say
 from mcmfh_lightning.images.png import ValueRange, check_value_range
+from mcmfh_lightning.nearest import did_you_mean
 from mcmfh_lightning.shards import DATASET_FILE, SPLITS, DatasetInfo, Pair, PairShardWriter
 from mcmfh_lightning.shards.labels import NORMAL, build_vocabulary, describe_broad_labels, share_probability
 from mcmfh_lightning.shards.members import MAX_TEXT_CHARACTERS
+from mcmfh_lightning.tables import make_table, paragraph
 
-_TOP_LABELS = 10
+_TOP_LABELS = 6
+_MOST_COUNTS = 12
 
 
 def convert(
@@ -71,6 +73,7 @@ def convert(
         **settings,
         "split_by": split.by,
         "split_shares": None if split.by == "given" else list(split.shares),
+        **({"stratify": True} if split.stratify else {}),
         "min_label_count": min_label_count,
         "drop_labels": sorted(drop_labels),
         "seed": seed,
@@ -79,17 +82,19 @@ def convert(
     }
     if (out / DATASET_FILE).exists():
         info = _require_same(out, name, settings)
-        _print(console, f"{out} is already complete")
+        say(f"{out} is already complete", console)
         return info
     collection = collection.copy()  # what is skipped from here on is added to its account
     accepted = _verify(collection, assign_splits(collection, split, seed), value_range, console)
     dropped = Counter(label for item in accepted for label in set(item.labels) & set(drop_labels))
     if absent := sorted(set(drop_labels) - dropped.keys()):
         shown = ", ".join(map(repr, absent[:3])) + " ..." * (len(absent) > 3)
-        _print(console, f"{len(absent)} of {len(drop_labels)} labels to drop are on no item: {shown}")
+        near = did_you_mean(absent[0], {label for item in accepted for label in item.labels})
+        are = "label to drop is" if len(absent) == len(drop_labels) == 1 else "labels to drop are"
+        say(f"{len(absent)} of {len(drop_labels)} {are} on no item: {shown}{near}", console)
     label_sets = ([x for x in item.labels if x not in drop_labels] for item in accepted)
     vocabulary = build_vocabulary(label_sets, min_label_count) if collection.labeled else []
-    _require_normal(collection, vocabulary, min_label_count, drop_labels)
+    require_normal(collection, vocabulary, min_label_count, drop_labels)
     for item in accepted:
         if item.labels and not set(item.labels).intersection(vocabulary):
             collection.note("without a label: all dropped or below the minimum count")
@@ -101,7 +106,8 @@ def convert(
         **_depths(accepted, console),
         "dropped_labels": dict(sorted(dropped.items())),
         "label_gloss": {label: collection.gloss[label] for label in vocabulary if label in collection.gloss},
-        **_sharing(accepted, vocabulary),
+        **label_summary(accepted, vocabulary),
+        **count_splits(accepted, vocabulary),
     }
     with PairShardWriter(
         out,
@@ -117,10 +123,6 @@ def convert(
                 writer.skip(reason, skipped)
         _write(writer, accepted, value_range, console)
         return writer.close()
-
-
-def _print(console: Console, line: str) -> None:
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _fingerprints(candidates: Sequence[Candidate]) -> dict[str, str]:
@@ -147,9 +149,11 @@ def _require_same(out: Path, name: str, settings: Mapping[str, Any]) -> DatasetI
     wanted = {"name": name, **settings}
     for key in wanted.keys() | stored.keys():
         if stored.get(key) != wanted.get(key):
+            split = "or pass --no-stratify" if wanted.get(key) else "or leave out --no-stratify"
+            fix = f"{split}, " if key == "stratify" else ""
             raise DataError(
                 f"{out} holds a finished conversion with {key} = {stored.get(key)!r}, not {wanted.get(key)!r}: "
-                "choose another --out, or delete this folder first"
+                f"choose another --out, {fix}or delete this folder first"
             )
     return info
 
@@ -180,7 +184,7 @@ def _verify(
     return accepted
 
 
-def _require_normal(
+def require_normal(
     collection: Collection, vocabulary: Sequence[str], min_label_count: int, drop_labels: Container[str]
 ) -> None:
     """Refuse to lose a normal label that was named: without it, no query would count as abnormal."""
@@ -207,15 +211,15 @@ def _depths(accepted: Sequence[Candidate], console: Console) -> dict[str, Any]:
         return {}
     if len(depths) > 1:
         counts = ", ".join(f"{bits} bits: {depths[bits]:,}" for bits in sorted(depths))
-        _print(
-            console,
+        say(
             f"warning: images of several depths ({counts}), each scaled by its own; if they come from one kind of "
-            "device, pass --value-range [LOW, HIGH] to scale all of more than 8 bits alike",
+            "device, pass --value-range LOW HIGH to scale all of more than 8 bits alike",
+            console,
         )
     return {"image_bits": {str(bits): depths[bits] for bits in sorted(depths)}}
 
 
-def _sharing(accepted: Sequence[Candidate], vocabulary: Sequence[str]) -> dict[str, Any]:
+def label_summary(accepted: Sequence[Candidate], vocabulary: Sequence[str]) -> dict[str, Any]:
     """Compute P(share a label), overall and by split, and count the pairs that carry each label."""
     chances: dict[str, float] = {}
     for split in ("all", *SPLITS):
@@ -254,43 +258,47 @@ def _pair(c: Candidate, value_range: ValueRange | None) -> Pair:
 
 
 def summary_table(info: DatasetInfo) -> Group:
-    """Render what was read, skipped and kept, the splits and the labels of a converted data set."""
+    """Render the splits, what was skipped, read and kept, and the labels of a converted data set."""
     summary = info.settings["summary"]
     chances = summary["share_probability"]
     total = sum(entry.pairs for entry in info.splits.values())
-    table = Table(title=f"{info.name}: {info.source}", caption=info.licence, title_justify="left")
-    table.add_column("")
-    table.add_column("count", justify="right")
-    table.add_column("examples")
-    for what, count in Counter(summary["read"]).most_common():
-        table.add_row(what, f"{count:,}")
-    table.add_section()
-    for reason, count in info.skipped.items():
-        table.add_row(f"skipped: {reason}", f"{count:,}", ", ".join(info.skipped_examples[reason][:2]))
-    table.add_section()
-    for trait, count in Counter(summary["kept"]).most_common():
-        table.add_row(f"kept, {trait}", f"{count:,}")
-    table.add_section()
-    for split, pairs in [*((split, entry.pairs) for split, entry in info.splits.items()), ("all", total)]:
-        table.add_row(f"pairs written: {split}", f"{pairs:,}", f"P(share a label) {chances[split]:.3f}")
+    rows = [("pairs written", f"{total:,}", _joined(f"{name} {entry.pairs:,}" for name, entry in info.splits.items()))]
+    rows.append(
+        ("P(share a label)", f"{chances['all']:.3f}", _joined(f"{split} {chances[split]:.3f}" for split in info.splits))
+    )
+    rows += [
+        ("skipped", f"{count:,}", f"{reason}: {', '.join(info.skipped_examples[reason][:2])}")
+        for reason, count in info.skipped.items()
+    ]
+    rows += [(name, "", _counts(summary[name])) for name in ("read", "kept") if summary[name]]
+    rows.append(("labels", f"{len(summary['label_pairs']):,}", _frequent_labels(info, total)))
+    if dropped := summary["dropped_labels"]:
+        rows.append(("labels dropped", f"{len(dropped):,}", f"on purpose: {_counts(dropped)}"))
+    title = f"{info.name}: {info.source}; {info.licence}"
+    table = make_table(title, ("what", "count", "of these"), rows, numbers=("count",), header=False)
     shares = {label: count / total for label, count in summary["label_pairs"].items()}
     broad = describe_broad_labels(chances["all"], shares, info.normal_label)
-    return Group(table, _label_table(info, total), *([Text(without_controls(broad))] if broad else []))
+    return Group(table, *([paragraph(broad)] if broad else []))
 
 
-def _label_table(info: DatasetInfo, total: int) -> Table:
+def _joined(parts: Iterable[str]) -> str:
+    # Labels and file names may hold commas.
+    return "; ".join(parts)
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    most = [(what, count) for what, count in Counter(counts).most_common() if count]
+    more = f"; and {len(most) - _MOST_COUNTS} more" if len(most) > _MOST_COUNTS else ""
+    return _joined(f"{what} {count:,}" for what, count in most[:_MOST_COUNTS]) + more
+
+
+def _frequent_labels(info: DatasetInfo, total: int) -> str:
+    """List the most frequent labels, each with its word if it has one, and its share of the pairs."""
     summary = info.settings["summary"]
-    counts, gloss, dropped = summary["label_pairs"], summary["label_gloss"], summary["dropped_labels"]
-    title = f"{len(counts)} labels, the most frequent"
-    if dropped:
-        title += f"; {len(dropped)} others dropped on purpose"
-    table = Table(title=title, title_justify="left")
-    table.add_column("label")
-    if gloss:
-        table.add_column("word")
-    table.add_column("pairs", justify="right")
-    table.add_column("share", justify="right")
-    for label in info.label_vocabulary[:_TOP_LABELS]:
-        words = [gloss.get(label, "")] if gloss else []
-        table.add_row(label, *words, f"{counts[label]:,}", f"{counts[label] / total:.1%}")
-    return table
+    counts, gloss = summary["label_pairs"], summary["label_gloss"]
+    shown = info.label_vocabulary[:_TOP_LABELS]
+    named = _joined(
+        f"{label}{f' ({gloss[label]})' if label in gloss else ''} {counts[label] / total:.1%}" for label in shown
+    )
+    more = len(info.label_vocabulary) - len(shown)
+    return f"{named}; and {more:,} more" if more else named

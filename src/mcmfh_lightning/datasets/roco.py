@@ -64,7 +64,7 @@ class RocoOptions:
         licences: Licenses to keep, separated by commas, as licences.txt names them. Default: all.
         seed: Seed of the split by article and of the order of pairs in the shards.
         name: Name of the data set in dataset.json.
-        value_range: Values that become black and white, as [0, 4095], of images that have more than 8 bits and no
+        value_range: Values that become black and white, such as 0 4095, of images that have more than 8 bits and no
             window of their own. Default: by the depth of each image.
 
     Raises:

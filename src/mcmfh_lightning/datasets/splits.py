@@ -4,13 +4,11 @@ However it is split, all items of a group (study, article, patient) are in one s
 near-copies, and a query whose twin was trained on measures memory.
 """
 
-import csv
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
-from pathlib import Path
+from heapq import heapify, heappop, heappush
 from typing import Literal
 
 from mcmfh_lightning.datasets.collection import Candidate, Collection
@@ -35,8 +33,8 @@ def parse_shares(text: str) -> Shares:
         return SplitPlan("group", (train, val, test)).shares
     except ValueError as error:
         raise DataError(
-            f"{text!r} does not divide into train, val and test: write three percentages that sum to 100, such as "
-            "80/10/10"
+            f"--resplit {text!r} does not divide into train, val and test: write three percentages that sum to 100, "
+            "such as 80/10/10"
         ) from error
 
 
@@ -47,15 +45,20 @@ class SplitPlan:
     Attributes:
         by: ``given`` takes the split that each item names, ``group`` draws groups, ``date`` cuts in time.
         shares: Per cent of train, val and test where the split is not given.
+        stratify: Whether groups are drawn so that each split has its share of each label.
 
     Raises:
-        ValueError: If a share is negative, there is nothing to train on, or the shares do not sum to 100.
+        ValueError: If splits that are not drawn are to be stratified, a share is negative, there is nothing to train
+            on, or the shares do not sum to 100.
     """
 
     by: Literal["given", "group", "date"]
     shares: Shares = (80, 10, 10)
+    stratify: bool = False
 
     def __post_init__(self) -> None:
+        if self.stratify and self.by != "group":
+            raise ValueError(f"splits by {self.by} are not drawn, and cannot be stratified")
         if min(self.shares) < 0 or self.shares[0] == 0 or sum(self.shares) != 100:
             shown = "/".join(map(str, self.shares))
             raise ValueError(f"shares {shown}: per cent of train, val and test, such as 80/10/10, that sum to 100")
@@ -77,7 +80,10 @@ def assign_splits(collection: Collection, plan: SplitPlan, seed: int) -> list[Ca
         assigned = [candidate for candidate in candidates if candidate.split is not None]
         require_disjoint({c.id: str(c.split) for c in assigned}, {c.id: c.group_name for c in assigned})
     elif plan.by == "group":
-        of_group = split_by_group((candidate.group for candidate in candidates), seed, plan.shares)
+        if plan.stratify:
+            of_group = _LabelDraw(candidates, seed, plan.shares).run()
+        else:
+            of_group = split_by_group((candidate.group for candidate in candidates), seed, plan.shares)
         assigned = [replace(candidate, split=of_group[candidate.group]) for candidate in candidates]
     else:
         dates: dict[int, str] = {}  # the date of a group is the earliest of its items
@@ -94,77 +100,6 @@ def assign_splits(collection: Collection, plan: SplitPlan, seed: int) -> list[Ca
         if candidate.id not in kept:
             collection.skip(f"without a {'date' if plan.by == 'date' else 'split'}", candidate.id)
     return assigned
-
-
-@dataclass(frozen=True)
-class SplitRow:
-    """Line of a splits CSV: split and ISO date of an image, each None where the file does not say it."""
-
-    split: Split | None
-    date: str | None
-
-
-def read_splits_csv(path: Path) -> dict[str, SplitRow]:
-    """Read a CSV with a column ``image_id`` and ``split`` and/or ``study_date``; other columns are not read.
-
-    Args:
-        path: The file; dates are ``YYYYMMDD`` or ``YYYY-MM-DD``, empty where unknown.
-
-    Returns:
-        The row of each image id.
-
-    Raises:
-        DataError: If a column is missing, an image id is listed twice, or a split or date is impossible; with its line.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = set(reader.fieldnames or ())
-            if "image_id" not in columns or not columns & {"split", "study_date"}:
-                raise DataError(f"{path}: needs the columns image_id and split (or study_date), has {sorted(columns)}")
-            rows: dict[str, SplitRow] = {}
-            for row in reader:
-                where = f"{path}, line {reader.line_num}"
-                image_id = (row["image_id"] or "").strip()
-                if image_id in rows:
-                    raise DataError(f"{where}: image id {image_id!r} is listed twice; keep one line per image")
-                rows[image_id] = SplitRow(_split(row.get("split"), where), _date(row.get("study_date"), where))
-            return rows
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as a CSV file ({error})") from error
-
-
-def _split(text: str | None, where: str) -> Split | None:
-    name = (text or "").strip()
-    for split in SPLITS:
-        if name == split:
-            return split
-    if name:
-        raise DataError(f"{where}: unknown split {name!r}; valid are {', '.join(SPLITS)}")
-    return None
-
-
-def _date(text: str | None, where: str) -> str | None:
-    digits = (text or "").strip().replace("-", "")
-    if not digits:
-        return None
-    try:
-        return datetime.strptime(digits, "%Y%m%d").date().isoformat()
-    except ValueError as error:
-        raise DataError(f"{where}: {text!r} is not a date like 20111122 or 2011-11-22") from error
-
-
-def apply_rows(collection: Collection, rows: Mapping[str, SplitRow]) -> Collection:
-    """Give each candidate the split and the date of its row; those without a row are skipped."""
-    result = collection.copy()
-    result.candidates = []
-    for candidate in collection.candidates:
-        row = rows.get(candidate.id)
-        if row is None:
-            result.skip("not in the splits CSV", candidate.id)
-        else:
-            result.candidates.append(replace(candidate, split=row.split, date=row.date))
-    return result
 
 
 def split_by_group(groups: Iterable[int], seed: int, shares: Shares) -> dict[int, Split]:
@@ -237,3 +172,79 @@ def require_disjoint(
             f"{len(cut)} of {len(first)} groups (studies, articles, patients) are in two splits, the first is group "
             f"{group}: {other} in {split_of[other]}, {item} in {split_of[item]}; {fix}"
         )
+
+
+_HALF = 50
+"""A label takes part if each split is due half a group of it (in per cent of a group). Rarer labels are left to chance:
+the split with the largest share would get all of them, and the test would never ask about a rare finding."""
+
+
+class _LabelDraw:
+    """Draw of the split of each group so that each split has its share of each label.
+
+    After Sechidis, Tsoumakas and Vlahavas, "On the Stratification of Multi-Label Data" (2011), with groups in place of
+    single items. The rarest label comes first, because the others can be balanced later; groups without a label come
+    last and correct the sizes of the splits.
+
+    Other than by `split_by_group`, the split of a group depends on all groups: it may change when the collection grows.
+    The state is what each split is still due, of each label and of all items.
+
+    Args:
+        candidates: The items; all items of a group are put into one split.
+        seed: Seed of the order of the groups.
+        shares: Per cent of train, val and test.
+    """
+
+    def __init__(self, candidates: Iterable[Candidate], seed: int, shares: Shares) -> None:
+        share_of = {split: share for split, share in zip(SPLITS, shares, strict=True) if share}
+        self._labels: dict[int, Counter[str]] = {}  # number of items by label, of each group
+        self._items: Counter[int] = Counter()
+        for item in candidates:
+            self._labels.setdefault(item.group, Counter()).update(set(item.labels))
+            self._items[item.group] += 1
+        self._seed = seed
+        self._splits = list(share_of)
+        self._order = sorted(self._items, key=self._drawn)
+        self._groups: dict[str, list[int]] = {}
+        for group in self._order:
+            for label in self._labels[group]:
+                self._groups.setdefault(label, []).append(group)
+        least = min(share_of.values())
+        self._groups = {label: held for label, held in self._groups.items() if len(held) * least >= _HALF}
+        self._left = {label: sum(self._labels[group][label] for group in held) for label, held in self._groups.items()}
+        self._due = {
+            label: {split: left * share / 100 for split, share in share_of.items()}
+            for label, left in self._left.items()
+        }
+        self._due_items = {split: self._items.total() * share / 100 for split, share in share_of.items()}
+        self._split_of: dict[int, Split] = {}
+
+    def _drawn(self, *what: object) -> bytes:
+        return hashlib.sha256(":".join(map(str, (self._seed, *what))).encode()).digest()
+
+    def run(self) -> dict[int, Split]:
+        """Give each group a split."""
+        waiting = [(left, label) for label, left in self._left.items()]
+        heapify(waiting)
+        while waiting:
+            left, label = heappop(waiting)
+            if left > self._left[label] > 0:  # groups of it were given away with rarer labels
+                heappush(waiting, (self._left[label], label))
+            elif left == self._left[label]:
+                for group in self._groups[label]:
+                    if group not in self._split_of:
+                        self._give(group, self._due[label])
+        for group in self._order:
+            if group not in self._split_of:
+                self._give(group, self._due_items)
+        return self._split_of
+
+    def _give(self, group: int, due: dict[Split, float]) -> None:
+        """Put a group into the split that is due the most; between equals, into the one that lacks the most items."""
+        split = max(self._splits, key=lambda split: (due[split], self._due_items[split], self._drawn(group, split)))
+        self._split_of[group] = split
+        self._due_items[split] -= self._items[group]
+        for label, count in self._labels[group].items():
+            if label in self._due:
+                self._due[label][split] -= count
+                self._left[label] -= count

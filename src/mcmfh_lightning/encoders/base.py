@@ -3,7 +3,7 @@
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Self, cast
+from typing import Any, NamedTuple, Self, cast
 
 import torch
 from PIL import Image
@@ -11,6 +11,13 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mcmfh_lightning.types import FeatureBatch, PairBatch
+
+
+class TokenCount(NamedTuple):
+    """Number of tokens of a text, special ones included, and how many of them an encoder reads: the first."""
+
+    tokens: int
+    read: int
 
 
 class Encoder(nn.Module, ABC):
@@ -33,6 +40,10 @@ class Encoder(nn.Module, ABC):
     """Picture of any mode and size to (3, H, W) float32."""
     tokenize: Callable[[list[str]], dict[str, Tensor]]
     """B texts to tensors of B rows; ``truncated`` (B,) bool marks the texts that did not fit the context."""
+
+    def count_tokens(self, text: str) -> TokenCount | None:
+        """Count the tokens of a text, and those that fit the context; None if this encoder does not count."""
+        return None
 
     def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002  # the signature of nn.Module
         """Stay in evaluation mode, also while trained.

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torchvision.transforms import Compose
 
-from mcmfh_lightning.encoders.base import Encoder
+from mcmfh_lightning.encoders.base import Encoder, TokenCount
 from mcmfh_lightning.encoders.image_tower import to_rgb
 from mcmfh_lightning.encoders.text_tower import tokenizer_sha256
 from mcmfh_lightning.encoders.weights import state_sha256
@@ -82,6 +82,12 @@ class OpenCLIPTokenize:
         if self.trim:
             tokens = tokens[:, : int(used.any(dim=0).nonzero().max()) + 1]
         return {"tokens": tokens, "truncated": truncated}
+
+    def count(self, text: str) -> TokenCount:
+        """Count the tokens of a text, and those that fit the context."""
+        # More places than it can have tokens: no tokenizer makes several of one byte, and a character has at most four.
+        tokens = int(self._tokens([text], 8 * len(text) + self.context_length)[1].sum())
+        return TokenCount(tokens, min(tokens, self.context_length))
 
     def unpadded_ids(self, text: str) -> list[int]:
         """Return the token ids of one text."""
@@ -154,6 +160,8 @@ class OpenCLIPEncoder(Encoder):
         DataError: If the weights, the configuration or the tokenizer cannot be loaded.
     """
 
+    tokenize: OpenCLIPTokenize
+
     def __init__(
         self, model: str, pretrained: str | None = None, precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     ) -> None:
@@ -195,6 +203,10 @@ class OpenCLIPEncoder(Encoder):
             "context_length": self.tokenize.context_length,
             "tokenizer_sha256": tokenizer_sha256(self.tokenize.unpadded_ids),
         }
+
+    def count_tokens(self, text: str) -> TokenCount:
+        """Count the tokens of a text; see `Encoder.count_tokens`."""
+        return self.tokenize.count(text)
 
     def encode_image(self, image: Tensor) -> Tensor:
         """Embed pictures; see `Encoder.encode_image`."""

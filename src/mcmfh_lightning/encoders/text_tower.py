@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from mcmfh_lightning.encoders.base import TokenCount
 from mcmfh_lightning.encoders.weights import checked_sha256, resolve_location, weights_in
 from mcmfh_lightning.errors import DataError, check_choice
 
@@ -131,6 +132,11 @@ class Tokenize:
         longer = self.tokenizer(texts, truncation=True, max_length=self.context_length + 1)["input_ids"]
         return {**rows, "truncated": torch.tensor([len(ids) > self.context_length for ids in longer])}
 
+    def count(self, text: str) -> TokenCount:
+        """Count the tokens of a text, and those that fit the context."""
+        tokens = len(self.tokenizer(text, truncation=False, verbose=False)["input_ids"])
+        return TokenCount(tokens, min(tokens, self.context_length))
+
 
 class TextTower(nn.Module):
     """Text model that turns tokens into one embedding for each text.
@@ -200,7 +206,9 @@ class TextTower(nn.Module):
 def _load(folder: Path, file: Path) -> tuple[nn.Module, Any]:
     # transformers takes seconds to import, and the parser of the command line imports this module.
     from transformers import AutoModel, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()  # of an instant
     try:
         model, report = AutoModel.from_pretrained(
             folder,

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from mcmfh_lightning.encoders.base import Encoder
+from mcmfh_lightning.encoders.base import Encoder, TokenCount
 from mcmfh_lightning.encoders.image_tower import ImageTower
-from mcmfh_lightning.encoders.text_tower import TextTower
+from mcmfh_lightning.encoders.text_tower import TextTower, Tokenize
 
 
 class TwoTowerEncoder(Encoder):
@@ -39,6 +39,8 @@ class TwoTowerEncoder(Encoder):
         ValueError: If an argument is missing or contradicts the folders.
         DataError: If a file is missing, has another SHA-256, or does not fit its model exactly.
     """
+
+    tokenize: Tokenize
 
     def __init__(
         self,
@@ -69,6 +71,10 @@ class TwoTowerEncoder(Encoder):
                 }
             )
         )
+
+    def count_tokens(self, text: str) -> TokenCount:
+        """Count the tokens of a text; see `Encoder.count_tokens`."""
+        return self.tokenize.count(text)
 
     def encode_image(self, image: Tensor) -> Tensor:
         """Embed pictures; see `Encoder.encode_image`."""

@@ -1,4 +1,4 @@
-"""Readers of files of codes: NumPy, Parquet, MATLAB and HDF5. They give arrays as they are; `codes` interprets them.
+"""Files of codes: NumPy, Parquet, MATLAB and HDF5. Readers give arrays as they are; `codes` interprets them.
 
 MATLAB stores matrices column by column and HDF5 row by row: an (n, K) matrix of MATLAB is a (K, n) data set, of h5py an
 (n, K) one. A file of MATLAB says so in its first bytes, and a data set of MATLAB in its attribute ``MATLAB_class``.
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcmfh_lightning.errors import DataError, McmfhError
+from mcmfh_lightning.files import atomic_write
 
 Array = NDArray[Any]
 
@@ -31,10 +32,10 @@ class Keys:
     """Names under which a file holds its arrays.
 
     Args:
-        codes: name of the codes.
-        labels: name of the label sets.
-        groups: name of the groups; null leaves them out.
-        ids: name of the ids; null leaves them out.
+        codes: Name of the codes.
+        labels: Name of the label sets.
+        groups: Name of the groups; an empty one, '', leaves them out.
+        ids: Name of the ids; an empty one, '', leaves them out.
     """
 
     codes: str = "codes"
@@ -55,7 +56,8 @@ class Keys:
         Raises:
             DataError: If codes or labels are missing, or groups or ids under a name that the user gave.
         """
-        wanted = {key: name for key, name in asdict(self).items() if name is not None}
+        # null is what the release before took for no name.
+        wanted = {key: name for key, name in asdict(self).items() if name and (name != "null" or name in names)}
         for key, name in wanted.items():
             if name not in names and (key in ("codes", "labels") or name != getattr(KEYS, key)):
                 raise DataError(
@@ -125,6 +127,20 @@ def read_arrays(path: Path, keys: Keys = KEYS) -> dict[str, Array]:
     except Exception as error:  # whatever a library meets in a damaged file: none promises a kind of error
         raise DataError(f"{path}: cannot be read as {what} ({_first_line(error)}); write it again") from error
     return {key: arrays[name] for key, name in asdict(keys).items() if name in arrays}
+
+
+def write_codes(path: Path, codes: Array, labels: Array, groups: Array, ids: Array) -> None:
+    """Write a ``.npz`` that `read_arrays` reads without names of arrays, atomically.
+
+    Args:
+        path: The file; one of the same name is replaced.
+        codes: (n, num_bits) uint8, bits 0 and 1.
+        labels: (n, num_labels) uint8, 0 and 1.
+        groups: (n,) integers.
+        ids: (n,) strings.
+    """
+    with atomic_write(path) as stream:
+        np.savez_compressed(stream, codes=codes, labels=labels, groups=groups, ids=ids)
 
 
 def _first_line(error: BaseException) -> str:

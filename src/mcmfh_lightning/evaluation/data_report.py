@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
-from mcmfh_lightning.errors import without_controls
 from mcmfh_lightning.evaluation.data_stats import SplitTable
 from mcmfh_lightning.shards.labels import describe_broad_labels
+from mcmfh_lightning.tables import counted, make_table, paragraph
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,35 +27,44 @@ Stats = Mapping[str, Any]
 
 def stats_tables(stats: Stats) -> Group:
     """Render the splits, rankings that learn nothing, the most frequent labels, and labels that are on most items."""
-    parts: list[Table | Text] = [_splits(stats), _nulls(stats["splits"]), _labels(stats["splits"])]
+    gap = Text("")
+    parts: list[Group | Text] = [_splits(stats), gap, _nulls(stats["splits"]), gap, _labels(stats["splits"])]
     broadest = max(stats["splits"].values(), key=lambda split: split["share_probability"], default=None)
     if broadest is not None:
         shares = {label: count / broadest["items"] for label, count in broadest["labels"].items()}
         if line := describe_broad_labels(broadest["share_probability"], shares, stats["normal_label"]):
-            parts.append(Text(without_controls(line)))
+            parts.append(paragraph(line))
     return Group(*parts)
 
 
-def _splits(stats: Stats) -> Table:
-    table = Table(title=Text(f"{stats['name']} ({stats['format']})"), title_justify="left")
-    table.add_column("split")
-    headings = ("items", "image only", "text only", "groups", "largest", "labels/item", "unlabeled")
-    for heading in (*headings, "P(share a label)", "words (quartiles)", "pixels (median)"):
-        table.add_column(heading, justify="right")
-    for name, split in stats["splits"].items():
-        words = [split["words"][key] for key in ("first_quartile", "median", "third_quartile") if split["words"]]
-        sides = [side["median"] for side in (split["pictures"] or {}).values() if side is not None]
-        table.add_row(
-            name,
-            *(f"{split[key]:,}" for key in ("items", "image_only", "text_only", "groups")),
-            max(split["groups_by_size"], key=int),
-            f"{split['labels_per_item']:.2f}",
-            f"{split['without_label']:,}",
-            f"{split['share_probability']:.3f}",
-            " / ".join(f"{count:.0f}" for count in words) or "-",
-            " x ".join(f"{side:.0f}" for side in sides) or "-",
-        )
-    return table
+_COUNTS = {
+    "items": "items",
+    "image_only": "with an image only",
+    "text_only": "with a text only",
+    "without_label": "without a label",
+    "groups": "groups",
+}
+
+
+def _splits(stats: Stats) -> Group:
+    """List the splits side by side: a collection has three at most, and each has a dozen numbers."""
+    columns = {name: _split(split) for name, split in stats["splits"].items()}
+    names = next(iter(columns.values()), {})
+    rows = [(name, *(column[name] for column in columns.values())) for name in names]
+    return make_table(f"{stats['name']} ({stats['format']})", ("", *columns), rows, numbers=list(columns))
+
+
+def _split(split: Mapping[str, Any]) -> dict[str, str]:
+    words = [split["words"][key] for key in ("first_quartile", "median", "third_quartile") if split["words"]]
+    sides = [side["median"] for side in (split["pictures"] or {}).values() if side is not None]
+    return {
+        **{shown: f"{split[key]:,}" for key, shown in _COUNTS.items()},
+        "items of the largest group": max(split["groups_by_size"], key=int),
+        "labels an item": f"{split['labels_per_item']:.2f}",
+        "P(share a label)": f"{split['share_probability']:.3f}",
+        "words of a text (quartiles)": " / ".join(f"{count:.0f}" for count in words) or "-",
+        "pixels of a picture (median)": " x ".join(f"{side:.0f}" for side in sides) or "-",
+    }
 
 
 def _rankings(values: list[Mapping[str, Any]]) -> list[str]:
@@ -64,7 +72,7 @@ def _rankings(values: list[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(name for ranked in values for name in ranked if name not in _NOT_A_RANKING))
 
 
-def _nulls(splits: Mapping[str, Any]) -> Table:
+def _nulls(splits: Mapping[str, Any]) -> Group:
     """List a line for each database and query subset; sides that hold the same items share theirs."""
     rows = []
     for split, content in splits.items():
@@ -74,18 +82,21 @@ def _nulls(splits: Mapping[str, Any]) -> Table:
             shown = {"all items": "both"}
         rows += [(split, s, subset, values) for s, key in shown.items() for subset, values in sides[key].items()]
     names = _rankings([values for *_, values in rows])
-    table = Table(
-        title="Tie-aware mAP@all of what learns nothing; the split's whole pairs against itself, other groups only",
-        title_justify="left",
+    headings = [name.replace(" ", "\n") for name in names]
+    cells = [
+        (
+            *row,
+            f"{values['queries'] - values['without_relevant']:,}",
+            *("-" if values.get(name) is None else f"{values[name]:.3f}" for name in names),
+        )
+        for *row, values in rows
+    ]
+    return make_table(
+        "mAP@all of what learns nothing: whole pairs of a split against its items of other groups; ties in closed form",
+        ("split", "database", "queries", "number", *headings),
+        cells,
+        numbers=("number", *headings),
     )
-    for heading in ("split", "database", "queries"):
-        table.add_column(heading)
-    for heading in ("number", *names):
-        table.add_column(heading, justify="right")
-    for *cells, values in rows:
-        means = ("-" if values.get(name) is None else f"{values[name]:.3f}" for name in names)
-        table.add_row(*cells, f"{values['queries'] - values['without_relevant']:,}", *means)
-    return table
 
 
 def _frequent(splits: Mapping[str, Any]) -> list[str]:
@@ -96,16 +107,14 @@ def _frequent(splits: Mapping[str, Any]) -> list[str]:
     return [label for label, _ in totals.most_common()]
 
 
-def _labels(splits: Mapping[str, Any]) -> Table:
+def _labels(splits: Mapping[str, Any]) -> Group:
     labels = _frequent(splits)
-    table = Table(title=f"{len(labels)} labels, the most frequent", title_justify="left")
-    table.add_column("label")
-    for split in splits:
-        table.add_column(split, justify="right")
-    for label in labels[:_TOP_LABELS]:
-        shares = (split["labels"][label] / split["items"] for split in splits.values())
-        table.add_row(Text(label), *(f"{share:.1%}" for share in shares))
-    return table
+    rows = [
+        (label, *(f"{split['labels'][label] / split['items']:.1%}" for split in splits.values()))
+        for label in labels[:_TOP_LABELS]
+    ]
+    more = ", the most frequent" if len(labels) > _TOP_LABELS else ""
+    return make_table(f"{counted(len(labels), 'label')}{more}", ("label", *splits), rows, numbers=list(splits))
 
 
 def plot_stats(folder: Path, stats: Stats, tables: Mapping[str, SplitTable]) -> list[Path]:

@@ -10,11 +10,10 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.markup import escape
 from torch import Tensor
 
 from mcmfh_lightning import __version__
-from mcmfh_lightning.errors import ConfigError, DataError
+from mcmfh_lightning.errors import ConfigError, DataError, reason
 from mcmfh_lightning.evaluation.codes import Items, Task, read_task
 from mcmfh_lightning.evaluation.codes_files import KEYS, Keys
 from mcmfh_lightning.evaluation.nulls import DATABASE_CONSTANTS, database_levels
@@ -26,13 +25,13 @@ from mcmfh_lightning.evaluation.report import (
     RESULT_COLUMNS,
     defined,
     label_rows,
-    print_table,
     write_csv,
     write_json,
 )
 from mcmfh_lightning.evaluation.stream import Queries, StreamResult
 from mcmfh_lightning.evaluation.summary import DRAWS, Row, all_statistics, summarize, tied
 from mcmfh_lightning.metrics import HammingHistogram, RankingCounts, functional
+from mcmfh_lightning.tables import counted, make_table, paragraph, show
 
 _MODALITIES = {"image": "img", "text": "txt"}
 _DIRECTIONS = (("image", "text"), ("text", "image"), ("image", "image"), ("text", "text"))
@@ -93,7 +92,7 @@ def read_label_names(path: Path | None, num_labels: int) -> list[str]:
     try:
         names = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); correct --label-names") from error
+        raise DataError(f"{path}: cannot be read ({reason(error)}); correct --label-names") from error
     if len(names) != num_labels:
         raise DataError(f"{path}: {len(names)} names, the files have {num_labels} labels; correct --label-names")
     return names
@@ -207,16 +206,17 @@ def _legacy_rows(task: Task, ks: Sequence[int]) -> list[Row]:
 def _print(rows: Sequence[Row], task: Task) -> None:
     without = len(task.query) - rows[0].num_queries
     numbers = (
-        f"{len(task.query):,} queries ({without:,} without relevant items, left out), {len(task.database):,} items, "
-        f"{task.query.num_bits} bits, {task.query.num_labels} labels"
+        f"{counted(len(task.query), 'query', 'queries')} ({without:,} without relevant items, left out), "
+        f"{counted(len(task.database), 'item')}, {counted(task.query.num_bits, 'bit')}, "
+        f"{counted(task.query.num_labels, 'label')}"
     )
     named = dict.fromkeys(row.constant_ranking for row in rows if row.constant_ranking)
     used = "; ".join(f"{name}: {DATABASE_CONSTANTS[name]}" for name in named)
     legacy = any(row.metric.startswith("legacy") for row in rows)
-    print_table(
-        f"Tie-aware ranking metrics{', ' if task.direction else ''}{task.direction}\n{numbers}",
-        ("metric", "divided by"),
-        ("value", f"95 % over {task.resampled}", "worst to best order", "chance", "best constant"),
+    columns = ("value", f"95 % over\n{task.resampled}", "worst to best\norder", "chance", "best\nconstant")
+    table = make_table(
+        f"Ranking metrics, ties in closed form{', ' if task.direction else ''}{task.direction}\n{numbers}",
+        ("metric", "divided by", *columns),
         [
             [
                 row.metric,
@@ -229,19 +229,20 @@ def _print(rows: Sequence[Row], task: Task) -> None:
             ]
             for row in rows
         ],
-        [
-            f"codes were read as: {task.query.reading} (queries), {task.database.reading} (database)",
-            f"left out of each ranking: {task.excluded}",
-            f"constant rankings read the database's labels: {used}" if used else "",
-            "legacy rows break ties by position, leave nothing out and count queries without hits as 0"
-            if legacy
-            else "",
-        ],
+        numbers=columns,
     )
+    notes = [
+        f"codes were read as: {task.query.reading} (queries), {task.database.reading} (database)",
+        f"left out of each ranking: {task.excluded}",
+        f"constant rankings read the database's labels: {used}" if used else "",
+        "legacy rows break ties by position, leave nothing out and count queries without hits as 0" if legacy else "",
+        RESEARCH_USE,
+    ]
+    show(table, *(paragraph(note) for note in notes if note))
 
 
 def _span(low: float, high: float) -> str:
-    return "-" if isnan(low) else escape(f"[{_short(low)}, {_short(high)}]")
+    return "-" if isnan(low) else f"[{_short(low)}, {_short(high)}]"
 
 
 def _short(value: float) -> str:

@@ -30,16 +30,14 @@ IN_MEMORY = "weights in memory: the test was called without ckpt_path"
 _QUERIES_PER_CHUNK = 256
 
 
-def provenance_of(
-    module: nn.Module, checkpoint: str | Path | None, epoch: int | None, data: EvaluationData
-) -> dict[str, Any]:
+def provenance_of(module: nn.Module, checkpoint: str | Path | None, epoch: int | None, data: object) -> dict[str, Any]:
     """Name weights and data.
 
     Args:
         module: The module that was tested.
         checkpoint: Path of its checkpoint; None for weights in memory.
         epoch: Epoch of the checkpoint, None if not known.
-        data: The data; a foreign datamodule is named by its class.
+        data: The datamodule; a foreign datamodule is named by its class.
 
     Returns:
         ``weights_sha256`` (the same as of an archive made with these weights), ``checkpoint`` (None with a
@@ -156,7 +154,7 @@ def undefined_monitor(data: EvaluationData, why: str) -> str:
     return (
         f"{getattr(data, 'root', type(data).__name__)}: {MONITOR}, by which the fit chooses its epoch, is undefined on "
         f"the validation split ({why}): convert the collection again with other labels or another split, or train "
-        "without choosing (--trainer.limit_val_batches 0, then --ckpt_path last)"
+        "without choosing (--trainer.limit-val-batches 0, then --ckpt-path last)"
     )
 
 

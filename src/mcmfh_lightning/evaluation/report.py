@@ -1,26 +1,23 @@
-"""Files and tables of a report on rankings: ranking.csv, labels.csv, queries.csv, metrics.json and the console."""
+"""Files of a report on rankings: ranking.csv, labels.csv, queries.csv and metrics.json."""
 
 import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from math import isfinite, isnan
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from mcmfh_lightning.evaluation.protocols import MODEL, PROTOCOLS
 from mcmfh_lightning.evaluation.stream import StreamResult
 from mcmfh_lightning.evaluation.summary import AP, Row, Statistic, tied
+from mcmfh_lightning.files import atomic_write
 from mcmfh_lightning.metrics import RankingCounts
 from mcmfh_lightning.metrics.functional import mean_by_label
 
 RESEARCH_USE = "Research use, not diagnosis."
-PAIRED_NOTE = "paired: a query sees its own partner; not comparable with the other protocols"
-_TABLE_WIDTH = 150
 _DIFFERENCE = ("best_null", "difference", "difference_low", "difference_high")
 _NUMBERS = ("value", "low", "high", "pessimistic", "optimistic", "chance")
 RANKING_COLUMNS = (
@@ -57,8 +54,9 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a report as JSON, which has no numbers that are not finite."""
-    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+    """Write a report as JSON, which has no numbers that are not finite, atomically."""
+    with atomic_write(path) as stream:
+        stream.write(json.dumps(content, indent=1, allow_nan=False).encode() + b"\n")
 
 
 def write_queries(
@@ -164,69 +162,3 @@ def nested(rows: Sequence[Row]) -> dict[str, Any]:
         if row.system == MODEL:
             branch[row.metric]["denominator"] = row.denominator
     return {"research_use": RESEARCH_USE, "databases": databases, "results": results}
-
-
-def print_table(
-    title: str, texts: Sequence[str], numbers: Sequence[str], rows: Iterable[Sequence[str]], notes: Iterable[str]
-) -> None:
-    """Print a table as wide as it needs to be.
-
-    Args:
-        title: What stands above it.
-        texts: Headings of the first columns.
-        numbers: Headings of the columns that follow, aligned to the right.
-        rows: Cells.
-        notes: Lines below the table; empty ones are left out.
-    """
-    table = Table(title=title, caption="\n".join([*filter(None, notes), RESEARCH_USE]))
-    for heading in texts:
-        table.add_column(heading, no_wrap=True)
-    for heading in numbers:
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    console = Console()
-    console.width = max(console.width, _TABLE_WIDTH)
-    console.print(table)
-
-
-def print_summary(rows: Sequence[Row], notes: Sequence[str]) -> None:
-    """Print the mAP@all of the model with interval, next to chance and the best null.
-
-    Args:
-        rows: Rows of the report; there is one line for each protocol, database and query subset.
-        notes: Lines for the foot.
-    """
-    by_key = {
-        (row.protocol, row.database, row.queries, row.direction): row
-        for row in rows
-        if row.system == MODEL and row.metric == AP.name
-    }
-    lines = []
-    for protocol, database, queries in dict.fromkeys(key[:3] for key in by_key):
-        of_image, of_text = (by_key[protocol, database, queries, one.name] for one in PROTOCOLS[protocol])
-        both = of_image, of_text
-        counted = dict.fromkeys(str(row.num_queries - row.num_without_relevant) for row in both)
-        # One value where the directions agree: their databases differ only by items that lack a modality.
-        chances = dict.fromkeys(_short(row.chance) for row in both)
-        cells = [cell for row in both for cell in (_with_interval(row), _best_null(row))]
-        lines.append([protocol, database, queries, " / ".join(counted), " / ".join(chances), *cells])
-    print_table(
-        "Tie-aware mAP@all [95 % interval over groups]",
-        ("protocol", "database", "queries"),
-        ("number", "chance", "I→T", "best null", "T→I", "best null"),
-        lines,
-        [PAIRED_NOTE if any(key[0] == "paired" for key in by_key) else "", *notes],
-    )
-
-
-def _with_interval(row: Row) -> str:
-    return _short(row.value) if isnan(row.low) else f"{_short(row.value)} [{_short(row.low)}, {_short(row.high)}]"
-
-
-def _best_null(row: Row) -> str:
-    return f"{row.best_null} {_short(row.value - row.difference)}" if row.best_null else "-"
-
-
-def _short(value: float) -> str:
-    return "-" if isnan(value) else f"{value:.3f}".replace("0.", ".", 1) if value < 1 else f"{value:.3f}"

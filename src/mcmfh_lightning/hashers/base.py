@@ -15,7 +15,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_warn
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
 from torch import Tensor, nn
 
 from mcmfh_lightning.errors import CheckpointError, DataError
@@ -182,12 +182,20 @@ class Hasher(LightningModule, ABC):
 
     test_step = validation_step
 
+    def predict_step(self, batch: FeatureBatch, batch_idx: int, dataloader_idx: int = 0) -> EvaluationOutput:
+        """Encode for the callback that writes codes: as in a test, which they are compared with."""
+        return self.evaluate(batch)
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build the optimizer and the scheduler of the configuration."""
         optimizer = self.make_optimizer()
         if self._make_lr_scheduler is None:
             return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._make_lr_scheduler(optimizer)}}
+        scheduler = self._make_lr_scheduler(optimizer)
+        config: LRSchedulerConfigType = {"scheduler": scheduler}
+        if monitor := getattr(scheduler, "monitor", None):  # of a scheduler that watches a value, ReduceLROnPlateau
+            config["monitor"] = monitor
+        return {"optimizer": optimizer, "lr_scheduler": config}
 
     def make_optimizer(self) -> torch.optim.Optimizer:
         """Make the optimizer over all parameters; a method with several learning rates overrides this."""

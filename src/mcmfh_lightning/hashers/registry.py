@@ -16,6 +16,7 @@ from mcmfh_lightning.hashers.mcmfh import MCMFH
 from mcmfh_lightning.hashers.real_valued import RealValued
 from mcmfh_lightning.hashers.two_tower import TwoTower
 from mcmfh_lightning.hashers.ucmfh import UCMFH
+from mcmfh_lightning.nearest import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,11 @@ def get_method(name: str) -> Method:
     """Find a method by its name.
 
     Raises:
-        ConfigError: If there is no such method; the message lists them.
+        ConfigError: If there is no such method; the message names the nearest, or all.
     """
     for method in _METHODS:
         if method.name == name:
             return method
-    raise ConfigError(f"unknown method {name!r}; choose one of {', '.join(method.name for method in _METHODS)}")
+    names = [method.name for method in _METHODS]
+    fix = did_you_mean(name, names) or f"; choose one of {', '.join(names)}"
+    raise ConfigError(f"unknown method {name!r}{fix}")

@@ -63,7 +63,7 @@ def check_value_range(value_range: ValueRange | None) -> ValueRange | None:
         return None
     low, high = (float(value) for value in value_range)
     if not (np.isfinite(low) and np.isfinite(high) and low < high):
-        raise ConfigError(f"--value-range [{low:g}, {high:g}]: give two finite numbers, the lower one first")
+        raise ConfigError(f"--value-range {low:g} {high:g}: give two finite numbers, the lower one first")
     return low, high
 
 

@@ -2,7 +2,7 @@
 
 import os
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -171,6 +171,11 @@ class FeatureShardReader(SplitReader):
             "text_hash": text_hash,
             "index": indices,
         }
+
+    def blocks(self) -> Iterator[tuple[str, str, range]]:
+        """Yield the file name of the shard, the key and the rows of each block, in order."""
+        for block, start in zip(self._blocks, self._starts.tolist(), strict=False):
+            yield block.path.name, block.key, range(start, start + block.rows)
 
     def where(self, position: int) -> str:
         """Name the shard and the id of a pair, for messages."""

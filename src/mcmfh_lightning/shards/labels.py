@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.errors import DataError, reason
 
 NORMAL = "normal"
 BROAD = 0.5
@@ -83,8 +83,8 @@ def describe_broad_labels(sharing: float, shares: Mapping[str, float], normal_la
     )
     if named:
         line += (
-            f" On many items: {', '.join(named)}. If some of them are not findings (a modality, a plane), convert "
-            "again without them: --drop-labels FILE, one label a line."
+            f" On many items: {', '.join(named)}. If some of them are not findings (a modality, a plane), leave "
+            "them out: mcmfh-data relabel FOLDER --drop-labels FILE --out NEW, one label a line of FILE."
         )
     if normal_label in many:
         line += f" {normal_label!r} is on {shares[normal_label]:.0%}: read the abnormal queries."
@@ -102,5 +102,5 @@ def read_drop_labels(path: Path | None) -> frozenset[str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"--drop-labels {path}: cannot be read ({error})") from error
+        raise DataError(f"--drop-labels {path}: cannot be read ({reason(error)}); correct the path") from error
     return frozenset(label for line in lines if (label := line.strip()))

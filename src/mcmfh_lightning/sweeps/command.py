@@ -7,13 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import yaml
-from rich.console import Console
-from rich.markdown import Markdown
 
 from mcmfh_lightning.errors import DataError, say
 from mcmfh_lightning.lightning_configs import find_config
 from mcmfh_lightning.sweeps.declared import CONFIG, ROOT, TRIAL, Sweep, read_sweeps, runs_of, written
 from mcmfh_lightning.sweeps.result import Data, load_all, make_folder
+from mcmfh_lightning.tables import show
 
 _ARGS = "${args}"
 """The agent puts the parameters of a run in its place, as --name=value."""
@@ -40,12 +39,12 @@ def sweep(
 
     Args:
         file: YAML file of the sweep.
-        jobs: runs at a time; they share out the cores.
-        task: number of this task of an array, from 0; it runs its share of the runs and renders nothing.
-        tasks: number of tasks of the array.
-        count: print the number of runs and do nothing else.
-        render: run nothing; render the results that exist.
-        out: folder for results, work, table.md, table.csv and figure; runs/sweep/<name of the file> unless given.
+        jobs: Runs at a time; they share out the cores.
+        task: Number of this task of an array, from 0; it runs its share of the runs and renders nothing.
+        tasks: Number of tasks of the array.
+        count: Print the number of runs and do nothing else.
+        render: Run nothing; render the results that exist.
+        out: Folder for results, work, table.md, table.csv and figure; runs/sweep/<name of the file> unless given.
     """
     declared = read_sweep(Path(find_config(str(file))))
     runs = declared.runs()
@@ -67,7 +66,7 @@ def sweep(
     if task is None:
         from mcmfh_lightning.sweeps.page import FIGURES, summarize, write
 
-        Console().print(Markdown(write(folder, summarize(declared, load_all(results), folders), file.name)))
+        show(*write(folder, summarize(declared, load_all(results), folders), file.name))
         for path in (folder / name for name in ("table.md", "table.csv", *FIGURES)):
             if path.is_file():
                 say(str(path))
@@ -130,13 +129,13 @@ def fixed_flags(where: str, command: Sequence[str]) -> dict[str, int | str]:
         command: As in the file; may be empty.
 
     Returns:
-        Values by dotted name: whole numbers, all else as written.
+        Values by dotted name, with underscores: whole numbers, all else as written.
 
     Raises:
         DataError: If the command is not `mcmfh fit` with flags and, last, ``${args}``.
 
     Example:
-        >>> fixed_flags("", ["${env}", "mcmfh", "fit", "--trainer.max_epochs=3", "--run_dir=runs/a", "${args}"])
+        >>> fixed_flags("", ["${env}", "mcmfh", "fit", "--trainer.max-epochs=3", "--run-dir=runs/a", "${args}"])
         {'trainer.max_epochs': 3}
     """
     if not command:
@@ -147,6 +146,7 @@ def fixed_flags(where: str, command: Sequence[str]) -> dict[str, int | str]:
     words = [word for word in command if word.startswith("--")]
     for word in words:
         name, equals, text = word.removeprefix("--").partition("=")
+        name = name.replace("-", "_")
         if not name or not equals:
             raise DataError(f"{where}: {word!r} has no value; write it as --name=value in one word")
         if name == CONFIG and word != words[0]:
@@ -171,8 +171,8 @@ def _check_launcher(where: str, command: Sequence[str]) -> None:
     for line in launcher:
         if _COMMAND in line and not re.search(rf'{_COMMAND} "\$@"', line):
             raise DataError(f'{where}: {line!r} has to pass on the flags that follow: {_COMMAND} "$@" ...')
-    for name in re.findall(r"(?:^|\s)--([\w.]+)", " ".join(launcher)):
-        if name not in _PLACES:
+    for name in re.findall(r"(?:^|\s)--([\w.-]+)", " ".join(launcher)):
+        if name.replace("-", "_") not in _PLACES:
             raise DataError(f"{where}: --{name} is inside another word; write --{name}=value as one of its own")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.errors import DataError, reason
 
 CONFIG, ROOT, SEED, BITS = "config", "data.root", "seed_everything", "model.num_bits"
 TRIAL, TEST = "val/", "test/"
@@ -173,7 +173,7 @@ def read_sweeps(path: Path, optional: Collection[str] = ()) -> list[Sweep]:
     try:
         documents = list(yaml.load_all(path.read_text(encoding="utf-8"), _Loader))  # a SafeLoader
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); correct the path") from error
+        raise DataError(f"{path}: cannot be read ({reason(error)}); correct the path") from error
     except yaml.YAMLError as error:
         raise DataError(f"{path}: not YAML ({' '.join(str(error).split())}); correct it there") from error
     if not documents:
@@ -262,7 +262,14 @@ def _sweep(where: str, content: object, optional: Collection[str]) -> Sweep:
         raise DataError(f"{where}: parameters is {parameters!r}; give a mapping of flags to their values")
     if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
         raise DataError(f"{where}: command is {command!r}; give a list of words, each a string")
-    values = {flag: _values(f"{where}: parameters", flag, entry) for flag, entry in parameters.items()}
+    values = {}
+    for flag, entry in parameters.items():
+        name_of_flag = str(flag).replace("-", "_")  # both spellings are read
+        if name_of_flag in values:
+            raise DataError(
+                f"{where}: parameters: {flag} is there twice, with hyphens and with underscores; remove one"
+            )
+        values[name_of_flag] = _values(f"{where}: parameters", flag, entry)
     return Sweep(where, name, metric["name"], metric["goal"], values, tuple(command))
 
 

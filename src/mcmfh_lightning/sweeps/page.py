@@ -13,9 +13,11 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from rich.console import RenderableType
 
 from mcmfh_lightning.sweeps.declared import ROOT, SEED, Sweep, canonical, written
 from mcmfh_lightning.sweeps.result import Data, Result, match
+from mcmfh_lightning.tables import make_table, paragraph
 
 RESEARCH_USE = "Research use, not diagnosis."
 NOT_RUN, UNDEFINED = "not run", "-"
@@ -125,7 +127,7 @@ def summarize(sweep: Sweep, results: Sequence[Result], folders: Mapping[str, Dat
     return Summary(sweep, data, points, choose((one.mean for one in points if one.complete), default=nan), jobs)
 
 
-def write(folder: Path, summary: Summary, file: str) -> str:
+def write(folder: Path, summary: Summary, file: str) -> list[RenderableType]:
     """Write ``table.md``, ``table.csv``, ``figure.svg`` and ``figure.png``; remove an earlier figure if there is none.
 
     In the CSV numbers are rounded as results are; what is undefined stays empty.
@@ -136,7 +138,7 @@ def write(folder: Path, summary: Summary, file: str) -> str:
         file: Name of the sweep file.
 
     Returns:
-        The content of ``table.md``.
+        Parts to print: the table, and a note about it.
     """
     sweep = summary.sweep
     fixed = {name: values[0] for name, values in sweep.parameters.items() if len(values) == 1 and name != ROOT}
@@ -158,16 +160,20 @@ def write(folder: Path, summary: Summary, file: str) -> str:
     else:
         for stale in FIGURES:
             (folder / stale).unlink(missing_ok=True)
+    columns = [*sweep.varied, "runs", f"best {sweep.metric}", "seconds of a fit"]
     sections = [
         f"# {sweep.name}",
         f"Written by `mcmfh-bench sweep {file}`: change the runs, not this page. {RESEARCH_USE}",
         f"{_note(summary)} Every run: {', '.join(f'`{name} {written(value)}`' for name, value in fixed.items())}.",
-        pipe_table([*sweep.varied, "runs", f"best {sweep.metric}", "seconds of a fit"], lines, left=len(sweep.varied)),
+        pipe_table(columns, lines, left=len(sweep.varied)),
         f"No figure: {figure}." if isinstance(figure, str) else f"![{sweep.metric}](figure.png)",
     ]
     page = "\n\n".join(sections) + "\n"
     (folder / "table.md").write_text(page, encoding="utf-8")
-    return page
+    headings = [column.replace(".", ".\n") for column in columns]  # names of options are longer than their values
+    shown = [[cell.replace("**", "*") if cell.startswith("**") else cell for cell in line] for line in lines]
+    table = make_table(sweep.name, headings, shown, numbers=headings[len(sweep.varied) :])
+    return [table, paragraph(f"{_note(summary)} {RESEARCH_USE}".replace("in bold", "between stars"))]
 
 
 def _note(summary: Summary) -> str:

@@ -46,9 +46,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 stream.write(content.getbuffer())
         except OSError as error:
             target.with_name(target.name + PART_SUFFIX).unlink(missing_ok=True)
-            kept = f"; the earlier one is intact, --ckpt_path {target} resumes it" if target.is_file() else ""
+            kept = f"; the earlier one is intact, --ckpt-path {target} resumes it" if target.is_file() else ""
             raise CheckpointError(
-                f"{target} cannot be written ({error.strerror}): make room or permit it, or choose another --run_dir"
+                f"{target} cannot be written ({error.strerror}): make room or permit it, or choose another --run-dir"
                 f"{kept}"
             ) from error
 

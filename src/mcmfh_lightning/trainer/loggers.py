@@ -5,19 +5,53 @@ import io
 import re
 from argparse import Namespace
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
-from lightning.pytorch.loggers import CSVLogger, WandbLogger
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only
 
-from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.errors import ConfigError, DataError
 from mcmfh_lightning.files import atomic_write
 
 _ABSOLUTE = re.compile(r"(?:file://|(?<![^\s:='\"(\[]))/(?!/)(?:[^/\s'\",)\]]*/)*")
 """The folders of an absolute path: what comes before its last part. Addresses such as ``s3://`` do not match."""
+
+
+_NOT_INSTALLED = (
+    "--trainer.logger needs the package {0}, which is not installed: pip install 'mcmfh-lightning[{0}]', or choose "
+    "logger/csv.yaml"
+)
+
+
+def place_logs(loggers: Any, run_dir: str, subcommand: str) -> None:  # noqa: ANN401  # a part of a configuration
+    """Send the logs of known loggers to ``<run_dir>/<subcommand>``, whatever folder their config names.
+
+    Args:
+        loggers: ``trainer.logger`` of a configuration, which is changed in place.
+        run_dir: Folder of the run.
+        subcommand: ``fit``, for example.
+
+    Raises:
+        ConfigError: If the package of a logger is not installed.
+    """
+    for logger in loggers if isinstance(loggers, list) else [loggers]:
+        if "class_path" not in (logger or ()):  # True, False or None
+            continue
+        kind = resolve_name(logger["class_path"])
+        if issubclass(kind, CSVLogger | TensorBoardLogger):
+            for name, value in (("save_dir", run_dir), ("name", ""), ("version", subcommand)):
+                logger["init_args"][name] = value
+        if issubclass(kind, WandbLogger):
+            logger["init_args"]["save_dir"] = str(Path(run_dir, subcommand))
+            if find_spec("wandb") is None:
+                raise ConfigError(_NOT_INSTALLED.format("wandb"))
+        if issubclass(kind, TensorBoardLogger) and not (find_spec("tensorboard") or find_spec("tensorboardX")):
+            raise ConfigError(_NOT_INSTALLED.format("tensorboard"))
 
 
 class PrivateWandbLogger(WandbLogger):
@@ -96,7 +130,7 @@ class ResumableCSVLogger(CSVLogger):
         except OSError as error:
             path = Path(self.log_dir, ExperimentWriter.NAME_METRICS_FILE)
             raise DataError(
-                f"{path} cannot be written ({error.strerror}): make room or permit it, or choose another --run_dir"
+                f"{path} cannot be written ({error.strerror}): make room or permit it, or choose another --run-dir"
             ) from error
 
 

@@ -3,6 +3,7 @@
 import json
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +25,24 @@ def checkpoints_of(run_dir: Path) -> Path:
 
 
 def check_writable(folder: Path) -> None:
-    """Make a folder and try to write there, before hours of work fail for that reason.
+    """Make a folder and try to write there, before hours of work fail for that reason; nothing is left there.
 
     Raises:
         DataError: If nothing can be written there.
     """
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"\0" * _PAGE)
     except OSError as error:
         raise DataError(
-            f"{folder} cannot be written to ({error.strerror}): make room or permit it, or choose another --run_dir"
+            f"{folder} cannot be written to ({error.strerror}): make room or permit it, or choose another --run-dir"
         ) from error
+    finally:
+        with suppress(OSError):  # another process has written something there by now
+            for place in made:
+                place.rmdir()
 
 
 def check_unused(run_dir: Path, ckpt_path: str | None) -> None:
@@ -55,13 +61,13 @@ def check_unused(run_dir: Path, ckpt_path: str | None) -> None:
     )
     if not resumes and any(checkpoints.glob("*.ckpt")):
         raise DataError(
-            f"{checkpoints} holds the checkpoints of an earlier run: pass another --run_dir, "
-            f"--ckpt_path {checkpoints / 'last.ckpt'} to resume it, or delete the folder."
+            f"{checkpoints} holds the checkpoints of an earlier run: pass another --run-dir, "
+            f"--ckpt-path {checkpoints / 'last.ckpt'} to resume it, or delete the folder."
         )
 
 
 def find_checkpoint(run_dir: Path, ckpt_path: str | None, *, fit: bool) -> str | None:
-    """Find the file that ``--ckpt_path`` means: ``best`` and ``last`` are those of the run folder, others are paths.
+    """Find the file that ``--ckpt-path`` means: ``best`` and ``last`` are those of the run folder, others are paths.
 
     ``fit`` with ``last`` begins a new run if there is no checkpoint, so that a requeued job can use one command.
 
@@ -69,17 +75,20 @@ def find_checkpoint(run_dir: Path, ckpt_path: str | None, *, fit: bool) -> str |
         CheckpointError: If there is no such file.
     """
     if ckpt_path not in ("best", "last"):
+        elsewhere = ckpt_path is None or ckpt_path == "hpc" or ckpt_path.startswith("registry") or "://" in ckpt_path
+        if not elsewhere and not Path(str(ckpt_path)).exists():
+            raise CheckpointError(f"{ckpt_path} does not exist: pass a checkpoint that `mcmfh fit` wrote")
         return ckpt_path
     path = checkpoints_of(run_dir) / f"{ckpt_path}.ckpt"
     if path.is_file():
         return str(path)
     if fit and ckpt_path == "last":
         return None
-    raise CheckpointError(f"{path} does not exist: pass the --run_dir of the fit, or the path of its checkpoint")
+    raise CheckpointError(f"{path} does not exist: pass the --run-dir of the fit, or the path of its checkpoint")
 
 
 def find_best(run_dir: Path, subcommand: str) -> str:
-    """Find the weights of the best epoch, for a command without ``--ckpt_path``.
+    """Find the weights of the best epoch, for a command without ``--ckpt-path``.
 
     Raises:
         CheckpointError: If the run has no such checkpoint.
@@ -87,17 +96,18 @@ def find_best(run_dir: Path, subcommand: str) -> str:
     best, last = (checkpoints_of(run_dir) / f"{name}.ckpt" for name in ("best", "last"))
     if best.is_file():
         return str(best)
-    fix = "--ckpt_path last takes those of the last epoch" if last.is_file() else "pass the --run_dir of a fit"
-    raise CheckpointError(f"{subcommand} needs trained weights, and {best} does not exist: {fix}, or --ckpt_path FILE")
+    fix = "--ckpt-path last takes those of the last epoch" if last.is_file() else "pass the --run-dir of a fit"
+    raise CheckpointError(f"{subcommand} needs trained weights, and {best} does not exist: {fix}, or --ckpt-path FILE")
 
 
-def check_results(report: Path, ckpt_path: str, data: Mapping[str, Any]) -> None:
-    """Refuse a test that would replace the results of another one.
+def check_results(report: Path, ckpt_path: str, data: Mapping[str, Any], what: str = "results") -> None:
+    """Refuse to replace the results of other weights or other data.
 
     Args:
-        report: The ``metrics.json`` of an earlier test.
-        ckpt_path: Weights of the test.
-        data: Name, path and ``fingerprint`` of the data of the test.
+        report: The JSON file of an earlier ``test`` or ``predict``, which names its weights and data.
+        ckpt_path: Weights of this one.
+        data: Name, path and ``fingerprint`` of the data of this one.
+        what: What would be replaced, for the message.
 
     Raises:
         DataError: If the results come from other weights or other data, or do not name them.
@@ -108,8 +118,8 @@ def check_results(report: Path, ckpt_path: str, data: Mapping[str, Any]) -> None
     same_weights = path.is_file() and weights.get("sha256") == sha256_of(path)
     if not same_weights or tested.get("fingerprint") != data["fingerprint"]:
         raise DataError(
-            f"{report} holds the results of {_named(weights, tested)}; this test is of {_named({'path': path}, data)}: "
-            f"pass another --run_dir with --ckpt_path {path}, or delete {report.parent}"
+            f"{report} holds the {what} of {_named(weights, tested)}; these are of {_named({'path': path}, data)}: "
+            f"pass another --run-dir with --ckpt-path {path}, or delete {report.parent}"
         )
 
 
@@ -124,7 +134,7 @@ def _read_report(path: Path) -> Mapping[str, Any]:
 
 def _named(weights: Mapping[str, Any], data: Mapping[str, Any]) -> str:
     if not data:
-        return "another test, which does not name its weights and data"
+        return "another run, which does not name its weights and data"
     fingerprint = f"{data.get('name')} ({data.get('path')}, fingerprint {data.get('fingerprint')})"
     epoch = f" as it was at epoch {weights['epoch']}" if weights.get("epoch") is not None else ""
     return f"{weights.get('path') or 'weights in memory'}{epoch} on {fingerprint}"

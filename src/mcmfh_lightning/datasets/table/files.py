@@ -5,12 +5,21 @@ import io
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from mcmfh_lightning.datasets.table.rows import Problem
 from mcmfh_lightning.datasets.table.values import NUL_FIX, BadValueError, is_missing
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.nearest import did_you_mean
+
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch
+
+_ENCODINGS = (
+    *("utf-8", "utf-8-sig", "utf-16", "utf-32", "ascii", "latin-1", "iso-8859-15", "cp1250", "cp1251", "cp1252"),
+    *("mac-roman", "shift-jis", "euc-jp", "gb18030", "gbk", "big5", "euc-kr", "koi8-r"),
+)
 
 
 class Row(NamedTuple):
@@ -24,22 +33,6 @@ class Row(NamedTuple):
 
     number: int
     values: Mapping[str, object]
-
-
-class Problem(NamedTuple):
-    """Something wrong with a row: its number, what is wrong, the fix, what exactly, and the column at fault if any."""
-
-    row: int
-    reason: str
-    fix: str
-    detail: str = ""
-    column: str | None = None
-
-    def line(self, manifest: Path) -> str:
-        """Return file, row, column, what is wrong and its fix in one line."""
-        column = f", column {self.column!r}" if self.column else ""
-        detail = f" ({self.detail})" if self.detail else ""
-        return f"{manifest}, row {self.row}{column}: {self.reason}{detail}; {self.fix}"
 
 
 @dataclass
@@ -63,28 +56,32 @@ class Table:
         return [row.values.get(column) for row in self.rows]
 
 
-def read_table(path: Path, encoding: str, wanted: Collection[str]) -> Table:
+def read_table(path: Path, encoding: str, wanted: Collection[str], delimiter: str | None = None) -> Table:
     """Read a manifest; the ending of its name decides the format.
 
     Args:
-        path: ``.csv``, ``.jsonl`` or ``.parquet``.
+        path: ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet``.
         encoding: Encoding of CSV and JSON lines; a byte order mark is not part of the first column's name.
         wanted: The columns whose values are kept.
+        delimiter: Character between the fields of a CSV. None takes the comma, and of ``.tsv`` the tab.
 
     Raises:
-        DataError: If the file cannot be read at all.
+        DataError: If the file cannot be read at all, or the delimiter cannot be one.
     """
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
+        raise DataError(f"--delimiter {delimiter!r}: one character is needed, such as ';', and not a quote")
     suffix = path.suffix.lower()
     try:
         if suffix == ".parquet":
             return _read_parquet(path, wanted)
         if suffix == ".jsonl":
             return _read_jsonl(path, _decoded(path, encoding), wanted)
-        if suffix == ".csv":
-            return _read_csv(path, _decoded(path, encoding), wanted)
+        if suffix in (".csv", ".tsv"):
+            delimiter = delimiter or ("," if suffix == ".csv" else "\t")
+            return _read_csv(path, _decoded(path, encoding), wanted, delimiter)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}); correct --manifest") from error
-    raise DataError(f"{path}: manifests end in .csv, .jsonl or .parquet; save it as one of these")
+    raise DataError(f"{path}: manifests end in .csv, .tsv, .jsonl or .parquet; save it as one of these")
 
 
 def _decoded(path: Path, encoding: str) -> str:
@@ -98,21 +95,22 @@ def _decoded(path: Path, encoding: str) -> str:
             "--encoding (cp1252 for most files of Windows, utf-16 for Unicode text of Excel)"
         ) from error
     except (LookupError, ValueError) as error:  # also "undefined", which Python has and which reads nothing
-        raise DataError(f"{path}: no text encoding is called {encoding!r}; correct --encoding") from error
+        near = did_you_mean(encoding, _ENCODINGS)
+        raise DataError(f"{path}: no text encoding is called {encoding!r}{near or ';'} correct --encoding") from error
     if not text.strip():
         raise DataError(f"{path}: empty file; its first row names the columns")
     return text
 
 
-def _read_csv(path: Path, text: str, wanted: Collection[str]) -> Table:
+def _read_csv(path: Path, text: str, wanted: Collection[str], delimiter: str) -> Table:
     table = Table()
-    for number, cells in enumerate(_records(path, text), 1):
+    for number, cells in enumerate(_records(path, text, delimiter), 1):
         if not cells:  # an empty line
             continue
         if all(map(is_missing, cells)):
             table.blank += 1
         elif not table.columns and cells[0].strip().casefold().startswith("sep="):
-            continue  # for Excel; the separator is the comma, or the header shows that it is not
+            continue  # for Excel; the delimiter is given, or the header shows that it is another
         elif not table.columns:
             if any("\0" in cell for cell in cells):
                 raise DataError(
@@ -131,12 +129,12 @@ def _read_csv(path: Path, text: str, wanted: Collection[str]) -> Table:
     return table
 
 
-def _records(path: Path, text: str) -> list[list[str]]:
+def _records(path: Path, text: str, delimiter: str) -> list[list[str]]:
     """Split a CSV into the cells of its records. Broken quotes end the reading: the next row could begin anywhere."""
     records: list[list[str]] = []
     limit = csv.field_size_limit(len(text))  # our limit on texts names the row; that of csv would stop the reading
     try:
-        records.extend(csv.reader(io.StringIO(text, newline=""), strict=True))
+        records.extend(csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter))
     except csv.Error as error:
         raise DataError(
             f"{path}, row {len(records) + 1}: {error}; close each quote, and write quotes in a field twice"
@@ -193,80 +191,38 @@ def _read_parquet(path: Path, wanted: Collection[str]) -> Table:
         from pyarrow.parquet import ParquetFile
     except ImportError as error:
         raise DataError(f"{path}: Parquet needs pyarrow: pip install 'mcmfh-lightning[parquet]'") from error
+    table = Table()
+    number = 0
     try:
         with ParquetFile(path) as file:
-            columns = tuple(file.schema_arrow.names)
-            batches = file.iter_batches(columns=[name for name in columns if name in wanted])
-            rows = [row for batch in batches for row in batch.to_pylist()]
+            table.columns = tuple(file.schema_arrow.names)
+            for batch in file.iter_batches(columns=[name for name in table.columns if name in wanted]):
+                for values in _values(batch):
+                    number += 1
+                    if isinstance(values, BadValueError):
+                        table.problems.append(Problem(number, *values.args))
+                    elif all(map(is_missing, values.values())):
+                        table.blank += 1
+                    else:
+                        table.rows.append(Row(number, values))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as Parquet ({error}); write it again") from error
-    numbered = [
-        Row(number, values) for number, values in enumerate(rows, 1) if not all(map(is_missing, values.values()))
-    ]
-    return Table(columns, numbered, blank=len(rows) - len(numbered))
+    return table
 
 
-_WITHOUT = {
-    "labels": ": items are relevant to each other where they share a label; for one column for each finding pass "
-    "--label-columns with all of them, for a collection without labels --no-labels",
-    "group": ": rows of one study or patient must stay in one split; if each row stands alone pass --group-column id",
-}
+def _values(batch: "RecordBatch") -> Sequence[Mapping[str, object] | BadValueError]:
+    """Return the values of each row, or the one that Python cannot hold: Arrow's dates reach further."""
+    try:
+        return list(batch.to_pylist())
+    except Exception:  # OverflowError, ArrowException, ValueError, and what else a conversion leads to
+        return [_row_values(batch, row) for row in range(batch.num_rows)]
 
 
-def check_columns(
-    manifest: Path,
-    found: Sequence[str],
-    columns: Mapping[str, str],
-    label_columns: Sequence[str],
-    needed: Collection[str],
-) -> list[str]:
-    """Refuse a manifest whose columns are not clear.
-
-    Args:
-        manifest: The file, for messages.
-        found: Names of its columns.
-        columns: Name of the column of each field.
-        label_columns: Several columns of labels, or none.
-        needed: Fields that must have a column.
-
-    Returns:
-        The columns that will not be read.
-
-    Raises:
-        DataError: If a column is missing, occurs twice, or differs from a documented name in spelling.
-    """
-    first_row = f"{manifest}, row 1"
-    if twice := sorted({name for name in found if name and list(found).count(name) > 1}):
-        raise DataError(f"{first_row}: column {twice[0]!r} occurs twice; rename or remove one")
-    if len(found) == 1 and any(separator in found[0] for separator in ";\t|"):
-        raise DataError(f"{first_row}: one single column, {found[0]!r}; columns are separated by commas: save it so")
-    listed = ", ".join(map(repr, found))
-    unread = [name for name in found if name not in {*columns.values(), *label_columns}]
-    if absent := [column for column in label_columns if column not in found]:
-        raise DataError(f"{first_row}: no column {absent[0]!r} (has {listed}); correct --label-columns")
-    for name, column in columns.items():
-        option = f"--{name}-column"
-        if column in found:
-            continue
-        if column != name:
-            raise DataError(f"{first_row}: no column {column!r} (has {listed}); correct {option}")
-        if alike := _alike(name, unread):
-            raise DataError(f"{first_row}: column {alike!r} looks like {name!r}; rename it, or pass {option} {alike!r}")
-        if name in needed:
-            raise DataError(
-                f"{first_row}: no column {name!r} (has {listed}); add it, or name another by {option}"
-                f"{_WITHOUT.get(name, '')}"
-            )
-    if not {columns["image"], columns["text"]} & set(found):
-        raise DataError(
-            f"{first_row}: no column 'image' and none 'text' (has {listed}); add them, or name others by "
-            "--image-column and --text-column"
-        )
-    return unread
-
-
-def _alike(field_name: str, names: Sequence[str]) -> str | None:
-    """Return a name that differs from a field's in case, white space or a letter: somebody meant that field."""
-    plain = {name.strip().casefold(): name for name in names}
-    close = get_close_matches(field_name, plain, n=1, cutoff=0.8)
-    return plain[close[0]] if close else None
+def _row_values(batch: "RecordBatch", row: int) -> Mapping[str, object] | BadValueError:
+    values: dict[str, object] = {}
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        try:
+            values[name] = column[row].as_py()
+        except Exception as error:
+            return BadValueError("value out of range", "correct it, or write it as a string", str(error), name)
+    return values

@@ -4,7 +4,7 @@ import ast
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TypeGuard
 
@@ -42,12 +42,14 @@ class LabelRules:
         findings: Columns of which each says whether one finding is there.
         uncertain: Whether -1 counts as present.
         normal: Names of the normal label; all become the first.
+        prefixes: What the labels of a column begin with: ``location`` makes ``location: brain`` of ``brain``.
     """
 
     separator: str = ";"
     findings: frozenset[str] = frozenset()
     uncertain: bool = False
     normal: Sequence[str] = ()
+    prefixes: Mapping[str, str] = field(default_factory=dict)
 
     def read(self, cells: Mapping[str, object], note: Callable[[str], None]) -> tuple[str, ...]:
         """Read the labels of a row: sorted, each once.
@@ -63,6 +65,8 @@ class LabelRules:
         for column, cell in cells.items():
             try:
                 found = self._present(column, cell, note) if column in self.findings else self._named(cell, note)
+                if prefix := self.prefixes.get(column):
+                    found = {f"{prefix}: {label}" for label in found}
                 _check(found)
             except BadValueError as error:
                 raise BadValueError(error.reason, error.fix, error.detail, column) from error

@@ -10,6 +10,7 @@ from mcmfh_lightning.datasets.table.values import BadValueError, is_missing, rea
 from mcmfh_lightning.shards.packing import group_number
 from mcmfh_lightning.shards.pair import is_name
 
+_LONGEST_PATH = 4096
 _ROUNDED = re.compile(r"\d(?:[.,]\d+)?[Ee]\+\d+")
 _WORDS = "unknown unk missing undefined unspecified known available applicable specified given blank empty withheld "
 _WORDS += "anon anonym anonymous anonymized anonymised deidentified redacted removed"
@@ -125,7 +126,7 @@ class ImageFolder:
         try:
             return self._find(name, note)
         except (OSError, RuntimeError) as error:  # a name too long, a folder that may not be read, a circle of links
-            raise _missing(shortened(name)) from error
+            raise _missing(_whole(name)) from error
 
     def _find(self, name: str, note: Callable[[str], None]) -> Path:
         path, spelled = self._below(name, name), name
@@ -138,7 +139,7 @@ class ImageFolder:
         elif spelled != name:
             note("a path with backslashes, read with / in their place")
         if not path.is_file():  # reading a pipe or a device may never end
-            raise BadValueError("image is not a file", "name a file, not a folder or a device", shortened(name))
+            raise BadValueError("image is not a file", "name a file, not a folder or a device", _whole(name))
         return path
 
     def _below(self, spelled: str, name: str) -> Path:
@@ -146,7 +147,7 @@ class ImageFolder:
         path = (self._root / spelled).resolve()
         if not path.is_relative_to(self._root):
             fix = "copy it below --images, or pass a folder above as --images"
-            raise BadValueError("image outside --images", fix, shortened(name))
+            raise BadValueError("image outside --images", fix, _whole(name))
         return path
 
     def _respelled(self, name: str, spelled: str) -> Path:
@@ -154,7 +155,7 @@ class ImageFolder:
         found = self._walk(wanted, _same_file)
         if found is not None:
             return found
-        detail = shortened(name)
+        detail = _whole(name)
         if spelled != name:
             detail += f", and with / in place of the backslashes {spelled!r} is missing too"
         if near := self._walk(wanted, _same_letters):
@@ -183,6 +184,11 @@ class ImageFolder:
                 listing.setdefault(_same_letters(path.name), []).append(path.name)
             self._listings[folder] = listing
         return self._listings[folder]
+
+
+def _whole(name: str) -> str:
+    """Show a path in a message; it can be copied from there, unless it is longer than paths may be."""
+    return repr(name) if len(name) <= _LONGEST_PATH else shortened(name)
 
 
 def _missing(detail: str) -> BadValueError:

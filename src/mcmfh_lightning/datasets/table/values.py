@@ -6,14 +6,16 @@ in formats that the user names.
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.nearest import did_you_mean
 from mcmfh_lightning.shards.info import SPLITS, Split
 from mcmfh_lightning.shards.members import MAX_TEXT_CHARACTERS
 from mcmfh_lightning.shards.pair import MAX_ID_LENGTH
+from mcmfh_lightning.tables import counted
 
 
 class BadValueError(Exception):
@@ -138,8 +140,11 @@ def read_split(value: object, names: Mapping[str, Split], note: Callable[[str], 
     for split in SPLITS:
         if name == split:
             return split
+    near = did_you_mean(name, SPLITS)
     raise BadValueError(
-        "unknown split", "write train, val or test, or map its name, as in --split-names dev=val", shortened(name)
+        "unknown split",
+        "write train, val or test, or map its name, as in --split-names dev=val",
+        shortened(name) + near,
     )
 
 
@@ -152,6 +157,7 @@ _ORDERS = ("%d-%m-%Y", "%m-%d-%Y", "%Y-%m-%d", "%d-%m-%y", "%m-%d-%y", "%m-%Y")
 _DAYS = [form.replace("-", separator) for separator in "./-" for form in _ORDERS]
 _DAYS += ["%B %d, %Y", "%b %d, %Y", "%d %B %Y", "%d %b %Y", "%d-%b-%Y", "%d%b%Y", "%B %Y", "%b %Y"]
 _COMMON = [f"{day}{time}" for time in ("", " %H:%M", " %H:%M:%S") for day in _DAYS]
+_MAY_BE_DATE = re.compile(r"(?=.*\d)(?=.*[^\W\d]|.*[./-])[\w ./:,-]{6,40}")  # strptime takes its time for others
 # Two first days of a year that are the same day of the week: they differ in nothing but the year.
 _FIRST, _OTHER_YEAR, _OTHER_DAY = datetime(2010, 1, 1), datetime(2021, 1, 1), datetime(2010, 1, 15)
 _ONE_DAY = datetime(2010, 11, 23)
@@ -249,16 +255,33 @@ def _by_iso(word: str) -> tuple[date, bool] | None:
         return None
 
 
-def date_hint(unread: Mapping[int, str]) -> str:
+def fitting_formats(words: Iterable[str]) -> list[str]:
+    """List the common forms of dates that read every word.
+
+    >>> fitting_formats(["22.11.2011", "01.02.2011"])
+    ['%d.%m.%Y']
+    """
+    fitting = _COMMON
+    for word in words:
+        if not _MAY_BE_DATE.fullmatch(word.strip()):
+            return []
+        fitting = [form for form in fitting if _by_format(word.strip(), form) is not None]
+    return list(fitting)
+
+
+def date_hint(unread: Mapping[int, str], *, left_out: bool = True) -> str:
     """Say how many dates were dropped, and which formats would read them.
 
     Args:
         unread: The dates that could not be read, by row; at least one.
+        left_out: Whether they are left out and their rows kept.
     """
     row = min(unread)
-    words = [word.strip() for word in unread.values()]
-    fitting = [form for form in _COMMON if all(_by_format(word, form) is not None for word in words)]
+    fitting = fitting_formats(unread.values())
     fix = "write days as 2011-11-22, or name their form, as in --date-format '%d.%m.%Y'"
     if fitting:
         fix = f"what reads all of them is --date-format {' or '.join(map(repr, fitting))}"
-    return f"{len(unread):,} dates cannot be read and are left out, the first is {unread[row]!r} in row {row}; {fix}"
+    dates = counted(len(unread), "date cannot be read", "dates cannot be read")
+    if left_out:
+        dates += f" and {'is' if len(unread) == 1 else 'are'} left out"
+    return f"{dates}, the first is {unread[row]!r} in row {row}; {fix}"

@@ -1,13 +1,14 @@
 """The checks of `verify`, what they found, and the report as a table."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from rich.table import Table
+from rich.console import Group
 from rich.text import Text
 
-from mcmfh_lightning.errors import without_controls
+from mcmfh_lightning.tables import counted, make_table, paragraph
 
 Severity = Literal["failed", "warning"]
 
@@ -154,19 +155,38 @@ class Report:
         return any(self.result(check) == "failed" for check in self.rows)
 
 
-def verify_table(report: Report, title: str) -> Table:
-    """Render one row a check: the result, how many were looked at and found, examples, and the fix."""
-    table = Table(title=Text(title), title_justify="left")
-    table.add_column("check", min_width=24)
-    table.add_column("result", no_wrap=True)
-    table.add_column("looked at", justify="right", no_wrap=True)
-    table.add_column("found", justify="right", no_wrap=True)
-    table.add_column("examples and fix", ratio=1)
-    for check, row in report.rows.items():
-        result = report.result(check)
-        found = f"{row.count:,}" if row.count else ""
-        lines = "\n".join([*row.examples, f"fix: {check.fix}"]) if row.count else ""
-        # Text and not markup: names in a damaged folder may hold anything.
-        examples = Text(without_controls(lines), overflow="fold")
-        table.add_row(Text(check.name), Text(result, style=_STYLES[result]), f"{row.looked_at:,}", found, examples)
-    return table
+def verify_table(report: Report, title: str) -> Group:
+    """Render the verdict, one row a check, and below them what was found, with examples and the fix."""
+    columns = ("check", "result", "looked at", "found")
+    rows = [
+        (
+            check.name,
+            Text(result := report.result(check), _STYLES[result]),
+            f"{found.looked_at:,}",
+            f"{found.count:,}" if found.count else "",
+        )
+        for check, found in report.rows.items()
+    ]
+    table = make_table(f"{title}: {_verdict(report)}", columns, rows, numbers=columns[2:], whole=columns[1:2])
+    return Group(table, *(part for check, found in report.rows.items() if found.count for part in _found(check, found)))
+
+
+def _verdict(report: Report) -> str:
+    """Count the results, what matters most first."""
+    counts = Counter(report.result(check) for check in report.rows)
+    said = [
+        f"{counted(counts['failed'], 'check')} failed",
+        counted(counts["warning"], "warning"),
+        f"{counted(counts['ok'], 'check')} passed",
+        f"{counts['nothing to look at']} had nothing to look at",
+    ]
+    return ", ".join(words for words in said if not words.startswith("0 "))
+
+
+def _found(check: Check, found: Findings) -> Iterator[Text]:
+    """Yield the lines about one check that found something."""
+    yield paragraph(f"\n{check.severity}: {check.name}", _STYLES[check.severity])
+    shown = len(found.examples)
+    more = [f"and {found.count - shown:,} more"] if found.count > shown else []
+    for line in (*found.examples, *more, f"fix: {check.fix}"):
+        yield paragraph(line)

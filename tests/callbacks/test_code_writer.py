@@ -1,0 +1,198 @@
+"""`mcmfh predict` with a hasher: files of codes that `mcmfh-bench rank` reads."""
+
+import csv
+import json
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mcmfh_lightning.cli.bench import main as bench
+from mcmfh_lightning.cli.train import main
+from mcmfh_lightning.datamodules import FeatureDataModule
+from mcmfh_lightning.files import sha256_of
+from mcmfh_lightning.hashers import MCMFH
+from mcmfh_lightning.shards import DatasetInfo, FeatureShardWriter, merge_feature_parts
+
+SMALL = ("--config", "experiments/demo.yaml", "--model.d-model", "32", "--data.global-batch-size", "128")
+QUIET = ("--trainer.enable-progress-bar", "false", "--trainer.enable-model-summary", "false")
+Call = Callable[..., None]
+
+
+@pytest.fixture(scope="module")
+def call(features: Path) -> Call:
+    """Run a subcommand on planted features."""
+
+    def call(command: str, run_dir: Path, *more: str, root: Path = features) -> None:
+        main([command, *SMALL, *QUIET, "--data.root", str(root), "--run-dir", str(run_dir), *more])
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def run(call: Call, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that is trained, tested and predicted."""
+    folder = tmp_path_factory.mktemp("run")
+    for command in ("fit", "test", "predict"):
+        call(command, folder, *(["--trainer.max-epochs", "2"] if command == "fit" else []))
+    return folder
+
+
+def _tested(run: Path, **wanted: str) -> dict[str, float]:
+    """Read what `mcmfh test` reports of the model, by metric."""
+    with (run / "test" / "ranking.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if wanted.items() <= row.items()]
+    return {row["metric"]: float(row["value"]) for row in rows if row["system"] == "model"}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "direction", "query", "database"),
+    [
+        ("unimodal", "i2t", "image", "text"),
+        ("unimodal", "t2i", "text", "image"),
+        ("asymmetric", "i2case", "image", "case"),
+        ("asymmetric", "t2case", "text", "case"),
+    ],
+)
+def test_ranked_codes_give_the_numbers_of_the_test(
+    run: Path, tmp_path: Path, protocol: str, direction: str, query: str, database: str
+) -> None:
+    codes = [str(run / "predict" / f"test-{side}.npz") for side in (query, database)]
+    bench(["rank", "--query", codes[0], "--database", codes[1], "--out", str(tmp_path)])
+    ranked = json.loads((tmp_path / "results.json").read_text())["results"]
+    tested = _tested(run, protocol=protocol, database="unseen", queries="all", direction=direction)
+    assert tested
+    for metric in ("mAP@all", "mAP@50", "P@50"):
+        assert ranked[metric]["value"] == pytest.approx(tested[metric], rel=0, abs=1e-12)
+
+
+def test_rows_are_those_of_the_split(run: Path, features: Path) -> None:
+    data = FeatureDataModule(str(features))
+    model = MCMFH.load_from_checkpoint(run / "fit" / "checkpoints" / "best.ckpt").eval()
+    for split in ("train", "val", "test"):
+        reader = data.reader(split)
+        batch = data.table(reader).batch(np.arange(len(reader)))
+        expected = model.evaluate(batch)
+        for side in ("image", "text", "case"):
+            with np.load(run / "predict" / f"{split}-{side}.npz", allow_pickle=False) as file:
+                assert file["ids"].tolist() == list(reader.ids)
+                assert np.array_equal(file["groups"], reader.groups)
+                assert np.array_equal(np.packbits(file["labels"], axis=1), reader.labels)
+                assert np.array_equal(file["codes"], expected[side].ge(0).numpy())
+
+
+def test_the_command_that_is_shown_ranks_the_codes(
+    call: Call, run: Path, features: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call("predict", run)
+    lines = capsys.readouterr().out.splitlines()
+    assert f"{run / 'predict'}: replaces the earlier codes of the same weights on the same data" in lines
+    (named,) = [line for line in lines if line.startswith("codes of ")]
+    for part in (run / "fit" / "checkpoints" / "best.ckpt", features, run / "predict"):
+        assert str(part) in named
+    assert "  test-image.npz 160 images, test-text.npz 160 texts, test-case.npz 160 cases" in lines
+    line = next(line for line in lines if line.startswith("rank them"))
+    assert line.startswith("rank them (all queries; `mcmfh test` prints the abnormal ones): ")
+    command = shlex.split(line.partition(": ")[2])
+    assert command[0] == "mcmfh-bench"
+    bench(command[1:])
+    assert "160 queries" in capsys.readouterr().out
+
+
+def _write(folder: Path, present: np.ndarray) -> Path:
+    """Write features of items of which some lack their image or their text."""
+    rng = np.random.default_rng(0)
+    writer = FeatureShardWriter(folder, rank=0)
+    number, ids = len(present), {}
+    for place, split in enumerate(("train", "val", "test")):
+        ids[split] = [f"{split} {i}" for i in range(number)]
+        labels = np.packbits(np.arange(number)[:, None] % 3 == np.arange(3), axis=1)
+        image, text = (rng.normal(size=(number, width)) * present[:, [side]] for side, width in enumerate((24, 16)))
+        groups = place * number + np.arange(number)
+        writer.write(split, ids[split], image, text, labels, groups, groups + 1, present=present)
+    writer.close()
+    info = DatasetInfo(
+        format="mcmfh-features", name="partly", source="", licence="CC0", settings={}, label_vocabulary=("a", "b", "c"),
+        normal_label=None, splits={}, encoder={"name": "planted"}, image_dim=24, text_dim=16,
+    )  # fmt: skip
+    merge_feature_parts(folder, info, 1, expected_ids=ids)
+    return folder
+
+
+def test_items_without_an_image_have_no_code_of_one(
+    call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    present = np.ones((40, 2), dtype=bool)
+    present[3, 0] = present[5, 1] = False
+    root = _write(tmp_path / "features", present)
+    call("fit", tmp_path, "--trainer.max-epochs=1", "--data.global-batch-size=16", root=root)
+    (tmp_path / "predict").mkdir()
+    (tmp_path / "predict" / "old-image.npz").touch()
+    capsys.readouterr()
+    call("predict", tmp_path, root=root)
+    lines = capsys.readouterr().out.splitlines()
+    assert "  test-image.npz 39 images, test-text.npz 39 texts, test-case.npz 38 cases" in lines
+    assert f"{tmp_path / 'predict'}: replaces earlier codes, which do not name their weights and data" in lines
+    assert len(list((tmp_path / "predict").glob("*.npz"))) == 9
+    lacking = {"image": [3], "text": [5], "case": [3, 5]}
+    for side, numbers in lacking.items():
+        with np.load(tmp_path / "predict" / f"test-{side}.npz", allow_pickle=False) as file:
+            assert file["ids"].tolist() == [f"test {i}" for i in range(40) if i not in numbers]
+            assert len(file["codes"]) == len(file["labels"]) == len(file["groups"]) == 40 - len(numbers)
+
+
+def _fails(call: Call, capsys: pytest.CaptureFixture[str], run_dir: Path, more: Sequence[str]) -> str:
+    with pytest.raises(SystemExit) as stop:
+        call("predict", run_dir, *more)
+    assert stop.value.code == 2
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def test_what_would_leave_out_codes_is_refused(
+    call: Call, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    limited = _fails(call, capsys, run, ["--trainer.limit-predict-batches", "0.5"])
+    assert "--trainer.limit-predict-batches would leave items without codes" in limited
+    untrained = _fails(call, capsys, tmp_path, [])
+    assert "predict needs trained weights" in untrained
+    assert "--ckpt-path FILE" in untrained
+
+
+def test_codes_of_other_weights_or_data_are_not_replaced(
+    call: Call, run: Path, tmp_path: Path, make_features: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    best, last = (run / "fit" / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
+    call("predict", tmp_path, "--ckpt-path", str(last))
+    entry = json.loads((tmp_path / "predict" / "codes.json").read_text())
+    assert entry["checkpoint"] == {"path": str(last), "sha256": sha256_of(last), "epoch": 1}
+    assert entry["data"]["fingerprint"]
+    assert entry["rows"]["test-case.npz"] == 160
+    before = (tmp_path / "predict" / "test-image.npz").read_bytes()
+    other = make_features(tmp_path / "other", train=128, evaluated=40)
+    for more, named in (
+        (["--ckpt-path", str(last), "--data.root", str(other)], other),
+        (["--ckpt-path", str(best)], best),
+    ):
+        if named == best and sha256_of(best) == sha256_of(last):
+            continue
+        line = _fails(call, capsys, tmp_path, more)
+        assert f"codes.json holds the codes of {last} as it was at epoch 1" in line
+        assert str(named) in line
+    assert (tmp_path / "predict" / "test-image.npz").read_bytes() == before
+
+
+def test_a_method_without_codes_is_refused(features: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--config", "experiments/real_valued.yaml", "--data.root", str(features), "--run-dir", str(tmp_path)]
+    main(["fit", *flags, *QUIET, "--trainer.max-epochs", "1"])
+    with pytest.raises(SystemExit):
+        main(["predict", *flags, *QUIET])
+    assert "RealValued makes real-valued vectors, not codes" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.npz"))
+
+
+def test_a_dry_run_writes_no_codes(call: Call, run: Path, tmp_path: Path) -> None:
+    best = run / "fit" / "checkpoints" / "best.ckpt"
+    call("predict", tmp_path, "--ckpt-path", str(best), "--trainer.fast-dev-run", "true")
+    assert not list(tmp_path.rglob("*.npz"))
