@@ -11,11 +11,12 @@ import numpy as np
 from lightning.fabric.utilities import suggested_max_num_workers
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from numpy.typing import NDArray
 
 from mcmfh_lightning.datamodules.loader import BatchLoader, TrainingLoader
 from mcmfh_lightning.datamodules.order import BatchSequence
+from mcmfh_lightning.datamodules.overlap import describe_overlap, trained_on
 from mcmfh_lightning.datamodules.streams import BatchStream, EvaluationStream, TrainingStream
 from mcmfh_lightning.datamodules.tables import Table
 from mcmfh_lightning.errors import CheckpointError, DataError, check_choice
@@ -237,6 +238,51 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
         }
 
     def state_dict(self) -> dict[str, Any]:
+        """Return what the training order depends on, and which groups are trained on."""
+        return {**self._order(), "trained_on": self._trained_on}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Refuse to resume a training run in another order, and to evaluate on what was trained on.
+
+        Raises:
+            CheckpointError: If the run was made with other data, another global batch size or another seed; in a
+                validation or test, if groups of the queries were trained on.
+        """
+        fn = None if self.trainer is None else self.trainer.state.fn
+        if fn == TrainerFn.FITTING:
+            self._check_order(state_dict)
+        elif fn is not None and "trained_on" in state_dict:  # checkpoints of the version before have none
+            self._check_overlap(state_dict["trained_on"], fn)
+
+    def _check_overlap(self, trained: Mapping[str, Any], fn: TrainerFn) -> None:
+        """Look for groups of the queries among those that were trained on.
+
+        Those of another data set are other groups in most cases (both may count their studies from 1), and codes may be
+        written for whatever there is: these two get a warning.
+        """
+        of_stage = {TrainerFn.VALIDATING: ["val"], TrainerFn.TESTING: ["test"], TrainerFn.PREDICTING: ["val", "test"]}
+        for split in set(of_stage.get(fn, ())).intersection(self.splits):
+            found = describe_overlap(trained, split, self.reader(split).groups, self.folder)
+            if not found:
+                continue
+            if trained["name"] != self.info.name:
+                rank_zero_warn(
+                    f"{found} trained on, if groups of {self.info.name!r} and {trained['name']!r} that have one name "
+                    "are the same: then the numbers are of training data"
+                )
+            elif fn == TrainerFn.PREDICTING:
+                rank_zero_warn(f"{found} trained on: a ranking of these codes measures training data; fit again")
+            else:
+                raise CheckpointError(
+                    f"{found} trained on: the collection was split again since. Fit again, or convert it with the "
+                    "splits that it had (--split-by given)"
+                )
+
+    @cached_property
+    def _trained_on(self) -> dict[str, Any]:
+        return trained_on(self.info.name, self.reader("train").groups)
+
+    def _order(self) -> dict[str, Any]:
         """Return what the training order depends on."""
         return {
             "global_batch_size": self.global_batch_size,
@@ -245,15 +291,8 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
             "data": self._fingerprint(),
         }
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Refuse to resume a training run in another order; other uses of a checkpoint are free.
-
-        Raises:
-            CheckpointError: If the run was made with other data, another global batch size or another seed.
-        """
-        if self.trainer is None or self.trainer.state.fn != TrainerFn.FITTING:
-            return
-        mine = self.state_dict()
+    def _check_order(self, state_dict: dict[str, Any]) -> None:
+        mine = self._order()
         other = [name for name, value in mine.items() if state_dict.get(name) != value]
         if other:
             differences = "; ".join(f"{name} {state_dict.get(name)} there, {mine[name]} here" for name in other)

@@ -53,7 +53,7 @@ def test_what_is_written_is_read(write_features, feature_rows, tmp_path, ranks):
         np.testing.assert_array_equal(batch["image"], expected["image"][rows])
         np.testing.assert_array_equal(batch["text"], expected["text"][rows])
         np.testing.assert_array_equal(unpack_bits(batch["labels"], 11).argmax(axis=1), rows % 11)
-        np.testing.assert_array_equal(batch["group"], rows // 2)
+        np.testing.assert_array_equal(batch["group"], expected["groups"][rows])
         np.testing.assert_array_equal(batch["text_hash"], -rows)
         np.testing.assert_array_equal(batch["index"], rows)
 
