@@ -177,6 +177,7 @@ def test_cut_texts_are_said(program: ModuleType, pairs: Path, tmp_path: Path, ca
     with caplog.at_level(logging.WARNING):
         program.encode(pairs, tmp_path / "features")
     assert "longer than the encoder's context were cut: 1 of train, 3 of val, 1 of test" in caplog.text
+    assert "put that first in each text" in caplog.text
 
 
 def test_the_folder_of_the_features_is_said(

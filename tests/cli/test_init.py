@@ -11,6 +11,7 @@ import pytest
 from pyarrow.parquet import write_table
 
 from mcmfh_lightning.cli.data import main as data
+from mcmfh_lightning.datasets.table.guess.columns import Column
 from mcmfh_lightning.shards import DatasetInfo, PairShardReader
 
 from .tables import BASE, PLAIN, Item, asks, choose, converted, init, make_films, proposed, run, texts, without
@@ -204,6 +205,94 @@ def test_data_of_persons_are_not_read(folder, capsys):
     stored = b"".join(path.read_bytes() for path in Path("data/pairs").iterdir())
     assert b"Doe" not in stored
     assert b"1970" not in stored
+
+
+def test_splits_and_images_are_found_by_their_values(folder, capsys):
+    """Whatever the columns are called: a name is data of a person where it names one."""
+    rows = [
+        ("id", "Name", "text", "labels", "PatientID", "SetName", "GroupName", "Nachname", "Sex", "Age", "Patient Name"),
+        ("1", "0.png", "The lungs are clear.", "normal", "p1", "Training", "A", "Doe", "F", "61", "Doe"),
+        ("2", "1.png", "A small effusion there.", "Effusion", "p2", "Dev", "A", "Roe", "M", "62", "Roe"),
+        ("3", "2.png", "The heart is large.", "Effusion", "p3", "Test", "B", "Poe", "F", "63", "Poe"),
+    ]
+    assert init(texts(rows)) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "look like data of persons are not read: 'Age', 'Nachname', 'Patient Name', 'Sex'; remove" in shown
+    assert proposed()["split-column"] == "SetName"
+    assert proposed()["split-by"] == "given"
+    assert proposed()["split-names"] == ["Training=train", "Dev=val", "Test=test"]
+    assert proposed()["image-column"] == "Name"
+    assert {name: item.split for name, item in converted().items()} == {"1": "train", "2": "val", "3": "test"}
+
+
+@pytest.mark.parametrize(
+    ("name", "personal"),
+    [
+        *((name, False) for name in ("SetName", "FileName", "Group_Name", "Study Name", "MODALITY NAME", "image_age")),
+        *((name, True) for name in ("Name", "PatientName", "patientname", "Name of Patient", "Nachname", "last_name")),
+        *(
+            (name, True)
+            for name in ("Referring Physician's Name", "name1", "Nombre", "PatientSex", "Patient age at study")
+        ),
+    ],
+)
+def test_whose_name_it_is(name, personal):
+    assert Column(name, ["a", "b"]).is_of_persons == personal
+
+
+@pytest.mark.parametrize(
+    ("language", "reports"),
+    [
+        ("German", ("Das Herz ist groß, kein Erguß.", "Keine Infiltrate, kein Pneumothorax.", "Erguß links basal.")),
+        ("Spanish", ("Sin derrame pleural.", "La silueta cardíaca es normal.", "Derrame en el lado derecho.")),
+        ("French", ("Pas d'épanchement pleural.", "Le cœur est de taille normale.", "Opacité dans le lobe droit.")),
+    ],
+)
+def test_texts_of_another_language_are_said(folder, capsys, language, reports):
+    """The encoders read English; the search that is proposed has a word of the table."""
+    rows = [[*row[:2], text, *row[3:5]] for row, text in zip(BASE[1:], reports, strict=True)]
+    assert init(texts([BASE[0][:5], *rows])) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"texts look {language}, and the text encoders that come with this package read English" in shown
+    assert "--model.encoder FILE" in shown
+    assert shown.endswith("search --text Cardiomegaly")
+
+
+def test_texts_of_another_script_are_said(folder, capsys):
+    rows = [[*row[:2], "Сердце не увеличено, лёгкие чистые.", *row[3:5]] for row in BASE[1:]]
+    rows[0][2] += " Выпота нет."
+    rows[1][2] += " Слева."
+    assert init(texts([BASE[0][:5], *rows])) == 0
+    assert "texts are in another script than that of English" in " ".join(capsys.readouterr().out.split())
+
+
+def test_english_is_not_remarked(folder, capsys):
+    rows = [
+        [*row[:2], text, *row[3:5]]
+        for row, text in zip(
+            BASE[1:],
+            ("No acute disease.", "Status post Port-a-Cath en bloc.", "Lungs clear, heart large."),
+            strict=True,
+        )
+    ]
+    assert init(texts([BASE[0][:5], *rows])) == 0
+    shown = capsys.readouterr().out
+    assert "look " not in shown
+    assert "an encoder reads" not in shown
+
+
+def test_a_search_is_proposed_for_a_word_where_there_is_no_label(folder, capsys):
+    assert init(texts([[*row[:3], row[4]] for row in BASE])) == 0
+    assert " ".join(capsys.readouterr().out.split()).endswith(("--text effusion", "--text lungs"))
+
+
+def test_long_reports_are_said(folder, capsys):
+    """Of texts that are cut, the conclusion is lost."""
+    long = [[*row[:2], f"{'The patient came to us for this and that. ' * 40}{row[2]}", *row[3:5]] for row in BASE[1:]]
+    assert init(texts([BASE[0][:5], *long])) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "3 of 3 texts of 'text' have more words than an encoder reads (256 tokens, about 140 words of Eng" in shown
+    assert "impression or conclusion, or put that first" in shown
 
 
 def test_what_is_odd_is_counted(folder, capsys):

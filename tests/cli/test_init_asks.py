@@ -137,3 +137,64 @@ def test_images_that_are_not_there_are_asked(folder, capsys):
     assert init(texts(rows)) == 0
     assert "'image' names images without the ending; add '.png' to each" in " ".join(capsys.readouterr().out.split())
     asks(capsys, "image-column")
+
+
+TWO = [
+    ("id", "image", "text", "Primary", "Secondary", "patient"),
+    ("1", "0.png", "The lungs are clear.", "No Finding", "", "p1"),
+    ("2", "1.png", "The heart is large.", "Edema", "Effusion", "p1"),
+    ("3", "2.png", "A small effusion there.", "Effusion", "Edema", "p2"),
+    ("4", "3.png", "A small effusion again.", "Effusion", "", "p3"),
+    ("5", "4.png", "The heart is large too.", "Edema", "Effusion", "p4"),
+    ("6", "5.png", "There is no change.", "No Finding", "", "p5"),
+]
+
+
+def test_two_columns_of_label_words_can_both_be_read(folder, capsys):
+    """First of the answers, with the word for normal; of one column alone, the labels of the other would be lost."""
+    assert init(texts(TWO)) == 0
+    assert capsys.readouterr().out.rstrip().endswith("--text Effusion")
+    lines = Path("mcmfh.toml").read_text().splitlines()
+    first = next(at for at, line in enumerate(lines) if line.startswith("# CHOOSE: which columns hold the labels?"))
+    answers = [line for line in lines[first + 1 :] if " = " in line]
+    assert answers[0].startswith(
+        '# label-columns = ["Primary", "Secondary"]  # reads all of them; with one alone, labels'
+    )
+    assert answers[1].startswith('# labels-column = "Primary"')
+    asks(capsys, "label-columns")
+    choose('normal-label = ["No Finding"]')
+    asks(capsys, "label-columns")  # that word alone decides nothing
+    choose('label-columns = ["Primary", "Secondary"]')
+    assert {name: item.labels for name, item in converted().items()} == {
+        "1": ("No Finding",),
+        "2": ("Edema", "Effusion"),
+        "3": ("Edema", "Effusion"),
+        "4": ("Effusion",),
+        "5": ("Edema", "Effusion"),
+        "6": ("No Finding",),
+    }
+
+
+def test_lists_in_two_columns_come_with_their_separator(folder):
+    rows = [[*row[:3], f"{row[3]}|a{row[0]}", row[4] and f"{row[4]}|Edema", row[5]] for row in TWO[1:]]
+    assert init(texts([TWO[0], *rows])) == 0
+    choose('label-columns = ["Primary", "Secondary"]')
+    choose('label-separator = "|"')
+    choose('normal-label = ["No Finding"]')
+    assert converted()["2"].labels == ("Edema", "Effusion", "a2")
+
+
+def test_two_columns_that_are_called_like_labels_and_hold_the_same_are_joined(folder):
+    assert init(texts([("id", "image", "text", "Diagnosis 1", "Diagnosis 2", "patient"), *TWO[1:]])) == 0
+    assert "prefix-labels" not in proposed()
+    assert {name: item.labels for name, item in converted().items()}["2"] == ("Edema", "Effusion")
+
+
+def test_a_question_mark_ends_a_question(folder):
+    """What follows it is a sentence, and any other sentence ends with a full stop."""
+    rows = [[row[0], row[2], *row[5:], "x" if row[0] != "id" else "y"] for row in BASE]
+    assert init(texts(rows)) == 0
+    text = " ".join(Path("mcmfh.toml").read_text().replace("\n#", " ").split())
+    assert "in two splits raise every number of a test. Remove the # before" in text
+    assert "CHOOSE: no column names image files that are there. Remove the #" in text
+    assert "is the day or the month first? Remove the #" in text

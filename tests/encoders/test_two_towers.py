@@ -72,6 +72,7 @@ def test_context_cuts_and_counts(make: Callable[..., TwoTowerEncoder]) -> None:
     assert rows["truncated"].tolist() == [False, True]
     assert rows["input_ids"].shape == (2, 8)
     assert short.identity != whole.identity
+    assert "were cut: 3 of train; it reads 64 tokens, about 35 words of English. " in whole.say_cut("3 of train")
     with pytest.raises(ValueError, match=r"3 \.\.\. 64"):
         make(context_length=65)
 

@@ -404,6 +404,35 @@ def test_a_dimension_that_never_varies(make_table):
     assert examples(folder, checks.VARYING) == ["image: 1 of 3 dimensions: 1"]
 
 
+@pytest.mark.parametrize("modality", ["image", "text"])
+def test_one_embedding_for_all_items(make_table, modality):
+    """As of texts that begin alike for longer than the encoder reads: every code of the modality would be equal."""
+
+    def change(tables, rows=slice(None)):
+        for table in tables.values():
+            table[modality][rows] = np.arange(1, 1 + table[modality].shape[1])
+
+    folder = make_table(change)
+    found = look(folder)
+    assert found.pop(checks.DIFFERENT) == ("failed", 1)
+    assert set(found) == ({checks.SAME_PICTURES} if modality == "image" else set())
+    assert examples(folder, checks.DIFFERENT)[0].startswith(f"{modality}: the same")
+
+
+def test_one_embedding_is_right_where_there_is_one_film_and_one_text(make_table):
+    """A folder to add: one study whose films share a report, or several captions of one film."""
+
+    def change(tables):
+        for name in ("val", "test"):
+            for column in tables[name]:
+                tables[name][column] = tables[name][column][:0]
+        train = tables["train"]
+        train["image"][:], train["text"][:] = (1, 2, 3), (1, 2)
+        train["groups"][:], train["text_hashes"][:] = 7, 9
+
+    assert look(make_table(change)) == {checks.VARYING: ("warning", 5)}
+
+
 def test_something_where_nothing_should_be(make_table):
     folder = make_table()
     rewrite_block(folder, lambda arrays: arrays["present.npy"].__setitem__((2, 0), 0))

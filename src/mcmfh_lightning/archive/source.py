@@ -202,7 +202,7 @@ class Source:
             features["text"] = self._halved(features["text"], batch["index"])
             yield move_data_to_device(features, "cpu")
         if cut:
-            _log.warning("texts longer than the encoder's context were cut: %d of %d", cut, texts)
+            _log.warning("%s", encoder.say_cut(f"{cut} of {texts}"))
 
     def _halved(self, embeddings: Tensor, rows: Tensor) -> Tensor:
         halved = embeddings.half().float()

@@ -30,6 +30,8 @@ class _Encoder(Protocol):
     image_dim: int
     text_dim: int
 
+    def say_cut(self, counts: str) -> str: ...
+
 
 class FeatureWriter(BasePredictionWriter):
     """Writer of what `mcmfh_lightning.encoders.FeatureExtractor` predicts.
@@ -145,7 +147,7 @@ class FeatureWriter(BasePredictionWriter):
         say(f"features of {items} items: {self.output_dir}")
         if any(truncated.values()):
             cut = ", ".join(f"{count} of {split}" for split, count in truncated.items() if count)
-            _log.warning("texts longer than the encoder's context were cut: %s", cut)
+            _log.warning("%s", self._encoder.say_cut(cut))
 
     def _complaint(self, pairs: DatasetInfo) -> str | None:
         """Say why nothing can be written to the folder, None if it can."""

@@ -29,7 +29,7 @@ _NOTES = {
 }
 _NEXT = (
     "mcmfh-data manifest, mcmfh-data verify, mcmfh predict, mcmfh fit, mcmfh test, mcmfh-archive build, "
-    'mcmfh-archive search --text "enlarged heart"'
+    "mcmfh-archive search --text"
 )
 
 
@@ -135,7 +135,7 @@ def _report(manifest: Path, images: Path, out: Path, proposal: Proposal) -> Iter
         yield f"Choose in {out}, which `mcmfh-data manifest` asks for:"
         for number, choice in enumerate(proposal.choices, 1):
             yield from _wrapped(f"  {number}.", f" {' or '.join(choice.options)}: {choice.question}")
-    yield from _wrapped("Next:", f" {_NEXT}")
+    yield from _wrapped("Next:", f" {_NEXT} {shlex.quote(proposal.search or 'enlarged heart')}")
 
 
 def _wrapped(head: str, text: str) -> Iterator[str]:
@@ -203,8 +203,9 @@ def table(
             lines.append(reason)
         lines.append(line)
     for choice in choices:
-        lines += ["", comment(f"CHOOSE: {choice.question.rstrip('.?')}? Remove the # before one line:")]
-        for answer in choice.answers:
+        asked = choice.question if choice.question.endswith("?") else f"{choice.question}."
+        lines += ["", comment(f"CHOOSE: {asked} Remove the # before one line:")]
+        for answer in (*choice.answers, *choice.also):
             meaning = f"  {comment(answer.meaning, width=None)}" if answer.meaning else ""
             value = " ".join(toml_value(answer.value).split("\n"))
             lines.append(f"# {answer.option} = {value}{meaning}")

@@ -45,6 +45,20 @@ class Encoder(nn.Module, ABC):
         """Count the tokens of a text, and those that fit the context; None if this encoder does not count."""
         return None
 
+    def say_cut(self, counts: str) -> str:
+        """Say that texts were cut, where, and what to do about it.
+
+        Args:
+            counts: How many texts, as in ``3 of train``.
+        """
+        limit = getattr(self.tokenize, "context_length", None)
+        # Reports of Open-i take 1.8 tokens a word with the vocabulary of BERT.
+        words = "" if limit is None else f"; it reads {limit} tokens, about {limit * 11 // 20} words of English"
+        return (
+            f"texts longer than the encoder's context were cut: {counts}{words}. If what matters comes last, take the "
+            "column with the impression or conclusion, or put that first in each text; then convert and encode again"
+        )
+
     def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002  # the signature of nn.Module
         """Stay in evaluation mode, also while trained.
 

@@ -62,11 +62,13 @@ BLOCKS = Check("blocks hold the arrays that dataset.json describes", "failed", _
 FINITE = Check("embeddings are finite", "failed", _ENCODE)
 SAYING = Check("embeddings are not all zero or all one value", "failed", _ENCODE)
 ABSENT = Check("what is absent is zero, and no item lacks both", "failed", "encode again")
-VARYING = Check(
-    "every dimension varies",
-    "warning",
-    "dead dimensions are harmless if they are few; if all are, the encoder sees nothing of its input",
+DIFFERENT = Check(
+    "embeddings of different items differ",
+    "failed",
+    "all codes would be equal: the encoder sees nothing of its input. Texts may begin with the same words for longer "
+    "than it reads: put what differs first, or take another column; then convert and encode again",
 )
+VARYING = Check("every dimension varies", "warning", "dead dimensions are harmless if they are few, or the items are")
 LEFTOVERS = Check(
     "nothing else is in the folder", "warning", "delete what an interrupted run left behind; keep other files elsewhere"
 )
@@ -74,7 +76,7 @@ LEFTOVERS = Check(
 FILE_CHECKS = (DATASET, PRESENT, SHA256, MEMBERS, COUNTS, CHECKSUMS)
 ACROSS_CHECKS = (LABELS, IDS, GROUP_NAMES, GROUPS, SAME_PICTURES, SAME_TEXTS)
 PAIR_CHECKS = (*FILE_CHECKS, PICTURES, TEXTS, DESCRIPTIONS, *ACROSS_CHECKS, LEFTOVERS)
-FEATURE_CHECKS = (*FILE_CHECKS, BLOCKS, FINITE, SAYING, ABSENT, VARYING, *ACROSS_CHECKS, LEFTOVERS)
+FEATURE_CHECKS = (*FILE_CHECKS, BLOCKS, FINITE, SAYING, ABSENT, DIFFERENT, VARYING, *ACROSS_CHECKS, LEFTOVERS)
 """In the order of the table."""
 
 MAX_EXAMPLES = 3

@@ -54,7 +54,7 @@ def verify(folder: ShardFolder, console: Console) -> Report:
                 ranges += [one.ranges for one in seen if one.ranges]
                 progress.advance(task, shard.pairs)
     if ranges and sum(split.pairs for split in info.splits.values()) > 1:  # a single row has one value everywhere
-        _check_dimensions(ranges, report)
+        _check_dimensions(ranges, items, report)
     _check_across(items, report)
     _check_leftovers(folder, info, report)
     return report
@@ -103,13 +103,23 @@ def _look_at_shard(
     return seen
 
 
-def _check_dimensions(ranges: list[tuple[NDArray[np.float32], ...]], report: Report) -> None:
-    """Find dimensions that have one value in all rows of all shards."""
+def _check_dimensions(ranges: list[tuple[NDArray[np.float32], ...]], items: Sequence[Item], report: Report) -> None:
+    """Find dimensions that have one value in all rows of all shards, and modalities of which all have.
+
+    That is right in a small folder to add, with one film several times, or texts that differ by their case alone.
+    """
+    inputs = {
+        "image": len({item.group for item in items if item.picture}),
+        "text": len({item.text for item in items} - {0}),
+    }
     for modality, parts in zip(MODALITIES, zip(*ranges, strict=True), strict=True):
         low, high = np.min([part[0] for part in parts], axis=0), np.max([part[1] for part in parts], axis=0)
         report.look(checks.VARYING, len(low))
+        report.look(checks.DIFFERENT)
         dead = np.flatnonzero(low == high)
-        if len(dead):
+        if len(dead) == len(low) and inputs[modality] > 2:
+            report.find(checks.DIFFERENT, f"{modality}: the same {len(low)} numbers in each row")
+        elif len(dead):
             dimensions = ", ".join(map(str, dead[:5])) + (" ..." if len(dead) > 5 else "")
             report.find(checks.VARYING, f"{modality}: {len(dead)} of {len(low)} dimensions: {dimensions}", len(dead))
 

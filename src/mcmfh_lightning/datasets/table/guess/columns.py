@@ -42,9 +42,16 @@ class Words:
     BIRTH = _words("birth dob born")
     PATIENT = _words("patient patients subject subjects person participant mrn paciente patienten patientid pid")
     STUDY = _words("group study case exam examination article pmcid visit encounter series")
-    PERSON = _words(
-        "name names surname firstname lastname forename birth birthday birthdate birthplace dob ssn mrn address street "
-        "phone telephone email zip postcode insurance nhs geburtsdatum vorname nachname nombre nom"
+    NAME = _words("name names nombre nom")
+    NAMED_PERSON = _words(
+        "patient patients subject person first last middle full family given maiden birth doctor dr physician "
+        "radiologist reader reporter author operator technician user mother father paciente"
+    )
+    """Whose name it is: the name of anything else, such as a file or a set, is not data of a person."""
+    PERSON = NAME | _words(
+        "surname firstname lastname fullname forename patientname birth birthday birthdate birthplace dob ssn mrn "
+        "address street phone telephone email zip postcode insurance nhs geburtsdatum vorname nachname patientenname "
+        "sex gender age ages race ethnicity geschlecht alter sexo edad sexe"
     )
     NOT_A_PERSON = _words("file image img picture dataset study series finding label column class hospital")
     SPLIT = _words("split splits set subset partition fold phase dataset")
@@ -59,6 +66,7 @@ class Words:
 
 
 _JOINT = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".dcm", ".dicom")
 _FEW = 50
 """Most different values of a column of categories in a large table."""
 
@@ -98,6 +106,29 @@ class Column:
     def counts(self) -> Counter[str]:
         """Count how often each value occurs, as a string."""
         return Counter(str(cell).strip() for cell in self.present)
+
+    @property
+    def names_splits(self) -> bool:
+        """Say whether it holds names of splits alone."""
+        known = Words.SPLIT_NAMES.keys() | Words.UNCLEAR_SPLITS
+        return bool(self.counts) and all(value.casefold() in known for value in self.counts)
+
+    @property
+    def names_images(self) -> bool:
+        """Say whether it holds names of image files alone."""
+        return bool(self.counts) and all(value.lower().endswith(IMAGE_ENDINGS) for value in self.counts)
+
+    @property
+    def is_of_persons(self) -> bool:
+        """Say whether its name says that it holds data of persons."""
+        words = frozenset(words_of(self.name))
+        whose = {word for word in words - Words.NAME if len(word) > 2 or word in Words.NAMED_PERSON}
+        if words & Words.NAME and (not whose or whose & Words.NAMED_PERSON):
+            return True
+        # "File address" is not about a person, "PatientAgeAtStudy" is.
+        return bool(self.words & (Words.PERSON - Words.NAME)) and not (
+            self.words & Words.NOT_A_PERSON and not words & Words.PATIENT
+        )
 
     @property
     def missing(self) -> int:
@@ -171,11 +202,13 @@ class Choice:
         question: What has to be decided, and why it cannot be guessed.
         answers: The options that would decide it.
         options: Names of all options that decide it, with or without a proposed answer.
+        also: Options that an answer may need, and that do not decide it.
     """
 
     question: str
     answers: tuple[Answer, ...]
     options: tuple[str, ...]
+    also: tuple[Answer, ...] = ()
 
 
 @dataclass
@@ -188,6 +221,7 @@ class Proposal:
         odd: What is odd about the table, and what to do about it.
         choices: What the owner of the table has to decide.
         unread: Columns that are not read.
+        search: Words to search for: a frequent label, or a frequent word of the texts.
         rows: Number of rows.
         trainable: Number of rows with an image and a text.
     """
@@ -197,6 +231,7 @@ class Proposal:
     odd: list[str] = field(default_factory=list)
     choices: list[Choice] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
+    search: str = ""
     rows: int = 0
     trainable: int = 0
 
@@ -205,10 +240,12 @@ class Proposal:
         self.options[option] = value
         self.reasons[option] = reason
 
-    def ask(self, question: str, *answers: Answer, options: tuple[str, ...] = ()) -> None:
+    def ask(
+        self, question: str, *answers: Answer, options: tuple[str, ...] = (), also: tuple[Answer, ...] = ()
+    ) -> None:
         """Leave a decision to the owner of the table."""
         named = dict.fromkeys([*options, *(answer.option for answer in answers)])
-        self.choices.append(Choice(question, answers, tuple(named)))
+        self.choices.append(Choice(question, answers, tuple(named), also))
 
     def sort(self) -> None:
         """Bring the options into the order of the documentation, whatever was found first."""

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from mcmfh_lightning.datasets.table.files import Table, read_table
-from mcmfh_lightning.datasets.table.guess.columns import Answer, Column, Proposal, Words
+from mcmfh_lightning.datasets.table.guess.columns import IMAGE_ENDINGS, Answer, Column, Proposal, Words
 from mcmfh_lightning.datasets.table.references import ImageFolder
 from mcmfh_lightning.datasets.table.values import BadValueError, is_missing, shortened
 from mcmfh_lightning.errors import DataError
@@ -133,7 +133,6 @@ def _require_names(path: Path, names: Sequence[str], images: frozenset[str]) -> 
         )
 
 
-_ENDINGS = frozenset((".png", ".jpg", ".jpeg", ".dcm", ".dicom"))
 _PATIENT_FOLDER = re.compile(r"(?i)(?:patient|subject|pat|sub|p)[-_]?\d+(?=[\\/])")
 _SAMPLE = 200
 _MOST_FOLDERS = 50
@@ -158,7 +157,7 @@ def list_images(folder: Path) -> dict[str, list[Path]]:
     files: dict[str, list[Path]] = {}
     for place, _, names in os.walk(folder):
         for name in names:
-            if PurePosixPath(name).suffix.lower() in _ENDINGS:
+            if name.lower().endswith(IMAGE_ENDINGS):
                 files.setdefault(name, []).append(Path(place, name))
     return files
 

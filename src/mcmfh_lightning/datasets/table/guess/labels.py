@@ -17,6 +17,8 @@ _NO_NORMAL = (
     "no label is known to say that nothing was found; if one does, name it by normal-label: the first table of a test "
     "leaves out the queries that have it"
 )
+_LONGEST = 40
+"""Most letters of a label that a search is proposed for."""
 _COLUMNS = ("labels-column", "label-columns")
 _NO_LABELS = Answer("no-labels", value=True, meaning="train on pairs alone (--model.supervision pairs)")
 
@@ -47,7 +49,7 @@ def guess_labels(columns: Sequence[Column], proposal: Proposal) -> None:
         _take_several(kinds, proposal)
         proposal.odd.append("labels say what a picture shows and how it was made, and not what was found")
     else:
-        _ask(proposal, [c for c in columns if c.is_categories and len(c.counts) > 1], ())
+        _ask(proposal, [c for c in columns if len(c.counts) > 1 and (c.is_categories or _is_list(c))], ())
 
 
 def _holds_labels(column: Column) -> bool:
@@ -63,6 +65,11 @@ def _holds_labels(column: Column) -> bool:
     return 2 * sum(times for times in parts.values() if times > 1) >= parts.total()
 
 
+def _is_list(column: Column) -> bool:
+    """Say whether separators stand in a column, between parts that come again."""
+    return bool(_separators(column)) and _holds_labels(column)
+
+
 def _separators(column: Column) -> Counter[str]:
     """Count the cells that hold what may separate labels."""
     cells = [cell for cell in column.present if isinstance(cell, str) and not _is_printed(cell)]
@@ -74,13 +81,27 @@ def _is_printed(cell: str) -> bool:
 
 
 def _ask(proposal: Proposal, words: Sequence[Column], findings: Sequence[Column]) -> None:
-    """Leave the choice of the labels to the owner."""
+    """Leave the choice of the labels to the owner; of several columns of words, all may be read."""
     answers = [Answer("labels-column", column.name, column.shows()) for column in words[:3]]
+    shared = next((some for column in words if len(some := _with_labels_of(column, words)) > 1), [])
+    several = shared or words[:3]
+    if len(several) > 1:
+        names = [column.name for column in several]
+        all_of_them = Answer("label-columns", names, "reads all of them; with one alone, labels of the others are lost")
+        answers.insert(0 if shared or len(words) == 2 else len(answers), all_of_them)
+    tried = Proposal()
+    _look_at(_count_all(several, tried), tried)
+    proposal.search = tried.search
+    also = [
+        Answer(name, tried.options[name], f"remove this # too: {tried.reasons[name]}")
+        for name in ("label-separator", "normal-label")
+        if name in tried.options
+    ]
     if findings:
         answers.append(Answer("label-columns", [column.name for column in findings], "columns of 1 and 0"))
     question = "which columns hold the labels?" if answers else "no column holds labels."
     question += " Items are relevant to each other where they share one"
-    proposal.ask(question, *answers, _NO_LABELS, options=_COLUMNS)
+    proposal.ask(question, *answers, _NO_LABELS, options=_COLUMNS, also=tuple(also))
 
 
 def _take_findings(columns: Sequence[Column], findings: Sequence[Column], proposal: Proposal) -> None:
@@ -100,23 +121,28 @@ def _take_findings(columns: Sequence[Column], findings: Sequence[Column], propos
         )
     if others := [column.name for column in columns if column.is_finding and column not in taken]:
         proposal.odd.append(f"columns of 1 and 0 that are not taken for findings: {quoted(others, 4)}")
-    present = {column.name for column in taken if any(read_state(cell) == 1 for cell in column.present)}
-    _name_normal(dict.fromkeys(present, 1), proposal)
+    present = Counter({column.name: sum(read_state(cell) == 1 for cell in column.present) for column in taken})
+    _look_at(+present, proposal)
 
 
 def _take_several(columns: Sequence[Column], proposal: Proposal) -> None:
+    """Take several columns of words: with their names before the labels, unless all have the same labels."""
     proposal.take("label-columns", [column.name for column in columns], "each holds words")
-    proposal.take("prefix-labels", value=True, reason="a label names its column: a word of two columns is two labels")
-    labels: Counter[tuple[str, str]] = Counter()
+    prefix = len(_with_labels_of(columns[0], columns)) < len(columns)
+    if prefix:
+        proposal.take(
+            "prefix-labels", value=True, reason="a label names its column: a word of two columns is two labels"
+        )
+    _look_at(_count_all(columns, proposal, prefix=prefix), proposal)
+
+
+def _count_all(columns: Sequence[Column], proposal: Proposal, *, prefix: bool = False) -> Counter[str]:
+    """Count the labels of several columns, with their names before them or not."""
+    labels = Counter[str]()
     for column in columns:
-        counts = _count(column, _separator(column, proposal))
-        labels += Counter({(column.name, label): count for label, count in counts.items()})
-    normal = set(near_labels(["normal"], [label for _, label in labels]))
-    names = [f"{column}: {label}" for (column, label), _ in labels.most_common() if label in normal]
-    if names:
-        proposal.take("normal-label", names, _NORMAL)
-    elif labels:
-        proposal.odd.append(_NO_NORMAL)
+        for label, count in _count(column, _separator(column, proposal)).items():
+            labels[f"{column.name}: {label}" if prefix else label] += count
+    return labels
 
 
 def _take_words(column: Column, proposal: Proposal) -> None:
@@ -128,7 +154,7 @@ def _take_words(column: Column, proposal: Proposal) -> None:
         )
     if column.missing:
         proposal.odd.append(f"{counted(column.missing, 'row')} without a label in {column.name!r}")
-    _name_normal(labels, proposal)
+    _look_at(labels, proposal)
 
 
 def _separator(column: Column, proposal: Proposal) -> str:
@@ -182,10 +208,7 @@ def _count(column: Column, separator: str) -> Counter[str]:
 
 def _name_more_columns(taken: Column, columns: Sequence[Column], proposal: Proposal) -> None:
     """Say which other columns hold the same labels, and how to read them too."""
-    known = _parts(taken)
-    more = [
-        c for c in columns if c is not taken and len(both := known & _parts(c)) > 1 and 2 * len(both) >= len(_parts(c))
-    ]
+    taken, *more = _with_labels_of(taken, columns)
     if more:
         names = ", ".join(f'"{column.name}"' for column in (taken, *more))
         others = quoted((column.name for column in more), 4)
@@ -195,12 +218,21 @@ def _name_more_columns(taken: Column, columns: Sequence[Column], proposal: Propo
         )
 
 
+def _with_labels_of(first: Column, columns: Sequence[Column]) -> list[Column]:
+    """Return a column of labels, and the columns with the same labels: several, and half of what they hold."""
+    known = {column.name: _parts(column) for column in columns}
+    both = {name: parts & known[first.name] for name, parts in known.items()}
+    same = [c for c in columns if c is not first and 1 < len(both[c.name]) >= len(known[c.name]) / 2]
+    return [first, *same]
+
+
 def _parts(column: Column) -> set[str]:
     """Return what a column may hold as labels, whatever separates them."""
     return {part.strip() for cell in column.counts for part in re.split("[;|,\t]", cell)} - {""}
 
 
-def _name_normal(labels: Counter[str] | dict[str, int], proposal: Proposal) -> None:
+def _look_at(labels: Counter[str], proposal: Proposal) -> None:
+    """Name the normal label, say what is odd about the labels, and take a frequent one to search for."""
     names = near_labels(["normal"], labels)
     names.sort(key=lambda name: (name != "normal", -labels[name]))
     if names and names != ["normal"]:
@@ -209,3 +241,5 @@ def _name_normal(labels: Counter[str] | dict[str, int], proposal: Proposal) -> N
         proposal.odd.append(_NO_NORMAL)
     if numbers := [label for label in labels if read_state(label) is not None and not is_missing(label)]:
         proposal.odd.append(f"labels that are numbers: {quoted(numbers, 4)}; write words, such as 'class 1'")
+    words = [label.rpartition(": ")[2] for label, _ in labels.most_common() if label not in names]
+    proposal.search = next((word for word in words if len(word) <= _LONGEST and any(map(str.isalpha, word))), "")

@@ -15,7 +15,8 @@ from mcmfh_lightning.datasets.table.guess.files import (
 )
 from mcmfh_lightning.datasets.table.guess.groups import check_leak, guess_group, guess_split
 from mcmfh_lightning.datasets.table.guess.labels import guess_labels
-from mcmfh_lightning.datasets.table.guess.roles import guess_date, guess_id, guess_origin, guess_text, name_persons
+from mcmfh_lightning.datasets.table.guess.roles import guess_date, guess_id, guess_origin, name_persons
+from mcmfh_lightning.datasets.table.guess.texts import guess_text
 from mcmfh_lightning.datasets.table.options import ManifestOptions
 from mcmfh_lightning.datasets.table.problems import rows_of
 from mcmfh_lightning.datasets.table.read import read_manifest

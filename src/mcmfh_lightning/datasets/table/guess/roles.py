@@ -1,4 +1,4 @@
-"""Columns of ids, texts, dates, sources and licenses, and those that look like data of persons.
+"""Columns of ids, dates, sources and licenses, and those that look like data of persons.
 
 Whether the day or the month of a date comes first is not guessed.
 """
@@ -12,8 +12,11 @@ from mcmfh_lightning.tables import counted, quoted
 
 
 def name_persons(columns: Sequence[Column], proposal: Proposal) -> set[str]:
-    """Find columns that look like data of persons, which no option may read."""
-    person = [c for c in columns if c.words & Words.PERSON and not c.words & Words.NOT_A_PERSON]
+    """Find columns that look like data of persons, which no option may read.
+
+    Values decide before names: splits and image files are found in a column ``name`` too.
+    """
+    person = [c for c in columns if c.is_of_persons and not (c.names_splits or c.names_images)]
     if found := {column.name for column in person} - {"id", "text", "group"}:
         proposal.odd.append(
             f"columns that look like data of persons are not read: {quoted(sorted(found), 4)}; remove them before the "
@@ -67,33 +70,6 @@ def _take_id(column: Column, reason: str, proposal: Proposal) -> None:
         )
     if column.missing:
         proposal.odd.append(f"{counted(column.missing, 'row')} without an id in the column {column.name!r}")
-
-
-def guess_text(columns: Sequence[Column], proposal: Proposal) -> None:
-    """Find the column of texts; of several that are alike, the owner chooses."""
-    prose = [column for column in columns if column.is_prose]
-    short = [column for column in columns if column.words & Words.TEXT and _is_short_text(column)]
-    exact = [column for column in columns if column.name == "text" and column in [*prose, *short]]
-    named = [column for column in prose if column.words & Words.TEXT]
-    likely = exact or named or prose or short
-    lengths = {column.name: f"{column.words_a_cell:.0f} words on average" for column in likely}
-    if len(likely) == 1:
-        others = [column.name for column in prose if column not in likely]
-        also = f"; {quoted(others, 4)} not" if others else ""
-        proposal.take("text-column", likely[0].name, lengths[likely[0].name] + also)
-        return
-    answers = [Answer("text-column", name, length) for name, length in lengths.items()]
-    question = f"{len(likely)} columns hold texts, and a row has one text; to have several, join them in the table"
-    if not likely:
-        question = "no column holds texts"
-        answers = [Answer("no-column", ["text"], "there are none: nothing can be trained")]
-    proposal.ask(question, *answers[:6], options=("text-column",))
-
-
-def _is_short_text(column: Column) -> bool:
-    """Say whether a column that is called like a text may hold short ones: strings, and not categories."""
-    strings = all(isinstance(cell, str) for cell in column.present)
-    return strings and not column.is_numeric and (column.name == "text" or not column.is_categories)
 
 
 def guess_origin(columns: Sequence[Column], proposal: Proposal) -> None:
