@@ -43,7 +43,7 @@ ALLOWED = {
     "files": {"errors"},
 }
 
-ANYWHERE = {"nearest", "shared_memory"}
+ANYWHERE = {"figures", "nearest", "shared_memory"}
 """Files that any other may import; they import nothing of the package."""
 
 

@@ -15,6 +15,23 @@ PART_SUFFIX = ".part"
 """Ending of a file that is still being written; readers never look at one."""
 
 
+def open_part(target: Path) -> BinaryIO:
+    """Open a new file next to ``target``, whose name ends in `PART_SUFFIX`.
+
+    What is in its place, such as the leftover of a killed run, is removed. It is never written through: a link would
+    lead to a file outside, and a pipe would wait for a reader.
+
+    Args:
+        target: The final name.
+
+    Raises:
+        OSError: If nothing can be written there.
+    """
+    part = target.with_name(target.name + PART_SUFFIX)
+    part.unlink(missing_ok=True)
+    return part.open("xb")
+
+
 def publish(stream: BinaryIO, target: Path) -> None:
     """Give a finished temporary file its final name, durably.
 
@@ -47,18 +64,17 @@ def atomic_write(target: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: If nothing can be written there; it names ``target``.
     """
-    part = target.with_name(target.name + PART_SUFFIX)
     try:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        stream = part.open("wb")
+        stream = open_part(target)
     except OSError as error:
         raise type(error)(error.errno, error.strerror, str(target)) from error
     with stream:
         try:
             yield stream
         except BaseException:
-            part.unlink()
+            Path(stream.name).unlink()
             raise
         publish(stream, target)
 

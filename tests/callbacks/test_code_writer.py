@@ -101,12 +101,12 @@ def test_the_command_that_is_shown_ranks_the_codes(
     assert "160 queries" in capsys.readouterr().out
 
 
-def _write(folder: Path, present: np.ndarray) -> Path:
+def _write(folder: Path, present: np.ndarray, splits: Sequence[str] = ("train", "val", "test")) -> Path:
     """Write features of items of which some lack their image or their text."""
     rng = np.random.default_rng(0)
     writer = FeatureShardWriter(folder, rank=0)
     number, ids = len(present), {}
-    for place, split in enumerate(("train", "val", "test")):
+    for place, split in enumerate(splits):
         ids[split] = [f"{split} {i}" for i in range(number)]
         labels = np.packbits(np.arange(number)[:, None] % 3 == np.arange(3), axis=1)
         image, text = (rng.normal(size=(number, width)) * present[:, [side]] for side, width in enumerate((24, 16)))
@@ -129,7 +129,7 @@ def test_items_without_an_image_have_no_code_of_one(
     root = _write(tmp_path / "features", present)
     call("fit", tmp_path, "--trainer.max-epochs=1", "--data.global-batch-size=16", root=root)
     (tmp_path / "predict").mkdir()
-    (tmp_path / "predict" / "old-image.npz").touch()
+    (tmp_path / "predict" / "test-image.npz").touch()
     capsys.readouterr()
     call("predict", tmp_path, root=root)
     lines = capsys.readouterr().out.splitlines()
@@ -141,6 +141,21 @@ def test_items_without_an_image_have_no_code_of_one(
         with np.load(tmp_path / "predict" / f"test-{side}.npz", allow_pickle=False) as file:
             assert file["ids"].tolist() == [f"test {i}" for i in range(40) if i not in numbers]
             assert len(file["codes"]) == len(file["labels"]) == len(file["groups"]) == 40 - len(numbers)
+
+
+def test_files_of_other_names_are_kept(call: Call, tmp_path: Path) -> None:
+    """What an earlier call wrote of a split that is gone is removed; what a user put there is not."""
+    root = _write(tmp_path / "features", np.ones((40, 2), dtype=bool), ("train", "val"))
+    call("fit", tmp_path, "--trainer.max-epochs=1", "--data.global-batch-size=16", root=root)
+    folder = tmp_path / "predict"
+    folder.mkdir()
+    mine = [folder / name for name in ("my-baseline-image.npz", "validation-text.npz", "old test-text.npz")]
+    for path in (*mine, folder / "test-case.npz"):
+        path.write_bytes(b"mine")
+    call("predict", tmp_path, root=root)
+    assert [path.read_bytes() for path in mine] == [b"mine"] * 3
+    assert not (folder / "test-case.npz").exists()
+    assert (folder / "val-case.npz").exists()
 
 
 def _fails(call: Call, capsys: pytest.CaptureFixture[str], run_dir: Path, more: Sequence[str]) -> str:

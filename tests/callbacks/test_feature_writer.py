@@ -221,6 +221,9 @@ def test_finished_features_are_left_alone(program: ModuleType, pairs: Path, tmp_
     with pytest.raises(DataError, match="already holds another data set"):
         program.encode(pairs, pairs)
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    (folder / "val-000-00000.tar").unlink()
+    with pytest.raises(DataError, match=r"features is not complete: 1 of 3 shards .*\(val-000-00000\.tar\); copy"):
+        program.encode(pairs, folder)
 
 
 def test_an_interrupted_encoding_is_refused_until_deleted(program: ModuleType, pairs: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from mcmfh_lightning.cli.data import main as data
 from mcmfh_lightning.shards import DatasetInfo
 
-from .tables import BASE, PLAIN, asks, choose, converted, init, make_films, proposed, run, texts, without
+from .tables import BASE, FILMS, PLAIN, asks, choose, converted, init, make_films, proposed, run, texts, without
 
 
 @pytest.fixture
@@ -64,9 +64,47 @@ def test_a_study_is_not_taken_where_another_column_keeps_patients_together(folde
         said = " ".join(capsys.readouterr().out.split())
         if name == "mrn":
             assert proposed()["group-column"] == "mrn"
+            assert "values of 'mrn' are kept, and shown by searches" in said
+            assert "not read: 'mrn'" not in said
         else:
             assert "which column says so?" in said
             assert "group-column" not in proposed()
+
+
+@pytest.mark.parametrize(
+    ("study", "odd"),
+    [
+        (lambda n: f"s{n // 2}", False),
+        (lambda n: "" if n == 5 else f"s{n // 2}", False),  # a row without a group says nothing
+        (lambda n: f"s{n // 3}", True),
+        (lambda n: f"s{n % 4 // 2}", True),  # the numbers begin again with each patient
+    ],
+)
+@pytest.mark.parametrize("patient", ["patient_id", "MRN"])
+def test_a_column_group_that_divides_patients_is_asked(folder, capsys, patient, study, odd):
+    """Also where some of its groups are of two patients."""
+    rows = [
+        [f"i{n}", FILMS[n % 6], f"Report {n} is here.", "Effusion", study(n), f"p{n // 4}", 40 + n] for n in range(24)
+    ]
+    table = [["id", "image", "text", "labels", "group", patient, "patient_age"], *rows]
+    assert init(texts(table)) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"6 of 6 values of {patient!r} have several 'group', which may come into two splits" in said
+    assert (f"on rows of several {patient!r}, such as 's" in said) is odd
+    assert "data of persons are not read: 'patient_age';" in said  # and the number of the patient is not among them
+    asks(capsys, "group-column")
+    choose(f'group-column = "{patient}"')
+    assert {item.group for item in converted().values()} == {f"p{n}" for n in range(6)}
+
+
+def test_the_age_of_patients_does_not_group_them(folder, capsys):
+    rows = [[*row, "60"] for row in without(BASE, "date")]
+    rows[0][-1] = "Patient Age"
+    assert init(texts(rows)) == 0
+    assert proposed()["group-column"] == "group"
+    rows = [[*row[:4], *row[5:]] for row in rows]
+    assert init(texts(rows), "films", "--force") == 0
+    assert "which rows are of one patient?" in capsys.readouterr().out
 
 
 def test_labels_are_not_offered_as_groups(folder, capsys):

@@ -117,9 +117,13 @@ def test_the_locale_c_has_a_fix(folder):
     environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     (folder / "films" / "Zoë.png").write_bytes((folder / "films" / "a.png").read_bytes())
     table = "id,image,text,labels,group\n1,Zoë.png,one,Zoë;肺,p1\n2,a.png,two,Ödem,p2\n"
-    (folder / "names.csv").write_text(table, encoding="utf-8")
+    (folder / "names.csv").write_text(table.replace("2,a.png", "2,Zoë.png"), encoding="utf-8")
+    (folder / "half.csv").write_text(table, encoding="utf-8")
+    (folder / "ids.csv").write_text(table.replace("1,Zoë.png", "Zoë,a.png"), encoding="utf-8")
     for line in (
         "mcmfh-data manifest --manifest names.csv --images films --out new",
+        "mcmfh init --manifest names.csv --images films --out new.toml",
+        "mcmfh init --manifest half.csv --images films --out new.toml",
         "mcmfh-data verify Zoë/pairs",
         "mcmfh-archive search earlier/archive --id 'film 00' --labels 肺",
         "mcmfh predict --data.root Zoë",
@@ -131,6 +135,12 @@ def test_the_locale_c_has_a_fix(folder):
         last = done.stderr.splitlines()[-1]
         assert last.startswith(f"{program}: error: ".encode())
         assert last.endswith(b"in this locale: set LC_ALL=C.UTF-8, or PYTHONUTF8=1"), last
+    for line in (
+        "mcmfh init --manifest ids.csv --images films --out ids.toml",
+        "mcmfh-data manifest --manifest ids.csv --images films --out ids",
+    ):
+        program, *words = shlex.split(line)
+        subprocess.run([Path(sys.executable).with_name(program), *words], env=environment, check=True)
 
 
 NAMED = ("init, no such table", "fit, config without an ending", "verify, no such folder", "search, no such label")

@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -187,6 +188,18 @@ def test_figures_tables_and_nothing_else(make_folder, tmp_path, capsys):
     main(["stats", str(folder)])
     assert "items that have image" in capsys.readouterr().out
     assert sorted(folder.iterdir()) == before
+
+
+def test_labels_that_the_font_lacks_are_drawn_without_a_warning(make_folder, tmp_path):
+    folder = make_folder(tables(whole=True))
+    content = json.loads((folder / "dataset.json").read_text())
+    content |= {"name": "胸片", "label_vocabulary": [*content["label_vocabulary"][:-1], "肺炎"]}
+    (folder / "dataset.json").write_text(json.dumps(content))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert "肺炎" in stats(folder, tmp_path / "out")["splits"]["test"]["labels"]
+    assert [str(one.message) for one in caught if one.category is UserWarning] == []
+    assert (tmp_path / "out" / "labels.png").is_file()
 
 
 def test_quartiles_of_nothing():

@@ -84,6 +84,14 @@ def test_a_shard_is_fetched_once_and_is_the_same(server, tmp_path):
     assert not list(folder.path.glob("*.part"))
 
 
+def test_a_link_in_the_cache_is_not_written_through(server, tmp_path):
+    folder = ShardFolder(server.url, tmp_path / "cache")
+    (tmp_path / "mine").write_bytes(b"mine")
+    (folder.path / f"{SHARD}.part").symlink_to(tmp_path / "mine")
+    assert shard_of(folder).read_bytes() == (server.folder / SHARD).read_bytes()
+    assert (tmp_path / "mine").read_bytes() == b"mine"
+
+
 def test_readers_and_datamodules_take_urls(server, tmp_path):
     reader = FeatureShardReader(ShardFolder(server.url, tmp_path / "a"), "val")
     np.testing.assert_array_equal(

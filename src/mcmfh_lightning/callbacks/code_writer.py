@@ -20,6 +20,7 @@ from mcmfh_lightning.evaluation.codes_files import write_codes
 from mcmfh_lightning.evaluation.remarks import provenance_of
 from mcmfh_lightning.evaluation.report import write_json
 from mcmfh_lightning.metrics.functional import pack_signs, unpack_bits
+from mcmfh_lightning.shards.info import SPLITS
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 
 NAMED = "codes.json"
@@ -103,7 +104,8 @@ class CodeWriter(BasePredictionWriter):
         if is_dry(trainer):
             return
         report, data = self.folder / NAMED, _data(trainer)
-        earlier = [path for side in SIDES for path in self.folder.glob(f"*-{side}.npz")]
+        names = (f"{split}-{side}.npz" for split in SPLITS for side in SIDES)  # a file of another name is the user's
+        earlier = [self.folder / name for name in names if (self.folder / name).exists()]
         if trainer.is_global_zero:
             if earlier and not report.exists():
                 say(f"{self.folder}: replaces earlier codes, which do not name their weights and data")

@@ -10,6 +10,7 @@ from lightning.pytorch.utilities.types import STEP_OUTPUT
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from mcmfh_lightning.figures import save_figure
 from mcmfh_lightning.trainer.run_files import run_folder
 from mcmfh_lightning.types import FeatureBatch
 
@@ -46,7 +47,7 @@ def log_figure(trainer: Trainer, path: Path, figure: Figure) -> None:
         figure: What to draw.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    save_figure(figure, path)
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.experiment.add_image(path.stem, imread(path), trainer.global_step, dataformats="HWC")

@@ -155,6 +155,8 @@ class FeatureWriter(BasePredictionWriter):
         if (folder / DATASET_FILE).exists():
             found = DatasetInfo.load(folder)
             same = found.encoder == self._encoder.identity and found.settings.items() >= _origin(pairs).items()
+            if same and (lack := found.lacks(folder)):
+                return lack
             what = "the features of these pairs by this encoder" if same else "another data set"
             fix = (
                 "use it as it is, or delete the folder to encode again" if same else "choose another --model.output-dir"

@@ -21,6 +21,7 @@ from mcmfh_lightning.errors import DataError, say
 from mcmfh_lightning.images.png import ValueRange, check_value_range
 from mcmfh_lightning.nearest import did_you_mean
 from mcmfh_lightning.shards import DATASET_FILE, SPLITS, DatasetInfo, Pair, PairShardWriter
+from mcmfh_lightning.shards.folder import only_writer
 from mcmfh_lightning.shards.labels import NORMAL, build_vocabulary, describe_broad_labels, share_probability
 from mcmfh_lightning.shards.members import MAX_TEXT_CHARACTERS
 from mcmfh_lightning.tables import make_table, paragraph
@@ -66,7 +67,7 @@ def convert(
     Raises:
         ConfigError: If ``value_range`` is not a range.
         DataError: If the collection or vocabulary is empty, the split cuts a group, or the folder holds another
-            conversion.
+            conversion, is not whole, or is being written by another command.
     """
     value_range = check_value_range(value_range)
     settings = {
@@ -82,6 +83,8 @@ def convert(
     }
     if (out / DATASET_FILE).exists():
         info = _require_same(out, name, settings)
+        if lack := info.lacks(out):
+            raise DataError(lack)
         say(f"{out} is already complete", console)
         return info
     collection = collection.copy()  # what is skipped from here on is added to its account
@@ -109,15 +112,18 @@ def convert(
         **label_summary(accepted, vocabulary),
         **count_splits(accepted, vocabulary),
     }
-    with PairShardWriter(
-        out,
-        name=name,
-        source=source or "; ".join(sorted({item.source for item in accepted})),
-        licence="; ".join(sorted({item.licence for item in accepted})),
-        settings={**settings, "summary": summary},
-        label_vocabulary=vocabulary,
-        normal_label=collection.normal_label if collection.normal_label in vocabulary else None,
-    ) as writer:
+    with (
+        only_writer(out),
+        PairShardWriter(
+            out,
+            name=name,
+            source=source or "; ".join(sorted({item.source for item in accepted})),
+            licence="; ".join(sorted({item.licence for item in accepted})),
+            settings={**settings, "summary": summary},
+            label_vocabulary=vocabulary,
+            normal_label=collection.normal_label if collection.normal_label in vocabulary else None,
+        ) as writer,
+    ):
         for reason, items in collection.skipped.items():
             for skipped in items:
                 writer.skip(reason, skipped)

@@ -18,10 +18,10 @@ from mcmfh_lightning.datasets.table.read import refuse_one_column
 from mcmfh_lightning.datasets.table.rows import Manifest, Problem, Reading
 from mcmfh_lightning.datasets.table.values import BadValueError, read_id
 from mcmfh_lightning.errors import DataError, say
-from mcmfh_lightning.files import sha256_of
+from mcmfh_lightning.files import check_folder, sha256_of
 from mcmfh_lightning.nearest import did_you_mean, nearest
 from mcmfh_lightning.shards import DATASET_FILE, SPLITS, DatasetInfo, FeatureShardReader, PairShardReader, unpack_bits
-from mcmfh_lightning.shards.folder import ShardFolder
+from mcmfh_lightning.shards.folder import ShardFolder, only_writer
 from mcmfh_lightning.shards.labels import NORMAL, build_vocabulary, describe_broad_labels, read_drop_labels
 from mcmfh_lightning.shards.relabel import conversion, relabeled_settings, write_relabeled
 from mcmfh_lightning.tables import counted, make_table, paragraph, quoted, show
@@ -84,6 +84,7 @@ def relabel(
             raise DataError("without --labels TABLE the labels stay: leave out the options about the table, or name it")
     if label_columns and labels_column != "labels":
         raise DataError("--labels-column and --label-columns: pass one of them, with all columns of labels")
+    check_folder(out, "--out")
     source = ShardFolder(folder)
     before = DatasetInfo.load(source.path)
     reader: _Reader
@@ -120,10 +121,13 @@ def relabel(
     info, items = _entry(before, items, normal, how, console)
     finished = DatasetInfo.load(out) if (out / DATASET_FILE).exists() else None
     if finished is not None and replace(finished, splits={}) == replace(info, splits={}):  # by this command
+        if lack := finished.lacks(out):
+            raise DataError(lack)
         say(f"{out} is already complete", console)
         info = finished
     else:
-        info = write_relabeled(reader, [item.labels for item in items], info, out)
+        with only_writer(out):
+            info = write_relabeled(reader, [item.labels for item in items], info, out, console)
     _report(before, info, folder, out)
 
 

@@ -11,6 +11,7 @@ from rich.console import Group
 from rich.text import Text
 
 from mcmfh_lightning.evaluation.data_stats import SplitTable
+from mcmfh_lightning.figures import save_figure
 from mcmfh_lightning.shards.labels import describe_broad_labels
 from mcmfh_lightning.tables import counted, make_table, paragraph
 
@@ -151,7 +152,7 @@ def plot_stats(folder: Path, stats: Stats, tables: Mapping[str, SplitTable]) -> 
         panel.grid(alpha=0.3)
         panel.set_axisbelow(True)
         panel.legend(fontsize="small")
-        figure.savefig(folder / f"{name}.png")
+        save_figure(figure, folder / f"{name}.png")
     return [folder / f"{name}.png" for name in figures]
 
 

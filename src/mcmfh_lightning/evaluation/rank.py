@@ -30,6 +30,7 @@ from mcmfh_lightning.evaluation.report import (
 )
 from mcmfh_lightning.evaluation.stream import Queries, StreamResult
 from mcmfh_lightning.evaluation.summary import DRAWS, Row, all_statistics, summarize, tied
+from mcmfh_lightning.figures import save_figure
 from mcmfh_lightning.metrics import HammingHistogram, RankingCounts, functional
 from mcmfh_lightning.tables import counted, make_table, paragraph, show
 
@@ -138,7 +139,7 @@ def report(
             title = f"{len(task.query):,} queries, {task.query.num_bits} bits"
             title = f"{task.direction}: {title}" if task.direction else title
             for name, figure in ranking_figures([{title: lines}]).items():
-                figure.savefig(folder / name)
+                save_figure(figure, folder / name)
 
 
 def _counted(task: Task, num_bits: int, query_codes: Tensor, database_codes: Tensor) -> RankingCounts:

@@ -2,13 +2,14 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from mcmfh_lightning.errors import DataError
@@ -21,6 +22,9 @@ MAX_WAIT_S = 20
 ranks that were refused together do not come back together."""
 _SILENCE_S = 60
 """A connection is given up after this time without a byte. The whole transfer has no limit, for shards may be large."""
+
+LOCK_FILE = f"{DATASET_FILE}.lock"
+"""Lock of those who write a folder, or its copy in the cache."""
 
 _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 """Failures that another attempt would meet too."""
@@ -50,6 +54,37 @@ def without_password(url: str) -> str:
     """
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Let no other command write a folder until the block ends. A folder that is made for it is removed if still empty.
+
+    The lock of a process that was killed is free.
+
+    Args:
+        folder: Folder to write; made if it does not exist.
+
+    Raises:
+        DataError: If another command is writing it.
+    """
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK_FILE, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise DataError(
+            f"{folder} is being written by another command: wait for its end, or choose another folder"
+        ) from error
+    try:
+        yield
+    finally:
+        (folder / LOCK_FILE).unlink(missing_ok=True)
+        lock.release()
+        with suppress(OSError):  # not empty, or of somebody else by now
+            for place in made:
+                place.rmdir()
 
 
 class ShardFolder:
@@ -148,7 +183,7 @@ def _cached(url: str, cache: Path) -> Path:
     folder = cache / hashlib.sha256(url.encode() + b"\n" + content).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / DATASET_FILE
-    with FileLock(folder / f"{DATASET_FILE}.lock"):
+    with FileLock(folder / LOCK_FILE):
         if not target.exists():
             with atomic_write(target) as stream:
                 stream.write(content)
@@ -162,6 +197,7 @@ def _fetch(url: str, target: Path, shard: ShardInfo) -> None:
     def attempt(filesystem: Any, path: str) -> None:  # noqa: ANN401  # fsspec has no type information
         from fsspec.callbacks import TqdmCallback
 
+        part.unlink(missing_ok=True)  # a link would be written through
         bar = {"desc": target.name, "unit": "B", "unit_scale": True, "disable": None}
         with TqdmCallback(tqdm_kwargs=bar) as callback:
             filesystem.get_file(path, str(part), callback=callback)

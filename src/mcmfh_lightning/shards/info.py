@@ -52,6 +52,11 @@ class ShardInfo:
                 f"shard {self.name}: pairs, bytes or sha256 cannot be right in dataset.json; write the folder again"
             )
 
+    def is_present(self, folder: Path) -> bool:
+        """Say whether this shard is in a folder, at its full size."""
+        path = folder / self.name
+        return path.is_file() and path.stat().st_size == self.bytes
+
     def check_present(self, folder: Path) -> Path:
         """Return the path of this shard after a cheap check that all of it is there.
 
@@ -144,6 +149,22 @@ class DatasetInfo:
                 yield "features need the identity of their encoder"
             if not self.image_dim or not self.text_dim or min(self.image_dim, self.text_dim) < 1:
                 yield "features need image_dim and text_dim"
+
+    def lacks(self, folder: Path) -> str | None:
+        """Say which shards are missing in a folder, or are not whole, and the fix; None if all are there.
+
+        Args:
+            folder: The folder of this ``dataset.json``.
+        """
+        shards = [shard for entry in self.splits.values() for shard in entry.shards]
+        absent = [shard.name for shard in shards if not shard.is_present(folder)]
+        if not absent:
+            return None
+        names = ", ".join(absent[:3]) + ", ..." * (len(absent) > 3)
+        return (
+            f"{folder} is not complete: {len(absent):,} of {len(shards):,} shards missing or of another size "
+            f"({names}); copy them there again, or delete this folder and repeat the command"
+        )
 
     @property
     def num_labels(self) -> int:

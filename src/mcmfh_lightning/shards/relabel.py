@@ -6,9 +6,7 @@ the pairs.
 """
 
 import hashlib
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
@@ -18,11 +16,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 
-from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.files import PART_SUFFIX
+from mcmfh_lightning.errors import DataError, say
+from mcmfh_lightning.files import PART_SUFFIX, atomic_write
 from mcmfh_lightning.shards.feature_blocks import encode_block
 from mcmfh_lightning.shards.feature_reader import FeatureShardReader
+from mcmfh_lightning.shards.folder import LOCK_FILE
 from mcmfh_lightning.shards.info import DATASET_FILE, SPLITS, DatasetInfo, ShardInfo, SplitInfo
 from mcmfh_lightning.shards.packing import pack_labels, place_checksum
 from mcmfh_lightning.shards.pair import pair_to_members
@@ -101,6 +101,7 @@ def write_relabeled(
     label_sets: Sequence[tuple[str, ...]],
     info: DatasetInfo,
     out: Path,
+    console: Console,
 ) -> DatasetInfo:
     """Copy a folder with other labels; shards keep their names, records their order.
 
@@ -110,7 +111,8 @@ def write_relabeled(
         reader: All splits of the folder, in the order of `SPLITS`.
         label_sets: Labels of each pair, in the order of the reader.
         info: Entry of the copy, with its vocabulary; ``splits`` are replaced.
-        out: Folder to write.
+        out: Folder to write, which exists, and into which nobody else writes.
+        console: Where to say what is not copied.
 
     Returns:
         ``info`` with its splits, as written.
@@ -119,35 +121,31 @@ def write_relabeled(
         DataError: If a record is damaged, or ``out`` holds anything that an earlier try did not leave there.
     """
     names = [shard.name for split in SPLITS for shard in reader.info.split(split).shards]
-    existed = out.exists()
     _check_free(out, names)
-    out.mkdir(parents=True, exist_ok=True)
     try:
         shards = [
             _write_shard(out / name, held) for name, held in groupby(_records(reader, label_sets, info), itemgetter(0))
         ]
         skipped = reader.folder.path / SKIPPED_FILE
-        if skipped.is_file():
-            shutil.copyfile(skipped, out / SKIPPED_FILE)
+        if skipped.is_symlink():
+            say(f"{skipped} is a link, which may lead anywhere: it is not copied", console)
+        elif skipped.is_file():
+            with atomic_write(out / SKIPPED_FILE) as stream:
+                stream.write(skipped.read_bytes())
         by_split = {split: [shard for shard in shards if shard.name.startswith(f"{split}-")] for split in SPLITS}
         info = replace(info, splits={split: SplitInfo.of(held) for split, held in by_split.items() if held})
         info.write(out)
     except BaseException:
         for name in (*names, SKIPPED_FILE):
             (out / name).unlink(missing_ok=True)
-        if not existed:
-            with suppress(OSError):  # it may hold files of somebody else by now
-                out.rmdir()
         raise
     return info
 
 
 def _check_free(out: Path, names: Sequence[str]) -> None:
     """Refuse a folder that holds anything but what an interrupted copy of the shards of these names leaves."""
-    if out.exists() and not out.is_dir():
-        raise DataError(f"{out} is a file: choose another --out")
-    ours = {SKIPPED_FILE, *names}
-    found = sorted(path.name for path in out.iterdir()) if out.exists() else []
+    ours = {SKIPPED_FILE, LOCK_FILE, *names}
+    found = sorted(path.name for path in out.iterdir())
     if DATASET_FILE in found:
         raise DataError(f"{out} holds a finished data set: choose another --out, or delete this folder first")
     if foreign := [name for name in found if name.removesuffix(PART_SUFFIX) not in ours]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mcmfh_lightning.errors import DataError, check_choice
-from mcmfh_lightning.files import PART_SUFFIX, publish, sha256_of
+from mcmfh_lightning.files import open_part, publish, sha256_of
 from mcmfh_lightning.shards.info import DATASET_FILE, ShardInfo, Split
 from mcmfh_lightning.shards.members import MAX_BYTES
 from mcmfh_lightning.shards.packing import place_checksum
@@ -130,8 +130,7 @@ class ShardWriter:
         self.path = path
         self.pairs = 0
         self.records = 0
-        self._part = path.with_name(path.name + PART_SUFFIX)
-        self._stream = self._part.open("wb")
+        self._stream = open_part(path)
         self._tar = TarWriter(self._stream, user="mcmfh", group="mcmfh", mode=0o644, mtime=0, encoder=False)
 
     def write(self, key: str, members: Mapping[str, bytes], *, pairs: int = 1) -> None:
@@ -170,7 +169,7 @@ class ShardWriter:
             # A full disk may be the reason to stop; it must not keep the file from being removed.
             self._tar.close()
             self._stream.close()
-        self._part.unlink(missing_ok=True)
+        Path(self._stream.name).unlink(missing_ok=True)
 
 
 class FolderWriter:

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from rich.console import RenderableType
 
+from mcmfh_lightning.figures import save_figure
 from mcmfh_lightning.sweeps.declared import ROOT, SEED, Sweep, canonical, written
 from mcmfh_lightning.sweeps.result import Data, Result, match
 from mcmfh_lightning.tables import make_table, paragraph
@@ -219,8 +220,8 @@ def save(figure: Figure, stem: Path) -> None:
         stem: Path without the ending.
     """
     with mpl.rc_context({"svg.hashsalt": "mcmfh", "svg.fonttype": "none"}):
-        figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
-        figure.savefig(stem.with_suffix(".png"))
+        save_figure(figure, stem.with_suffix(".svg"), metadata={"Date": None})
+        save_figure(figure, stem.with_suffix(".png"))
 
 
 def _line(summary: Summary) -> Figure:

@@ -1,6 +1,7 @@
 """Problems of the rows of a manifest: what a user reads of them before anything is converted, and the file with all."""
 
 import csv
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from rich.console import Console
 from mcmfh_lightning.datasets.table.label_hints import require_labels
 from mcmfh_lightning.datasets.table.rows import Manifest, Problem
 from mcmfh_lightning.errors import DataError, say, without_controls
+from mcmfh_lightning.files import atomic_write
 from mcmfh_lightning.tables import counted
 
 _COLUMNS = ["row", "id", "column", "problem", "detail", "fix", "outcome"]
@@ -94,15 +96,17 @@ def write_problems(path: Path, bad: Iterable[Problem], kept: Iterable[Problem], 
         if not rows:
             path.unlink(missing_ok=True)
             return None
+        content = io.StringIO(newline="")
+        table = csv.writer(content, lineterminator="\n")
+        table.writerow(_COLUMNS)
+        for (row, reason, fix, detail, column, _), outcome in sorted(rows, key=lambda row: row[0].row):
+            cells = (ids.get(row, ""), column or "", reason, detail, fix, outcome)
+            # A spreadsheet would run some cells as formulas: they get an apostrophe in front.
+            table.writerow([row, *(f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells)])
         path.parent.mkdir(parents=True, exist_ok=True)
-        # An id or a path may hold bytes that are not characters.
-        with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-            table = csv.writer(file, lineterminator="\n")
-            table.writerow(_COLUMNS)
-            for (row, reason, fix, detail, column, _), outcome in sorted(rows, key=lambda row: row[0].row):
-                cells = (ids.get(row, ""), column or "", reason, detail, fix, outcome)
-                # A spreadsheet would run some cells as formulas: they get an apostrophe in front.
-                table.writerow([row, *(f"'{cell}" if cell.startswith(_FORMULA) else cell for cell in cells)])
+        with atomic_write(path) as stream:
+            # An id or a path may hold bytes that are not characters.
+            stream.write(content.getvalue().encode(errors="backslashreplace"))
     except OSError as error:
         return f"{path} cannot be written ({error.strerror or error}): name another file by --problems"
     return None

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -206,7 +207,16 @@ def _share(column: Column, place: Path) -> float:
     """Return the share of values that are files; looked at in a sample."""
     sample = [cell for cell in column.present[:: max(1, len(column.present) // _SAMPLE)] if isinstance(cell, str)]
     finder = ImageFolder(place)
-    return sum(_file(finder, cell) is not None for cell in sample) / max(1, len(sample))
+    return sum(_can_be_a_name(cell) and _file(finder, cell) is not None for cell in sample) / max(1, len(sample))
+
+
+def _can_be_a_name(cell: str) -> bool:
+    """Say whether a value can be the name of a file in this locale: in the locale C, some texts cannot."""
+    try:
+        os.fsencode(cell)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _file(finder: ImageFolder, cell: object) -> Path | None:
@@ -242,6 +252,10 @@ def _none(columns: Sequence[Column], folder: Path, files: dict[str, list[Path]],
     if not files:
         proposal.odd.append(f"{folder} has no image (.png, .jpg, .jpeg, .dcm); correct --images")
     by_name = [column for column in columns if column.words & Words.IMAGE]
+    if sys.getfilesystemencoding() != "utf-8":
+        for cell in (str(cell) for column in columns for cell in column.present):
+            if PurePosixPath(cell).suffix.lower() in IMAGE_ENDINGS:
+                os.fsencode(cell)  # raises where the locale is why no file was found
     stems = {PurePosixPath(name).stem for name in files}
     for column in columns:
         names = [PurePosixPath(str(cell).replace("\\", "/")).name for cell in column.present[:_SAMPLE]]

@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 
 from mcmfh_lightning.datasets.table.guess.columns import Answer, Column, Proposal, Words
+from mcmfh_lightning.datasets.table.values import is_missing
 from mcmfh_lightning.shards.info import Split
 from mcmfh_lightning.tables import counted, quoted
 
 _DRAWN = Answer("split-by", "group", "draw new splits instead")
+_ABOUT_A_PATIENT = Words.NOT_A_FINDING - Words.ID | {"name", "weight", "size", "position", "orientation", "status"}
+"""Words next to that of a patient in names of columns that do not say which one it is, as in ``Patient Age``."""
 _QUESTION = "which rows are of one patient? Rows of a patient in two splits raise every number of a test"
 
 
@@ -14,7 +17,7 @@ def guess_group(columns: Sequence[Column], rows: int, proposal: Proposal) -> Col
     """Find the column of groups, patients before studies. It is never taken where its values do not fit its name."""
     named = [column for column in columns if column.name == "group"]
     held = [column for column in columns if column.present and not column.is_prose]
-    patients = [column for column in held if column.words & Words.PATIENT]
+    patients = [column for column in held if column.words & Words.PATIENT and not column.words & _ABOUT_A_PATIENT]
     studies = [column for column in held if column.words & Words.STUDY]
     likely = named or patients or studies
     column = _coarsest(likely)
@@ -23,7 +26,11 @@ def guess_group(columns: Sequence[Column], rows: int, proposal: Proposal) -> Col
         return None
     shown, question = [column], ""
     coarser = [c for c in columns if c not in likely and _may_group(c, rows) and _is_coarser(c, column)]
-    if coarser and column not in patients:
+    cut = [c for c in patients if len(c.counts) > 1 and _divided(c, column)]
+    if cut and column not in patients:
+        shown = [*cut, *(c for c in coarser if c not in cut), column]
+        question = _ask_of_cut(cut[0], column, proposal)
+    elif coarser and column not in patients:
         shown = [*coarser, column]
         question = f"rows of several {column.name!r} may be of one patient: which column says so?"
     elif len(column.present) > 1 and len(column.counts) <= (3 if rows >= 30 else 1):
@@ -48,6 +55,21 @@ def guess_group(columns: Sequence[Column], rows: int, proposal: Proposal) -> Col
     return column
 
 
+def _ask_of_cut(patient: Column, group: Column, proposal: Proposal) -> str:
+    """Return the question about groups that divide patients; say which groups are of several patients."""
+    if mixed := _divided(group, patient):
+        of = f"{len(mixed):,} of {counted(len(group.counts), 'value')} of {group.name!r}"
+        proposal.odd.append(
+            f"{of} on rows of several {patient.name!r}, such as {quoted(mixed, 2)}: a mistake, or numbers that begin "
+            "again with each patient"
+        )
+    of = f"{len(_divided(patient, group)):,} of {counted(len(patient.counts), 'value')} of {patient.name!r}"
+    return (
+        f"{of} have several {group.name!r}, which may come into two splits: which column keeps the rows of a patient "
+        "together?"
+    )
+
+
 def _may_group(column: Column, rows: int) -> bool:
     """Decide whether a column may say which rows belong together: not by what is seen in them."""
     seen = Words.LABEL | Words.KIND | Words.NOT_A_FINDING | Words.TEXT | Words.SPLIT
@@ -55,23 +77,29 @@ def _may_group(column: Column, rows: int) -> bool:
 
 
 def _is_coarser(coarse: Column, fine: Column) -> bool:
-    return 3 < len(coarse.counts) < len(fine.counts) and _is_within(fine, coarse)
+    filled = 2 * coarse.missing <= len(coarse.cells)
+    return filled and 3 < len(coarse.counts) < len(fine.counts) and not _divided(fine, coarse)
 
 
 def _coarsest(columns: Sequence[Column]) -> Column | None:
     """Return the column whose groups are made of whole groups of all the others: patients, not their studies."""
-    return next((c for c in columns if all(other is c or _is_within(other, c) for other in columns)), None)
+    filled = sorted(columns, key=lambda column: column.missing)
+    return next((c for c in filled if not any(_divided(other, c) for other in columns if other is not c)), None)
 
 
-def _is_within(fine: Column, coarse: Column) -> bool:
-    owner: dict[str, str] = {}
-    pairs = zip(map(str, fine.cells), map(str, coarse.cells), strict=True)
-    return all(owner.setdefault(part, whole) == whole for part, whole in pairs)
+def _divided(column: Column, by: Column) -> list[str]:
+    """List the values of a column whose rows have several values of another; a row that lacks either says nothing."""
+    found: dict[str, set[str]] = {}
+    for value, other in zip(column.cells, by.cells, strict=True):
+        if not (is_missing(value) or is_missing(other)):
+            found.setdefault(str(value).strip(), set()).add(str(other).strip())
+    return [value for value, others in found.items() if len(others) > 1]
 
 
 def _ask(columns: Sequence[Column], proposal: Proposal, question: str = _QUESTION) -> None:
     shown = sorted(columns, key=lambda column: not column.words & (Words.PATIENT | Words.STUDY))[:4]
-    answers = [Answer("group-column", column.name, column.shows()) for column in shown]
+    kept = "; these values are kept, and shown by searches"
+    answers = [Answer("group-column", c.name, c.shows() + kept * bool(c.words & Words.PERSON)) for c in shown]
     alone = Answer("group-column", proposal.options.get("id-column", "id"), "only if each row is of another patient")
     proposal.ask(question, *answers, alone)
 
@@ -138,14 +166,12 @@ def check_leak(given: Column | None, group: Column | None, proposal: Proposal) -
         proposal.take("split-by", "group", "80/10/10 per cent, drawn by group: the table has no splits")
     if given is None or group is None:
         return
-    splits_of: dict[str, set[str]] = {}
-    for name, split in zip(map(str, group.cells), given.cells, strict=True):
-        splits_of.setdefault(name, set()).add(str(split).strip())
-    cut = [name for name, splits in splits_of.items() if len(splits) > 1]
-    if cut:
+    if cut := _divided(group, given):
         del proposal.options["split-by"], proposal.reasons["split-by"]
         proposal.options.pop("split-names", None)
-        text = f"{len(cut):,} of {len(splits_of):,} values of {group.name!r} are in two given splits: {quoted(cut, 2)}"
+        text = (
+            f"{len(cut):,} of {len(group.counts):,} values of {group.name!r} are in two given splits: {quoted(cut, 2)}"
+        )
         proposal.ask(
             f"{text}. That is a leak",
             Answer("split-by", "group", "draw new splits, each group whole"),

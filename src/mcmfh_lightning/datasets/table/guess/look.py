@@ -15,7 +15,7 @@ from mcmfh_lightning.datasets.table.guess.files import (
 )
 from mcmfh_lightning.datasets.table.guess.groups import check_leak, guess_group, guess_split
 from mcmfh_lightning.datasets.table.guess.labels import guess_labels
-from mcmfh_lightning.datasets.table.guess.roles import guess_date, guess_id, guess_origin, name_persons
+from mcmfh_lightning.datasets.table.guess.roles import guess_date, guess_id, guess_origin, name_persons, say_persons
 from mcmfh_lightning.datasets.table.guess.texts import guess_text
 from mcmfh_lightning.datasets.table.options import ManifestOptions
 from mcmfh_lightning.datasets.table.problems import rows_of
@@ -46,7 +46,7 @@ def propose(manifest: Path, images: Path) -> Proposal:
         )
     if table.blank:
         proposal.odd.append(f"{counted(table.blank, 'blank row')} passed over")
-    persons = name_persons(columns, proposal)
+    persons = name_persons(columns)
     left = [column for column in columns if column.name not in persons]
     found = guess_images(left, images, files, proposal)
     if found is not None:
@@ -67,6 +67,7 @@ def propose(manifest: Path, images: Path) -> Proposal:
     guess_labels(_without(left, proposal), proposal)
     guess_text(_without(left, proposal), proposal)
     guess_origin(_without(left, proposal), proposal)
+    say_persons(persons, proposal)
     proposal.unread = [column.name for column in columns if column.name not in proposal.used]
     _count_modalities(columns, found, proposal)
     proposal.sort()

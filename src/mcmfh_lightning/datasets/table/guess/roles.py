@@ -11,18 +11,26 @@ from mcmfh_lightning.datasets.table.values import BadValueError, DateReader, fit
 from mcmfh_lightning.tables import counted, quoted
 
 
-def name_persons(columns: Sequence[Column], proposal: Proposal) -> set[str]:
-    """Find columns that look like data of persons, which no option may read.
+def name_persons(columns: Sequence[Column]) -> set[str]:
+    """Find columns that look like data of persons, which no option may read but that of groups.
 
     Values decide before names: splits and image files are found in a column ``name`` too.
     """
     person = [c for c in columns if c.is_of_persons and not (c.names_splits or c.names_images)]
-    if found := {column.name for column in person} - {"id", "text", "group"}:
-        proposal.odd.append(
-            f"columns that look like data of persons are not read: {quoted(sorted(found), 4)}; remove them before the "
-            "table is passed on"
+    return {column.name for column in person} - {"id", "text", "group"}
+
+
+def say_persons(found: set[str], proposal: Proposal) -> None:
+    """Say first which columns of persons are not read: neither proposed nor offered as groups."""
+    offered = {
+        answer.value for choice in proposal.choices for answer in choice.answers if isinstance(answer.value, str)
+    }
+    if unread := sorted(found - proposal.used - offered):
+        proposal.odd.insert(
+            0,
+            f"columns that look like data of persons are not read: {quoted(unread, 4)}; remove them before the table "
+            "is passed on",
         )
-    return found
 
 
 def guess_id(columns: Sequence[Column], image: str | None, proposal: Proposal) -> None:
