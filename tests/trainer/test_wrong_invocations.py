@@ -70,11 +70,11 @@ COMMAND_LINES = {
     "value that does not fit": (["--model.num_heads", "7"], "--model.num-heads=7 does not divide the token width 32"),
     "ranks that do not divide": (
         ["--trainer.devices", "3"],
-        "--data.global-batch-size 128 cannot be divided over 3 ranks",
+        "global_batch_size (--data.global-batch-size) is 128, which cannot be divided over 3 ranks",
     ),
     "more ranks than rows": (
         ["--trainer.devices", "200"],
-        "--data.global-batch-size 128 cannot be divided over 200 ranks",
+        "global_batch_size (--data.global-batch-size) is 128, which cannot be divided over 200 ranks",
     ),
     "unknown strategy": (
         ["--trainer.strategy", "dpp"],
