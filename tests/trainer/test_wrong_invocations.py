@@ -1,6 +1,7 @@
 """What a user gets wrong ends in one line and exit code 2; a traceback comes when asked for."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -205,8 +206,10 @@ def test_gpu_that_is_not_there(fails, tmp_path):
 
 
 def test_used_run_folder(fails, finished, last, tmp_path):
-    line = fails("fit", finished)
-    assert f"--ckpt-path {last} to resume" in line
+    line = fails("fit", finished, "--model.num-bits", 32)  # the earlier one has 16
+    weights = last.read_bytes()
+    main(shlex.split(line.partition("resume that run as it began: mcmfh ")[2]))
+    assert last.read_bytes() == weights
     elsewhere = tmp_path / "another" / "last.ckpt"
     assert "earlier run" in fails("fit", finished, "--ckpt_path", elsewhere)  # and would be written over by this one
 

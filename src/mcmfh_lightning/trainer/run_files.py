@@ -1,6 +1,7 @@
 """Files of a run: its folder, its configuration, the weights it takes, and what it may replace."""
 
 import json
+import shlex
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -63,8 +64,8 @@ def check_unused(run_dir: Path, ckpt_path: str | None) -> None:
     )
     if not resumes and any(checkpoints.glob("*.ckpt")):
         raise DataError(
-            f"{checkpoints} holds the checkpoints of an earlier run: pass another --run-dir, "
-            f"--ckpt-path {checkpoints / 'last.ckpt'} to resume it, or delete the folder."
+            f"{checkpoints} holds the checkpoints of an earlier run: pass another --run-dir, delete the folder, or "
+            f"resume that run as it began: {_resuming(run_dir / 'fit')}"
         )
 
 
@@ -184,10 +185,12 @@ def describe_unfinished(ckpt_path: str | Path | None) -> list[str]:
     fit = Path(ckpt_path or "").parent.parent
     if ckpt_path is None or not (fit / _UNFINISHED).is_file():
         return []
-    return [
-        f"the fit of these weights has not ended: it still runs, or was cut. mcmfh fit --config {fit / 'config.yaml'} "
-        "--ckpt-path last resumes it"
-    ]
+    return [f"the fit of these weights has not ended: it still runs, or was cut; to resume it: {_resuming(fit)}"]
+
+
+def _resuming(fit: Path) -> str:
+    """Write the command that resumes a run with the options that it began with."""
+    return shlex.join(["mcmfh", "fit", "--config", str(fit / "config.yaml"), "--ckpt-path", "last"])
 
 
 def run_folder(trainer: Trainer) -> Path:
