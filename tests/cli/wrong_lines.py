@@ -281,6 +281,16 @@ WRONG: Mapping[str, tuple[str, str]] = {
 
 PROJECTS: Mapping[str, tuple[str, str, str]] = {
     "not TOML": ("mcmfh-data verify", "[mcmfh-data.verify", "mcmfh.toml: not a project file"),
+    "key twice": (
+        "mcmfh-data manifest",
+        '[mcmfh-data.manifest]\nid-column = "a"\nlabel-columns = ["Zoë"]\nlabel-columns = [\n  "a=b"\n]\n',
+        "mcmfh.toml: not a project file (line 4 sets label-columns a second time); correct it, or remove it",
+    ),
+    "key twice at the end": (
+        "mcmfh fit",
+        "[mcmfh.fit]\ndata.root = 'a'\ndata.root = 'b'",
+        "(line 3 sets data.root a second time)",
+    ),
     "type": ("mcmfh-data verify", "[mcmfh-data.verify]\nfolder = 3", "folder = '3': a text in quotes"),
     "key": ("mcmfh-data verify", '[mcmfh-data.verify]\nfoldr = "Zoë"', "did you mean 'folder'?"),
     "folder": ("mcmfh-data verify", '[mcmfh-data.verify]\nfolder = "Zoë/肺"', "Zoë/肺 is not a folder"),
