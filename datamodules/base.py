@@ -190,9 +190,10 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
             DataError: If it cannot.
         """
         if self.global_batch_size % ranks:
+            near = ranks * max(1, round(self.global_batch_size / ranks))
             raise DataError(
-                f"--data.global-batch-size {self.global_batch_size} cannot be divided over {ranks} ranks: choose a"
-                f" multiple, such as {ranks * max(1, round(self.global_batch_size / ranks))}"
+                f"global_batch_size (--data.global-batch-size) is {self.global_batch_size}, which cannot be divided"
+                f" over {ranks} ranks: choose a multiple, such as {near}"
             )
 
     def train_dataloader(self) -> TrainingLoader:

@@ -119,7 +119,7 @@ class BatchSequence:
         if len(self) == 0:
             raise DataError(
                 f"{len(rows)} training pairs, fewer than one global batch of {global_batch_size}: lower"
-                f" --data.global-batch-size, for example to {max(1, len(rows) // 4)}"
+                f" global_batch_size (--data.global-batch-size), for example to {max(1, len(rows) // 4)}"
             )
         if groups is not None:
             self._check_groups(groups)
@@ -155,5 +155,6 @@ class BatchSequence:
             raise DataError(
                 f"group {names[largest]} has {counts[largest]} pairs, which cannot be kept apart in {room} global"
                 f" batches of {self._size} (an epoch is dealt in parts of about {WINDOW_ROWS} pairs): lower"
-                f" --data.global-batch-size to {smaller} or less, or pass --data.unique-groups false"
+                f" global_batch_size (--data.global-batch-size) to {smaller} or less, or pass unique_groups=False"
+                " (--data.unique-groups false)"
             )

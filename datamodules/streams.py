@@ -193,7 +193,8 @@ class Parcel:
         except OSError as error:
             raise DataError(
                 f"a worker process has no memory to hand over a batch of {self._size / 2**20:.1f} MiB"
-                f" ({error.strerror}): use fewer workers, smaller batches, or none (--data.num-workers 0)"
+                f" ({error.strerror}): use fewer workers, smaller batches, or none (num_workers=0,"
+                " --data.num-workers 0)"
             ) from error
         for slot, tensor in placed:
             _view(slot, memory).copy_(tensor)

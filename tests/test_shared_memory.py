@@ -10,7 +10,7 @@ import pytest
 
 from mcmfh_lightning.shared_memory import advice, full_message, is_full
 
-FIX = "give it more (docker run --shm-size=8g), or use no worker processes (--data.num-workers 0)"
+FIX = "give it more (docker run --shm-size=8g), or use no worker processes (num_workers=0, --data.num-workers 0)"
 
 WAYS = {
     "a lock": "[multiprocessing.Lock() for _ in range(40)]",

@@ -12,7 +12,7 @@ from pathlib import Path
 from traceback import walk_tb
 
 FOLDER = Path("/dev/shm")  # noqa: S108  # only its size is looked at
-FIX = "use no worker processes (--data.num-workers 0)"
+FIX = "use no worker processes (num_workers=0, --data.num-workers 0)"
 _SMALL = 64 * 2**20
 """Bytes: what Docker gives by default."""
 _FULL = re.compile(

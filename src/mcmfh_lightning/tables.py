@@ -17,6 +17,8 @@ from mcmfh_lightning.errors import without_controls
 
 WIDTH = 100
 """Columns of a table or a paragraph, on wider terminals and where output goes to a file."""
+_LONGEST_NAME = 60
+"""Characters of a name in a list."""
 # One rule below the headings, of characters that every terminal has.
 _RULES = Box("    \n    \n -- \n    \n -- \n -- \n    \n    \n", ascii=True)
 
@@ -112,12 +114,23 @@ def counted(number: int, one: str, several: str | None = None) -> str:
 
 
 def quoted(names: Iterable[str], most: int = 12) -> str:
-    """Write names in quotes with commas between, and how many more there are.
+    """Write names in quotes with commas between, long ones cut, and how many more there are.
 
     >>> quoted(["a", "b c"])
     "'a', 'b c'"
     """
-    shown = [repr(name) for name in names]
+    return listed((repr(name) for name in names), most)
+
+
+def listed(names: Iterable[str], most: int = 12) -> str:
+    """Write names with commas between, long ones cut, and how many more there are.
+
+    A name may be a whole file: the header of a table that is read with a wrong encoding.
+
+    >>> listed(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    """
+    shown = [name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}..." for name in names]
     more = len(shown) - most
     return ", ".join(shown[:most]) + (f" and {more:,} more" if more > 0 else "")
 

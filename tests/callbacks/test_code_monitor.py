@@ -64,7 +64,11 @@ def test_codes_that_differ_raise_no_alarm(world):
 @pytest.mark.parametrize(
     ("name", "modality", "message"),
     [
-        ("bit", "text", r"the text codes have collapsed: 1 of 10 bits are the same for all 20 queries \(4\)\."),
+        (
+            "bit",
+            "text",
+            r"the text codes have collapsed: 1 of 10 bits are the same for all 20 queries \(4\)\. Lower the",
+        ),
         ("largest", "image", "the image codes have collapsed: 1[3-9] of 20 queries have one and the same code"),
     ],
 )
@@ -74,6 +78,21 @@ def test_the_alarm_names_what_has_collapsed(world, name, modality, message):
     other = {"image": "text", "text": "image"}[modality]
     assert logged[f"val/bits/{modality}/collapsed"] == 1.0
     assert logged[f"val/bits/{other}/collapsed"] == 0.0
+
+
+@pytest.mark.parametrize("value", [0.0, 3.0])
+def test_embeddings_that_are_all_the_same_are_named_and_not_the_learning_rate(world, value):
+    """In a fit after its first validation, and at its end."""
+    rounded = value * (1.0 + 2.0**-11 * (np.arange(20) % 2))[:, None]
+    world.splits = world.splits | {"val": world.splits["val"] | {"text": np.tile(rounded, 5).astype("float32")}}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        trainer = world.trainer(CodeMonitor(), max_epochs=1, num_sanity_val_steps=0)
+        trainer.fit(world.Module(), world.Data(world.splits))
+    said = [str(warning.message) for warning in caught if "have collapsed" in str(warning.message)]
+    line = "the text codes have collapsed: all 20 queries have one and the same text embedding. Check the collection"
+    assert len(said) == 2  # the other at the end; shown once where warnings are not repeated
+    assert all(one.startswith(line) for one in said)
 
 
 @pytest.mark.parametrize(

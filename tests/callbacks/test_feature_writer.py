@@ -216,7 +216,9 @@ def test_finished_features_are_left_alone(program: ModuleType, pairs: Path, tmp_
         program.encode(pairs, folder)
     other = program.Simple()
     other.identity = {"name": "another"}
-    with pytest.raises(DataError, match=r"already holds another data set: choose another --model\.output-dir"):
+    with pytest.raises(
+        DataError, match=r"already holds another data set: choose another output_dir \(--model\.output-dir\)$"
+    ):
         program.encode(pairs, folder, other)
     with pytest.raises(DataError, match="already holds another data set"):
         program.encode(pairs, pairs)

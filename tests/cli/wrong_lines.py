@@ -31,6 +31,13 @@ WRONG: Mapping[str, tuple[str, str]] = {
     "misspelled option of the program": ("mcmfh --hlep", "did you mean '--help'?"),
     "option as a command": ("mcmfh install-completion", "did you mean '--install-completion'?"),
     "misspelled shell": ("mcmfh --install-completion --shell tcsh", "--shell 'tcsh' is not one of bash, zsh, fish"),
+    "no such shell": ("mcmfh --install-completion tcsh", "SHELL 'tcsh' is not one of bash, zsh, fish"),
+    "no such shell, equals": ("mcmfh --install-completion=tcsh", "SHELL 'tcsh' is not one of bash, zsh, fish"),
+    "no such shell, data": ("mcmfh-data --install-completion tcsh", "SHELL 'tcsh' is not one of bash, zsh, fish"),
+    "no such shell, bench": ("mcmfh-bench --install-completion=tcsh", "SHELL 'tcsh' is not one of bash, zsh, fish"),
+    "no such shell, archive": ("mcmfh-archive --install-completion tcsh", "SHELL 'tcsh' is not one of bash, zsh, fish"),
+    "two shells": ("mcmfh --install-completion tcsh --shell bash", "'tcsh' belongs to no option"),
+    "one hyphen in the completion": ("mcmfh-data --install-completion -x", "'-x' belongs to no option"),
     "misspelled option of the completion": ("mcmfh --install-completion --shel zsh", "did you mean '--shell'?"),
     "completion in a folder": (
         "mcmfh-data --install-completion --shell zsh --out films",
@@ -117,7 +124,7 @@ WRONG: Mapping[str, tuple[str, str]] = {
     "fit, run in a file": (f"{_FIT} --run-dir table.csv", "table.csv/fit cannot be written to (Not a directory)"),
     "fit, too few pairs": (
         _FIT,
-        "fewer than one global batch of 256: lower --data.global-batch-size, for example to 2",
+        "fewer than one global batch of 256: lower global_batch_size (--data.global-batch-size), for example to 2",
     ),
     "validate, no run": (_FIT.replace("fit", "validate", 1), "run/fit/checkpoints/best.ckpt does not exist: pass the"),
     "test, no such checkpoint": (
@@ -274,6 +281,16 @@ WRONG: Mapping[str, tuple[str, str]] = {
 
 PROJECTS: Mapping[str, tuple[str, str, str]] = {
     "not TOML": ("mcmfh-data verify", "[mcmfh-data.verify", "mcmfh.toml: not a project file"),
+    "key twice": (
+        "mcmfh-data manifest",
+        '[mcmfh-data.manifest]\nid-column = "a"\nlabel-columns = ["Zoë"]\nlabel-columns = [\n  "a=b"\n]\n',
+        "mcmfh.toml: not a project file (line 4 sets label-columns a second time); correct it, or remove it",
+    ),
+    "key twice at the end": (
+        "mcmfh fit",
+        "[mcmfh.fit]\ndata.root = 'a'\ndata.root = 'b'",
+        "(line 3 sets data.root a second time)",
+    ),
     "type": ("mcmfh-data verify", "[mcmfh-data.verify]\nfolder = 3", "folder = '3': a text in quotes"),
     "key": ("mcmfh-data verify", '[mcmfh-data.verify]\nfoldr = "Zoë"', "did you mean 'folder'?"),
     "folder": ("mcmfh-data verify", '[mcmfh-data.verify]\nfolder = "Zoë/肺"', "Zoë/肺 is not a folder"),
@@ -291,6 +308,8 @@ HALF_RIGHT: Mapping[str, str] = {
     "option instead of a place": f"mcmfh-data verify --folder {PAIRS}",
     "option before the place": f"mcmfh-archive search --k 3 --id 'film 00' {ARCHIVE}",
     "the former name": f"mcmfh-archive info {ARCHIVE} --json",
+    "shell without its option": "mcmfh-data --install-completion fish --out empty/fish",
+    "shell behind an equals sign": "mcmfh --install-completion=zsh --out empty/zsh",
     "group with a name": f"{_SEARCH} --id 'film 00' --format json",
     "own labels": "mcmfh-data stats 'Zoë/pairs'",
     "own folder": "mcmfh-data verify 'Zoë/pairs'",

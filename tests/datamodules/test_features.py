@@ -315,7 +315,7 @@ def test_spawned_workers_read_the_same(folder):
 
 def test_a_global_batch_must_divide_over_the_ranks(folder, monkeypatch):
     on_rank(monkeypatch, 0, 3)
-    with pytest.raises(DataError, match="16 cannot be divided over 3 ranks: choose a multiple, such as 15"):
+    with pytest.raises(DataError, match="16, which cannot be divided over 3 ranks: choose a multiple, such as 15"):
         FeatureDataModule(folder, BATCH).setup("fit")
     FeatureDataModule(folder, BATCH).setup("test")
 

@@ -135,7 +135,8 @@ def refuse(number):
 def test_a_worker_without_memory_is_an_error(monkeypatch):
     monkeypatch.setattr(os, "posix_fallocate", lambda *_: refuse(errno.ENOMEM))
     with pytest.raises(
-        DataError, match=r"^loader test/query: a worker process has no memory .*--data.num-workers 0\)$"
+        DataError,
+        match=r"^loader test/query: a worker process has no memory .*\(num_workers=0, --data.num-workers 0\)$",
     ):
         numbers(rows_loader(num_workers=1))
 

@@ -134,11 +134,13 @@ def test_a_group_too_large_to_be_kept_apart(size):
     if size == 8:  # five batches: each can have one of the five
         BatchSequence(np.arange(40), groups, seed=0, global_batch_size=size)
         return
-    message = r"group 77 has 5 pairs.* 4 global batches of 10.*to 8 or less.*--data.unique-groups false"
+    message = r"group 77 has 5 pairs.* 4 global batches of 10.*: "
+    message += r"lower global_batch_size \(--data.global-batch-size\) to 8 or less, or pass "
+    message += r"unique_groups=False \(--data.unique-groups false\)$"
     with pytest.raises(DataError, match=message):
         BatchSequence(np.arange(40), groups, seed=0, global_batch_size=size)
 
 
 def test_too_few_rows():
-    with pytest.raises(DataError, match="7 training pairs, fewer than one global batch of 8"):
+    with pytest.raises(DataError, match=r"^7 training pairs, .* of 8: lower global_batch_size \(--data"):
         BatchSequence(np.arange(7), None, seed=0, global_batch_size=8)

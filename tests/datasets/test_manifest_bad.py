@@ -44,7 +44,7 @@ class Bad:
     Attributes:
         content: The file; bytes where it is not UTF-8.
         words: What the error says behind the name of the file; ``...`` stands for anything.
-        option: An option of the command.
+        option: One or more options of the command.
         ending: Of the file's name.
     """
 
@@ -111,6 +111,28 @@ WHOLE = {
     "utf-16": Bad((HEADER + FINE).encode("utf-16"), ", row 1: byte 0 is not utf-8...--encoding (...utf-16"),
     "utf-16 without a mark": Bad(
         (HEADER + FINE).encode("utf-16-le"), ", row 1: NUL bytes in the header; if it is UTF-16 pass --encoding utf-16"
+    ),
+    "another file as utf-16": Bad(
+        (HEADER + FINE).encode().ljust(100),
+        ": not utf-16, for so read it has no rows and columns; correct --encoding (utf-8, or cp1252",
+        "--encoding=utf-16",
+    ),
+    "header in a wrong encoding": Bad(
+        HEADER.replace("labels", "Ödem").encode("cp1252"),
+        ", row 1: no column 'labels' (has 'id', 'image', 'text', 'Φdem'...; if these are not its names, correct "
+        "--encoding cp1253); add it",
+        "--encoding=cp1253",
+    ),
+    "normal label in a wrong encoding": Bad(
+        (HEADER + FINE.replace(",x,", ",unauffällig,")).encode("cp1252"),
+        ": no row has the label 'unauffällig' in 'labels', there is 'unauffδllig'; if its letters are wrong, correct "
+        "--encoding cp1253, else --normal-label",
+        "--encoding=cp1253 --normal-label=unauffällig",
+    ),
+    "normal label, misspelled": Bad(
+        HEADER + FINE.replace(",x,", ",unauffällig,"),
+        ": no row has the label 'unaufällig' in 'labels', there is 'unauffällig'; correct --normal-label",
+        "--normal-label=unaufällig",
     ),
     "unknown encoding": Bad(
         HEADER + FINE,
@@ -288,7 +310,7 @@ def refused(folder: Path, bad: Bad, capsys: pytest.CaptureFixture[str]) -> Path:
     """The manifest, after the command refused it as it should, and wrote nothing."""
     path = folder / f"m.{bad.ending}"
     path.write_bytes(bad.content if isinstance(bad.content, bytes) else bad.content.encode())
-    assert run(folder, path, bad.option) == 2
+    assert run(folder, path, *bad.option.split()) == 2
     error = capsys.readouterr().err
     pattern = ".*".join(map(re.escape, f"{path}{bad.words}".split("...")))
     assert re.search(pattern, error.strip().splitlines()[-1]), error

@@ -218,6 +218,19 @@ def test_a_table_of_a_german_spreadsheet(tmp_path: Path, old: Path) -> None:
     assert set(info.label_vocabulary) == {"Erguß", "Ödem"}
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "cp037"])
+def test_a_wrong_encoding_prints_no_rows(
+    encoding: str, tmp_path: Path, old: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "labels.csv"
+    rows = "".join(f"p/{n};Ödem;Patient Müller {n}\n" for n in range(PAIRS))
+    content = f"id;labels;Name\n{rows}".encode("latin-1")
+    table.write_bytes(content + b" " * (len(content) % 2))
+    said = refused(capsys, old, tmp_path / "new", "--labels", table, "--encoding", encoding, "--delimiter", ";")
+    assert "correct --encoding" in said
+    assert len(said) < 300 + len(str(table))
+
+
 def test_a_normal_label_that_becomes_a_finding_is_reported(
     tmp_path: Path, old: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -75,7 +75,7 @@ def test_methods_that_learn_from_labels_refuse(unlabeled, tmp_path, method):
     data = FeatureDataModule(str(unlabeled), global_batch_size=32)
     with pytest.raises(DataError, match=f"no labels, and {type(model).__name__} learns from them") as error:
         trainer(tmp_path).fit(model, datamodule=data)
-    assert ("--model.supervision pairs" in str(error.value)) is ("pairs" in method.learns_from)
+    assert ("supervision='pairs' (--model.supervision pairs)" in str(error.value)) is ("pairs" in method.learns_from)
 
 
 def test_other_methods_need_no_labels():

@@ -1,5 +1,6 @@
 """A fit that a signal ends is unfinished, and says so; the same command with ``last`` completes it."""
 
+import json
 import os
 import signal
 
@@ -7,25 +8,51 @@ import pytest
 
 from mcmfh_lightning.hashers import MCMFH
 
+SHORT = ["--trainer.max_epochs", 2]
 
-def test_sigterm_ends_with_another_exit_code_than_0_and_the_fit_can_be_completed(run, tmp_path, monkeypatch, capsys):
+
+@pytest.fixture(params=[(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "Ctrl-C")])
+def stopped(request, run, tmp_path, monkeypatch, capsys):
+    """A fit that a signal has stopped in its second epoch."""
+    number, name = request.param
+
     def stop(module, batch, batch_idx):
-        if module.trainer.global_step == 5:  # in the second epoch
-            os.kill(os.getpid(), signal.SIGTERM)
+        if module.trainer.global_step == 5:
+            os.kill(os.getpid(), number)
 
-    short = ["--trainer.max_epochs", 2]
+    handler = signal.getsignal(signal.SIGINT)
     monkeypatch.setattr(MCMFH, "on_train_batch_start", stop)
     with pytest.raises(SystemExit) as stopped:
-        run("fit", tmp_path, *short)
+        run("fit", tmp_path, *SHORT)
     monkeypatch.undo()
-    assert stopped.value.code == 128 + signal.SIGTERM
-    assert "--ckpt-path last" in capsys.readouterr().err
+    signal.signal(signal.SIGINT, handler)  # Lightning ignores it from then on
+    assert stopped.value.code == 128 + number
+    *_, line = capsys.readouterr().err.splitlines()
+    assert line == f"mcmfh: stopped by {name} before the end; `fit` resumes with --ckpt-path last"
 
-    run("fit", tmp_path, *short, "--ckpt_path", "last")
+
+@pytest.mark.usefixtures("stopped")
+def test_a_stopped_fit_has_the_exit_code_of_a_shell_and_can_be_completed(run, tmp_path):
+    run("fit", tmp_path, *SHORT, "--ckpt_path", "last")
     checkpoints = tmp_path / "fit" / "checkpoints"
     finished = {path.name: path.read_bytes() for path in checkpoints.iterdir()}
     assert finished.keys() == {"best.ckpt", "last.ckpt"}
-    capsys.readouterr()
 
-    run("fit", tmp_path, *short, "--ckpt_path", "last")  # what a Makefile runs again has nothing left to do
+    run("fit", tmp_path, *SHORT, "--ckpt_path", "last")  # what a Makefile runs again has nothing left to do
     assert {path.name: path.read_bytes() for path in checkpoints.iterdir()} == finished
+
+
+@pytest.mark.usefixtures("stopped")
+def test_weights_of_a_stopped_fit_are_named_as_such_until_it_has_ended(run, tmp_path, capsys):
+    best, said = tmp_path / "fit" / "checkpoints" / "best.ckpt", "the fit of these weights has not ended"
+    run("test", tmp_path)
+    notes = json.loads((tmp_path / "test" / "metrics.json").read_bytes())["notes"]
+    assert [note for note in notes if note.startswith(said)] == notes[-1:]
+    assert said in capsys.readouterr().out
+    run("validate", tmp_path)
+    assert said in capsys.readouterr().out
+
+    run("fit", tmp_path, *SHORT, "--ckpt_path", "last")
+    capsys.readouterr()
+    run("test", tmp_path / "again", "--ckpt-path", best)
+    assert said not in capsys.readouterr().out

@@ -1,6 +1,7 @@
 """What a user gets wrong ends in one line and exit code 2; a traceback comes when asked for."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -70,11 +71,11 @@ COMMAND_LINES = {
     "value that does not fit": (["--model.num_heads", "7"], "--model.num-heads=7 does not divide the token width 32"),
     "ranks that do not divide": (
         ["--trainer.devices", "3"],
-        "--data.global-batch-size 128 cannot be divided over 3 ranks",
+        "global_batch_size (--data.global-batch-size) is 128, which cannot be divided over 3 ranks",
     ),
     "more ranks than rows": (
         ["--trainer.devices", "200"],
-        "--data.global-batch-size 128 cannot be divided over 200 ranks",
+        "global_batch_size (--data.global-batch-size) is 128, which cannot be divided over 200 ranks",
     ),
     "unknown strategy": (
         ["--trainer.strategy", "dpp"],
@@ -205,8 +206,10 @@ def test_gpu_that_is_not_there(fails, tmp_path):
 
 
 def test_used_run_folder(fails, finished, last, tmp_path):
-    line = fails("fit", finished)
-    assert f"--ckpt-path {last} to resume" in line
+    line = fails("fit", finished, "--model.num-bits", 32)  # the earlier one has 16
+    weights = last.read_bytes()
+    main(shlex.split(line.partition("resume that run as it began: mcmfh ")[2]))
+    assert last.read_bytes() == weights
     elsewhere = tmp_path / "another" / "last.ckpt"
     assert "earlier run" in fails("fit", finished, "--ckpt_path", elsewhere)  # and would be written over by this one
 

@@ -1,6 +1,6 @@
 """A monitor of whether the codes use the bits they have: balance, correlation and collapse."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isnan
 from typing import Any, cast
 
@@ -22,6 +22,10 @@ FEWEST = 20
 LARGEST_SHARE = 0.5
 """More queries than this with one and the same code are a collapse: one label, such as "normal", may rightly gather
 many in one code, but with most of them there a ranking says little."""
+_CHANGE_FIT = "Lower the learning rate or raise the weight of bit balance"
+_CHECK_INPUTS = "Check the collection and how it was encoded: no model can tell them apart"
+_ROUNDING = 2.0**-9
+"""Equal embeddings may differ by this share: shards hold half precision."""
 _PLOT_NAME = "code_statistics.png"
 
 
@@ -42,7 +46,8 @@ class CodeMonitor(EvaluationCallback):
 
     A warning says what has collapsed: in a test or a validation of finished weights at once, in a fit at its end, for
     the weights that it has chosen (the last ones if it has chosen none). A model that has hardly begun to learn may
-    well have constant bits, which says nothing.
+    well have constant bits, which says nothing. Where all queries have one and the same embedding, no weights can tell
+    them apart: the warning says this instead, and in a fit after the first validation already.
 
     A fit (the last validation) and a test end with a figure, ``code_statistics.png``, in the run's folder. Does nothing
     for a method without codes.
@@ -50,6 +55,7 @@ class CodeMonitor(EvaluationCallback):
 
     def __init__(self) -> None:
         self._codes: dict[str, list[Tensor]] | None = None
+        self._inputs: dict[str, list[Tensor]] = {}
         self._num_bits = 0
         self._latest: dict[str, BitStatistics] = {}
         self._collapsed: dict[str, str] = {}
@@ -63,6 +69,7 @@ class CodeMonitor(EvaluationCallback):
         """Begin an epoch."""
         has_codes = getattr(pl_module, "distance", "hamming") == "hamming"
         self._codes = {"image": [], "text": []} if has_codes else None
+        self._inputs = {"image": [], "text": []}
 
     def add(
         self, trainer: Trainer, outputs: STEP_OUTPUT, batch: FeatureBatch, stage: Stage, dataloader_idx: int
@@ -74,6 +81,9 @@ class CodeMonitor(EvaluationCallback):
         self._num_bits = relaxed["image"].shape[1]
         self._codes["image"].append(pack_signs(relaxed["image"]))
         self._codes["text"].append(pack_signs(relaxed["text"]))
+        for name, kept in self._inputs.items():
+            rows = batch[name].float()  # type: ignore[literal-required]  # image or text
+            kept += [rows.amin(dim=0), rows.amax(dim=0)] if len(rows) else []
 
     def finish(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:
         """Log; warn of what has collapsed, unless the weights may yet change; draw a test."""
@@ -81,6 +91,8 @@ class CodeMonitor(EvaluationCallback):
         self._log(pl_module, "val" if stage == "validate" else "test")
         if trainer.state.fn != TrainerFn.FITTING:
             _warn(self._collapsed)
+        else:
+            _warn({name: what for name, what in self._collapsed.items() if what.endswith(_CHECK_INPUTS)})
         if stage == "test":
             self._draw(trainer)
 
@@ -105,7 +117,8 @@ class CodeMonitor(EvaluationCallback):
         values: dict[str, float] = {}
         for name, statistics in self._latest.items():
             if collapse := describe_collapse(statistics, num_queries):
-                self._collapsed[name] = collapse
+                alike = f"all {num_queries} queries have one and the same {name} embedding. {_CHECK_INPUTS}"
+                self._collapsed[name] = alike if _are_alike(self._inputs[name]) else f"{collapse}. {_CHANGE_FIT}"
             numbers = {
                 "balance": statistics.balance,
                 "correlation": statistics.correlation,
@@ -139,11 +152,16 @@ def describe_collapse(statistics: BitStatistics, num_items: int) -> str:
     return " and ".join(found)
 
 
+def _are_alike(extremes: Sequence[Tensor]) -> bool:
+    """Decide from the least and the largest values of each batch whether all embeddings are the same."""
+    values = torch.stack(list(extremes))
+    least, largest = values.amin(dim=0), values.amax(dim=0)
+    return bool((largest - least).max() <= _ROUNDING * values.abs().max())
+
+
 def _warn(collapsed: Mapping[str, str]) -> None:
     for name, what in collapsed.items():
-        rank_zero_warn(
-            f"the {name} codes have collapsed: {what}. Lower the learning rate or raise the weight of bit balance"
-        )
+        rank_zero_warn(f"the {name} codes have collapsed: {what}")
 
 
 def _figure(by_modality: Mapping[str, BitStatistics]) -> Figure:

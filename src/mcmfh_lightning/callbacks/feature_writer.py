@@ -21,6 +21,7 @@ from mcmfh_lightning.shards.relabel import shards_sha256
 from mcmfh_lightning.types import PairBatch
 
 _log = logging.getLogger(__name__)
+_OUTPUT_DIR = "output_dir (--model.output-dir)"
 
 
 class _Encoder(Protocol):
@@ -158,15 +159,15 @@ class FeatureWriter(BasePredictionWriter):
             if same and (lack := found.lacks(folder)):
                 return lack
             what = "the features of these pairs by this encoder" if same else "another data set"
-            fix = (
-                "use it as it is, or delete the folder to encode again" if same else "choose another --model.output-dir"
-            )
+            fix = f"choose another {_OUTPUT_DIR}"
+            if same:
+                fix = "use it as it is, or delete the folder to encode again"
             return f"{folder} already holds {what}: {fix}"
         leftover = next(chain(folder.glob("*.tar*"), folder.glob("part-*.json")), None)
         if leftover is not None:
             return (
                 f"{leftover} is left over from an encoding that did not finish, which cannot be continued: "
-                f"delete {folder} and run again, or choose another --model.output-dir"
+                f"delete {folder} and run again, or choose another {_OUTPUT_DIR}"
             )
         return None
 

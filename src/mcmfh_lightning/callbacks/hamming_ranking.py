@@ -26,6 +26,7 @@ from mcmfh_lightning.evaluation.stream import NullSettings, Queries, RankingStre
 from mcmfh_lightning.evaluation.summary import Row
 from mcmfh_lightning.metrics.functional import unpack_bits
 from mcmfh_lightning.tables import paragraph, show
+from mcmfh_lightning.trainer.run_files import describe_unfinished
 from mcmfh_lightning.types import Distance, EvaluationOutput, FeatureBatch
 
 _REST = "All numbers: metrics.json, ranking.csv, labels.csv, queries.csv and figures in {}"
@@ -191,6 +192,7 @@ class HammingRanking(EvaluationCallback):
             for protocol, names in result.missing.items()
         ]
         said = remarks.remarks(data, result, remarks.headline_mean(rows, MODEL), trainer.limit_test_batches)
+        said += describe_unfinished(trainer.ckpt_path)
         rest = "" if folder is None else _REST.format(folder)
         show(*headline_parts("Test", rows, _code(result), [*left_out, rest, *said]))
         if folder is None:

@@ -45,6 +45,8 @@ def run_subcommand(program: str, commands: Commands, args: Sequence[str] | None)
         words = list(sys.argv[1:] if args is None else args)
         if sys.getfilesystemencoding() != "utf-8":  # elsewhere, the name of a file may have other bytes
             check_words(words)
+        if words and words[0].startswith(f"{INSTALL_COMPLETION}="):
+            words[:1] = words[0].split("=", 1)
         if not words:
             raise ConfigError(f"which command? There are {', '.join(commands)}; help: {program} --help")
         if words[0] not in app:
@@ -108,7 +110,7 @@ def _completion_command(app: App) -> Callable[..., None]:
     """Make the command that writes the completion script of a program."""
 
     def install_completion(
-        *, shell: Shell | None = None, out: Path | None = None, add_to_startup: bool = False
+        shell: Shell | None = None, *, out: Path | None = None, add_to_startup: bool = False
     ) -> None:
         """Let the shell complete names of commands and options.
 

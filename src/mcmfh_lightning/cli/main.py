@@ -43,7 +43,9 @@ def main(args: Sequence[str] | None = None) -> None:
                 run_subcommand("mcmfh", {command: resolve_name(f"mcmfh_lightning.cli.{command}:{command}")}, arguments)
             case "fit" | "validate" | "test" | "predict":
                 _train(command, rest, args)
-            case "-h" | "--help" | "--version" | "--install-completion":
+            case "-h" | "--help" | "--version":
+                run_subcommand("mcmfh", COMMANDS, arguments)
+            case _ if command.partition("=")[0] == INSTALL_COMPLETION:
                 run_subcommand("mcmfh", COMMANDS, arguments)
             case _:
                 raise ConfigError(_unknown(command, rest))

@@ -4,6 +4,7 @@ A folder with its ``mcmfh.toml`` may come from elsewhere. Tables and keys are th
 names a class or deletes, what a command writes is below the folder of the file, and configs are those of the package.
 """
 
+import re
 import shlex
 import sys
 import tomllib
@@ -169,7 +170,7 @@ def read_project(program: str, command: str) -> Project | None:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{PROJECT_FILE}: not a project file, for it is not UTF-8; save it as UTF-8") from error
     except (OSError, ValueError, RecursionError) as error:
-        said = " ".join(str(error).split())
+        said = _set_twice(str(error)) or " ".join(str(error).split())
         raise ConfigError(f"{PROJECT_FILE}: not a project file ({said}); correct it, or remove it") from error
     _check_tables(content)
     entries = content.get(program, {}).get(command)
@@ -191,6 +192,19 @@ def read_project(program: str, command: str) -> Project | None:
         if name in WRITTEN and ("://" in str(value) or path.is_absolute() or ".." in path.parts):
             raise ConfigError(f"{where} {written} = {value!r}: not below the folder of the file; pass it by --{name}")
     return Project(where, options, choices)
+
+
+_KEY = re.compile(r"""\s*((?:[\w.-]|"[^"]*"|'[^']*')+)\s*=""")
+
+
+def _set_twice(said: str) -> str:
+    """Name the key where the parser says that a value is overwritten; nothing where it says something else."""
+    found = re.fullmatch(r"Cannot overwrite a value \(at (?:line (\d+), .*|end of document)\)", said)
+    if found is None:
+        return ""
+    lines = PROJECT_FILE.read_text(encoding="utf-8-sig").split("\n")[: int(found[1]) if found[1] else None]
+    keys = [(number, key[1]) for number, line in enumerate(lines, 1) if (key := _KEY.match(line))]
+    return "".join(f"line {number} sets {key} a second time" for number, key in keys[-1:])  # a list may end lower
 
 
 def _check_tables(content: Mapping[str, object]) -> None:

@@ -42,6 +42,7 @@ from mcmfh_lightning.trainer.run_files import (
     check_results,
     check_unused,
     check_writable,
+    describe_unfinished,
     find_best,
     find_checkpoint,
 )
@@ -207,6 +208,9 @@ class McmfhCLI(LightningCLI):
             kwargs["ckpt_path"] = self._best_weights(run_dir)
         if self._writes_codes:
             kwargs["return_predictions"] = False  # the callback writes them
+        if subcommand in ("validate", "predict") and getattr(rank_zero_only, "rank", 0) == 0:  # a test notes it
+            for line in describe_unfinished(kwargs["ckpt_path"]):
+                say(line)
         if subcommand == "test" or self._writes_codes:
             self._check_earlier(run_dir / subcommand, kwargs["ckpt_path"])
         return kwargs | ({"verbose": False} if subcommand == "test" else {})
@@ -235,22 +239,33 @@ class McmfhCLI(LightningCLI):
 
 
 @contextmanager
-def _unfinished_on_sigterm() -> Iterator[None]:
-    """Exit with code 143 when SIGTERM ends the work early, as a shell does.
+def _unfinished_on_signal(command: str) -> Iterator[None]:
+    """Exit with code 143 or 130 when SIGTERM or Ctrl-C ends the work early, as a shell does, and say how to resume.
 
-    Lightning's exception has exit code 0: a script would continue and test half-trained weights.
+    Lightning's exception of SIGTERM has exit code 0: a script would continue and test half-trained weights.
     """
     try:
         yield
     except SIGTERMException:
-        sys.stderr.write("mcmfh: stopped by SIGTERM before the end; `fit` resumes with --ckpt-path last\n")
-        sys.exit(128 + signal.SIGTERM)
+        number, name = signal.SIGTERM, "SIGTERM"
+    except (KeyboardInterrupt, SystemExit) as error:
+        # Lightning's trainer turns the first into the second.
+        if not isinstance(error if isinstance(error, KeyboardInterrupt) else error.__context__, KeyboardInterrupt):
+            raise
+        number, name = signal.SIGINT, "Ctrl-C"
+    else:
+        return
+    if getattr(rank_zero_only, "rank", 0) == 0:
+        how = "; `fit` resumes with --ckpt-path last" if command == "fit" else ""
+        sys.stderr.write(f"mcmfh: stopped by {name} before the end{how}\n")
+    sys.exit(128 + number)
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run a subcommand of LightningCLI; errors of this package end in one line and exit code 2."""
-    with _unfinished_on_sigterm(), one_line_errors("mcmfh"), worker_errors():
-        arguments = read_arguments(sys.argv[1:] if args is None else args)
+    words = sys.argv[1:] if args is None else args
+    with _unfinished_on_signal("".join(words[:1])), one_line_errors("mcmfh"), worker_errors():
+        arguments = read_arguments(words)
         if args is None:
             sys.argv[1:] = arguments  # in place: processes that Lightning relaunches under DDP see the same
         if arguments[-2:] == ["--help", "all"]:  # the parser leaves the options of model and data out

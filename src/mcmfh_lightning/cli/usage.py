@@ -177,7 +177,7 @@ def _leftover(value: str, options: ArgumentCollection, words: Sequence[str]) -> 
     """Say of a word without an option what it may be: one more value, or part of a value with blanks."""
     place = len(words) - 1 - words[::-1].index(value)
     name, equals, first = words[place - 1].partition("=")
-    if name.startswith("--") and "--" not in words[:place]:
+    if place > 1 and name.startswith("--") and "--" not in words[:place]:  # the first word is the command
         option, _, _ = options.match(name)
         if option.token_count()[1]:
             return f"repeat {name} for several values: {name} {quote(first)} {name} {quote(value)}"

@@ -18,6 +18,7 @@ from mcmfh_lightning.nearest import did_you_mean
 from mcmfh_lightning.shards.info import SPLITS, Split
 from mcmfh_lightning.shards.labels import NORMAL
 from mcmfh_lightning.shards.pair import ImageFormat
+from mcmfh_lightning.tables import quoted
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -191,7 +192,9 @@ def read_splits_csv(path: Path) -> dict[str, SplitRow]:
             reader = csv.DictReader(file)
             columns = set(reader.fieldnames or ())
             if "image_id" not in columns or not columns & {"split", "study_date"}:
-                raise DataError(f"{path}: needs the columns image_id and split (or study_date), has {sorted(columns)}")
+                raise DataError(
+                    f"{path}: needs the columns image_id and split (or study_date), has {quoted(sorted(columns))}"
+                )
             rows: dict[str, SplitRow] = {}
             for row in reader:
                 where = f"{path}, line {reader.line_num}"

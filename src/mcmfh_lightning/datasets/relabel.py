@@ -14,7 +14,7 @@ from mcmfh_lightning.datasets.convert import label_summary, require_normal
 from mcmfh_lightning.datasets.table.files import read_table
 from mcmfh_lightning.datasets.table.label_hints import label_rules, look_at_labels
 from mcmfh_lightning.datasets.table.problems import by_kind, rows_of
-from mcmfh_lightning.datasets.table.read import refuse_one_column
+from mcmfh_lightning.datasets.table.read import columns_there, refuse_one_column
 from mcmfh_lightning.datasets.table.rows import Manifest, Problem, Reading
 from mcmfh_lightning.datasets.table.values import BadValueError, read_id
 from mcmfh_lightning.errors import DataError, say
@@ -257,7 +257,8 @@ def _check_columns(path: Path, found: Sequence[str], reading: Reading) -> None:
     options = {**dict.fromkeys(reading.columns_of_labels, option), reading.columns["id"]: "--id-column"}
     for name, flag in options.items():
         if name not in found:
-            near = f"(has {quoted(found)}){did_you_mean(name, found) or ';'}"
+            there = columns_there(path, found, reading.encoding)
+            near = f"({there}){did_you_mean(name, found) or ';'}"
             raise DataError(f"{path}, row 1: no column {name!r} {near} name the right one by {flag}")
         if found.count(name) > 1:
             raise DataError(f"{path}, row 1: column {name!r} occurs twice; rename or remove one")

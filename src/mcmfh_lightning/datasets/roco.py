@@ -37,6 +37,7 @@ from mcmfh_lightning.images.png import ValueRange
 from mcmfh_lightning.shards import DatasetInfo
 from mcmfh_lightning.shards.info import Split
 from mcmfh_lightning.shards.labels import read_drop_labels
+from mcmfh_lightning.tables import listed
 
 Subset = Literal["radiology", "non-radiology"]
 SUBSETS: tuple[Subset, ...] = get_args(Subset)
@@ -187,7 +188,7 @@ def read_roco(
     known = {licence.name for part in parts.values() for licence in part.licences.values()}
     for name in licences or ():
         if name not in known:
-            raise DataError(f"--licences: no image has the licence {name!r}; there are {', '.join(sorted(known))}")
+            raise DataError(f"--licences: no image has the licence {name!r}; there are {listed(sorted(known), 40)}")
     image_files: dict[str, Path] = {}
     folder_of: dict[str, str] = {}
     for folder, part in parts.items():

@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 
 from mcmfh_lightning.errors import DataError, McmfhError
 from mcmfh_lightning.files import atomic_write
+from mcmfh_lightning.tables import listed
 
 Array = NDArray[Any]
 
-_LISTED = 12
-"""Names of a file that a message shows at most."""
 _HEADER = b"MATLAB 7.3 MAT-file"
 _NUMBERS = {"double", "single", "logical", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))}
 _CELLS = "is a cell array; save numbers as a matrix, texts as a cell array of char vectors"
@@ -60,8 +59,9 @@ class Keys:
         wanted = {key: name for key, name in asdict(self).items() if name and (name != "null" or name in names)}
         for key, name in wanted.items():
             if name not in names and (key in ("codes", "labels") or name != getattr(KEYS, key)):
+                there = listed(sorted(names)) or "nothing"
                 raise DataError(
-                    f"{path}: has no {name}; it holds {_listed(names)}: add {key} under this name, or pass another "
+                    f"{path}: has no {name}; it holds {there}: add {key} under this name, or pass another "
                     f"with --query-keys.{key} or --database-keys.{key}"
                 )
         return [name for name in dict.fromkeys(wanted.values()) if name in names]
@@ -82,12 +82,6 @@ class Keys:
 
 KEYS = Keys()
 """The names that files have where the user gives no others."""
-
-
-def _listed(names: Collection[str]) -> str:
-    shown = sorted(names)[:_LISTED]
-    more = [f"{len(names) - _LISTED} more"] if len(names) > _LISTED else []
-    return ", ".join(shown + more) or "nothing"
 
 
 def read_arrays(path: Path, keys: Keys = KEYS) -> dict[str, Array]:

@@ -149,7 +149,8 @@ class Hasher(LightningModule, ABC):
         # Methods of users may still have the property of the version before.
         needs_labels = getattr(self, "needs_labels", self.supervision == "labels")
         if needs_labels and self._of_data("label_vocabulary") == ():
-            way_out = ", or pass --model.supervision pairs" if "supervision" in self.hparams else ""
+            either = "supervision" in self.hparams
+            way_out = ", or train with supervision='pairs' (--model.supervision pairs)" if either else ""
             raise DataError(
                 f"the data have no labels, and {self.architecture['hasher']} learns from them; convert data with "
                 f"labels, choose a method that needs none{way_out}"

@@ -1,6 +1,7 @@
 """Files of a run: its folder, its configuration, the weights it takes, and what it may replace."""
 
 import json
+import shlex
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,6 +18,8 @@ from mcmfh_lightning.errors import CheckpointError, DataError
 from mcmfh_lightning.files import sha256_of
 
 _PAGE = 4096
+_UNFINISHED = "unfinished.txt"
+"""File in the folder of a fit from its first step to its end."""
 
 
 def checkpoints_of(run_dir: Path) -> Path:
@@ -61,8 +64,8 @@ def check_unused(run_dir: Path, ckpt_path: str | None) -> None:
     )
     if not resumes and any(checkpoints.glob("*.ckpt")):
         raise DataError(
-            f"{checkpoints} holds the checkpoints of an earlier run: pass another --run-dir, "
-            f"--ckpt-path {checkpoints / 'last.ckpt'} to resume it, or delete the folder."
+            f"{checkpoints} holds the checkpoints of an earlier run: pass another --run-dir, delete the folder, or "
+            f"resume that run as it began: {_resuming(run_dir / 'fit')}"
         )
 
 
@@ -143,6 +146,9 @@ def _named(weights: Mapping[str, Any], data: Mapping[str, Any]) -> str:
 class RunFolder(Callback):
     """Callback that sets the folder of a run; checkpoints without another place go to ``<path>/checkpoints``.
 
+    A fit has the file ``unfinished.txt`` there until its end, also where a signal or an error has cut it: see
+    `describe_unfinished`.
+
     The command line adds it. Without it the logger decides, see `run_folder`.
 
     Args:
@@ -157,6 +163,34 @@ class RunFolder(Callback):
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(self.path / "checkpoints")
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note that the fit has not ended."""
+        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set at run time
+            self.path.mkdir(parents=True, exist_ok=True)
+            (self.path / _UNFINISHED).write_text("This fit still runs, or was cut; --ckpt-path last resumes it.\n")
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remove the note."""
+        if trainer.is_global_zero:
+            (self.path / _UNFINISHED).unlink(missing_ok=True)
+
+
+def describe_unfinished(ckpt_path: str | Path | None) -> list[str]:
+    """Say in a line that the fit that wrote a checkpoint has not ended; no line if it has, or nothing is known of it.
+
+    Args:
+        ckpt_path: The checkpoint, in the folder where the fit wrote it; None for weights in memory.
+    """
+    fit = Path(ckpt_path or "").parent.parent
+    if ckpt_path is None or not (fit / _UNFINISHED).is_file():
+        return []
+    return [f"the fit of these weights has not ended: it still runs, or was cut; to resume it: {_resuming(fit)}"]
+
+
+def _resuming(fit: Path) -> str:
+    """Write the command that resumes a run with the options that it began with."""
+    return shlex.join(["mcmfh", "fit", "--config", str(fit / "config.yaml"), "--ckpt-path", "last"])
 
 
 def run_folder(trainer: Trainer) -> Path:

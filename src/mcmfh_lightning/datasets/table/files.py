@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from codecs import lookup
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,6 +85,11 @@ def read_table(path: Path, encoding: str, wanted: Collection[str], delimiter: st
     raise DataError(f"{path}: manifests end in .csv, .tsv, .jsonl or .parquet; save it as one of these")
 
 
+def is_encoded(path: Path, encoding: str) -> bool:
+    """Decide whether a table that could be read may have another encoding: in UTF-8 or Parquet it has not."""
+    return path.suffix.lower() != ".parquet" and lookup(encoding).name not in ("utf-8", "utf-8-sig")
+
+
 def _decoded(path: Path, encoding: str) -> str:
     content = path.read_bytes()
     try:
@@ -99,6 +105,11 @@ def _decoded(path: Path, encoding: str) -> str:
         raise DataError(f"{path}: no text encoding is called {encoding!r}{near or ';'} correct --encoding") from error
     if not text.strip():
         raise DataError(f"{path}: empty file; its first row names the columns")
+    if not any(map(str.isascii, text)):  # no end of a line and no comma: each letter is two of another encoding
+        raise DataError(
+            f"{path}: not {encoding}, for so read it has no rows and columns; correct --encoding (utf-8, or cp1252 for "
+            "most files of Windows)"
+        )
     return text
 
 

@@ -9,11 +9,12 @@ from itertools import chain
 from pathlib import Path
 from shlex import quote
 
-from mcmfh_lightning.datasets.table.files import Table
+from mcmfh_lightning.datasets.table.files import Table, is_encoded
 from mcmfh_lightning.datasets.table.labels import LabelRules, is_numeric, read_state, says_whether
 from mcmfh_lightning.datasets.table.rows import Manifest, Reading
 from mcmfh_lightning.datasets.table.values import is_missing, shortened
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.nearest import nearest
 from mcmfh_lightning.tables import counted, quoted
 
 NORMAL_WITH_OTHERS = "the normal label together with another label"
@@ -118,10 +119,14 @@ def require_labels(manifest: Manifest) -> None:
             "another, and mAP is undefined)"
         )
     if reading.normal_labels and reading.normal_label not in labels:
-        near = near_labels(reading.normal_labels, labels)
+        near = near_labels(reading.normal_labels, labels) or nearest(reading.normal_label, labels, 1)
         there = f", there is {quoted(near)}" if near else ""
         names = " or ".join(map(repr, reading.normal_labels))
-        raise DataError(f"{manifest.path}: no row has the label {names} in {columns}{there}; correct --normal-label")
+        fix = "correct --normal-label"
+        foreign = {_ascii_of(name) for name in reading.normal_labels if not name.isascii()}
+        if is_encoded(manifest.path, reading.encoding) and foreign.intersection(map(_ascii_of, near)):
+            fix = f"if its letters are wrong, correct --encoding {reading.encoding}, else --normal-label"
+        raise DataError(f"{manifest.path}: no row has the label {names} in {columns}{there}; {fix}")
 
 
 def label_traits(labels: Mapping[int, Sequence[str]], normal: str) -> tuple[dict[int, list[str]], list[str]]:
@@ -178,8 +183,13 @@ def _each(labels: Iterable[str], counts: Mapping[str, int]) -> str:
 
 def near_labels(names: Iterable[str], labels: Iterable[str]) -> list[str]:
     """Return the labels that are, or may be meant by, names of the normal label that no row has."""
-    keys = {_key(name) for name in names}
-    return sorted({label for label in labels if _key(label) in keys or _like_normal(label)})
+    keys = {_key(name) for name in names} | {_ascii_of(name) for name in names if not name.isascii()}
+    return sorted({label for label in labels if keys & {_key(label), _ascii_of(label)} or _like_normal(label)})
+
+
+def _ascii_of(label: str) -> str:
+    """Return the letters that every encoding of a table keeps, with one mark for those between them."""
+    return re.sub(r"[^\x00-\x7f]+", "\0", label)
 
 
 def shared_words(by_column: Mapping[str, Sequence[object]]) -> str | None:

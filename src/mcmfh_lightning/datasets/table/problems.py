@@ -11,10 +11,11 @@ from mcmfh_lightning.datasets.table.label_hints import require_labels
 from mcmfh_lightning.datasets.table.rows import Manifest, Problem
 from mcmfh_lightning.errors import DataError, say, without_controls
 from mcmfh_lightning.files import atomic_write
-from mcmfh_lightning.tables import counted
+from mcmfh_lightning.tables import counted, listed
 
 _COLUMNS = ["row", "id", "column", "problem", "detail", "fix", "outcome"]
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_MOST_COLUMNS = 40
 EXAMPLES = 20
 
 
@@ -135,7 +136,7 @@ def report(manifest: Manifest, console: Console, list_file: Path, *, skip_bad_ro
     """
     lines = [f"hint: {hint}" for hint in manifest.hints]
     if manifest.unread:
-        unread = ", ".join(name or "one without a name" for name in manifest.unread)
+        unread = listed((name or "one without a name" for name in manifest.unread), _MOST_COLUMNS)
         lines.insert(0, f"columns that are not read: {unread}")
     bad, good = len(rows_of(manifest.problems)), len(manifest.candidates)
     rows = counted(bad + good, "row")

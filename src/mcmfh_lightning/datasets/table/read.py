@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import track
 
 from mcmfh_lightning.datasets.collection import Unusable, check_images
-from mcmfh_lightning.datasets.table.files import Table, read_table
+from mcmfh_lightning.datasets.table.files import Table, is_encoded, read_table
 from mcmfh_lightning.datasets.table.label_hints import label_rules, look_at_labels
 from mcmfh_lightning.datasets.table.row_reader import RowReader
 from mcmfh_lightning.datasets.table.rows import Manifest, Problem, Reading
@@ -79,6 +79,18 @@ def read_manifest(path: Path, images: Path, reading: Reading) -> Manifest:
     return manifest
 
 
+def columns_there(path: Path, found: Sequence[str], encoding: str) -> str:
+    """List the columns that a table has, for a message about one that it has not.
+
+    Args:
+        path: The table.
+        found: Names of its columns.
+        encoding: Encoding that it is read with: with a wrong one, names are not what they seem.
+    """
+    doubtful = is_encoded(path, encoding) and not all(map(str.isascii, found))
+    return f"has {quoted(found)}" + (f"; if these are not its names, correct --encoding {encoding}" if doubtful else "")
+
+
 def refuse_one_column(path: Path, found: Sequence[str]) -> None:
     """Refuse a table whose columns are separated by another character than the one it was read with.
 
@@ -88,7 +100,7 @@ def refuse_one_column(path: Path, found: Sequence[str]) -> None:
     if len(found) == 1 and (sign := next((sign for sign in (";", "\t", "|", ",") if sign in found[0]), None)):
         shown = "$'\\t'" if sign == "\t" else quote(sign)
         raise DataError(
-            f"{path}, row 1: one single column, {found[0]!r}; pass what separates columns: --delimiter {shown}"
+            f"{path}, row 1: one single column, {quoted(found)}; pass what separates columns: --delimiter {shown}"
         )
 
 
@@ -108,7 +120,7 @@ def _check_columns(path: Path, found: Sequence[str], reading: Reading, needed: C
         DataError: If a column is missing, occurs twice, or differs from a documented name in spelling.
     """
     columns = reading.columns
-    first_row = f"{path}, row 1"
+    first_row, there = f"{path}, row 1", columns_there(path, found, reading.encoding)
     if twice := sorted({name for name in found if name and list(found).count(name) > 1}):
         raise DataError(f"{first_row}: column {twice[0]!r} occurs twice; rename or remove one")
     refuse_one_column(path, found)
@@ -118,21 +130,19 @@ def _check_columns(path: Path, found: Sequence[str], reading: Reading, needed: C
     for column, option in named:
         if column not in found:
             near = did_you_mean(column, unread)
-            raise DataError(f"{first_row}: no column {column!r} (has {quoted(found)}){near or ';'} correct {option}")
+            raise DataError(f"{first_row}: no column {column!r} ({there}){near or ';'} correct {option}")
     for field in [field for field, column in columns.items() if column == field and column not in found]:
-        _require_column(first_row, field, found, unread, columns["id"], needed=field in needed)
+        _require_column(first_row, field, there, unread, columns["id"], needed=field in needed)
     sides = [field for field in ("image", "text") if field in columns]
     if not {columns[side] for side in sides} & set(found):
         raise DataError(
-            f"{first_row}: no column {' and none '.join(map(repr, sides))} (has {quoted(found)}); add it, or name "
+            f"{first_row}: no column {' and none '.join(map(repr, sides))} ({there}); add it, or name "
             f"another by {' or '.join(f'--{side}-column' for side in sides)}"
         )
     return unread
 
 
-def _require_column(
-    first_row: str, field: str, found: Sequence[str], unread: Sequence[str], ids: str, *, needed: bool
-) -> None:
+def _require_column(first_row: str, field: str, there: str, unread: Sequence[str], ids: str, *, needed: bool) -> None:
     """Refuse that a field has no column if it is needed, or if a column looks like it."""
     option = f"--{field}-column"
     if alike := _alike(field, unread):
@@ -147,9 +157,7 @@ def _require_column(
             "group": ": rows of one study or patient must stay in one split; if each row stands alone pass "
             f"--group-column {quote(ids)}",
         }.get(field, "")
-        raise DataError(
-            f"{first_row}: no column {field!r} (has {quoted(found)}); add it, or name another by {option}{why}"
-        )
+        raise DataError(f"{first_row}: no column {field!r} ({there}); add it, or name another by {option}{why}")
 
 
 def _alike(field: str, names: Sequence[str]) -> str | None:
@@ -169,9 +177,10 @@ def _require_used(path: Path, table: Table, reading: Reading) -> None:
         if value and column is None:
             raise DataError(f"{option} and --no-column {field}: leave out one of them")
         if value and column not in table.columns:
+            there = columns_there(path, table.columns, reading.encoding)
             raise DataError(
-                f"{path}, row 1: {option} needs a column {column!r} (has {quoted(table.columns)}); add it, or name "
-                f"another by --{field}-column"
+                f"{path}, row 1: {option} needs a column {column!r} ({there}); add it, or name another by "
+                f"--{field}-column"
             )
 
 
