@@ -66,6 +66,11 @@ KEPT = {
         "--split-by given",
         {"split_by": "given", "split_names": {"dev": "val"}},
     ),
+    "groups of one row": (
+        f'{COLUMNS}group-column = "Nr"\n',
+        "--no-column group --no-column date",
+        {"labels": ["b", "zb"]},
+    ),
     "a switch that is off": (
         f'{COLUMNS}no-column = "date"\nno-labels = true\n'.replace('labels-column = "Diagnosen"\n', ""),
         "--no-labels=false --labels-column Diagnosen",

@@ -56,7 +56,8 @@ def _against(typed: Mapping[str, Sequence[str]]) -> set[str]:
     said = {name: values for name, values in typed.items() if list(values) != ["false"]}
     words = {*said, *(f"{name}={value}" for name, values in said.items() for value in values)}
     dropped = {one for word in words for one in _DROPPED.get(word, ())}
-    dropped |= {f"{field}-column" for field in said.get("no-column", ())}
+    # Where each row is a group, the converter takes the column of ids as --group-column next to --no-column group.
+    dropped |= {f"{field}-column" for field in said.get("no-column", ()) if field != "group"}
     return dropped | {f"no-column={name.removesuffix('-column')}" for name in said if name.endswith("-column")}
 
 
