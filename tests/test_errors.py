@@ -36,6 +36,19 @@ def test_errors_of_the_user_and_of_the_machine(error, line, capsys):
     assert capsys.readouterr().err == f"mcmfh: error: {line}\n"
 
 
+def test_a_line_controls_no_terminal_and_is_one(capsys):
+    """Names may come from elsewhere; what comes after a line break looks as if the program said it."""
+    line = _line_of(lambda: (_ for _ in ()).throw(DataError("a\x1b]0;x\x07\nmcmfh: error: forged\x85\u2028b")), capsys)
+    assert line == "mcmfh: error: a\ufffd]0;x\ufffd mcmfh: error: forged b\n"
+
+
+def test_of_the_traceback_of_a_worker_the_last_line_is_shown(capsys):
+    said = (
+        "Caught DataError in worker process 0.\nOriginal Traceback (most recent call last):\n  File x\nshard 3 is cut\n"
+    )
+    assert _line_of(lambda: (_ for _ in ()).throw(DataError(said)), capsys) == "mcmfh: error: shard 3 is cut\n"
+
+
 def _line_of(work, capsys):
     """Run what must end with exit code 2 and one line; return the line."""
     with pytest.raises(SystemExit) as stop, one_line_errors("mcmfh"):

@@ -58,9 +58,19 @@ def one_line_errors(program: str) -> Iterator[None]:
         message = system if ours is None else str(ours)
         if message is None or os.environ.get(TRACEBACK_VARIABLE):
             raise
-        # A worker process of a loader sends its traceback inside the message; the last line is the message itself.
-        sys.stderr.write(f"{program}: error: {message.strip().splitlines()[-1]}\n")
+        sys.stderr.write(f"{program}: error: {_in_one_line(message)}\n")
         sys.exit(2)
+
+
+def _in_one_line(message: str) -> str:
+    """Write a message as one line that is safe for a terminal: names and values in it may come from elsewhere.
+
+    A worker process of a loader sends its traceback inside the message; the last line is the message itself.
+    """
+    lines = [line.strip() for line in message.strip().splitlines()]
+    if "Traceback (most recent call last)" in message:
+        lines = lines[-1:]
+    return without_controls(" ".join(filter(None, lines)))
 
 
 QUIET: tuple[tuple[str, type[Warning]], ...] = (

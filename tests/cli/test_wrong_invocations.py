@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -71,6 +72,7 @@ def check(line: str, said: str, encoding: str, printed: tuple[int, bytes, bytes]
     assert lines[0].startswith(f"{line.split()[0]}: error: ".encode())
     assert said.encode(encoding, "backslashreplace") in lines[0], lines[0]
     assert b"Traceback" not in lines[0]
+    assert not re.search(rb"[\x00-\x1f\x7f]", lines[0])
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in WRONG])

@@ -118,6 +118,11 @@ WRONG: Mapping[str, tuple[str, str]] = {
     "fit, list in brackets": (f"{_FIT} --data.root '[a, b]'", "--data.root: expected a text, got [a, b]"),
     "fit, value out of range": (f"{_FIT} --model.num-bits 0", "--model.num-bits=0 is less than 1"),
     "fit, value that the trainer refuses": (f"{_FIT} --trainer.max_epochs=-3", "--trainer.max-epochs must be"),
+    "fit, negative seed": (
+        f"{_FIT} --seed-everything -1",
+        "--seed-everything: -1 is not in bounds; pass a whole number",
+    ),
+    "fit, large seed": (f"{_FIT} --seed-everything 99999999999999999999", "pass a whole number from 0 to 4294967295"),
     "fit, no such data": (f"{_FIT} --data.root Zoë", "Zoë/dataset.json does not exist: is Zoë the folder"),
     "fit, file as data": (f"{_FIT} --data.root table.csv", "table.csv/dataset.json does not exist"),
     "fit, pairs as features": (f"{_FIT} --data.root {PAIRS}", "encode it with `mcmfh predict` first"),
@@ -188,6 +193,11 @@ WRONG: Mapping[str, tuple[str, str]] = {
     "roco, no root": ("mcmfh-data roco --out new", "--root is missing"),
     "roco, another folder": ("mcmfh-data roco --out new --root films", "give the folder of the roco-dataset"),
     "phantom, no studies": ("mcmfh-data phantom --out new --studies 0", "--studies must be at least 1, got 0"),
+    "phantom, negative seed": ("mcmfh-data phantom --out new --seed -1", "--seed must be at least 0, got -1"),
+    "phantom, large seed": (
+        "mcmfh-data phantom --out new --seed 99999999999999999999",
+        "--seed 99999999999999999999 is too large a number; help: mcmfh-data phantom --help",
+    ),
     "phantom, words": ("mcmfh-data phantom --out new --studies ten", "--studies 'ten' is not a whole number"),
     "phantom, folder in use": ("mcmfh-data phantom --out films", "choose another --out"),
     "relabel, nothing": ("mcmfh-data relabel", "FOLDER and --out are missing"),
@@ -196,6 +206,7 @@ WRONG: Mapping[str, tuple[str, str]] = {
     "stats, file": ("mcmfh-data stats table.csv", "table.csv/dataset.json does not exist"),
     "stats, output in a file": (f"mcmfh-data stats {PAIRS} --out table.csv", "name a folder by --out"),
     "verify, no such folder": ("mcmfh-data verify 'Zoë 肺'", "Zoë 肺 is not a folder: give the one"),
+    "verify, controls in a name": ("mcmfh-data verify 'a\x1b[2J\nb'", "error: a\ufffd[2J b is not a folder: give the"),
     "verify, two folders": (f"mcmfh-data verify {PAIRS} films", "'films' belongs to no option"),
     "verify, misspelled option": (f"mcmfh-data verify {PAIRS} --肺", "--肺 is not an option of mcmfh-data verify"),
     # --- mcmfh-archive -------------------------------------------------------------------------------------------
@@ -215,6 +226,14 @@ WRONG: Mapping[str, tuple[str, str]] = {
     ),
     "build, folder as an encoder": (f"{_BUILD} earlier/hasher.ckpt --encoder films", "films: Is a directory: name a"),
     "build, no such device": (f"{_BUILD} earlier/hasher.ckpt --device gpu", "--device gpu cannot be used here"),
+    "build, device that computes nothing": (
+        f"{_BUILD} earlier/hasher.ckpt --device meta",
+        "--device meta cannot be used here (Cannot copy out of meta tensor; no data!): leave it out for cpu",
+    ),
+    "build, device of another torch": (
+        f"{_BUILD} earlier/hasher.ckpt --device hpu",
+        "--device hpu cannot be used here",
+    ),
     "build, in a file": (
         f"mcmfh-archive build table.csv --features {FEATURES} --checkpoint earlier/hasher.ckpt",
         "table.csv: File exists: a file is in its place; choose another folder",
@@ -239,6 +258,8 @@ WRONG: Mapping[str, tuple[str, str]] = {
         f"{_SEARCH} --id 'film 00' --any_labels '[normal, 肺]'",
         "repeat --any_labels for several values: --any_labels normal --any_labels '肺'",
     ),
+    "search, device that computes nothing": (f"{_SEARCH} --text a --device meta", "--device meta cannot be used here"),
+    "search, large depth": (f"{_SEARCH} --id 'film 00' --k 99999999999999999999", "is too large a number"),
     "search, no depth": (f"{_SEARCH} --id 'film 00' --k 0", "--k 0 is less than 1"),
     "search, date": (f"{_SEARCH} --id 'film 00' --since 2011-13-01", "--since '2011-13-01' is not a date"),
     "search, dates": (
@@ -250,6 +271,10 @@ WRONG: Mapping[str, tuple[str, str]] = {
     "search, page nowhere": (
         f"{_SEARCH} --id 'film 00' --out nowhere/x",
         "nowhere/x: No such file or directory: check",
+    ),
+    "serve, device that computes nothing": (
+        f"mcmfh-archive serve {ARCHIVE} --device meta",
+        "--device meta cannot be used here",
     ),
     "serve, port": (f"mcmfh-archive serve {ARCHIVE} --port 99999", "choose another --host or --port"),
     "serve, without a token": (f"mcmfh-archive serve {ARCHIVE} --host 0.0.0.0", "give a token (--token-file"),
@@ -267,6 +292,8 @@ WRONG: Mapping[str, tuple[str, str]] = {
     "rank, list in brackets": (f"{_RANK} --k '[5, 10]'", "repeat --k for several values: --k 5 --k 10"),
     "rank, list with blanks": (f"{_RANK} --k 5 10", "repeat --k for several values: --k 5 --k 10"),
     "rank, no depth": (f"{_RANK} --k 0", "--k must be at least 1, got 0"),
+    "rank, large depth": (f"{_RANK} --k 99999999999999999999", "--k 99999999999999999999 is too large a number"),
+    "rank, large seed": (f"{_RANK} --seed -99999999999999999999", "--seed -99999999999999999999 is too large a number"),
     "rank, part of a depth": (f"{_RANK} --k 10.7", "--k '10.7' is not a whole number"),
     "rank, no names": (f"{_RANK} --label-names Zoë", "Zoë: cannot be read (Is a directory); correct --label-names"),
     "rank, names of arrays": (f"{_RANK} --query-keys codes", "its parts do: --query-keys.codes"),
@@ -294,6 +321,26 @@ PROJECTS: Mapping[str, tuple[str, str, str]] = {
     "type": ("mcmfh-data verify", "[mcmfh-data.verify]\nfolder = 3", "folder = '3': a text in quotes"),
     "key": ("mcmfh-data verify", '[mcmfh-data.verify]\nfoldr = "Zoë"', "did you mean 'folder'?"),
     "folder": ("mcmfh-data verify", '[mcmfh-data.verify]\nfolder = "Zoë/肺"', "Zoë/肺 is not a folder"),
+    "controls": (
+        "mcmfh-data verify",
+        '[mcmfh-data.verify]\nfolder = "\\u001b]0;PWNED\\u0007\\nx"',
+        r"folder = '\x1b]0;PWNED\x07\nx': control characters are not read from a file; correct it, or pass --folder",
+    ),
+    "large number": (
+        "mcmfh-archive serve",
+        f"[mcmfh-archive.serve]\nport = {10**20}",
+        "too large a number; correct it",
+    ),
+    "accelerator": (
+        "mcmfh fit",
+        '[mcmfh.fit]\ntrainer.accelerator = "{class_path: evil.E}"',
+        "trainer.accelerator = '{class_path: evil.E}': one of auto, cpu, gpu, cuda, mps, tpu is expected",
+    ),
+    "output": (
+        "mcmfh-data manifest",
+        '[mcmfh-data.manifest]\nout = "."',
+        "out = '.': not below the folder of the file",
+    ),
     "table": ("mcmfh fit", "[mcmfh.fitt]", "did you mean 'fit'?"),
     "class": ("mcmfh fit", '[mcmfh.fit]\nmodel = "os.system"', "unknown key 'model'"),
     "config": ("mcmfh fit", '[mcmfh.fit]\nconfig = "broken.yaml"', "pass your own by --config broken.yaml"),

@@ -43,8 +43,8 @@ def check_device(name: str) -> None:
         ConfigError: If nothing can be computed there.
     """
     try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:  # the latter if torch was built without it
+        torch.zeros(1, device=name).cpu()  # `meta` computes nothing
+    except (RuntimeError, AssertionError, ImportError) as error:  # the others if torch was built without it
         reason = str(error).strip().partition("\n")[0]
         raise ConfigError(f"--device {name} cannot be used here ({reason}): leave it out for cpu") from error
 

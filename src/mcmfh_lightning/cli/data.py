@@ -194,6 +194,8 @@ def phantom(*, out: Path, studies: int = 1600, seed: int = 0) -> None:
     console = Console(stderr=True)
     if studies < 1:
         raise DataError(f"--studies must be at least 1, got {studies}")
+    if seed < 0:
+        raise DataError(f"--seed must be at least 0, got {seed}")
     write_phantom(out, studies, seed, console)
     say(
         f"Convert it with: mcmfh-data openi --name phantom --reports {out / REPORTS} --images {out / IMAGES} "

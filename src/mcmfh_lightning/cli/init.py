@@ -9,7 +9,8 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Literal
 
-from mcmfh_lightning.cli.project import PROJECT_FILE, UNDECIDED, Value
+from mcmfh_lightning.cli.project import PROJECT_FILE, UNDECIDED
+from mcmfh_lightning.cli.project_keys import Value
 from mcmfh_lightning.datasets.table.guess.columns import Choice, Proposal
 from mcmfh_lightning.datasets.table.guess.look import propose
 from mcmfh_lightning.errors import ConfigError, DataError, say

@@ -11,6 +11,10 @@ from typing import NamedTuple
 CONFIGS = ("-c", "--config")
 _WHOLE = ("--model", "--data", "--trainer")
 """Options that set a whole section: written after an option of that section, they would reset it."""
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
+"""Names that ``--trainer.accelerator`` takes."""
+DIGITS = 18
+"""Most digits of a whole number: those have 64 bits where they are used."""
 
 
 def split_options(args: Sequence[str]) -> list[list[str]]:

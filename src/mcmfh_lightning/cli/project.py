@@ -8,14 +8,15 @@ import re
 import shlex
 import sys
 import tomllib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
 
 from cyclopts import App
 from cyclopts.argument import ArgumentCollection, update_argument_collection
 
+from mcmfh_lightning.cli.options import options_of
+from mcmfh_lightning.cli.project_keys import TABLES, Value, checked
 from mcmfh_lightning.errors import ConfigError, without_controls
 from mcmfh_lightning.lightning_configs.compose import known_configs
 from mcmfh_lightning.nearest import did_you_mean
@@ -25,58 +26,40 @@ PROJECT_FILE = Path("mcmfh.toml")
 UNDECIDED = "undecided"
 """Key of the options that the owner of the data has to choose: see `Project.check_decided`."""
 
-Value = bool | int | str | list[str]
-Kind = Literal["text", "texts", "number", "switch"]
-
-_ARCHIVE: Mapping[str, Kind] = {"archive": "text", "device": "text"}
-_ADD: Mapping[str, Kind] = {**_ARCHIVE, "features": "text", "pairs": "text", "splits": "texts", "checkpoint": "text"}
-_RUN: Mapping[str, Kind] = {
-    **dict.fromkeys(("config", "data.root", "run-dir", "trainer.accelerator", "model.supervision"), "text"),
-    **dict.fromkeys(("seed-everything", "trainer.devices", "trainer.max-epochs", "model.num-bits"), "number"),
-    **dict.fromkeys(("data.batch-size", "data.global-batch-size", "data.num-workers"), "number"),
+_LABELS = ("labels-column", "label-columns", "normal-label", "prefix-labels", "uncertain-is-present")
+_DRAWN = ("split-by=group", "split-by=date", "resplit", "no-stratify")
+_DROPPED: Mapping[str, Sequence[str]] = {
+    "labels-column": ("label-columns", "prefix-labels", "uncertain-is-present", "no-labels", "no-column=labels"),
+    "label-columns": ("labels-column", "no-labels", "no-column=labels"),
+    "no-labels": _LABELS,
+    "no-column=labels": _LABELS,
+    "split-by=given": ("resplit", "no-stratify"),
+    "split-by=date": ("no-stratify", "split-names"),
+    "split-by=group": ("split-names",),
+    "resplit": ("split-by=given", "split-names"),
+    "no-stratify": ("split-by=given", "split-names"),
+    "split-column": _DRAWN,
+    "split-names": _DRAWN,
+    "features": ("pairs",),
+    "pairs": ("features",),
+    "run-dir": ("ckpt-path",),  # not the other way round: what continues or measures a run stays in its folder
 }
-_MANIFEST: Mapping[str, Kind] = {
-    **dict.fromkeys(("manifest", "images", "out", "name", "source", "licence", "encoding", "delimiter"), "text"),
-    **dict.fromkeys((f"{name}-column" for name in ("id", "image", "text", "labels", "group", "date")), "text"),
-    **dict.fromkeys((f"{name}-column" for name in ("split", "source", "licence")), "text"),
-    **dict.fromkeys(("label-separator", "split-by", "resplit", "drop-labels", "bad-images", "bad-texts"), "text"),
-    **dict.fromkeys(("label-columns", "normal-label", "date-format", "split-names", "no-column"), "texts"),
-    **dict.fromkeys(("uncertain-is-present", "no-labels", "prefix-labels", "no-stratify", "skip-bad-rows"), "switch"),
-    **dict.fromkeys(("seed", "min-label-count"), "number"),
-}
-TABLES: Mapping[str, Mapping[str, Mapping[str, Kind]]] = {
-    "mcmfh-data": {
-        "manifest": _MANIFEST,
-        "verify": {"folder": "text"},
-        "stats": {"folder": "text", "out": "text"},
-    },
-    "mcmfh": {
-        "predict": {**_RUN, "model.output-dir": "text"},
-        **{command: {**_RUN, "ckpt-path": "text"} for command in ("fit", "validate", "test")},
-    },
-    "mcmfh-archive": {
-        "build": {**_ADD, "encoder": "text", "store-content": "switch", "without-relaxed": "switch"},
-        "add": _ADD,
-        "upsert": _ADD,
-        "delete": {"archive": "text"},
-        "info": {"archive": "text"},
-        "verify": {"archive": "text", "features": "text", "pairs": "text"},
-        "search": {**_ARCHIVE, "k": "number", "rerank": "number", "against": "text", "index": "text"},
-        "serve": {**_ARCHIVE, "port": "number"},
-    },
-}
-"""Options that a project file may hold, by program and command."""
+"""What is not taken from the file if an option is typed, because both cannot hold. ``NAME=VALUE`` is that value alone.
+In the same way ``--no-column X`` and ``--X-column`` stand against each other."""
 
-WRITTEN = frozenset(("out", "run-dir", "model.output-dir", "archive"))
-"""Folders that commands write to."""
 
-TOGETHER = (
-    frozenset(("labels-column", "label-columns", "no-labels", "normal-label", "prefix-labels", "uncertain-is-present")),
-    frozenset(("features", "pairs")),
-    frozenset(("split-by", "split-names", "resplit", "no-stratify")),
-    frozenset(("run-dir", "ckpt-path")),
-)
-"""Options that belong together: if one is typed, the others are not taken from the file."""
+def _against(typed: Mapping[str, Sequence[str]]) -> set[str]:
+    """Return what of a project file contradicts a command line, as in `_DROPPED`.
+
+    Args:
+        typed: See `Project.left`.
+    """
+    said = {name: values for name, values in typed.items() if list(values) != ["false"]}
+    words = {*said, *(f"{name}={value}" for name, values in said.items() for value in values)}
+    dropped = {one for word in words for one in _DROPPED.get(word, ())}
+    # Where each row is a group, the converter takes the column of ids as --group-column next to --no-column group.
+    dropped |= {f"{field}-column" for field in said.get("no-column", ()) if field != "group"}
+    return dropped | {f"no-column={name.removesuffix('-column')}" for name in said if name.endswith("-column")}
 
 
 @dataclass(frozen=True)
@@ -93,18 +76,24 @@ class Project:
     options: Mapping[str, Value]
     undecided: Sequence[str] = ()
 
-    def left(self, typed: Collection[str]) -> dict[str, Value]:
+    def left(self, typed: Mapping[str, Sequence[str]]) -> dict[str, Value]:
         """Return the options that the command line does not decide.
 
         Args:
-            typed: Names of the options on the command line, without the hyphens in front.
+            typed: Options of the command line, without the hyphens in front, with their values; of a switch they are
+                ``true`` or ``false``.
         """
-        decided = set(typed).union(*(group for group in TOGETHER if group & set(typed)))
-        if "no-column" in typed:  # of which column is not known here
-            decided |= {name for name in self.options if name.endswith("-column")} - {"id-column", "group-column"}
-        return {name: value for name, value in self.options.items() if name not in decided}
+        decided = {*typed, *_against(typed)}
+        left: dict[str, Value] = {}
+        for name, value in self.options.items():
+            if name in decided or f"{name}={value}" in decided:
+                continue
+            kept = [one for one in value if f"{name}={one}" not in decided] if isinstance(value, list) else value
+            if kept != []:
+                left[name] = kept
+        return left
 
-    def check_decided(self, typed: Collection[str]) -> None:
+    def check_decided(self, typed: Mapping[str, Sequence[str]]) -> None:
         """Refuse a command as long as something that its table cannot know is not chosen.
 
         Raises:
@@ -119,7 +108,7 @@ class Project:
                     f"before one of the proposed lines, or pass {options}"
                 )
 
-    def take(self, typed: Collection[str]) -> dict[str, Value]:
+    def take(self, typed: Mapping[str, Sequence[str]]) -> dict[str, Value]:
         """Return the options that the command line does not decide, and print them on standard error.
 
         Raises:
@@ -178,7 +167,9 @@ def read_project(program: str, command: str) -> Project | None:
         return None
     where = f"{PROJECT_FILE}, [{program}.{command}]"
     choices = entries.pop(UNDECIDED, [])
-    if not isinstance(choices, list) or not all(isinstance(choice, str) for choice in choices):
+    if not isinstance(choices, list) or not all(
+        isinstance(one, str) and known.keys() >= {*one.split(" or ")} for one in choices
+    ):
         raise ConfigError(f"{where} {UNDECIDED}: a list of options is expected")
     options: dict[str, Value] = {}
     for written, value in _flat(entries):
@@ -186,11 +177,7 @@ def read_project(program: str, command: str) -> Project | None:
         if name not in known:
             near = did_you_mean(name, known)
             raise ConfigError(f"{where}: unknown key {written!r}{near or ';'} keys: {', '.join(known)}")
-        options[name] = _checked(f"{where} {written}", value, known[name])
-        path = Path(str(value))
-        # The file may come from elsewhere.
-        if name in WRITTEN and ("://" in str(value) or path.is_absolute() or ".." in path.parts):
-            raise ConfigError(f"{where} {written} = {value!r}: not below the folder of the file; pass it by --{name}")
+        options[name] = checked(f"{where} {written}", name, value, known[name])
     return Project(where, options, choices)
 
 
@@ -231,28 +218,6 @@ def _flat(entries: Mapping[str, object], before: str = "") -> Iterator[tuple[str
             yield before + name, value
 
 
-_KINDS: Mapping[Kind, tuple[type, str]] = {
-    "switch": (bool, "true or false"),
-    "number": (int, "a whole number"),
-    "text": (str, 'a text in quotes, "..."'),
-    "texts": (list, 'a list of texts, ["...", "..."]'),
-}
-
-
-def _checked(where: str, value: object, kind: Kind) -> Value:
-    """Return a value that has the type of its option; one text alone is a list of it.
-
-    Raises:
-        ConfigError: If it has another.
-    """
-    if kind == "texts" and isinstance(value, str):
-        return [value]
-    of_type, expected = _KINDS[kind]
-    if type(value) is of_type and all(isinstance(item, str) for item in (value if isinstance(value, list) else ())):
-        return cast("Value", value)
-    raise ConfigError(f"{where} = {str(value)[:40]!r}: {expected} is expected")
-
-
 def arguments_of(options: Mapping[str, Value]) -> list[str]:
     """Write options as a command line has them: lists repeat the option, switches stand alone.
 
@@ -280,7 +245,12 @@ def take_project(program: str, _: App, commands: tuple[str, ...], arguments: Arg
         arguments: Its options, with the values of the command line.
     """
     if project := read_project(program, " ".join(commands)):
-        typed = {name.lstrip("-") for argument in arguments if argument.tokens for name in argument.names}
+        typed = {
+            name.lstrip("-"): [token.value or str(token.implicit_value).lower() for token in argument.tokens]
+            for argument in arguments
+            if argument.tokens
+            for name in argument.names
+        }
         options = project.take(typed)
         update_argument_collection(options, str(PROJECT_FILE), arguments, root_keys=(), allow_unknown=False)
 
@@ -294,9 +264,9 @@ def with_project(arguments: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: If the file names a config that is not of the package: a config names classes.
     """
-    typed = {word[2:].partition("=")[0].replace("_", "-") for word in arguments if word.startswith("--")}
+    typed = {name[2:].replace("_", "-"): [value] for name, value in options_of(arguments) if name.startswith("--")}
     short = {word.partition("=")[0] for word in arguments} & {"-c", "-h"}
-    if not arguments or short or typed & {"config", "help", "print-config"}:
+    if not arguments or short or typed.keys() & {"config", "help", "print-config"}:
         return list(arguments)
     project = read_project("mcmfh", arguments[0])
     taken = project.take(typed) if project else {}

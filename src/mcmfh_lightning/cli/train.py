@@ -78,6 +78,18 @@ class McmfhCLI(LightningCLI):
         ``Hasher.on_load_checkpoint``.
         """
 
+    def _set_seed(self) -> None:
+        """Set the seed of everything.
+
+        Raises:
+            ConfigError: If the generators of random numbers do not take it.
+        """
+        try:
+            super()._set_seed()
+        except ValueError as error:
+            said = str(error).partition(",")[0]
+            raise ConfigError(f"--seed-everything: {said}; pass a whole number from 0 to {2**32 - 1}") from error
+
     def before_instantiate_classes(self) -> None:
         """Send the logs of known loggers to ``<run_dir>/<subcommand>``, whatever folder their config names.
 

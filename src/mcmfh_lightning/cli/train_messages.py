@@ -16,7 +16,7 @@ import mcmfh_lightning.datamodules
 import mcmfh_lightning.encoders
 import mcmfh_lightning.hashers
 import mcmfh_lightning.trainer.loggers
-from mcmfh_lightning.cli.options import class_options, hyphenated, options_of
+from mcmfh_lightning.cli.options import ACCELERATORS, class_options, hyphenated, options_of
 from mcmfh_lightning.errors import TRACEBACK_VARIABLE
 from mcmfh_lightning.nearest import did_you_mean
 
@@ -63,7 +63,7 @@ _LIGHTNING = (
 )
 """What Lightning and others say, and what helps."""
 _NAMES: Mapping[str, tuple[str, Sequence[str]]] = {
-    "accelerator": ("among auto, cpu, gpu, cuda, mps, tpu", ("auto", "cpu", "gpu", "cuda", "mps", "tpu")),
+    "accelerator": (f"among {', '.join(ACCELERATORS)}", ACCELERATORS),
     "strategy": ("auto, ddp or fsdp, for example", ("auto", "ddp", "ddp_spawn", "fsdp", "deepspeed")),
 }
 

@@ -18,6 +18,7 @@ from cyclopts.exceptions import (
 )
 from cyclopts.utils import UNSET
 
+from mcmfh_lightning.cli.options import DIGITS
 from mcmfh_lightning.errors import ConfigError
 from mcmfh_lightning.nearest import did_you_mean
 
@@ -45,7 +46,7 @@ def joined(options: ArgumentCollection, words: Sequence[str], command: str) -> l
         command: Name of the command, for messages.
 
     Raises:
-        ConfigError: If an option is unknown or a group of options, or a value is not the whole number that is needed.
+        ConfigError: If an option is unknown or a group of options, or a value is not a whole number of its size.
     """
     result: list[str] = []
     rest = deque(words)
@@ -64,9 +65,12 @@ def joined(options: ArgumentCollection, words: Sequence[str], command: str) -> l
                 value = rest.popleft()
                 word = f"{name}={value}"
             # The parser would round 10.7.
-            if value and int in kinds(option) and not re.fullmatch(r"[+-]?[0-9]+", value):
+            number = bool(value) and int in kinds(option)
+            if number and not re.fullmatch(r"[+-]?[0-9]+", value):
                 several = repeated(option, name, value)
                 raise ConfigError(f"{name} {value!r} is not a whole number{several}; help: {command} --help")
+            if number and len(value.lstrip("+-0")) > DIGITS:
+                raise ConfigError(f"{name} {value[:40]} is too large a number; help: {command} --help")
         result.append(word)
     return result
 
