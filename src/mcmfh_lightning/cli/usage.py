@@ -45,7 +45,8 @@ def joined(options: ArgumentCollection, words: Sequence[str], command: str) -> l
         command: Name of the command, for messages.
 
     Raises:
-        ConfigError: If an option is unknown or a group of options, or a value is not the whole number that is needed.
+        ConfigError: If an option is unknown or a group of options, a value is not the whole number that is needed, or
+            a second value follows it.
     """
     result: list[str] = []
     rest = deque(words)
@@ -63,6 +64,9 @@ def joined(options: ArgumentCollection, words: Sequence[str], command: str) -> l
             if belongs and not equals:
                 value = rest.popleft()
                 word = f"{name}={value}"
+            if value and rest and rest[0] in choices(option) and option.token_count()[1]:
+                # The parser would take it for the argument that stands alone.
+                raise ConfigError(f"{_repeat(name, value, rest[0])}; help: {command} --help")
             # The parser would round 10.7.
             if value and int in kinds(option) and not re.fullmatch(r"[+-]?[0-9]+", value):
                 several = repeated(option, name, value)
@@ -91,7 +95,7 @@ def repeated(option: Argument, name: str, value: str) -> str:
     if found is None or not option.token_count()[1]:
         return ""
     values = [part.strip(" \"'") for part in found[1].split(",")]
-    return f"; repeat {name} for several values: {' '.join(f'{name} {quote(part)}' for part in values)}"
+    return f"; {_repeat(name, *values)}"
 
 
 def kinds(option: Argument) -> list[object]:
@@ -144,13 +148,22 @@ def usage_message(error: CycloptsError, options: ArgumentCollection, words: Sequ
     return f"{_problem(error, options, words)}; help: {program} {words[0]} --help"
 
 
-def list_hint(message: str, options: ArgumentCollection) -> str:
-    """Say how several values are typed, if the message of a command is about a list in brackets; else nothing.
+def list_hint(message: str, options: ArgumentCollection, words: Sequence[str]) -> str:
+    """Say how several values are typed, if the message of a command is about a list; else nothing.
+
+    The list is in brackets, or it has blanks and its last value was taken for the argument that stands alone.
 
     Args:
         message: What is wrong.
         options: The options of the command, with their values.
+        words: The command line, as `joined` writes it.
     """
+    for option in options:
+        for token in option.tokens:
+            if option.index is not None and token.value in words and message.startswith(f"{token.value} "):
+                several = _one_more(token.value, options, words)
+                if several is not None:
+                    return f"; if it is one more value: {several}"
     typed = ((option, token) for option in options for token in option.tokens if token.value in message)
     return next(filter(None, (repeated(one, token.keyword or one.name, token.value) for one, token in typed)), "")
 
@@ -175,15 +188,28 @@ def _in_its_words(error: CycloptsError) -> str:
 
 def _leftover(value: str, options: ArgumentCollection, words: Sequence[str]) -> str:
     """Say of a word without an option what it may be: one more value, or part of a value with blanks."""
-    place = len(words) - 1 - words[::-1].index(value)
-    name, equals, first = words[place - 1].partition("=")
-    if name.startswith("--") and "--" not in words[:place]:
-        option, _, _ = options.match(name)
-        if option.token_count()[1]:
-            return f"repeat {name} for several values: {name} {quote(first)} {name} {quote(value)}"
-        if not equals:
-            return f"{name} takes no value, and {value!r} follows it; leave it out"
-    return f"{value!r} belongs to no option; put a value with blanks in quotes"
+    several = _one_more(value, options, words)
+    name, equals, _ = words[_last(value, words) - 1].partition("=")
+    if several is None and name.startswith("--") and not equals and "--" not in words[: _last(value, words)]:
+        return f"{name} takes no value, and {value!r} follows it; leave it out"
+    return several or f"{value!r} belongs to no option; put a value with blanks in quotes"
+
+
+def _one_more(value: str, options: ArgumentCollection, words: Sequence[str]) -> str | None:
+    """Say how several values are typed, if a word without an option follows an option that takes several."""
+    place = _last(value, words)
+    name, _, first = words[place - 1].partition("=")
+    if not name.startswith("--") or "--" in words[:place] or not options.match(name)[0].token_count()[1]:
+        return None
+    return _repeat(name, first, value)
+
+
+def _repeat(name: str, *values: str) -> str:
+    return f"repeat {name} for several values: {' '.join(f'{name} {quote(value)}' for value in values)}"
+
+
+def _last(value: str, words: Sequence[str]) -> int:
+    return len(words) - 1 - words[::-1].index(value)
 
 
 def _missing(error: MissingArgumentError, option: Argument, options: ArgumentCollection, words: Sequence[str]) -> str:
