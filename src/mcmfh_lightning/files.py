@@ -95,7 +95,8 @@ def read_json(path: Path) -> object:
         content: object = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DataError(
-            f"{path} does not exist: is {path.parent} the folder a converter or `predict` wrote?"
+            f"{path} does not exist: is {path.parent} the folder a converter or `predict` wrote? `mcmfh-data manifest` "
+            "makes pairs, `mcmfh predict` makes features of pairs"
         ) from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not JSON ({error}): the file is damaged, write the folder again") from error

@@ -168,6 +168,28 @@ def test_content_stays_where_it_is_unless_asked_for(collection, build, capsys):
     assert not archive.with_name("other").exists()
 
 
+def test_the_pairs_of_the_project_file_are_named_where_they_are_needed(collection, tmp_path, monkeypatch, capsys):
+    """Typed features leave out the pairs of the file: of relabeled ones they are still those."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").symlink_to(collection)
+    table = 'archive = "archive"\nfeatures = "data/features"\npairs = "data/pairs"\n'
+    (tmp_path / "mcmfh.toml").write_text(
+        f'[mcmfh-archive.build]\n{table}checkpoint = "data/hasher.ckpt"\nstore-content = true\n'
+        f"[mcmfh-archive.add]\n{table}[mcmfh-archive.upsert]\n{table}"
+    )
+    main(["build"])
+    for command in (["build", "archive2"], ["add"], ["upsert"]):
+        with pytest.raises(SystemExit) as ended:
+            main([*command, "--features", "data/more/features"])
+        assert ended.value.code == 2
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert "pairs" in said
+        assert "--pairs data/pairs" in said, command
+        assert ("--store-content needs" in said) == (command[0] == "build")
+    main(["build", "archive2", "--features", "data/features", "--pairs", "data/pairs"])
+    assert rows(tmp_path / "archive2") == rows(tmp_path / "archive")
+
+
 def test_building_and_adding_again_changes_nothing(collection, build, capsys):
     archive = build("--splits", "test")
     assert len(rows(archive)) == COUNT // 5

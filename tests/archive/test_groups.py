@@ -190,6 +190,8 @@ def test_deleting_names_what_may_be_of_the_same_group(table, earlier_versions, c
     printed = capsys.readouterr().out
     assert printed.startswith("not deleted: items of group '7', which has the same number.")
     assert "1 item deleted; 21 items" in printed
+    main(["upsert", str(archive), "--features", str(table / "features")])
+    assert "1 item was deleted from this archive" in capsys.readouterr().out, "not those of group '7'"
     main(["delete", str(archive), "--groups", "7"])
     assert "3 items deleted; 18 items" in capsys.readouterr().out
 

@@ -67,7 +67,9 @@ def test_commands_and_searches_give_what_a_local_folder_gives(bucket, collection
         main(["add", archive, *shards])
         main(["add", archive, *shards])
         main(["delete", archive, "--ids", "pair 003", "--ids", "pair 050"])
-        main(["upsert", archive, *shards, "--splits", "test"])
+        main(["upsert", archive, *shards])
+        assert "2 items were deleted from this archive earlier" in capsys.readouterr().out
+        main(["upsert", archive, *shards, "--splits", "test", "--restore-deleted"])
         main(["verify", archive, "--features", str(collection / "features")])
         main(["info", archive])
     assert rows(far) == rows(local)

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from mcmfh_lightning.archive import Archive
 from mcmfh_lightning.archive.info import ArchiveInfo
-from mcmfh_lightning.archive.model import query_picture
+from mcmfh_lightning.archive.queries import query_picture
 from mcmfh_lightning.archive.server.app import create_app
 from mcmfh_lightning.archive.server.routes import ServedArchive
 from mcmfh_lightning.archive.source import Source

@@ -1,6 +1,8 @@
 """What people and programs are shown, and the command that shows it."""
 
 import json
+import subprocess
+import sys
 from base64 import b64decode
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -106,7 +108,7 @@ def test_what_is_printed_shows_ties_time_and_notice_and_reads_no_markup():
     shown = " ".join(printed(RESULT).split())
     assert "[bold]" in shown
     assert "Effusion*" in shown
-    assert "(* the query has this label too)" in shown
+    assert "(* label that the query has or asks for)" in shown
     assert "text not at hand" in " ".join(printed(_with(text=None)).split())
     assert "2 of 1,234 items by 16-bit codes of cases." in shown
     assert "By codes alone the list ends at distance 3, where 37 items tie: 1 is shown." in shown
@@ -193,12 +195,65 @@ def test_the_command_prints_a_table_and_writes_files(run, tmp_path):
     assert "3 of " in printed_table
     assert NOTICE in printed_table
     assert max(map(len, printed_table.splitlines())) <= 100
-    assert run("--text", "pleural effusion", "--format", "html", "--out", str(tmp_path / "page.html")) == ""
+    as_page = ["--text", "pleural effusion", "--format", "html", "--out", str(tmp_path / "page.html")]
+    assert run(*as_page) == f"{tmp_path / 'page.html'}: 20 hits written\n"
+    assert (
+        run(*as_page, "--k", "3") == f"{tmp_path / 'page.html'}: 3 hits written, in place of the file that was there\n"
+    )
+    run(*as_page)
     page = (tmp_path / "page.html").read_text()
     assert page.count("data:image/jpeg;base64,") > 10
     assert NOTICE in page
     run("--text", "pleural effusion", "--out", str(tmp_path / "table.txt"))
     assert (tmp_path / "table.txt").read_text().startswith("text query: pleural effusion")
+
+
+def test_a_page_beyond_the_end_of_the_ranking_is_said_to_be(run, phantom_archive, tmp_path):
+    name = Archive.open(phantom_archive).search(text="effusion", k=1).hits[0].item.id
+    beyond = ["--id", name, "--k", "7", "--limit", "2", "--offset", "30"]
+    shown = run(*beyond)
+    assert "Nothing here: the ranking ends at 7, before the offset." in shown
+    assert "Nothing found" not in shown
+    run(*beyond, "--format", "html", "--out", str(tmp_path / "page.html"))
+    assert "Nothing here: the ranking ends at 7, before the offset." in (tmp_path / "page.html").read_text()
+
+
+def test_filters_that_leave_nothing_are_named(run, phantom_archive, rows, capsys):
+    name, dates = rows[0]["id"], sorted(row["date"] for row in rows if "date" in row)
+    main(["search", str(phantom_archive), "--id", name, "--since", "2130-01-01", "--has-text", "true"])
+    said = capsys.readouterr()
+    texts, others = sum("text" in row for row in rows), sum(row["group"] != rows[0]["group"] for row in rows)
+    assert said.err.endswith(
+        f"warning: the search leaves 0 of {len(rows)} items to rank; each alone leaves: --since 0, --has-text {texts}, "
+        f"--id {others}; dates are {dates[0]} to {dates[-1]}\n"
+    )
+    assert "Nothing found." in said.out
+    run("--id", name, "--labels", rows[0]["labels"][0])
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_a_query_that_cannot_be_used_is_refused_before_torch_is_loaded(phantom_archive, tmp_path):
+    """In a process of its own, which prints what it has imported."""
+    (tmp_path / "studies.csv").write_text("id,text\n")
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    queries = {
+        "--text=": "text is empty",
+        f"--image={tmp_path / 'none.png'}": "No such file",
+        f"--image={tmp_path / 'studies.csv'}": "neither JPEG nor PNG nor DICOM",
+        f"--image={tmp_path / 'broken.png'}": "undecodable image",
+    }
+    program = (
+        "import sys\nfrom mcmfh_lightning.cli.archive import main\n"
+        "for query in sys.argv[2:]:\n    try:\n        main(['search', sys.argv[1], query])\n"
+        "    except SystemExit as ended:\n        print(ended.code, 'torch' in sys.modules)\n"
+    )
+    options = list(queries)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(phantom_archive), *options], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split("\n") == ["2 False"] * len(options) + [""]
+    for line, query in zip(done.stderr.splitlines(), options, strict=True):
+        assert queries[query] in line
 
 
 @pytest.mark.parametrize(

@@ -241,6 +241,18 @@ WRONG: Mapping[str, tuple[str, str]] = {
     "add, no archive": (f"mcmfh-archive add films --features {FEATURES}", "films holds no archive"),
     "add, misspelled option": (f"mcmfh-archive add {ARCHIVE} --feature x", "did you mean '--features'?"),
     "upsert, no data": (f"mcmfh-archive upsert {ARCHIVE} --features films", "films/dataset.json does not exist"),
+    "search, several labels": (
+        "mcmfh-archive search --id 'film 00' --any-labels normal opacity",
+        "if it is one more value: repeat --any-labels for several values: --any-labels normal --any-labels opacity",
+    ),
+    "build, several splits": (
+        f"mcmfh-archive build --features {FEATURES} --checkpoint earlier/hasher.ckpt --splits train test",
+        "repeat --splits for several values: --splits train --splits test; help: mcmfh-archive build --help",
+    ),
+    "build, no data": (
+        "mcmfh-archive build new --features data/features --checkpoint earlier/hasher.ckpt",
+        "the folder a converter or `predict` wrote? `mcmfh-data manifest` makes pairs, `mcmfh predict` makes features",
+    ),
     "delete, nothing": (f"mcmfh-archive delete {ARCHIVE}", "nothing to delete: pass --ids, --ids-file or --groups"),
     "delete, no value": (f"mcmfh-archive delete {ARCHIVE} --ids", "--ids needs a value"),
     "delete, list with blanks": (f"mcmfh-archive delete {ARCHIVE} --ids a b", "repeat --ids for several values"),

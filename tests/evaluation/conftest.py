@@ -1,6 +1,7 @@
 """Files of codes, and reports on them."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ def report(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     def run(items: dict[str, dict[str, np.ndarray]], *flags: str, suffix: str = ".npz") -> dict[str, Any]:
         paths = [str(save(tmp_path / f"{side}{suffix}", items[side])) for side in ("query", "database")]
         out = tmp_path / "out"
+        shutil.rmtree(out, ignore_errors=True)
         main(["rank", "--query", paths[0], "--database", paths[1], "--out", str(out), *flags])
         return json.loads((out / "results.json").read_text())
 

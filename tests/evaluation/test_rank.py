@@ -405,3 +405,29 @@ def test_random_items_have_what_the_tests_need():
     assert all(len(np.unique(row)) < ITEMS / 4 for row in distances)
     assert not (query["labels"][:, None] & database["labels"][None]).any(-1).any(-1).all()
     assert np.isin(query["groups"], database["groups"]).any()
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_results_of_other_codes_are_not_replaced(items, tmp_path, capsys):
+    query, database, other = (
+        str(save(tmp_path / f"{name}.npz", one)) for name, one in {**items, "other": random_items(3, ITEMS)}.items()
+    )
+    out = tmp_path / "rep"
+    command = ["rank", "--query", query, "--out", str(out), "--database"]
+    main([*command, database])
+    assert capsys.readouterr().err.endswith(f"{out}: results.json, tables and figures written\n")
+    main([*command, database, "--k", "5"])
+    assert capsys.readouterr().err.endswith(
+        f"{out}: results.json, tables and figures written, in place of earlier ones\n"
+    )
+    before = (out / "results.json").read_bytes()
+    for content, was in ((before, "query.npz and database.npz"), (b'{"results": 3}', "something else")):
+        (out / "results.json").write_bytes(content)
+        with pytest.raises(SystemExit) as ended:
+            main([*command, other])
+        assert ended.value.code == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert f"{out}/results.json holds the results of {was}; these are of query.npz and other.npz" in said.err
+        assert f"choose another --out, or delete {out}" in said.err
+        assert (out / "results.json").read_bytes() == content

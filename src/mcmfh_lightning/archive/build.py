@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from mcmfh_lightning import __version__
+from mcmfh_lightning.archive.deletion import Deleted
 from mcmfh_lightning.archive.info import ArchiveInfo, Location
 from mcmfh_lightning.archive.model import HASHER_FILE, build_encoder, check_device, identity_of, load_archive_hasher
 from mcmfh_lightning.archive.results import Side
@@ -50,6 +51,7 @@ def build_archive(
     store_content: bool,
     keep_relaxed: bool,
     device: str,
+    restore: bool = False,
 ) -> str:
     """Make an archive of the items of shards; a build that was killed is resumed with the same arguments.
 
@@ -61,9 +63,10 @@ def build_archive(
         store_content: Whether to keep texts and small pictures.
         keep_relaxed: Whether to keep the codes before the sign.
         device: Where items are encoded.
+        restore: See `add_items`.
 
     Returns:
-        A sentence with the number of items.
+        What was done.
 
     Raises:
         CheckpointError: If there is an archive of another hasher or encoder already.
@@ -103,7 +106,7 @@ def build_archive(
                         f"{location} was built with {name}={theirs!r}, this command has {ours!r}: repeat its flags, "
                         "add to it with `mcmfh-archive add`, or build another archive"
                     )
-    return add_items(location, source, device=device, encoder=encoder)
+    return add_items(location, source, device=device, encoder=encoder, restore=restore)
 
 
 def add_items(
@@ -114,8 +117,11 @@ def add_items(
     replace: bool = False,
     checkpoint: Path | None = None,
     encoder: Encoder | None = None,
+    restore: bool = False,
 ) -> str:
     """Add the items of shards; those that are there already are left alone and not even encoded, or replaced.
+
+    Those that were deleted from the archive stay out.
 
     Args:
         location: An archive.
@@ -124,9 +130,10 @@ def add_items(
         replace: Whether to replace items that are there already.
         checkpoint: Refuse if it is not the archive's own hasher.
         encoder: Encoder of the archive, if it is built already.
+        restore: Whether to add those that were deleted, too.
 
     Returns:
-        A sentence with the number of items.
+        What was done.
 
     Raises:
         CheckpointError: If the features are of another encoder, or the checkpoint is another one.
@@ -145,25 +152,73 @@ def add_items(
     if info.store_content and source.pairs is None:
         raise DataError("the archive stores texts and pictures, which features do not have: pass --pairs DIR too")
     hasher = load_archive_hasher(location, info)
-    there = set() if replace else set(table.select(["id"])["id"].to_pylist())
-    rows = np.array([row for row, name in enumerate(source.ids) if name not in there], dtype=np.int64)
+    out = _kept_out(location, info, source, restore=restore)
+    there = table.select(["id", "labels"])
+    known = set(there["id"].to_pylist())
+    found = np.array([name in known for name in source.ids], dtype=np.bool_)
+    rows = np.flatnonzero(~out if replace else ~(out | found))
     with location.writing():
         # Before their items come, so that no item has a label that the archive does not know. Always: the table of an
         # archive of version 1 is about to become one of this version.
         current = ArchiveInfo.load(location)
         labels = dict.fromkeys([*current.label_vocabulary, *source.info.label_vocabulary])
         dataclasses.replace(current, label_vocabulary=tuple(labels)).write(location)
-    new = commits = 0
+    new = commits = late = 0
+
+    def wanted(batch: pa.Table) -> pa.Table:  # others may have deleted some meanwhile
+        nonlocal late
+        gone = Deleted.load(location, info.uid).of_items(batch)
+        late += int(gone.sum())
+        return batch.filter(pa.array(~gone))
+
     with worker_errors(), items_bar() as bar:
         task = bar.add_task("replacing" if replace else "adding", total=len(rows))
         for batch in _in_commits(_item_rows(info, hasher, source, rows, encoder, device), COMMIT_ITEMS):
-            new += table.add(batch, replace=replace)
+            new += table.add(batch, replace=replace, wanted=wanted)
             commits += 1
             bar.advance(task, len(batch))
     if commits >= _MANY_COMMITS:
         table.compact()
-    added, now = counted(new, "new item"), counted(len(table), "item")
-    return f"{added}, {len(source.ids) - new:,} were there; {now}, version {table.version}"
+    kept_out = int(out.sum()) + late
+    others = f"{len(source.ids) - kept_out - new:,} {'replaced' if replace else 'were there'}"
+    lines = [f"{counted(new, 'new item')}, {others}; {counted(len(table), 'item')}, version {table.version}"]
+    if kept_out:
+        verb, stay, them = ("was", "stays", "it") if kept_out == 1 else ("were", "stay", "them")
+        deleted = f"{counted(kept_out, 'item')} {verb} deleted from this archive earlier and {stay} out"
+        lines.append(f"{deleted}; --restore-deleted adds {them}")
+    if not replace and (differing := _relabeled(source, np.flatnonzero(found & ~out), there)):
+        lines.append(
+            f"{differing:,} of those that were there {'has' if differing == 1 else 'have'} other labels in the shards: "
+            "`mcmfh-archive upsert` replaces them"
+        )
+    return "\n".join(lines)
+
+
+def _kept_out(location: Location, info: ArchiveInfo, source: Source, *, restore: bool) -> NDArray[np.bool_]:
+    """Find the items that were deleted from the archive; to restore them, take them off its list.
+
+    Returns:
+        (N,) bool.
+    """
+    deleted = Deleted.load(location, info.uid)
+    if not deleted.hashes:
+        return np.zeros(len(source.ids), dtype=np.bool_)
+    numbers, names = source.reader.groups.tolist(), source.reader.group_names
+    out = deleted.mask(source.ids, numbers, names)
+    if not restore:
+        return out
+    rows = np.flatnonzero(out).tolist()
+    groups = [name for row in rows for name in (names[row], str(numbers[row]))]
+    with location.writing():  # with what others have deleted meanwhile
+        Deleted.load(location, info.uid).without_items([source.ids[row] for row in rows], groups).write(location)
+    return np.zeros_like(out)
+
+
+def _relabeled(source: Source, rows: NDArray[np.int64], there: pa.Table) -> int:
+    """Count the items that have other labels in the archive than in the shards."""
+    known = dict(zip(there["id"].to_pylist(), there["labels"].to_pylist(), strict=True))
+    labels = source.labels(source.reader.labels[rows])
+    return sum(set(known[source.ids[row]]) != set(ours) for row, ours in zip(rows.tolist(), labels, strict=True))
 
 
 def items_bar() -> Progress:

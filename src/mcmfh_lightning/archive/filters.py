@@ -111,26 +111,43 @@ class Filters:
         Returns:
             (N,) bool; None if no condition is set, so that all pass.
         """
-        masks = [_with_any_label(items, (label,)) for label in dict.fromkeys(self.labels)]
+        masks = self.conditions(items)
+        return np.logical_and.reduce(list(masks.values())) if masks else None
+
+    def conditions(self, items: pa.Table) -> dict[str, Mask]:
+        """Find the items that meet each condition; those that are not set are left out.
+
+        Args:
+            items: As in `passing`.
+
+        Returns:
+            (N,) bool by name.
+        """
+        masks: dict[str, Mask] = {}
+        if self.labels:
+            masks["labels"] = _with_all_labels(items, self.labels)
         if self.any_labels:
-            masks.append(_with_any_label(items, self.any_labels))
+            masks["any_labels"] = _with_any_label(items, self.any_labels)
         # ISO dates compare as strings do; a time of day may follow the date.
         dates = pc.utf8_slice_codeunits(items["date"], 0, 10)
-        if self.since is not None:
-            masks.append(_numpy(pc.greater_equal(dates, self.since)))
-        if self.until is not None:
-            masks.append(_numpy(pc.less_equal(dates, self.until)))
-        for column, allowed in (("licence", self.licences), ("split", self.splits)):
+        for name, compared, day in (("since", pc.greater_equal, self.since), ("until", pc.less_equal, self.until)):
+            if day is not None:
+                masks[name] = _numpy(compared(dates, day))
+        has_image, has_text = (() if wanted is None else (wanted,) for wanted in (self.has_image, self.has_text))
+        chosen: tuple[tuple[str, str, tuple[str | bool, ...]], ...] = (
+            ("licences", "licence", self.licences),
+            ("splits", "split", self.splits),
+            ("has_image", "has_image", has_image),
+            ("has_text", "has_text", has_text),
+        )
+        for name, column, allowed in chosen:
             if allowed:
-                masks.append(_numpy(pc.is_in(items[column], value_set=pa.array(allowed, pa.string()))))
+                masks[name] = _numpy(pc.is_in(items[column], value_set=pa.array(allowed, items[column].type)))
         if self.groups:
-            masks.append(of_groups(items, map(str, self.groups)))
+            masks["groups"] = of_groups(items, map(str, self.groups))
         if self.without_groups:
-            masks.append(~of_groups(items, map(str, self.without_groups)))
-        for column, wanted in (("has_image", self.has_image), ("has_text", self.has_text)):
-            if wanted is not None:
-                masks.append(_numpy(items[column]) == wanted)
-        return np.logical_and.reduce(masks) if masks else None
+            masks["without_groups"] = ~of_groups(items, map(str, self.without_groups))
+        return masks
 
 
 def _check_known(what: str, names: Iterable[str], known: Collection[str]) -> None:
@@ -226,6 +243,12 @@ def _of_group(items: pa.Table, name: str) -> Mask:
     if not pc.any(found).as_py():
         found = pc.equal(items["group"], number)
     mask: Mask = found.to_numpy()
+    return mask
+
+
+def _with_all_labels(items: pa.Table, wanted: tuple[str, ...]) -> Mask:
+    """Find the items that have all labels, one or more."""
+    mask: Mask = np.logical_and.reduce([_with_any_label(items, (label,)) for label in dict.fromkeys(wanted)])
     return mask
 
 

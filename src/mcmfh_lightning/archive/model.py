@@ -16,17 +16,15 @@ from torch import Tensor
 
 from mcmfh_lightning import encoders
 from mcmfh_lightning.archive.info import INFO_FILE, ArchiveInfo, Identity, Location, encoder_name
+from mcmfh_lightning.archive.queries import check_query_text, query_picture
 from mcmfh_lightning.archive.schema import QueryCode
 from mcmfh_lightning.encoders import Encoder
 from mcmfh_lightning.encoders.base import TokenCount
 from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
 from mcmfh_lightning.hashers.base import CHECKPOINT_KEY, Hasher
 from mcmfh_lightning.hashers.stored import load_hasher, read_checkpoint
-from mcmfh_lightning.images.decode import flatten_picture, read_picture
 from mcmfh_lightning.images.png import ValueRange
-from mcmfh_lightning.images.unusable import FIXES, PictureError
 from mcmfh_lightning.metrics.functional import pack_signs
-from mcmfh_lightning.shards.members import check_text
 from mcmfh_lightning.trainer.checkpoint_io import weights_sha256
 
 HASHER_FILE = "hasher.ckpt"
@@ -193,13 +191,7 @@ class QueryHasher:
         Raises:
             DataError: If it is empty, too long for a report, or holds half a character.
         """
-        if not text.strip():
-            raise DataError("the query's text is empty: write what is to be found")
-        check_text(text)
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise DataError(f"the query's text holds half a character ({error}): write it again") from error
+        check_query_text(text)
         with self._lock, _torch_on_one_thread(), torch.inference_mode():
             tokens = {name: column.to(self._device) for name, column in self._encoder.tokenize([text]).items()}
             return _code(self._hasher.encode(None, self._encoder.encode_text(tokens).half().float()).text)
@@ -222,21 +214,6 @@ class QueryHasher:
         with self._lock, _torch_on_one_thread(), torch.inference_mode():
             pixels = self._encoder.preprocess(picture)[None].to(self._device)
             return _code(self._hasher.encode(self._encoder.encode_image(pixels).half().float(), None).image)
-
-
-def query_picture(image: Image.Image | Path, value_range: ValueRange | None) -> Image.Image:
-    """Read a query's picture as RGB, as `QueryHasher.image` does.
-
-    Raises:
-        DataError: See `QueryHasher.image`.
-    """
-    try:
-        if isinstance(image, Image.Image):
-            return flatten_picture(image, value_range)
-        return read_picture(image, value_range)[0].rgb()
-    except PictureError as error:
-        name = "the query's picture" if isinstance(image, Image.Image) else str(image)
-        raise DataError(f"{name}: {error}; {FIXES[error.reason]}") from error
 
 
 def _code(relaxed: Tensor | Any) -> QueryCode:  # noqa: ANN401  # None where the hasher breaks its promise

@@ -1,5 +1,6 @@
 """Search of an archive by a text, a picture or an item."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
 from time import perf_counter
@@ -10,6 +11,7 @@ from PIL import Image
 
 from mcmfh_lightning.archive.filters import Filters, QueryError, labels_named
 from mcmfh_lightning.archive.info import ArchiveInfo, Location
+from mcmfh_lightning.archive.queries import check_query_text, query_picture
 from mcmfh_lightning.archive.results import (
     RERANKED,
     Facets,
@@ -136,6 +138,22 @@ class Archive:
         """
         self._snapshot.check_names(filters)
 
+    def remaining(self, filters: Filters, against: Side = "case", id: str | None = None) -> Mapping[str, int]:  # noqa: A002  # as below
+        """Count the items that each condition of a search leaves, alone.
+
+        Args:
+            filters: Conditions, counted under their names.
+            against: Code that items must have, counted as ``against``.
+            id: Item whose group is left out, counted as ``id``.
+
+        Raises:
+            UnknownError: If there is no such item, or a name is unknown to the archive.
+        """
+        snapshot = self._snapshot
+        snapshot.check_names(filters)
+        masks = snapshot.conditions(filters, against, None if id is None else snapshot.row_of(id))
+        return {name: int(mask.sum()) for name, mask in masks.items()}
+
     def search(
         self,
         *,
@@ -187,8 +205,15 @@ class Archive:
         filters = filters or Filters()
         snapshot = self._snapshot
         snapshot.check_names(filters)
-        hasher = self.load() if id is None else None
         started = perf_counter()
+        picture: Image.Image | None = None  # before the encoder, for which one waits
+        if text is not None:
+            check_query_text(text)
+        elif image is not None:
+            picture = query_picture(image if isinstance(image, Image.Image) else Path(image), self.info.value_range)
+        reading = perf_counter() - started
+        hasher = self.load() if id is None else None
+        started = perf_counter() - reading
         row, labels, query, counted = None, filters.named_labels, id or text or "", None
         if hasher is None:
             row = snapshot.row_of(query)
@@ -202,8 +227,8 @@ class Archive:
             code = hasher.text(text)
             counted = hasher.count_tokens(text)
         else:
-            picture = image if isinstance(image, Image.Image) else Path(image or "")
-            query = picture.name if isinstance(picture, Path) else "picture"
+            assert picture is not None  # noqa: S101  # one of the three is given
+            query = "picture" if isinstance(image, Image.Image) else Path(image or "").name
             modality = "image"
             code = hasher.image(picture)
         encoded = perf_counter()

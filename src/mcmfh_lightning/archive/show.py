@@ -54,6 +54,31 @@ def cut_query(result: SearchResult) -> str | None:
     return f"the text has {tokens:,} tokens; the encoder read the first {read:,}"
 
 
+def no_candidates(result: SearchResult, items: int, remaining: Mapping[str, int], dates: tuple[str, str] | None) -> str:
+    """Say which conditions of a search leave nothing.
+
+    Args:
+        result: Result of the search, without candidates.
+        items: Number of the archive's items.
+        remaining: Number of items that meet each condition alone; see `Archive.remaining`.
+        dates: Earliest and latest date of the archive.
+    """
+    if not items:
+        return "the archive has no items"
+    alone = ", ".join(f"--{name.replace('_', '-')} {count:,}" for name, count in remaining.items())
+    known = "no item has a date" if dates is None else f"dates are {dates[0]} to {dates[1]}"
+    dated = f"; {known}" if {"since", "until"} & remaining.keys() else ""
+    left = f"{result.candidates:,} of {counted(items, 'item')}"
+    return f"the search leaves {left} to rank; each alone leaves: {alone}{dated}"
+
+
+def nothing_found(result: SearchResult) -> str:
+    """Say why a page of a ranking is empty."""
+    if result.total:
+        return f"Nothing here: the ranking ends at {result.total:,}, before the offset."
+    return "Nothing found."
+
+
 def result_json(result: SearchResult) -> str:
     """Write a result as JSON, under the names of `SearchResult`; times in seconds."""
     content = asdict(result)
@@ -80,7 +105,12 @@ def result_page(result: SearchResult, picture: Callable[[str], bytes | None]) ->
         jpeg = picture(hit.item.id) if hit.item.has_image else None
         hits.append((hit, None if jpeg is None else f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"))
     return environment.from_string(template).render(
-        result=result, cut=cut_query(result), sentences=sentences(result), notice=NOTICE, hits=hits
+        result=result,
+        cut=cut_query(result),
+        sentences=sentences(result),
+        notice=NOTICE,
+        hits=hits,
+        nothing=nothing_found(result),
     )
 
 
@@ -89,9 +119,9 @@ def result_table(result: SearchResult) -> Group:
 
     Nothing of an archive is read as markup, or by the terminal.
     """
-    shared = " (* the query has this label too)" if any(hit.shared_labels for hit in result.hits) else ""
+    shared = " (* label that the query has or asks for)" if any(hit.shared_labels for hit in result.hits) else ""
     title = _one_line(f"{result.query_modality} query: {result.query}", WIDTH - len(shared))
-    lines = [line for hit in result.hits for line in _hit_lines(hit)] or [Text("Nothing found.")]
+    lines = [line for hit in result.hits for line in _hit_lines(hit)] or [Text(nothing_found(result))]
     return Group(Text(f"{title}{shared}", "bold"), *lines, paragraph(" ".join(_summary(result))))
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mcmfh_lightning.archive.codes_cache import open_codes
-from mcmfh_lightning.archive.filters import Filters, UnknownError, UnknownItemError, check_groups
+from mcmfh_lightning.archive.filters import Filters, Mask, UnknownError, UnknownItemError, check_groups
 from mcmfh_lightning.archive.indexes import FlatIndex, code_index, faiss_on_one_thread
 from mcmfh_lightning.archive.info import ArchiveInfo
 from mcmfh_lightning.archive.results import Facets, IndexKind, Item, Modality, Side
@@ -132,14 +132,23 @@ class Snapshot:
         Returns:
             Rows, ascending; None for all.
         """
-        groups = self._codes.items["group"].to_numpy()
-        masks = [
-            filters.passing(self._codes.items),
-            self._codes.present[side],
-            None if query_row is None else groups != groups[query_row],
-        ]
-        given = [mask for mask in masks if mask is not None]
-        return np.flatnonzero(np.logical_and.reduce(given)) if given else None
+        masks = self.conditions(filters, side, query_row)
+        return np.flatnonzero(np.logical_and.reduce(list(masks.values()))) if masks else None
+
+    def conditions(self, filters: Filters, side: Side, query_row: int | None) -> dict[str, Mask]:
+        """Find the items that meet each condition of a search; see `candidates`.
+
+        Returns:
+            (N,) bool by the name of the argument of `Archive.search` or of `Filters` that sets it.
+        """
+        masks = filters.conditions(self._codes.items)
+        present = self._codes.present[side]
+        if present is not None:
+            masks["against"] = present
+        if query_row is not None:
+            groups = self._codes.items["group"].to_numpy()
+            masks["id"] = groups != groups[query_row]
+        return masks
 
     def code(self, row: int, modality: Modality) -> QueryCode:
         """Return the code of an item's image or text, to search with.

@@ -15,7 +15,7 @@ the column.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -125,12 +125,16 @@ class ItemTable:
                 return hashlib.sha256(manifest).hexdigest()
         raise DataError(f"{self.location}: version {version} of the table is gone: {_FIXES['read']}")
 
-    def add(self, batch: pa.Table, *, replace: bool = False) -> int:
+    def add(
+        self, batch: pa.Table, *, replace: bool = False, wanted: Callable[[pa.Table], pa.Table] | None = None
+    ) -> int:
         """Add items in one commit; items whose ids are there already are left alone, or replaced.
 
         Args:
             batch: Columns of `item_schema`.
             replace: Whether items that are there already are replaced.
+            wanted: Function that returns the items of the batch to write, called while no other process of the machine
+                writes.
 
         Returns:
             Number of new items.
@@ -148,6 +152,9 @@ class ItemTable:
             twice = next(pair["values"] for pair in pc.value_counts(ids).to_pylist() if pair["counts"] > 1)
             raise DataError(f"item {twice!r} occurs twice in what is to be written to {self.location}: rename one")
         with self._writing() as table:
+            batch = batch if wanted is None else wanted(batch)
+            if not len(batch):
+                return 0
             merge = table.merge_insert("id").when_not_matched_insert_all()
             if replace:
                 merge = merge.when_matched_update_all()

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mcmfh_lightning.archive.build import item_codes, items_bar
+from mcmfh_lightning.archive.deletion import Deleted
 from mcmfh_lightning.archive.filters import is_date
 from mcmfh_lightning.archive.info import ArchiveInfo, Location
 from mcmfh_lightning.archive.model import build_encoder, load_archive_hasher
@@ -22,11 +23,17 @@ from mcmfh_lightning.shards import SPLITS
 from mcmfh_lightning.shards.members import check_image_header
 from mcmfh_lightning.shards.verify.report import Check, Report
 
-_AGAIN = "delete these items and add them again"
+_AGAIN = "delete these items, then add them again with --restore-deleted"
 _COPY = "copy the archive again, or build it again"
 
 HASHER = Check("hasher.ckpt is the hasher of archive.json", "failed", _COPY)
 COLUMNS = Check("the table has the columns of its format", "failed", _COPY)
+DELETED = Check(
+    "deleted items stay out",
+    "failed",
+    "a deletion was interrupted, or an earlier release added them again: `mcmfh-archive delete --erase` deletes them, "
+    "`mcmfh-archive add --restore-deleted` keeps them",
+)
 IDS = Check("ids are unique and not empty", "failed", f"{_AGAIN}: another program added them")
 PRESENT = Check("items have an image or a text, and a code of each and of no other", "failed", _AGAIN)
 PADDING = Check("codes have no bits beyond their length", "failed", _AGAIN)
@@ -47,7 +54,7 @@ RECOMPUTED = Check(
     "failed",
     "the collection was written again or the table was changed: upsert these items",
 )
-CHECKS: tuple[Check, ...] = (HASHER, COLUMNS, IDS, PRESENT, PADDING, RELAXED_CODES, CASES)
+CHECKS: tuple[Check, ...] = (HASHER, COLUMNS, IDS, DELETED, PRESENT, PADDING, RELAXED_CODES, CASES)
 CHECKS += (GROUPS, LABELS, KNOWN, CONTENT, PICTURES, RECOMPUTED)
 
 _ROWS = 4096
@@ -67,7 +74,8 @@ def verify_archive(location: Location, source: Source | None) -> Report:
     Raises:
         DataError: If there is no archive.
     """
-    checks = _Checks(ArchiveInfo.load(location), ItemTable.open(location))
+    info = ArchiveInfo.load(location)
+    checks = _Checks(info, ItemTable.open(location), Deleted.load(location, info.uid))
     checks.check(location, source)
     return checks.report
 
@@ -75,10 +83,11 @@ def verify_archive(location: Location, source: Source | None) -> Report:
 class _Checks:
     """Checks of an archive, and what they found."""
 
-    def __init__(self, info: ArchiveInfo, table: ItemTable) -> None:
+    def __init__(self, info: ArchiveInfo, table: ItemTable, deleted: Deleted) -> None:
         self.report = Report(CHECKS)
         self._info = info
         self._table = table
+        self._deleted = deleted
         self._ids: set[str] = set()
         self._numbers: dict[str, int] = {}
         self._names: dict[int, str] = {}
@@ -114,6 +123,7 @@ class _Checks:
             if name in self._ids or not name:
                 self.report.find(IDS, repr(name))
             self._ids.add(name)
+        self._find(DELETED, ids, self._deleted.of_items(batch), "was deleted from this archive")
         self._find(PRESENT, ids, ~(present["image"] | present["text"]), "neither image nor text")
         for side, has in present.items():
             self._find(PRESENT, ids, has != there[f"{side}_code"], f"its {side} and the code of that")

@@ -4,8 +4,10 @@ A subcommand imports its parts itself, so that ``--help`` is quick, and only tho
 """
 
 import re
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +17,9 @@ from cyclopts import Parameter
 
 from mcmfh_lightning.archive.results import RERANKED, IndexKind, K, Modality, Side
 from mcmfh_lightning.cli.command_line import Commands, run_subcommand
+from mcmfh_lightning.cli.project import read_project
 from mcmfh_lightning.errors import ConfigError, DataError, reason, say, without_controls
+from mcmfh_lightning.files import atomic_write
 from mcmfh_lightning.lightning_configs import find_config
 
 Split = Literal["train", "val", "test"]
@@ -35,6 +39,7 @@ def build(
     encoder: Path | None = None,
     store_content: bool = False,
     without_relaxed: bool = False,
+    restore_deleted: bool = False,
     device: str = "cpu",
 ) -> None:
     """Make an archive of the items of shards; repeat the command to resume a build that was interrupted.
@@ -48,6 +53,7 @@ def build(
         encoder: YAML file of the encoder that queries need, as model/encoder_offline.yaml, which is the default.
         store_content: Keep texts and small pictures in the archive; without it they stay in their collection.
         without_relaxed: Do not keep the codes before the sign, which rerank short codes; saves 6 bytes a bit.
+        restore_deleted: Add also items that were deleted from this archive; without it they stay out.
         device: Where items are encoded.
     """
     from mcmfh_lightning.archive.build import build_archive
@@ -59,7 +65,8 @@ def build(
     location, source = Location(archive), Source(features, pairs, tuple(splits or ()))
     settings = {"store_content": store_content, "keep_relaxed": not without_relaxed}
     spec = read_encoder_spec(None if encoder is None else Path(find_config(str(encoder))))
-    done = build_archive(location, source, checkpoint, spec, device=device, **settings)
+    with _pairs_of_project("build"):
+        done = build_archive(location, source, checkpoint, spec, device=device, restore=restore_deleted, **settings)
     say(f"{location}: {done}")
 
 
@@ -72,6 +79,7 @@ class Items:
         pairs: Pair shards, which have date, license, text and picture of each item.
         splits: Splits of the shards. Default: all.
         checkpoint: Refuse if it is not the archive's own hasher, with which items are encoded in any case.
+        restore_deleted: Add also items that were deleted from this archive; without it they stay out.
         device: Where items are encoded.
     """
 
@@ -79,6 +87,7 @@ class Items:
     pairs: str | None = None
     splits: Splits = None
     checkpoint: Path | None = None
+    restore_deleted: bool = False
     device: str = "cpu"
 
 
@@ -95,7 +104,15 @@ def add(archive: str, *, items: Annotated[Items, Parameter(name="*")] = Items(),
     from mcmfh_lightning.archive.source import Source
 
     location, source = Location(archive), Source(items.features, items.pairs, tuple(items.splits or ()))
-    done = add_items(location, source, device=items.device, replace=replace, checkpoint=items.checkpoint)
+    with _pairs_of_project("upsert" if replace else "add"):
+        done = add_items(
+            location,
+            source,
+            device=items.device,
+            replace=replace,
+            checkpoint=items.checkpoint,
+            restore=items.restore_deleted,
+        )
     say(f"{location}: {done}")
 
 
@@ -109,10 +126,25 @@ def upsert(archive: str, *, items: Annotated[Items, Parameter(name="*")] = Items
     add(archive, items=items, replace=True)
 
 
+@contextmanager
+def _pairs_of_project(command: str) -> Iterator[None]:
+    """Name the pairs of the project file in an error that asks for them: ``--features`` alone drops both from it."""
+    try:
+        yield
+    except DataError as error:
+        project = read_project("mcmfh-archive", command)
+        pairs = None if project is None else project.options.get("pairs")
+        if pairs is None or "--pairs DIR" not in str(error):
+            raise
+        raise DataError(str(error).replace("--pairs DIR", f"--pairs {shlex.quote(str(pairs))}")) from error
+
+
 def delete(
     archive: str, *, ids: Names = None, ids_file: Path | None = None, groups: Names = None, erase: bool = False
 ) -> None:
-    """Remove items; of ids that are not there, only the number is reported.
+    """Remove items and keep them out: build, add and upsert skip what was deleted, and new items of deleted groups.
+
+    Of ids that are not there, only the number is reported.
 
     Args:
         archive: Folder or s3://bucket/prefix.
@@ -122,13 +154,9 @@ def delete(
         erase: Remove what was ever deleted or replaced from the disk too, where earlier versions keep it; all items are
             written again, and whoever has the archive open must open it again.
     """
-    import pyarrow as pa
-
     from mcmfh_lightning.archive.codes_cache import remove_codes
-    from mcmfh_lightning.archive.filters import check_groups, of_groups, other_names
+    from mcmfh_lightning.archive.deletion import delete_items
     from mcmfh_lightning.archive.info import ArchiveInfo, Location
-    from mcmfh_lightning.archive.schema import GROUP
-    from mcmfh_lightning.archive.store import ItemTable
     from mcmfh_lightning.tables import counted
 
     if joined := [name for name in ids or () if name.startswith("[") and name.endswith("]")]:
@@ -137,35 +165,37 @@ def delete(
             "--ids-file"
         )
     location = Location(archive)
-    info = ArchiveInfo.load(location)
-    table = ItemTable.open(location)
-    named, asked, members = [*(ids or ())], groups or [], []
+    named = [*(ids or ())]
     if ids_file is not None:
         try:
             named += ids_file.read_text(encoding="utf-8-sig").splitlines()  # editors of Windows mark UTF-8 files
         except (OSError, ValueError) as error:
             raise DataError(f"{ids_file}: cannot be read ({reason(error)}); correct --ids-file") from error
-    if not named and not asked and not erase:
+    if not named and not groups and not erase:
         raise DataError("nothing to delete: pass --ids, --ids-file or --groups")
-    if asked:
-        items = table.select(["id", *GROUP])
-        check_groups(items, asked)
-        found = of_groups(items, asked)
-        members = items.filter(pa.array(found))["id"].to_pylist()
-        if others := other_names(items, found):
-            say(
-                f"not deleted: items of group {', '.join(map(repr, others))}, which has the same number. Those that an "
-                "earlier release added may be of the same patient or study: then delete that group too"
-            )
-    count = table.delete([*named, *members])
-    left = len(set(named)) - count
-    missing = f", {left:,} {'was' if left == 1 else 'were'} not there" if not asked and left > 0 else ""
-    done, now = counted(count, "item"), counted(len(table), "item")
-    say(f"{location}: {done} deleted{missing}; {now}, version {table.version}")
+    done = delete_items(location, named, groups or [])
+    if done.others:
+        say(
+            f"not deleted: items of group {', '.join(map(repr, done.others))}, which has the same number. Those that "
+            "an earlier release added may be of the same patient or study: then delete that group too"
+        )
+    missing = f", {done.missing:,} {'was' if done.missing == 1 else 'were'} not there" if done.missing else ""
+    deleted, now = counted(done.deleted, "item"), counted(len(done.table), "item")
+    say(f"{location}: {deleted} deleted{missing}; {now}, version {done.table.version}")
+    if named or groups:
+        say("build, add and upsert of this archive leave them out from now on; --restore-deleted adds them again")
     if erase:
-        table.erase()
-        remove_codes(location, info.uid)
-        say(f"{location}: what was deleted is erased; version {table.version}")
+        done.table.erase()
+        remove_codes(location, ArchiveInfo.load(location).uid)
+        say(
+            f"{location}: what was deleted is erased; version {done.table.version}. The shards and files that it was "
+            "made from are left as they are"
+        )
+    elif done.deleted:
+        say(
+            "no search finds them, but their data stay on the disk until `mcmfh-archive delete "
+            f"{shlex.quote(archive)} --erase`"
+        )
 
 
 def info(
@@ -276,9 +306,8 @@ def search(
     """
     from mcmfh_lightning.archive.filters import Filters, QueryError
     from mcmfh_lightning.archive.search import Archive
-    from mcmfh_lightning.archive.show import cut_query, result_json, result_page, result_table
-    from mcmfh_lightning.files import atomic_write
-    from mcmfh_lightning.tables import as_text, show
+    from mcmfh_lightning.archive.show import cut_query, no_candidates, result_json, result_page, result_table
+    from mcmfh_lightning.tables import as_text, counted, show
 
     if format == "html" and out is None:
         raise ConfigError("--format html writes a file: name it by --out")
@@ -307,8 +336,9 @@ def search(
         )
     except QueryError as error:  # which names arguments, not options
         raise ConfigError(re.sub(r"\b([a-z]+)=", r"--\1 ", str(error))) from error
-    if cut := cut_query(result):
-        sys.stderr.write(f"warning: {cut}\n")
+    _warn(cut_query(result))
+    if not result.candidates:
+        _warn(no_candidates(result, len(opened), opened.remaining(filters, against, id), opened.facets().dates))
     if format == "html":
         content = result_page(result, opened.picture)
     elif format == "json":
@@ -321,8 +351,20 @@ def search(
     if out is None:
         sys.stdout.write(content)
     else:
-        with atomic_write(out) as stream:
-            stream.write(content.encode())
+        _write(out, content, counted(len(result.hits), "hit"))
+
+
+def _warn(line: str | None) -> None:
+    if line is not None:
+        sys.stderr.write(f"warning: {without_controls(line)}\n")
+
+
+def _write(out: Path, content: str, what: str) -> None:
+    """Write a file, and say whether there was one."""
+    replaced = ", in place of the file that was there" if out.exists() else ""
+    with atomic_write(out) as stream:
+        stream.write(content.encode())
+    say(f"{out}: {what} written{replaced}")
 
 
 def serve(

@@ -82,7 +82,7 @@ def _run(app: App, command: str, words: list[str]) -> None:
     except CycloptsError as error:
         raise ConfigError(usage_message(error, options, words, app.name[0])) from error
     except McmfhError as error:
-        if hint := list_hint(str(error), options):
+        if hint := list_hint(str(error), options, words):
             raise ConfigError(f"{error}{hint}") from error
         raise
 

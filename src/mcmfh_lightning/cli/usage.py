@@ -46,7 +46,8 @@ def joined(options: ArgumentCollection, words: Sequence[str], command: str) -> l
         command: Name of the command, for messages.
 
     Raises:
-        ConfigError: If an option is unknown or a group of options, or a value is not a whole number of its size.
+        ConfigError: If an option is unknown or a group of options, a value is not a whole number of its size, or a
+            second value follows it.
     """
     result: list[str] = []
     rest = deque(words)
@@ -64,6 +65,9 @@ def joined(options: ArgumentCollection, words: Sequence[str], command: str) -> l
             if belongs and not equals:
                 value = rest.popleft()
                 word = f"{name}={value}"
+            if value and rest and rest[0] in choices(option) and option.token_count()[1]:
+                # The parser would take it for the argument that stands alone.
+                raise ConfigError(f"{_repeat(name, value, rest[0])}; help: {command} --help")
             # The parser would round 10.7.
             number = bool(value) and int in kinds(option)
             if number and not re.fullmatch(r"[+-]?[0-9]+", value):
@@ -95,7 +99,7 @@ def repeated(option: Argument, name: str, value: str) -> str:
     if found is None or not option.token_count()[1]:
         return ""
     values = [part.strip(" \"'") for part in found[1].split(",")]
-    return f"; repeat {name} for several values: {' '.join(f'{name} {quote(part)}' for part in values)}"
+    return f"; {_repeat(name, *values)}"
 
 
 def kinds(option: Argument) -> list[object]:
@@ -148,13 +152,22 @@ def usage_message(error: CycloptsError, options: ArgumentCollection, words: Sequ
     return f"{_problem(error, options, words)}; help: {program} {words[0]} --help"
 
 
-def list_hint(message: str, options: ArgumentCollection) -> str:
-    """Say how several values are typed, if the message of a command is about a list in brackets; else nothing.
+def list_hint(message: str, options: ArgumentCollection, words: Sequence[str]) -> str:
+    """Say how several values are typed, if the message of a command is about a list; else nothing.
+
+    The list is in brackets, or it has blanks and its last value was taken for the argument that stands alone.
 
     Args:
         message: What is wrong.
         options: The options of the command, with their values.
+        words: The command line, as `joined` writes it.
     """
+    for option in options:
+        for token in option.tokens:
+            if option.index is not None and token.value in words and message.startswith(f"{token.value} "):
+                several = _one_more(token.value, options, words)
+                if several is not None:
+                    return f"; if it is one more value: {several}"
     typed = ((option, token) for option in options for token in option.tokens if token.value in message)
     return next(filter(None, (repeated(one, token.keyword or one.name, token.value) for one, token in typed)), "")
 
@@ -179,15 +192,30 @@ def _in_its_words(error: CycloptsError) -> str:
 
 def _leftover(value: str, options: ArgumentCollection, words: Sequence[str]) -> str:
     """Say of a word without an option what it may be: one more value, or part of a value with blanks."""
-    place = len(words) - 1 - words[::-1].index(value)
-    name, equals, first = words[place - 1].partition("=")
-    if place > 1 and name.startswith("--") and "--" not in words[:place]:  # the first word is the command
-        option, _, _ = options.match(name)
-        if option.token_count()[1]:
-            return f"repeat {name} for several values: {name} {quote(first)} {name} {quote(value)}"
-        if not equals:
-            return f"{name} takes no value, and {value!r} follows it; leave it out"
-    return f"{value!r} belongs to no option; put a value with blanks in quotes"
+    place = _last(value, words)
+    several = _one_more(value, options, words)
+    name, equals, _ = words[place - 1].partition("=")
+    follows = place > 1 and name.startswith("--") and not equals  # the first word is the command
+    if several is None and follows and "--" not in words[:place]:
+        return f"{name} takes no value, and {value!r} follows it; leave it out"
+    return several or f"{value!r} belongs to no option; put a value with blanks in quotes"
+
+
+def _one_more(value: str, options: ArgumentCollection, words: Sequence[str]) -> str | None:
+    """Say how several values are typed, if a word without an option follows an option that takes several."""
+    place = _last(value, words)
+    name, _, first = words[place - 1].partition("=")
+    if place <= 1 or not name.startswith("--") or "--" in words[:place]:
+        return None
+    return _repeat(name, first, value) if options.match(name)[0].token_count()[1] else None
+
+
+def _repeat(name: str, *values: str) -> str:
+    return f"repeat {name} for several values: {' '.join(f'{name} {quote(value)}' for value in values)}"
+
+
+def _last(value: str, words: Sequence[str]) -> int:
+    return len(words) - 1 - words[::-1].index(value)
 
 
 def _missing(error: MissingArgumentError, option: Argument, options: ArgumentCollection, words: Sequence[str]) -> str:

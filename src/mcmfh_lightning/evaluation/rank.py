@@ -1,6 +1,7 @@
 """The report of ``mcmfh-bench rank``: a database ranked for queries by codes from files."""
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import cycle
@@ -13,7 +14,7 @@ from rich.console import Console
 from torch import Tensor
 
 from mcmfh_lightning import __version__
-from mcmfh_lightning.errors import ConfigError, DataError, reason
+from mcmfh_lightning.errors import ConfigError, DataError, reason, say
 from mcmfh_lightning.evaluation.codes import Items, Task, read_task
 from mcmfh_lightning.evaluation.codes_files import KEYS, Keys
 from mcmfh_lightning.evaluation.nulls import DATABASE_CONSTANTS, database_levels
@@ -35,6 +36,7 @@ from mcmfh_lightning.metrics import HammingHistogram, RankingCounts, functional
 from mcmfh_lightning.tables import counted, make_table, paragraph, show
 
 _MODALITIES = {"image": "img", "text": "txt"}
+_RESULTS = "results.json"
 _DIRECTIONS = (("image", "text"), ("text", "image"), ("image", "image"), ("text", "text"))
 
 
@@ -113,9 +115,10 @@ def report(
         legacy: Whether to add what published evaluators would report.
 
     Raises:
-        DataError: If a folder cannot be made.
+        DataError: If a folder cannot be made, or holds the results of other codes.
     """
     folders = [out and out / task.direction.replace(" ", "_") for task in tasks]
+    replaced = [_check_results(folder / _RESULTS, task) for folder, task in zip(folders, tasks, strict=True) if folder]
     for made in filter(None, folders):
         try:
             made.mkdir(parents=True, exist_ok=True)  # before the work: a wrong --out is reported at once
@@ -140,6 +143,34 @@ def report(
             title = f"{task.direction}: {title}" if task.direction else title
             for name, figure in ranking_figures([{title: lines}]).items():
                 save_figure(figure, folder / name)
+    if out is not None:
+        say(
+            f"{out}: results.json, tables and figures written{', in place of earlier ones' if any(replaced) else ''}",
+            errors,
+        )
+
+
+def _check_results(path: Path, task: Task) -> bool:
+    """Refuse to replace the results of other codes, as `mcmfh test` does; return whether there are results already.
+
+    Raises:
+        DataError: If the file holds other results, or something else.
+    """
+    if not path.exists():
+        return False
+    sides = {"query": _file(task.query), "database": _file(task.database)}
+    try:
+        earlier = json.loads(path.read_bytes())
+        same = all(earlier[side][key] == now[key] for side, now in sides.items() for key in ("sha256", "keys"))
+        was = " and ".join(earlier[side]["file"] for side in sides)
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+        same, was = False, "something else"
+    if not same:
+        raise DataError(
+            f"{path} holds the results of {was}; these are of {task.query.path.name} and {task.database.path.name}, "
+            f"whose content or arrays differ: choose another --out, or delete {path.parent}"
+        )
+    return True
 
 
 def _counted(task: Task, num_bits: int, query_codes: Tensor, database_codes: Tensor) -> RankingCounts:
@@ -272,7 +303,7 @@ def _write(folder: Path, task: Task, rows: Sequence[Row], seed: int) -> None:
         "warnings": list(task.warnings),
         "results": {row["metric"]: defined(row, RESULT_COLUMNS[1:]) for row in made},
     }
-    write_json(folder / "results.json", content)
+    write_json(folder / _RESULTS, content)
 
 
 def _file(items: Items) -> dict[str, Any]:
