@@ -268,9 +268,10 @@ def test_a_thousand_real_pairs_give_the_shards_of_the_dedicated_converter(shared
     manifest = write_csv(tmp_path / "m.csv", rows)
     common = ["--images", str(images), "--min-label-count", "5", "--seed", "3"]
     splits = ["--splits", str(real / "splits.csv")]
-    for by, same in (("csv", "given"), ("study", "group")):
+    for by, same, drawn in (("csv", "given", []), ("study", "group", ["--no-stratify"])):
         command(["openi", "--reports", str(reports), *common, *splits, "--split-by", by, "--out", str(tmp_path / by)])
-        command(["manifest", "--manifest", str(manifest), *common, "--split-by", same, "--out", str(tmp_path / same)])
+        ours = ["--manifest", str(manifest), *common, "--split-by", same, *drawn, "--out", str(tmp_path / same)]
+        command(["manifest", *ours])
         dedicated, ours = DatasetInfo.load(tmp_path / by), DatasetInfo.load(tmp_path / same)
         assert sum(entry.pairs for entry in ours.splits.values()) == 1000
         theirs = {name: replace(pair, group_name=f"{pair.group}") for name, pair in pairs(tmp_path / by).items()}
