@@ -42,6 +42,31 @@ def test_a_line_controls_no_terminal_and_is_one(capsys):
     assert line == "mcmfh: error: a\ufffd]0;x\ufffd mcmfh: error: forged b\n"
 
 
+@pytest.mark.parametrize(
+    ("program", "module", "arguments", "imports"),
+    [
+        ("mcmfh", "main", ["fit", "--run-dir", "x"], "mcmfh_lightning.cli.train"),
+        ("mcmfh-data", "data", ["stats", "x"], "mcmfh_lightning.evaluation.data_report"),
+        ("mcmfh-bench", "bench", ["rank", "--query", "x", "--database", "x"], "mcmfh_lightning.evaluation.rank"),
+        ("mcmfh-archive", "archive", ["info", "x"], "mcmfh_lightning.archive.show"),
+    ],
+)
+def test_ctrl_c_ends_in_one_line(program, module, arguments, imports, tmp_path):
+    """Also while a command loads what it needs."""
+    code = (
+        "import os, signal, sys\n"
+        "class Stop:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {imports!r}:\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        f"from mcmfh_lightning.cli.{module} import main\n"
+        "sys.meta_path.insert(0, Stop())\n"
+        f"main({arguments!r})\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (ended.returncode, ended.stderr) == (130, f"{program}: stopped by Ctrl-C before the end\n")
+
+
 def test_of_the_traceback_of_a_worker_the_last_line_is_shown(capsys):
     said = (
         "Caught DataError in worker process 0.\nOriginal Traceback (most recent call last):\n  File x\nshard 3 is cut\n"

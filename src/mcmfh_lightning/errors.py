@@ -5,6 +5,7 @@ import io
 import logging
 import os
 import re
+import signal
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
@@ -44,7 +45,7 @@ def one_line_errors(program: str) -> Iterator[None]:
     """Print an error of the user or of the system as one line, and exit with code 2.
 
     These are an `McmfhError`, what the system refuses (files, memory, a port) and a missing extra.
-    ``MCMFH_TRACEBACK=1`` shows the traceback instead.
+    ``MCMFH_TRACEBACK=1`` shows the traceback instead. Ctrl-C ends in one line as well, with code 130 as in a shell.
     Any other exception is a mistake of this package and always shows it. Every command runs in here: warnings of
     libraries that a user cannot act on are hidden as well, see `QUIET`.
     """
@@ -60,6 +61,11 @@ def one_line_errors(program: str) -> Iterator[None]:
             raise
         sys.stderr.write(f"{program}: error: {_in_one_line(message)}\n")
         sys.exit(2)
+    except KeyboardInterrupt:
+        if os.environ.get(TRACEBACK_VARIABLE):
+            raise
+        sys.stderr.write(f"{program}: stopped by Ctrl-C before the end\n")
+        sys.exit(128 + signal.SIGINT)
 
 
 def _in_one_line(message: str) -> str:

@@ -99,6 +99,7 @@ def build_app(program: str, commands: Commands) -> App:
         version=f"mcmfh-lightning {__version__}",
         help_format="plaintext",
         config=partial(take_project, program),
+        suppress_keyboard_interrupt=False,  # `one_line_errors` says what ended
     )
     for name, function in commands.items():
         app.command(function, name=name, default_parameter=_PLAIN)

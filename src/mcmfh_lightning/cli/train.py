@@ -276,7 +276,7 @@ def _unfinished_on_signal(command: str) -> Iterator[None]:
 def main(args: Sequence[str] | None = None) -> None:
     """Run a subcommand of LightningCLI; errors of this package end in one line and exit code 2."""
     words = sys.argv[1:] if args is None else args
-    with _unfinished_on_signal("".join(words[:1])), one_line_errors("mcmfh"), worker_errors():
+    with one_line_errors("mcmfh"), _unfinished_on_signal("".join(words[:1])), worker_errors():
         arguments = read_arguments(words)
         if args is None:
             sys.argv[1:] = arguments  # in place: processes that Lightning relaunches under DDP see the same

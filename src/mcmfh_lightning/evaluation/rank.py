@@ -14,7 +14,7 @@ from rich.console import Console
 from torch import Tensor
 
 from mcmfh_lightning import __version__
-from mcmfh_lightning.errors import ConfigError, DataError, reason, say
+from mcmfh_lightning.errors import ConfigError, DataError, reason, say, without_controls
 from mcmfh_lightning.evaluation.codes import Items, Task, read_task
 from mcmfh_lightning.evaluation.codes_files import KEYS, Keys
 from mcmfh_lightning.evaluation.nulls import DATABASE_CONSTANTS, database_levels
@@ -126,7 +126,8 @@ def report(
             raise DataError(f"{made}: cannot be made ({error.strerror}); correct --out") from error
     errors = Console(stderr=True)
     for warning in dict.fromkeys(warning for task in tasks for warning in task.warnings):
-        errors.print(f"warning: {warning}", style="yellow", soft_wrap=True, highlight=False, markup=False)
+        line = without_controls(f"warning: {warning}")  # names of files and ids may come from elsewhere
+        errors.print(line, style="yellow", soft_wrap=True, highlight=False, markup=False)
     for task, folder in zip(tasks, folders, strict=True):
         counts = _counted(task, task.query.num_bits, task.query.codes, task.database.codes)
         constants = count_constants(task)
