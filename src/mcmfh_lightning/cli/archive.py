@@ -1,14 +1,11 @@
-"""``mcmfh-archive``: build, change, search and serve an archive. Each public function is a subcommand.
+"""``mcmfh-archive``: show, check, search and serve an archive; `archive_items` changes it.
 
 A subcommand imports its parts itself, so that ``--help`` is quick, and only those that need torch load it.
 """
 
 import re
-import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,186 +13,13 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from mcmfh_lightning.archive.results import RERANKED, IndexKind, K, Modality, Side
+from mcmfh_lightning.cli.archive_items import Names, add, build, delete, upsert
 from mcmfh_lightning.cli.command_line import Commands, run_subcommand
-from mcmfh_lightning.cli.project import read_project
-from mcmfh_lightning.errors import ConfigError, DataError, reason, say, without_controls
+from mcmfh_lightning.errors import ConfigError, say, without_controls
 from mcmfh_lightning.files import atomic_write
-from mcmfh_lightning.lightning_configs import find_config
 
-Split = Literal["train", "val", "test"]
-Names = list[str] | None
-Splits = list[Split] | None
 # What the extra `archive` brings.
 _EXTRA = ("faiss", "fastapi", "lancedb", "pyarrow", "python_multipart", "uvicorn")
-
-
-def build(
-    archive: str,
-    *,
-    checkpoint: Path,
-    features: str | None = None,
-    pairs: str | None = None,
-    splits: Splits = None,
-    encoder: Path | None = None,
-    store_content: bool = False,
-    without_relaxed: bool = False,
-    restore_deleted: bool = False,
-    device: str = "cpu",
-) -> None:
-    """Make an archive of the items of shards; repeat the command to resume a build that was interrupted.
-
-    Args:
-        archive: Folder to make, or s3://bucket/prefix.
-        checkpoint: Trained hasher, as `mcmfh fit` wrote it.
-        features: Feature shards; without them pairs are encoded.
-        pairs: Pair shards, which have date, license, text and picture of each item.
-        splits: Splits of the shards. Default: all.
-        encoder: YAML file of the encoder that queries need, as model/encoder_offline.yaml, which is the default.
-        store_content: Keep texts and small pictures in the archive; without it they stay in their collection.
-        without_relaxed: Do not keep the codes before the sign, which rerank short codes; saves 6 bytes a bit.
-        restore_deleted: Add also items that were deleted from this archive; without it they stay out.
-        device: Where items are encoded.
-    """
-    from mcmfh_lightning.archive.build import build_archive
-    from mcmfh_lightning.archive.info import Location
-    from mcmfh_lightning.archive.model import check_device, read_encoder_spec
-    from mcmfh_lightning.archive.source import Source
-
-    check_device(device)
-    location, source = Location(archive), Source(features, pairs, tuple(splits or ()))
-    settings = {"store_content": store_content, "keep_relaxed": not without_relaxed}
-    spec = read_encoder_spec(None if encoder is None else Path(find_config(str(encoder))))
-    with _pairs_of_project("build"):
-        done = build_archive(location, source, checkpoint, spec, device=device, restore=restore_deleted, **settings)
-    say(f"{location}: {done}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Items:
-    """Items to add.
-
-    Args:
-        features: Feature shards; without them pairs are encoded.
-        pairs: Pair shards, which have date, license, text and picture of each item.
-        splits: Splits of the shards. Default: all.
-        checkpoint: Refuse if it is not the archive's own hasher, with which items are encoded in any case.
-        restore_deleted: Add also items that were deleted from this archive; without it they stay out.
-        device: Where items are encoded.
-    """
-
-    features: str | None = None
-    pairs: str | None = None
-    splits: Splits = None
-    checkpoint: Path | None = None
-    restore_deleted: bool = False
-    device: str = "cpu"
-
-
-def add(archive: str, *, items: Annotated[Items, Parameter(name="*")] = Items(), replace: bool = False) -> None:
-    """Add the items of shards whose ids are not there yet; repeat the command to resume one that was interrupted.
-
-    Args:
-        archive: Folder or s3://bucket/prefix.
-        items: What to add.
-        replace: Replace the items that are there already, as upsert does.
-    """
-    from mcmfh_lightning.archive.build import add_items
-    from mcmfh_lightning.archive.info import Location
-    from mcmfh_lightning.archive.source import Source
-
-    location, source = Location(archive), Source(items.features, items.pairs, tuple(items.splits or ()))
-    with _pairs_of_project("upsert" if replace else "add"):
-        done = add_items(
-            location,
-            source,
-            device=items.device,
-            replace=replace,
-            checkpoint=items.checkpoint,
-            restore=items.restore_deleted,
-        )
-    say(f"{location}: {done}")
-
-
-def upsert(archive: str, *, items: Annotated[Items, Parameter(name="*")] = Items()) -> None:
-    """Add the items of shards, replacing those that have the same ids.
-
-    Args:
-        archive: Folder or s3://bucket/prefix.
-        items: What to add.
-    """
-    add(archive, items=items, replace=True)
-
-
-@contextmanager
-def _pairs_of_project(command: str) -> Iterator[None]:
-    """Name the pairs of the project file in an error that asks for them: ``--features`` alone drops both from it."""
-    try:
-        yield
-    except DataError as error:
-        project = read_project("mcmfh-archive", command)
-        pairs = None if project is None else project.options.get("pairs")
-        if pairs is None or "--pairs DIR" not in str(error):
-            raise
-        raise DataError(str(error).replace("--pairs DIR", f"--pairs {shlex.quote(str(pairs))}")) from error
-
-
-def delete(
-    archive: str, *, ids: Names = None, ids_file: Path | None = None, groups: Names = None, erase: bool = False
-) -> None:
-    """Remove items and keep them out: build, add and upsert skip what was deleted, and new items of deleted groups.
-
-    Of ids that are not there, only the number is reported.
-
-    Args:
-        archive: Folder or s3://bucket/prefix.
-        ids: Ids of items.
-        ids_file: Text file with an id a line.
-        groups: Groups (patients, studies) whose items are all deleted, by their own names.
-        erase: Remove what was ever deleted or replaced from the disk too, where earlier versions keep it; all items are
-            written again, and whoever has the archive open must open it again.
-    """
-    from mcmfh_lightning.archive.codes_cache import remove_codes
-    from mcmfh_lightning.archive.deletion import delete_items
-    from mcmfh_lightning.archive.info import ArchiveInfo, Location
-    from mcmfh_lightning.tables import counted
-
-    if joined := [name for name in ids or () if name.startswith("[") and name.endswith("]")]:
-        raise ConfigError(
-            f"--ids {joined[0]!r}: repeat the option for several items, --ids A --ids B; an id in brackets goes into "
-            "--ids-file"
-        )
-    location = Location(archive)
-    named = [*(ids or ())]
-    if ids_file is not None:
-        try:
-            named += ids_file.read_text(encoding="utf-8-sig").splitlines()  # editors of Windows mark UTF-8 files
-        except (OSError, ValueError) as error:
-            raise DataError(f"{ids_file}: cannot be read ({reason(error)}); correct --ids-file") from error
-    if not named and not groups and not erase:
-        raise DataError("nothing to delete: pass --ids, --ids-file or --groups")
-    done = delete_items(location, named, groups or [])
-    if done.others:
-        say(
-            f"not deleted: items of group {', '.join(map(repr, done.others))}, which has the same number. Those that "
-            "an earlier release added may be of the same patient or study: then delete that group too"
-        )
-    missing = f", {done.missing:,} {'was' if done.missing == 1 else 'were'} not there" if done.missing else ""
-    deleted, now = counted(done.deleted, "item"), counted(len(done.table), "item")
-    say(f"{location}: {deleted} deleted{missing}; {now}, version {done.table.version}")
-    if named or groups:
-        say("build, add and upsert of this archive leave them out from now on; --restore-deleted adds them again")
-    if erase:
-        done.table.erase()
-        remove_codes(location, ArchiveInfo.load(location).uid)
-        say(
-            f"{location}: what was deleted is erased; version {done.table.version}. The shards and files that it was "
-            "made from are left as they are"
-        )
-    elif done.deleted:
-        say(
-            "no search finds them, but their data stay on the disk until `mcmfh-archive delete "
-            f"{shlex.quote(archive)} --erase`"
-        )
 
 
 def info(
