@@ -55,6 +55,7 @@ def test_ctrl_c_ends_in_one_line(program, module, arguments, imports, tmp_path):
     """Also while a command loads what it needs."""
     code = (
         "import os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored where the tests run in the background
         "class Stop:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
         f"        if name == {imports!r}:\n"
