@@ -1,6 +1,7 @@
 import csv
 import importlib
 import io
+import logging
 import sys
 import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -123,6 +124,17 @@ def _write_features(
     )
     merge_feature_parts(folder, info, 1, expected_ids=ids)
     return folder
+
+
+@pytest.fixture
+def lightning_log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+    """What Lightning logs on the first process."""
+    # On the logger itself: whether Lightning's loggers hand records on to the root differs by version.
+    logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    monkeypatch.setattr(logger, "handlers", [caplog.handler])
+    monkeypatch.setattr(logger, "propagate", False)
+    caplog.set_level(logging.INFO, logger=logger.name)
+    return caplog
 
 
 @pytest.fixture(scope="session")

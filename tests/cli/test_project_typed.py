@@ -189,16 +189,16 @@ def test_features_of_another_place_come_without_the_pairs(folder, capsys):
     assert capsys.readouterr().err.splitlines()[0] == "mcmfh.toml: --archive a"
 
 
-def test_a_run_is_continued_and_measured_in_its_folder(folder, features, capsys, caplog):
+def test_a_run_is_continued_and_measured_in_its_folder(folder, features, capsys, lightning_log):
     """With the command that SIGTERM's message names, and with a path of its checkpoint."""
     run = f'config = "experiments/demo.yaml"\ndata.root = "{features}"\nrun-dir = "runs/mine"\ntrainer.max-epochs = 1\n'
     Path("mcmfh.toml").write_text(f"[mcmfh.fit]\n{run}[mcmfh.test]\n{run}", encoding="utf-8")
     best, last = (f"runs/mine/fit/checkpoints/{name}.ckpt" for name in ("best", "last"))
     main.main(["fit"])
     for path in ("last", last):
-        caplog.clear()
+        lightning_log.clear()
         main.main(["fit", "--ckpt-path", path])
-        assert f"Restored all states from the checkpoint at {last}" in caplog.text
+        assert f"Restored all states from the checkpoint at {last}" in lightning_log.text
     main.main(["test", "--ckpt-path", "best"])
     main.main(["test", "--ckpt-path", best])
     report = json.loads(Path("runs/mine/test/metrics.json").read_text(encoding="utf-8"))
