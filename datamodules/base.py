@@ -262,7 +262,7 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
         written for whatever there is: these two get a warning.
         """
         of_stage = {TrainerFn.VALIDATING: ["val"], TrainerFn.TESTING: ["test"], TrainerFn.PREDICTING: ["val", "test"]}
-        for split in set(of_stage.get(fn, ())).intersection(self.splits):
+        for split in (one for one in of_stage.get(fn, ()) if one in self.splits):
             found = describe_overlap(trained, split, self.reader(split).groups, self.folder)
             if not found:
                 continue
