@@ -87,7 +87,8 @@ def _language(cells: Sequence[object]) -> str:
     words = _words(cells)
     if sum(not _is_latin(word) for word in words) > len(words) / 2:
         return ""
-    counts = {name: sum(word in known.split() for word in words) for name, known in _FUNCTION_WORDS.items()}
+    times = Counter(words)
+    counts = {name: sum(times[word] for word in known.split()) for name, known in _FUNCTION_WORDS.items()}
     best = max(counts, key=lambda name: counts[name])
     clear = counts[best] >= max(2, len(words) / 20) and counts[best] > 2 * counts["English"]
     return best if clear else "English"
