@@ -393,7 +393,8 @@ def test_a_full_disk_is_reported_and_leaves_nothing_half_written(made):
             Archive.open(made.folder)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert [entry.name for entry in (made.folder / "index").iterdir()] == [".lock"]
+    # Some versions of filelock remove the file of a lock that is given back, some keep it.
+    assert {entry.name for entry in (made.folder / "index").iterdir()} <= {".lock"}
     assert len(Archive.open(made.folder)) == 200
 
 
