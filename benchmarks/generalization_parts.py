@@ -14,10 +14,11 @@ from trained_runs import SEED, Data, Encoded, Items, Run, encode, ranked
 from mcmfh_lightning.encoders import PACKAGED_TOWERS
 from mcmfh_lightning.encoders.text_tower import TextTower
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.evaluation.protocols import CROSS_MODAL
 from mcmfh_lightning.evaluation.summary import AP, DRAWS, tied
 from mcmfh_lightning.hashers.base import Hasher
 from mcmfh_lightning.metrics import RankingCounts, functional
-from mcmfh_lightning.types import FeatureBatch
+from mcmfh_lightning.searches import SearchName
 
 METRICS = ("mAP@all", "mAP@50")
 BANDS = ("head", "middle", "tail")
@@ -59,9 +60,10 @@ def interval(values: Tensor, groups: Tensor | None = None) -> dict[str, float]:
 
 
 def cross(run: Run, test: Data, work: Path) -> Iterator[Row]:
-    """Read the protocol unimodal against unseen items; abnormal queries where the data have a normal label."""
+    """Read the searches across modalities of unseen items; abnormal queries where the data have a normal label."""
     report = read(run.tested_on(test, work) / "ranking.csv")
     report = report.query("protocol == 'unimodal' and database == 'unseen' and metric in @METRICS")
+    report = report[report["direction"].isin([direction.name for direction in CROSS_MODAL])]
     queries = "abnormal" if "abnormal" in set(report["queries"]) else "all"
     found = report[report["queries"] == queries].set_index(["direction", "metric", "system"])
     for (direction, metric, system), line in found.iterrows():
@@ -102,8 +104,9 @@ def shuffled_by_label(run: Run, data: Data) -> dict[tuple[str, str], float]:
     hasher = run.hasher()
     encoded = encode(hasher, data)
     found = {}
-    for direction, query, database, column in (("i2t", "image", "text", 1), ("t2i", "text", "image", 0)):
-        queries = encoded.items(encoded.codes[query], encoded.complete)
+    searches: tuple[tuple[SearchName, str, int], ...] = (("i2t", "text", 1), ("t2i", "image", 0))
+    for direction, database, column in searches:
+        queries = encoded.items(encoded.queries[direction], encoded.complete)
         items = encoded.items(encoded.codes[database], encoded.present[:, column])
         counts = ranked(hasher, queries.shuffled(), items)
         values = AP.per_query(counts)
@@ -129,16 +132,8 @@ def short(run: Run, data: Data, embed: Embed) -> Iterator[Row]:
     """Measure P@20 of every label, its mean (the interval resamples labels), and how many beat their prevalence."""
     hasher = run.hasher()
     texts = embed(queries(data)).half().float()  # half: as features are stored
-    numbers = torch.arange(len(texts))
-    batch: FeatureBatch = {
-        "image": torch.zeros(len(texts), data.module.image_dim),
-        "text": texts,
-        "present": torch.tensor([[False, True]]).expand(len(texts), 2),
-        "labels": torch.zeros(len(texts), 1, dtype=torch.uint8),
-        **dict.fromkeys(("group", "text_hash", "index"), numbers),
-    }
     with torch.inference_mode():
-        codes = hasher.evaluate(batch)["text"]
+        codes = hasher.encode_query("t2i", texts)
     counts = label_counts(hasher, encode(hasher, data), codes)
     precision = functional.precision_at(counts.total, counts.relevant, torch.tensor([DEPTH]))[:, 0]
     prevalence = counts.relevant.sum(1).double() / counts.total.sum(1)  # chance, as long as there are 20 images
@@ -188,25 +183,35 @@ def packaged_text_tower(data: Data) -> Embed:
 
 
 def missing(run: Run, data: Data) -> Iterator[Row]:
-    """Measure the protocol asymmetric where the code of a case without a text is that of its image alone."""
+    """Measure the protocol asymmetric where a case without a text is found by its image, as in an archive."""
     hasher = run.hasher()
     encoded = encode(hasher, data)
     complete = encoded.complete
     abnormal = data.abnormal(encoded.labels[complete])
     for share in SHARES:
-        lacking = lack_text(encoded.groups, share)
-        cases = torch.where(lacking[:, None], encoded.codes["image"], encoded.codes["case"])
-        database = encoded.items(cases, complete)
-        for direction, modality in (("i2case", "image"), ("t2case", "text")):
-            asked = encoded.items(encoded.codes[modality], complete)
-            counts, of_null = (ranked(hasher, side, database) for side in (asked, asked.shuffled()))
+        lacking = lack_text(encoded.groups, share) & complete
+        cases = encoded.items(encoded.codes["case"], complete & ~lacking)
+        images = encoded.items(encoded.codes["image"], lacking)
+        searches: tuple[tuple[SearchName, SearchName], ...] = (("i2case", "i2i"), ("t2case", "t2i"))
+        for direction, of_images in searches:
+            asked = [encoded.items(encoded.queries[search], complete) for search in (direction, of_images)]
+            counts, of_null = (
+                added(ranked(hasher, of_cases, cases), ranked(hasher, of_films, images))
+                for of_cases, of_films in (asked, [one.shuffled() for one in asked])
+            )
             values, null, chance = (AP.per_query(one) for one in (counts, of_null, tied(counts)))
             chosen = abnormal & ~values.isnan()
             means = {"value": values, "chance": chance, "null_value": null}
             row = {"protocol": "asymmetric", "direction": direction, "subset": f"{share} % without a text"}
             row |= {"queries": "all" if data.module.normal_label is None else "abnormal", "null": "shuffled queries"}
             row |= {name: float(of_queries[chosen].mean()) for name, of_queries in means.items()}
-            yield row | interval(values[chosen], asked.groups[chosen]) | {"number": int(chosen.sum())}
+            yield row | interval(values[chosen], asked[0].groups[chosen]) | {"number": int(chosen.sum())}
+
+
+def added(first: RankingCounts, second: RankingCounts) -> RankingCounts:
+    """Add the counts of two databases that are ranked together."""
+    size = first.database_size + second.database_size
+    return RankingCounts(first.total + second.total, first.relevant + second.relevant, size)
 
 
 def lack_text(groups: Tensor, share: int) -> Tensor:

@@ -108,13 +108,13 @@ def source(checkpoint: Path, features: Path) -> Source:
     hasher, data = load_hasher(checkpoint).hasher, Data("features", features)
     test, rest = encode(hasher, data), encode(hasher, data, "train+val")
     cases = torch.cat([part.codes["case"][part.complete] for part in (rest, test)]).float()
-    queries = test.codes["image"][test.complete].float()
+    queries = test.queries["i2case"][test.complete].float()
     cosine = hasher.distance == "cosine"
     if cosine:
         cases, queries = normalize(cases), normalize(queries)
     abnormal = data.abnormal(test.labels)
-    images, texts = (Items(test.codes[side], test.labels, test.groups) for side in ("image", "text"))
-    found = [ranked(hasher, *sides) for sides in ((images, texts), (texts, images))]
+    sides = ((test.queries["i2t"], test.codes["text"]), (test.queries["t2i"], test.codes["image"]))
+    found = [ranked(hasher, *(Items(codes, test.labels, test.groups) for codes in both)) for both in sides]
     values = [average_precision(counts.total, counts.relevant, depth) for depth in (None, K) for counts in found]
     means = [float(of_queries[abnormal & ~of_queries.isnan()].mean()) for of_queries in values]
     quality = dict(zip(names.QUALITY, means, strict=True))
@@ -221,8 +221,8 @@ def encoding(checkpoint: Path, num_bits: int, turns: int) -> Row:
     """Measure milliseconds from a text to its code, as an archive makes it: with one thread."""
     stored = load_hasher(checkpoint)
     hasher = QueryHasher(build_encoder(read_encoder_spec(None), stored.encoder or {}), stored.hasher, "cpu")
-    hasher.text(TEXT)
-    taken = median(1e3 * seconds(partial(hasher.text, TEXT)) for _ in range(3 * turns))
+    hasher.text(TEXT, "case")
+    taken = median(1e3 * seconds(partial(hasher.text, TEXT, "case")) for _ in range(3 * turns))
     return row(names.ENCODING, num_bits, names.ONE, taken, threads=1)
 
 

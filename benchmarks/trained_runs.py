@@ -20,6 +20,7 @@ from mcmfh_lightning.hashers.base import Hasher
 from mcmfh_lightning.hashers.stored import load_hasher
 from mcmfh_lightning.metrics import CosineHistogram, HammingHistogram, RankingCounts
 from mcmfh_lightning.metrics.functional import pack_signs
+from mcmfh_lightning.searches import SEARCHES, SearchName
 
 SEED = 0  # seed of everything drawn here, as in `HammingRanking`
 
@@ -129,13 +130,15 @@ class Encoded(NamedTuple):
     """Some splits with the codes of a hasher.
 
     Attributes:
-        codes: (N, num_bits) by the names of `EvaluationOutput`.
+        codes: Codes of items, (N, num_bits) by ``image``, ``text`` and ``case``.
+        queries: Codes of queries, (N, num_bits) by search.
         labels: (N, W) uint8, packed.
         groups: (N,) int64.
         present: (N, 2) bool: image, text.
     """
 
     codes: Mapping[str, Tensor]
+    queries: Mapping[SearchName, Tensor]
     labels: Tensor
     groups: Tensor
     present: Tensor
@@ -157,7 +160,15 @@ def encode(hasher: Hasher, data: Data, database: str = "unseen") -> Encoded:
     with torch.inference_mode():
         outputs = [hasher.evaluate(batch) for batch in batches]
     codes = {name: torch.cat([output[name] for output in outputs]) for name in ("image", "text", "case")}
-    return Encoded(codes, *(torch.cat([batch[name] for batch in batches]) for name in ("labels", "group", "present")))
+    queries = {
+        search: torch.cat([output["queries"][search] for output in outputs])
+        if "queries" in outputs[0]
+        else codes[SEARCHES[search].query]
+        for search in SEARCHES
+    }
+    return Encoded(
+        codes, queries, *(torch.cat([batch[name] for batch in batches]) for name in ("labels", "group", "present"))
+    )
 
 
 def ranked(hasher: Hasher, queries: Items, database: Items) -> RankingCounts:

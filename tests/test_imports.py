@@ -43,7 +43,7 @@ ALLOWED = {
     "files": {"errors"},
 }
 
-ANYWHERE = {"figures", "nearest", "shared_memory"}
+ANYWHERE = {"figures", "nearest", "searches", "shared_memory"}
 """Files that any other may import; they import nothing of the package."""
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.evaluation.protocols import PROTOCOLS
+from mcmfh_lightning.evaluation.protocols import CROSS_MODAL
 from mcmfh_lightning.metrics.functional import (
     bootstrap_means,
     bootstrap_weights,
@@ -23,7 +23,7 @@ DRAWS, SEED = 1000, 0
 """Bootstrap resamples."""
 MEAN = "mean"
 """Name of the mean of both directions."""
-_DIRECTIONS = [direction.name for direction in PROTOCOLS[HEADLINE[0]]]
+_DIRECTIONS = [direction.name for direction in CROSS_MODAL]
 
 
 def compare(results: Mapping[str, Sequence[Result]], reference: str, subset: str) -> pd.DataFrame:

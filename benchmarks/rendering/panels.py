@@ -8,7 +8,7 @@ from functools import cached_property
 import pandas as pd
 
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.evaluation.protocols import PROTOCOLS
+from mcmfh_lightning.evaluation.protocols import CROSS_MODAL, PROTOCOLS
 from mcmfh_lightning.sweeps.declared import CONFIG, DeclaredRun, slug
 from mcmfh_lightning.sweeps.result import ABNORMAL, ALL, METRICS, MODEL, NULLS, UNSEEN, Data, Result
 from rendering.comparison import compare
@@ -16,6 +16,7 @@ from rendering.store import HEADLINE
 
 Matched = Sequence[tuple[DeclaredRun, Result | None]]
 DIRECTIONS = {name: [direction.name for direction in directions] for name, directions in PROTOCOLS.items()}
+DIRECTIONS["unimodal"] = [direction.name for direction in CROSS_MODAL]  # of stored results no other is known
 DATABASES = (UNSEEN, "train+val")
 PLACE = ["ranking", "system", "protocol", "database", "direction", "metric"]
 """The names that place a number; their values are ordered as below, systems as in the file."""
@@ -103,6 +104,7 @@ class Panel:
             for protocol, of_protocol in (result.results or {}).items()
             for database, of_database in of_protocol.items()
             for direction, of_direction in of_database.get(self.queries, {}).items()
+            if direction in DIRECTIONS[protocol]
             for ranking, of_ranking in of_direction.items()
             for metric, (value, _, _) in of_ranking.items()
         )

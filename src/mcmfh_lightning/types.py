@@ -4,6 +4,8 @@ from typing import Literal, NotRequired, TypedDict
 
 from torch import Tensor
 
+from mcmfh_lightning.searches import SearchName
+
 Distance = Literal["hamming", "cosine"]
 """What a method ranks by: the Hamming distance of its codes or the cosine of its embeddings."""
 
@@ -61,9 +63,11 @@ class EvaluationOutput(TypedDict):
     without a fusion of both modalities leaves out the fused entries.
 
     Attributes:
-        image: Code of the image alone (protocols ``unimodal``, ``asymmetric``).
-        text: Code of the text alone (protocols ``unimodal``, ``asymmetric``).
+        image: Code of the image alone: as an item, and as a query of every search that is not in ``queries``.
+        text: Code of the text alone, likewise.
         case: One code of an item that has both (protocol ``asymmetric``, database side).
+        queries: Codes of queries by search, of a method whose query codes depend on what is searched; each of the
+            image or the text alone.
         fused_image: Image head of the fused pair (protocol ``paired``).
         fused_text: Text head of the fused pair (protocol ``paired``).
         routing: (layers, 2, num_experts) int64: tokens per expert in this batch, modality 0 is the image, 1 the text.
@@ -72,6 +76,7 @@ class EvaluationOutput(TypedDict):
     image: Tensor
     text: Tensor
     case: Tensor
+    queries: NotRequired[dict[SearchName, Tensor]]
     fused_image: NotRequired[Tensor]
     fused_text: NotRequired[Tensor]
     routing: NotRequired[Tensor]

@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from mcmfh_lightning.hashers import MCMFH
-from mcmfh_lightning.hashers.base import CHECKPOINT_KEY, Hasher
+from mcmfh_lightning.hashers.base import Hasher
+from mcmfh_lightning.hashers.checkpoints import CHECKPOINT_KEY
 from mcmfh_lightning.shards import (
     DatasetInfo,
     FeatureShardWriter,

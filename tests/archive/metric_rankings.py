@@ -12,6 +12,16 @@ from mcmfh_lightning.archive.schema import code_array
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.metrics.functional import hamming_distances
 
+TARGETS = {"image": ("text", "image", "case"), "text": ("image", "text", "case")}
+"""What the codes of an item as a query are for, in the order in which an archive keeps them."""
+
+
+def _target(row: dict[str, object], against: str) -> str:
+    """What a search finds where it finds the item: a case of one modality is an image or a text."""
+    if against != "case" or (row["has_image"] and row["has_text"]):
+        return against
+    return "image" if row["has_image"] else "text"
+
 
 def compare_with_metric_code(archive: Archive, number: int, split: str = "test") -> int:
     """Search by items of a split, and compare with the distances of the metric code, ordered by (distance, id).
@@ -23,6 +33,8 @@ def compare_with_metric_code(archive: Archive, number: int, split: str = "test")
         AssertionError: If one differs.
     """
     columns = ["id", "group", "split", "has_image", "has_text", "labels", *(f"{side}_code" for side in get_args(Side))]
+    if archive.info.query_codes:
+        columns += [f"{modality}_query_codes" for modality in get_args(Modality)]
     table = ItemTable.open(archive.location).select(columns)
     codes = {side: torch.from_numpy(code_array(table[f"{side}_code"])) for side in get_args(Side)}
     rows = table.select(columns[:6]).to_pylist()
@@ -39,7 +51,14 @@ def compare_with_metric_code(archive: Archive, number: int, split: str = "test")
             if not rows[query][f"has_{modality}"]:
                 continue
             for against in get_args(Side):
-                [distances] = hamming_distances(codes[modality][query : query + 1], codes[against]).tolist()
+                by_search = [codes[modality][query]] * 3
+                if archive.info.query_codes:
+                    by_search = list(code_array(table[f"{modality}_query_codes"])[query].reshape(3, -1))
+                of = dict(zip(TARGETS[modality], map(torch.as_tensor, by_search), strict=True))
+                every = {
+                    target: hamming_distances(code[None], codes[against])[0].tolist() for target, code in of.items()
+                }
+                distances = [every[_target(row, against)][place] for place, row in enumerate(rows)]
                 for filters, holds in conditions:
                     expected = sorted(
                         (distances[place], row["id"])

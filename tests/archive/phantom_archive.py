@@ -3,6 +3,7 @@
 import json
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -14,7 +15,8 @@ from mcmfh_lightning.cli.train import main as lightning_command
 from mcmfh_lightning.datasets.phantom.findings import draw_film
 from mcmfh_lightning.datasets.phantom.studies import sample_studies, write_report
 from mcmfh_lightning.hashers import MCMFH
-from mcmfh_lightning.hashers.base import CHECKPOINT_KEY
+from mcmfh_lightning.hashers.base import Hasher
+from mcmfh_lightning.hashers.checkpoints import CHECKPOINT_KEY
 from mcmfh_lightning.shards import DatasetInfo
 
 ODD_ID = "study 3/film ä.1?"
@@ -49,12 +51,14 @@ def write_pairs(folder: Path, studies: int, seed: int = 0) -> Path:
     return folder / "pairs"
 
 
-def untrained_checkpoint(path: Path, pairs: Path, num_bits: int = 16) -> Path:
+def untrained_checkpoint(
+    path: Path, pairs: Path, num_bits: int = 16, method: type[Hasher] = MCMFH, **more: Any
+) -> Path:
     """A hasher with drawn weights, as if it had been fitted on the pairs' embeddings by the package's towers."""
     spec = yaml.safe_load((files("mcmfh_lightning.lightning_configs") / "model/encoder_offline.yaml").read_text())
     encoder = getattr(encoders, spec["class_path"].rpartition(".")[2])(**spec["init_args"])
     torch.manual_seed(0)
-    hasher = MCMFH(num_bits, encoder.image_dim, encoder.text_dim, d_model=32)
+    hasher = method(num_bits, encoder.image_dim, encoder.text_dim, d_model=32, **more)
     stored = {"state_dict": hasher.state_dict()}
     hasher.on_save_checkpoint(stored)
     identity = json.loads(json.dumps(encoder.identity))
@@ -65,12 +69,15 @@ def untrained_checkpoint(path: Path, pairs: Path, num_bits: int = 16) -> Path:
 
 
 def fitted_checkpoint(folder: Path, pairs: Path) -> Path:
-    """A hasher that was fitted for a few epochs on the pairs' embeddings by the package's towers."""
+    """A hasher that was fitted for a few epochs on the pairs' embeddings by the package's towers.
+
+    Its queries have the codes of items: a film of the archive finds itself first.
+    """
     features = folder / "features"
     where = ["--data.root", str(pairs), "--model.output_dir", str(features), "--run_dir", str(folder / "encode")]
     lightning_command(["predict", "--config", "experiments/encode_offline.yaml", *where, "--data.num_workers", "0"])
     flags = ["--data.root", str(features), "--run_dir", str(folder / "run"), "--data.global_batch_size", "16"]
-    flags += ["--trainer.max_epochs", "8", "--trainer.enable_progress_bar", "false"]
+    flags += ["--trainer.max_epochs", "8", "--trainer.enable_progress_bar", "false", "--model.query_heads", "false"]
     lightning_command(["fit", "--config", "experiments/demo.yaml", *flags])
     return folder / "run" / "fit" / "checkpoints" / "best.ckpt"
 

@@ -22,7 +22,7 @@ from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.cli.archive import main
 from mcmfh_lightning.errors import ConfigError
 from mcmfh_lightning.hashers import MCMFH, LabelClassifier, RealValued
-from mcmfh_lightning.hashers.base import CHECKPOINT_KEY
+from mcmfh_lightning.hashers.checkpoints import CHECKPOINT_KEY
 from mcmfh_lightning.hashers.stored import load_hasher
 
 from .collection import IMAGE_DIM, LABELS, TEXT_DIM, make_pair, write_checkpoint, write_features, write_pairs
@@ -388,7 +388,7 @@ def test_archives_of_another_format_or_without_their_files_are_refused(build, ca
     archive = build()
     info = json.loads((archive / "archive.json").read_text())
     (archive / "archive.json").write_text(json.dumps(info | {"format_version": 99}))
-    assert "format_version 99, this release reads 1 and 2" in refused(capsys, "info", archive)
+    assert "format_version 99, this release reads 1, 2 and 3" in refused(capsys, "info", archive)
     (archive / "archive.json").write_text(json.dumps(info | {"surprise": 1}))
     assert "an entry is missing or unknown" in refused(capsys, "info", archive)
     (archive / "archive.json").write_text("{")

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcmfh_lightning.archive import snapshot as snapshot_module
-from mcmfh_lightning.archive.snapshot import Ranking, cosines, head_length, rerank
+from mcmfh_lightning.archive import ranking as ranking_module
+from mcmfh_lightning.archive.ranking import Ranking, cosines, head_length, rerank
 
 DISTANCES = st.lists(st.integers(0, 4), max_size=12).map(sorted)
 
@@ -29,7 +29,7 @@ def test_the_head_ends_where_a_distance_does(distances, number):
 
 
 def test_the_head_is_bounded_unless_more_are_asked_for(monkeypatch):
-    monkeypatch.setattr(snapshot_module, "MOST_RERANKED", 5)
+    monkeypatch.setattr(ranking_module, "MOST_RERANKED", 5)
     near = near_of([0] * 20)
     assert head_length(near, 2) == 5
     assert head_length(near, 7) == 7

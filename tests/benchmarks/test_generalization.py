@@ -132,8 +132,11 @@ def test_every_method_is_tested_on_data_of_other_labels(bench, fitted, data, nam
         encoded = bench.runs.encode(hasher, data.b)
         labels = unpack_bits(reader.labels, len(OTHER_LABELS)).astype(int)
         apart = reader.groups[:, None] != reader.groups
-        image, text = signs(encoded.codes["image"]), signs(encoded.codes["text"])
-        for row, query, database in ((rows[0], image, text), (rows[2], text, image)):
+        embeddings = reader.gather(np.arange(len(reader)))
+        for row, search, query, item in ((rows[0], "i2t", "image", "text"), (rows[2], "t2i", "text", "image")):
+            with torch.inference_mode():
+                query, database = hasher.encode_query(search, torch.from_numpy(embeddings[query])), encoded.codes[item]
+            query, database = signs(query), signs(database)
             assert row.value == pytest.approx(by_hand(query, database, labels @ labels.T > 0, apart), rel=1e-9)
 
 
@@ -238,7 +241,7 @@ def test_precision_of_short_queries_is_the_mean_over_orders_of_ties(bench, fitte
     items = reader.gather(np.arange(len(reader)))
     text = planted_tower(list(data.a.module.label_vocabulary)).half().float()
     with torch.inference_mode():
-        queries = signs(hasher.encode(None, text).text)
+        queries = signs(hasher.encode_query("t2i", text))
         images = signs(hasher.encode(torch.from_numpy(items["image"]), None).image)
     hot = unpack_bits(reader.labels, 8)
     rng = np.random.default_rng(0)
@@ -337,14 +340,20 @@ def test_half_of_the_texts_missing_by_hand(bench, fitted, data) -> None:
     hasher = run.hasher()
     with torch.inference_mode():
         image = hasher.encode(torch.from_numpy(items["image"]), None).image
-        text = hasher.encode(None, torch.from_numpy(items["text"])).text
         fused = hasher.encode(torch.from_numpy(items["image"]), torch.from_numpy(items["text"]))
-    cases = np.where(lacking[:, None], signs(image), signs(fused.image + fused.text))
+        asked = {
+            search: signs(hasher.encode_query(search, torch.from_numpy(items[modality])))
+            for search, modality in (("i2case", "image"), ("i2i", "image"), ("t2case", "text"), ("t2i", "text"))
+        }
+    cases, images = signs(fused.image + fused.text), signs(image)
     labels = unpack_bits(reader.labels, 8).astype(int)
     abnormal = labels[:, 0] == 0
     relevant, apart = labels @ labels.T > 0, reader.groups[:, None] != reader.groups
-    for direction, codes in (("i2case", image), ("t2case", text)):
-        expected = by_hand(signs(codes)[abnormal], cases, relevant[abnormal], apart[abnormal])
+    for direction, of_images in (("i2case", "i2i"), ("t2case", "t2i")):
+        # Each kind of item by the query's code for that kind: by_hand takes one code, so both are written side by side.
+        queries = np.hstack([asked[direction], asked[of_images]])
+        items_of_both = np.hstack([cases * ~lacking[:, None], images * lacking[:, None]])
+        expected = by_hand(queries[abnormal], items_of_both, relevant[abnormal], apart[abnormal])
         assert rows["50 % without a text", direction].value == pytest.approx(expected, rel=1e-9)
 
 

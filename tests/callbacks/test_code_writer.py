@@ -47,25 +47,53 @@ def _tested(run: Path, **wanted: str) -> dict[str, float]:
     return {row["metric"]: float(row["value"]) for row in rows if row["system"] == "model"}
 
 
-@pytest.mark.parametrize(
-    ("protocol", "direction", "query", "database"),
-    [
-        ("unimodal", "i2t", "image", "text"),
-        ("unimodal", "t2i", "text", "image"),
-        ("asymmetric", "i2case", "image", "case"),
-        ("asymmetric", "t2case", "text", "case"),
-    ],
-)
+@pytest.fixture(scope="module")
+def plain(call: Call, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a method whose queries have the codes of items."""
+    folder = tmp_path_factory.mktemp("plain")
+    heads = ["--model.query-heads", "false"]
+    for command in ("fit", "test", "predict"):
+        call(command, folder, *heads, *(["--trainer.max-epochs", "2"] if command == "fit" else []))
+    return folder
+
+
+SEARCHED = [
+    ("unimodal", "i2t", "image", "text"),
+    ("unimodal", "t2i", "text", "image"),
+    ("unimodal", "i2i", "image", "image"),
+    ("unimodal", "t2t", "text", "text"),
+    ("asymmetric", "i2case", "image", "case"),
+    ("asymmetric", "t2case", "text", "case"),
+]
+
+
+def _ranked(folder: Path, query: str, database: str, out: Path) -> dict[str, float]:
+    """Rank files of codes by the command."""
+    codes = [str(folder / f"test-{name}.npz") for name in (query, database)]
+    bench(["rank", "--query", codes[0], "--database", codes[1], "--out", str(out)])
+    results = json.loads((out / "results.json").read_text())["results"]
+    return {metric: results[metric]["value"] for metric in ("mAP@all", "mAP@50", "P@50")}
+
+
+@pytest.mark.parametrize(("protocol", "direction", "query", "database"), SEARCHED)
 def test_ranked_codes_give_the_numbers_of_the_test(
-    run: Path, tmp_path: Path, protocol: str, direction: str, query: str, database: str
+    plain: Path, tmp_path: Path, protocol: str, direction: str, query: str, database: str
 ) -> None:
-    codes = [str(run / "predict" / f"test-{side}.npz") for side in (query, database)]
-    bench(["rank", "--query", codes[0], "--database", codes[1], "--out", str(tmp_path)])
-    ranked = json.loads((tmp_path / "results.json").read_text())["results"]
+    tested = _tested(plain, protocol=protocol, database="unseen", queries="all", direction=direction)
+    for metric, value in _ranked(plain / "predict", query, database, tmp_path).items():
+        assert value == pytest.approx(tested[metric], rel=0, abs=1e-12)
+    assert len(list((plain / "predict").glob("*.npz"))) == 9
+
+
+@pytest.mark.parametrize(("protocol", "direction", "item", "database"), SEARCHED)
+def test_ranked_codes_of_queries_give_the_numbers_of_the_test(
+    run: Path, tmp_path: Path, protocol: str, direction: str, item: str, database: str
+) -> None:
     tested = _tested(run, protocol=protocol, database="unseen", queries="all", direction=direction)
-    assert tested
-    for metric in ("mAP@all", "mAP@50", "P@50"):
-        assert ranked[metric]["value"] == pytest.approx(tested[metric], rel=0, abs=1e-12)
+    for metric, value in _ranked(run / "predict", direction, database, tmp_path / "queries").items():
+        assert value == pytest.approx(tested[metric], rel=0, abs=1e-12)
+    of_items = _ranked(run / "predict", item, database, tmp_path / "items")
+    assert abs(of_items["mAP@all"] - tested["mAP@all"]) > 1e-6  # the code of an item is another one
 
 
 def test_rows_are_those_of_the_split(run: Path, features: Path) -> None:
@@ -75,12 +103,14 @@ def test_rows_are_those_of_the_split(run: Path, features: Path) -> None:
         reader = data.reader(split)
         batch = data.table(reader).batch(np.arange(len(reader)))
         expected = model.evaluate(batch)
-        for side in ("image", "text", "case"):
+        codes = {side: expected[side] for side in ("image", "text", "case")} | expected["queries"]
+        assert len(codes) == 9
+        for side in codes:
             with np.load(run / "predict" / f"{split}-{side}.npz", allow_pickle=False) as file:
                 assert file["ids"].tolist() == list(reader.ids)
                 assert np.array_equal(file["groups"], reader.groups)
                 assert np.array_equal(np.packbits(file["labels"], axis=1), reader.labels)
-                assert np.array_equal(file["codes"], expected[side].ge(0).numpy())
+                assert np.array_equal(file["codes"], codes[side].ge(0).numpy())
 
 
 def test_the_command_that_is_shown_ranks_the_codes(
@@ -93,10 +123,12 @@ def test_the_command_that_is_shown_ranks_the_codes(
     for part in (run / "fit" / "checkpoints" / "best.ckpt", features, run / "predict"):
         assert str(part) in named
     assert "  test-image.npz 160 images, test-text.npz 160 texts, test-case.npz 160 cases" in lines
+    assert "  queries of each search in test-{i2t,t2i,i2i,t2t,i2case,t2case}.npz" in lines
     line = next(line for line in lines if line.startswith("rank them"))
     assert line.startswith("rank them (all queries; `mcmfh test` prints the abnormal ones): ")
     command = shlex.split(line.partition(": ")[2])
     assert command[0] == "mcmfh-bench"
+    assert command[command.index("--query") + 1] == str(run / "predict" / "test-i2t.npz")
     bench(command[1:])
     assert "160 queries" in capsys.readouterr().out
 
@@ -135,8 +167,8 @@ def test_items_without_an_image_have_no_code_of_one(
     lines = capsys.readouterr().out.splitlines()
     assert "  test-image.npz 39 images, test-text.npz 39 texts, test-case.npz 38 cases" in lines
     assert f"{tmp_path / 'predict'}: replaces earlier codes, which do not name their weights and data" in lines
-    assert len(list((tmp_path / "predict").glob("*.npz"))) == 9
-    lacking = {"image": [3], "text": [5], "case": [3, 5]}
+    assert len(list((tmp_path / "predict").glob("*.npz"))) == 27
+    lacking = {"image": [3], "text": [5], "case": [3, 5], "i2t": [3], "t2i": [5], "i2i": [3], "t2case": [5]}
     for side, numbers in lacking.items():
         with np.load(tmp_path / "predict" / f"test-{side}.npz", allow_pickle=False) as file:
             assert file["ids"].tolist() == [f"test {i}" for i in range(40) if i not in numbers]

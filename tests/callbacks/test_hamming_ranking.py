@@ -19,10 +19,19 @@ from mcmfh_lightning.evaluation.nulls import POPULARITY_LEVELS, ConstantRankings
 from mcmfh_lightning.evaluation.stream import RankingStream
 
 PAIRS = {
-    "unimodal": {"i2t": ("image", "text"), "t2i": ("text", "image")},
+    "unimodal": {
+        "i2t": ("image", "text"),
+        "t2i": ("text", "image"),
+        "i2i": ("image", "image"),
+        "t2t": ("text", "text"),
+    },
     "asymmetric": {"i2case": ("image", "case"), "t2case": ("text", "case")},
     "paired": {"i2t": ("fused_image", "fused_text"), "t2i": ("fused_text", "fused_image")},
 }
+FIVE = {"i2t": "unimodal", "t2i": "unimodal", "i2i": "unimodal", "i2case": "asymmetric", "t2case": "asymmetric"}
+"""The searches whose mean a fit chooses by, with their protocols."""
+ALONE = ("i2t", "t2i", "i2i")
+"""Those of them that need no code of a case."""
 
 
 def run_test(world, module=None, data=None, callback=None, **settings):
@@ -78,14 +87,18 @@ def test_every_number_of_the_model_against_brute_force(world, report):
                         row = rows[*key, "model", metric]
                         expected = np.nanmean(values[members])
                         assert float(row["value"]) == pytest.approx(expected, rel=1e-12)
-                        assert logged[f"test/{'/'.join(key)}/{metric}"].item() == pytest.approx(expected, rel=1e-6)
+                        name = f"test/{'/'.join(key)}/{metric}"
+                        if database == "unseen" or subset in ("all", "abnormal"):
+                            assert logged[name].item() == pytest.approx(expected, rel=1e-6)
+                        else:
+                            assert name not in logged
                         assert int(row["num_queries"]) == members.sum()
                         assert int(row["num_without_relevant"]) == np.isnan(values[members]).sum()
                         assert int(row["database_size"]) == len(table["index"])
                         assert float(row["pessimistic"]) <= expected <= float(row["optimistic"])
                         assert float(row["low"]) < expected < float(row["high"])
                         checked += 1
-    assert checked == 2 * 3 * 2 * 2 * 4
+    assert checked == 2 * sum(map(len, PAIRS.values())) * 2 * 4
 
 
 def test_precision_at_depth_and_within_the_ball(world, report):
@@ -240,6 +253,23 @@ def test_files_name_what_the_numbers_are_of(world, report):
         assert (report.folder / name).read_bytes().startswith(b"\x89PNG")
 
 
+def test_near_duplicate_films_of_other_groups_are_counted_and_reported(world, report):
+    split = world.splits["test"]
+    alike = np.corrcoef(split["image"]) >= 0.98
+    found = int((alike & (split["group"][:, None] != split["group"])).any(axis=1).sum())
+    counted = {"queries": 26, "found": found, "cosine": 0.98}
+    assert json.loads((report.folder / "metrics.json").read_text())["near_duplicates"] == counted
+    assert ("near-duplicate in another group" in report.printed) == (found > 0)
+    split = {name: values.copy() for name, values in split.items()}
+    split["image"][:] = split["image"][0]  # one film under every number
+    (world.folder / "copies").mkdir()
+    trainer = world.trainer(HammingRanking(), default_root_dir=world.folder / "copies")
+    trainer.test(world.Module(), world.Data(world.splits | {"test": split}), verbose=False)
+    content = json.loads((world.folder / "copies" / "metrics.json").read_text())
+    assert content["near_duplicates"]["found"] == 26
+    assert any(note.startswith("26 of 26 test films have a near-duplicate") for note in content["notes"])
+
+
 def test_table_shows_interval_chance_and_best_null(report):
     row = report.rows["unimodal", "unseen", "abnormal", "i2t", "model", "mAP@all"]
     lines = report.printed.splitlines()
@@ -250,7 +280,7 @@ def test_table_shows_interval_chance_and_best_null(report):
     assert f"{float(row['chance']):.3f}"[1:] in shown
     null = float(report.rows["unimodal", "unseen", "abnormal", "i2t", row["best_null"], "mAP@all"]["value"])
     assert f"{row['best_null']} {f'{null:.3f}'[1:]}" in shown
-    assert len(lines) <= 14
+    assert len(lines) <= 16  # with the two searches within a modality
     assert str(report.folder) in report.printed  # where every other number is
 
 
@@ -345,7 +375,7 @@ def test_labels_next_to_the_ranking(world, report):
         assert float(row["value"]) == pytest.approx(np.nanmean(carrying), rel=1e-12)
         assert row["metric"] == "mAP@all"
         assert 0 < float(row["chance"]) < 1
-    assert len(rows) == 3 * 2 * 2 * len(data.label_vocabulary)
+    assert len(rows) == sum(map(len, PAIRS.values())) * 2 * len(data.label_vocabulary)
 
 
 def test_validation_logs_the_monitor_without_nulls(world):
@@ -354,12 +384,14 @@ def test_validation_logs_the_monitor_without_nulls(world):
     logged, val, module = trainer.callback_metrics, world.splits["val"], world.Module()
     codes = world.codes(module, val)
     abnormal = ~np.unpackbits(val["labels"], axis=1)[:, 1].astype(bool)
-    means = []
-    for direction, (ours, theirs) in PAIRS["unimodal"].items():
-        values = world.hamming_ranked(val, val, codes[ours], codes[theirs])
-        means.append(np.nanmean(values[abnormal]))
-        assert logged[f"val/unimodal/unseen/abnormal/{direction}/mAP@all"].item() == pytest.approx(means[-1])
-    assert logged["val/mAP"].item() == pytest.approx(np.mean(means))
+    means = {}
+    for protocol in ("unimodal", "asymmetric"):
+        for direction, (ours, theirs) in PAIRS[protocol].items():
+            values = world.hamming_ranked(val, val, codes[ours], codes[theirs])
+            means[direction] = np.nanmean(values[abnormal])
+            name = f"val/{protocol}/unseen/abnormal/{direction}/mAP@all"
+            assert logged[name].item() == pytest.approx(means[direction])
+    assert logged["val/mAP"].item() == pytest.approx(np.mean([means[search] for search in FIVE]))
     assert not any("train+val" in key or "new_text" in key for key in logged)
     assert list(world.folder.iterdir()) == []
 
@@ -368,9 +400,56 @@ def test_without_a_normal_label_all_queries_are_monitored(world):
     trainer = world.trainer(HammingRanking())
     trainer.validate(world.Module(), world.Data(world.splits, normal_label=None), verbose=False)
     logged = trainer.callback_metrics
-    directions = [logged[f"val/unimodal/unseen/all/{name}/mAP@all"].item() for name in ("i2t", "t2i")]
-    assert logged["val/mAP"].item() == pytest.approx(np.mean(directions))
+    searches = [logged[f"val/{protocol}/unseen/all/{name}/mAP@all"].item() for name, protocol in FIVE.items()]
+    assert logged["val/mAP"].item() == pytest.approx(np.mean(searches))
     assert not any("normal" in key for key in logged)
+
+
+@pytest.mark.parametrize("settings", [{"searches": ("t2case", "t2t")}, {"protocols": ("unimodal",)}])
+def test_the_monitor_is_the_mean_over_the_searches_of_the_run(world, settings):
+    trainer = world.trainer(HammingRanking(**settings))
+    trainer.validate(world.Module(), world.Data(world.splits), verbose=False)
+    logged = trainer.callback_metrics
+    asked = {"t2case": "asymmetric", "t2t": "unimodal"} if "searches" in settings else dict.fromkeys(ALONE, "unimodal")
+    values = [logged[f"val/{protocol}/unseen/abnormal/{name}/mAP@all"].item() for name, protocol in asked.items()]
+    assert logged["val/mAP"].item() == pytest.approx(np.mean(values))
+
+
+def test_a_fit_is_not_chosen_by_searches_that_the_method_has_no_code_for(world):
+    class NoCase(world.Module):
+        def codes(self, batch):
+            return {name: code for name, code in super().codes(batch).items() if name != "case"}
+
+    def fit(**settings):
+        checkpoint = ModelCheckpoint(dirpath=world.folder, monitor="val/mAP", mode="max")
+        trainer = world.trainer(HammingRanking(**settings), checkpoint, max_epochs=1, enable_checkpointing=True)
+        trainer.fit(NoCase(), world.Data(world.splits))
+        return trainer.callback_metrics["val/mAP"].item()
+
+    with pytest.raises(DataError, match="NoCase gives none: leave i2case, t2case out of searches"):
+        fit()
+    assert 0 < fit(searches=ALONE) < 1
+
+
+def test_queries_have_the_code_of_their_search(world):
+    """A method whose query codes depend on what is searched: only the search with other codes has other numbers."""
+
+    class Searching(world.Module):
+        def codes(self, batch):
+            codes = super().codes(batch)
+            return codes | {"queries": {"t2case": -codes["text"]}}
+
+    run_test(world)
+    before = rows_of(world.folder)
+    (world.folder / "metrics.json").unlink()  # which names other weights
+    run_test(world, module=Searching())
+    after = rows_of(world.folder)
+    differ = {(key[0], key[3]) for key in after if after[key]["value"] != before[key]["value"]}
+    assert differ == {("asymmetric", "t2case")}
+    codes = world.codes(world.Module(), world.splits["test"])
+    values = world.hamming_ranked(world.splits["test"], world.databases["unseen"], -codes["text"], codes["case"])
+    row = after["asymmetric", "unseen", "all", "t2case", "model", "mAP@all"]
+    assert float(row["value"]) == pytest.approx(np.nanmean(values), rel=1e-12)
 
 
 def test_checkpoints_are_chosen_by_the_monitor(world):
@@ -398,7 +477,8 @@ def test_the_best_checkpoint_is_chosen_on_the_validation_queries(world):
         module.image.data.copy_(image)
         codes = world.codes(module, split)
         abnormal = ~np.unpackbits(split["labels"], axis=1)[:, 1].astype(bool)
-        ranked = [world.hamming_ranked(split, split, codes[a], codes[b]) for a, b in PAIRS["unimodal"].values()]
+        sides = (PAIRS[protocol][search] for search, protocol in FIVE.items())
+        ranked = [world.hamming_ranked(split, split, codes[ours], codes[theirs]) for ours, theirs in sides]
         return np.mean([np.nanmean(values[abnormal]) for values in ranked])
 
     expected = {name: [monitored(world.splits[name], image) for image in weights] for name in ("val", "test")}
@@ -498,6 +578,8 @@ def test_a_validation_prints_the_same_table_and_no_list_of_keys(world, capsys):
     assert [line.split()[:2] for line in printed.splitlines() if line.startswith("unimodal")] == [
         ["unimodal", "I->T"],
         ["unimodal", "T->I"],
+        ["unimodal", "I->I"],
+        ["unimodal", "T->T"],
     ]
     assert "val/unimodal/" not in printed
     assert max(map(len, printed.splitlines())) <= 100
@@ -561,6 +643,9 @@ def test_queries_that_differ_between_processes_are_refused(world):
         ({"protocols": ("unimodal", "pared")}, "'pared' is not one of 'unimodal', 'asymmetric', 'paired'"),
         ({"protocols": ("paired",)}, "must include 'unimodal'"),
         ({"ks": (50, 0)}, "every k must be at least 1"),
+        ({"searches": ("i2c",)}, "searches.*'i2c' is not one of 'i2t'"),
+        ({"searches": ()}, "searches is empty"),
+        ({"protocols": ("unimodal",), "searches": ("i2t", "i2case")}, "has i2case, which the protocol 'asymmetric'"),
     ],
 )
 def test_wrong_arguments(settings, message):

@@ -11,7 +11,12 @@ from mcmfh_lightning.datamodules import FeatureDataModule
 from mcmfh_lightning.hashers import TwoTower
 
 PAIRS = {
-    "unimodal": {"i2t": ("image", "text"), "t2i": ("text", "image")},
+    "unimodal": {
+        "i2t": ("image", "text"),
+        "t2i": ("text", "image"),
+        "i2i": ("image", "image"),
+        "t2t": ("text", "text"),
+    },
     "asymmetric": {"i2case": ("image", "case"), "t2case": ("text", "case")},
 }
 
@@ -74,7 +79,7 @@ def test_means_are_those_of_the_ranking(tested):
             mean = np.mean(defined) if defined else nan
             assert float(one["value"] or nan) == pytest.approx(mean, rel=1e-12, nan_ok=True)
             compared += 1
-    assert compared == 2 * 2 * 2 * 4
+    assert compared == sum(map(len, PAIRS.values())) * 2 * 4
 
 
 def test_queries_of_feature_shards_are_named(make_features, world):

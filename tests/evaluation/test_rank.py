@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import shutil
 import subprocess
 import sys
 
@@ -12,7 +13,8 @@ from torchmetrics.retrieval import RetrievalMAP
 
 from mcmfh_lightning.cli.bench import main
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.evaluation.codes import read_items
+from mcmfh_lightning.evaluation.codes import read_items, read_task
+from mcmfh_lightning.evaluation.codes_files import write_codes
 
 from .conftest import BITS, ITEMS, LABELS, QUERIES, random_items, save
 
@@ -432,3 +434,41 @@ def test_results_of_other_codes_are_not_replaced(items, tmp_path, capsys):
         assert f"{out}/results.json holds the results of {was}; these are of query.npz and other.npz" in said.err
         assert f"choose another --out, or delete {out}" in said.err
         assert (out / "results.json").read_bytes() == content
+
+
+def test_codes_of_items_in_the_place_of_queries_are_warned_of(tmp_path):
+    """Where `mcmfh predict` wrote codes of queries by search, those of the same items rank otherwise."""
+    rng = np.random.default_rng(0)
+    arrays = rng.integers(0, 2, (20, 8)), np.eye(4, dtype=np.uint8)[np.arange(20) % 4], np.arange(20)
+    for name in ("test-image", "test-text", "val-i2t"):
+        write_codes(tmp_path / f"{name}.npz", *arrays, np.arange(20).astype(str))
+    sides = tmp_path / "test-image.npz", tmp_path / "test-text.npz"
+    assert not read_task(*sides, None, None, exclude_same_id=False).warnings
+    for search in ("i2t", "i2case", "t2i"):
+        shutil.copy(sides[0], tmp_path / f"test-{search}.npz")
+    (warning,) = read_task(*sides, None, None, exclude_same_id=False).warnings
+    assert warning.startswith(f"{sides[0]}: codes of items")
+    assert warning.endswith("one for each search: test-i2t.npz, test-i2case.npz")
+    queries = tmp_path / "test-i2t.npz"
+    assert not read_task(queries, sides[1], None, None, exclude_same_id=False).warnings
+
+
+def test_files_of_different_searches_are_warned_of(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = rng.integers(0, 2, (20, 8)), np.eye(4, dtype=np.uint8)[np.arange(20) % 4], np.arange(20)
+    paths = {name: tmp_path / f"test-{name}.npz" for name in ("i2t", "t2i", "image", "text", "case")}
+    for path in paths.values():
+        write_codes(path, *arrays, np.arange(20).astype(str))
+
+    def warned(query, database):
+        return read_task(paths[query], paths[database], None, None, exclude_same_id=False).warnings
+
+    assert not warned("i2t", "image")  # not files of `mcmfh predict`: names mean nothing
+    (tmp_path / "codes.json").touch()
+    assert not warned("i2t", "text")
+    assert not warned("t2i", "image")
+    assert [line.partition(": ")[2] for line in warned("i2t", "image")] == [
+        f"queries of the search i2t, which is for the code of the text; {paths['image']} has others"
+    ]
+    (line,) = warned("i2t", "t2i")
+    assert line.endswith("codes of queries, of the search t2i; a database has codes of items")

@@ -78,6 +78,18 @@ def make_hasher(request):
     return partial(small, request.param)
 
 
+def flat(output):
+    """The codes of `EvaluationOutput` by name, those of queries as ``query/<search>``."""
+    queries = {f"query/{search}": code for search, code in output.get("queries", {}).items()}
+    return {name: value for name, value in output.items() if name != "queries"} | queries
+
+
+@pytest.fixture(params=["two_tower", "ddbh", "dscph", "mcmfh"])
+def make_with_query_heads(request):
+    """Maker of each method that can have query heads, with them."""
+    return partial(small, request.param, query_heads=True)
+
+
 @pytest.fixture(params=[method.name for method in list_methods()])
 def make_any(request):
     """Maker of each method."""

@@ -3,6 +3,7 @@
 import torch
 
 from mcmfh_lightning.evaluation.nulls import RandomHyperplanes
+from tests.hashers.conftest import flat
 
 
 def test_codes_of_zeros_are_finite_and_the_other_rows_are_untouched(make_any, make_batch):
@@ -12,7 +13,7 @@ def test_codes_of_zeros_are_finite_and_the_other_rows_are_untouched(make_any, ma
     present = torch.tensor([[True, True], [False, True], [True, False]] * 2)
     absent = batch | {name: batch[name] * present[:, i, None] for i, name in enumerate(("image", "text"))}
     with torch.no_grad():
-        whole, zeroed = model.evaluate(batch), model.evaluate(absent)
+        whole, zeroed = flat(model.evaluate(batch)), flat(model.evaluate(absent))
     for name, codes in zeroed.items():
         if name == "routing":
             continue

@@ -6,6 +6,7 @@ import torch
 
 from mcmfh_lightning.errors import CheckpointError, DataError
 from mcmfh_lightning.hashers import MCMFH, TwoTower
+from tests.hashers.conftest import flat
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def test_a_checkpoint_restores_the_codes_without_unpickling(checkpoint, make_bat
     torch.load(path, weights_only=True)
     restored = type(model).load_from_checkpoint(path, weights_only=True)
     batch = make_batch()
-    before, after = model.eval().evaluate(batch), restored.eval().evaluate(batch)
+    before, after = flat(model.eval().evaluate(batch)), flat(restored.eval().evaluate(batch))
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
@@ -112,8 +113,9 @@ def test_every_term_is_logged(make_hasher, make_data, make_trainer):
     terms, statistics = model.objective(make_data().batches[0])
     assert logged == {"loss", *terms, *statistics}
     if isinstance(model, MCMFH):
-        assert "utilisation/layer0/text" in statistics
-        assert all(0.25 <= value <= 1.0 for value in statistics.values())
+        even = {name: value for name, value in statistics.items() if name.startswith("utilisation/")}
+        assert "utilisation/layer0/text" in even
+        assert all(0.25 <= value <= 1.0 for value in even.values())
 
 
 def test_the_learning_rate_schedule_steps_once_an_epoch(make_hasher, make_data, make_trainer):

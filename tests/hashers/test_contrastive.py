@@ -5,9 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mcmfh_lightning.losses import ContrastiveLoss, average_precision_loss, find_positives, info_nce
+from mcmfh_lightning.losses import ContrastiveLoss, find_positives
 from mcmfh_lightning.metrics.functional import unpack_bits
 from mcmfh_lightning.randomness import SampleKey
+from mcmfh_lightning.searches import SEARCHES
+from tests.hashers.conftest import flat
+from tests.hashers.searches_by_hand import average_precision_of_searches, info_nce_of_searches
 
 
 @pytest.fixture
@@ -33,24 +36,13 @@ def test_normal_pairs_are_no_queries_but_items_of_the_others_rankings(attached, 
     normal = unpack_bits(batch["labels"])[:, 0].bool()
     assert normal.any()
     model = attached(normal_weight=0.0, temperature=0.3)
-    image, text = model.encode(batch["image"], batch["text"])
-    positives, ignored = find_positives(batch["labels"], batch["group"], "labels")
-    there = info_nce_of_rows(image[~normal], text, positives[~normal], 0.3)
-    back = info_nce_of_rows(text[~normal], image, positives.T[~normal], 0.3)
-    torch.testing.assert_close(hashing(model, batch), (there + back) / 2)
+    codes, relations = flat(model.evaluate(batch)), find_positives(batch["labels"], batch["group"], "labels")
+    rows = (~normal).nonzero()[:, 0].tolist()
+    losses = info_nce_of_searches(codes, relations, 0.3, rows)
+    torch.testing.assert_close(hashing(model, batch), torch.stack(list(losses.values())).mean())
     model.loss = replace(model.loss, hashing_loss="average_precision")
-    there = average_precision_loss(image[~normal], text, positives[~normal], ignored[~normal])
-    back = average_precision_loss(text[~normal], image, positives.T[~normal], ignored.T[~normal])
-    torch.testing.assert_close(hashing(model, batch), (there + back) / 2)
-
-
-def info_nce_of_rows(queries, items, positives, temperature):
-    """Row by row, from the formula."""
-    values = []
-    for query, related in zip(queries, positives, strict=True):
-        cosines = torch.nn.functional.cosine_similarity(query[None], items) / temperature
-        values += [-(cosines[related] - cosines.logsumexp(0)).mean()]
-    return torch.stack(values).mean()
+    losses = average_precision_of_searches(codes, relations, rows)
+    torch.testing.assert_close(hashing(model, batch), torch.stack(list(losses.values())).mean())
 
 
 @pytest.mark.parametrize("options", [{"normal_label": None}, {"normal_weight": 1.0}, {"supervision": "pairs"}])
@@ -67,10 +59,32 @@ def test_both_is_the_sum(make_two_tower, make_batch):
     batch = make_batch()
     parts = [hashing(make_two_tower(hashing_loss=name), batch) for name in ("info_nce", "average_precision", "both")]
     torch.testing.assert_close(parts[0] + parts[1], parts[2])
-    model = make_two_tower()
-    image, text = model.encode(batch["image"], batch["text"])
-    positives = find_positives(batch["labels"], batch["group"], "labels").positives
-    torch.testing.assert_close(parts[0], info_nce(image, text, positives, model.loss.temperature))
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+def test_a_search_alone_is_the_loss_of_that_search(make_two_tower, make_batch, search):
+    """And none of the others: an item of another kind, or the query itself, would change it."""
+    batch = make_batch()
+    alone = {f"{name}_weight": float(name == search) for name in SEARCHES}
+    model = make_two_tower(query_heads=True, hashing_loss="average_precision", **alone)
+    codes, relations = flat(model.evaluate(batch)), find_positives(batch["labels"], batch["group"], "labels")
+    losses = average_precision_of_searches(codes, relations)
+    torch.testing.assert_close(hashing(model, batch), losses[search])
+    assert len({round(float(loss.detach()), 6) for loss in losses.values()}) == len(losses)
+
+
+def test_a_query_is_no_item_of_its_own_search(make_two_tower, make_batch):
+    """Of pairs that have nothing in common nothing can be found within a modality, and the loss is 0."""
+    batch = make_batch()
+    for search, (query, target) in SEARCHES.items():
+        alone = {f"{name}_weight": float(name == search) for name in SEARCHES}
+        found = hashing(make_two_tower(supervision="pairs", **alone), batch)
+        assert (found.item() == 0) == (query == target)
+
+
+def test_relations_without_weights_are_refused(make_two_tower):
+    with pytest.raises(ValueError, match="weights of all searches are 0: give one of them a weight"):
+        make_two_tower(**{f"{name}_weight": 0.0 for name in SEARCHES})
 
 
 def test_input_dropout_is_keyed_by_step_and_sample(make_batch):
@@ -99,7 +113,10 @@ def test_input_dropout_of_a_model_depends_on_its_step_and_seed(make_two_tower, m
     assert not torch.equal(hashing(model, batch), before)
 
 
-@pytest.mark.parametrize(("name", "value"), [("normal_weight", -0.1), ("input_dropout", 1.0), ("input_dropout", -0.1)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("normal_weight", -0.1), ("i2case_weight", -0.5), ("input_dropout", 1.0), ("input_dropout", -0.1)],
+)
 def test_nonsense_is_refused(make_two_tower, name, value):
     with pytest.raises(ValueError, match=f"{name}={value}"):
         make_two_tower(**{name: value})

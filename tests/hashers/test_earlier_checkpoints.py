@@ -9,9 +9,12 @@ import tarfile
 import pytest
 import torch
 
+from mcmfh_lightning.cli import train_parser
 from mcmfh_lightning.errors import CheckpointError
 from mcmfh_lightning.hashers import DDBH, TwoTower, get_method, list_methods
 from mcmfh_lightning.hashers.stored import load_hasher
+from mcmfh_lightning.searches import SEARCHES
+from mcmfh_lightning.trainer.checkpoint_io import weights_sha256
 
 FILES = [*(method.name for method in list_methods()), "ddbh_cli"]
 
@@ -57,3 +60,47 @@ def test_former_names_are_accepted_with_a_warning(hasher):
     with pytest.warns(FutureWarning, match="quantisation_weight is now quantization_weight"):
         model = hasher(8, 10, 6, d_model=8, quantisation_weight=0.7)
     assert model.hparams["quantization_weight"] == 0.7
+
+
+def test_queries_have_the_codes_of_items_as_they_had(earlier):
+    stored = torch.load(earlier / "codes.pt", weights_only=True)
+    batch, codes = stored["batch"], stored["codes"]
+    for name in ("mcmfh", "two_tower", "ddbh", "dscph"):
+        hasher = load_hasher(earlier / f"{name}.ckpt").hasher
+        assert "query_heads" not in hasher.architecture
+        with torch.no_grad():
+            found = {search: hasher.encode_query(search, batch[one.query]) for search, one in SEARCHES.items()}
+        for search, code in found.items():
+            torch.testing.assert_close(code, codes[name][SEARCHES[search].query], rtol=0, atol=1e-6)
+
+
+def test_a_model_of_the_present_default_says_how_to_test_an_earlier_checkpoint(earlier, make_data, make_trainer):
+    architecture = torch.load(earlier / "mcmfh.ckpt", weights_only=True)["mcmfh"]["architecture"]
+    sizes = {name: value for name, value in architecture.items() if name != "hasher"}
+    model, data, trainer = get_method("mcmfh").hasher(**sizes), make_data(), make_trainer()
+    data.encoder = None
+    with pytest.raises(CheckpointError, match=r"pass query_heads=False \(--model\.query-heads false\) or train again"):
+        trainer.test(model, data, ckpt_path=earlier / "mcmfh.ckpt", weights_only=True)
+
+
+@pytest.mark.parametrize("name", ["mcmfh", "two_tower"])
+def test_a_run_of_an_earlier_objective_is_not_resumed(earlier, name, make_data, make_trainer):
+    model, data = get_method(name).hasher.load_from_checkpoint(earlier / f"{name}.ckpt"), make_data()
+    data.encoder, data.label_vocabulary = None, None
+    with pytest.raises(CheckpointError, match="begun by an earlier version, whose objective had other searches"):
+        make_trainer(max_epochs=3).fit(model, data, ckpt_path=earlier / f"{name}.ckpt", weights_only=True)
+
+
+def test_an_earlier_model_keeps_the_hash_of_its_weights(earlier):
+    """By it, results and archives know whose they are."""
+    for name in ("mcmfh", "two_tower", "ddbh", "dscph"):
+        stored = torch.load(earlier / f"{name}.ckpt", weights_only=True)
+        hasher = load_hasher(earlier / f"{name}.ckpt").hasher
+        before = weights_sha256(stored["mcmfh"]["architecture"], stored["state_dict"])
+        assert weights_sha256(hasher.architecture, hasher.state_dict()) == before
+
+
+def test_a_config_of_an_earlier_run_is_read():
+    read = train_parser.get_loader("yaml")
+    with pytest.warns(UserWarning, match="consistency_weight is no longer an option and is left out"):
+        assert read("model: {consistency_weight: 0.5, num_bits: 8}") == {"model": {"num_bits": 8}}

@@ -3,8 +3,11 @@ import torch
 
 from mcmfh_lightning.hashers import MCMFH
 from mcmfh_lightning.losses import average_precision_loss, bit_balance, find_positives, info_nce, quantization
+from mcmfh_lightning.searches import SEARCHES
+from tests.hashers.conftest import flat
+from tests.hashers.searches_by_hand import average_precision_of_searches, info_nce_of_searches
 
-TERMS = {"hashing", "quantisation", "bit_balance", "consistency", "fusion", "importance", "load_balance", "router_z"}
+TERMS = {"hashing", "quantisation", "bit_balance", "fusion", "importance", "load_balance", "router_z"}
 VARIANTS = [
     {},
     {"fusion": "concat"},
@@ -14,6 +17,8 @@ VARIANTS = [
     {"hashing_loss": "average_precision"},
     {"hashing_loss": "both", "input_dropout": 0.3},
     {"supervision": "pairs"},
+    {"query_heads": False},
+    {"i2i_weight": 0.0, "t2t_weight": 0.0},
 ]
 
 
@@ -52,29 +57,26 @@ def test_training_leaves_the_voting_network_as_it_was(make_mcmfh, make_batch):
     assert {"image_projection.linear.weight", "transformer.placeholder"} <= changed
 
 
-def test_terms_are_the_losses_between_the_views(make_mcmfh, make_batch):
-    # Without dropout the training pass and encode see the same.
-    model, batch = (
-        make_mcmfh(dropout_rate=0.0, temperature=0.3, fusion_weight=0.2, consistency_weight=0.7),
-        make_batch(),
-    )
+@pytest.mark.parametrize("options", [{}, {"query_heads": False}], ids=["query heads", "one code"])
+def test_terms_are_the_losses_between_the_views(make_mcmfh, make_batch, options):
+    # Without dropout the training pass and evaluate see the same.
+    model, batch = make_mcmfh(dropout_rate=0.0, temperature=0.3, fusion_weight=0.2, **options), make_batch()
     terms = model.objective(batch).terms
     assert set(terms) == TERMS
-    image, text = model.encode(batch["image"], None).image, model.encode(None, batch["text"]).text
-    both = model.encode(batch["image"], batch["text"])
-    case = (both.image + both.text) / 2
-    positives, ignored = find_positives(batch["labels"], batch["group"], "labels")
+    codes, relations = flat(model.evaluate(batch)), find_positives(batch["labels"], batch["group"], "labels")
+    items = [codes[name] for name in ("image", "text", "case")]
+    queries = [codes.get(f"query/{name}", codes[search.query]) for name, search in SEARCHES.items()]
 
-    def contrast(first, second):
-        return info_nce(first, second, positives, 0.3, ignored)
+    def mean(term):
+        return (sum(map(term, items)) / 3 + sum(map(term, queries)) / 6) / 2
 
     fused, _ = model._fuse(batch["image"], batch["text"])
+    losses = info_nce_of_searches(codes, relations, 0.3)
     expected = {
-        "hashing": contrast(image, text),
-        "consistency": 0.7 * (contrast(image, case) + contrast(text, case)) / 2,
-        "fusion": 0.2 * contrast(fused[:, 0], fused[:, 1]),
-        "quantisation": 0.1 * (quantization(image) + quantization(text)) / 2,
-        "bit_balance": 0.1 * (bit_balance(image) + bit_balance(text)) / 2,
+        "hashing": torch.stack(list(losses.values())).mean(),
+        "fusion": 0.2 * info_nce(fused[:, 0], fused[:, 1], relations.positives, 0.3, relations.ignored),
+        "quantisation": 0.1 * mean(quantization),
+        "bit_balance": 0.1 * mean(bit_balance),
     }
     for name, value in expected.items():
         torch.testing.assert_close(terms[name], value, msg=name, atol=1e-5, rtol=1e-4)
@@ -91,9 +93,7 @@ def test_gating_terms_look_at_real_tokens_only(make_mcmfh, make_batch):
     assert terms["importance"].item() == pytest.approx(0.0, abs=1e-7)
 
 
-@pytest.mark.parametrize(
-    "name", ["fusion", "consistency", "quantization", "bit_balance", "importance", "load_balance", "router_z"]
-)
+@pytest.mark.parametrize("name", ["fusion", "quantization", "bit_balance", "importance", "load_balance", "router_z"])
 def test_each_weight_scales_its_own_term(make_mcmfh, make_batch, name):
     batch = make_batch()
     plain = make_mcmfh(**{f"{name}_weight": 1.0}).objective(batch).terms
@@ -103,11 +103,10 @@ def test_each_weight_scales_its_own_term(make_mcmfh, make_batch, name):
         torch.testing.assert_close(scaled[term], plain[term] * (3.0 if term == weighted else 1.0), msg=term)
 
 
-def test_hashing_loss_average_precision_minimizes_that_of_both_directions(make_mcmfh, make_batch):
+def test_hashing_loss_average_precision_minimizes_that_of_all_searches(make_mcmfh, make_batch):
     model, batch = make_mcmfh(hashing_loss="average_precision", dropout_rate=0.0), make_batch()
-    image, text = model.encode(batch["image"], None).image, model.encode(None, batch["text"]).text
-    positives, _ = find_positives(batch["labels"], batch["group"], "labels")
-    expected = (average_precision_loss(image, text, positives) + average_precision_loss(text, image, positives.T)) / 2
+    codes, relations = flat(model.evaluate(batch)), find_positives(batch["labels"], batch["group"], "labels")
+    expected = torch.stack(list(average_precision_of_searches(codes, relations).values())).mean()
     torch.testing.assert_close(model.objective(batch).terms["hashing"], expected, atol=1e-5, rtol=1e-4)
 
 
@@ -179,7 +178,8 @@ def test_wrong_arguments_are_refused(make_mcmfh, options, message):
 
 def busiest_share_after_training(make_mcmfh, make_batch, **weights):
     """Collapse the router, train, and return the share of tokens that go to the busiest expert."""
-    model = make_mcmfh(num_layers=1, **weights)
+    # One code for all searches: the heads of several pull the tokens, and with them the router, apart by themselves.
+    model = make_mcmfh(num_layers=1, query_heads=False, **weights)
     experts = model.transformer.blocks[0].experts
     norm = model.transformer.blocks[0].experts_norm
     with torch.no_grad():
@@ -208,15 +208,24 @@ def test_collapsed_routers_recover_under_the_gating_loss_and_not_without(make_mc
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"fusion": "concat"}, {"hashing_loss": "average_precision"}, {"hashing_loss": "both", "input_dropout": 0.3}],
+    [
+        {},
+        {"query_heads": False},
+        {"fusion": "concat"},
+        {"hashing_loss": "average_precision"},
+        {"hashing_loss": "both", "input_dropout": 0.3},
+    ],
 )
-def test_training_teaches_unimodal_codes(make_mcmfh, make_batch, options):
+def test_training_teaches_every_search(make_mcmfh, make_batch, options):
     model, unseen = make_mcmfh(**options), make_batch(rows=100, seed=1000)
     train(model, [make_batch(rows=32, seed=seed) for seed in range(8)], steps=80)
     with torch.inference_mode():
-        output = model.evaluate(unseen)
+        output = flat(model.evaluate(unseen))
     related, _ = find_positives(unseen["labels"], unseen["group"], "labels")
     chance = related.double().mean().item()
-    codes = {name: torch.where(output[name] >= 0, 1.0, -1.0) for name in ("image", "text")}
-    for query, database in (("image", "text"), ("text", "image")):
-        assert 1 - average_precision_loss(codes[query], codes[database], related).item() > chance + 0.3
+    codes = {name: torch.where(value >= 0, 1.0, -1.0) for name, value in output.items() if name != "routing"}
+    itself = torch.eye(len(related), dtype=torch.bool)
+    for search, (query, target) in SEARCHES.items():
+        queries = codes.get(f"query/{search}", codes[query])
+        found = (related & ~itself, itself) if query == target else (related, None)
+        assert 1 - average_precision_loss(queries, codes[target], *found).item() > chance + 0.3, search

@@ -3,12 +3,15 @@
 import pytest
 import torch
 
+from mcmfh_lightning.searches import SEARCHES
+from tests.hashers.conftest import flat
+
 FUSED = ("fused_image", "fused_text")
 
 
 def evaluate(model, batch):
     with torch.inference_mode():
-        return model.eval().evaluate(batch)
+        return flat(model.eval().evaluate(batch))
 
 
 def other(batch, modality):
@@ -24,6 +27,39 @@ def test_unimodal_codes_do_not_see_the_partner_bit_for_bit(make_hasher, make_bat
     before, after = evaluate(model, batch), evaluate(model, other(batch, partner))
     assert torch.equal(before[modality], after[modality])
     assert not torch.equal(before[partner], after[partner])
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+def test_a_query_head_does_not_see_the_other_modality_bit_for_bit(make_with_query_heads, make_batch, search):
+    model, batch = make_with_query_heads(), make_batch(64)
+    query = SEARCHES[search].query
+    partner = {"image": "text", "text": "image"}[query]
+    before, other_partner, other_query = (
+        evaluate(model, changed)[f"query/{search}"] for changed in (batch, other(batch, partner), other(batch, query))
+    )
+    assert torch.equal(before, other_partner)
+    assert not torch.equal(before, other_query)
+    with torch.inference_mode():  # what an archive computes, which has no partner
+        assert torch.equal(model.encode_query(search, batch[query]), before)
+
+
+def test_each_search_has_a_head_of_its_own(make_with_query_heads, make_batch):
+    output = evaluate(make_with_query_heads(num_bits=64), make_batch(16))
+    for first in SEARCHES:
+        modality = SEARCHES[first].query
+        assert not torch.equal(output[f"query/{first}"] >= 0, output[modality] >= 0)
+        for second in SEARCHES.keys() - {first}:
+            assert not torch.equal(output[f"query/{first}"] >= 0, output[f"query/{second}"] >= 0)
+
+
+def test_without_query_heads_queries_have_the_codes_of_items(make_hasher, make_batch):
+    options = {"query_heads": False} if make_hasher.args == ("mcmfh",) else {}
+    model, batch = make_hasher(**options), make_batch()
+    output = evaluate(model, batch)
+    assert not [name for name in output if name.startswith("query/")]
+    for search, (query, _) in SEARCHES.items():
+        with torch.inference_mode():
+            assert torch.equal(model.encode_query(search, batch[query]), output[query])
 
 
 @pytest.mark.parametrize("modality", ["image", "text"])

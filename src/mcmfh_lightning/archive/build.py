@@ -23,15 +23,16 @@ from mcmfh_lightning.archive.deletion import Deleted
 from mcmfh_lightning.archive.info import ArchiveInfo, Location
 from mcmfh_lightning.archive.model import HASHER_FILE, build_encoder, check_device, identity_of, load_archive_hasher
 from mcmfh_lightning.archive.results import Side
-from mcmfh_lightning.archive.schema import binary_column, item_schema, thumbnail
+from mcmfh_lightning.archive.schema import binary_column, code_columns, item_schema, thumbnail
 from mcmfh_lightning.archive.source import Source
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.datamodules.loader import worker_errors
 from mcmfh_lightning.encoders import Encoder
-from mcmfh_lightning.errors import ConfigError, DataError
+from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
 from mcmfh_lightning.hashers.base import Hasher
 from mcmfh_lightning.hashers.stored import slim_checkpoint
 from mcmfh_lightning.metrics.functional import pack_signs
+from mcmfh_lightning.searches import SearchName
 from mcmfh_lightning.tables import counted
 from mcmfh_lightning.types import FeatureBatch
 
@@ -95,7 +96,8 @@ def build_archive(
             hasher = io.BytesIO()
             torch.save(slim_checkpoint(checkpoint), hasher)
             location.write(HASHER_FILE, hasher.getvalue())
-            ItemTable.create(location, info.num_bits)  # or that of a build that was killed right here
+            # Or take that of a build that was killed right here.
+            ItemTable.create(location, info.num_bits, query_codes=info.query_codes)
             info.write(location)
         else:
             identity.check_same(found, str(checkpoint), str(location))
@@ -264,7 +266,7 @@ def _item_rows(
         DataError: If an item is damaged, or its code is not finite.
     """
     hasher = hasher.to(device)
-    schema = item_schema(info.num_bits)
+    schema = item_schema(info.num_bits, query_codes=info.query_codes)
     describe = partial(_describe, source, store_content=info.store_content)
     source.load_columns()
     with ThreadPoolExecutor() as pool:  # Pillow decodes outside of Python's lock
@@ -275,15 +277,24 @@ def _item_rows(
             columns |= {"has_image": has_image, "has_text": has_text}
             columns["labels"] = source.labels(batch["labels"].numpy())
             present = {"image": has_image, "text": has_text, "case": np.ones(len(known), dtype=np.bool_)}
-            for side, relaxed in item_codes(hasher, batch, device).items():
+            codes = item_codes(hasher, batch, device)
+            if len(codes) > len(present) and not info.query_codes:
+                raise CheckpointError(
+                    f"{info.hasher} gives queries codes of their own, and its architecture does not say so: pass "
+                    "query_heads=True among the architecture of your method"
+                )
+            for relaxed in codes.values():
                 finite = relaxed.isfinite().all(1)
                 if not finite.all():
                     name = columns["id"][int(finite.logical_not().nonzero()[0])]
                     raise DataError(
                         f"item {name}: its code is not finite; the checkpoint's weights have diverged, fit again"
                     )
-                columns[f"{side}_code"] = binary_column(pack_signs(relaxed).numpy(), present[side])
-                columns[f"{side}_relaxed"] = binary_column(relaxed.half().numpy(), present[side] & info.keep_relaxed)
+            for one in code_columns(query_codes=info.query_codes):
+                packed = torch.cat([pack_signs(codes[part]) for part in one.parts], dim=1)  # (B, parts * bytes)
+                columns[one.codes] = binary_column(packed.numpy(), present[one.side])
+                halves = torch.cat([codes[part].half() for part in one.parts], dim=1)  # (B, parts * num_bits)
+                columns[one.relaxed] = binary_column(halves.numpy(), present[one.side] & info.keep_relaxed)
             yield pa.table([pa.array(columns[field.name], field.type) for field in schema], schema=schema)
 
 
@@ -322,12 +333,13 @@ def _describe(source: Source, row: int, *, store_content: bool) -> dict[str, Any
 
 
 @torch.inference_mode()
-def item_codes(hasher: Hasher, batch: FeatureBatch, device: str = "cpu") -> dict[Side, Tensor]:
+def item_codes(hasher: Hasher, batch: FeatureBatch, device: str = "cpu") -> dict[Side | SearchName, Tensor]:
     """Compute relaxed codes of items.
 
     The code of an image or a text is that of the protocol ``unimodal``. The code of a case sees what there is: both
-    modalities (protocol ``asymmetric``), or the one that the item has. No sign depends on the batch: items for which
-    rounding could decide are hashed once more, each alone, as a query is.
+    modalities (protocol ``asymmetric``), or the one that the item has. Where the code of a query depends on what it
+    searches, an item also has those of its image and its text as queries, each from that one alone. No sign depends on
+    the batch: items for which rounding could decide are hashed once more, each alone, as a query is.
 
     Args:
         hasher: Hasher in evaluation mode.
@@ -335,7 +347,8 @@ def item_codes(hasher: Hasher, batch: FeatureBatch, device: str = "cpu") -> dict
         device: Where the hasher is.
 
     Returns:
-        (B, num_bits) float32 on the CPU for each side; not defined where an item lacks the modality.
+        (B, num_bits) float32 on the CPU for each side, and for each search where queries have codes of their own; not
+        defined where an item lacks the modality.
     """
     codes = _codes(hasher, batch, device)
     doubtful = torch.stack([relaxed.abs() < _DOUBT for relaxed in codes.values()]).any(2).any(0)  # (B,)
@@ -346,10 +359,12 @@ def item_codes(hasher: Hasher, batch: FeatureBatch, device: str = "cpu") -> dict
     return codes
 
 
-def _codes(hasher: Hasher, batch: FeatureBatch, device: str) -> dict[Side, Tensor]:
+def _codes(hasher: Hasher, batch: FeatureBatch, device: str) -> dict[Side | SearchName, Tensor]:
     moved: FeatureBatch = move_data_to_device(batch, device)
     codes = hasher.evaluate(moved)
     has_image, has_text = moved["present"].unbind(1)  # (B,) each
     alone = torch.where(has_image[:, None], codes["image"], codes["text"])  # (B, num_bits)
     case = torch.where((has_image & has_text)[:, None], codes["case"], alone)
-    return {"image": codes["image"].float().cpu(), "text": codes["text"].float().cpu(), "case": case.float().cpu()}
+    items: dict[Side, Tensor] = {"image": codes["image"], "text": codes["text"], "case": case}
+    everything = [*items.items(), *codes.get("queries", {}).items()]
+    return {name: relaxed.float().cpu() for name, relaxed in everything}

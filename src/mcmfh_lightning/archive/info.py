@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -19,8 +19,8 @@ from mcmfh_lightning.images.png import ValueRange, check_value_range
 from mcmfh_lightning.shards.folder import is_url, without_password
 
 INFO_FILE = "archive.json"
-FORMAT_VERSION = 2
-READ_VERSIONS = (1, FORMAT_VERSION)  # in version 1 the table lacks the names of groups; nothing else differs
+READ_VERSIONS = (1, 2, 3)
+_PLAIN, _WITH_QUERY_CODES = 2, 3  # only the latter has the codes of queries; a table of version 1 lacks group names
 _MOST_SHOWN = 100
 
 
@@ -138,12 +138,14 @@ class Identity:
         hasher: Name of the method.
         weights_sha256: Hash of all weights and the architecture; the same for a checkpoint of a fit and its slim copy.
         encoder: Identity of the encoder of the features that the hasher was trained on.
+        query_codes: Whether the code of a query depends on what it searches, so that it is not that of an item.
     """
 
     num_bits: Annotated[int, Field(ge=1)]
     hasher: str
     weights_sha256: str
     encoder: Mapping[str, Any]
+    query_codes: bool = field(default=False, kw_only=True)
 
     def check_same(self, other: "Identity", here: str, there: str) -> None:
         """Refuse another hasher or encoder.
@@ -225,13 +227,16 @@ class ArchiveInfo(Identity):
         except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{where} is damaged ({error!r}): copy the archive again") from error
         if found not in READ_VERSIONS:
-            readable = " and ".join(map(str, READ_VERSIONS))
+            *most, newest = map(str, READ_VERSIONS)
+            readable = f"{', '.join(most)} and {newest}"
             raise DataError(
                 f"{where}: format_version {found!r}, this release reads {readable}: install the release that wrote it, "
                 "or build the archive again"
             )
         try:
-            info = TypeAdapter(cls).validate_json(json.dumps({"value_range": None} | entries))
+            # The version says it, and no entry may say otherwise.
+            known = {"value_range": None} | entries | {"query_codes": found == _WITH_QUERY_CODES}
+            info = TypeAdapter(cls).validate_json(json.dumps(known))
             check_value_range(info.value_range)
         except ValidationError as error:
             wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
@@ -242,10 +247,11 @@ class ArchiveInfo(Identity):
 
     def write(self, location: str | Path | Location) -> None:
         """Write the description, atomically."""
-        entries = {"format_version": FORMAT_VERSION} | asdict(self)
+        entries = asdict(self)
+        version = _WITH_QUERY_CODES if entries.pop("query_codes") else _PLAIN  # which earlier releases read too
         if self.value_range is None:  # most archives, which earlier releases read too
             del entries["value_range"]
-        content = json.dumps(entries, indent=1, ensure_ascii=False)
+        content = json.dumps({"format_version": version} | entries, indent=1, ensure_ascii=False)
         Location.of(location).write(INFO_FILE, content.encode() + b"\n")
 
 

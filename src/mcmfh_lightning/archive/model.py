@@ -17,14 +17,17 @@ from torch import Tensor
 from mcmfh_lightning import encoders
 from mcmfh_lightning.archive.info import INFO_FILE, ArchiveInfo, Identity, Location, encoder_name
 from mcmfh_lightning.archive.queries import check_query_text, query_picture
-from mcmfh_lightning.archive.schema import QueryCode
+from mcmfh_lightning.archive.results import COMPARED, Modality, Side
+from mcmfh_lightning.archive.schema import QueryCode, QueryCodes
 from mcmfh_lightning.encoders import Encoder
 from mcmfh_lightning.encoders.base import TokenCount
 from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
-from mcmfh_lightning.hashers.base import CHECKPOINT_KEY, Hasher
+from mcmfh_lightning.hashers.base import Hasher
+from mcmfh_lightning.hashers.checkpoints import CHECKPOINT_KEY
 from mcmfh_lightning.hashers.stored import load_hasher, read_checkpoint
 from mcmfh_lightning.images.png import ValueRange
 from mcmfh_lightning.metrics.functional import pack_signs
+from mcmfh_lightning.searches import find_search
 from mcmfh_lightning.trainer.checkpoint_io import weights_sha256
 
 HASHER_FILE = "hasher.ckpt"
@@ -65,7 +68,18 @@ def identity_of(path: Path) -> Identity:
         )
     if encoder is None:
         raise CheckpointError(f"{path} does not say which encoder its features are of: fit it on feature shards")
-    return Identity(int(entry["num_bits"]), name, weights_sha256(architecture, stored["state_dict"]), encoder)
+    return Identity(
+        int(entry["num_bits"]),
+        name,
+        weights_sha256(architecture, stored["state_dict"]),
+        encoder,
+        query_codes=has_query_codes(architecture),
+    )
+
+
+def has_query_codes(architecture: Mapping[str, Any]) -> bool:
+    """Check whether a hasher of this architecture gives queries other codes than items, by what they search."""
+    return bool(architecture.get("query_heads", False))
 
 
 def load_archive_hasher(location: Location, info: ArchiveInfo) -> Hasher:
@@ -159,16 +173,18 @@ def load_query_hasher(location: Location, info: ArchiveInfo, device: str) -> "Qu
     hasher = load_archive_hasher(location, info)
     loaded = QueryHasher(build_encoder(info.encoder_spec, info.encoder), hasher, device, info.value_range)
     # The first pass of a network takes longer than the others.
-    loaded.text("normal")
-    loaded.image(Image.new("RGB", (64, 64)))
+    loaded.text("normal", "case")
+    loaded.image(Image.new("RGB", (64, 64)), "case")
     return loaded
 
 
 class QueryHasher:
     """Encoder and hasher of an archive; may be used from several threads.
 
-    Each code is that of the protocol ``unimodal``: an image's from the image alone, a text's from the text alone.
-    Embeddings are rounded to half precision as those of the items were (feature shards hold such).
+    Each code is that of a query of the search, computed from one modality alone: `Hasher.encode_query`. Where the
+    hasher makes it depend on what is searched, a search of cases has three: for items that have both, and for those
+    that have one modality. Embeddings are rounded to half precision as those of the items were (feature shards hold
+    such).
 
     Args:
         encoder: Encoder of the features that the hasher was trained on.
@@ -182,11 +198,16 @@ class QueryHasher:
         self._hasher = hasher.eval().to(device)
         self._device = torch.device(device)
         self._value_range = value_range
+        self._by_search = has_query_codes(hasher.architecture)
         # A tokenizer of transformers must not be used by two threads at once.
         self._lock = Lock()
 
-    def text(self, text: str) -> QueryCode:
+    def text(self, text: str, against: Side) -> QueryCodes:
         """Hash a text.
+
+        Args:
+            text: The text.
+            against: Code of the items that it is compared with.
 
         Raises:
             DataError: If it is empty, too long for a report, or holds half a character.
@@ -194,18 +215,19 @@ class QueryHasher:
         check_query_text(text)
         with self._lock, _torch_on_one_thread(), torch.inference_mode():
             tokens = {name: column.to(self._device) for name, column in self._encoder.tokenize([text]).items()}
-            return _code(self._hasher.encode(None, self._encoder.encode_text(tokens).half().float()).text)
+            return self._codes("text", self._encoder.encode_text(tokens), against)
 
     def count_tokens(self, text: str) -> TokenCount | None:
         """Count the tokens of a text, and those that the encoder reads; see `Encoder.count_tokens`."""
         with self._lock:
             return self._encoder.count_tokens(text)
 
-    def image(self, image: Image.Image | Path) -> QueryCode:
+    def image(self, image: Image.Image | Path, against: Side) -> QueryCodes:
         """Hash a picture, read as a shard would hold it.
 
         Args:
             image: A picture in memory, or a JPEG, PNG or DICOM file.
+            against: Code of the items that it is compared with.
 
         Raises:
             DataError: If the file is missing, is not such a picture, is damaged or of suspicious size.
@@ -213,10 +235,16 @@ class QueryHasher:
         picture = query_picture(image, self._value_range)
         with self._lock, _torch_on_one_thread(), torch.inference_mode():
             pixels = self._encoder.preprocess(picture)[None].to(self._device)
-            return _code(self._hasher.encode(self._encoder.encode_image(pixels).half().float(), None).image)
+            return self._codes("image", self._encoder.encode_image(pixels), against)
+
+    def _codes(self, modality: Modality, embedding: Tensor, against: Side) -> QueryCodes:
+        """Hash the (1, dim) embedding of a query for each search that it is part of."""
+        embedding = embedding.half().float()
+        sides = COMPARED[against] if self._by_search else (against,)
+        return {side: _code(self._hasher.encode_query(find_search(modality, side), embedding)) for side in sides}
 
 
-def _code(relaxed: Tensor | Any) -> QueryCode:  # noqa: ANN401  # None where the hasher breaks its promise
+def _code(relaxed: Tensor) -> QueryCode:
     """Take the code out of a batch of one."""
     return QueryCode(pack_signs(relaxed.float())[0].cpu().numpy(), relaxed[0].to(torch.float16).cpu().numpy())
 

@@ -9,6 +9,9 @@ Modality = Literal["image", "text"]
 # which sees whatever the item has (protocols `unimodal` and `asymmetric`).
 Side = Literal["image", "text", "case"]
 IndexKind = Literal["flat", "hash"]
+# What the code of an item may be of, by the side that a search compares with: the case of an item that lacks a modality
+# is the other one, for which a query has another code.
+COMPARED: Mapping[Side, tuple[Side, ...]] = {"image": ("image",), "text": ("text",), "case": ("case", "image", "text")}
 
 K = 20  # items that a search finds by default
 RERANKED = 300  # nearest candidates that are reranked by default

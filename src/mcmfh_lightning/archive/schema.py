@@ -1,7 +1,7 @@
 """Columns of an archive's table, and the values that are written to them and read from them."""
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image
 
-from mcmfh_lightning.archive.results import Facets
+from mcmfh_lightning.archive.results import Facets, Modality, Side
+from mcmfh_lightning.searches import SEARCHES, SearchName
 from mcmfh_lightning.shards import decode_image, packed_width
 
 # Packed codes; null where the item lacks that modality. The case's code sees what the item has, so it is never null.
@@ -18,6 +19,14 @@ CODES = ("image_code", "text_code", "case_code")
 # The same before the sign: num_bits little-endian float16, null where not kept or without that modality. Plain bytes,
 # because LanceDB takes lists of floats for vectors, whose nulls it refuses.
 RELAXED = ("image_relaxed", "text_relaxed", "case_relaxed")
+# Codes of an item as a query, one after the other in the order of `QUERIES`: only where the code of a query depends on
+# what it searches. Null where the item lacks that modality; the relaxed ones also where not kept.
+QUERY_CODES = ("image_query_codes", "text_query_codes")
+QUERY_RELAXED = ("image_query_relaxed", "text_query_relaxed")
+QUERIES: Mapping[Modality, tuple[SearchName, ...]] = {
+    modality: tuple(name for name, search in SEARCHES.items() if search.query == modality)
+    for modality in ("image", "text")
+}
 # Lets two writers that add the same id at once notice each other; see `store`.
 PRIMARY_KEY = {b"lance-schema:unenforced-primary-key": b"true"}
 # Number and own name of an item's group. Tables of version 1 lack the name; see `store`.
@@ -38,21 +47,56 @@ class QueryCode(NamedTuple):
     relaxed: NDArray[np.float16] | None
 
 
-def item_schema(num_bits: int) -> pa.Schema:
+QueryCodes = Mapping[Side, QueryCode]
+"""Codes of a query, each by what those items have that it is compared with (`COMPARED`); a single one serves all."""
+
+
+class CodeColumns(NamedTuple):
+    """Two columns of codes: packed, and before the sign.
+
+    Attributes:
+        codes: Name of the packed codes.
+        relaxed: Name of the relaxed codes.
+        side: What an item must have to have them.
+        parts: Codes of a row, one after the other, by their names in `mcmfh_lightning.archive.build.item_codes`.
+    """
+
+    codes: str
+    relaxed: str
+    side: Side
+    parts: tuple[Side | SearchName, ...]
+
+
+def code_columns(*, query_codes: bool) -> tuple[CodeColumns, ...]:
+    """List the columns of codes.
+
+    Args:
+        query_codes: Whether the codes of queries are among them.
+    """
+    sides: tuple[Side, ...] = ("image", "text", "case")
+    columns = tuple(map(CodeColumns, CODES, RELAXED, sides, ((side,) for side in sides)))
+    return columns + tuple(map(CodeColumns, QUERY_CODES, QUERY_RELAXED, QUERIES, QUERIES.values())) * query_codes
+
+
+def item_schema(num_bits: int, *, query_codes: bool = False) -> pa.Schema:
     """Make the schema of a table of items.
 
     Args:
         num_bits: Bits of a code.
+        query_codes: Whether items have codes as queries of their own.
     """
-    code, relaxed = pa.binary(packed_width(num_bits)), pa.binary(2 * num_bits)
+    columns = code_columns(query_codes=query_codes)
     fields = [
         pa.field("id", pa.string(), nullable=False, metadata=PRIMARY_KEY),
         pa.field("group", pa.int64(), nullable=False),
         pa.field("split", pa.string()),
         pa.field("has_image", pa.bool_(), nullable=False),
         pa.field("has_text", pa.bool_(), nullable=False),
-        *(pa.field(name, code, nullable=name != "case_code") for name in CODES),
-        *(pa.field(name, relaxed) for name in RELAXED),
+        *(
+            pa.field(one.codes, pa.binary(len(one.parts) * packed_width(num_bits)), nullable=one.side != "case")
+            for one in columns
+        ),
+        *(pa.field(one.relaxed, pa.binary(len(one.parts) * 2 * num_bits)) for one in columns),
         pa.field("labels", pa.list_(pa.string()), nullable=False),
         pa.field("date", pa.string()),
         pa.field("licence", pa.string(), nullable=False),
@@ -73,7 +117,7 @@ def code_array(column: pa.ChunkedArray) -> NDArray[np.uint8]:
     """Read packed codes of rows.
 
     Args:
-        column: One of `CODES`, N rows.
+        column: One of `CODES` or `QUERY_CODES`, N rows.
 
     Returns:
         (N, bytes) uint8; zeros where null.
@@ -88,10 +132,10 @@ def relaxed_array(column: pa.ChunkedArray) -> NDArray[np.float16]:
     """Read relaxed codes of rows.
 
     Args:
-        column: One of `RELAXED`, N rows.
+        column: One of `RELAXED` or `QUERY_RELAXED`, N rows.
 
     Returns:
-        (N, num_bits) float16; zeros where null.
+        (N, num_bits) float16, of queries those of all searches in a row; zeros where null.
     """
     return code_array(column).view("<f2")
 

@@ -12,6 +12,7 @@ from PIL import Image
 from mcmfh_lightning.archive.filters import Filters, QueryError, labels_named
 from mcmfh_lightning.archive.info import ArchiveInfo, Location
 from mcmfh_lightning.archive.queries import check_query_text, query_picture
+from mcmfh_lightning.archive.ranking import Ranking
 from mcmfh_lightning.archive.results import (
     RERANKED,
     Facets,
@@ -24,9 +25,10 @@ from mcmfh_lightning.archive.results import (
     Side,
     Timing,
 )
-from mcmfh_lightning.archive.snapshot import Ranking, Snapshot
+from mcmfh_lightning.archive.snapshot import Snapshot
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.shards import packed_width
 
 if TYPE_CHECKING:
     from mcmfh_lightning.archive.model import QueryHasher
@@ -171,6 +173,10 @@ class Archive:
     ) -> SearchResult:
         """Find the items whose codes are nearest to that of a query.
 
+        The code of the query is computed from what is given alone. Where the archive's hasher makes it depend on what
+        is searched, a search of cases has one code for items that have both an image and a text, and one each for
+        those that have one of them. An item searches by the same codes as its own picture or text.
+
         By codes alone items are ordered by (distance, id). The nearest of them are then reranked by the cosine of
         their relaxed codes, the codes before the sign, where the archive keeps these: short codes tie in large numbers.
 
@@ -178,7 +184,7 @@ class Archive:
             text: Text to search by.
             image: Picture to search by, or the path of one (JPEG, PNG, DICOM).
             id: Item of the archive to search by; it and the other items of its group are never found.
-            modality: Code of that item; that of its image by default, if it has one.
+            modality: Whether its image or its text is searched by; its image by default, if it has one.
             k: Number of items to find; ignored if a radius is given.
             radius: Find all items at most this number of bits away.
             against: Code of the items; only items that have it are found.
@@ -220,23 +226,23 @@ class Archive:
             [item] = snapshot.items(np.array([row]))
             modality = modality or ("image" if item.has_image else "text")
             labels += item.labels
-            code = snapshot.code(row, modality)
+            codes = snapshot.codes(row, modality, against)
         elif text is not None:
             modality = "text"
             labels += labels_named(text, snapshot.facets.labels)
-            code = hasher.text(text)
+            codes = hasher.text(text, against)
             counted = hasher.count_tokens(text)
         else:
             assert picture is not None  # noqa: S101  # one of the three is given
             query = "picture" if isinstance(image, Image.Image) else Path(image or "").name
             modality = "image"
-            code = hasher.image(picture)
+            codes = hasher.image(picture, against)
         encoded = perf_counter()
         candidates = snapshot.candidates(filters, against, row)
-        near = snapshot.nearest(code, against, max(k, rerank), radius, candidates)
+        near = snapshot.nearest(codes, against, max(k, rerank), radius, candidates)
         total = len(near) if radius is not None else min(k, len(near))
         searched = perf_counter()
-        ranking = snapshot.reranked(near, code, against, rerank)
+        ranking = snapshot.reranked(near, codes, against, rerank)
         reranked = int((~np.isnan(ranking.similarities)).sum())
         ranking = ranking.part(0, total)
         ordered = perf_counter()
@@ -254,7 +260,7 @@ class Archive:
             tied_shown=int((ranking.distances == last).sum()),
             reranked=reranked,
             num_bits=self.info.num_bits,
-            code_bytes=len(code.packed),
+            code_bytes=packed_width(self.info.num_bits),
             index=snapshot.index(against).kind,
             timing=Timing(encoded - started, searched - encoded, ordered - searched, perf_counter() - ordered),
             query_tokens=None if counted is None else counted.tokens,

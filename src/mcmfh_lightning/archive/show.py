@@ -202,6 +202,7 @@ def overview_table(content: Mapping[str, Any]) -> Group:
         "licences": _listed(content["licences"]),
         "dates": " to ".join(filter(None, content["dates"])) or "unknown",
         "codes": f"{content['num_bits']} bits of {content['hasher']} (weights {content['weights_sha256'][:16]})",
+        "codes of queries": "one for each search" if content["query_codes"] else "those of items",
         "encoder": str(content["encoder"].get("name")),
         "texts and pictures": "in the archive" if content["store_content"] else "in their collection",
         "collections": _listed(content["collections"]),

@@ -2,11 +2,10 @@
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,47 +15,25 @@ from mcmfh_lightning.archive.codes_cache import open_codes
 from mcmfh_lightning.archive.filters import Filters, Mask, UnknownError, UnknownItemError, check_groups
 from mcmfh_lightning.archive.indexes import FlatIndex, code_index, faiss_on_one_thread
 from mcmfh_lightning.archive.info import ArchiveInfo
-from mcmfh_lightning.archive.results import Facets, IndexKind, Item, Modality, Side
-from mcmfh_lightning.archive.schema import QueryCode, count_facets, thumbnail
+from mcmfh_lightning.archive.ranking import Ranking, cosines, head_length, merged, rerank
+from mcmfh_lightning.archive.results import COMPARED, Facets, IndexKind, Item, Modality, Side
+from mcmfh_lightning.archive.schema import (
+    QUERIES,
+    QueryCode,
+    QueryCodes,
+    code_array,
+    count_facets,
+    relaxed_array,
+    thumbnail,
+)
 from mcmfh_lightning.archive.store import ROW_ID, ItemTable
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.searches import find_search
 from mcmfh_lightning.shards import DATASET_FILE, Pair, PairShardReader
 from mcmfh_lightning.shards.folder import is_url
 
 _ITEM = ["id", "group_name", "split", "has_image", "has_text", "labels", "date", "licence", "source", "text"]
 _PLACE = ["folder", "shard"]  # of content that is not in the table
-
-# Candidates that are reranked at most, unless more are asked for: short codes of a large archive tie in tens of
-# thousands, of which those with the first ids are taken.
-MOST_RERANKED = 4096
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """Items in order, best first.
-
-    Attributes:
-        rows: (m,) rows of `ArchiveCodes`.
-        distances: (m,) Hamming distances.
-        similarities: (m,) cosines of relaxed codes, NaN for items that are ranked by distance alone.
-    """
-
-    rows: NDArray[np.int64]
-    distances: NDArray[np.int64]
-    similarities: NDArray[np.float64]
-
-    @classmethod
-    def by_codes(cls, distances: NDArray[Any], rows: NDArray[Any]) -> Self:
-        """Take items that are in the order (distance, row)."""
-        return cls(rows.astype(np.int64), distances.astype(np.int64), np.full(len(rows), np.nan))
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def part(self, start: int, stop: int | None) -> "Ranking":
-        """Cut out the items from place ``start`` up to, not including, ``stop``."""
-        places = slice(start, stop)
-        return Ranking(self.rows[places], self.distances[places], self.similarities[places])
 
 
 class Snapshot:
@@ -150,8 +127,13 @@ class Snapshot:
             masks["id"] = groups != groups[query_row]
         return masks
 
-    def code(self, row: int, modality: Modality) -> QueryCode:
-        """Return the code of an item's image or text, to search with.
+    def codes(self, row: int, modality: Modality, against: Side) -> QueryCodes:
+        """Return the codes of an item's image or text as a query: those that a search by the picture or the text has.
+
+        Args:
+            row: Row of the item.
+            modality: What is searched by.
+            against: Code of the items that it is compared with.
 
         Raises:
             UnknownError: If the item lacks it.
@@ -160,26 +142,73 @@ class Snapshot:
         if present is not None and not present[row]:
             fix = f"has no {modality}: search by its other modality"
             raise UnknownError(f"item {self._codes.items['id'][row].as_py()!r} {fix}", f"the item {fix}")
-        kept = self._codes.relaxed.get(modality)
-        return QueryCode(np.array(self._codes.codes[modality][row]), None if kept is None else np.array(kept[row]))
+        if not self._info.query_codes:
+            kept = self._codes.relaxed.get(modality)
+            code = QueryCode(np.array(self._codes.codes[modality][row]), None if kept is None else np.array(kept[row]))
+            return {against: code}
+        found = self._take(np.array([row]), [f"{modality}_query_codes", f"{modality}_query_relaxed"])
+        searches = QUERIES[modality]
+        packed = code_array(found[f"{modality}_query_codes"]).reshape(len(searches), -1)
+        relaxed = relaxed_array(found[f"{modality}_query_relaxed"]).reshape(len(searches), -1)
+        places = {side: searches.index(find_search(modality, side)) for side in COMPARED[against]}
+        kept = relaxed if self._info.keep_relaxed else None
+        return {side: QueryCode(packed[place], None if kept is None else kept[place]) for side, place in places.items()}
 
     def nearest(
-        self, code: QueryCode, side: Side, depth: int, radius: int | None, candidates: NDArray[np.int64] | None
+        self, codes: QueryCodes, side: Side, depth: int, radius: int | None, candidates: NDArray[np.int64] | None
     ) -> Ranking:
         """Rank all items within a radius, or the nearest ``depth`` with all that tie with the last of them."""
         index = self.index(side)
+        shares = [
+            (code.packed, candidates if places is None else places if candidates is None else candidates[places])
+            for code, places in self._shares(codes, candidates)
+        ]
         with faiss_on_one_thread():
             if radius is None:
-                distances, _ = index.nearest(code.packed, depth, candidates)
+                nearest = [index.nearest(code, depth, rows)[0] for code, rows in shares]
+                distances = np.sort(np.concatenate(nearest))[:depth]
                 radius = int(distances[-1]) if len(distances) else 0
-            return Ranking.by_codes(*index.within(code.packed, radius, candidates))
+            found = [Ranking.by_codes(*index.within(code, radius, rows)) for code, rows in shares]
+        return found[0] if len(found) == 1 else merged(found)
 
-    def reranked(self, near: Ranking, code: QueryCode, side: Side, number: int) -> Ranking:
+    def reranked(self, near: Ranking, codes: QueryCodes, side: Side, number: int) -> Ranking:
         """Order the head of a ranking by similarity, where the archive keeps codes before the sign."""
         head = near.rows[: head_length(near, number)]
-        if not len(head) or code.relaxed is None or side not in self._codes.relaxed:
+        if not len(head) or side not in self._codes.relaxed:
             return near
-        return rerank(near, cosines(code.relaxed, self._codes.relaxed[side][head]))
+        relaxed, similarities = self._codes.relaxed[side], np.empty(len(head))
+        for code, places in self._shares(codes, head):
+            assert code.relaxed is not None  # noqa: S101  # the archive keeps them
+            here = slice(None) if places is None else places
+            similarities[here] = cosines(code.relaxed, relaxed[head[here]])
+        return rerank(near, similarities)
+
+    def _shares(
+        self, codes: QueryCodes, rows: NDArray[np.int64] | None
+    ) -> list[tuple[QueryCode, NDArray[np.int64] | None]]:
+        """Find out which items each code of a query is compared with.
+
+        Args:
+            codes: Codes by what the items have.
+            rows: Rows to divide; None for all.
+
+        Returns:
+            Codes, each with places in ``rows``; None for all places.
+        """
+        whole = self._codes.present["image"] is None and self._codes.present["text"] is None
+        if len(codes) == 1 or whole:
+            return [(codes.get("case", next(iter(codes.values()))), None)]
+        kinds = self._kinds if rows is None else self._kinds[rows]
+        return [(codes[side], np.flatnonzero(kinds == number)) for number, side in enumerate(COMPARED["case"])]
+
+    @cached_property
+    def _kinds(self) -> NDArray[np.int8]:
+        """Tell what each item has, as a place in ``COMPARED["case"]``, (N,): both, an image alone, or a text alone."""
+        image, text = (
+            np.ones(len(self), dtype=np.bool_) if has is None else has
+            for has in (self._codes.present["image"], self._codes.present["text"])
+        )
+        return np.where(image & text, 0, np.where(image, 1, 2)).astype(np.int8)
 
     def items(self, rows: NDArray[np.int64]) -> list[Item]:
         """Return items, in the given order."""
@@ -241,48 +270,3 @@ def _pair_of(row: Mapping[str, Any]) -> Pair | None:
 def _reader(folder: str, split: str, written: int) -> PairShardReader:  # `written` is part of the key
     """Open a split, whose shards are read only when they are asked for."""
     return PairShardReader(folder, split)
-
-
-def head_length(near: Ranking, number: int) -> int:
-    """Count the nearest items to rerank: ``number`` of them, and all that tie with the last of these.
-
-    Args:
-        near: Ranking by codes, whole distances.
-        number: Least number of items, if there are as many; 0 for none.
-    """
-    if number == 0 or number >= len(near):
-        return min(number, len(near))
-    with_ties = int(np.searchsorted(near.distances, near.distances[number - 1], side="right"))
-    return min(with_ties, max(number, MOST_RERANKED))
-
-
-def rerank(near: Ranking, similarities: NDArray[np.float64]) -> Ranking:
-    """Order the nearest items by similarity, then distance, then row; the others keep their places.
-
-    Args:
-        near: Ranking by codes.
-        similarities: (h,) similarities of its first h items.
-    """
-    head = len(similarities)
-    order = np.lexsort((near.rows[:head], near.distances[:head], -similarities))
-    places = np.concatenate([order, np.arange(head, len(near))])
-    found = np.concatenate([similarities, near.similarities[head:]])
-    return Ranking(near.rows[places], near.distances[places], found[places])
-
-
-def cosines(query: NDArray[Any], items: NDArray[Any]) -> NDArray[np.float64]:
-    """Compute the cosines of relaxed codes; 0 where one is all zeros.
-
-    Equal rows give equal numbers in any place, which a product of matrices does not promise.
-
-    Args:
-        query: (K,) relaxed code.
-        items: (h, K) relaxed codes.
-
-    Returns:
-        (h,) cosines.
-    """
-    ours, theirs = query.astype(np.float64), items.astype(np.float64)
-    lengths = np.sqrt((ours**2).sum() * (theirs**2).sum(axis=1))
-    products: NDArray[np.float64] = (theirs * ours).sum(axis=1) / np.where(lengths == 0.0, 1.0, lengths)
-    return products.clip(-1.0, 1.0)

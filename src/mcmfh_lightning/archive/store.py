@@ -60,12 +60,13 @@ class ItemTable:
         self.location = location
 
     @classmethod
-    def create(cls, location: str | Path | Location, num_bits: int) -> Self:
+    def create(cls, location: str | Path | Location, num_bits: int, *, query_codes: bool = False) -> Self:
         """Make an empty table; an empty one that is there already is used.
 
         Args:
             location: Place of the archive; a folder is made.
             num_bits: Bits of a code.
+            query_codes: Whether items have codes as queries of their own.
 
         Raises:
             DataError: If there is one with items or of other bits, or the place cannot be written to.
@@ -74,7 +75,8 @@ class ItemTable:
         if place.path is not None:
             place.path.mkdir(parents=True, exist_ok=True)
         with _explained(place, "create"):
-            table = cls(_connect(place).create_table(TABLE, schema=item_schema(num_bits), exist_ok=True), place)
+            schema = item_schema(num_bits, query_codes=query_codes)
+            table = cls(_connect(place).create_table(TABLE, schema=schema, exist_ok=True), place)
         if len(table):
             raise DataError(f"{place} has a table with items already: {_FIXES['create']}")
         return table

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from mcmfh_lightning.archive.build import item_codes, items_bar
 from mcmfh_lightning.archive.deletion import Deleted
 from mcmfh_lightning.archive.filters import is_date
 from mcmfh_lightning.archive.info import ArchiveInfo, Location
 from mcmfh_lightning.archive.model import build_encoder, load_archive_hasher
-from mcmfh_lightning.archive.schema import CODES, RELAXED, code_array, item_schema, relaxed_array
+from mcmfh_lightning.archive.schema import CodeColumns, code_array, code_columns, item_schema, relaxed_array
 from mcmfh_lightning.archive.snapshot import is_at_hand
 from mcmfh_lightning.archive.source import Source
 from mcmfh_lightning.archive.store import ItemTable
@@ -88,6 +89,7 @@ class _Checks:
         self._info = info
         self._table = table
         self._deleted = deleted
+        self._columns = code_columns(query_codes=info.query_codes)
         self._ids: set[str] = set()
         self._numbers: dict[str, int] = {}
         self._names: dict[int, str] = {}
@@ -100,7 +102,7 @@ class _Checks:
         except McmfhError as error:
             self.report.find(HASHER, str(error))
         self.report.look(COLUMNS)
-        schema, found = item_schema(self._info.num_bits), self._table.schema
+        schema, found = item_schema(self._info.num_bits, query_codes=self._info.query_codes), self._table.schema
         if not found.equals(schema) and not found.equals(schema.remove(schema.get_field_index("group_name"))):
             self.report.find(COLUMNS, f"not those of {self._info.num_bits} bits: {', '.join(found.names)}")
             return
@@ -117,7 +119,8 @@ class _Checks:
     def _check_rows(self, batch: pa.Table) -> None:
         ids: list[str] = batch["id"].to_pylist()
         present = {side: batch[f"has_{side}"].to_numpy() for side in ("image", "text")}
-        there = {name: pc.is_valid(batch[name]).to_numpy() for name in (*CODES, *RELAXED, "text", "thumbnail")}
+        names = [name for one in self._columns for name in (one.codes, one.relaxed)]
+        there = {name: pc.is_valid(batch[name]).to_numpy() for name in (*names, "text", "thumbnail")}
         self.report.look(IDS, len(ids))
         for name in ids:
             if name in self._ids or not name:
@@ -125,20 +128,20 @@ class _Checks:
             self._ids.add(name)
         self._find(DELETED, ids, self._deleted.of_items(batch), "was deleted from this archive")
         self._find(PRESENT, ids, ~(present["image"] | present["text"]), "neither image nor text")
-        for side, has in present.items():
-            self._find(PRESENT, ids, has != there[f"{side}_code"], f"its {side} and the code of that")
         bits = self._info.num_bits
-        for name, relaxed_name in zip(CODES, RELAXED, strict=True):
-            codes = np.unpackbits(code_array(batch[name]), axis=1)  # (rows, 8 bytes)
-            self._find(PADDING, ids, (codes[:, bits:] != 0).any(axis=1), name)
-            kept = there[relaxed_name]
-            due = there[name] if self._info.keep_relaxed else np.zeros_like(kept)
-            self._find(RELAXED_CODES, ids, kept != due, f"whether it has {relaxed_name}")
-            relaxed = relaxed_array(batch[relaxed_name])  # (rows, bits)
+        for one in self._columns:
+            if one.side in present:
+                self._find(PRESENT, ids, present[one.side] != there[one.codes], f"its {one.side} and {one.codes}")
+            codes = self._bits(batch, one)  # (rows, parts, 8 bytes)
+            self._find(PADDING, ids, (codes[..., bits:] != 0).any(axis=(1, 2)), one.codes)
+            kept = there[one.relaxed]
+            due = there[one.codes] if self._info.keep_relaxed else np.zeros_like(kept)
+            self._find(RELAXED_CODES, ids, kept != due, f"whether it has {one.relaxed}")
+            relaxed = relaxed_array(batch[one.relaxed]).reshape(-1, len(one.parts), bits)
             # Half precision takes a tiny negative number for 0, whose bit would be 1.
-            wrong = ((relaxed >= 0) != codes[:, :bits].astype(bool)) & (relaxed != 0)
+            wrong = ((relaxed >= 0) != codes[..., :bits].astype(bool)) & (relaxed != 0)
             wrong |= ~(np.abs(relaxed) <= 1)  # NaN too
-            self._find(RELAXED_CODES, ids, kept & wrong.any(axis=1), relaxed_name)
+            self._find(RELAXED_CODES, ids, kept & wrong.any(axis=(1, 2)), one.relaxed)
         for side, other in (("image", "text"), ("text", "image")):
             differ = (code_array(batch["case_code"]) != code_array(batch[f"{side}_code"])).any(1)
             self._find(CASES, ids, present[side] & ~present[other] & differ, f"an item of {side} alone")
@@ -160,6 +163,11 @@ class _Checks:
                     check_image_header(picture)
                 except DataError as error:
                     self.report.find(PICTURES, f"{name}: {error}")
+
+    def _bits(self, batch: pa.Table, column: CodeColumns) -> NDArray[np.uint8]:
+        """Read the bits of codes, padding included: (rows, parts, 8 bytes)."""
+        packed = code_array(batch[column.codes])
+        return np.unpackbits(packed.reshape(len(packed), len(column.parts), -1), axis=2)
 
     def _check_groups(self, ids: Sequence[str], batch: pa.Table) -> None:
         self.report.look(GROUPS, len(ids))
@@ -198,7 +206,7 @@ class _Checks:
             CheckpointError: If the features are of another encoder.
         """
         source.check_encoder(self._info.encoder)
-        stored = self._table.select(["id", "has_image", "has_text", *CODES])
+        stored = self._table.select(["id", "has_image", "has_text", *(one.codes for one in self._columns)])
         places = {name: row for row, name in enumerate(stored["id"].to_pylist())}
         wanted = [row for row, name in enumerate(source.ids) if name in places and (few is None or name in few)]
         if not wanted:
@@ -209,10 +217,11 @@ class _Checks:
             rows = stored.take(pa.array([places[name] for name in ids]))
             has_image, has_text = batch["present"].numpy().T
             has: dict[str, Any] = {"image": has_image, "text": has_text, "case": True}
-            for side, computed in item_codes(hasher, batch).items():
-                relaxed = computed.numpy()  # (rows, bits)
-                bits = np.unpackbits(code_array(rows[f"{side}_code"]), axis=1)[:, : self._info.num_bits].astype(bool)
-                wrong = ((bits != (relaxed >= 0)) & (np.abs(relaxed) > _ROUNDING)).any(1)
+            computed = item_codes(hasher, batch)
+            for one in self._columns:
+                relaxed = np.stack([computed[part].numpy() for part in one.parts], axis=1)  # (rows, parts, bits)
+                bits = self._bits(rows, one)[..., : self._info.num_bits].astype(bool)
+                wrong = ((bits != (relaxed >= 0)) & (np.abs(relaxed) > _ROUNDING)).any(axis=(1, 2))
                 self.report.look(RECOMPUTED, len(ids))
-                for row in np.flatnonzero(wrong & has[side]).tolist():
-                    self.report.find(RECOMPUTED, f"{ids[row]}: {side}_code")
+                for row in np.flatnonzero(wrong & has[one.side]).tolist():
+                    self.report.find(RECOMPUTED, f"{ids[row]}: {one.codes}")

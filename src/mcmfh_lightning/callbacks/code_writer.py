@@ -16,17 +16,19 @@ from mcmfh_lightning import __version__
 from mcmfh_lightning.callbacks.evaluation import is_dry
 from mcmfh_lightning.datamodules.base import ShardDataModule
 from mcmfh_lightning.errors import DataError, say
+from mcmfh_lightning.evaluation.codes import NAMED
 from mcmfh_lightning.evaluation.codes_files import write_codes
 from mcmfh_lightning.evaluation.remarks import provenance_of
 from mcmfh_lightning.evaluation.report import write_json
 from mcmfh_lightning.metrics.functional import pack_signs, unpack_bits
+from mcmfh_lightning.searches import SEARCHES
 from mcmfh_lightning.shards.info import SPLITS
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 
-NAMED = "codes.json"
-"""The file that names the weights and the data of the codes."""
 SIDES: Mapping[str, tuple[int, ...]] = {"image": (0,), "text": (1,), "case": (0, 1)}
-"""Codes that are written, by name, and what an item needs for each: its image (0), its text (1)."""
+"""Codes of items, by name, and what an item needs for each: its image (0), its text (1)."""
+WRITTEN: Mapping[str, tuple[int, ...]] = dict(SIDES) | {name: SIDES[one.query] for name, one in SEARCHES.items()}
+"""All codes that are written, by name: those of items, and those of the queries of each search."""
 
 
 class CodeWriter(BasePredictionWriter):
@@ -39,9 +41,14 @@ class CodeWriter(BasePredictionWriter):
     - ``groups``: (n,) int64, study, article or patient;
     - ``ids``: (n,) strings.
 
-    An item without an image is not in the file of images, nor one without a text in that of texts. Codes are those of
-    ``mcmfh test``: ranked by ``mcmfh-bench rank`` they give its numbers (protocols ``unimodal`` and ``asymmetric``, the
-    split of the queries as the database, where every item has both an image and a text).
+    An item without an image is not in the file of images, nor one without a text in that of texts.
+
+    Where the code of a query depends on what it searches, there are the same files of queries, named by their search:
+    ``<split>-i2t.npz`` has the codes by which images search texts (``i2t``, ``t2i``, ``i2i``, ``t2t``, ``i2case``,
+    ``t2case``). Of other methods the codes of images and texts are those of queries, too.
+
+    Codes are those of ``mcmfh test``: ranked by ``mcmfh-bench rank`` they give its numbers (protocols ``unimodal`` and
+    ``asymmetric``, the split of the queries as the database, where every item has both an image and a text).
 
     ``codes.json`` names the weights and the data as ``metrics.json`` of a test does, and counts the rows of each file.
 
@@ -93,8 +100,9 @@ class CodeWriter(BasePredictionWriter):
         dataloader_idx: int,
     ) -> None:
         """Take the codes of a batch."""
-        relaxed: Mapping[str, Any] = prediction
-        part = {name: pack_signs(relaxed[name]) for name in SIDES if name in relaxed}
+        everything: tuple[Mapping[Any, Any], ...] = (prediction, prediction.get("queries", {}))
+        relaxed = {name: codes for one in everything for name, codes in one.items()}
+        part = {name: pack_signs(relaxed[name]) for name in WRITTEN if name in relaxed}
         part |= {"index": batch["index"], "present": batch["present"]}
         part["width"] = torch.tensor([relaxed["image"].shape[1]], device=batch["index"].device)
         self._parts[_data(trainer).splits[dataloader_idx]].append(part)
@@ -104,7 +112,7 @@ class CodeWriter(BasePredictionWriter):
         if is_dry(trainer):
             return
         report, data = self.folder / NAMED, _data(trainer)
-        names = (f"{split}-{side}.npz" for split in SPLITS for side in SIDES)  # a file of another name is the user's
+        names = (f"{split}-{name}.npz" for split in SPLITS for name in WRITTEN)  # a file of another name is the user's
         earlier = [self.folder / name for name in names if (self.folder / name).exists()]
         if trainer.is_global_zero:
             if earlier and not report.exists():
@@ -136,13 +144,13 @@ class CodeWriter(BasePredictionWriter):
         ids = np.array(reader.ids, dtype=str)
         self.folder.mkdir(parents=True, exist_ok=True)
         written = {}
-        for side, needed in SIDES.items():
+        for name, needed in WRITTEN.items():
             has = joined["present"][:, list(needed)].all(1)
             mine = rows[has.numpy()]
-            if side not in joined or not len(mine):
+            if name not in joined or not len(mine):
                 continue
-            codes = unpack_bits(joined[side][has])[:, :num_bits].numpy().astype(np.uint8)
-            path = self.folder / f"{split}-{side}.npz"
+            codes = unpack_bits(joined[name][has])[:, :num_bits].numpy().astype(np.uint8)
+            path = self.folder / f"{split}-{name}.npz"
             write_codes(path, codes, labels[mine], reader.groups[mine], ids[mine])
             written[path.name] = len(mine)
         return written
@@ -156,7 +164,10 @@ class CodeWriter(BasePredictionWriter):
         for split in splits:
             counts = ((f"{split}-{side}.npz", side) for side in SIDES)
             yield "  " + ", ".join(f"{name} {rows[name]:,} {side}s" for name, side in counts if name in rows)
-        query, database = (f"{splits[-1] if splits else ''}-{side}.npz" for side in ("image", "text"))
+            if searches := [search for search in SEARCHES if f"{split}-{search}.npz" in rows]:
+                yield f"  queries of each search in {split}-{{{','.join(searches)}}}.npz"
+        query, database = (f"{splits[-1] if splits else ''}-{name}.npz" for name in ("i2t", "text"))
+        query = query if query in rows else query.replace("-i2t", "-image")
         one = " --num-labels 1" if data.num_labels == 1 else ""
         if data.num_labels and query in rows and database in rows:
             query, database = (shlex.quote(str(self.folder / name)) for name in (query, database))

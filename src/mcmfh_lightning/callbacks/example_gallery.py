@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from textwrap import shorten, wrap
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -14,15 +14,13 @@ from PIL import Image
 from torch import Tensor
 
 from mcmfh_lightning.callbacks.evaluation import EvaluationCallback, Stage, is_query_loader, log_figure, report_folder
+from mcmfh_lightning.evaluation.protocols import CROSS_MODAL, Direction, query_code
 from mcmfh_lightning.metrics.functional import hamming_distances, pack_signs, unpack_bits
 from mcmfh_lightning.shards import PairShardReader
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 
 QUERIES, HITS = 4, 5
 _MOST_LETTERS = 260
-
-Modality = Literal["image", "text"]
-_DIRECTIONS: Mapping[str, tuple[Modality, Modality]] = {"i2t": ("image", "text"), "t2i": ("text", "image")}
 
 
 class Hit(NamedTuple):
@@ -70,6 +68,7 @@ class ExampleGallery(EvaluationCallback):
         ):
             relaxed = cast(EvaluationOutput, outputs)
             kept = {"image": pack_signs(relaxed["image"]), "text": pack_signs(relaxed["text"])}
+            kept |= {one.name: pack_signs(query_code(relaxed, "unimodal", one)) for one in CROSS_MODAL}
             kept |= {"group": batch["group"], "labels": batch["labels"], "index": batch["index"]}
             self._outputs.append({name: tensor.cpu() for name, tensor in kept.items()})
 
@@ -83,10 +82,10 @@ class ExampleGallery(EvaluationCallback):
             return
         table = {name: torch.cat([one[name] for one in outputs]) for name in outputs[0]}
         data = trainer.datamodule  # type: ignore[attr-defined]  # set at run time
-        for direction, (ours, theirs) in _DIRECTIONS.items():
-            rows = nearest_examples(table[ours], table[theirs], table["group"])
-            figure = _figure(rows, table, data, ours, theirs)
-            log_figure(trainer, folder / f"examples_{direction}.png", figure)
+        for direction in CROSS_MODAL:
+            rows = nearest_examples(table[direction.name], table[direction.database], table["group"])
+            figure = _figure(rows, table, data, direction)
+            log_figure(trainer, folder / f"examples_{direction.name}.png", figure)
 
 
 def nearest_examples(query_codes: Tensor, codes: Tensor, groups: Tensor) -> list[list[Hit]]:
@@ -113,8 +112,7 @@ def _figure(
     examples: Sequence[Sequence[Hit]],
     table: Mapping[str, Tensor],
     data: Any,  # noqa: ANN401  # FeatureDataModule or PairDataModule
-    query_modality: Modality,
-    hit_modality: Modality,
+    direction: Direction,
 ) -> Figure:
     reader = data.reader("test")
     vocabulary = np.array(data.label_vocabulary)
@@ -132,11 +130,11 @@ def _figure(
             heading = f"{shorten(reader.ids[position], 40)}\n{place}\n{shorten(names, 60)}"
             panel.set_title(heading, fontsize="x-small", parse_math=False)
             if isinstance(reader, PairShardReader):
-                _show(panel, reader, position, query_modality if item.distance is None else hit_modality)
+                _show(panel, reader, position, direction.query if item.distance is None else direction.database)
     return figure
 
 
-def _show(panel: Any, reader: PairShardReader, position: int, modality: Modality) -> None:  # noqa: ANN401  # untyped
+def _show(panel: Any, reader: PairShardReader, position: int, modality: str) -> None:  # noqa: ANN401  # untyped
     """Show the picture or the beginning of the text of a raw pair."""
     pair = reader[position]
     if modality == "image" and pair.image is not None:

@@ -18,13 +18,21 @@ from mcmfh_lightning import __version__
 from mcmfh_lightning.callbacks.evaluation import EvaluationCallback, Stage, is_dry, log_figure, report_folder
 from mcmfh_lightning.errors import DataError, check_choice
 from mcmfh_lightning.evaluation import plots, remarks, report, summary
-from mcmfh_lightning.evaluation.headline import headline_parts, short
+from mcmfh_lightning.evaluation.headline import UNSEEN, headline_parts, short
 from mcmfh_lightning.evaluation.nulls import ConstantRankings
-from mcmfh_lightning.evaluation.protocols import CONSTANT, MODEL, EvaluationData, ProtocolName, normal_position
+from mcmfh_lightning.evaluation.protocols import (
+    CONSTANT,
+    MODEL,
+    PROTOCOLS,
+    EvaluationData,
+    ProtocolName,
+    normal_position,
+)
 from mcmfh_lightning.evaluation.remarks import CONSTANT_MONITOR, MONITOR, QUERIES_MONITOR
 from mcmfh_lightning.evaluation.stream import NullSettings, Queries, RankingStream, StreamResult
 from mcmfh_lightning.evaluation.summary import Row
 from mcmfh_lightning.metrics.functional import unpack_bits
+from mcmfh_lightning.searches import MEASURED, SEARCHES, SearchName
 from mcmfh_lightning.tables import paragraph, show
 from mcmfh_lightning.trainer.run_files import describe_unfinished
 from mcmfh_lightning.types import Distance, EvaluationOutput, FeatureBatch
@@ -55,23 +63,41 @@ class HammingRanking(EvaluationCallback):
 
     Args:
         protocols: What codes may see: "unimodal" (always), "asymmetric", "paired".
+        searches: Searches that `MONITOR` is the mean over; None for all of `MEASURED` that ``protocols`` has.
         ks: Depths of mAP@k and P@k, and in a test of NDCG@k and ACG@k.
         seed: Seed of the nulls and of the bootstrap.
 
     Raises:
-        ValueError: If a protocol is unknown, "unimodal" is missing, or a depth is less than 1.
+        ValueError: If a protocol or a search is unknown, "unimodal" or the protocol of a search is missing, there is no
+            search, or a depth is less than 1.
     """
 
     def __init__(
-        self, protocols: Sequence[ProtocolName] = ("unimodal", "paired"), ks: Sequence[int] = (50,), seed: int = 0
+        self,
+        protocols: Sequence[ProtocolName] = ("unimodal", "asymmetric", "paired"),
+        searches: Sequence[SearchName] | None = None,
+        ks: Sequence[int] = (50,),
+        seed: int = 0,
     ) -> None:
         for protocol in protocols:
             check_choice("protocols", protocol, ProtocolName)
         if "unimodal" not in protocols:
-            raise ValueError(f"protocols must include 'unimodal', which {MONITOR} is of; got {list(protocols)}")
+            raise ValueError(f"protocols must include 'unimodal', which every method has; got {list(protocols)}")
+        able = [direction.name for protocol in protocols if protocol != "paired" for direction in PROTOCOLS[protocol]]
+        searches = [search for search in MEASURED if search in able] if searches is None else searches
+        if not searches:
+            raise ValueError(f"searches is empty: name those that {MONITOR} is to be the mean over, such as i2t")
+        for search in searches:
+            check_choice("searches", search, SearchName)
+            if search not in able:
+                raise ValueError(
+                    f"searches has {search}, which the protocol 'asymmetric' measures; add it to protocols "
+                    f"{list(protocols)}, or leave out the searches of cases"
+                )
         if any(k < 1 for k in ks):
             raise ValueError(f"every k must be at least 1, got {list(ks)}")
         self.protocols = tuple(dict.fromkeys(protocols))
+        self.searches = tuple(dict.fromkeys(searches))
         self.ks = tuple(dict.fromkeys(ks))
         self.seed = seed
         self._stream: RankingStream | None = None
@@ -128,6 +154,7 @@ class HammingRanking(EvaluationCallback):
         rows: list[Row] = []
         subsets: dict[str, Tensor] = {}
         if result is not None:
+            self._check_monitor(trainer, pl_module, result)
             subsets = _subsets(_data(trainer), result.queries, stage)
             columns = summary.statistics(self.ks, graded=result.graded)
             rows = summary.summarize(result, subsets, columns, self.seed if stage == "test" else None)
@@ -135,7 +162,7 @@ class HammingRanking(EvaluationCallback):
             _log(pl_module, "val", rows)
             self._monitor(trainer, pl_module, rows)
             if result is not None and trainer.state.fn == TrainerFn.VALIDATING:
-                _print_validation(trainer, result, rows)
+                self._print_validation(trainer, result, rows)
         elif result is not None:
             _log(pl_module, "test", rows)
             folder = report_folder(trainer)
@@ -157,9 +184,18 @@ class HammingRanking(EvaluationCallback):
         distance: Distance = getattr(pl_module, "distance", "hamming")
         return RankingStream(loaders, self.protocols, nulls, pl_module.device, distance, constants)
 
+    def _check_monitor(self, trainer: Trainer, pl_module: LightningModule, result: StreamResult) -> None:
+        """Refuse to choose by searches that the method has no codes for."""
+        of_cases = [search for search in self.searches if SEARCHES[search].target == "case"]
+        if "asymmetric" in result.missing and of_cases and _chooses_by_monitor(trainer):
+            raise DataError(
+                f"{MONITOR}, by which the fit chooses its epoch, is the mean over searches that need a code of the "
+                f"case, and {type(pl_module).__name__} gives none: leave {', '.join(of_cases)} out of searches"
+            )
+
     def _monitor(self, trainer: Trainer, pl_module: LightningModule, rows: Sequence[Row]) -> None:
         """Log what model selection watches; stop a fit that cannot choose."""
-        monitored = remarks.headline_mean(rows, MODEL)
+        monitored = remarks.headline_mean(rows, MODEL, self.searches)
         if isnan(monitored) and trainer.state.fn == TrainerFn.FITTING and _chooses_by_monitor(trainer):
             limit = trainer.limit_val_batches
             if not remarks.is_limited(limit):
@@ -170,11 +206,24 @@ class HammingRanking(EvaluationCallback):
                     "item, so no epoch is chosen by it"
                 )
         if self._constant is None:  # it is the same in every epoch: counted in the first one
-            self._constant = remarks.headline_mean(rows, CONSTANT)
+            self._constant = remarks.headline_mean(rows, CONSTANT, self.searches)
         pl_module.log(MONITOR, monitored, prog_bar=True, sync_dist=True, reduce_fx="max")
-        pl_module.log(QUERIES_MONITOR, float(remarks.headline_queries(rows)), sync_dist=True, reduce_fx="max")
+        pl_module.log(
+            QUERIES_MONITOR, float(remarks.headline_queries(rows, self.searches)), sync_dist=True, reduce_fx="max"
+        )
         if not isnan(self._constant):
             pl_module.log(CONSTANT_MONITOR, self._constant, prog_bar=True, sync_dist=True, reduce_fx="max")
+
+    def _print_validation(self, trainer: Trainer, result: StreamResult, rows: Sequence[Row]) -> None:
+        """Print the headline in place of Lightning's list of all keys."""
+        trainer.validate_loop.verbose = False
+        if trainer.is_global_zero:
+            value = short(remarks.headline_mean(rows, MODEL, self.searches))
+            searches = ", ".join(self.searches)
+            notes = [f"{MONITOR} {value}: the mean over {searches}, by which a fit chooses its epoch."]
+            files = [Path(one.log_dir, "metrics.csv") for one in trainer.loggers if isinstance(one, CSVLogger)]
+            notes += [] if is_dry(trainer) else [f"All numbers: {file}" for file in files]
+            show(*headline_parts("Validation", rows, _code(result), notes))
 
     def _report(
         self,
@@ -191,7 +240,9 @@ class HammingRanking(EvaluationCallback):
             f"{protocol}: left out, {type(pl_module).__name__} gives no {' and '.join(names)}"
             for protocol, names in result.missing.items()
         ]
-        said = remarks.remarks(data, result, remarks.headline_mean(rows, MODEL), trainer.limit_test_batches)
+        said = remarks.remarks(
+            data, result, remarks.headline_mean(rows, MODEL, self.searches), trainer.limit_test_batches
+        )
         said += describe_unfinished(trainer.ckpt_path)
         rest = "" if folder is None else _REST.format(folder)
         show(*headline_parts("Test", rows, _code(result), [*left_out, rest, *said]))
@@ -212,6 +263,7 @@ class HammingRanking(EvaluationCallback):
             "encoder": data.encoder,
             "protocols": [protocol for protocol in self.protocols if protocol not in result.missing],
             "notes": [*left_out, *said],
+            "near_duplicates": result.near_duplicates,
             "seed": pl_module.hparams.get("seed"),
             "evaluation": {
                 "seed": self.seed,
@@ -250,17 +302,6 @@ def _chooses_by_monitor(trainer: Trainer) -> bool:
     return any(getattr(callback, "monitor", None) == MONITOR for callback in callbacks)
 
 
-def _print_validation(trainer: Trainer, result: StreamResult, rows: Sequence[Row]) -> None:
-    """Print the headline in place of Lightning's list of all keys."""
-    trainer.validate_loop.verbose = False
-    if trainer.is_global_zero:
-        value = short(remarks.headline_mean(rows, MODEL))
-        notes = [f"{MONITOR} {value}: the mean of both unimodal directions, by which a fit chooses its epoch."]
-        files = [Path(one.log_dir, "metrics.csv") for one in trainer.loggers if isinstance(one, CSVLogger)]
-        notes += [] if is_dry(trainer) else [f"All numbers: {file}" for file in files]
-        show(*headline_parts("Validation", rows, _code(result), notes))
-
-
 def _code(result: StreamResult) -> str:
     """Name the size of what is ranked."""
     return f"{result.num_bits} {'bits' if result.distance == 'hamming' else 'real numbers'}"
@@ -282,11 +323,15 @@ def _subsets(data: EvaluationData, queries: Queries, stage: Stage) -> dict[str, 
 def _log(pl_module: LightningModule, prefix: str, rows: Sequence[Row]) -> None:
     """Log mean average precisions and chance where defined.
 
-    Not more, since Lightning's spawning launchers hang on results of over 64 KiB; the files hold every number. All
-    processes hold equal values, so that their maximum is exact.
+    Not more, and of other databases than the unseen one only those of all and of the headline's queries, since
+    Lightning's spawning launchers hang on results of over 64 KiB; the files hold every number. All processes hold equal
+    values, so that their maximum is exact.
     """
     values = {}
+    everywhere = "all", remarks.headline({row.queries: None for row in rows})
     for row in rows:
+        if row.database != UNSEEN and row.queries not in everywhere:
+            continue
         if row.system == MODEL and row.metric.startswith("mAP"):
             key = f"{prefix}/{row.protocol}/{row.database}/{row.queries}/{row.direction}"
             values[f"{key}/{row.metric}"] = row.value

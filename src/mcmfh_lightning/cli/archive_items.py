@@ -44,7 +44,8 @@ def build(
         splits: Splits of the shards. Default: all.
         encoder: YAML file of the encoder that queries need, as model/encoder_offline.yaml, which is the default.
         store_content: Keep texts and small pictures in the archive; without it they stay in their collection.
-        without_relaxed: Do not keep the codes before the sign, which rerank short codes; saves 6 bytes a bit.
+        without_relaxed: Do not keep the codes before the sign, which rerank short codes; saves 6 bytes a bit, or 18 if
+            queries have a code for each search.
         restore_deleted: Add also items that were deleted from this archive; without it they stay out.
         device: Where items are encoded.
     """

@@ -16,7 +16,7 @@ from mcmfh_lightning.cli.options import CONFIGS, hyphenated, options_of, ordered
 from mcmfh_lightning.cli.project import with_project
 from mcmfh_lightning.cli.train_messages import MODULES, describe, describe_library, hyphenate, last_part
 from mcmfh_lightning.errors import ConfigError, check_words
-from mcmfh_lightning.hashers.base import RENAMED
+from mcmfh_lightning.hashers.checkpoints import NO_LONGER, RENAMED
 from mcmfh_lightning.lightning_configs import find_configs
 from mcmfh_lightning.lightning_configs.compose import known_configs
 from mcmfh_lightning.nearest import did_you_mean
@@ -122,12 +122,15 @@ _load_yaml = get_loader("yaml")
 
 
 def _with_present_names(value: Any) -> Any:  # noqa: ANN401  # any content of a config
-    """Rename keys of a config that have the name of the version before, with a warning."""
+    """Rename keys of a config that have the name of the version before, and leave out those that are gone; warn."""
     if isinstance(value, list):
         return [_with_present_names(item) for item in value]
     if not isinstance(value, dict):
         return value
-    return {_present_name(name): _with_present_names(item) for name, item in value.items()}
+    for name in NO_LONGER & value.keys():
+        rank_zero_warn(f"{name} is no longer an option and is left out: the objective has a weight for each search")
+    kept = {name: item for name, item in value.items() if name not in NO_LONGER}
+    return {_present_name(name): _with_present_names(item) for name, item in kept.items()}
 
 
 def _present_name(dotted: str) -> str:

@@ -1,6 +1,6 @@
 """Queries and a database from files: codes and label sets in any usual form, packed, checked and matched."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,10 @@ from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.evaluation.codes_files import KEYS, Array, Keys, read_arrays
 from mcmfh_lightning.metrics.functional import pack_bits, packed_width
 from mcmfh_lightning.metrics.functional.packing import as_packed_codes
+from mcmfh_lightning.searches import SEARCHES, Search
 
+NAMED = "codes.json"
+"""The file next to codes of `mcmfh predict` that names their weights and data."""
 _LISTED = 12
 """Numbers of bits that a warning shows at most."""
 
@@ -264,7 +267,13 @@ def read_task(
         for items in (ours, theirs)
         if items.zeros
     )
-    warnings = (*task.warnings, *zeros, *_constant_bit_warnings(ours, theirs))
+    warnings = (
+        *task.warnings,
+        *zeros,
+        *_item_code_warnings(query),
+        *_other_search_warnings(query, database),
+        *_constant_bit_warnings(ours, theirs),
+    )
     return replace(task, warnings=warnings, direction=direction)
 
 
@@ -308,6 +317,30 @@ def _numbered(key: str, query: Items, ours: Array, database: Items, theirs: Arra
     _, numbers = np.unique(np.concatenate([ours, theirs]), return_inverse=True)
     joined = torch.from_numpy(numbers.astype(np.int64))
     return joined[: len(query)], joined[len(query) :]
+
+
+def _item_code_warnings(query: Path) -> list[str]:
+    """Describe codes of items that ``mcmfh predict`` wrote next to codes of queries, which rank otherwise."""
+    split, _, modality = query.stem.rpartition("-")
+    names = [f"{split}-{name}{query.suffix}" for name, one in SEARCHES.items() if one.query == modality]
+    there = [name for name in names if query.with_name(name).exists()]
+    if not there:
+        return []
+    return [f"{query}: codes of items; this method gives queries other codes, one for each search: {', '.join(there)}"]
+
+
+def _other_search_warnings(query: Path, database: Path) -> list[str]:
+    """Describe files of ``mcmfh predict`` that do not belong together: queries of one search, items of another."""
+    searches: Mapping[str, Search] = {str(name): search for name, search in SEARCHES.items()}
+    search, items = query.stem.rpartition("-")[2], database.stem.rpartition("-")[2]
+    if items in searches and database.with_name(NAMED).exists():
+        return [f"{database}: codes of queries, of the search {items}; a database has codes of items"]
+    target = searches[search].target if search in searches else items
+    if items in ("image", "text", "case") and items != target and query.with_name(NAMED).exists():
+        return [
+            f"{query}: queries of the search {search}, which is for the code of the {target}; {database} has others"
+        ]
+    return []
 
 
 def _constant_bit_warnings(query: Items, database: Items) -> list[str]:

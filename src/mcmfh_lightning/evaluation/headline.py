@@ -14,7 +14,14 @@ from mcmfh_lightning.tables import counted, make_table, paragraph
 UNSEEN = "unseen"
 PAIRED_NOTE = "paired: a query sees its own partner; not comparable with the other protocols."
 _TIES = "Ties: the mean over all their orders. Divided by R, all relevant items."
-_DIRECTIONS = {"i2t": "I->T", "t2i": "T->I", "i2case": "I->case", "t2case": "T->case"}
+_DIRECTIONS = {
+    "i2t": "I->T",
+    "t2i": "T->I",
+    "i2i": "I->I",
+    "t2t": "T->T",
+    "i2case": "I->case",
+    "t2case": "T->case",
+}
 _NULLS = {
     CHANCE: "every item tied",
     CONSTANT: "one order of the items for all queries",

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mcmfh_lightning.evaluation.protocols import CHANCE, HYPERPLANES, MODEL, PROTOCOLS, Ranking, Side
+from mcmfh_lightning.evaluation.protocols import CHANCE, HYPERPLANES, MODEL, Ranking, Side
 from mcmfh_lightning.evaluation.report import RESEARCH_USE
 from mcmfh_lightning.evaluation.summary import tied
 from mcmfh_lightning.metrics import RankingCounts, functional
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 DEEPEST = 1000
 _POINTS = 60
+_DEPTHS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+"""What is written along an axis of depths."""
 _DASHES: Mapping[Side, str] = {"image": "k--", "text": "k--", "both": "k-."}
 """Styles of chance: a panel has the modality that its queries have not, and items that have both."""
 
@@ -38,6 +40,7 @@ def ranking_figures(panels: Sequence[Mapping[str, Lines]], title: str = "") -> d
         Figures by the name of their file.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FixedLocator, NullLocator
 
     drawn = {}
     for name, curve, x_label, y_label, scale in (
@@ -64,6 +67,10 @@ def ranking_figures(panels: Sequence[Mapping[str, Lines]], title: str = "") -> d
         for row, lines_of_row in zip(axes, panels, strict=True):
             for panel, (heading, lines) in zip(row, lines_of_row.items(), strict=True):
                 panel.set(title=heading, xlabel=x_label, ylabel=y_label, xscale=scale)
+                if scale == "log":
+                    panel.xaxis.set_major_locator(FixedLocator(_DEPTHS))
+                    panel.xaxis.set_major_formatter("{x:.0f}")
+                    panel.xaxis.set_minor_locator(NullLocator())
                 for label, (counts, style) in lines.items():
                     x, y = curve(counts)
                     panel.plot(x.numpy(), y.numpy(), style, label=label, markersize=3)
@@ -88,25 +95,26 @@ def protocol_panels(
     """
     return [
         {
-            f"{modality} queries, database {database}": _lines(of_database, queries, at)
-            for at, modality in enumerate(("image", "text"))
+            f"{modality} queries, database {database}": _lines(of_database, queries, initial)
+            for initial, modality in (("i", "image"), ("t", "text"))
         }
         for database, of_database in rankings.items()
     ]
 
 
 def _lines(
-    rankings: Mapping[Ranking, RankingCounts], queries: Tensor, modality: int
+    rankings: Mapping[Ranking, RankingCounts], queries: Tensor, initial: str
 ) -> dict[str, tuple[RankingCounts, str]]:
-    """Choose each protocol's ranking, its hyperplane null and chance."""
+    """Choose the rankings of each search of a modality, their hyperplane null and chance."""
     lines: dict[str, tuple[RankingCounts, str]] = {}
     chances: dict[Side, RankingCounts] = {}
     for ranking, counts in rankings.items():
-        if ranking.direction != PROTOCOLS[ranking.protocol][modality] or ranking.system not in (MODEL, HYPERPLANES):
+        if not ranking.direction.name.startswith(initial) or ranking.system not in (MODEL, HYPERPLANES):
             continue
         chosen = counts._replace(total=counts.total[queries], relevant=counts.relevant[queries], gains=None)
         of_model = ranking.system == MODEL
-        name = ranking.protocol if of_model else f"{ranking.protocol}, {ranking.system}"
+        search = f"{ranking.protocol}, {ranking.direction.name}"
+        name = search if of_model else f"{search}, {ranking.system}"
         lines[name] = chosen, ".-" if of_model else ":"
         chances[ranking.direction.side] = tied(chosen)
     if len({counts.total.sum().item() for counts in chances.values()}) == 1:  # the sides hold the same items

@@ -19,11 +19,11 @@ INSTANCE_PROTOCOL, INSTANCE_DATABASE = "unimodal", "unseen"
 
 
 class Direction(NamedTuple):
-    """One ranking of a protocol.
+    """One ranking of a protocol: one search.
 
     Attributes:
-        name: Name in reports.
-        query: Code of the queries, named as in `EvaluationOutput`.
+        name: Name in reports, and of the search in ``EvaluationOutput["queries"]``.
+        query: Code of the queries, named as in `EvaluationOutput`, of a method with one code for all searches.
         database: Code of the database.
         side: What an item of the database needs to have this code. Databases may hold images without a text and texts
             without an image; only the items that have the side are ranked.
@@ -35,15 +35,24 @@ class Direction(NamedTuple):
     side: Side
 
 
-PROTOCOLS: Mapping[str, tuple[Direction, Direction]] = {
-    "unimodal": (Direction("i2t", "image", "text", "text"), Direction("t2i", "text", "image", "image")),
+PROTOCOLS: Mapping[str, tuple[Direction, ...]] = {
+    "unimodal": (
+        Direction("i2t", "image", "text", "text"),
+        Direction("t2i", "text", "image", "image"),
+        Direction("i2i", "image", "image", "image"),
+        Direction("t2t", "text", "text", "text"),
+    ),
     "asymmetric": (Direction("i2case", "image", "case", "both"), Direction("t2case", "text", "case", "both")),
     "paired": (
         Direction("i2t", "fused_image", "fused_text", "both"),
         Direction("t2i", "fused_text", "fused_image", "both"),
     ),
 }
-"""Image queries first, then text queries. In ``paired`` a query sees its own partner: it stands apart."""
+"""In ``paired`` a query sees its own partner: it stands apart. In ``i2i`` and ``t2t``, as everywhere, items of the
+query's own group are left out, and with them the query itself."""
+
+CROSS_MODAL = PROTOCOLS["unimodal"][:2]
+"""The directions in which a query has a partner among the items."""
 
 
 class Ranking(NamedTuple):
@@ -52,6 +61,18 @@ class Ranking(NamedTuple):
     system: str
     protocol: str
     direction: Direction
+
+
+def query_code(outputs: Mapping[str, Any], protocol: str, direction: Direction) -> Any:  # noqa: ANN401  # a tensor
+    """Return the code of the queries of a search: its own, or that of the modality.
+
+    Args:
+        outputs: What a method returns, an `EvaluationOutput`.
+        protocol: Name of the protocol.
+        direction: The search.
+    """
+    of_search = {} if protocol == "paired" else outputs.get("queries", {})
+    return of_search.get(direction.name, outputs[direction.query])
 
 
 class LabeledItems(Protocol):

@@ -11,21 +11,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mcmfh_lightning.evaluation.protocols import INSTANCE_DATABASE, MODEL, PROTOCOLS, EvaluationData, LabeledItems
+from mcmfh_lightning.evaluation.protocols import INSTANCE_DATABASE, MODEL, EvaluationData, LabeledItems
 from mcmfh_lightning.evaluation.stream import StreamResult
 from mcmfh_lightning.evaluation.summary import AP, Row
 from mcmfh_lightning.files import sha256_of
 from mcmfh_lightning.metrics.functional import share_label, unpack_bits
+from mcmfh_lightning.searches import SearchName
 from mcmfh_lightning.shards.labels import describe_broad_labels
 from mcmfh_lightning.trainer.checkpoint_io import weights_sha256
 
 MONITOR = "val/mAP"
-"""What model selection watches: unimodal mAP@all, unseen database, mean of both directions, abnormal queries where a
+"""What model selection watches: mAP@all, unseen database, mean over the searches of a run, abnormal queries where a
 normal label exists, else all queries. NaN if none of them has a relevant item."""
 CONSTANT_MONITOR = "val/constant"
 """The same of the better of two constant rankings, by label popularity and with normals first."""
 QUERIES_MONITOR = "val/queries"
-"""How many queries `MONITOR` is the mean over: those with a relevant item, in the direction that has fewer."""
+"""How many queries `MONITOR` is the mean over: those with a relevant item, in the search that has fewest."""
 IN_MEMORY = "weights in memory: the test was called without ckpt_path"
 _QUERIES_PER_CHUNK = 256
 
@@ -84,22 +85,29 @@ def headline(subsets: Mapping[str, object]) -> str:
     return "abnormal" if "abnormal" in subsets else "all"
 
 
-def headline_rows(rows: Sequence[Row], system: str) -> list[Row]:
-    """Choose the rows, one a direction, of the mAP@all that speaks for a system; see `MONITOR`."""
+def headline_rows(rows: Sequence[Row], system: str, searches: Sequence[SearchName]) -> list[Row]:
+    """Choose the rows, one a search, of the mAP@all that speaks for a system; see `MONITOR`."""
     queries = headline({row.queries: None for row in rows})
-    wanted = system, "unimodal", "unseen", queries, AP.name
-    return [row for row in rows if (row.system, row.protocol, row.database, row.queries, row.metric) == wanted]
+    wanted = system, "unseen", queries, AP.name
+    return [
+        row
+        for row in rows
+        if row.protocol != "paired"
+        and row.direction in searches
+        and (row.system, row.database, row.queries, row.metric) == wanted
+    ]
 
 
-def headline_mean(rows: Sequence[Row], system: str) -> float:
-    """Average the mAP@all of a system as `MONITOR` says; NaN if one of the directions has no row or no value."""
-    values = [row.value for row in headline_rows(rows, system)]
-    return sum(values) / len(PROTOCOLS["unimodal"]) if values else nan
+def headline_mean(rows: Sequence[Row], system: str, searches: Sequence[SearchName]) -> float:
+    """Average the mAP@all of a system as `MONITOR` says; NaN if one of the searches has no row or no value."""
+    values = {row.direction: row.value for row in headline_rows(rows, system, searches)}
+    return sum(values.get(search, nan) for search in searches) / len(searches)
 
 
-def headline_queries(rows: Sequence[Row]) -> int:
+def headline_queries(rows: Sequence[Row], searches: Sequence[SearchName]) -> int:
     """Count the queries that `headline_mean` of the model is the mean over; see `QUERIES_MONITOR`."""
-    return min((row.num_queries - row.num_without_relevant for row in headline_rows(rows, MODEL)), default=0)
+    counts = (row.num_queries - row.num_without_relevant for row in headline_rows(rows, MODEL, searches))
+    return min(counts, default=0)
 
 
 def remarks(data: EvaluationData, result: StreamResult, value: float, limit: float) -> list[str]:
@@ -121,6 +129,12 @@ def remarks(data: EvaluationData, result: StreamResult, value: float, limit: flo
         lines.append(
             "mAP is undefined: no query of the headline has a relevant item. Instance R@1, R@5 and R@10 in ranking.csv "
             "need no labels: they ask for each query's own partner"
+        )
+    near = result.near_duplicates
+    if near and near["found"]:
+        lines.append(
+            f"{near['found']} of {near['queries']} test films have a near-duplicate in another group (cosine of "
+            f"embeddings {near['cosine']} or more), which a search for images finds: give copies of a film one group"
         )
     # Probability that a query and an item of another group share a label; NaN without any such item.
     rankings = result.rankings[INSTANCE_DATABASE]

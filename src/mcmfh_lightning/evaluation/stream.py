@@ -9,8 +9,11 @@ from torch import Tensor
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.evaluation import near_duplicates
+from mcmfh_lightning.evaluation.near_duplicates import NearDuplicates
 from mcmfh_lightning.evaluation.nulls import ConstantRankings, RandomHyperplanes, derangement, derangement_within
 from mcmfh_lightning.evaluation.protocols import (
+    CROSS_MODAL,
     HYPERPLANES,
     INSTANCE_DATABASE,
     INSTANCE_PROTOCOL,
@@ -21,6 +24,7 @@ from mcmfh_lightning.evaluation.protocols import (
     Direction,
     Ranking,
     Side,
+    query_code,
 )
 from mcmfh_lightning.metrics import (
     CosineHistogram,
@@ -43,7 +47,9 @@ KINDS_OF_SIDE: Mapping[Side, tuple[Kind, ...]] = {
 pairs is counted once, not once for each side."""
 
 Codes = dict[tuple[str, str], Tensor]
-"""Codes of a batch by system and name in `EvaluationOutput`."""
+"""Codes of items by system and name in `EvaluationOutput`."""
+QueryCodes = dict[Ranking, Tensor]
+"""Codes of queries by the ranking that they are for."""
 
 
 class Queries(NamedTuple):
@@ -75,6 +81,7 @@ class StreamResult(NamedTuple):
         instances: Counts by database; the relevant items are partners and items of equal text.
         graded: Whether the labels shared with the query were counted, not only whether there is any.
         missing: Protocols left out, with the codes that the method does not give.
+        near_duplicates: What `NearDuplicates` found in the split of the queries; None if it was not looked for.
     """
 
     queries: Queries
@@ -85,6 +92,7 @@ class StreamResult(NamedTuple):
     instances: Mapping[str, Mapping[Ranking, RankingCounts]]
     graded: bool
     missing: Mapping[str, list[str]]
+    near_duplicates: Mapping[str, float] | None = None
 
 
 class NullSettings(NamedTuple):
@@ -105,7 +113,8 @@ class RankingStream:
     Args:
         loaders: Names of the evaluation loaders, "query" first.
         protocols: Protocols to evaluate.
-        nulls: Settings of the nulls; None leaves out them, grades and instances, which model selection does not need.
+        nulls: Settings of the nulls; None leaves out them, grades, instances and near-duplicates, which model selection
+            does not need.
         device: Where the batches are.
         distance: What the model ranks by. Where each query's partner comes is asked of codes only.
         constants: Constant rankings to count as well; None leaves them out.
@@ -132,7 +141,9 @@ class RankingStream:
         self._missing: dict[str, list[str]] = {}
         self._hyperplanes: RandomHyperplanes | None = None
         self._query_batches: list[dict[str, Tensor]] = []
-        self._query_codes: list[Codes] = []
+        self._query_codes: list[QueryCodes] = []
+        self._query_images: list[Tensor] = []
+        self._near_duplicates = None if nulls is None else NearDuplicates().to(device)
         self._queries: dict[str, Tensor] = {}
         self._rankings: dict[str, dict[Ranking, HammingHistogram | CosineHistogram]] = {}
         self._constants: dict[str, dict[Kind, dict[str, LevelHistogram]]] = {}
@@ -186,6 +197,7 @@ class RankingStream:
             {name: {key: metric.compute() for key, metric in row.items()} for name, row in self._instances.items()},
             self._graded,
             self._missing,
+            None if self._near_duplicates is None else self._near_duplicates.compute(),
         )
 
     def _constants_by_side(self, database: str) -> dict[Side, dict[str, RankingCounts]]:
@@ -198,10 +210,12 @@ class RankingStream:
         counts = {
             kind: {name: metric.compute() for name, metric in ours[kind].items()} for kind in KINDS if kind in ours
         }
-        return {
-            side: {name: _added([counts[kind][name] for kind in kinds if kind in counts]) for name in counts["whole"]}
-            for side, kinds in KINDS_OF_SIDE.items()
+        met_of_side = {side: tuple(kind for kind in kinds if kind in counts) for side, kinds in KINDS_OF_SIDE.items()}
+        sums = {
+            kinds: {name: _added([counts[kind][name] for kind in kinds]) for name in counts["whole"]}
+            for kinds in set(met_of_side.values())
         }
+        return {side: sums[kinds] for side, kinds in met_of_side.items()}
 
     def _add_queries(self, outputs: EvaluationOutput, batch: FeatureBatch) -> None:
         if not batch["present"].all():
@@ -212,9 +226,11 @@ class RankingStream:
             )
         if not self._query_batches:
             self._begin(outputs, batch)
-        # The embeddings are not needed again once they are hashed.
+        # The embeddings are not needed again once they are hashed, but for some images.
+        if self._near_duplicates is not None and sum(map(len, self._query_images)) < near_duplicates.MOST:
+            self._query_images.append(batch["image"])
         self._query_batches.append({name: batch[name] for name in ("labels", "group", "index", "text_hash")})
-        self._query_codes.append(self._codes(outputs, batch))
+        self._query_codes.append(self._codes_of_queries(outputs, batch))
 
     def _begin(self, outputs: EvaluationOutput, batch: FeatureBatch) -> None:
         """Find out from the first queries what the method gives."""
@@ -231,10 +247,21 @@ class RankingStream:
                 self._num_bits, image.shape[1], text.shape[1], self._nulls.seed, image.device
             )
 
+    def _codes_of_queries(self, outputs: EvaluationOutput, batch: FeatureBatch) -> QueryCodes:
+        kept = pack_signs if self._distance == "hamming" else Tensor.float
+        codes = {
+            Ranking(MODEL, protocol, direction): kept(query_code(outputs, protocol, direction))
+            for protocol, direction in self._directions
+        }
+        if self._hyperplanes is not None:
+            planes = self._hyperplanes.codes(batch)
+            codes |= {Ranking(HYPERPLANES, *place): planes[place[1].query] for place in self._directions}
+        return codes
+
     def _codes(self, outputs: EvaluationOutput, batch: FeatureBatch) -> Codes:
         relaxed: Mapping[str, Any] = outputs
-        names = sorted({name for _, direction in self._directions for name in (direction.query, direction.database)})
         kept = pack_signs if self._distance == "hamming" else Tensor.float
+        names = sorted({direction.database for _, direction in self._directions})
         codes: Codes = {(MODEL, name): kept(relaxed[name]) for name in names}
         if self._hyperplanes is not None:
             codes |= {(HYPERPLANES, name): code for name, code in self._hyperplanes.codes(batch).items()}
@@ -247,22 +274,22 @@ class RankingStream:
         self._queries = {name: torch.cat([one[name] for one in self._query_batches]) for name in self._query_batches[0]}
         codes = {key: torch.cat([batch[key] for batch in self._query_codes]) for key in self._query_codes[0]}
         self._shuffle(codes)
-        systems = dict.fromkeys(system for system, _ in codes)
+        if self._near_duplicates is not None:
+            self._near_duplicates.set_queries(torch.cat(self._query_images), self._queries["group"])
+            self._query_images = []
         for database in self._loaders[1:]:
             self._rankings[database] = {
-                Ranking(system, protocol, direction): self._new_histogram(system, codes[system, direction.query])
-                for system in systems
-                for protocol, direction in self._directions
+                ranking: self._new_histogram(ranking.system, code) for ranking, code in codes.items()
             }
             self._constants[database] = {"whole": self._new_constants()}
             if self._graded and database == INSTANCE_DATABASE and self._distance == "hamming":
                 self._instances[database] = {
-                    Ranking(system, INSTANCE_PROTOCOL, direction): self._new_instances(codes[system, direction.query])
-                    for system in systems
-                    for direction in PROTOCOLS[INSTANCE_PROTOCOL]
+                    ranking: self._new_instances(code)
+                    for ranking, code in codes.items()
+                    if ranking.protocol == INSTANCE_PROTOCOL and ranking.direction in CROSS_MODAL
                 }
 
-    def _shuffle(self, codes: Codes) -> None:
+    def _shuffle(self, codes: QueryCodes) -> None:
         """Add the codes of shuffled queries: a query takes the place of another one."""
         if self._nulls is None or len(self._queries["index"]) < 2:
             return
@@ -272,11 +299,11 @@ class RankingStream:
         if self._nulls.normal_label is not None:
             normal = unpack_bits(self._queries["labels"][order].cpu())[:, self._nulls.normal_label] == 1
             shuffles[SHUFFLED_WITHIN] = derangement_within(normal, self._nulls.seed)
-        of_model = {name: code for (system, name), code in codes.items() if system == MODEL}
+        of_model = {ranking: code for ranking, code in codes.items() if ranking.system == MODEL}
         for system, permutation in shuffles.items():
             taken = torch.empty_like(order)
             taken[order] = order[permutation.to(order.device)]
-            codes |= {(system, name): code[taken] for name, code in of_model.items()}
+            codes |= {ranking._replace(system=system): code[taken] for ranking, code in of_model.items()}
 
     def _new_histogram(self, system: str, codes: Tensor) -> HammingHistogram | CosineHistogram:
         """Make empty counts of a ranking by distance: of codes, or of a model's embeddings."""
@@ -313,6 +340,8 @@ class RankingStream:
             for side, of_side in KINDS_OF_SIDE.items()
         }
         codes = self._codes(outputs, batch)
+        if self._near_duplicates is not None and database == INSTANCE_DATABASE:
+            self._near_duplicates.update(batch["image"][rows["image"]], groups[rows["image"]])
 
         def of(ranking: Ranking) -> tuple[Tensor, Tensor]:
             """Find positions and codes of the items that the ranking has."""
@@ -350,6 +379,8 @@ def _rows_of_kinds(present: Tensor) -> dict[Kind, Tensor]:
 
 def _added(counts: Sequence[RankingCounts]) -> RankingCounts:
     """Add up the counts of several databases."""
+    if len(counts) == 1:
+        return counts[0]
     counted = ([field for field in one if field is not None] for one in counts)  # grades in a test only
     return RankingCounts(*(torch.stack(parts).sum(0) for parts in zip(*counted, strict=True)))
 

@@ -1,13 +1,12 @@
 """Base of all hashing methods: codes, steps, optimizers, checkpoints."""
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from inspect import signature
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 import torch
 from lightning.fabric.utilities.cloud_io import _load
@@ -19,29 +18,20 @@ from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLR
 from torch import Tensor, nn
 
 from mcmfh_lightning.errors import CheckpointError, DataError
+from mcmfh_lightning.hashers.checkpoints import (
+    CHECKPOINT_FORMAT_VERSION,
+    CHECKPOINT_KEY,
+    check_same,
+    entry_of,
+    present_arguments,
+    without_earlier,
+)
 from mcmfh_lightning.losses import Positives, Supervision, find_positives, gather_rows
 from mcmfh_lightning.randomness import SampleKey
+from mcmfh_lightning.searches import SEARCHES, SearchName
 from mcmfh_lightning.types import Distance, EvaluationOutput, FeatureBatch
 
-CHECKPOINT_KEY = "mcmfh"
-CHECKPOINT_FORMAT_VERSION = 1
-RENAMED = {"quantisation_weight": "quantization_weight"}
-"""Arguments of hashers by their former name, which is accepted for one release."""
 _MOST_NAMED = 20
-
-
-def use_present_names(arguments: dict[str, Any]) -> None:
-    """Rename arguments that have the name of the version before, in place and with a warning."""
-    for name in RENAMED.keys() & arguments.keys():
-        warnings.warn(
-            f"{name} is now {RENAMED[name]}; the next release drops the old name", FutureWarning, stacklevel=3
-        )
-        arguments[RENAMED[name]] = arguments.pop(name)
-
-
-def present_names(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Rename arguments of a checkpoint that have the name of the version before."""
-    return {RENAMED.get(name, name): value for name, value in arguments.items()}
 
 
 class Codes(NamedTuple):
@@ -99,7 +89,7 @@ class Hasher(LightningModule, ABC):
         for name in ("num_bits", "d_model"):
             if int(architecture.get(name, 1)) < 1:
                 raise ValueError(f"{name}={architecture[name]} is less than 1")
-        self.architecture = {"hasher": type(self).__name__, **architecture}
+        self.architecture = {"hasher": type(self).__name__, **without_earlier(architecture)}
         self._make_optimizer = optimizer
         self._make_lr_scheduler = lr_scheduler
 
@@ -117,6 +107,20 @@ class Hasher(LightningModule, ABC):
         Raises:
             ValueError: If both are None.
         """
+
+    def encode_query(self, search: SearchName, embedding: Tensor) -> Tensor:
+        """Hash queries of one search: as items of their modality, unless the method has other codes for queries.
+
+        Args:
+            search: What is searched by, and for.
+            embedding: (B, dim) embeddings of the search's query modality; its partner is not given.
+
+        Returns:
+            (B, num_bits) relaxed codes.
+        """
+        is_image = SEARCHES[search].query == "image"
+        code = self.encode(embedding, None).image if is_image else self.encode(None, embedding).text
+        return cast(Tensor, code)  # of the modality that was given
 
     @abstractmethod
     def objective(self, batch: FeatureBatch) -> Objective:
@@ -233,10 +237,10 @@ class Hasher(LightningModule, ABC):
         # As Lightning reads it: from a URL too, and to the CPU where there is no GPU.
         map_location = map_location or (None if torch.cuda.is_available() else "cpu")
         stored = _load(checkpoint_path, map_location, weights_only=True)
-        method = _entry(stored)["architecture"]["hasher"]
+        method = entry_of(stored)["architecture"]["hasher"]
         if method.partition("(")[0] != cls.__name__:  # EndToEnd(MCMFH) is of the class EndToEnd
-            _check_same({"hasher": cls.__name__}, {"hasher": method})
-        arguments = present_names(stored.get(cls.CHECKPOINT_HYPER_PARAMS_KEY, {}))
+            check_same({"hasher": cls.__name__}, {"hasher": method})
+        arguments = present_arguments(stored.get(cls.CHECKPOINT_HYPER_PARAMS_KEY, {}), signature(cls).parameters)
         if "num_labels" not in signature(cls).parameters:
             arguments.pop("num_labels", None)  # the command line stores it for every method
         file = BytesIO()
@@ -251,21 +255,32 @@ class Hasher(LightningModule, ABC):
             CheckpointError: If it is of another format, architecture or encoder, or, when training resumes, of other
                 labels or made with other arguments.
         """
-        stored = _entry(checkpoint)
-        _check_same(self.architecture, stored["architecture"])
+        stored = entry_of(checkpoint)
+        fitting = self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING
+        if fitting:
+            self._check_objective(checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {}))
+        check_same(self.architecture, stored["architecture"])
         self._check_data("encoder", stored, self._other_encoder)
-        if self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING:
+        if fitting:
             self._check_data("label_vocabulary", stored, "resume on the data the run began with or start a new run")
-            self._check_arguments(present_names(checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {})))
+            self._check_arguments(checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {}))
         else:
             self.adapt(checkpoint["state_dict"])
 
     def adapt(self, state: Mapping[str, Tensor]) -> None:
         """Take sizes that depend on the data from a checkpoint's weights; called where nothing is trained."""
 
+    def _check_objective(self, stored: dict[str, Any]) -> None:
+        """Refuse to resume a run with an objective that it was not begun with."""
+        if "i2t_weight" in self.hparams and stored and "i2t_weight" not in stored:
+            raise CheckpointError(
+                "the run of the checkpoint was begun by an earlier version, whose objective had other searches; start "
+                "a new run, or resume it with that version"
+            )
+
     def _check_arguments(self, stored: dict[str, Any]) -> None:
         """Refuse arguments that a resumed run would ignore: the checkpoint decides optimizers and schedulers."""
-        theirs, ours = _flat(stored), _flat(dict(self.hparams))
+        theirs, ours = _flat(present_arguments(stored, self.hparams)), _flat(dict(self.hparams))
         for name in theirs.keys() & ours.keys():
             if theirs[name] != ours[name]:
                 which = f"{name} (which is trainer.max_epochs)" if name.endswith("T_max") else name
@@ -285,32 +300,6 @@ class Hasher(LightningModule, ABC):
         """Return an attribute of the attached datamodule; None without one."""
         datamodule = None if self._trainer is None else getattr(self._trainer, "datamodule", None)
         return getattr(datamodule, name, None)
-
-
-def _entry(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """Return our own entry of a checkpoint, of the one format that is read."""
-    entry: dict[str, Any] | None = checkpoint.get(CHECKPOINT_KEY)
-    if entry is None:
-        raise CheckpointError(
-            f"the checkpoint has no entry {CHECKPOINT_KEY!r}: it was not written by a hasher of this package; "
-            "pass one that `mcmfh fit` wrote"
-        )
-    if entry["format_version"] != CHECKPOINT_FORMAT_VERSION:
-        raise CheckpointError(
-            f"the checkpoint has format version {entry['format_version']}, this package reads "
-            f"{CHECKPOINT_FORMAT_VERSION}; it was written by mcmfh-lightning {entry['package_version']}: use that"
-        )
-    return entry
-
-
-def _check_same(architecture: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
-    """Refuse a checkpoint of another architecture."""
-    for name in {**stored, **architecture}:  # in this order: the method comes before its arguments
-        theirs, ours = stored.get(name), architecture.get(name)
-        if theirs != ours:
-            raise CheckpointError(
-                f"the checkpoint has {name}={theirs!r}, this model {name}={ours!r}; drop the flag or train again"
-            )
 
 
 def project_given(

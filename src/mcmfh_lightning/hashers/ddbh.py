@@ -2,10 +2,13 @@
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor
 
-from mcmfh_lightning.hashers.base import Objective, use_present_names
+from mcmfh_lightning.hashers.base import Objective
+from mcmfh_lightning.hashers.checkpoints import use_present_names
 from mcmfh_lightning.hashers.two_tower import HashTowers
 from mcmfh_lightning.losses import boundary_point_loss, similarity_quantization
+from mcmfh_lightning.searches import SEARCHES, SearchName
 from mcmfh_lightning.types import FeatureBatch
 
 
@@ -13,7 +16,9 @@ class DDBH(HashTowers):
     """Deep Discriminative Boundary Hashing (IEEE TCSVT 2025), supervised, on `HashTowers`.
 
     Loss terms: ``image``, ``text`` and ``cross``, the `boundary_point_loss` within each modality and from images to
-    texts, and ``quantisation``, the `similarity_quantization` of both modalities.
+    texts, and ``quantisation``, the `similarity_quantization` of both modalities. Query heads, which are not published,
+    take the place of the queries; ``cross`` is then the mean of both directions, and ``case`` that of the searches of
+    cases.
 
     Args:
         num_bits: Bits of a code.
@@ -23,6 +28,7 @@ class DDBH(HashTowers):
         quantization_weight: Weight of ``quantisation``.
         optimizer: Makes the optimizer from the parameters.
         lr_scheduler: Makes a scheduler that is stepped once an epoch.
+        query_heads: Give each search and the case an MLP of their own; see `HashTowers`.
         former: Arguments by the names of the version before.
     """
 
@@ -37,9 +43,11 @@ class DDBH(HashTowers):
         quantization_weight: float = 0.1,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         lr_scheduler: LRSchedulerCallable | None = None,
+        *,
+        query_heads: bool = False,
         **former: float,
     ) -> None:
-        super().__init__(num_bits, image_dim, text_dim, d_model, optimizer, lr_scheduler)
+        super().__init__(num_bits, image_dim, text_dim, d_model, optimizer, lr_scheduler, query_heads=query_heads)
         use_present_names(former)
         quantization_weight = former.pop("quantization_weight", quantization_weight)
         if former:
@@ -49,14 +57,19 @@ class DDBH(HashTowers):
 
     def objective(self, batch: FeatureBatch) -> Objective:
         """Compute the terms of the class description, on the global batch."""
-        image, text = self.global_codes(batch)  # (B, num_bits) each
+        queries, items = self.global_codes_of_batch(batch)  # (B, num_bits) each
         similar, ignored = self.related(batch)  # (B, B) each
         dissimilar = ~similar & ~ignored
-        error = similarity_quantization(image, similar) + similarity_quantization(text, similar)
-        terms = {
-            "image": boundary_point_loss(image, image, similar, dissimilar),
-            "text": boundary_point_loss(text, text, similar, dissimilar),
-            "cross": boundary_point_loss(image, text, similar, dissimilar),
-            "quantisation": self.quantization_weight * error,  # a column of metrics.csv, which keeps its name
-        }
+
+        def searched(search: SearchName) -> Tensor:
+            return boundary_point_loss(queries[search], items[SEARCHES[search].target], similar, dissimilar)
+
+        terms = {"image": searched("i2i"), "text": searched("t2t"), "cross": searched("i2t")}
+        codes = [items["image"], items["text"]]
+        if self.query_heads is not None:
+            terms["cross"] = (terms["cross"] + searched("t2i")) / 2
+            terms["case"] = (searched("i2case") + searched("t2case")) / 2
+            codes = [*items.values(), *queries.values()]
+        error = torch.stack([similarity_quantization(code, similar) for code in codes]).mean() * 2
+        terms["quantisation"] = self.quantization_weight * error  # a column of metrics.csv, which keeps its name
         return Objective(terms, {})

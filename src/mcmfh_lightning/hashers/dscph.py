@@ -20,7 +20,8 @@ TRIPLET_MARGIN = 0.25
 class DScPH(HashTowers):
     """Deep Semantic-consistent Penalizing Hashing (IEEE TMM 2025), supervised, on `HashTowers`.
 
-    The defaults are those of the authors' collection of methods. Loss terms, each the sum over both modalities:
+    The defaults are those of the authors' collection of methods. Loss terms, each the sum over both modalities, or with
+    query heads, which are not published, twice the mean over the codes of all queries and items:
 
     - ``proxy``: `class_proxy_loss` against one learned proxy a class, shared by the modalities, over the rows that have
       labels.
@@ -40,6 +41,7 @@ class DScPH(HashTowers):
         triplet_weight: Weight of ``triplet``; 0 leaves it out.
         optimizer: Makes the optimizer from the parameters.
         lr_scheduler: Makes a scheduler that is stepped once an epoch.
+        query_heads: Give each search and the case an MLP of their own; see `HashTowers`.
 
     Raises:
         ValueError: If ``negative_offset`` is greater than ``negative_threshold``.
@@ -60,8 +62,10 @@ class DScPH(HashTowers):
         triplet_weight: float = 0.0,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         lr_scheduler: LRSchedulerCallable | None = None,
+        *,
+        query_heads: bool = False,
     ) -> None:
-        super().__init__(num_bits, image_dim, text_dim, d_model, optimizer, lr_scheduler)
+        super().__init__(num_bits, image_dim, text_dim, d_model, optimizer, lr_scheduler, query_heads=query_heads)
         if negative_offset > negative_threshold:
             raise ValueError(
                 f"negative_offset={negative_offset} is greater than negative_threshold={negative_threshold}: a "
@@ -77,20 +81,23 @@ class DScPH(HashTowers):
 
     def objective(self, batch: FeatureBatch) -> Objective:
         """Compute the terms of the class description, on the global batch."""
-        both = self.global_codes(batch)  # (B, num_bits) each
+        queries, items = self.global_codes_of_batch(batch)  # (B, num_bits) each
+        codes = [items["image"], items["text"]]
+        if self.query_heads is not None:
+            codes = [*items.values(), *queries.values()]
         labels = unpack_bits(gather_rows(batch["labels"]))[:, : len(self.proxies)]  # (B, classes)
         known = labels.bool().any(dim=1)  # a pair without labels may still be of one of the classes
         limits = self.negative_threshold, self.negative_offset
-        proxy = [class_proxy_loss(codes[known], self.proxies, labels[known], *limits) for codes in both]
-        variance = [bit_variance(self.rotation(codes)) for codes in both]
+        proxy = [class_proxy_loss(code[known], self.proxies, labels[known], *limits) for code in codes]
+        variance = [bit_variance(self.rotation(code)) for code in codes]
         terms = {
-            "proxy": torch.stack(proxy).sum(),
-            "bit_variance": self.bit_variance_weight * torch.stack(variance).sum(),
+            "proxy": 2 * torch.stack(proxy).mean(),
+            "bit_variance": self.bit_variance_weight * 2 * torch.stack(variance).mean(),
         }
         if self.triplet_weight:
             similar, ignored = self.related(batch)
-            triplets = [semi_hard_triplet(codes, similar, ~similar & ~ignored, TRIPLET_MARGIN) for codes in both]
-            terms["triplet"] = self.triplet_weight * torch.stack(triplets).sum()
+            triplets = [semi_hard_triplet(code, similar, ~similar & ~ignored, TRIPLET_MARGIN) for code in codes]
+            terms["triplet"] = self.triplet_weight * 2 * torch.stack(triplets).mean()
         return Objective(terms, {})
 
     def adapt(self, state: Mapping[str, Tensor]) -> None:

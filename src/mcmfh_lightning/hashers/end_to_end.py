@@ -10,6 +10,7 @@ from torch import Tensor
 from mcmfh_lightning.encoders.base import Encoder, add_trained, embed_pairs, train_only
 from mcmfh_lightning.encoders.weights import check_tuned_on
 from mcmfh_lightning.hashers.base import Codes, Hasher, Objective
+from mcmfh_lightning.searches import SearchName
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch, PairBatch
 
 
@@ -91,6 +92,10 @@ class EndToEnd(Hasher):
     def encode(self, image: Tensor | None, text: Tensor | None) -> Codes:
         """Hash embeddings; see `Hasher.encode`."""
         return self.hasher.encode(image, text)
+
+    def encode_query(self, search: SearchName, embedding: Tensor) -> Tensor:
+        """Hash embeddings of queries; see `Hasher.encode_query`."""
+        return self.hasher.encode_query(search, embedding)
 
     def objective(self, batch: FeatureBatch) -> Objective:
         """Compute the hasher's loss, on embeddings."""

@@ -7,10 +7,29 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 
-from mcmfh_lightning.hashers.base import Codes, Hasher, Objective, project_given, use_present_names
-from mcmfh_lightning.layers import DropoutVoting, EvalVotes, Fusion, FusionTransformer, HashHead, Projection, Vote
+from mcmfh_lightning.hashers.base import Codes, Hasher, Objective, project_given
+from mcmfh_lightning.hashers.checkpoints import use_present_names
+from mcmfh_lightning.layers import (
+    DropoutVoting,
+    EvalVotes,
+    Fusion,
+    FusionTransformer,
+    HashHead,
+    Projection,
+    QueryHeads,
+    Vote,
+)
 from mcmfh_lightning.layers.mixture_of_experts import Routing, tokens_per_expert, tokens_with_content, utilization
-from mcmfh_lightning.losses import ContrastiveLoss, gather_rows, importance, info_nce, load_balance, router_z
+from mcmfh_lightning.losses import (
+    CodesOfBatch,
+    ContrastiveLoss,
+    gather_rows,
+    importance,
+    info_nce,
+    load_balance,
+    router_z,
+)
+from mcmfh_lightning.searches import SEARCHES, SearchName
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 
 _NOT_ARCHITECTURE = {"self", "__class__", "seed", "optimizer", "lr_scheduler", "objective"}
@@ -22,14 +41,12 @@ class FusionLoss(ContrastiveLoss):
 
     Args:
         fusion_weight: Weight of InfoNCE between fused tokens.
-        consistency_weight: Weight of the hashing loss between unimodal codes and codes of cases.
         importance_weight: Weight of the CV^2 of the experts' importance.
         load_balance_weight: Weight of the Switch load-balancing loss.
         router_z_weight: Weight of the router z-loss.
     """
 
     fusion_weight: float = 0.1
-    consistency_weight: float = 0.5
     importance_weight: float = 0.01
     load_balance_weight: float = 0.01
     router_z_weight: float = 0.001
@@ -55,16 +72,16 @@ class MCMFH(Hasher):
     """Mixture-of-experts fusion hashing that serves all protocols with one model.
 
     An embedding is projected to a token, passes the frozen dropout-voting MLP, meets the other modality's token (or a
-    learned placeholder) in the fusion transformer and becomes a code in its modality's head. In training one forward
-    pass runs over the batch three times: image only, text only, and both. Trained on both alone, the contrastive
-    losses would be solved by copying the partner, and codes of one modality would be at chance.
+    learned placeholder) in the fusion transformer and becomes a code in its modality's head; the code of a case is the
+    mean of both heads on the fused pair. The queries of each search have a head of their own, on the token of their
+    modality alone. In training one forward pass runs over the batch three times: image only, text only, and both.
+    Trained on both alone, the contrastive losses would be solved by copying the partner, and codes of one modality
+    would be at chance.
 
     Loss terms:
 
     - ``fusion``: InfoNCE between the fused image and text tokens of the pairs.
-    - ``hashing``, ``quantisation``, ``bit_balance``: on image-only against text-only codes.
-    - ``consistency``: the hashing loss between unimodal codes and the codes of cases (mean of both fused heads), the
-      two sides of the protocol ``asymmetric``.
+    - ``hashing``, ``quantisation``, ``bit_balance``: those of `ContrastiveLoss`, over all searches.
     - ``importance``, ``load_balance``, ``router_z``: the hybrid gating loss, mean over layers.
 
     Args:
@@ -82,6 +99,7 @@ class MCMFH(Hasher):
         dropout_rate: Chance that a hidden unit of the voting MLP is dropped, in [0, 1).
         vote: ``mean`` or ``majority`` of the passes.
         eval_votes: ``masks`` (fixed ones, drawn once) or ``none`` (no dropout) at evaluation.
+        query_heads: Give the queries of each search a head of their own; else they have the codes of items.
         seed: Seed of the voting MLP's weights and masks and of the input dropout.
         optimizer: Makes the optimizer from the parameters.
         lr_scheduler: Makes a scheduler that is stepped once an epoch.
@@ -105,6 +123,7 @@ class MCMFH(Hasher):
         vote: Vote = "mean",
         eval_votes: EvalVotes = "masks",
         *,
+        query_heads: bool = True,
         seed: int = 0,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         lr_scheduler: LRSchedulerCallable | None = None,
@@ -124,6 +143,7 @@ class MCMFH(Hasher):
         self.transformer = FusionTransformer(d_model, num_layers, num_heads, num_experts, top_k, ffn_multiplier, fusion)
         self.image_head = HashHead(d_model, num_bits, d_model)
         self.text_head = HashHead(d_model, num_bits, d_model)
+        self.query_heads = QueryHeads(d_model, num_bits) if query_heads else None
 
     def encode(self, image: Tensor | None, text: Tensor | None) -> Codes:
         """Hash samples from one modality or from both; with both, each head sees the fused pair."""
@@ -132,6 +152,12 @@ class MCMFH(Hasher):
             None if image is None else self.image_head(tokens[:, 0]),
             None if text is None else self.text_head(tokens[:, 1]),
         )
+
+    def encode_query(self, search: SearchName, embedding: Tensor) -> Tensor:
+        """Hash queries of one search by its head."""
+        is_image = SEARCHES[search].query == "image"
+        tokens, _ = self._fuse(embedding, None) if is_image else self._fuse(None, embedding)
+        return self._query_code(search, tokens)
 
     def objective(self, batch: FeatureBatch) -> Objective:
         """Compute all terms of the class description, weighted, and how evenly the experts were used."""
@@ -142,25 +168,27 @@ class MCMFH(Hasher):
         views = torch.tensor([[True, False], [False, True], [True, True]], device=tokens.device)
         present = views.repeat_interleave(len(tokens), dim=0)  # (3 B, 2)
         fused = self.transformer(tokens.repeat(len(views), 1, 1), present)
-        image_only, text_only, both = fused.tokens.chunk(len(views))
+        image_only, text_only, both = fused.tokens.chunk(len(views))  # (B, 2, d_model) each
+        queries = {
+            name: self._query_code(name, image_only if search.query == "image" else text_only)
+            for name, search in SEARCHES.items()
+        }
+        items = {
+            "image": self.image_head(image_only[:, 0]),
+            "text": self.text_head(text_only[:, 1]),
+            "case": (self.image_head(both[:, 0]) + self.text_head(both[:, 1])) / 2,
+        }
         related, weight = self.loss.relations(
             gather_rows(batch["labels"]), gather_rows(batch["group"]), self.normal_label
         )
-        # Codes of the global batch, (world size * B, num_bits) each.
-        image = gather_rows(self.image_head(image_only[:, 0]))
-        text = gather_rows(self.text_head(text_only[:, 1]))
-        case = gather_rows((self.image_head(both[:, 0]) + self.text_head(both[:, 1])) / 2)
-        consistency = (self.loss.match(image, case, related, weight) + self.loss.match(text, case, related, weight)) / 2
+        terms, statistics = self.loss(CodesOfBatch(queries, items), related, weight)
         fused_pairs = gather_rows(both[:, 0]), gather_rows(both[:, 1])
-        terms = {
-            **self.loss(image, text, related, weight),
-            "consistency": self.loss.consistency_weight * consistency,
-            "fusion": self.loss.fusion_weight
-            * info_nce(*fused_pairs, related.positives, self.loss.temperature, related.ignored),
-            **self.loss.gating(fused.routings, present),
-        }
+        terms["fusion"] = self.loss.fusion_weight * info_nce(
+            *fused_pairs, related.positives, self.loss.temperature, related.ignored
+        )
+        terms |= self.loss.gating(fused.routings, present)
         even = utilization(tokens_per_expert(fused.routings, present))  # (layers, 2)
-        statistics = {
+        statistics |= {
             f"utilisation/layer{layer}/{modality}": even[layer, index]  # a column of metrics.csv, which keeps its name
             for layer in range(len(even))
             for index, modality in enumerate(("image", "text"))
@@ -177,7 +205,7 @@ class MCMFH(Hasher):
         text_only, text_counts = self._fuse(None, batch["text"])
         both, both_counts = self._fuse(batch["image"], batch["text"])
         fused_image, fused_text = self.image_head(both[:, 0]), self.text_head(both[:, 1])
-        return {
+        output: EvaluationOutput = {
             "image": self.image_head(image_only[:, 0]),
             "text": self.text_head(text_only[:, 1]),
             "case": (fused_image + fused_text) / 2,
@@ -185,6 +213,20 @@ class MCMFH(Hasher):
             "fused_text": fused_text,
             "routing": image_counts + text_counts + both_counts,
         }
+        if self.query_heads is not None:
+            views = {"image": image_only, "text": text_only}
+            output["queries"] = {name: self._query_code(name, views[search.query]) for name, search in SEARCHES.items()}
+        return output
+
+    def _query_code(self, search: SearchName, tokens: Tensor) -> Tensor:
+        """Hash the queries of a search, (B, 2, d_model) tokens of their modality alone."""
+        is_image = SEARCHES[search].query == "image"
+        token = tokens[:, 0 if is_image else 1]
+        if self.query_heads is None:
+            code: Tensor = self.image_head(token) if is_image else self.text_head(token)
+        else:
+            code = self.query_heads(search, token)
+        return code
 
     def _fuse(self, image: Tensor | None, text: Tensor | None) -> tuple[Tensor, Tensor]:
         """Fuse for evaluation: (B, 2, d_model) tokens, and (layers, 2, num_experts) counts of the routing."""

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import torch
 
 from mcmfh_lightning.errors import CheckpointError
-from mcmfh_lightning.hashers.base import CHECKPOINT_KEY, Hasher
+from mcmfh_lightning.hashers.base import Hasher
+from mcmfh_lightning.hashers.checkpoints import CHECKPOINT_KEY, present_arguments
 from mcmfh_lightning.hashers.registry import list_methods
 
 
@@ -45,7 +46,9 @@ def load_hasher(path: Path) -> StoredHasher:
         fix = "fit a hasher on features" if name.startswith("EndToEnd(") else "install the release that wrote it"
         raise CheckpointError(f"{path} holds {name}, which cannot be built from its checkpoint alone: {fix}")
     vocabulary = tuple(entry["label_vocabulary"] or ())
-    if "num_labels" in signature(hasher_class).parameters:  # decided by the data, not by the architecture
+    parameters = signature(hasher_class).parameters
+    settings = present_arguments(settings, parameters)
+    if "num_labels" in parameters:  # decided by the data, not by the architecture
         settings["num_labels"] = len(vocabulary)
     hasher = hasher_class(**settings)
     hasher.on_load_checkpoint(stored)

@@ -9,9 +9,11 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 
-from mcmfh_lightning.hashers.base import Codes, Hasher, Objective, use_present_names
-from mcmfh_lightning.layers import HashHead, Projection
-from mcmfh_lightning.losses import ContrastiveLoss, gather_rows
+from mcmfh_lightning.hashers.base import Codes, Hasher, Objective
+from mcmfh_lightning.hashers.checkpoints import use_present_names
+from mcmfh_lightning.layers import HashHead, Projection, QueryHeads
+from mcmfh_lightning.losses import CodesOfBatch, ContrastiveLoss, gather_rows
+from mcmfh_lightning.searches import SEARCHES, SearchName
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 
 
@@ -42,6 +44,10 @@ class Towers(Hasher, ABC):
 class HashTowers(Towers, ABC):
     """Projection, MLP and tanh per modality, the same for every method of this kind: they differ by their objective.
 
+    The code of a case is the mean of both. With query heads it is an MLP over both projections, and the queries of
+    each search have an MLP of their own over the projection of their modality: MCMFH without transformer, voting and
+    experts.
+
     Args:
         num_bits: Bits of a code.
         image_dim: Width of the image embeddings.
@@ -49,7 +55,11 @@ class HashTowers(Towers, ABC):
         d_model: Width of the projections and of the hash heads.
         optimizer: Makes the optimizer from the parameters.
         lr_scheduler: Makes a scheduler that is stepped once an epoch.
+        query_heads: Give each search and the case an MLP of their own.
     """
+
+    image_tower: nn.Sequential
+    text_tower: nn.Sequential
 
     def __init__(
         self,
@@ -59,21 +69,65 @@ class HashTowers(Towers, ABC):
         d_model: int,
         optimizer: OptimizerCallable,
         lr_scheduler: LRSchedulerCallable | None,
+        *,
+        query_heads: bool = False,
     ) -> None:
         sizes = {"num_bits": num_bits, "image_dim": image_dim, "text_dim": text_dim, "d_model": d_model}
-        super().__init__(sizes, optimizer, lr_scheduler)
+        super().__init__(sizes | {"query_heads": query_heads}, optimizer, lr_scheduler)
         self.image_tower = nn.Sequential(Projection(image_dim, d_model), HashHead(d_model, num_bits, d_model))
         self.text_tower = nn.Sequential(Projection(text_dim, d_model), HashHead(d_model, num_bits, d_model))
+        self.case_head = HashHead(2 * d_model, num_bits, d_model) if query_heads else None
+        self.query_heads = QueryHeads(d_model, num_bits) if query_heads else None
+
+    def encode_query(self, search: SearchName, embedding: Tensor) -> Tensor:
+        """Hash queries of one search by its head, or as items of their modality."""
+        if self.query_heads is None:
+            return super().encode_query(search, embedding)
+        tower = self.image_tower if SEARCHES[search].query == "image" else self.text_tower
+        code: Tensor = self.query_heads(search, tower[0](embedding))
+        return code
+
+    def codes_of_batch(self, image: Tensor, text: Tensor) -> CodesOfBatch:
+        """Compute the codes of all queries and items.
+
+        Args:
+            image: (B, image_dim).
+            text: (B, text_dim).
+        """
+        tokens = {"image": self.image_tower[0](image), "text": self.text_tower[0](text)}  # (B, d_model) each
+        items = {"image": self.image_tower[1](tokens["image"]), "text": self.text_tower[1](tokens["text"])}
+        if self.query_heads is None or self.case_head is None:
+            items["case"] = (items["image"] + items["text"]) / 2
+            return CodesOfBatch({name: items[search.query] for name, search in SEARCHES.items()}, items)
+        items["case"] = self.case_head(torch.cat([tokens["image"], tokens["text"]], dim=1))
+        return CodesOfBatch(
+            {name: self.query_heads(name, tokens[search.query]) for name, search in SEARCHES.items()}, items
+        )
+
+    def global_codes_of_batch(self, batch: FeatureBatch) -> CodesOfBatch:
+        """Compute the codes of all queries and items of the global batch."""
+        queries, items = self.codes_of_batch(batch["image"], batch["text"])
+        return CodesOfBatch(
+            {name: gather_rows(code) for name, code in queries.items()},
+            {name: gather_rows(code) for name, code in items.items()},
+        )
+
+    def evaluate(self, batch: FeatureBatch) -> EvaluationOutput:
+        """Compute the codes of items and, with query heads, those of the queries of each search."""
+        queries, items = self.codes_of_batch(batch["image"], batch["text"])
+        output: EvaluationOutput = {"image": items["image"], "text": items["text"], "case": items["case"]}
+        return output if self.query_heads is None else {**output, "queries": dict(queries)}
 
 
 class TwoTower(HashTowers):
-    """`HashTowers` with the objective of MCMFH; the modalities never meet.
+    """`HashTowers` with the objective of MCMFH; the modalities meet in the code of a case alone.
 
     Args:
         num_bits: Bits of a code.
         image_dim: Width of the image embeddings.
         text_dim: Width of the text embeddings.
         d_model: Width of the projections and of the hash heads.
+        query_heads: Give each search and the case an MLP of their own; see `HashTowers`.
         seed: Seed of the input dropout.
         optimizer: Makes the optimizer from the parameters.
         lr_scheduler: Makes a scheduler that is stepped once an epoch.
@@ -87,12 +141,13 @@ class TwoTower(HashTowers):
         text_dim: int,
         d_model: int = 256,
         *,
+        query_heads: bool = False,
         seed: int = 0,
         optimizer: OptimizerCallable = torch.optim.AdamW,
         lr_scheduler: LRSchedulerCallable | None = None,
         **objective: Any,  # noqa: ANN401  # typed by ContrastiveLoss
     ) -> None:
-        super().__init__(num_bits, image_dim, text_dim, d_model, optimizer, lr_scheduler)
+        super().__init__(num_bits, image_dim, text_dim, d_model, optimizer, lr_scheduler, query_heads=query_heads)
         use_present_names(objective)
         self.loss = ContrastiveLoss(**objective)
         self.supervision, self.seed = self.loss.supervision, seed
@@ -100,8 +155,7 @@ class TwoTower(HashTowers):
         self.save_hyperparameters(asdict(self.loss))
 
     def objective(self, batch: FeatureBatch) -> Objective:
-        """Compute hashing loss, quantization and bit balance between the modalities."""
+        """Compute hashing loss, quantization and bit balance of all searches."""
         image, text = self.loss.drop_inputs(batch["image"], batch["text"], self.sample_key(batch), self.seed)
-        codes = gather_rows(self.image_tower(image)), gather_rows(self.text_tower(text))  # (B, num_bits) each
         relations = self.loss.relations(gather_rows(batch["labels"]), gather_rows(batch["group"]), self.normal_label)
-        return Objective(self.loss(*codes, *relations), {})
+        return Objective(*self.loss(self.codes_of_batch(image, text), *relations))

@@ -4,7 +4,7 @@ import warnings
 
 from mcmfh_lightning.layers.dropout_voting import DropoutVoting, EvalVotes, KeyedDropout, Vote
 from mcmfh_lightning.layers.fusion import ConcatFusion, Fused, Fusion, FusionTransformer
-from mcmfh_lightning.layers.heads import HashHead, HouseholderRotation, Projection
+from mcmfh_lightning.layers.heads import HashHead, HouseholderRotation, Projection, QueryHeads
 from mcmfh_lightning.layers.mixture_of_experts import (
     MixtureOfExperts,
     Routing,
@@ -25,6 +25,7 @@ __all__ = [
     "KeyedDropout",
     "MixtureOfExperts",
     "Projection",
+    "QueryHeads",
     "Routing",
     "Vote",
     "tokens_per_expert",

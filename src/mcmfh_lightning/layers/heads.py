@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, normalize
 
+from mcmfh_lightning.searches import SEARCHES, SearchName
+
 
 class Projection(nn.Module):
     """Learned linear map of an embedding to ``d_model``, the same for every method.
@@ -45,6 +47,24 @@ class HashHead(nn.Module):
     def forward(self, token: Tensor) -> Tensor:
         """Map (B, d_model) to (B, num_bits) in [-1, 1]."""
         return torch.tanh(self.code(torch.relu(self.hidden(token))))
+
+
+class QueryHeads(nn.Module):
+    """A `HashHead` for the queries of each search.
+
+    Args:
+        d_model: Width of the token.
+        num_bits: Bits of the code.
+    """
+
+    def __init__(self, d_model: int, num_bits: int) -> None:
+        super().__init__()
+        self.heads = nn.ModuleDict({search: HashHead(d_model, num_bits, d_model) for search in SEARCHES})
+
+    def forward(self, search: SearchName, token: Tensor) -> Tensor:
+        """Map (B, d_model), of the image or the text alone, to (B, num_bits) in [-1, 1]."""
+        code: Tensor = self.heads[search](token)
+        return code
 
 
 class HouseholderRotation(nn.Module):

@@ -4,7 +4,7 @@ import warnings
 
 from mcmfh_lightning.losses.average_precision import average_precision_loss
 from mcmfh_lightning.losses.batch import Positives, Supervision, find_positives, gather_rows, shares_label
-from mcmfh_lightning.losses.contrastive import ContrastiveLoss, HashingLoss, info_nce, nt_xent
+from mcmfh_lightning.losses.contrastive import CodesOfBatch, ContrastiveLoss, HashingLoss, info_nce, nt_xent
 from mcmfh_lightning.losses.regularizers import (
     bit_balance,
     bit_variance,
@@ -17,6 +17,7 @@ from mcmfh_lightning.losses.regularizers import (
 from mcmfh_lightning.losses.supervised import boundary_point_loss, class_proxy_loss, semi_hard_triplet
 
 __all__ = [
+    "CodesOfBatch",
     "ContrastiveLoss",
     "HashingLoss",
     "Positives",

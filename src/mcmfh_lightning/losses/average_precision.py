@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from mcmfh_lightning.losses.batch import weighted_mean
 
@@ -36,39 +37,44 @@ def average_precision_loss(
     quantization term with it, which pulls the code to its signs.
 
     Args:
-        queries: (N, K) relaxed codes in [-1, 1].
-        database: (M, K) relaxed codes in [-1, 1].
-        positives: (N, M) bool.
-        ignored: (N, M) bool: items that do not take part in a query's ranking. A positive is never ignored.
+        queries: (..., N, K) relaxed codes in [-1, 1]; leading dimensions are searches, computed in one pass.
+        database: (..., M, K) relaxed codes in [-1, 1].
+        positives: (..., N, M) bool, or (N, M) for all searches.
+        ignored: Of the same shape, bool: items that do not take part in a query's ranking. A positive is never ignored.
         weight: (N,) how much each query counts; None for equal weights.
 
     Returns:
-        Scalar in [1 - pi^2 / 6, 1], in [0, 1] for codes in {-1, +1}: the mean over queries that have positives; 0 (with
-        a zero gradient) if none that counts has.
+        (...), a scalar without leading dimensions, in [1 - pi^2 / 6, 1], in [0, 1] for codes in {-1, +1}: the mean over
+        queries that have positives; 0 (with a zero gradient) if none that counts has.
     """
     counted = torch.ones_like(positives) if ignored is None else positives | ~ignored
     items, hits = _histograms(queries, database, positives, counted)
-    items_before = items.cumsum(dim=1) - items
-    hits_before = hits.cumsum(dim=1) - hits
-    harmonic = torch.digamma(items_before + items + 1.0) - torch.digamma(items_before + 1.0)
+    items_upto, hits_upto = items.cumsum(dim=-1), hits.cumsum(dim=-1)
+    items_before, hits_before = items_upto - items, hits_upto - hits
+    # H_N - H_{N - n} of each bin: what comes before a bin is what there is up to the bin before.
+    harmonic = torch.digamma(pad(items_upto, (1, 0)) + 1.0).diff(dim=-1)
     rate = ((hits - 1.0).clamp(min=0.0) / (items - 1.0).clamp(min=_TINY)).clamp(max=1.0)
     inner = (hits_before + 1.0 - (items_before + 1.0) * rate) * harmonic + rate * items
-    total = positives.sum(dim=1)
-    precision = (hits / items.clamp(min=_TINY) * inner).sum(dim=1) / total.clamp(min=1)
+    total = positives.sum(dim=-1)
+    precision = (hits / items.clamp(min=_TINY) * inner).sum(dim=-1) / total.clamp(min=1)  # (..., N)
     return weighted_mean(1.0 - precision, total > 0, weight).to(queries.dtype)
 
 
 def _histograms(queries: Tensor, database: Tensor, positives: Tensor, counted: Tensor) -> tuple[Tensor, Tensor]:
-    """Count items and positives by distance, softly: two (N, K + 1) float64."""
-    num_bits = queries.shape[1]
-    distances = ((num_bits - queries.double() @ database.double().T) / 2.0).clamp(0.0, num_bits)
+    """Count items and positives by distance, softly: two (..., N, K + 1) float64.
+
+    Each item is counted once, among the positives, the others, or those that are left out. It is in bin d as a whole,
+    less the share of it that is spread to bin d + 1: one sum with a gradient, and one of whole numbers.
+    """
+    num_bits = queries.shape[-1]
+    distances = (num_bits / 2.0 - queries.double() @ database.double().mT / 2.0).clamp(0.0, num_bits)
     # NaN as an index ends the process on CUDA; as a weight it reaches the loss, where the hasher reports it.
-    lower = distances.detach().nan_to_num().floor().clamp(max=num_bits - 1).long()
-    upper_weight = distances - lower
-    histograms = []
-    for mask in (counted, positives):
-        weight = mask.double()
-        histogram = torch.zeros(len(queries), num_bits + 1, dtype=torch.float64, device=queries.device)
-        histogram = histogram.scatter_add(1, lower, (1.0 - upper_weight) * weight)
-        histograms.append(histogram.scatter_add(1, lower + 1, upper_weight * weight))
-    return histograms[0], histograms[1]
+    lower = distances.detach().nan_to_num().floor().clamp(max=num_bits - 1)
+    width = num_bits + 2  # of a kind: bin -1, from which nothing is spread, to bin K
+    index = (counted.long() + positives) * width + lower.long() + 1  # (..., N, M)
+    zeros = torch.zeros(*index.shape[:-1], 3 * width, dtype=torch.float64, device=queries.device)
+    spread = zeros.scatter_add(-1, index, distances - lower)
+    whole = zeros.scatter_add(-1, index, torch.ones_like(distances))
+    spread, whole = (sums.reshape(*index.shape[:-1], 3, width)[..., 1:, :] for sums in (spread, whole))
+    others, hits = (whole - spread)[..., 1:].add(spread[..., :-1]).unbind(-2)
+    return others + hits, hits

@@ -93,13 +93,13 @@ def weighted_mean(rows: Tensor, valid: Tensor, weight: Tensor | None) -> Tensor:
     """Average the valid rows by their weights.
 
     Args:
-        rows: (N,).
-        valid: (N,) bool.
+        rows: (..., N).
+        valid: (..., N) bool, or (N,) for all leading dimensions.
         weight: (N,) >= 0, or None for equal weights.
 
     Returns:
-        Scalar; 0 (with a zero gradient) if no valid row has a weight.
+        (...); 0 (with a zero gradient) where no valid row has a weight.
     """
     weights = valid.to(rows.dtype) if weight is None else valid * weight.to(rows.dtype)
-    total = weights.sum()
-    return torch.where(valid, rows, 0) @ weights / torch.where(total > 0, total, 1)
+    total = weights.sum(dim=-1)
+    return (torch.where(valid, rows, 0) * weights).sum(dim=-1) / torch.where(total > 0, total, 1)

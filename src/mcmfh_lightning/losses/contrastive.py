@@ -1,7 +1,8 @@
 """Contrastive losses of two views, and the training objective that MCMFH and TwoTower share."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,9 +10,10 @@ from torch.nn.functional import cross_entropy, normalize
 
 from mcmfh_lightning.errors import check_choice
 from mcmfh_lightning.losses.average_precision import average_precision_loss
-from mcmfh_lightning.losses.batch import Positives, Supervision, find_positives, weighted_mean
+from mcmfh_lightning.losses.batch import Positives, Supervision, find_positives, gather_rows, weighted_mean
 from mcmfh_lightning.losses.regularizers import bit_balance, quantization
 from mcmfh_lightning.randomness import SampleKey, keyed_mask
+from mcmfh_lightning.searches import SEARCHES, SearchName
 
 HashingLoss = Literal["info_nce", "average_precision", "both"]
 _SALT = 0x494E50  # other masks than those of the voting MLP, which has the same seed
@@ -23,7 +25,6 @@ def info_nce(
     positives: Tensor,
     temperature: float,
     ignored: Tensor | None = None,
-    weight: Tensor | None = None,
 ) -> Tensor:
     r"""Compute the symmetric multi-positive InfoNCE on cosine similarities.
 
@@ -31,7 +32,7 @@ def info_nce(
 
     .. math:: L_i = -\frac{1}{|P(i)|} \sum_{p \in P(i)} \log \frac{\exp(s_{ip} / t)}{\sum_{k} \exp(s_{ik} / t)}
 
-    averaged over rows that have positives, by their weights; then the same from ``second`` to ``first``, and the mean
+    averaged over rows that have positives; then the same from ``second`` to ``first``, and the mean
     of both. k runs over all columns that are not ignored. InfoNCE: van den Oord et al., 2018, eq. 4; the average over
     positives outside the logarithm: Khosla et al. ("Supervised contrastive learning"), NeurIPS 2020, eq. 2; symmetric
     between modalities: Radford et al. (CLIP), ICML 2021.
@@ -42,16 +43,21 @@ def info_nce(
         positives: (N, M) bool.
         temperature: t > 0.
         ignored: (N, M) bool: entries that are neither positive nor negative. A positive is never ignored.
-        weight: (N,) how much each row counts, in both directions, so that N = M; None for equal weights.
 
     Returns:
-        Scalar; 0 (with a zero gradient) if no row that counts has a positive.
+        Scalar; 0 (with a zero gradient) if no row has a positive.
     """
-    logits = normalize(first, dim=-1) @ normalize(second, dim=-1).T / temperature
+    logits = _logits(first, second, positives, temperature, ignored)
+    return 0.5 * (_one_way(logits, positives, None) + _one_way(logits.T, positives.T, None))
+
+
+def _logits(first: Tensor, second: Tensor, positives: Tensor, temperature: float, ignored: Tensor | None) -> Tensor:
+    """Compute cosines over the temperature, (..., N, M), of which what is ignored weighs nothing."""
+    logits = normalize(first, dim=-1) @ normalize(second, dim=-1).mT / temperature
     if ignored is not None:
         # The lowest finite number, not -inf: a row of which everything is ignored would be NaN in the backward pass.
         logits = logits.masked_fill(ignored & ~positives, torch.finfo(logits.dtype).min)
-    return 0.5 * (_one_way(logits, positives, weight) + _one_way(logits.T, positives.T, weight))
+    return logits
 
 
 def _one_way(logits: Tensor, positives: Tensor, weight: Tensor | None) -> Tensor:
@@ -86,9 +92,21 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     return cross_entropy(logits, partner)
 
 
+class CodesOfBatch(NamedTuple):
+    """Relaxed codes of a training batch.
+
+    Attributes:
+        queries: (B, num_bits) by search, of the image or the text alone.
+        items: (B, num_bits) by what is searched: ``image``, ``text`` and ``case``.
+    """
+
+    queries: Mapping[SearchName, Tensor]
+    items: Mapping[str, Tensor]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ContrastiveLoss:
-    """Objective that draws image and text codes of related pairs together.
+    """Objective that draws the queries of every search to the items that they should find.
 
     Its fields are hyper-parameters of the hashers that use it: they take them as keyword arguments and pass them on.
 
@@ -97,6 +115,13 @@ class ContrastiveLoss:
         hashing_loss: ``info_nce`` (contrastive), ``average_precision`` (the relaxation of tie-aware mAP@all) or the sum
             of ``both``.
         temperature: Temperature of every InfoNCE.
+        i2t_weight: Weight of the search from images to texts in the hashing loss, which is the mean over the searches
+            by these six weights.
+        t2i_weight: Weight of the search from texts to images.
+        i2i_weight: Weight of the search from images to images of other pairs.
+        t2t_weight: Weight of the search from texts to texts of other pairs.
+        i2case_weight: Weight of the search from images to cases.
+        t2case_weight: Weight of the search from texts to cases.
         normal_weight: How much a pair with the collection's normal label counts as a query of the hashing loss, where
             labels supervise: half of a collection may be normal, and no user searches for it. As items of other
             queries' rankings these pairs count in full. Without effect where no label is normal.
@@ -105,13 +130,19 @@ class ContrastiveLoss:
         bit_balance_weight: Weight of the pull towards balanced bits.
 
     Raises:
-        ValueError: If a word is unknown, the temperature is not positive, a weight is negative or a rate is outside
-            [0, 1).
+        ValueError: If a word is unknown, the temperature is not positive, a weight is negative, no search has a weight
+            or a rate is outside [0, 1).
     """
 
     supervision: Supervision = "labels"
     hashing_loss: HashingLoss = "both"
     temperature: float = 0.5
+    i2t_weight: float = 1.0
+    t2i_weight: float = 1.0
+    i2i_weight: float = 1.0
+    t2t_weight: float = 1.0
+    i2case_weight: float = 1.0
+    t2case_weight: float = 1.0
     normal_weight: float = 0.0
     input_dropout: float = 0.3
     quantization_weight: float = 0.1
@@ -121,36 +152,69 @@ class ContrastiveLoss:
         check_choice("supervision", self.supervision, Supervision)
         check_choice("hashing_loss", self.hashing_loss, HashingLoss)
         check_temperature(self.temperature)
-        if self.normal_weight < 0.0:
-            raise ValueError(f"normal_weight={self.normal_weight} is negative")
+        for name in ("normal_weight", *(f"{search}_weight" for search in SEARCHES)):
+            if getattr(self, name) < 0.0:
+                raise ValueError(f"{name}={getattr(self, name)} is negative")
+        if not any(self.search_weights):
+            raise ValueError("the weights of all searches are 0: give one of them a weight, such as i2t_weight")
         if not 0.0 <= self.input_dropout < 1.0:
             raise ValueError(f"input_dropout={self.input_dropout} is outside [0, 1)")
 
-    def __call__(self, image: Tensor, text: Tensor, related: Positives, weight: Tensor | None) -> dict[str, Tensor]:
-        """Compute the weighted terms of the global batch.
+    @property
+    def search_weights(self) -> list[float]:
+        """Weights of the searches, in the order of `SEARCHES`."""
+        return [getattr(self, f"{search}_weight") for search in SEARCHES]
+
+    def __call__(
+        self, codes: CodesOfBatch, related: Positives, weight: Tensor | None
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Compute the weighted terms of the global batch, and the hashing loss of each search.
 
         Args:
-            image: (B, num_bits) relaxed codes.
-            text: (B, num_bits) relaxed codes.
-            related: Which rows belong together.
-            weight: (B,) how much each row counts as a query; None for equal weights.
-        """
-        both = (quantization(image) + quantization(text)) / 2, (bit_balance(image) + bit_balance(text)) / 2
-        return {
-            "hashing": self.match(image, text, related, weight),
-            "quantisation": self.quantization_weight * both[0],  # a column of metrics.csv, which keeps its name
-            "bit_balance": self.bit_balance_weight * both[1],
-        }
+            codes: Relaxed codes of this rank's batch.
+            related: Which rows of the global batch belong together.
+            weight: (B,) how much each row of the global batch counts as a query; None for equal weights.
 
-    def match(self, first: Tensor, second: Tensor, related: Positives, weight: Tensor | None) -> Tensor:
-        """Compute the hashing loss between two sets of relaxed codes, in both directions."""
-        positives, ignored = related
-        loss = torch.zeros((), dtype=first.dtype, device=first.device)
+        Returns:
+            Terms by name, and ``hashing/<search>`` by name, which are not weighted.
+        """
+        rows = torch.stack([*(codes.queries[search] for search in SEARCHES), *codes.items.values()], dim=1)
+        everything = gather_rows(rows).transpose(0, 1)  # (6 searches + 3 kinds of items, B, num_bits)
+        queries, items = everything[: len(SEARCHES)], everything[len(SEARCHES) :]
+        by_kind = dict(zip(codes.items, items.unbind(), strict=True))
+        searched = torch.stack([by_kind[search.target] for search in SEARCHES.values()])  # (6, B, num_bits)
+        losses = self.match(queries, searched, *_by_search(related), weight)
+        weights = losses.new_tensor(self.search_weights)
+        terms = {
+            "hashing": losses @ weights / weights.sum(),
+            # A column of metrics.csv, which keeps its name.
+            "quantisation": self.quantization_weight * (quantization(queries) + quantization(items)) / 2,
+            "bit_balance": self.bit_balance_weight * (bit_balance(queries) + bit_balance(items)) / 2,
+        }
+        of_searches = zip(SEARCHES, losses.detach().unbind(), strict=True)
+        return terms, {f"hashing/{search}": loss for search, loss in of_searches}
+
+    def match(
+        self, queries: Tensor, items: Tensor, positives: Tensor, ignored: Tensor, weight: Tensor | None
+    ) -> Tensor:
+        """Compute the hashing loss from queries to items, in one pass over the leading dimensions.
+
+        Args:
+            queries: (..., B, num_bits).
+            items: (..., B, num_bits).
+            positives: (..., B, B) bool.
+            ignored: (..., B, B) bool.
+            weight: (B,) how much each row counts as a query; None for equal weights.
+
+        Returns:
+            (...).
+        """
+        loss = queries.new_zeros(queries.shape[:-2])
         if self.hashing_loss != "average_precision":
-            loss = loss + info_nce(first, second, positives, self.temperature, ignored, weight)
+            logits = _logits(queries, items, positives, self.temperature, ignored)
+            loss = loss + _one_way(logits, positives, weight)
         if self.hashing_loss != "info_nce":
-            there = average_precision_loss(first, second, positives, ignored, weight)
-            loss = loss + (there + average_precision_loss(second, first, positives.T, ignored.T, weight)) / 2
+            loss = loss + average_precision_loss(queries, items, positives, ignored, weight)
         return loss
 
     def relations(self, labels: Tensor, groups: Tensor, normal: int | None) -> tuple[Positives, Tensor | None]:
@@ -175,6 +239,14 @@ class ContrastiveLoss:
         mask = keyed_mask(keep, seed=seed + _SALT, step=key.step, ids=key.ids, shape=(sum(widths),))
         of_image, of_text = torch.split(mask.to(image.dtype) / keep, widths, dim=1)
         return image * of_image, text * of_text
+
+
+def _by_search(related: Positives) -> Positives:
+    """Repeat relations for each search, (6, B, B); within a modality a row is not an item of its own query."""
+    itself = torch.eye(len(related.positives), dtype=torch.bool, device=related.positives.device)
+    same = torch.tensor([search.query == search.target for search in SEARCHES.values()], device=itself.device)
+    itself = itself & same[:, None, None]
+    return Positives(related.positives & ~itself, related.ignored | itself)
 
 
 def check_temperature(temperature: float) -> None:

@@ -11,7 +11,7 @@ def quantization(codes: Tensor) -> Tensor:
     relaxation of Liu et al. (DSH), CVPR 2016, uses its L1 form).
 
     Args:
-        codes: (N, K) in [-1, 1].
+        codes: (..., K) in [-1, 1].
 
     Returns:
         Scalar in [0, 1]; 0 for binary codes, 1 for zeros.
@@ -44,12 +44,12 @@ def bit_balance(codes: Tensor) -> Tensor:
     penalty (Jiang & Li (DCMH), CVPR 2017, eq. 1, last term).
 
     Args:
-        codes: (N, K) in [-1, 1].
+        codes: (..., N, K) in [-1, 1]; leading dimensions are sets of codes, each balanced by itself.
 
     Returns:
-        Scalar in [0, 1]; 0 for balanced bits, 1 when all codes are one and the same binary code.
+        Scalar in [0, 1]; 0 for balanced bits, 1 when all codes of a set are one and the same binary code.
     """
-    return codes.mean(dim=0).square().mean()
+    return codes.mean(dim=-2).square().mean()
 
 
 def bit_variance(rotated: Tensor) -> Tensor:

@@ -214,7 +214,7 @@ class SearchRequest(SearchOptions):
     Attributes:
         text: What to look for, as a report would say it.
         id: Item of the archive to look for similar ones of; its own group is left out.
-        modality: With an id: which of the item's codes is the query; by default that of its image, if it has one.
+        modality: With an id: whether its image or its text is searched by; its image by default, if it has one.
     """
 
     model_config = ConfigDict(
