@@ -34,3 +34,11 @@ def test_runs_add_up():
     places = torch.tensor([0, 5, 127, 128, 129, 1_000, 10**6, 10**8])
     runs = discount_difference(places[:-1], places[1:])
     assert runs.sum().item() == pytest.approx(discount_difference(places[0], places[-1]).item(), rel=2e-14, abs=0)
+
+
+def test_sums_up_to_the_table_do_not_depend_on_what_stands_next_to_them() -> None:
+    start = torch.arange(0, 100)
+    stop = start + torch.arange(0, 100) % 29
+    far = torch.tensor([100, 5000])
+    together = discount_difference(torch.cat([start, far]), torch.cat([stop, far + 900]))
+    assert torch.equal(discount_difference(start, stop), together[: len(start)])

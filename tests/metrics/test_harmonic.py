@@ -20,3 +20,11 @@ def test_keeps_relative_precision_far_out(start, stop):
     with mpmath.workdps(40):
         exact = float(mpmath.harmonic(stop) - mpmath.harmonic(start))
     assert harmonic_difference(torch.tensor(start), torch.tensor(stop)).item() == pytest.approx(exact, rel=1e-14)
+
+
+def test_sums_up_to_the_table_do_not_depend_on_what_stands_next_to_them() -> None:
+    start = torch.arange(0, 40)
+    stop = start + torch.arange(0, 40) % 25
+    far = torch.tensor([10, 5000])
+    together = harmonic_difference(torch.cat([start, far]), torch.cat([stop, far + 900]))
+    assert torch.equal(harmonic_difference(start, stop), together[: len(start)])

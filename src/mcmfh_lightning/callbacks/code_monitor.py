@@ -166,7 +166,10 @@ def _warn(collapsed: Mapping[str, str]) -> None:
 
 def _figure(by_modality: Mapping[str, BitStatistics]) -> Figure:
     """Draw a row each modality: the mean of each bit, and the correlation of each two."""
-    figure = Figure(figsize=(10, 3.5 * len(by_modality)), dpi=120, layout="constrained")
+    height = 3.5 * len(by_modality)
+    figure = Figure(figsize=(10, height), dpi=120)
+    # Fixed margins in inches: a layout that is searched for draws everything a second time.
+    figure.subplots_adjust(left=0.08, right=0.97, bottom=0.6 / height, top=1 - 0.4 / height, hspace=0.35, wspace=0.18)
     for (name, statistics), (means, pairs) in zip(
         by_modality.items(), figure.subplots(len(by_modality), 2, squeeze=False), strict=True
     ):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pkgutil import resolve_name
 
 from mcmfh_lightning.cli.command_line import INSTALL_COMPLETION, commands_of_options, run_subcommand
+from mcmfh_lightning.cli.quick_start import quick_imports
 from mcmfh_lightning.cli.train_help import COMMANDS as TRAINED
 from mcmfh_lightning.cli.train_help import screen
 from mcmfh_lightning.cli.usage import asks_for_help
@@ -59,8 +60,8 @@ def _train(command: str, rest: Sequence[str], args: Sequence[str] | None) -> Non
         return
     if everything:
         args = [command, *others, "--help", "all"]
-    from mcmfh_lightning.cli.train import main as run_trainer  # torch, and the extra may be missing
-
+    with quick_imports(sleepy=command in ("validate", "test")):
+        from mcmfh_lightning.cli.train import main as run_trainer  # torch, and the extra may be missing
     run_trainer(args)
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from PIL import Image
 from torch import Tensor, nn
-from torchvision.transforms import Compose
 
 from mcmfh_lightning.encoders.weights import checked_sha256, load_weights, read_tuned_on, resolve_location, weights_in
 from mcmfh_lightning.errors import DataError
@@ -78,6 +77,7 @@ class ImageTower:
 
     def __init__(self, location: str, name: str | None, expected_sha256: str | None) -> None:
         import timm
+        from torchvision.transforms import Compose
 
         path = resolve_location(location)
         file, name, options = _read_folder(path, name) if path.is_dir() else (path, name, {})

@@ -11,7 +11,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torchvision.transforms import Compose
 
 from mcmfh_lightning.encoders.base import Encoder, TokenCount
 from mcmfh_lightning.encoders.image_tower import to_rgb
@@ -168,6 +167,7 @@ class OpenCLIPEncoder(Encoder):
         super().__init__()
         # open_clip takes seconds to import and the other encoders do without it.
         import open_clip
+        from torchvision.transforms import Compose
 
         if precision not in _DTYPES:
             raise ValueError(f"precision {precision!r} is not one of {', '.join(_DTYPES)}")

@@ -10,7 +10,6 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
-from torchmetrics.classification import MultilabelAUROC
 
 from mcmfh_lightning.datamodules.pairs import PairDataModule
 from mcmfh_lightning.encoders.base import add_trained, train_only
@@ -100,6 +99,8 @@ class ImageTowerTuning(LightningModule):
                 f"{self._data.root}: fewer than two labels are on some validation pairs and not on all: split the "
                 f"collection again"
             )
+        from torchmetrics.classification import MultilabelAUROC  # with much that only tuning needs
+
         self._auc = MultilabelAUROC(len(self._known))
 
     def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:

@@ -3,7 +3,6 @@
 import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -158,7 +157,7 @@ def nested(rows: Sequence[Row]) -> dict[str, Any]:
         branch = results
         for name in (row.protocol, row.database, row.queries, row.direction, row.system):
             branch = branch.setdefault(name, {})
-        branch[row.metric] = defined(asdict(row), (*_NUMBERS, *_DIFFERENCE))
+        branch[row.metric] = defined(vars(row), (*_NUMBERS, *_DIFFERENCE))
         if row.system == MODEL:
             branch[row.metric]["denominator"] = row.denominator
     return {"research_use": RESEARCH_USE, "databases": databases, "results": results}

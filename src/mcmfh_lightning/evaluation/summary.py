@@ -30,6 +30,7 @@ DRAWS = 1000
 """Bootstrap resamples."""
 RADIUS = 2
 """Radius of the hash-table look-up that P@H<=r is about."""
+_NUMBERS_AT_ONCE = 1 << 15
 Values = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -157,6 +158,15 @@ class Row:
     database_size: int = 0
 
 
+class _Means(NamedTuple):
+    """Means of a system: (V,), their resamples (B, V) and the ends of their intervals."""
+
+    value: Tensor
+    resamples: Tensor | None
+    low: list[float]
+    high: list[float]
+
+
 class _Sample(NamedTuple):
     """The queries of a subset that have relevant items, and their bootstrap weights."""
 
@@ -164,13 +174,17 @@ class _Sample(NamedTuple):
     weights: Tensor | None
     num_queries: int
 
-    def means(self, values: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Compute the mean (V,) and its resamples (B, V) of per-query values (Q, V)."""
-        chosen = values[self.rows]
-        means = torch.stack([functional.mean_over_queries(column) for column in chosen.unbind(1)])
-        if self.weights is None or len(chosen) == 0:
-            return means, None
-        return means, functional.bootstrap_means(chosen, self.weights)
+    def mean(self, values: Tensor) -> Tensor:
+        """Compute the mean (V,) of per-query values (Q, V)."""
+        return torch.stack([functional.mean_over_queries(column) for column in values[self.rows].unbind(1)])
+
+    def means(self, values: Tensor) -> _Means:
+        """Compute the mean of per-query values (Q, V) with its interval."""
+        if self.weights is None or len(self.rows) == 0:
+            return _Means(self.mean(values), None, *([nan] * values.shape[1] for _ in range(2)))
+        resamples = functional.bootstrap_means(values[self.rows], self.weights)
+        low, high = functional.percentile_interval(resamples)
+        return _Means(self.mean(values), resamples, low.tolist(), high.tolist())
 
     def bounds(self, counts: RankingCounts, column: Statistic) -> dict[str, float]:
         """Compute the worst and the best mean over the orders of tied items, where the statistic has them."""
@@ -221,8 +235,13 @@ def _samples(
         samples: dict[Side, _Sample] = {}
         for side, relevant in has_relevant.items():
             chosen = members & relevant
+            rows = chosen.nonzero()[:, 0]
+            of_equal = [sample for sample in samples.values() if torch.equal(sample.rows, rows)]
+            if of_equal:  # the usual case: each item of the database has both sides
+                samples[side] = of_equal[0]
+                continue
             weights = None if seed is None else functional.bootstrap_weights(groups[chosen], DRAWS, seed)
-            samples[side] = _Sample(chosen.nonzero()[:, 0], weights, int(members.sum()))
+            samples[side] = _Sample(rows, weights, int(members.sum()))
         yield subset, samples
 
 
@@ -242,12 +261,17 @@ def _rows(
     }
     one_of_side = {ranking.direction.side: counts for ranking, counts in rankings.items()}
     chance = {side: _per_query(tied(counts), columns) for side, counts in one_of_side.items()}
+    distinct = {id(counts): counts for of_side in constants.values() for counts in of_side.values()}
+    of_constants = {key: _per_query(counts, columns, scores=True) for key, counts in distinct.items()}
     constant_values = {
-        side: {name: _per_query(counts, columns, scores=True) for name, counts in constants.get(side, {}).items()}
+        side: {name: of_constants[id(counts)] for name, counts in constants.get(side, {}).items()}
         for side in one_of_side
     }
     rows: list[Row] = []
     for subset, of_side in samples:
+        without_query = {
+            side: _constant_means(constant_values[side], chance[side], sample) for side, sample in of_side.items()
+        }
         for ranking, counts in rankings.items():
             if ranking.system != MODEL:
                 continue
@@ -257,24 +281,23 @@ def _rows(
             for null in (SHUFFLED, SHUFFLED_WITHIN, HYPERPLANES):
                 if (key := ranking._replace(system=null)) in values:
                     systems[null] = values[key]
-            names = _add_constants(systems, constant_values[side], chance[side], sample)
-            means = {system: sample.means(of_system) for system, of_system in systems.items()}
+            constant_means, names = without_query[side]
+            means = {system: sample.means(of_system) for system, of_system in systems.items()} | constant_means
             of_model = [_compared(means, at, names) for at in range(len(columns))]
             if not scores:  # the steps of a score are a tolerance: the orders within one mean nothing
                 of_model = [one | sample.bounds(counts, col) for one, col in zip(of_model, columns, strict=True)]
             place = _place(ranking, database, subset, sample, counts)
-            for system, (value, resamples) in means.items():
-                low, high = _interval(resamples, len(columns))
+            for system, of_system in means.items():
                 rows += [
                     Row(
                         system=system,
                         metric=column.name,
                         k=column.k,
                         denominator=column.denominator,
-                        value=float(value[at]),
-                        low=low[at],
-                        high=high[at],
-                        chance=float(means[CHANCE][0][at]),
+                        value=float(of_system.value[at]),
+                        low=of_system.low[at],
+                        high=of_system.high[at],
+                        chance=float(means[CHANCE].value[at]),
                         **place,
                         **(of_model[at] if system == MODEL else {}),
                     )
@@ -320,53 +343,61 @@ def _place(ranking: Ranking, database: str, subset: str, sample: _Sample, counts
 
 def _per_query(counts: RankingCounts, columns: Sequence[Statistic], *, scores: bool = False) -> Tensor:
     """Compute (Q, V) float64, NaN for queries without relevant items and for what a score does not have."""
-    values = torch.stack([column.per_query(counts) for column in columns], dim=1)
+    values = torch.cat(
+        [torch.stack([column.per_query(part) for column in columns], dim=1) for part in _few_at_a_time(counts)]
+    )
     if scores:
         values[:, [column.needs_distances for column in columns]] = nan
     return values
 
 
-def _add_constants(
-    systems: dict[str, Tensor], constants: Mapping[str, Tensor], chance: Tensor, sample: _Sample
-) -> list[str]:
-    """Add the best of the constant rankings, statistic by statistic, then chance and the reference.
+def _few_at_a_time(counts: RankingCounts) -> Iterator[RankingCounts]:
+    """Cut counts into those of a few queries each: of 1,024 levels, temporaries of all queries would fill no cache."""
+    step = max(1, _NUMBERS_AT_ONCE // counts.total.shape[1])
+    for start in range(0, max(1, len(counts.total)), step):
+        part = slice(start, start + step)
+        gains, shared = (None if field is None else field[part] for field in (counts.gains, counts.shared))
+        yield counts._replace(total=counts.total[part], relevant=counts.relevant[part], gains=gains, shared=shared)
+
+
+def _constant_means(
+    constants: Mapping[str, Tensor], chance: Tensor, sample: _Sample
+) -> tuple[dict[str, _Means], list[str]]:
+    """Compute the means of the systems that ignore the query: the same for every direction of a side.
 
     Returns:
-        Name of the best constant ranking of each statistic; empty without any.
+        The best of the constant rankings, statistic by statistic, then chance and the reference; and the name of the
+        best constant ranking of each statistic, empty without any.
     """
     # Reported next to the nulls, but never the best of them: see `ConstantRankings`.
     nulls = {name: values for name, values in constants.items() if name != ABNORMAL_POPULARITY}
+    systems: dict[str, Tensor] = {}
     best: list[str] = []
     if nulls:
-        means = torch.stack([sample.means(values)[0] for values in nulls.values()])  # (C, V)
+        means = torch.stack([sample.mean(values) for values in nulls.values()])  # (C, V)
         best = [list(nulls)[which] for which in means.nan_to_num(nan=-1.0).argmax(0).tolist()]
         systems[CONSTANT] = torch.stack([nulls[name][:, at] for at, name in enumerate(best)], dim=1)
     systems[CHANCE] = chance
     if ABNORMAL_POPULARITY in constants:
         systems[ABNORMAL_POPULARITY] = constants[ABNORMAL_POPULARITY]
-    return best
+    return {system: sample.means(values) for system, values in systems.items()}, best
 
 
-def _interval(resamples: Tensor | None, columns: int) -> tuple[list[float], list[float]]:
-    if resamples is None:
-        return [nan] * columns, [nan] * columns
-    low, high = functional.percentile_interval(resamples)
-    return low.tolist(), high.tolist()
-
-
-def _compared(means: Mapping[str, tuple[Tensor, Tensor | None]], at: int, names: Sequence[str]) -> dict[str, Any]:
+def _compared(means: Mapping[str, _Means], at: int, names: Sequence[str]) -> dict[str, Any]:
     """Compare the model with the best null: its lead with an interval, and the best constant ranking."""
     nulls = {
-        system: float(values[at]) for system, (values, _) in means.items() if system not in (MODEL, ABNORMAL_POPULARITY)
+        system: float(of_system.value[at])
+        for system, of_system in means.items()
+        if system not in (MODEL, ABNORMAL_POPULARITY)
     }
     defined = {system: value for system, value in nulls.items() if not isnan(value)}
     if not defined:
         return {}
     best = max(defined, key=defined.__getitem__)
-    (value, resamples), (null_value, null_resamples) = means[MODEL], means[best]
-    found: dict[str, Any] = {"best_null": best, "difference": float(value[at] - null_value[at])}
-    if resamples is not None and null_resamples is not None:
-        low, high = functional.percentile_interval((resamples - null_resamples)[:, at : at + 1])
+    model, null = means[MODEL], means[best]
+    found: dict[str, Any] = {"best_null": best, "difference": float(model.value[at] - null.value[at])}
+    if model.resamples is not None and null.resamples is not None:
+        low, high = functional.percentile_interval((model.resamples - null.resamples)[:, at : at + 1])
         found |= {"difference_low": float(low), "difference_high": float(high)}
     if CONSTANT in defined:
         found |= {"constant": defined[CONSTANT], "constant_ranking": names[at]}

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from mcmfh_lightning.metrics.functional.histogram import database_chunks, level_histogram, shared_labels
+from mcmfh_lightning.metrics.functional.histogram import add_levels
 from mcmfh_lightning.metrics.functional.packing import as_packed_labels
 from mcmfh_lightning.metrics.ranking import RankingCounts, RankingMetric, check_rows
 
@@ -60,11 +60,9 @@ class LevelHistogram(RankingMetric):
         """
         self._require_queries()
         check_rows(levels=levels.movedim(-1, 0), labels=labels, groups=groups)
-        labels = as_packed_labels(labels)
-        rows = self.query_labels, labels, self.query_groups, groups
-        counts = level_histogram(levels, *rows, self.num_levels)
-        grades = _graded_levels(levels, *rows, self.gains, self.shared) if self.graded else ()
-        self._count(*counts, *grades, num_items=len(labels))
+        counts = (self.total, self.relevant, self.gains, self.shared) if self.graded else (self.total, self.relevant)
+        add_levels(counts, levels, self.query_labels, as_packed_labels(labels), self.query_groups, groups)
+        self.database_size += len(labels)
 
     def compute(self) -> RankingCounts:
         """Sum the counts over all processes.
@@ -73,26 +71,6 @@ class LevelHistogram(RankingMetric):
             Counts on the CPU, queries sorted by index.
         """
         return self.counts()
-
-
-def _graded_levels(
-    levels: Tensor,
-    query_labels: Tensor,
-    labels: Tensor,
-    query_groups: Tensor,
-    groups: Tensor,
-    like_gains: Tensor,
-    like_shared: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Gains (Q, L) and items by number of shared labels (Q, G + 1), own group excluded."""
-    gains, shared = torch.zeros_like(like_gains), torch.zeros_like(like_shared)
-    levels = levels.expand(len(query_labels), len(labels)).long()
-    for part in database_chunks(len(query_labels), len(labels)):
-        grades = shared_labels(query_labels, labels[part])  # (Q, n)
-        valid = (query_groups[:, None] != groups[None, part]).long()
-        gains.scatter_add_(1, levels[:, part], grades * valid)
-        shared.scatter_add_(1, grades, valid)
-    return gains, shared
 
 
 STEPS = 1024

@@ -40,7 +40,8 @@ def average_precision(total: Tensor, relevant: Tensor, k: int | None = None) -> 
     """
     before, hits_before, depth = _before(total, relevant, k)
     shown = (depth - before).clamp(min=0).minimum(total)  # (Q, L) items of the level within the first k
-    harmonic = harmonic_difference(before, before + shown)
+    start = before.minimum(depth)  # where nothing is shown, any place is as good as this one
+    harmonic = harmonic_difference(start, start + shown)
     slope = (relevant - 1).double() / (total - 1).clamp(min=1)
     inner = (hits_before + 1) * harmonic + slope * (shown - (before + 1) * harmonic)
     share = relevant.double() / total.clamp(min=1)

@@ -10,6 +10,8 @@ becomes two levels, the relevant items and the others. Any functional of the res
 `average_precision`, is the bound of that functional over all orders.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -103,12 +105,9 @@ def count_levels(levels: Tensor, relevant: Tensor, valid: Tensor, num_levels: in
     Returns:
         Two (Q, L) int64: all items, relevant items.
     """
-    rejected = 2 * num_levels  # one bin more, for pairs that do not count
-    bins = torch.where(valid, levels.long() * 2 + relevant, rejected)  # (Q, n)
-    counts = bins.new_zeros(len(bins), rejected + 1)
-    counts.scatter_add_(1, bins, bins.new_ones(1, 1).expand_as(bins))
-    pairs = counts[:, :rejected].view(len(bins), num_levels, 2)  # (Q, L, 2): other, relevant
-    return pairs.sum(-1), pairs[:, :, 1].clone()
+    levels = levels.long().expand_as(relevant)
+    total, hits = _empty(relevant, num_levels)
+    return total.scatter_add_(1, levels, valid.long()), hits.scatter_add_(1, levels, (relevant & valid).long())
 
 
 def level_histogram(
@@ -127,15 +126,38 @@ def level_histogram(
     Returns:
         Two (Q, L) int64: all items, relevant items.
     """
-    total, hits = _empty(query_labels, num_levels)
-    levels = levels.expand(len(query_labels), len(labels))
+    counts = _empty(query_labels, num_levels)
+    add_levels(counts, levels, query_labels, labels, query_groups, groups)
+    return counts
+
+
+def add_levels(
+    counts: Sequence[Tensor],
+    levels: Tensor,
+    query_labels: Tensor,
+    labels: Tensor,
+    query_groups: Tensor,
+    groups: Tensor,
+) -> None:
+    """Add items whose levels are given to counts, in place.
+
+    Args:
+        counts: All items and relevant items, (Q, L) int64 each; where wanted, labels shared with the query, (Q, L), and
+            items by the number of labels shared, (Q, G + 1).
+        levels: (n,), the same for every query, or (Q, n) integers in [0, L); the best level is 0.
+        query_labels: (Q, W) uint8, packed label sets.
+        labels: (n, W) uint8.
+        query_groups: (Q,) int64.
+        groups: (n,) int64; items of the query's own group are left out.
+    """
+    levels = levels.long().expand(len(query_labels), len(labels))
     for part in database_chunks(len(query_labels), len(labels)):
-        relevant = share_label(query_labels, labels[part])
-        valid = query_groups[:, None] != groups[None, part]
-        counts = count_levels(levels[:, part], relevant, valid, num_levels)
-        total += counts[0]
-        hits += counts[1]
-    return total, hits
+        grades = shared_labels(query_labels, labels[part])  # (Q, n)
+        valid = (query_groups[:, None] != groups[None, part]).long()
+        level = levels[:, part]
+        added = (level, valid), (level, (grades > 0) * valid), (level, grades * valid), (grades, valid)
+        for sums, (column, number) in zip(counts, added, strict=False):
+            sums.scatter_add_(1, column, number)
 
 
 def _products(query_labels: Tensor, labels: Tensor) -> Tensor:

@@ -42,6 +42,8 @@ def discount_difference(start: Tensor, stop: Tensor) -> Tensor:
     table = torch.zeros(_TABULATED + 1, dtype=torch.float64, device=start.device)
     table[1:] = torch.arange(2, _TABULATED + 2, device=start.device).double().log2().reciprocal().cumsum(0)
     near = table[stop.clamp(max=_TABULATED)] - table[start.clamp(max=_TABULATED)]
+    if not bool((stop > _TABULATED).any()):  # most depths that people ask for
+        return near
     low = start.clamp(min=_TABULATED).double() + 1.5
     high = stop.clamp(min=_TABULATED).double() + 1.5
     far = _logarithmic_integral(low, high) + _correction(high) - _correction(low)
@@ -89,6 +91,8 @@ def harmonic_difference(start: Tensor, stop: Tensor) -> Tensor:
     table = torch.zeros(_TABULATED_HARMONICS + 1, dtype=torch.float64, device=start.device)
     table[1:] = torch.arange(1, _TABULATED_HARMONICS + 1, device=start.device).double().reciprocal().cumsum(0)
     small = table[stop.clamp(max=_TABULATED_HARMONICS)] - table[start.clamp(max=_TABULATED_HARMONICS)]
+    if not bool((stop > _TABULATED_HARMONICS).any()):
+        return small
     low = start.clamp(min=_TABULATED_HARMONICS).double()
     high = stop.clamp(min=_TABULATED_HARMONICS).double()
     large = torch.log1p((high - low) / low) + _tail(high) - _tail(low)
