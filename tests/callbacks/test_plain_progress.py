@@ -11,7 +11,8 @@ from mcmfh_lightning.cli.train import main
 def test_lines_take_the_place_of_bars(
     features: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flags = ["--config", "experiments/demo.yaml", "--data.root", str(features), "--run-dir", str(tmp_path)]
+    flags = ["--config", "experiments/demo.yaml", "--data.global-batch-size", "256", "--data.root", str(features)]
+    flags += ["--run-dir", str(tmp_path)]
     main(["fit", *flags, "--trainer.max-epochs=1"])
     shown = capsys.readouterr().out
     assert "━" not in shown.replace("━┯", "").partition("chosen: ")[2]
