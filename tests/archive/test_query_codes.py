@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mcmfh_lightning.archive import Archive, Filters
+from mcmfh_lightning.archive import Archive, Filters, model
 from mcmfh_lightning.archive.build import item_codes
 from mcmfh_lightning.archive.info import ArchiveInfo, Location
 from mcmfh_lightning.archive.model import build_encoder, has_query_codes, load_archive_hasher
@@ -323,3 +323,17 @@ def test_the_architecture_says_whether_queries_have_codes_of_their_own(
     with torch.inference_mode():
         assert ("queries" in hasher.evaluate(batch)) is expected
     assert has_query_codes(hasher.architecture) is expected
+
+
+def test_a_method_that_does_not_say_that_queries_have_codes_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else a search by text and one by an item with that text would find different items."""
+    features = write_features(tmp_path / "features", range(20))
+    checkpoint = write_checkpoint(
+        tmp_path / "hasher.ckpt", hasher=TwoTower(16, IMAGE_DIM, TEXT_DIM, d_model=16, query_heads=True)
+    )
+    monkeypatch.setattr(model, "has_query_codes", lambda _: False)
+    with pytest.raises(SystemExit):
+        main(["build", str(tmp_path / "archive"), "--checkpoint", str(checkpoint), "--features", str(features)])
+    assert "pass query_heads=True among the architecture of your method" in capsys.readouterr().err

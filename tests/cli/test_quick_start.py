@@ -64,6 +64,18 @@ def test_torchmetrics_is_whole_when_asked_for_more() -> None:
     assert _run(code) == ["False", "True True", "True False", "True"]
 
 
+def test_threads_that_ask_at_once_all_get_it() -> None:
+    code = (
+        QUICK + "    import lightning.pytorch\n"
+        "import torchmetrics\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "names = ['SumMetric', 'Accuracy', 'MeanMetric', 'AUROC', 'F1Score', 'R2Score', 'MaxMetric', 'Recall']\n"
+        "with ThreadPoolExecutor(8) as pool:\n"
+        "    print(*(one.__name__ for one in pool.map(lambda name: getattr(torchmetrics, name), names)))\n"
+    )
+    assert _run(code) == ["SumMetric Accuracy MeanMetric AUROC F1Score R2Score MaxMetric Recall"]
+
+
 def test_another_release_of_torchmetrics_is_imported_as_ever() -> None:
     code = (
         "import sys\nsys.modules['torchmetrics.collections'] = None  # as if it were elsewhere\n" + QUICK + "    pass\n"
