@@ -7,6 +7,7 @@ from mcmfh_lightning.cli.train import main
 
 SMALL = (
     *("--config", "experiments/demo.yaml", "--model.d_model", "32", "--data.global_batch_size", "128"),
+    *("--model.query_heads", "false"),
     *("--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"),
 )
 """The demo on planted features, in four steps an epoch; the checkpoint has 360 KiB."""
