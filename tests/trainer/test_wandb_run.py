@@ -17,6 +17,7 @@ from mcmfh_lightning.callbacks import example_gallery
 from mcmfh_lightning.cli.data import main as data
 from mcmfh_lightning.cli.train import main
 from mcmfh_lightning.datamodules import PairDataModule
+from mcmfh_lightning.evaluation.protocols import CROSS_MODAL
 from mcmfh_lightning.shards import PairShardReader
 
 pytestmark = pytest.mark.slow
@@ -251,7 +252,7 @@ def test_examples_of_raw_pairs_show_pictures_and_texts(pairs: Path) -> None:
     rows = torch.arange(len(reader))
     table = {"index": rows, "labels": torch.from_numpy(reader.labels)}
     hits = [example_gallery.Hit(0, None), example_gallery.Hit(3, 2)]
-    figure = example_gallery._figure([hits], table, module, "image", "text")
+    figure = example_gallery._figure([hits], table, module, CROSS_MODAL[0])
     query, hit, *_ = figure.axes
     assert len(query.images) == 1
     assert query.images[0].get_array().shape[0] > 100
