@@ -106,11 +106,7 @@ class HashTowers(Towers, ABC):
 
     def global_codes_of_batch(self, batch: FeatureBatch) -> CodesOfBatch:
         """Compute the codes of all queries and items of the global batch."""
-        queries, items = self.codes_of_batch(batch["image"], batch["text"])
-        return CodesOfBatch(
-            {name: gather_rows(code) for name, code in queries.items()},
-            {name: gather_rows(code) for name, code in items.items()},
-        )
+        return self.codes_of_batch(batch["image"], batch["text"]).gathered()
 
     def evaluate(self, batch: FeatureBatch) -> EvaluationOutput:
         """Compute the codes of items and, with query heads, those of the queries of each search."""

@@ -103,6 +103,11 @@ class CodesOfBatch(NamedTuple):
     queries: Mapping[SearchName, Tensor]
     items: Mapping[str, Tensor]
 
+    def gathered(self) -> "CodesOfBatch":
+        """Concatenate the rows of all ranks, of all codes at once."""
+        codes = iter(gather_rows(torch.stack([*self.queries.values(), *self.items.values()], dim=1)).unbind(1))
+        return CodesOfBatch({name: next(codes) for name in self.queries}, {name: next(codes) for name in self.items})
+
 
 @dataclass(frozen=True, kw_only=True)
 class ContrastiveLoss:
@@ -178,11 +183,10 @@ class ContrastiveLoss:
         Returns:
             Terms by name, and ``hashing/<search>`` by name, which are not weighted.
         """
-        rows = torch.stack([*(codes.queries[search] for search in SEARCHES), *codes.items.values()], dim=1)
-        everything = gather_rows(rows).transpose(0, 1)  # (6 searches + 3 kinds of items, B, num_bits)
-        queries, items = everything[: len(SEARCHES)], everything[len(SEARCHES) :]
-        by_kind = dict(zip(codes.items, items.unbind(), strict=True))
-        searched = torch.stack([by_kind[search.target] for search in SEARCHES.values()])  # (6, B, num_bits)
+        codes = codes.gathered()
+        queries = torch.stack([codes.queries[search] for search in SEARCHES])  # (6, B, num_bits)
+        searched = torch.stack([codes.items[search.target] for search in SEARCHES.values()])  # (6, B, num_bits)
+        items = torch.stack([*codes.items.values()])  # (3, B, num_bits)
         losses = self.match(queries, searched, *_by_search(related), weight)
         weights = losses.new_tensor(self.search_weights)
         terms = {
