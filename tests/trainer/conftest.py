@@ -13,7 +13,7 @@ SMALL = (
 """The demo on planted features, in four steps an epoch; the checkpoint has 360 KiB."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run(features):
     """Runs a subcommand of the command line in this process."""
 

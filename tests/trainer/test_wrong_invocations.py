@@ -15,13 +15,11 @@ from mcmfh_lightning.trainer.checkpoint_io import AtomicCheckpointIO
 
 
 @pytest.fixture(scope="module")
-def finished(features, tmp_path_factory):
+def finished(run, tmp_path_factory):
     """The folder of a finished run of two epochs."""
     folder = tmp_path_factory.mktemp("finished")
-    small = ["--config", "experiments/demo.yaml", "--model.d_model", "32", "--data.global_batch_size", "128"]
-    quiet = ["--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"]
-    length = ["--trainer.max_epochs", "2", "--trainer.limit_val_batches", "0"]  # no best, and no time for it
-    main(["fit", *small, *quiet, *length, "--data.root", str(features), "--run_dir", str(folder)])
+    # No validation: no checkpoint is the best, and it would take time.
+    run("fit", folder, "--trainer.max_epochs", 2, "--trainer.limit_val_batches", 0)
     return folder
 
 
