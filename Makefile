@@ -69,7 +69,7 @@ roco: $(STAMP) ## ROCO radiology from ROCO=clone, split again by article: conver
 # --- tables: declared runs and their results, which are committed ---------------------------------------------------
 
 # Trials first: the tables count them.
-TABLES := $(addprefix benchmarks/tables/,tuning.yaml additions.yaml comparison.yaml ablation.yaml bits.yaml tuned.yaml)
+TABLES := $(addprefix benchmarks/tables/,tuning.yaml comparison.yaml ablation.yaml bits.yaml tuned.yaml)
 # Runs at a time.
 JOBS ?= 1
 

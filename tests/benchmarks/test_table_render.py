@@ -458,11 +458,11 @@ REFUSED = {
         "jsonl.xz: line 2: not a result of a run",
     ),
     "another version": (
-        lambda folder: folder.write('{"format_version": 2}'),
-        "format_version 2, this release reads 1",
+        lambda folder: folder.write('{"format_version": 1}'),
+        "format_version 1, this release reads 2",
     ),
     "lacks entries": (
-        lambda folder: folder.write('{"format_version": 1}'),
+        lambda folder: folder.write('{"format_version": 2}'),
         "an entry is missing or unknown .*run it again",
     ),
     "one system with and without bits": (

@@ -34,7 +34,7 @@ def test_a_result_is_read_as_it_was_written(tmp_path, result):
     path = tmp_path / result.file_name
     path.write_text(dumped(result))
     assert load_all(tmp_path) == [result]
-    assert json.loads(path.read_text())["format_version"] == 1
+    assert json.loads(path.read_text())["format_version"] == 2
     assert len(path.read_text().splitlines()) == 3 + len(fields(Result))  # braces, the version, a line an entry
 
 
@@ -43,7 +43,7 @@ def test_a_result_is_read_as_it_was_written(tmp_path, result):
     [
         ("mine.json", dumped(RESULT), "mine.json: holds the run of mcmfh-planted-seed0-.*give it this name"),
         ("x.json", "{", "x.json: not a result of a run"),
-        ("x.json", dumped(RESULT).replace('"format_version": 1', '"format_version": 2'), "format_version 2, this"),
+        ("x.json", dumped(RESULT).replace('"format_version": 2', '"format_version": 1'), "format_version 1, this"),
         ("x.json", dumped(RESULT).replace('"jobs"', '"job"'), "an entry is missing or unknown .*'job'"),
         ("x.json", dumped(RESULT).replace('"encoder"', '"tower"'), "an entry is missing or unknown .*run it again"),
         ("x.json", dumped(RESULT).replace('"data.root"', '"root"'), "holds the run of|an entry is missing"),

@@ -9,7 +9,7 @@ from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.evaluation.protocols import CHANCE, CONSTANT, HYPERPLANES, MODEL, SHUFFLED, SHUFFLED_WITHIN
 from mcmfh_lightning.sweeps.declared import DeclaredRun, Run
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1: `best` and the fit were of I→T and T→I alone, and no test had I→I
 MONITOR = "val/mAP"
 """What the fit of a tested run is judged by, as `mcmfh_lightning.callbacks.HammingRanking` logs it."""
 # Names of a test's ranking.csv.
