@@ -35,8 +35,8 @@ QUIET = {
     "enable_model_summary": False,
 }
 """Options of a Trainer that only trains."""
-ARROWS = {"i2t": "I→T", "t2i": "T→I", "i2case": "I→case", "t2case": "T→case"}
-"""Directions of `ranking.csv`, as tables show them."""
+ARROWS = {"i2t": "I→T", "t2i": "T→I", "i2i": "I→I", "t2t": "T→T", "i2case": "I→case", "t2case": "T→case"}
+"""Searches, the directions of `ranking.csv`, as tables show them."""
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "features": {"required": True, "help": "folder of feature shards"},
     "csv": {"help": "file for the rows"},

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.evaluation.protocols import CROSS_MODAL
 from mcmfh_lightning.metrics.functional import (
     bootstrap_means,
     bootstrap_weights,
@@ -17,20 +16,19 @@ from mcmfh_lightning.metrics.functional import (
     percentile_interval,
 )
 from mcmfh_lightning.sweeps.result import ALL, QueryValues, Result
-from rendering.store import HEADLINE
+from rendering.store import PLACES
 
 DRAWS, SEED = 1000, 0
 """Bootstrap resamples."""
 MEAN = "mean"
-"""Name of the mean of both directions."""
-_DIRECTIONS = [direction.name for direction in CROSS_MODAL]
+"""Name of the mean of the five searches."""
 
 
 def compare(results: Mapping[str, Sequence[Result]], reference: str, subset: str) -> pd.DataFrame:
     """Compare the reference with every other system that was run, on the headline.
 
-    For each query AP is averaged over seeds, for each direction differences are averaged over queries, then over
-    directions. Groups are drawn with replacement (`bootstrap_weights`), the same draws for all systems. The p value is
+    For each query AP is averaged over seeds, for each search differences are averaged over queries, then over
+    searches. Groups are drawn with replacement (`bootstrap_weights`), the same draws for all systems. The p value is
     twice the smaller share of draws on one side of 0, (r + 1) / (B + 1) each (Davison and Hinkley, Bootstrap Methods
     and their Application, 1997, section 4.2), corrected by `holm`.
 
@@ -40,8 +38,9 @@ def compare(results: Mapping[str, Sequence[Result]], reference: str, subset: str
         subset: The query subset.
 
     Returns:
-        For each system and direction (`MEAN` first) the difference, the reference minus the system, the ends of its
-        95 % interval and, of the mean, p values; empty if the reference was not run.
+        For each system and search (`MEAN` first) the difference, the reference minus the system, the ends of its 95 %
+        interval and, of the mean, p values; empty if the reference was not run. A search that one of both has no codes
+        for is left out, and the mean with it.
 
     Raises:
         DataError: If two results have different queries.
@@ -53,11 +52,8 @@ def compare(results: Mapping[str, Sequence[Result]], reference: str, subset: str
     first = next(iter(run.values()))[0]
     values = {}
     for system, found in run.items():
-        # AP of each query in both directions, mean over seeds: (Q, 2), NaN where undefined.
-        of_seeds = [
-            [_queries_of(one, first).average_precision[HEADLINE[0]][way] for way in _DIRECTIONS] for one in found
-        ]
-        values[system] = torch.from_numpy(np.array(of_seeds, dtype=float)).mean(0).T
+        # AP of each query in the five searches, mean over seeds: (Q, 5), NaN where undefined.
+        values[system] = torch.stack([_precisions(_queries_of(one, first)) for one in found]).mean(0)
     queries = _queries_of(first, first)
     members = torch.tensor([1] * len(queries.group) if subset == ALL else queries.subsets[subset])
     ours = values.pop(reference)
@@ -79,17 +75,26 @@ def holm(p_values: "pd.Series[float]") -> "pd.Series[float]":
 
 
 def _compared(system: str, differences: Tensor, weights: Tensor) -> list[tuple[object, ...]]:
-    """Compare by the (Q, 2) differences of each query and direction, NaN where undefined."""
-    values = torch.stack([mean_over_queries(column) for column in differences.unbind(1)])  # (2,)
+    """Compare by the (Q, 5) differences of each query and search, NaN where undefined."""
     defined = (~differences.isnan()).double()
-    draws = bootstrap_means(differences.nan_to_num(), weights) / bootstrap_means(defined, weights)  # (B, 2)
+    measured = defined.any(0)  # (5,)
+    values = torch.stack([mean_over_queries(column) for column in differences.unbind(1)])  # (5,)
+    draws = bootstrap_means(differences.nan_to_num(), weights) / bootstrap_means(defined, weights)  # (B, 5)
     means = draws.mean(1, keepdim=True)  # (B, 1)
     tail = min(int((means <= 0).sum()), int((means >= 0).sum()))
     p = min(1.0, 2 * (tail + 1) / (len(draws) + 1))
     low, high = (end.tolist() for end in percentile_interval(draws))
-    of_directions = zip(_DIRECTIONS, values.tolist(), low, high, strict=True)
+    of_searches = zip(PLACES, values.tolist(), low, high, measured.tolist(), strict=True)
+    lines: list[tuple[object, ...]] = [(system, *one, nan) for *one, known in of_searches if known]
     mean = (MEAN, float(values.mean()), *(float(end) for end in percentile_interval(means)))
-    return [(system, *mean, p), *((system, *one, nan) for one in of_directions)]
+    return [(system, *mean, p), *lines] if measured.all() else lines
+
+
+def _precisions(queries: QueryValues) -> Tensor:
+    """Return the AP of each query in the five searches, (Q, 5); NaN where undefined and where there are no codes."""
+    missing = [None] * len(queries.group)
+    columns = [queries.average_precision.get(protocol, {}).get(search, missing) for search, protocol in PLACES.items()]
+    return torch.from_numpy(np.array(columns, dtype=float).T)
 
 
 def _queries_of(result: Result, first: Result) -> QueryValues:

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from mcmfh_lightning.sweeps.declared import slug
 from mcmfh_lightning.sweeps.page import RESEARCH_USE, save
-from mcmfh_lightning.sweeps.result import METRICS, MODEL, NULLS
-from rendering.panels import HEADLINE, Panel
+from mcmfh_lightning.sweeps.result import METRICS, MODEL, NULLS, UNSEEN
+from rendering.panels import FIVE, Panel
 
 _NULL_LINES = (("--", "black"), (":", "black"), ("-.", "black"), ("--", "gray"), (":", "gray"))
 
@@ -39,7 +39,7 @@ def _figure(data: str, panels: Sequence[Panel]) -> Figure:
             mean = headline["mean"].loc[(MODEL, system)].dropna()
             sd = headline["sd"].loc[(MODEL, system)].reindex(mean.index).fillna(0.0)
             axes.errorbar(mean.index, mean, sd, marker="o", markersize=3, capsize=2, label=system)
-    best = [panel.best(HEADLINE[0]) for panel in panels]
+    best = [panel.best("searches") for panel in panels]
     for null, (style, color) in zip(NULLS, _NULL_LINES, strict=True):
         at = zip(panels, best, strict=True)
         means = pd.Series([panel.headline["mean"].get((null, system)) for panel, system in at], bits, dtype=float)
@@ -48,9 +48,9 @@ def _figure(data: str, panels: Sequence[Panel]) -> Figure:
     axes.set_xscale("log", base=2)
     axes.set_xticks(bits, [str(number) for number in bits])
     axes.set(
-        title=f"{data}: {', '.join(HEADLINE)}, {panels[0].queries} queries",
+        title=f"{data}: {UNSEEN}, {panels[0].queries} queries",
         xlabel="bits of a code",
-        ylabel=f"{METRICS[0]}, mean of directions",
+        ylabel=f"{METRICS[0]}, mean of the {FIVE}",
         ylim=(0, None),
     )
     axes.grid(alpha=0.3)

@@ -5,21 +5,21 @@ from math import nan
 from pathlib import Path
 
 import pandas as pd
-from measurements import ARROWS
 
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.sweeps.declared import ROOT, DeclaredRun, canonical, written
-from mcmfh_lightning.sweeps.page import NOT_RUN, RESEARCH_USE, UNDEFINED, pipe_table, short, with_sd
-from mcmfh_lightning.sweeps.result import ALL, METRICS, MODEL, MONITOR, NULLS, Data, Result, match
-from rendering.comparison import DRAWS, MEAN
-from rendering.panels import DATABASES, DIRECTIONS, HEADLINE, PLACE, Matched, Panel, labels_of_folders, panels
+from mcmfh_lightning.sweeps.page import NOT_RUN, RESEARCH_USE, UNDEFINED, pipe_table, with_sd
+from mcmfh_lightning.sweeps.result import METRICS, MODEL, UNSEEN, Data, Result, match
+from rendering.panels import FIVE, PLACE, VIEWS, Matched, Panel, labels_of_folders, panels
+from rendering.sections import panel_sections
 
 _LEGEND = (
-    "Mean ± standard deviation over seeds of tie-aware metrics; *settings* are those published by the method's "
-    "authors, or tuned by trials on a validation split, of these data or of others; *trials*: how many there were on "
-    f"these data; *{UNDEFINED}*: the settings are neither, or the method has no such codes."
+    "Mean ± standard deviation over seeds of tie-aware metrics. *mean*: of the five searches I→T, T→I, I→I, I→case and "
+    "T→case, by which rows are ordered; T→T is not in it. A case has image and text; in no search but *paired* has the "
+    "code of a query seen its partner. *settings* are those published by the method's authors, or tuned by trials on a "
+    "validation split, of these data or of others; *trials*: how many there were on these data; "
+    f"*{UNDEFINED}*: the settings are neither, or the method has no such codes. Rows in italics are nulls."
 )
-_PAIRED = " A query sees its own partner: not comparable with the other protocols."
 
 
 def make_page(
@@ -102,7 +102,7 @@ def write_csv(folder: Path, compared: Sequence[Panel], trials: pd.DataFrame) -> 
 def _numbers(panel: Panel) -> pd.DataFrame:
     """List the spreads of each system and, protocol by protocol, of the best one's nulls."""
     found = panel.spreads.reset_index()
-    best = {protocol: panel.best(protocol) for protocol in DIRECTIONS}
+    best = {protocol: panel.best(view) for view, columns in VIEWS.items() for protocol, _ in columns}
     is_model = found.ranking == MODEL
     nulls = found[~is_model & (found.system.astype(object) == found.protocol.map(best).astype(object))]
     ordered = [found[is_model].sort_values(PLACE[1:]), nulls.sort_values([PLACE[0], *PLACE[2:]])]
@@ -122,108 +122,37 @@ def markdown(compared: Sequence[Panel], trials: pd.DataFrame, file: str) -> str:
         of_data = [panel for panel in compared if panel.data == name]
         data = next((result.data for panel in of_data for result in panel.results), None)
         sections.append(f"## {name}\n\n{_data_note(data) if data else ''}{_LEGEND}")
+        sections += _bits_section(name, of_data)
         for panel in of_data:
-            sections += _panel_sections(panel)
+            sections += panel_sections(panel)
     for (name, metric), of_metric in trials.groupby(["data", "metric"]):
         note = "Validation split; the best of each system in bold."
         sections.append(f"## {name}: tuning trials\n\n{note}\n\n{_trial_table(of_metric, metric)}")
     return "\n\n".join(sections) + "\n"
 
 
+def _bits_section(name: str, compared: Sequence[Panel]) -> list[str]:
+    """Write the mean of the five searches by number of bits, where there are several."""
+    coded = [panel for panel in compared if panel.num_bits is not None]
+    if len(coded) < 2:
+        return []
+    lines = []
+    for system in dict.fromkeys(system for panel in coded for system in panel.rows.index[panel.rows.num_bits > 0]):
+        cells = []
+        for panel in coded:
+            is_run = system in panel.rows.index and panel.rows.results[system]
+            mean, sd = panel.headline.reindex([(MODEL, system)]).iloc[0]
+            cells.append(with_sd(mean, sd) if is_run else NOT_RUN)
+        lines.append([system, *cells])
+    note = f"{METRICS[0]}, database `{UNSEEN}`, queries `{coded[0].queries}`."
+    table = pipe_table(["system", *(f"{panel.num_bits} bits" for panel in coded)], lines, left=1)
+    return [f"### {name}: mean of the {FIVE} by code length\n\n{note}\n\n{table}"]
+
+
 def _data_note(data: Data) -> str:
     pairs = " / ".join(f"{number:,}" for number in data.pairs.values())
     encoder = f"embeddings of {data.encoder}" if data.encoder else "raw pairs"
     return f"{pairs} pairs ({' / '.join(data.pairs)}), {data.num_labels} labels, {encoder}. "
-
-
-def _panel_sections(panel: Panel) -> list[str]:
-    measured = {HEADLINE}  # in any case; else what any result has
-    for result in panel.results:
-        measured |= {(protocol, database) for protocol, of in (result.results or {}).items() for database in of}
-    sections = [
-        f"### {panel.title}: {protocol}, {database}\n\n{_note(panel, protocol, database)}\n\n"
-        f"{_panel_table(panel, protocol, database)}"
-        for protocol in DIRECTIONS
-        for database in DATABASES
-        if (protocol, database) in measured
-    ]
-    if panel.differences is not None and panel.results:
-        title = f"### {panel.title}: {panel.reference} against the others"
-        note = (
-            f"{METRICS[0]}, protocol `{HEADLINE[0]}`, database `{HEADLINE[1]}`, queries {_queries(panel)}. AP of each "
-            f"query is averaged over seeds; a positive number means that {panel.reference} is ahead, with the 95 % "
-            f"interval of {DRAWS:,} resamples of groups. p is two-sided, from the same resamples (at least "
-            f"{short(2 / (DRAWS + 1))}); Holm: corrected for {panel.differences.system.nunique()} comparisons."
-        )
-        sections.append(f"{title}\n\n{note}\n\n{_comparison_table(panel, panel.differences)}")
-    return sections
-
-
-def _panel_table(panel: Panel, protocol: str, database: str) -> str:
-    """Write the systems and, below them, what they have to beat."""
-    text = panel.spreads.apply(lambda one: with_sd(one["mean"], one.sd), axis=1).astype(object)
-    steady = (text.index.get_level_values("ranking") != MODEL) & (panel.spreads.sd == 0)
-    text = text.mask(steady, panel.spreads["mean"].map(short))  # without the deviation of what no seed changes
-    places = [(metric, direction) for metric in METRICS for direction in DIRECTIONS[protocol]]
-    level = text.index.get_level_values
-    text = text[(level("protocol") == protocol) & (level("database") == database)]
-    # By ranking and system, a column for each metric and direction; what was not measured is empty.
-    cells = text.droplevel(["protocol", "database"]).unstack(["metric", "direction"]).reindex(columns=places)
-    lines = []
-    for system, row in panel.rows.iterrows():
-        empty = pd.Series(UNDEFINED if row.results else NOT_RUN, cells.columns)
-        numbers = cells.loc[(MODEL, system)].fillna(UNDEFINED) if (MODEL, system) in cells.index else empty
-        lines.append([system, row.settings, row.bits, row.seeds, str(row.trials), *numbers])
-    for null in NULLS:  # a collection without a normal label has not all of them
-        at = (null, panel.best(protocol))
-        if at in cells.index:
-            lines.append([f"*{null}*", "", "", "", "", *cells.loc[at].fillna(UNDEFINED)])
-    names = [f"{metric} {ARROWS[direction]}" for metric, direction in places]
-    return pipe_table(["system", "settings", "bits", "seeds", "trials", *names], lines, left=2)
-
-
-def _note(panel: Panel, protocol: str, database: str) -> str:
-    """Describe what a table shows: protocol, database, queries, chance, nulls, and the leak of `paired`."""
-    if not panel.results:  # whether there are abnormal queries is unknown
-        return f"Protocol `{protocol}`, database `{database}`."
-    text = f"Protocol `{protocol}`, database `{database}`, queries {_queries(panel)}"
-    best = panel.best(protocol)
-    if best is not None:
-        places = [(NULLS[0], best, protocol, database, way, METRICS[0]) for way in DIRECTIONS[protocol]]
-        chances = [short(panel.spreads["mean"].get(place, nan)) for place in places]
-        text += f"; chance {' / '.join(dict.fromkeys(chances))}; nulls of {best}"
-    return f"{text}.{_PAIRED if protocol == 'paired' else ''}"
-
-
-def _queries(panel: Panel) -> str:
-    """Name the query subset, with its number of queries."""
-    queries = next((result.queries for result in panel.results if result.queries), None)
-    if queries is None:
-        return f"`{panel.queries}`"
-    number = len(queries.group) if panel.queries == ALL else sum(queries.subsets[panel.queries])
-    return f"`{panel.queries}` ({number:,})"
-
-
-def _comparison_table(panel: Panel, differences: pd.DataFrame) -> str:
-    """Write the reference against the other rows."""
-    directions = DIRECTIONS[HEADLINE[0]]
-    head = ["system", "bits", "seeds", MONITOR, f"{METRICS[0]}, mean of directions", f"{panel.reference} ahead by"]
-    head += [*map(ARROWS.__getitem__, directions), "p", "p (Holm)"]
-    lines = []
-    for system, row in panel.rows.iterrows():
-        cells = [NOT_RUN] * (len(head) - 3)
-        if row.results:
-            best = pd.Series([result.best for result in row.results], dtype=float)
-            mean, sd = panel.headline.reindex([(MODEL, system)]).iloc[0]
-            ours = differences[differences.system == system].set_index("direction")
-            ahead = ["reference" if system == panel.reference else UNDEFINED, *[""] * (len(head) - 6)]
-            if len(ours):
-                of = ours.loc[[MEAN, *directions]].itertuples()
-                ahead = [f"{short(one.difference)} [{short(one.low)}, {short(one.high)}]" for one in of]
-                ahead += [short(ours.p[MEAN]), short(ours.p_holm[MEAN])]
-            cells = [with_sd(best.mean(), best.std()), with_sd(mean, sd), *ahead]
-        lines.append([system, row.bits, row.seeds, *cells])
-    return pipe_table(head, lines, left=1)
 
 
 def _trial_table(trials: pd.DataFrame, metric: str) -> str:

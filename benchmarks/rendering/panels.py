@@ -8,23 +8,29 @@ from functools import cached_property
 import pandas as pd
 
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.evaluation.protocols import CROSS_MODAL, PROTOCOLS
+from mcmfh_lightning.evaluation.protocols import PROTOCOLS
+from mcmfh_lightning.searches import MEASURED, SEARCHES
 from mcmfh_lightning.sweeps.declared import CONFIG, DeclaredRun, slug
 from mcmfh_lightning.sweeps.result import ABNORMAL, ALL, METRICS, MODEL, NULLS, UNSEEN, Data, Result
-from rendering.comparison import compare
-from rendering.store import HEADLINE
+from rendering.comparison import MEAN, compare
+from rendering.store import PLACES
 
 Matched = Sequence[tuple[DeclaredRun, Result | None]]
-DIRECTIONS = {name: [direction.name for direction in directions] for name, directions in PROTOCOLS.items()}
-DIRECTIONS["unimodal"] = [direction.name for direction in CROSS_MODAL]  # of stored results no other is known
+FIVE = "five searches"
+"""What stands in the place of the protocol of a mean over `MEASURED`."""
+VIEWS: Mapping[str, Sequence[tuple[str, str]]] = {
+    "searches": [(FIVE, MEAN), *((protocol, search) for search, protocol in PLACES.items()), ("unimodal", "t2t")],
+    "paired": [("paired", direction.name) for direction in PROTOCOLS["paired"]],
+}
+"""What tables show: the columns of each, protocol and direction. The mean leaves out T→T, and nothing else."""
 DATABASES = (UNSEEN, "train+val")
 PLACE = ["ranking", "system", "protocol", "database", "direction", "metric"]
 """The names that place a number; their values are ordered as below, systems as in the file."""
 _ORDER = {
     "ranking": (MODEL, *NULLS),
-    "protocol": list(DIRECTIONS),
+    "protocol": [FIVE, *PROTOCOLS],
     "database": DATABASES,
-    "direction": list(dict.fromkeys(name for names in DIRECTIONS.values() for name in names)),
+    "direction": [MEAN, *SEARCHES],
     "metric": METRICS,
 }
 
@@ -70,26 +76,30 @@ class Panel:
 
     @cached_property
     def headline(self) -> pd.DataFrame:
-        """Compute mean and sd over seeds of the mAP@all of both directions, by ranking and system."""
-        numbers = self._numbers
-        chosen = numbers[(numbers.protocol == HEADLINE[0]) & (numbers.database == HEADLINE[1])]
-        chosen = chosen[chosen.metric == METRICS[0]].set_index(["ranking", "system", "run", "direction"])
-        values = chosen.value.unstack().reindex(columns=DIRECTIONS[HEADLINE[0]])
-        means = values.mean(axis=1, skipna=False).dropna()  # of a run; without one direction it has none
-        return means.groupby(["ranking", "system"], observed=True).agg(mean="mean", sd="std")
+        """Look up mean and sd over seeds of the mean mAP@all of the five searches, by ranking and system."""
+        level = self.spreads.index.get_level_values
+        chosen = (level("protocol") == FIVE) & (level("database") == UNSEEN) & (level("metric") == METRICS[0])
+        return self.spreads[chosen].droplevel(PLACE[2:])[["mean", "sd"]]
+
+    @cached_property
+    def ordered(self) -> list[str]:
+        """Sort the systems by their mean of the five searches, the best first; those without one come last."""
+        means = self.headline["mean"]
+        return sorted(self.rows.index, key=lambda system: -means.get((MODEL, system), -1.0))
 
     @cached_property
     def differences(self) -> pd.DataFrame | None:
         """Compare the reference with every other system that was run."""
         return self.reference and compare(dict(self.rows.results), self.reference, self.queries)
 
-    def best(self, protocol: str) -> str | None:
+    def best(self, view: str) -> str | None:
         """Find the system whose nulls are shown: of those with codes, if any, the one with the best headline.
 
         Args:
-            protocol: What codes may see; methods without such codes are passed over.
+            view: One of `VIEWS`; methods without codes of its protocols are passed over.
         """
-        run = self.rows[[any(protocol in (one.results or {}) for one in found) for found in self.rows.results]]
+        protocols = {protocol for protocol, _ in VIEWS[view]}
+        run = self.rows[[any(protocols & {*(one.results or {})} for one in found) for found in self.rows.results]]
         coded = run[run.num_bits > 0] if (run.num_bits > 0).any() else run
         means = self.headline["mean"]
         return max(coded.index, key=lambda system: means.get((MODEL, system), -1.0), default=None)
@@ -104,15 +114,24 @@ class Panel:
             for protocol, of_protocol in (result.results or {}).items()
             for database, of_database in of_protocol.items()
             for direction, of_direction in of_database.get(self.queries, {}).items()
-            if direction in DIRECTIONS[protocol]
             for ranking, of_ranking in of_direction.items()
             for metric, (value, _, _) in of_ranking.items()
         )
         columns = ["run", "system", "protocol", "database", "direction", "ranking", "metric", "value"]
         frame = pd.DataFrame(found, columns=columns).astype({"value": float})
+        frame = pd.concat([frame, _means(frame)])
         for name, values in (_ORDER | {"system": self.rows.index}).items():
             frame[name] = pd.Categorical(frame[name], values, ordered=True)
         return frame
+
+
+def _means(numbers: pd.DataFrame) -> pd.DataFrame:
+    """Average the five searches of each run and ranking; there is no mean where one of them is missing or undefined."""
+    of_five = numbers[numbers.protocol.isin({*PLACES.values()}) & numbers.direction.isin(MEASURED)]
+    runs = ["run", "system", "database", "ranking", "metric"]
+    values = of_five.set_index([*runs, "direction"]).value.unstack().reindex(columns=MEASURED)
+    means = values.mean(axis=1, skipna=False).dropna()
+    return means.rename("value").reset_index().assign(protocol=FIVE, direction=MEAN)
 
 
 def panels(runs: Matched, results: Sequence[Result], folders: Mapping[str, Data], reference: str | None) -> list[Panel]:

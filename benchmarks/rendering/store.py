@@ -1,20 +1,28 @@
 """Storage of results: a file a table, xz-compressed JSON with a line for each run.
 
 A run that several tables declare is stored once, in the file of the table that ran it; every table reads all files.
-Of the AP of each query only the headline protocol is kept: comparisons need no other, and it halves the file.
+Of the AP of each query only the searches of the headline are kept, to five decimals: comparisons need no other, and
+AP is most of the file.
 """
 
 import lzma
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.evaluation.protocols import PROTOCOLS
 from mcmfh_lightning.files import atomic_write
-from mcmfh_lightning.sweeps.result import UNSEEN, Result, dumped, parse
+from mcmfh_lightning.searches import MEASURED
+from mcmfh_lightning.sweeps.result import QueryValues, Result, dumped, parse
 
 SUFFIX = ".jsonl.xz"
-HEADLINE = "unimodal", UNSEEN  # the protocol and the database by which systems are compared
+PLACES: Mapping[str, str] = {
+    search: next(name for name in ("unimodal", "asymmetric") if search in {one.name for one in PROTOCOLS[name]})
+    for search in MEASURED
+}
+"""The searches by whose mean systems are compared, and the protocol of each."""
+_DECIMALS = 5
 
 
 def read(folder: Path) -> list[Result]:
@@ -47,13 +55,23 @@ def add(folder: Path, table: str, results: Iterable[Result]) -> None:
         path = next(stored, folder / f"{table}{SUFFIX}")
         changed[path] = files.setdefault(path, {})
         if result.queries is not None:
-            kept = {name: of for name, of in result.queries.average_precision.items() if name == HEADLINE[0]}
-            result = replace(result, queries=replace(result.queries, average_precision=kept))
+            result = replace(result, queries=_kept(result.queries))
         changed[path][result.file_name] = result
     for path, of_file in changed.items():
         lines = [dumped(of_file[name]).replace("\n", "") + "\n" for name in sorted(of_file)]
         with atomic_write(path) as stream:
             stream.write(lzma.compress("".join(lines).encode()))
+
+
+def _kept(queries: QueryValues) -> QueryValues:
+    """Leave out and round the AP of queries; see the text of the module."""
+    kept: dict[str, dict[str, list[float | None]]] = {}
+    for search, protocol in PLACES.items():
+        values = queries.average_precision.get(protocol, {}).get(search)
+        if values is not None:
+            rounded = [None if value is None else round(value, _DECIMALS) for value in values]
+            kept.setdefault(protocol, {})[search] = rounded
+    return replace(queries, average_precision=kept)
 
 
 def _read_files(folder: Path) -> dict[Path, dict[str, Result]]:

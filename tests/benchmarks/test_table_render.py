@@ -15,7 +15,15 @@ from mcmfh_lightning.cli.bench import main as mcmfh_bench
 from mcmfh_lightning.sweeps.result import METRICS, NULLS, Data, QueryValues, Result, dumped
 
 QUERIES, DRAWS = 60, 1000
-WAYS = {"unimodal": ("i2t", "t2i"), "paired": ("i2t", "t2i")}
+WAYS = {"unimodal": ("i2t", "t2i", "i2i", "t2t"), "asymmetric": ("i2case", "t2case"), "paired": ("i2t", "t2i")}
+FIVE = (
+    ("unimodal", "i2t"),
+    ("unimodal", "t2i"),
+    ("unimodal", "i2i"),
+    ("asymmetric", "i2case"),
+    ("asymmetric", "t2case"),
+)
+ARROWS = ("I→T", "T→I", "I→I", "I→case", "T→case")
 # Of each system: how good it is, and whether it has fused codes.
 SYSTEMS = {"MCMFH": (0.40, True), "TwoTower": (0.36, False), "UCMFH, all views": (0.38, True), "Real": (0.45, False)}
 
@@ -37,21 +45,24 @@ def document(name, bits="", metric="test/unimodal", roots="runs/planted, runs/pl
 
 
 def made_up(system, seed, bits, root="runs/planted", **changes):
-    """Make a result whose numbers follow from random AP: (Q, 2) a protocol, 6 decimals, some queries undefined."""
+    """Make a result whose numbers follow from random AP, (Q, searches) a protocol, some queries undefined."""
     level, fuses = SYSTEMS[system]
     normal = root == "runs/planted"  # the other collection has no normal label
     rng = np.random.default_rng([len(system), seed, bits or 0, normal])
     labels = np.random.default_rng(5)
     abnormal = labels.random(QUERIES) < 0.7
-    undefined = labels.random((QUERIES, 2)) < [0.05, 0.15]
+    undefined = labels.random((QUERIES, 4)) < [0.05, 0.15, 0.05, 0.1]
     members = {"all": np.ones(QUERIES, dtype=bool)} | ({"abnormal": abnormal} if normal else {})
     group = np.sort(labels.integers(0, 25, QUERIES))
     results, values = {}, {}
     for protocol, ways in WAYS.items():
         if protocol == "paired" and not fuses:
             continue
-        ap = np.clip(level + 0.2 * rng.normal(size=(QUERIES, 2)), 0, 1).round(6)
-        ap[undefined] = np.nan
+        levels = level + np.array(
+            [0.05 * system.startswith("UCMFH"), *[0.0] * (len(ways) - 1)]
+        )  # one is good at a search
+        ap = np.clip(levels + 0.2 * rng.normal(size=(QUERIES, len(ways))), 0, 1).round(5)
+        ap[undefined[:, : len(ways)]] = np.nan
         values[protocol] = {
             way: [None if np.isnan(value) else value for value in ap[:, at].tolist()] for at, way in enumerate(ways)
         }
@@ -169,35 +180,114 @@ def short(value):
     return f"{value:.3f}".replace("0.", ".", 1)
 
 
-def model(result, queries, way, metric="mAP@all", protocol="unimodal"):
-    return result.results[protocol]["unseen"][queries][way]["model"][metric][0]
+def model(result, queries, way, metric="mAP@all", protocol="unimodal", system="model"):
+    return result.results[protocol]["unseen"][queries][way][system][metric][0]
+
+
+def mean_of_five(result, queries, metric="mAP@all", system="model"):
+    return sum(model(result, queries, way, metric, protocol, system) for protocol, way in FIVE) / 5
+
+
+def spread(values):
+    return f"{short(np.mean(values))} ± {short(np.std(values, ddof=1))}"
+
+
+def seeds_of(name, root="runs/planted"):
+    return [made_up(name, seed, None if name == "Real" else 16, root) for seed in range(3)]
 
 
 @pytest.mark.parametrize(("root", "queries"), [("runs/planted", "abnormal"), ("runs/plain", "all")])
 def test_means_and_deviations(complete, root, queries):
-    text, rows = complete.render()[f"{root.split('/')[1]}, 16 bits: unimodal, unseen"]
+    """A column for each search and for the mean of five, by which rows are ordered; T→T is not in it."""
+    pages, data = complete.render(), root.split("/")[1]
+    order = sorted(SYSTEMS, key=lambda name: -np.mean([mean_of_five(run, queries) for run in seeds_of(name, root)]))
+    best = next(name for name in order if name != "Real")
     number = QUERIES if queries == "all" else sum(made_up("MCMFH", 0, 16).queries.subsets["abnormal"])
-    assert f"Protocol `unimodal`, database `unseen`, queries `{queries}` ({number}); chance .125" in text
-    for row, name in zip(rows, SYSTEMS, strict=False):
-        runs = [made_up(name, seed, None if name == "Real" else 16, root) for seed in range(3)]
-        assert row["system"] == name
-        assert (row["bits"], row["seeds"], row["trials"]) == ("real-valued" if name == "Real" else "16", "3", "0")
-        for metric in METRICS:
-            for way, arrow in (("i2t", "I→T"), ("t2i", "T→I")):
-                values = [model(run, queries, way, metric) for run in runs]
-                expected = f"{short(np.mean(values))} ± {short(np.std(values, ddof=1))}"
-                assert row[f"{metric} {arrow}"] == expected
-    # Of the best system with codes; without a normal label nothing is shuffled within.
-    assert [row["system"] for row in rows[4:]] == [f"*{null}*" for null in NULLS[: 5 if queries == "abnormal" else 4]]
-    assert "nulls of MCMFH" in text
-    of_best = [made_up("MCMFH", seed, 16, root).results["unimodal"]["unseen"][queries]["t2i"] for seed in range(3)]
-    shuffled = [run["shuffled queries"]["NDCG@50"][0] for run in of_best]
-    assert rows[7]["NDCG@50 T→I"] == f"{short(np.mean(shuffled))} ± {short(np.std(shuffled, ddof=1))}"
-    assert rows[4]["mAP@50 I→T"] == ".125"  # no deviation of what no seed changes
+    for metric in METRICS:
+        text, rows = pages[f"{data}, 16 bits: {metric}, unseen"]
+        assert text.strip() == f"Database `unseen`, queries `{queries}` ({number}); nulls of {best}."
+        assert [row["system"] for row in rows[:4]] == order
+        for row, name in zip(rows, order, strict=False):
+            assert row["bits"] == ("real-valued" if name == "Real" else "16")
+            assert row["mean"] == spread([mean_of_five(run, queries, metric) for run in seeds_of(name, root)])
+            for (protocol, way), arrow in zip((*FIVE, ("unimodal", "t2t")), (*ARROWS, "T→T"), strict=True):
+                values = [model(run, queries, way, metric, protocol) for run in seeds_of(name, root)]
+                assert row[arrow] == spread(values)
+        # Of the best system with codes; without a normal label nothing is shuffled within.
+        shown = [f"*{null}*" for null in NULLS[: 5 if queries == "abnormal" else 4]]
+        assert [row["system"] for row in rows[4:]] == shown
+        shuffled = [mean_of_five(run, queries, metric, "shuffled queries") for run in seeds_of(best, root)]
+        assert rows[7]["mean"] == spread(shuffled)
+        assert rows[4]["mean"] == rows[4]["T→case"] == ".125"  # no deviation of what no seed changes
+    first = pages[f"{data}, 16 bits: mAP@all, unseen"][1][0]
+    assert (first["settings"], first["seeds"], first["trials"]) == ("-", "3", "0")
+
+
+def test_a_system_without_a_search_has_no_mean(complete):
+    """Neither over four searches nor in the comparison; it comes last, and says of which search it has no codes."""
+    for seed in range(3):
+        result = made_up("TwoTower", seed, 16)
+        result.results["unimodal"]["unseen"]["abnormal"].pop("i2i")
+        result.queries.average_precision["unimodal"].pop("i2i")
+        complete.add(result)
+    pages = complete.render()
+    rows = pages["planted, 16 bits: mAP@all, unseen"][1]
+    assert rows[3]["system"] == "TwoTower"
+    assert (rows[3]["mean"], rows[3]["I→I"]) == ("-", "-")
+    assert rows[3]["T→case"] == spread(
+        [model(run, "abnormal", "t2case", protocol="asymmetric") for run in seeds_of("TwoTower")]
+    )
+    against = {row["system"]: row for row in pages["planted, 16 bits: MCMFH against the others"][1]}["TwoTower"]
+    assert [against[name] for name in ("mean", "MCMFH ahead by", "p", "p (Holm)", "I→I")] == ["-", "-", "", "", "-"]
+    lines = [
+        line for line in complete.csv("comparison.csv") if (line["data"], line["system"]) == ("planted", "TwoTower")
+    ]
+    assert [line["direction"] for line in lines] == ["i2t", "t2i", "i2case", "t2case"]
+    assert against["I→T"] == short(float(lines[0]["difference"])).replace("-0.", "-.")
+    assert "corrected for 2 comparisons" in pages["planted, 16 bits: MCMFH against the others"][0]
+
+
+@pytest.mark.parametrize(("root", "queries"), [("runs/planted", "abnormal"), ("runs/plain", "all")])
+def test_each_search_names_the_best_other_row(complete, root, queries):
+    """Of those with codes; the text lists the searches that are more than .01 behind it, or not above a null."""
+    text, rows = complete.render("--reference", "UCMFH, all views")[
+        f"{root.split('/')[1]}, 16 bits: UCMFH, all views search by search"
+    ]
+    found = pd.DataFrame(
+        {
+            (name, system): [np.mean([mean_of_five(run, queries, system=system) for run in seeds_of(name, root)])]
+            + [
+                np.mean([model(run, queries, way, protocol=protocol, system=system) for run in seeds_of(name, root)])
+                for protocol, way in (*FIVE, ("unimodal", "t2t"))
+            ]
+            for name in ("UCMFH, all views", "MCMFH", "TwoTower")
+            for system in ("model", *(NULLS if queries == "abnormal" else NULLS[:-1]))
+        },
+        index=["mean", *ARROWS, "T→T"],
+    )
+    ours, theirs = found["UCMFH, all views", "model"], found.loc[:, [("MCMFH", "model"), ("TwoTower", "model")]]
+    ahead = ours - theirs.max(axis=1)
+    assert [row["search"] for row in rows] == list(found.index)
+    for row in rows:
+        at = row["search"]
+        assert row["UCMFH, all views"] == short(ours[at])
+        assert (row["best other"], row["which"]) == (short(theirs.loc[at].max()), theirs.loc[at].idxmax()[0])
+        assert row["ahead by"] == short(ahead[at]).replace("-0.", "-.")
+        assert row["chance"] == ".125"
+        assert row["shuffled queries"] == short(found.loc[at, ("UCMFH, all views", "shuffled queries")])
+        within = ("UCMFH, all views", "shuffled within")
+        assert row["shuffled within"] == (short(found.loc[at, within]) if within in found else "-")
+    behind = [name for name in ARROWS if ahead[name] < -0.01]
+    nulls = found["UCMFH, all views"].drop(columns=["model", "constant"])
+    below = [name for name in ARROWS if (nulls.loc[name] >= ours[name]).any()]
+    assert 0 < len(behind) < 5
+    assert below
+    assert f"More than .010 behind that row: {', '.join(behind)}. " in text
+    assert f"Not above a null that reads no labels: {', '.join(below)}." in text
 
 
 def resampled(differences, group):
-    """Return the mean difference and its resamples, group by group and draw by draw: of the mean, of each direction."""
+    """Return the mean difference and its resamples, group by group and draw by draw: of the mean, of each search."""
     names = np.unique(group)
     drawn = torch.randint(len(names), (DRAWS, len(names)), generator=torch.Generator().manual_seed(0)).numpy()
     rows_of = [np.flatnonzero(group == name) for name in names]
@@ -217,14 +307,14 @@ def test_differences_intervals_and_p_values(complete, root, queries):
 
     def per_query(name):
         runs = [made_up(name, seed, None if name == "Real" else 16, root) for seed in range(3)]
-        values = [[run.queries.average_precision["unimodal"][way] for way in ("i2t", "t2i")] for run in runs]
+        values = [[run.queries.average_precision[protocol][way] for protocol, way in FIVE] for run in runs]
         return np.array(values, dtype=float).mean(0).T, runs[0]
 
     ours, run = per_query("MCMFH")
     counted = ~np.isnan(ours).all(1)
     if queries == "abnormal":
         counted &= np.array(run.queries.subsets["abnormal"]) == 1
-    assert np.isnan(ours[counted]).any()  # else queries without relevant items in one direction were not tested
+    assert np.isnan(ours[counted]).any()  # else queries without relevant items in one search were not tested
     group = np.array(run.queries.group)[counted]
     p_values = {}
     for name in [name for name in SYSTEMS if name != "MCMFH"]:
@@ -233,17 +323,16 @@ def test_differences_intervals_and_p_values(complete, root, queries):
         ends = np.quantile(draws, [0.025, 0.975], axis=0)
         share = min((draws[:, 0] <= 0).sum(), (draws[:, 0] >= 0).sum())
         p_values[name] = min(1.0, 2 * (share + 1) / (DRAWS + 1))
-        for at, direction in enumerate(("mean", "i2t", "t2i")):
+        for at, direction in enumerate(("mean", *(way for _, way in FIVE))):
             line = numbers[name, direction]
             expected = [values[at], ends[0, at], ends[1, at]]
             assert [float(line[key]) for key in ("difference", "low", "high")] == pytest.approx(expected, abs=1e-6)
         shown = [short(number).replace("-0.", "-.") for number in (values[0], *ends[:, 0])]
         assert rows[name]["MCMFH ahead by"] == f"{shown[0]} [{shown[1]}, {shown[2]}]"
+        each = [short(value).replace("-0.", "-.") for value in values[1:]]
+        assert [rows[name][arrow] for arrow in ARROWS] == each
         assert float(numbers[name, "mean"]["p"]) == pytest.approx(p_values[name], abs=1e-6)
-        seeds = [made_up(name, seed, None if name == "Real" else 16, root) for seed in range(3)]
-        means = [np.mean([model(one, queries, way) for way in ("i2t", "t2i")]) for one in seeds]
-        shown = f"{short(np.mean(means))} ± {short(np.std(means, ddof=1))}"
-        assert rows[name]["mAP@all, mean of directions"] == shown
+        assert rows[name]["mean"] == spread([mean_of_five(run, queries) for run in seeds_of(name, root)])
         assert rows[name]["val/mAP"] == ".310 ± .010"
     ordered = sorted(p_values, key=p_values.get)
     for rank, name in enumerate(ordered):
@@ -263,15 +352,16 @@ def test_holm_never_turns_the_order_around(benchmark_file):
 
 def test_another_reference(complete):
     rows = complete.render("--reference", "TwoTower")["planted, 16 bits: TwoTower against the others"][1]
-    assert [row["TwoTower ahead by"] == "reference" for row in rows] == [False, True, False, False]
+    assert {row["system"] for row in rows if row["TwoTower ahead by"] == "reference"} == {"TwoTower"}
+    assert len(rows) == len(SYSTEMS)
 
 
 def test_paired_says_what_it_is(complete):
     text, rows = complete.render()["planted, 16 bits: paired, unseen"]
     assert "A query sees its own partner" in text
     assert {row["system"]: row["mAP@all I→T"] for row in rows}["TwoTower"] == "-"
-    assert rows[0]["mAP@all I→T"] != "-"
-    assert not any("asymmetric" in title or "train+val" in title for title in complete.sections())
+    assert {row["system"]: row["mAP@all I→T"] for row in rows}["MCMFH"] != "-"
+    assert not any("train+val" in title for title in complete.sections())
 
 
 def test_the_csv_has_the_numbers_of_the_page(complete):
@@ -288,22 +378,27 @@ def test_the_csv_has_the_numbers_of_the_page(complete):
     assert float(line["mean"]) == pytest.approx(np.mean(values), abs=1e-6)
     assert float(line["sd"]) == pytest.approx(np.std(values, ddof=1), abs=1e-6)
     assert {line["ranking"] for line in lines if line["data"] == "plain"} == {"model", *NULLS[:-1]}
+    wanted |= {"protocol": "five searches", "direction": "mean", "metric": "NDCG@50"}
+    (line,) = [line for line in lines if wanted.items() <= line.items()]
+    assert float(line["mean"]) == pytest.approx(
+        np.mean([mean_of_five(run, "abnormal", "NDCG@50") for run in runs]), abs=1e-6
+    )
 
 
 def test_what_was_not_run_says_so(folder):
     folder.add(made_up("MCMFH", 1, 16), *(made_up("Real", seed, None) for seed in range(3)))
     pages = folder.render()
-    rows = {row["system"]: row for row in pages["planted, 16 bits: unimodal, unseen"][1]}
+    rows = {row["system"]: row for row in pages["planted, 16 bits: mAP@all, unseen"][1]}
     assert rows["MCMFH"]["seeds"] == "1 of 3"
-    assert rows["MCMFH"]["mAP@all I→T"] == short(model(made_up("MCMFH", 1, 16), "abnormal", "i2t"))
+    assert rows["MCMFH"]["I→T"] == short(model(made_up("MCMFH", 1, 16), "abnormal", "i2t"))
     assert rows["TwoTower"]["seeds"] == "0 of 3"
-    assert {rows["TwoTower"][f"{metric} I→T"] for metric in METRICS} == {"not run"}
+    assert {rows["TwoTower"][name] for name in ("mean", *ARROWS, "T→T")} == {"not run"}
     against = {row["system"]: row for row in pages["planted, 16 bits: MCMFH against the others"][1]}
     assert against["TwoTower"]["p"] == "not run"
     assert against["Real"]["MCMFH ahead by"].endswith("]")
     # The data of the other folder are unknown.
-    rows = pages["runs/plain, 16 bits: unimodal, unseen"][1]
-    assert {row["mAP@50 T→I"] for row in rows} == {"not run"}
+    rows = pages["runs/plain, 16 bits: mAP@all, unseen"][1]
+    assert {row["T→I"] for row in rows} == {"not run"}
     assert len(rows) == len(SYSTEMS)
 
 
@@ -311,7 +406,7 @@ def test_nothing_was_run(folder):
     folder.render()
     shutil.rmtree(folder.results)  # nor is there a folder
     pages = folder.render()
-    assert {row["seeds"] for row in pages["runs/planted, 16 bits: unimodal, unseen"][1]} == {"0 of 3"}
+    assert {row["seeds"] for row in pages["runs/planted, 16 bits: mAP@all, unseen"][1]} == {"0 of 3"}
     assert not (folder.out / "table.csv").exists()
 
 
@@ -329,10 +424,10 @@ def test_trials_are_counted_and_shown(make_folder):
     folder.add(made_up("MCMFH", 0, 16), made_up("TwoTower", 0, 16), made_up("MCMFH", 0, 16, "runs/plain"))
     folder.add(*(replace(trial("MCMFH", model__temperature=t), best=b) for t, b in ((0.2, 0.31), (0.5, 0.33))))
     pages = folder.render()
-    assert [row["trials"] for row in pages["planted, 16 bits: unimodal, unseen"][1][:2]] == ["2", "0"]
-    assert pages["plain, 16 bits: unimodal, unseen"][1][0]["trials"] == "0"
+    assert [row["trials"] for row in pages["planted, 16 bits: mAP@all, unseen"][1][:2]] == ["2", "0"]
+    assert pages["plain, 16 bits: mAP@all, unseen"][1][0]["trials"] == "0"
     for data in ("planted", "plain"):  # tuned on one collection, it has these settings on the other too
-        assert [row["settings"] for row in pages[f"{data}, 16 bits: unimodal, unseen"][1][:2]] == ["tuned", "-"]
+        assert [row["settings"] for row in pages[f"{data}, 16 bits: mAP@all, unseen"][1][:2]] == ["tuned", "-"]
     rows = pages["planted: tuning trials"][1]
     assert [(row["settings"], row["best val/mAP"]) for row in rows] == [
         ("`model.temperature 0.2`", ".310"),
@@ -347,12 +442,12 @@ def test_a_row_of_published_settings_is_called_so(make_folder):
     published = document("UCMFH, all views", "16").replace("x.yaml", "ucmfh_published.yaml")
     folder = make_folder(document("MCMFH", "16"), published)
     folder.add(made_up("MCMFH", 0, 16), trial("UCMFH, all views"))
-    rows = folder.render()["planted, 16 bits: unimodal, unseen"][1]
+    rows = folder.render()["planted, 16 bits: mAP@all, unseen"][1]
     assert [row["settings"] for row in rows[:3]] == ["-", "published", ""]
     config = {"config": "experiments/ucmfh_published.yaml"}
     one = made_up("UCMFH, all views", 0, 16)
     folder.add(replace(one, parameters=one.parameters | config))
-    rows = folder.render()["planted, 16 bits: unimodal, unseen"][1]
+    rows = folder.render()["planted, 16 bits: mAP@all, unseen"][1]
     assert (rows[1]["settings"], rows[1]["seeds"]) == ("published", "1 of 3")
     lines = folder.csv("table.csv")
     assert {(line["system"], line["settings"]) for line in lines} == {("MCMFH", "-"), ("UCMFH, all views", "published")}
@@ -364,11 +459,21 @@ def test_a_table_and_a_curve_for_each_number_of_bits(make_folder):
     folder.add(made_up("TwoTower", 0, 64), made_up("Real", 0, None))
     pages = folder.render()
     for bits, seeds in (("16", "0 of 3"), ("64", "1 of 3")):
-        rows = pages[f"planted, {bits} bits: unimodal, unseen"][1]
-        assert [row["bits"] for row in rows[:3]] == [bits, bits, "real-valued"]
-        assert rows[1]["seeds"] == seeds
-    assert list(pages).index("planted, 16 bits: unimodal, unseen") < list(pages).index(
-        "planted, 64 bits: unimodal, unseen"
+        rows = {row["system"]: row for row in pages[f"planted, {bits} bits: mAP@all, unseen"][1]}
+        shown = {"MCMFH": (bits, "3"), "TwoTower": (bits, seeds), "Real": ("real-valued", "1 of 3")}
+        assert {name: (rows[name]["bits"], rows[name]["seeds"]) for name in shown} == shown
+    overview = {row["system"]: row for row in pages["planted: mean of the five searches by code length"][1]}
+    means = {bits: [mean_of_five(made_up("MCMFH", seed, bits), "abnormal") for seed in range(3)] for bits in (16, 64)}
+    assert overview == {
+        "MCMFH": {"system": "MCMFH", "16 bits": spread(means[16]), "64 bits": spread(means[64])},
+        "TwoTower": {
+            "system": "TwoTower",
+            "16 bits": "not run",
+            "64 bits": short(mean_of_five(made_up("TwoTower", 0, 64), "abnormal")),
+        },
+    }
+    assert list(pages).index("planted, 16 bits: mAP@all, unseen") < list(pages).index(
+        "planted, 64 bits: mAP@all, unseen"
     )
     figures = {path.name: path.read_bytes() for path in folder.out.glob("bits_*")}
     assert figures.keys() == {"bits_planted.svg", "bits_planted.png"}
@@ -394,17 +499,25 @@ def test_two_encoders_of_one_collection_stand_apart(make_folder):
     assert first.file_name != second.file_name
     folder.add(first, second)
     titles = list(folder.render())
-    assert "planted (planted), 16 bits: unimodal, unseen" in titles
-    assert "planted (tuned), 16 bits: unimodal, unseen" in titles
+    assert "planted (planted), 16 bits: mAP@all, unseen" in titles
+    assert "planted (tuned), 16 bits: mAP@all, unseen" in titles
 
 
 def test_results_are_stored_a_line_a_run(folder):
-    """The AP of each query for the headline protocol; all else to the last digit."""
+    """The AP of each query for the five searches, to five decimals; all else to the last digit."""
     first, second = made_up("MCMFH", 0, 16), trial("TwoTower")
-    folder.add(first)
+    second = replace(second, best=0.123456)
+    everything = first.queries.average_precision
+    finer = {
+        protocol: {way: [value and value + 4e-6 for value in values] for way, values in of.items()}
+        for protocol, of in everything.items()
+    }
+    folder.add(replace(first, queries=replace(first.queries, average_precision=finer)))
     folder.add(second)
     content = lzma.decompress((folder.results / "comparison.jsonl.xz").read_bytes()).decode()
-    kept = {"unimodal": first.queries.average_precision["unimodal"]}
+    kept = {protocol: {} for protocol, _ in FIVE}
+    for protocol, way in FIVE:
+        kept[protocol][way] = everything[protocol][way]
     kept = replace(first, queries=replace(first.queries, average_precision=kept))
     assert content.splitlines() == [dumped(one).replace("\n", "") for one in (kept, second)]
 
