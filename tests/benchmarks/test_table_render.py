@@ -153,6 +153,10 @@ class Folder:
             )
         return found
 
+    def best(self, root):
+        """Name the system whose nulls the page shows."""
+        return re.search(r"nulls of (.*)\.", self.sections()[f"{root.split('/')[1]}, 16 bits: mAP@all, unseen"][0])[1]
+
     def csv(self, name):
         with (self.out / name).open() as file:
             return list(csv.DictReader(file))
@@ -488,6 +492,46 @@ def test_a_table_and_a_curve_for_each_number_of_bits(make_folder):
 def test_one_number_of_bits_has_no_curve(complete):
     complete.render()
     assert not list(complete.out.glob("bits_*"))
+
+
+def test_the_table_of_the_readme(make_folder, benchmark_file, capsys):
+    """Both collections in a cell, a column a search; systems that the README does not name are left out."""
+    names, roots = ["UCMFH, all views", "TwoTower", "MCMFH"], ["runs/openi", "runs/roco"]
+    together = ", ".join(roots)
+    folder = make_folder(*(document(name, "" if name == "Real" else "16", roots=together) for name in SYSTEMS))
+    for root in roots:
+        folder.add(*(run for name in SYSTEMS for run in seeds_of(name, root)))
+    folder.render()
+    page = folder.path / "README.md"
+    page.write_text("before\n<!-- comparison: searches -->\n<!-- end -->\nafter\n")
+    capsys.readouterr()
+    benchmark_file("readme_table").main(["--table", str(folder.out / "table.csv"), "--page", str(page)])
+    printed = capsys.readouterr().out.strip()
+    assert page.read_text() == f"before\n<!-- comparison: searches -->\n\n{printed}\n\n<!-- end -->\nafter\n"
+    head, _, *lines = ([cell.strip() for cell in line.strip("|").split(" | ")] for line in printed.splitlines())
+    assert head == ["system", "mean", *ARROWS]
+    average = {
+        name: np.mean([mean_of_five(run, "all") for root in roots for run in seeds_of(name, root)]) for name in names
+    }
+    names.sort(key=lambda name: -average[name])
+    assert [line[0] for line in lines] == [*names, "*best null*", "*chance*"]
+    for name, line in zip(names, lines, strict=False):
+        means = [spread([mean_of_five(run, "all") for run in seeds_of(name, root)]) for root in roots]
+        assert line[1] == " / ".join(means)
+        for (protocol, way), cell in zip(FIVE, line[2:], strict=True):
+            values = [[model(run, "all", way, protocol=protocol) for run in seeds_of(name, root)] for root in roots]
+            assert cell == " / ".join(short(np.mean(of_seeds)) for of_seeds in values)
+    best = {root: folder.best(root) for root in roots}
+    for (protocol, way), cell in zip(FIVE, lines[-2][2:], strict=True):
+        nulls = [
+            max(
+                np.mean([model(run, "all", way, protocol=protocol, system=null) for run in seeds_of(best[root], root)])
+                for null in NULLS[:-1]
+            )
+            for root in roots
+        ]
+        assert cell == " / ".join(map(short, nulls))
+    assert set(lines[-1][1:]) == {".125 / .125"}
 
 
 def test_two_encoders_of_one_collection_stand_apart(make_folder):
