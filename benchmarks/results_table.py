@@ -4,25 +4,29 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+from measurements import ARROWS
 
+from mcmfh_lightning.evaluation.protocols import PROTOCOLS
 from mcmfh_lightning.sweeps.page import pipe_table, short
 
+SEARCHES, PAIRED = ("unimodal", "asymmetric"), ("paired",)
 ROWS = [
-    ("unimodal", "unseen", "abnormal"),
-    ("unimodal", "unseen", "all"),
-    ("unimodal", "unseen", "new_text"),
-    ("unimodal", "train+val", "abnormal"),
-    ("unimodal", "train+val", "all"),
-    ("paired", "unseen", "abnormal"),
-    ("paired", "unseen", "all"),
+    (SEARCHES, "unseen", "abnormal"),
+    (SEARCHES, "unseen", "all"),
+    (SEARCHES, "unseen", "new_text"),
+    (SEARCHES, "train+val", "abnormal"),
+    (SEARCHES, "train+val", "all"),
+    (PAIRED, "unseen", "abnormal"),
+    (PAIRED, "unseen", "all"),
 ]
+"""Protocols, database and queries."""
 NULLS = ["chance", "hyperplanes", "constant", "shuffled queries", "shuffled within"]
 REFERENCE = "abnormal popularity"
 PLACE = ["protocol", "database", "queries", "direction"]
 
 
 def render(file: Path) -> str:
-    """Write a line for each protocol, database, queries and direction, with a column for each null that applies."""
+    """Write a line for each database, queries, protocol and search, with a column for each null that applies."""
     numbers = pd.read_csv(file)
     numbers = numbers[numbers.metric == "mAP@all"]
     model = numbers[numbers.system == "model"].set_index(PLACE)
@@ -31,13 +35,19 @@ def render(file: Path) -> str:
     references = [REFERENCE] if REFERENCE in values.columns else []
     lines = []
     # A method without fusion has no paired rows, a collection without a normal label no abnormal queries.
-    for place in [(*row, way) for row in ROWS for way in ("i2t", "t2i") if (*row, way) in model.index]:
+    places = [
+        (protocol, *rest, direction.name)
+        for protocols, *rest in ROWS
+        for protocol in protocols
+        for direction in PROTOCOLS[protocol]
+    ]
+    for place in (place for place in places if place in model.index):
         one = model.loc[place]
         lead = f"{short(one.difference)} [{short(one.difference_low)}, {short(one.difference_high)}]"
-        start = [*place[:3], {"i2t": "I→T", "t2i": "T→I"}[place[3]]]
+        start = [*place[:3], ARROWS[place[3]]]
         start.append(f"**{short(one.value)}** [{short(one.low)}, {short(one.high)}]")
         lines.append([*start, *values.loc[place, nulls], lead, *values.loc[place, references]])
-    head = ["protocol", "database", "queries", "direction", "**mAP@all** [95 %]", *nulls]
+    head = ["protocol", "database", "queries", "search", "**mAP@all** [95 %]", *nulls]
     head += ["lead over the best null [95 %]", *(f"*{name}*" for name in references)]
     return pipe_table(head, lines, left=len(head))
 

@@ -4,10 +4,21 @@ import json
 import re
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 import yaml
 
 from mcmfh_lightning.sweeps.result import dumped
+
+FIVE = {"i2t": "unimodal", "t2i": "unimodal", "i2i": "unimodal", "i2case": "asymmetric", "t2case": "asymmetric"}
+
+
+def mean_of_five(report):
+    """Average the mAP of the model over the five searches of unseen items by abnormal queries, as a test wrote them."""
+    rows = pd.read_csv(report)
+    rows = rows[(rows.metric == "mAP@all") & (rows.database == "unseen") & (rows.queries == "abnormal")]
+    values = rows[rows.system == "model"].set_index(["direction", "protocol"])["value"]
+    return values.loc[list(FIVE.items())].mean()
 
 
 def sweep(name, config, root, metric="test/unimodal", seeds=(0,), **parameters):
@@ -113,10 +124,22 @@ def test_two_systems_of_two_seeds_are_run_resumed_and_rendered(benchmark_file, f
         for system in ("model", "hyperplanes", "constant", "shuffled within"):
             stored = result.results["unimodal"]["train+val"]["abnormal"]["t2i"][system]["NDCG@50"][0]
             assert stored == pytest.approx(numbers[system]["NDCG@50"]["value"], abs=1e-6)
-        values = [v for v in result.queries.average_precision["unimodal"]["i2t"] if v is not None]
-        expected = metrics["results"]["unimodal"]["unseen"]["all"]["i2t"]["model"]["mAP@all"]["value"]
-        assert sum(values) / len(values) == pytest.approx(expected, abs=1e-6)
+        assert {name for of in result.queries.average_precision.values() for name in of} == set(FIVE)
+        for search, protocol in FIVE.items():
+            values = [v for v in result.queries.average_precision[protocol][search] if v is not None]
+            expected = metrics["results"][protocol]["unseen"]["all"][search]["model"]["mAP@all"]["value"]
+            assert sum(values) / len(values) == pytest.approx(expected, abs=1e-6)
         assert not list(folder.rglob("*.ckpt"))
+
+    reports = {
+        name: [bench.work / one / "test" / "ranking.csv" for one in before if one.startswith(name)]
+        for name in ("mcmfh", "twotower")
+    }
+    for name, files in reports.items():
+        means = pd.Series([mean_of_five(file) for file in files])
+        assert len(means) == 2
+        shown = " ± ".join(f"{value:.3f}"[1:] for value in (means.mean(), means.std()))
+        assert re.search(rf"\| {name}[^|]* \| - \| 16 \| 2 \| 0 \| {shown} \|", page, re.IGNORECASE), (name, shown)
 
     # One is run again: it alone, with the same numbers; nothing else is touched.
     stored = bench.stored()
