@@ -15,7 +15,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from numpy.typing import NDArray
 
 from mcmfh_lightning.datamodules.loader import BatchLoader, TrainingLoader
-from mcmfh_lightning.datamodules.order import BatchSequence
+from mcmfh_lightning.datamodules.order import BatchSequence, fit_batch
 from mcmfh_lightning.datamodules.overlap import describe_overlap, trained_on
 from mcmfh_lightning.datamodules.streams import BatchStream, EvaluationStream, TrainingStream
 from mcmfh_lightning.datamodules.tables import Table
@@ -57,6 +57,9 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
     very next batch. Less than one global batch of pairs sits out an epoch, other ones every time. Items without an
     image or without a text are not trained on.
 
+    Unless it is given, the global batch is fitted to the collection, and an epoch goes through a small one several
+    times, so that equal numbers of epochs serve collections of any size: see `fit_batch`.
+
     In evaluation every rank sees all queries, in the same order, and its own part of each database. Queries have both
     an image and a text; every item of a database is there exactly once.
 
@@ -65,7 +68,8 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
 
     Args:
         root: A folder of shards: a local path, or a URL that fsspec opens (``s3://``, ``https://`` ...).
-        global_batch_size: Pairs of a training step, of all ranks together.
+        global_batch_size: Pairs of a training step, of all ranks together; None fits it to the collection, or takes
+            that of the run that is resumed.
         num_workers: Processes per loader that read ahead; 0 reads in the training process, None takes as many as
             Lightning suggests for the cores of the machine and its ranks.
         seed: Seed of the training order.
@@ -83,7 +87,7 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
     def __init__(
         self,
         root: str,
-        global_batch_size: int,
+        global_batch_size: int | None,
         num_workers: int | None,
         seed: int,
         *,
@@ -91,7 +95,8 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
         cache: str | None,
     ) -> None:
         super().__init__()
-        numbers = {"global_batch_size": (global_batch_size, 1), "num_workers": (num_workers or 0, 0), "seed": (seed, 0)}
+        batch = 1 if global_batch_size is None else global_batch_size
+        numbers = {"global_batch_size": (batch, 1), "num_workers": (num_workers or 0, 0), "seed": (seed, 0)}
         for name, (value, least) in numbers.items():
             if value < least:
                 raise ValueError(f"{name} is {value}; it must be at least {least}")
@@ -102,6 +107,7 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
         self.unique_groups = unique_groups
         self.cache = cache
         self._readers: dict[tuple[str, ...], Reader] = {}
+        self._schedule: tuple[int, int] | None = None  # rows of a batch, passes of an epoch
         # A split may have fewer pairs than there are ranks: then some ranks have none.
         self.allow_zero_length_dataloader_with_multiple_devices = True
 
@@ -178,6 +184,7 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
             return
         self.check_ranks(self.world_size)
         self._readers["train",] = self._training_reader()
+        self._schedule = None  # of an earlier fit, which may have had other ranks
         sequence = self._sequence()
         items = len(self.reader("train"))
         if items > len(sequence.rows):
@@ -189,11 +196,12 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
         Raises:
             DataError: If it cannot.
         """
-        if self.global_batch_size % ranks:
-            near = ranks * max(1, round(self.global_batch_size / ranks))
+        size = self.global_batch_size or ranks
+        if size % ranks:
+            near = ranks * max(1, round(size / ranks))
             raise DataError(
-                f"global_batch_size (--data.global-batch-size) is {self.global_batch_size}, which cannot be divided"
-                f" over {ranks} ranks: choose a multiple, such as {near}"
+                f"global_batch_size (--data.global-batch-size) is {size}, which cannot be divided over {ranks} ranks:"
+                f" choose a multiple, such as {near}"
             )
 
     def train_dataloader(self) -> TrainingLoader:
@@ -251,6 +259,7 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
         """
         fn = None if self.trainer is None else self.trainer.state.fn
         if fn == TrainerFn.FITTING:
+            self._resume_schedule(state_dict)
             self._check_order(state_dict)
         elif fn is not None and "trained_on" in state_dict:  # checkpoints of the version before have none
             self._check_overlap(state_dict["trained_on"], fn)
@@ -285,18 +294,33 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
 
     def _order(self) -> dict[str, Any]:
         """Return what the training order depends on."""
+        sequence = self._sequence()
         return {
-            "global_batch_size": self.global_batch_size,
+            "global_batch_size": sequence.global_batch_size,
+            "passes": sequence.passes,
             "seed": self.seed,
             "unique_groups": self.unique_groups,
             "data": self._fingerprint(),
         }
 
+    def _resume_schedule(self, state_dict: dict[str, Any]) -> None:
+        """Take the batch that was fitted when the run began, unless another one is given."""
+        size = state_dict.get("global_batch_size")
+        if size is None or self.global_batch_size not in (None, size):
+            return
+        if size % self.world_size:
+            raise CheckpointError(
+                f"the run of the checkpoint has batches of {size} pairs, which cannot be divided over {self.world_size}"
+                " ranks: resume it with another number of ranks (--trainer.devices), or start a new run"
+            )
+        self._schedule = size, state_dict.get("passes", 1)
+
     def _check_order(self, state_dict: dict[str, Any]) -> None:
+        theirs = {"passes": 1} | state_dict  # an epoch of the version before is one pass
         mine = self._order()
-        other = [name for name, value in mine.items() if state_dict.get(name) != value]
+        other = [name for name, value in mine.items() if theirs.get(name) != value]
         if other:
-            differences = "; ".join(f"{name} {state_dict.get(name)} there, {mine[name]} here" for name in other)
+            differences = "; ".join(f"{name} {theirs.get(name)} there, {mine[name]} here" for name in other)
             raise CheckpointError(
                 f"the checkpoint belongs to another training order ({differences}): resume with the same data and"
                 f" settings, or start a new run. The data here are {self.folder}"
@@ -350,7 +374,11 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
         rows = _whole(reader)
         groups = reader.groups[rows] if self.unique_groups else None
         try:
-            return BatchSequence(rows, groups, seed=self.seed, global_batch_size=self.global_batch_size)
+            if self._schedule is None and self.global_batch_size is None:
+                largest = 1 if groups is None else int(np.unique(groups, return_counts=True)[1].max(initial=1))
+                self._schedule = fit_batch(len(rows), largest_group=largest, ranks=self.world_size)
+            size, passes = self._schedule or (self.global_batch_size or 1, 1)
+            return BatchSequence(rows, groups, seed=self.seed, global_batch_size=size, passes=passes)
         except DataError as error:
             raise DataError(f"{self.folder}: {error}") from error
 

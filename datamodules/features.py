@@ -14,7 +14,7 @@ class FeatureDataModule(ShardDataModule[FeatureShardReader]):
 
     Args:
         root: The folder that `predict` wrote: a local path, or a URL that fsspec opens (``s3://``, ``https://`` ...).
-        global_batch_size: Pairs of a training step, of all ranks together.
+        global_batch_size: Pairs of a training step, of all ranks together; None fits it to the collection.
         num_workers: Processes per loader that read ahead; 0 reads in the training process.
         seed: Seed of the training order.
         unique_groups: Whether a global batch may hold no two pairs of one group.
@@ -36,7 +36,7 @@ class FeatureDataModule(ShardDataModule[FeatureShardReader]):
     def __init__(
         self,
         root: str,
-        global_batch_size: int = 256,
+        global_batch_size: int | None = None,
         num_workers: int = 0,
         seed: int = 0,
         *,

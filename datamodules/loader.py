@@ -186,13 +186,18 @@ class TrainingLoader(BatchLoader):
         if self._trainer is not None:
             # `processed` is raised right after the optimizer's step, before any hook that may save a checkpoint.
             stream.position = self._trainer.fit_loop.epoch_loop.batch_progress.total.state_dict()["processed"]
-        epoch = stream.position // len(stream)
         # Here, so that workers that are forked now inherit the order and need not compute it each.
-        sequence.order(epoch)
+        sequence.order_of(stream.position)
+        if not self._announced and sequence.passes > 1:
+            rank_zero_info(
+                f"{len(sequence.rows)} training pairs in batches of {sequence.global_batch_size}: an epoch goes through"
+                f" them {sequence.passes} times, to have {len(sequence)} steps"
+            )
         if not self._announced and sequence.left_out:
             rank_zero_info(
-                f"{sequence.left_out} of {len(sequence.rows)} training pairs sit out each epoch, other ones every time:"
-                " an epoch is a number of whole global batches"
+                f"{sequence.left_out} of {len(sequence.rows)} training pairs sit out each "
+                f"{'epoch' if sequence.passes == 1 else 'pass'}, other ones every time: an epoch is a number of whole"
+                f" global batches of {sequence.global_batch_size}"
             )
         self._announced = True
         return super().__iter__()

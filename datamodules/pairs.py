@@ -28,7 +28,7 @@ class PairDataModule(ShardDataModule[PairShardReader]):
         batch_size: Items of a batch on each rank, except in training.
         num_workers: Processes per loader that read and decode ahead; 0 does so in the main process, None takes as many
             as Lightning suggests for the cores of the machine and its ranks.
-        global_batch_size: Pairs of a training step, of all ranks together.
+        global_batch_size: Pairs of a training step, of all ranks together; None fits it to the collection.
         seed: Seed of the training order.
         unique_groups: Whether a global batch may hold no two pairs of one group.
         cache: Local folder for shards of a URL; in the user's cache folder if None.
@@ -42,7 +42,7 @@ class PairDataModule(ShardDataModule[PairShardReader]):
         root: str,
         batch_size: int = 32,
         num_workers: int | None = None,
-        global_batch_size: int = 256,
+        global_batch_size: int | None = None,
         seed: int = 0,
         *,
         unique_groups: bool = False,

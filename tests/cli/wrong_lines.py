@@ -128,7 +128,7 @@ WRONG: Mapping[str, tuple[str, str]] = {
     "fit, pairs as features": (f"{_FIT} --data.root {PAIRS}", "encode it with `mcmfh predict` first"),
     "fit, run in a file": (f"{_FIT} --run-dir table.csv", "table.csv/fit cannot be written to (Not a directory)"),
     "fit, too few pairs": (
-        _FIT,
+        f"{_FIT} --data.global-batch-size 256",
         "fewer than one global batch of 256: lower global_batch_size (--data.global-batch-size), for example to 2",
     ),
     "validate, no run": (_FIT.replace("fit", "validate", 1), "run/fit/checkpoints/best.ckpt does not exist: pass the"),

@@ -204,7 +204,37 @@ def test_pairs_that_sit_out_are_logged_once_an_epoch(fit, lightning_log):
     fit(max_epochs=2)
     lines = [record.getMessage() for record in lightning_log.records if "sit out" in record.getMessage()]
     said = "6 of 70 training pairs sit out each epoch, other ones every time"
-    assert lines == [f"{said}: an epoch is a number of whole global batches"]
+    assert lines == [f"{said}: an epoch is a number of whole global batches of 16"]
+
+
+def test_a_batch_that_is_not_given_is_fitted_and_said_once(fit, lightning_log):
+    seen = fit(batch=None, max_epochs=2)
+    assert [len(batch) for batch in seen] == [70] * 32
+    lines = [record.getMessage() for record in lightning_log.records if "training pairs" in record.getMessage()]
+    assert lines == ["70 training pairs in batches of 70: an epoch goes through them 16 times, to have 16 steps"]
+
+
+def test_a_fitted_batch_is_restored_on_resume(fit):
+    whole = fit(batch=None, max_epochs=2)
+    begun = fit(batch=None, max_epochs=2, save=("on_train_batch_end", 20))
+    assert begun + fit(batch=None, max_epochs=2, resume=True) == whole
+    assert begun + fit(batch=70, max_epochs=2, resume=True) == whole  # as the checkpoint has it
+
+
+def test_the_batch_of_the_run_is_kept_on_resume(fit):
+    """As a run of an earlier version, which had another default and no passes."""
+    fit(save=("on_train_batch_end", 6))
+    assert fit(batch=None, resume=True) == expected(3)[6:]
+
+
+def test_a_batch_of_the_run_that_the_ranks_cannot_share(folder, monkeypatch):
+    on_rank(monkeypatch, 0, 3)
+    data = FeatureDataModule(folder)
+    data.setup("fit")
+    with pytest.raises(
+        CheckpointError, match="batches of 16 pairs, which cannot be divided over 3 ranks: resume it wi"
+    ):
+        data._resume_schedule({"global_batch_size": 16})
 
 
 def test_training_batches_are_feature_batches(folder, feature_rows):

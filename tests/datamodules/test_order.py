@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcmfh_lightning.datamodules import order
-from mcmfh_lightning.datamodules.order import BatchSequence, deal_groups, epoch_order, segments
+from mcmfh_lightning.datamodules.order import BatchSequence, deal_groups, epoch_order, fit_batch, segments
 from mcmfh_lightning.errors import DataError
 
 
@@ -144,3 +144,51 @@ def test_a_group_too_large_to_be_kept_apart(size):
 def test_too_few_rows():
     with pytest.raises(DataError, match=r"^7 training pairs, .* of 8: lower global_batch_size \(--data"):
         BatchSequence(np.arange(7), None, seed=0, global_batch_size=8)
+
+
+def test_an_epoch_of_several_passes_counts_its_batches_through():
+    one, three = (BatchSequence(np.arange(70), None, seed=3, global_batch_size=16, passes=passes) for passes in (1, 3))
+    assert (len(three), three.left_out) == (12, 6)
+    for number in range(30):
+        assert three.batch(number).tolist() == one.batch(number).tolist()
+
+
+# A batch that is fitted to the collection.
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 8])
+def test_a_fitted_batch_leaves_out_few_pairs(ranks):
+    for rows in range(ranks, 3000):
+        size, passes = fit_batch(rows, ranks=ranks)
+        steps = rows // size
+        assert size % ranks == 0
+        assert steps * passes >= 16 > steps * (passes - 1)  # as many passes as it takes
+        possible = [one for one in range(64, 129) if one <= rows and one % ranks == 0]
+        if not possible:
+            assert size in (rows, ranks)
+            continue
+        assert size in possible
+        fewest = min(rows % one for one in possible)
+        assert rows % size <= max(0.03 * rows, fewest)
+        if ranks == 1:
+            assert rows % size <= 0.03 * rows
+        better = [one for one in possible if one > size and one % 8 == 0]
+        assert not any(rows % one <= 0.03 * rows for one in better)  # the largest of those that ranks can share
+
+
+def test_a_fitted_batch_keeps_groups_apart():
+    groups = np.concatenate([np.full(9, 77), 100 + np.arange(91)])
+    size, passes = fit_batch(100, largest_group=9)
+    sequence = BatchSequence(np.arange(100), groups, seed=0, global_batch_size=size, passes=passes)
+    for number in range(len(sequence)):
+        batch = groups[sequence.batch(number)]
+        assert len(np.unique(batch)) == len(batch)
+
+
+@pytest.mark.parametrize(
+    ("rows", "ranks", "message"),
+    [(3, 4, "3 training pairs .* over 4 ranks: train with fewer"), (0, 1, "0 training pairs .*: convert the coll")],
+)
+def test_a_batch_cannot_be_fitted(rows, ranks, message):
+    with pytest.raises(DataError, match=message):
+        fit_batch(rows, ranks=ranks)

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from mcmfh_lightning.hashers import get_method, list_methods
 
 IMAGE_DIM, TEXT_DIM, NUM_LABELS = 10, 6, 4
-PLAIN = {"hashing_loss": "info_nce", "input_dropout": 0.0}
+PLAIN = {"hashing_loss": "info_nce", "image_dropout": 0.0, "text_dropout": 0.0}
 """One loss and whole embeddings, unless a test asks for more."""
 
 

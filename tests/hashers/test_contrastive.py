@@ -88,7 +88,7 @@ def test_relations_without_weights_are_refused(make_two_tower):
 
 
 def test_input_dropout_is_keyed_by_step_and_sample(make_batch):
-    loss, batch = ContrastiveLoss(input_dropout=0.5), make_batch(rows=200)
+    loss, batch = ContrastiveLoss(image_dropout=0.5, text_dropout=0.2), make_batch(rows=200)
 
     def dropped(batch, loss=loss, step=0, seed=0):
         return loss.drop_inputs(batch["image"], batch["text"], SampleKey(step, batch["index"]), seed)
@@ -96,26 +96,29 @@ def test_input_dropout_is_keyed_by_step_and_sample(make_batch):
     image, text = dropped(batch)
     assert ((image == 0) | torch.isclose(image, 2 * batch["image"])).all()
     assert (image == 0).double().mean().item() == pytest.approx(0.5, abs=0.05)
-    assert (text == 0).double().mean().item() == pytest.approx(0.5, abs=0.06)
+    assert ((text == 0) | torch.isclose(text, batch["text"] / 0.8)).all()
+    assert (text == 0).double().mean().item() == pytest.approx(0.2, abs=0.06)
     some = {name: value[50:60] for name, value in batch.items()}
     assert torch.equal(dropped(some)[0], image[50:60])
     assert not torch.equal(dropped(batch, step=1)[0], image)
     assert not torch.equal(dropped(batch, seed=1)[0], image)
-    assert torch.equal(dropped(batch, ContrastiveLoss(input_dropout=0.0))[0], batch["image"])
+    image, text = dropped(batch, ContrastiveLoss(image_dropout=0.0, text_dropout=0.5))
+    assert torch.equal(image, batch["image"])
+    assert (text == 0).any()
 
 
 def test_input_dropout_of_a_model_depends_on_its_step_and_seed(make_two_tower, make_batch, monkeypatch):
-    model, batch = make_two_tower(input_dropout=0.5), make_batch()
+    model, batch = make_two_tower(image_dropout=0.5), make_batch()
     before = hashing(model, batch)
     assert torch.equal(hashing(model, batch), before)
-    assert not torch.equal(hashing(make_two_tower(input_dropout=0.5, seed=1), batch), before)
+    assert not torch.equal(hashing(make_two_tower(image_dropout=0.5, seed=1), batch), before)
     monkeypatch.setattr(type(model), "global_step", 1)
     assert not torch.equal(hashing(model, batch), before)
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("normal_weight", -0.1), ("i2case_weight", -0.5), ("input_dropout", 1.0), ("input_dropout", -0.1)],
+    [("normal_weight", -0.1), ("i2case_weight", -0.5), ("image_dropout", 1.0), ("text_dropout", -0.1)],
 )
 def test_nonsense_is_refused(make_two_tower, name, value):
     with pytest.raises(ValueError, match=f"{name}={value}"):

@@ -87,7 +87,7 @@ def test_a_model_of_the_present_default_says_how_to_test_an_earlier_checkpoint(e
 def test_a_run_of_an_earlier_objective_is_not_resumed(earlier, name, make_data, make_trainer):
     model, data = get_method(name).hasher.load_from_checkpoint(earlier / f"{name}.ckpt"), make_data()
     data.encoder, data.label_vocabulary = None, None
-    with pytest.raises(CheckpointError, match="begun by an earlier version, whose objective had other searches"):
+    with pytest.raises(CheckpointError, match="begun by an earlier version, whose objective was another one"):
         make_trainer(max_epochs=3).fit(model, data, ckpt_path=earlier / f"{name}.ckpt", weights_only=True)
 
 

@@ -15,7 +15,7 @@ VARIANTS = [
     {"num_experts": 4, "top_k": 3},
     {"vote": "majority", "eval_votes": "none"},
     {"hashing_loss": "average_precision"},
-    {"hashing_loss": "both", "input_dropout": 0.3},
+    {"hashing_loss": "both", "image_dropout": 0.3, "text_dropout": 0.3},
     {"supervision": "pairs"},
     {"query_heads": False},
     {"i2i_weight": 0.0, "t2t_weight": 0.0},
@@ -213,7 +213,7 @@ def test_collapsed_routers_recover_under_the_gating_loss_and_not_without(make_mc
         {"query_heads": False},
         {"fusion": "concat"},
         {"hashing_loss": "average_precision"},
-        {"hashing_loss": "both", "input_dropout": 0.3},
+        {"hashing_loss": "both", "image_dropout": 0.3, "text_dropout": 0.3},
     ],
 )
 def test_training_teaches_every_search(make_mcmfh, make_batch, options):

@@ -128,7 +128,7 @@ def _with_present_names(value: Any) -> Any:  # noqa: ANN401  # any content of a 
     if not isinstance(value, dict):
         return value
     for name in NO_LONGER & value.keys():
-        rank_zero_warn(f"{name} is no longer an option and is left out: the objective has a weight for each search")
+        rank_zero_warn(f"{name} is no longer an option and is left out: {NO_LONGER[name]}")
     kept = {name: item for name, item in value.items() if name not in NO_LONGER}
     return {_present_name(name): _with_present_names(item) for name, item in kept.items()}
 

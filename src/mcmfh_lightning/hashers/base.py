@@ -272,10 +272,10 @@ class Hasher(LightningModule, ABC):
 
     def _check_objective(self, stored: dict[str, Any]) -> None:
         """Refuse to resume a run with an objective that it was not begun with."""
-        if "i2t_weight" in self.hparams and stored and "i2t_weight" not in stored:
+        if "image_dropout" in self.hparams and stored and "image_dropout" not in stored:
             raise CheckpointError(
-                "the run of the checkpoint was begun by an earlier version, whose objective had other searches; start "
-                "a new run, or resume it with that version"
+                "the run of the checkpoint was begun by an earlier version, whose objective was another one; start a "
+                "new run, or resume it with that version"
             )
 
     def _check_arguments(self, stored: dict[str, Any]) -> None:

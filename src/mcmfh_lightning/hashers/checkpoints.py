@@ -12,8 +12,11 @@ RENAMED = {"quantisation_weight": "quantization_weight"}
 """Arguments of hashers by their former name, which is accepted for one release."""
 EARLIER: Mapping[str, bool] = {"query_heads": False}
 """What a checkpoint was made with that does not say it: it is of a version that had no such argument."""
-NO_LONGER = frozenset({"consistency_weight"})
-"""Arguments that the objective had in an earlier version."""
+NO_LONGER: Mapping[str, str] = {
+    "consistency_weight": "the objective has a weight for each search",
+    "input_dropout": "images and texts have rates of their own, image_dropout and text_dropout",
+}
+"""Arguments that the objective had in an earlier version, and what is there instead."""
 
 
 def use_present_names(arguments: dict[str, Any]) -> None:

@@ -16,7 +16,8 @@ from mcmfh_lightning.randomness import SampleKey, keyed_mask
 from mcmfh_lightning.searches import SEARCHES, SearchName
 
 HashingLoss = Literal["info_nce", "average_precision", "both"]
-_SALT = 0x494E50  # other masks than those of the voting MLP, which has the same seed
+# Other masks than those of the voting MLP, which has the same seed.
+_IMAGE_SALT, _TEXT_SALT = 0x494D47, 0x545854
 
 
 def info_nce(
@@ -130,7 +131,8 @@ class ContrastiveLoss:
         normal_weight: How much a pair with the collection's normal label counts as a query of the hashing loss, where
             labels supervise: half of a collection may be normal, and no user searches for it. As items of other
             queries' rankings these pairs count in full. Without effect where no label is normal.
-        input_dropout: Chance that a number of an embedding is dropped in training, in [0, 1).
+        image_dropout: Chance that a number of an image embedding is dropped in training, in [0, 1).
+        text_dropout: Chance that a number of a text embedding is dropped in training, in [0, 1).
         quantization_weight: Weight of the pull towards -1 and +1.
         bit_balance_weight: Weight of the pull towards balanced bits.
 
@@ -149,7 +151,8 @@ class ContrastiveLoss:
     i2case_weight: float = 1.0
     t2case_weight: float = 1.0
     normal_weight: float = 0.0
-    input_dropout: float = 0.3
+    image_dropout: float = 0.5
+    text_dropout: float = 0.1
     quantization_weight: float = 0.1
     bit_balance_weight: float = 0.1
 
@@ -162,8 +165,9 @@ class ContrastiveLoss:
                 raise ValueError(f"{name}={getattr(self, name)} is negative")
         if not any(self.search_weights):
             raise ValueError("the weights of all searches are 0: give one of them a weight, such as i2t_weight")
-        if not 0.0 <= self.input_dropout < 1.0:
-            raise ValueError(f"input_dropout={self.input_dropout} is outside [0, 1)")
+        for name in ("image_dropout", "text_dropout"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ValueError(f"{name}={getattr(self, name)} is outside [0, 1)")
 
     @property
     def search_weights(self) -> list[float]:
@@ -237,12 +241,17 @@ class ContrastiveLoss:
 
     def drop_inputs(self, image: Tensor, text: Tensor, key: SampleKey, seed: int) -> tuple[Tensor, Tensor]:
         """Drop numbers of the embeddings of a training batch, drawn from (seed, step, sample id)."""
-        if self.input_dropout == 0.0:
-            return image, text
-        keep, widths = 1.0 - self.input_dropout, [image.shape[1], text.shape[1]]
-        mask = keyed_mask(keep, seed=seed + _SALT, step=key.step, ids=key.ids, shape=(sum(widths),))
-        of_image, of_text = torch.split(mask.to(image.dtype) / keep, widths, dim=1)
-        return image * of_image, text * of_text
+        return (
+            _drop(image, self.image_dropout, key, seed + _IMAGE_SALT),
+            _drop(text, self.text_dropout, key, seed + _TEXT_SALT),
+        )
+
+
+def _drop(embedding: Tensor, rate: float, key: SampleKey, seed: int) -> Tensor:
+    if rate == 0.0:
+        return embedding
+    mask = keyed_mask(1.0 - rate, seed=seed, step=key.step, ids=key.ids, shape=(embedding.shape[1],))
+    return embedding * (mask.to(embedding.dtype) / (1.0 - rate))
 
 
 def _by_search(related: Positives) -> Positives:
