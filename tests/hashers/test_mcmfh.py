@@ -1,3 +1,5 @@
+from copy import deepcopy
+
 import pytest
 import torch
 
@@ -6,6 +8,7 @@ from mcmfh_lightning.losses import average_precision_loss, bit_balance, find_pos
 from mcmfh_lightning.searches import SEARCHES
 from tests.hashers.conftest import flat
 from tests.hashers.searches_by_hand import average_precision_of_searches, info_nce_of_searches
+from tests.layers.plain_fusion import PlainFusion
 
 TERMS = {"hashing", "quantisation", "bit_balance", "fusion", "importance", "load_balance", "router_z"}
 VARIANTS = [
@@ -70,16 +73,31 @@ def test_terms_are_the_losses_between_the_views(make_mcmfh, make_batch, options)
     def mean(term):
         return (sum(map(term, items)) / 3 + sum(map(term, queries)) / 6) / 2
 
-    fused, _ = model._fuse(batch["image"], batch["text"])
+    (fused_image, fused_text), _ = model._fuse(model._tokens(batch["image"], batch["text"]), (True, True))
     losses = info_nce_of_searches(codes, relations, 0.3)
     expected = {
         "hashing": torch.stack(list(losses.values())).mean(),
-        "fusion": 0.2 * info_nce(fused[:, 0], fused[:, 1], relations.positives, 0.3, relations.ignored),
+        "fusion": 0.2 * info_nce(fused_image, fused_text, relations.positives, 0.3, relations.ignored),
         "quantisation": 0.1 * mean(quantization),
         "bit_balance": 0.1 * mean(bit_balance),
     }
     for name, value in expected.items():
         torch.testing.assert_close(terms[name], value, msg=name, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("fusion", ["tokens", "concat"])
+@pytest.mark.parametrize(("num_layers", "top_k"), [(1, 1), (1, 2), (2, 1), (2, 2)])
+def test_what_views_share_changes_no_loss_gradient_or_code(make_mcmfh, make_batch, fusion, num_layers, top_k):
+    model = make_mcmfh(fusion=fusion, num_layers=num_layers, top_k=top_k, hashing_loss="both").double()
+    plain, batch = deepcopy(model), make_batch(dtype=torch.float64)
+    plain.transformer = PlainFusion(plain.transformer)
+    outcomes = []
+    for each in (model, plain):
+        terms, statistics = each.objective(batch)
+        sum(terms.values()).backward()
+        gradients = [parameter.grad for parameter in each.parameters()]
+        outcomes.append((terms, statistics, gradients, flat(each.evaluate(batch))))
+    torch.testing.assert_close(*outcomes, atol=1e-9, rtol=1e-9)
 
 
 def test_gating_terms_look_at_real_tokens_only(make_mcmfh, make_batch):

@@ -3,7 +3,7 @@ import torch
 from torch.nn.functional import normalize
 
 from mcmfh_lightning.layers import ConcatFusion, KeyedDropout
-from mcmfh_lightning.layers.fusion import CONCAT_DROPOUT, CONCAT_HEADS, CONCAT_LAYERS
+from mcmfh_lightning.layers.concat_fusion import CONCAT_DROPOUT, CONCAT_HEADS, CONCAT_LAYERS
 from mcmfh_lightning.randomness import SampleKey
 
 

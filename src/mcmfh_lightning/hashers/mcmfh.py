@@ -17,9 +17,10 @@ from mcmfh_lightning.layers import (
     HashHead,
     Projection,
     QueryHeads,
+    View,
     Vote,
 )
-from mcmfh_lightning.layers.mixture_of_experts import Routing, tokens_per_expert, tokens_with_content, utilization
+from mcmfh_lightning.layers.mixture_of_experts import Routing, tokens_per_expert, utilization
 from mcmfh_lightning.losses import (
     CodesOfBatch,
     ContrastiveLoss,
@@ -32,6 +33,7 @@ from mcmfh_lightning.losses import (
 from mcmfh_lightning.searches import SEARCHES, SearchName
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 
+_IMAGE, _TEXT, _BOTH = (True, False), (False, True), (True, True)
 _NOT_ARCHITECTURE = {"self", "__class__", "seed", "optimizer", "lr_scheduler", "objective"}
 
 
@@ -51,16 +53,20 @@ class FusionLoss(ContrastiveLoss):
     load_balance_weight: float = 0.01
     router_z_weight: float = 0.001
 
-    def gating(self, routings: list[Routing], present: Tensor) -> dict[str, Tensor]:
-        """Compute the hybrid gating loss on the global batch, mean over layers."""
+    def gating(self, routings: list[Routing]) -> dict[str, Tensor]:
+        """Compute the hybrid gating loss on the global batch, mean over layers.
+
+        Placeholders are no part of it. They are one and the same for all samples: balancing them would push the real
+        tokens away from whichever expert they share.
+        """
         layers = []
         for routing in routings:
-            logits = gather_rows(tokens_with_content(routing.logits, present))  # (T, experts)
-            experts = gather_rows(tokens_with_content(routing.experts, present))  # (T, top_k)
+            logits = gather_rows(routing.logits.flatten(0, 1))  # (T, experts)
+            experts = gather_rows(routing.experts.flatten(0, 1))  # (T, top_k)
             probabilities = logits.softmax(dim=-1)
             terms = importance(probabilities), load_balance(probabilities, experts), router_z(logits)
             layers.append(torch.stack(terms))
-        means = sum(layers, start=torch.zeros(3, device=present.device)) / len(layers)
+        means = torch.stack(layers).mean(dim=0)
         return {
             "importance": self.importance_weight * means[0],
             "load_balance": self.load_balance_weight * means[1],
@@ -74,7 +80,7 @@ class MCMFH(Hasher):
     An embedding is projected to a token, passes the frozen dropout-voting MLP, meets the other modality's token (or a
     learned placeholder) in the fusion transformer and becomes a code in its modality's head; the code of a case is the
     mean of both heads on the fused pair. The queries of each search have a head of their own, on the token of their
-    modality alone. In training one forward pass runs over the batch three times: image only, text only, and both.
+    modality alone. In training one forward pass sees each pair three times: image only, text only, and both.
     Trained on both alone, the contrastive losses would be solved by copying the partner, and codes of one modality
     would be at chance.
 
@@ -147,17 +153,18 @@ class MCMFH(Hasher):
 
     def encode(self, image: Tensor | None, text: Tensor | None) -> Codes:
         """Hash samples from one modality or from both; with both, each head sees the fused pair."""
-        tokens, _ = self._fuse(image, text)
+        tokens, _ = self._fuse(self._tokens(image, text), (image is not None, text is not None))
         return Codes(
-            None if image is None else self.image_head(tokens[:, 0]),
-            None if text is None else self.text_head(tokens[:, 1]),
+            None if image is None else self.image_head(tokens[0]),
+            None if text is None else self.text_head(tokens[-1]),
         )
 
     def encode_query(self, search: SearchName, embedding: Tensor) -> Tensor:
         """Hash queries of one search by its head."""
         is_image = SEARCHES[search].query == "image"
-        tokens, _ = self._fuse(embedding, None) if is_image else self._fuse(None, embedding)
-        return self._query_code(search, tokens)
+        tokens = self._tokens(embedding, None) if is_image else self._tokens(None, embedding)
+        (token,), _ = self._fuse(tokens, _IMAGE if is_image else _TEXT)
+        return self._query_code(search, token)
 
     def objective(self, batch: FeatureBatch) -> Objective:
         """Compute all terms of the class description, weighted, and how evenly the experts were used."""
@@ -165,29 +172,27 @@ class MCMFH(Hasher):
         image, text = self.loss.drop_inputs(batch["image"], batch["text"], key, self.seed)
         tokens = torch.stack([self.image_projection(image), self.text_projection(text)], dim=1)  # (B, 2, d_model)
         tokens = self.voting(tokens, key)
-        views = torch.tensor([[True, False], [False, True], [True, True]], device=tokens.device)
-        present = views.repeat_interleave(len(tokens), dim=0)  # (3 B, 2)
-        fused = self.transformer(tokens.repeat(len(views), 1, 1), present)
-        image_only, text_only, both = fused.tokens.chunk(len(views))  # (B, 2, d_model) each
+        fused = self.transformer(tokens, (_IMAGE, _TEXT, _BOTH))
+        image_only, text_only, fused_image, fused_text = fused.tokens  # (B, d_model) each
         queries = {
             name: self._query_code(name, image_only if search.query == "image" else text_only)
             for name, search in SEARCHES.items()
         }
         items = {
-            "image": self.image_head(image_only[:, 0]),
-            "text": self.text_head(text_only[:, 1]),
-            "case": (self.image_head(both[:, 0]) + self.text_head(both[:, 1])) / 2,
+            "image": self.image_head(image_only),
+            "text": self.text_head(text_only),
+            "case": (self.image_head(fused_image) + self.text_head(fused_text)) / 2,
         }
         related, weight = self.loss.relations(
             gather_rows(batch["labels"]), gather_rows(batch["group"]), self.normal_label
         )
         terms, statistics = self.loss(CodesOfBatch(queries, items), related, weight)
-        fused_pairs = gather_rows(both[:, 0]), gather_rows(both[:, 1])
+        fused_pairs = gather_rows(fused_image), gather_rows(fused_text)
         terms["fusion"] = self.loss.fusion_weight * info_nce(
             *fused_pairs, related.positives, self.loss.temperature, related.ignored
         )
-        terms |= self.loss.gating(fused.routings, present)
-        even = utilization(tokens_per_expert(fused.routings, present))  # (layers, 2)
+        terms |= self.loss.gating(fused.routings)
+        even = utilization(tokens_per_expert(fused.routings, fused.held))  # (layers, 2)
         statistics |= {
             f"utilisation/layer{layer}/{modality}": even[layer, index]  # a column of metrics.csv, which keeps its name
             for layer in range(len(even))
@@ -201,13 +206,14 @@ class MCMFH(Hasher):
         Each view is a pass of its own: the experts never see views together, so that not even the rounding of a
         unimodal code depends on the partner.
         """
-        image_only, image_counts = self._fuse(batch["image"], None)
-        text_only, text_counts = self._fuse(None, batch["text"])
-        both, both_counts = self._fuse(batch["image"], batch["text"])
-        fused_image, fused_text = self.image_head(both[:, 0]), self.text_head(both[:, 1])
+        tokens = self._tokens(batch["image"], batch["text"])
+        (image_only,), image_counts = self._fuse(tokens, _IMAGE)
+        (text_only,), text_counts = self._fuse(tokens, _TEXT)
+        both, both_counts = self._fuse(tokens, _BOTH)
+        fused_image, fused_text = self.image_head(both[0]), self.text_head(both[1])
         output: EvaluationOutput = {
-            "image": self.image_head(image_only[:, 0]),
-            "text": self.text_head(text_only[:, 1]),
+            "image": self.image_head(image_only),
+            "text": self.text_head(text_only),
             "case": (fused_image + fused_text) / 2,
             "fused_image": fused_image,
             "fused_text": fused_text,
@@ -218,20 +224,21 @@ class MCMFH(Hasher):
             output["queries"] = {name: self._query_code(name, views[search.query]) for name, search in SEARCHES.items()}
         return output
 
-    def _query_code(self, search: SearchName, tokens: Tensor) -> Tensor:
-        """Hash the queries of a search, (B, 2, d_model) tokens of their modality alone."""
-        is_image = SEARCHES[search].query == "image"
-        token = tokens[:, 0 if is_image else 1]
+    def _query_code(self, search: SearchName, token: Tensor) -> Tensor:
+        """Hash the queries of a search, (B, d_model) tokens of their modality alone."""
         if self.query_heads is None:
-            code: Tensor = self.image_head(token) if is_image else self.text_head(token)
+            code: Tensor = self.image_head(token) if SEARCHES[search].query == "image" else self.text_head(token)
         else:
             code = self.query_heads(search, token)
         return code
 
-    def _fuse(self, image: Tensor | None, text: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Fuse for evaluation: (B, 2, d_model) tokens, and (layers, 2, num_experts) counts of the routing."""
+    def _tokens(self, image: Tensor | None, text: Tensor | None) -> Tensor:
+        """Project and vote for evaluation, (B, 2, d_model); the token of a missing modality means nothing."""
         tokens = project_given(image, text, self.image_projection, self.text_projection)
-        present = torch.tensor([image is not None, text is not None], device=tokens[0].device)
-        present = present.expand(len(tokens[0]), 2)
-        fused = self.transformer(self.voting(torch.stack(tokens, dim=1)), present)
-        return fused.tokens, tokens_per_expert(fused.routings, present)
+        voted: Tensor = self.voting(torch.stack(tokens, dim=1))
+        return voted
+
+    def _fuse(self, tokens: Tensor, view: View) -> tuple[list[Tensor], Tensor]:
+        """Fuse a view: (B, d_model) of each present modality, and (layers, 2, num_experts) counts of the routing."""
+        fused = self.transformer(tokens, (view,))
+        return fused.tokens, tokens_per_expert(fused.routings, fused.held)

@@ -2,14 +2,14 @@
 
 import warnings
 
+from mcmfh_lightning.layers.concat_fusion import ConcatFusion
 from mcmfh_lightning.layers.dropout_voting import DropoutVoting, EvalVotes, KeyedDropout, Vote
-from mcmfh_lightning.layers.fusion import ConcatFusion, Fused, Fusion, FusionTransformer
+from mcmfh_lightning.layers.fusion import Fused, Fusion, FusionTransformer, View
 from mcmfh_lightning.layers.heads import HashHead, HouseholderRotation, Projection, QueryHeads
 from mcmfh_lightning.layers.mixture_of_experts import (
     MixtureOfExperts,
     Routing,
     tokens_per_expert,
-    tokens_with_content,
     utilization,
 )
 
@@ -27,9 +27,9 @@ __all__ = [
     "Projection",
     "QueryHeads",
     "Routing",
+    "View",
     "Vote",
     "tokens_per_expert",
-    "tokens_with_content",
     "utilization",
 ]
 

@@ -1,11 +1,12 @@
 """Mixture of experts, a feed-forward layer of which every token uses a few parts, and summaries of its routing."""
 
 import math
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu
+from torch.nn.functional import gelu, one_hot
 
 
 class Routing(NamedTuple):
@@ -22,42 +23,23 @@ class Routing(NamedTuple):
     experts: Tensor
 
 
-def tokens_with_content(values: Tensor, present: Tensor) -> Tensor:
-    """Leave out placeholder tokens.
-
-    Placeholders are one and the same for all samples: balancing them would push the real tokens away from whichever
-    expert they share.
-
-    Args:
-        values: (B, S, ...), of a `Routing`; S is 2, or 1 where one token holds both modalities.
-        present: (B, 2) bool: the modalities a sample has.
-
-    Returns:
-        (T, ...).
-    """
-    return values[present] if values.shape[1] == present.shape[1] else values.flatten(0, 1)
-
-
-def tokens_per_expert(routings: list[Routing], present: Tensor) -> Tensor:
+def tokens_per_expert(routings: Sequence[Routing], held: Sequence[Collection[int]]) -> Tensor:
     """Count assignments by layer, modality and expert.
 
-    A token that holds both modalities counts for each that the sample has; placeholders do not count.
-
     Args:
-        routings: One per layer, leading shape (B, S) with S 1 or 2.
-        present: (B, 2) bool.
+        routings: One per layer, leading shape (N, B): N tokens a sample.
+        held: Modalities that each of the N tokens holds; it counts for each of them.
 
     Returns:
         (layers, 2, num_experts) int64.
     """
-    counts = [
-        routing.experts[:, min(modality, routing.experts.shape[1] - 1)][present[:, modality]]
-        .flatten()
-        .bincount(minlength=routing.logits.shape[-1])
-        for routing in routings
-        for modality in range(present.shape[1])
-    ]
-    return torch.stack(counts).reshape(len(routings), present.shape[1], -1)
+    num_experts = routings[0].logits.shape[-1]
+    counts = routings[0].experts.new_zeros(len(routings), 2, num_experts)
+    for layer, routing in enumerate(routings):
+        for count, modalities in zip(one_hot(routing.experts, num_experts).sum(dim=(1, 2)), held, strict=True):
+            for modality in modalities:
+                counts[layer, modality] += count
+    return counts
 
 
 def utilization(counts: Tensor) -> Tensor:
