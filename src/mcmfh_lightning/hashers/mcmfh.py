@@ -56,7 +56,7 @@ class FusionLoss(ContrastiveLoss):
     def gating(self, routings: list[Routing]) -> dict[str, Tensor]:
         """Compute the hybrid gating loss on the global batch, mean over layers.
 
-        Placeholders are no part of it. They are one and the same for all samples: balancing them would push the real
+        Placeholders do not count: they are one and the same for all samples, and balancing them would push the real
         tokens away from whichever expert they share.
         """
         layers = []
