@@ -69,14 +69,15 @@ def splitmix64(state: Tensor, counter: Tensor) -> Tensor:
         int64 hashes of the broadcast shape; products wrap modulo 2^64.
     """
     z = state + (counter + 1) * _signed(_GAMMA)
-    z = (z ^ _shift_right(z, 30)) * _signed(0xBF58476D1CE4E5B9)
-    z = (z ^ _shift_right(z, 27)) * _signed(0x94D049BB133111EB)
-    return z ^ _shift_right(z, 31)
+    for bits, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        z ^= _shift_right(z, bits)  # in place: a mask has millions of entries, and new memory takes time
+        z *= _signed(factor)
+    return z.bitwise_xor_(_shift_right(z, 31))
 
 
 def _shift_right(z: Tensor, bits: int) -> Tensor:
     """Logical shift of int64 (torch's own shift repeats the sign bit)."""
-    return (z >> bits) & ((1 << (64 - bits)) - 1)
+    return (z >> bits).bitwise_and_((1 << (64 - bits)) - 1)
 
 
 def _signed(value: int) -> int:
