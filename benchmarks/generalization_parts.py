@@ -6,6 +6,7 @@ from math import nan
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from measurements import Row, read
 from torch import Tensor
@@ -14,11 +15,10 @@ from trained_runs import SEED, Data, Encoded, Items, Run, encode, ranked
 from mcmfh_lightning.encoders import PACKAGED_TOWERS
 from mcmfh_lightning.encoders.text_tower import TextTower
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.evaluation.protocols import CROSS_MODAL
 from mcmfh_lightning.evaluation.summary import AP, DRAWS, tied
 from mcmfh_lightning.hashers.base import Hasher
 from mcmfh_lightning.metrics import RankingCounts, functional
-from mcmfh_lightning.searches import SearchName
+from mcmfh_lightning.searches import MEASURED, SearchName
 
 METRICS = ("mAP@all", "mAP@50")
 BANDS = ("head", "middle", "tail")
@@ -60,19 +60,29 @@ def interval(values: Tensor, groups: Tensor | None = None) -> dict[str, float]:
 
 
 def cross(run: Run, test: Data, work: Path) -> Iterator[Row]:
-    """Read the searches across modalities of unseen items; abnormal queries where the data have a normal label."""
+    """Read the five searches of unseen items; abnormal queries where the data have a normal label."""
     report = read(run.tested_on(test, work) / "ranking.csv")
-    report = report.query("protocol == 'unimodal' and database == 'unseen' and metric in @METRICS")
-    report = report[report["direction"].isin([direction.name for direction in CROSS_MODAL])]
+    report = report.query("protocol != 'paired' and database == 'unseen' and metric in @METRICS")
+    report = report[report["direction"].isin(MEASURED)].sort_values("direction", key=_place, kind="stable")
     queries = "abnormal" if "abnormal" in set(report["queries"]) else "all"
     found = report[report["queries"] == queries].set_index(["direction", "metric", "system"])
     for (direction, metric, system), line in found.iterrows():
         if system == "model":
             null = line["best_null"]
-            row = {"direction": direction, "queries": queries, "metric": metric, "null": null}
+            row = {
+                "protocol": line["protocol"],
+                "direction": direction,
+                "queries": queries,
+                "metric": metric,
+                "null": null,
+            }
             row |= {name: float(line[name]) for name in ("value", "low", "high", "chance")}
             row["null_value"] = float(found.loc[(direction, metric, null), "value"])
             yield row | {"number": int(line["num_queries"]) - int(line["num_without_relevant"])}
+
+
+def _place(directions: "pd.Series[str]") -> "pd.Series[int]":
+    return directions.map(MEASURED.index)
 
 
 def trained_on_its_test(train: Data, test: Data) -> bool:

@@ -123,7 +123,9 @@ def test_every_method_is_tested_on_data_of_other_labels(bench, fitted, data, nam
     run = bench.runs.Run(name, fitted(name))
     rows = listed(bench.parts.cross(run, data.b, work))
     assert [(row.direction, row.metric) for row in rows] == [
-        (direction, metric) for direction in ("i2t", "t2i") for metric in ("mAP@all", "mAP@50")
+        (direction, metric)
+        for direction in ("i2t", "t2i", "i2i", "i2case", "t2case")
+        for metric in ("mAP@all", "mAP@50")
     ]
     assert {row.queries for row in rows} == {"all"}
     hasher = run.hasher()
@@ -133,7 +135,9 @@ def test_every_method_is_tested_on_data_of_other_labels(bench, fitted, data, nam
         labels = unpack_bits(reader.labels, len(OTHER_LABELS)).astype(int)
         apart = reader.groups[:, None] != reader.groups
         embeddings = reader.gather(np.arange(len(reader)))
-        for row, search, query, item in ((rows[0], "i2t", "image", "text"), (rows[2], "t2i", "text", "image")):
+        searches = ("i2t", "image", "text"), ("t2i", "text", "image"), ("i2i", "image", "image")
+        searches += ("i2case", "image", "case"), ("t2case", "text", "case")
+        for row, (search, query, item) in zip(rows[::2], searches, strict=True):
             with torch.inference_mode():
                 query, database = hasher.encode_query(search, torch.from_numpy(embeddings[query])), encoded.codes[item]
             query, database = signs(query), signs(database)
@@ -146,7 +150,9 @@ def test_cross_shows_the_headline_queries_and_the_best_null(bench, fitted, data,
     report = table(run.tested_on(data.a, work) / "ranking.csv")
     keys = ("protocol", "database", "queries", "direction", "metric")
     for row in rows:
-        names = ("unimodal", "unseen", "abnormal", row.direction, row.metric)
+        protocol = "asymmetric" if row.direction.endswith("case") else "unimodal"
+        assert row.protocol == protocol
+        names = (protocol, "unseen", "abnormal", row.direction, row.metric)
         found = {line["system"]: line for line in report if tuple(line[key] for key in keys) == names}
         assert (row.value, row.low) == (float(found["model"]["value"]), float(found["model"]["low"]))
         nulls = [found[name] for name in ("chance", "constant", "hyperplanes", "shuffled queries", "shuffled within")]

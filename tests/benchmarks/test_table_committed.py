@@ -6,11 +6,12 @@ import yaml
 from mcmfh_lightning.cli.train import main
 from mcmfh_lightning.sweeps.declared import read_runs
 
-TABLES = ("ablation", "bits", "comparison", "tuned", "tuning")
+TABLES = {"ablation": 12, "bits": 4, "comparison": 17, "tuned": 4, "tuning": 14}
+"""Documents of each table."""
 
 
 def test_every_table_is_checked_here(repository):
-    assert tuple(sorted(path.stem for path in (repository / "benchmarks" / "tables").glob("*.yaml"))) == TABLES
+    assert tuple(sorted(path.stem for path in (repository / "benchmarks" / "tables").glob("*.yaml"))) == tuple(TABLES)
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -50,7 +51,7 @@ def test_every_flag_is_one(repository, features, tmp_path, monkeypatch, name):
     runs = {run.where: run for run in reversed(every)}  # the first of each: the fewest bits, which small features have
     for run in runs.values():
         main(["fit", *run.flags(), f"--data.root={features}", "--trainer.fast_dev_run=true"])
-    assert len(runs) >= 6
+    assert len(runs) == TABLES[name]
 
 
 def test_every_system_has_as_many_trials(repository):
