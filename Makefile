@@ -69,14 +69,19 @@ roco: $(STAMP) ## ROCO radiology from ROCO=clone, split again by article: conver
 # --- tables: declared runs and their results, which are committed ---------------------------------------------------
 
 # Trials first: the tables count them.
-TABLES := $(addprefix benchmarks/tables/,tuning.yaml comparison.yaml ablation.yaml bits.yaml tuned.yaml)
+TABLES := $(addprefix benchmarks/tables/,tuning.yaml comparison.yaml subsets.yaml ablation.yaml bits.yaml tuned.yaml)
 # Runs at a time.
 JOBS ?= 1
 
 table: $(DEV) ## render benchmarks/tables/*.yaml from the results that are committed into docs/results/
 	for file in benchmarks/tables/*.yaml; do $(BIN)/python benchmarks/table.py $$file; done
 
+# $(1): collection, $(2): training pairs.
+subset = test -f $(RUNS)/$(1)_$(2)/features/dataset.json || $(BIN)/python benchmarks/subset.py \
+    --features $(RUNS)/$(1)/features --pairs $(2) --out $(RUNS)/$(1)_$(2)/features
+
 table-run: $(DEV) ## run what has no result yet (JOBS at a time), then render; needs runs/openi/features, runs/roco/features
+	$(foreach name,openi roco,$(foreach pairs,300 1000 3000,$(call subset,$(name),$(pairs));))
 	for file in $(TABLES); do $(BIN)/python benchmarks/table.py $$file --run --jobs $(JOBS); done
 
 # --- development ---------------------------------------------------------------------------------------------------
