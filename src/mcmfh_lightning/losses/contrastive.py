@@ -122,7 +122,7 @@ class ContrastiveLoss:
             of ``both``.
         temperature: Temperature of every InfoNCE.
         i2t_weight: Weight of the search from images to texts in the hashing loss, which is the mean over the searches
-            by these six weights.
+            by these six weights. A search of weight 0 is not learned: its query head keeps its first weights.
         t2i_weight: Weight of the search from texts to images.
         i2i_weight: Weight of the search from images to images of other pairs.
         t2t_weight: Weight of the search from texts to texts of other pairs.
