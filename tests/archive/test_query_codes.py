@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Callable
 from itertools import permutations
 from pathlib import Path
 
@@ -53,31 +54,49 @@ def film(phantom_pairs: Path) -> Image.Image:
     return decode_image(next(pair.image for pair in PairShardReader(phantom_pairs, "test") if pair.image))
 
 
-def brute_force(place: Path, film: Image.Image, modality: str, heads: dict[str, str], against: str):
+@pytest.fixture(scope="module")
+def opened(place: Path) -> Archive:
+    """It has loaded the towers once for all tests; its index is flat."""
+    return Archive.open(place, index="flat")
+
+
+BruteForce = Callable[[str, dict[str, str], str], list[tuple[int, str]]]
+
+
+@pytest.fixture(scope="module")
+def brute_force(place: Path, film: Image.Image) -> BruteForce:
     """All items that have the code, by (distance, id): numpy over the hasher's codes, with no part of a search.
 
-    ``heads`` has the search of the items whose case is of an image alone, a text alone, or both.
+    Takes the modality of the query, the search of the items whose case is of an image alone, a text alone, or both,
+    and the code that is searched.
     """
     info = ArchiveInfo.load(place)
     hasher = load_archive_hasher(Location(place), info)
     encoder = build_encoder(info.encoder_spec, info.encoder).eval()
     with torch.inference_mode():
-        if modality == "text":
-            embedding = encoder.encode_text(encoder.tokenize([TEXT]))
-        else:
-            embedding = encoder.encode_image(encoder.preprocess(film)[None])
-        bits = {
-            search: (hasher.encode_query(search, embedding.half().float())[0] >= 0).numpy()
-            for search in set(heads.values())
+        embeddings = {
+            "text": encoder.encode_text(encoder.tokenize([TEXT])),
+            "image": encoder.encode_image(encoder.preprocess(film)[None]),
         }
-    found = []
-    for row in ItemTable.open(place).select(["id", "has_image", "has_text", f"{against}_code"]).to_pylist():
-        if row[f"{against}_code"] is None:
-            continue
-        kind = "case" if row["has_image"] and row["has_text"] else "image" if row["has_image"] else "text"
-        stored = np.unpackbits(np.frombuffer(row[f"{against}_code"], np.uint8)).astype(bool)
-        found.append((int((bits[heads[kind]] != stored).sum()), row["id"]))
-    return sorted(found)
+        bits = {
+            name: (hasher.encode_query(name, embeddings[search.query].half().float())[0] >= 0).numpy()
+            for name, search in SEARCHES.items()
+        }
+    codes = [f"{side}_code" for side in ("image", "text", "case")]
+    rows = ItemTable.open(place).select(["id", "has_image", "has_text", *codes]).to_pylist()
+
+    def rank(modality: str, heads: dict[str, str], against: str) -> list[tuple[int, str]]:
+        assert {SEARCHES[name].query for name in heads.values()} == {modality}
+        found = []
+        for row in rows:
+            if row[f"{against}_code"] is None:
+                continue
+            kind = "case" if row["has_image"] and row["has_text"] else "image" if row["has_image"] else "text"
+            stored = np.unpackbits(np.frombuffer(row[f"{against}_code"], np.uint8)).astype(bool)
+            found.append((int((bits[heads[kind]] != stored).sum()), row["id"]))
+        return sorted(found)
+
+    return rank
 
 
 def searched(opened: Archive, **query: object) -> list[tuple[int, str]]:
@@ -95,13 +114,15 @@ HEADS = {
 
 
 @pytest.mark.parametrize("index", ["flat", "hash"])
-def test_each_search_ranks_as_its_own_head_does(place: Path, film: Image.Image, index: str) -> None:
-    opened = Archive.open(place, index=index)
+def test_each_search_ranks_as_its_own_head_does(
+    place: Path, opened: Archive, film: Image.Image, brute_force: BruteForce, index: str
+) -> None:
+    opened = opened if index == "flat" else Archive.open(place, index=index)
     rankings = {}
     for search, (modality, against) in SEARCHES.items():
         query = {"text": TEXT} if modality == "text" else {"image": film}
         rankings[search] = searched(opened, against=against, **query)
-        assert rankings[search] == brute_force(place, film, modality, HEADS[search], against), search
+        assert rankings[search] == brute_force(modality, HEADS[search], against), search
         if against == "case":  # of whole items alone, and of each other kind alone
             for has_image, has_text in ((True, True), (True, False), (False, True)):
                 only = Filters(has_image=has_image, has_text=has_text)
@@ -116,21 +137,20 @@ def test_each_search_ranks_as_its_own_head_does(place: Path, film: Image.Image, 
     assert {len(ranking) for ranking in rankings.values()} == {22, 24}  # two lack an image, two a text
 
 
-def test_the_head_of_another_search_ranks_otherwise(place: Path, film: Image.Image) -> None:
+def test_the_head_of_another_search_ranks_otherwise(brute_force: BruteForce) -> None:
     """Without this the test above would hold whatever head were used."""
     for modality, letter in (("image", "i"), ("text", "t")):
         heads = [HEADS[f"{letter}2{target}"] for target in ("i", "t", "case")]
         heads.append(dict.fromkeys(("image", "text", "case"), f"{letter}2case"))  # one head for all kinds of items
         for against in ("image", "text", "case"):
-            rankings = [brute_force(place, film, modality, head, against) for head in heads]
+            rankings = [brute_force(modality, head, against) for head in heads]
             if against != "case":
                 del rankings[3]  # which is that of the third
             assert all(one != other for one, other in permutations(rankings, 2))
 
 
 @pytest.mark.parametrize("against", ["image", "text", "case"])
-def test_an_item_searches_as_its_picture_and_its_text_do(place: Path, phantom_pairs: Path, against: str) -> None:
-    opened = Archive.open(place)
+def test_an_item_searches_as_its_picture_and_its_text_do(opened: Archive, phantom_pairs: Path, against: str) -> None:
     pairs = [pair for split in ("train", "val", "test") for pair in PairShardReader(phantom_pairs, split)]
     for pair in [pair for pair in pairs if pair.image or pair.text][::3]:
         without = Filters(without_groups=(pair.group_name,))
@@ -148,9 +168,9 @@ def test_an_item_searches_as_its_picture_and_its_text_do(place: Path, phantom_pa
 
 
 def test_the_service_and_the_command_search_alike(
-    place: Path, film: Image.Image, capsys: pytest.CaptureFixture[str]
+    place: Path, opened: Archive, film: Image.Image, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    opened, client = Archive.open(place), client_of(create_app(ServedArchive(str(place))))
+    client = client_of(create_app(ServedArchive(str(place))))
     stream = io.BytesIO()
     film.save(stream, "PNG")
     for against in ("image", "text", "case"):
@@ -210,7 +230,9 @@ def test_codes_of_a_query_see_one_modality(planted: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_relaxed_codes_rerank_each_kind_by_its_own(place: Path, tmp_path: Path, film: Image.Image, keep: bool) -> None:
+def test_relaxed_codes_rerank_each_kind_by_its_own(
+    place: Path, opened: Archive, tmp_path: Path, film: Image.Image, keep: bool
+) -> None:
     folder = place
     if not keep:
         info = ArchiveInfo.load(place)
@@ -218,7 +240,7 @@ def test_relaxed_codes_rerank_each_kind_by_its_own(place: Path, tmp_path: Path, 
         folder = tmp_path / "archive"
         pairs = ItemTable.open(place).select(["folder"])["folder"][0].as_py()
         build_archive(folder, Path(pairs), place.with_name("hasher.ckpt"), "--without-relaxed")
-    opened = Archive.open(folder)
+        opened = Archive.open(folder)
     name = next(one for one in ItemTable.open(folder).select(["id", "has_image"]).to_pylist() if one["has_image"])["id"]
     for query in ({"text": TEXT}, {"image": film}, {"id": name}):
         result = opened.search(k=24, **query)
