@@ -49,7 +49,21 @@ from mcmfh_lightning.trainer.run_files import (
 
 
 class McmfhCLI(LightningCLI):
-    """LightningCLI with one folder for each run, sizes read from the data, and no options hidden in checkpoints."""
+    """LightningCLI with one folder for each run, sizes read from the data, and no options hidden in checkpoints.
+
+    Args:
+        command: The subcommand that is called. The others get no parser: each takes as long to build as this one.
+        **kwargs: Arguments of LightningCLI.
+    """
+
+    def __init__(self, command: str, **kwargs: Any) -> None:  # noqa: ANN401  # Lightning's
+        self._command = command
+        super().__init__(**kwargs)
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # static in Lightning, which adds them all
+        """Return the subcommand that is called and the arguments of its method that are no options."""
+        every = super().subcommands()
+        return {self._command: every[self._command]} if self._command in every else every
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add ``--run_dir`` and link the sizes of the data to the model."""
@@ -286,8 +300,9 @@ def main(args: Sequence[str] | None = None) -> None:
             args = arguments = [arguments[0], "--help"]
         with usage_errors(arguments):
             McmfhCLI(
-                LightningModule,
-                LightningDataModule,
+                "".join(arguments[:1]),
+                model_class=LightningModule,
+                datamodule_class=LightningDataModule,
                 subclass_mode_model=True,
                 subclass_mode_data=True,
                 seed_everything_default=0,
