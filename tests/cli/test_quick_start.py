@@ -19,6 +19,7 @@ UNUSED = (
     "lancedb",
     "wandb",
     "tensorboard",
+    "torch._dynamo",
 )
 QUICK = "from mcmfh_lightning.cli.quick_start import quick_imports\nwith quick_imports(sleepy=True):\n"
 
@@ -62,6 +63,40 @@ def test_torchmetrics_is_whole_when_asked_for_more() -> None:
         "print(issubclass(MultilabelAUROC, Metric))\n"
     )
     assert _run(code) == ["False", "True True", "True False", "True"]
+
+
+def test_the_compiler_of_torch_is_whole_when_it_is_used() -> None:
+    code = (
+        QUICK + "    import lightning.pytorch\n"
+        "import sys, torch\n"
+        "from lightning.pytorch.utilities.compile import OptimizedModule, from_compiled, to_uncompiled\n"
+        "plain = lightning.pytorch.LightningModule()\n"
+        "print('torch._dynamo' in sys.modules, isinstance(plain, OptimizedModule))\n"
+        "compiled = torch.compile(plain, backend='eager')\n"
+        "print(isinstance(compiled, OptimizedModule), isinstance(compiled, torch._dynamo.OptimizedModule))\n"
+        "from lightning.pytorch.trainer.connectors.logger_connector.result import _ResultCollection\n"
+        "print(torch._dynamo.is_compiling(), _ResultCollection(training=False).log.__name__)\n"
+        "print(isinstance(plain, OptimizedModule), from_compiled(compiled) is plain, to_uncompiled(plain) is plain)\n"
+    )
+    assert _run(code) == ["False False", "True True", "False log", "False True True"]
+
+
+def test_other_names_of_the_compiler_import_it() -> None:
+    code = QUICK + "    from torch._dynamo import reset\nimport torch\nprint(reset is torch._dynamo.reset)\n"
+    assert _run(code) == ["True"]
+
+
+def test_a_function_that_is_not_to_be_compiled_is_not() -> None:
+    code = (
+        QUICK + "    import torch\n"
+        "    seen = torch.compiler.disable(lambda x: (print(torch.compiler.is_compiling()), x + 1)[1])\n"
+        "import sys\n"
+        "one = torch.ones(2)\n"
+        "print(seen(one).sum().item(), 'torch._dynamo' in sys.modules)\n"
+        "compiled = torch.compile(lambda x: seen(x * 2) * 3, backend='eager')\n"
+        "print(compiled(one).sum().item(), 'torch._dynamo' in sys.modules)\n"
+    )
+    assert _run(code) == ["False", "4.0 False", "False", "18.0 True"]
 
 
 def test_threads_that_ask_at_once_all_get_it() -> None:

@@ -175,9 +175,11 @@ def _figure(by_modality: Mapping[str, BitStatistics]) -> Figure:
     ):
         means.bar(range(len(statistics.means)), statistics.means.tolist())
         means.axhline(0.0, color="black", linewidth=0.8)
-        means.set(title=f"{name} codes, balance {statistics.balance:.3f}", xlabel="bit", ylabel="mean of -1 and +1")
+        means.set_title(f"{name} codes, balance {statistics.balance:.3f}", y=1.0)
+        means.set(xlabel="bit", ylabel="mean of -1 and +1")
         means.set_ylim(-1.05, 1.05)
         shown = pairs.imshow(statistics.correlations.numpy(), vmin=-1.0, vmax=1.0, cmap="coolwarm")
-        pairs.set(title=f"{name} codes, |correlation| {statistics.correlation:.3f}", xlabel="bit", ylabel="bit")
+        pairs.set_title(f"{name} codes, |correlation| {statistics.correlation:.3f}", y=1.0)
+        pairs.set(xlabel="bit", ylabel="bit")
         figure.colorbar(shown, ax=pairs, label="correlation")
     return figure

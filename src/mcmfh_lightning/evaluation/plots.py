@@ -66,7 +66,8 @@ def ranking_figures(panels: Sequence[Mapping[str, Lines]], title: str = "") -> d
         axes = figure.subplots(len(panels), len(panels[0]), squeeze=False, sharex="row", sharey="row")
         for row, lines_of_row in zip(axes, panels, strict=True):
             for panel, (heading, lines) in zip(row, lines_of_row.items(), strict=True):
-                panel.set(title=heading, xlabel=x_label, ylabel=y_label, xscale=scale)
+                panel.set_title(heading, y=1.0)  # its usual place, which is not searched for
+                panel.set(xlabel=x_label, ylabel=y_label, xscale=scale)
                 if scale == "log":
                     panel.xaxis.set_major_locator(FixedLocator(_DEPTHS))
                     panel.xaxis.set_major_formatter("{x:.0f}")
