@@ -1,4 +1,5 @@
 import csv
+import gc
 import importlib
 import io
 import logging
@@ -41,9 +42,16 @@ CHANCE_SEEDS = range(10)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Hide the warnings that the commands hide; each has its reason there."""
+    """Hide the warnings that the commands hide; each has its reason there. Nothing that is imported is garbage."""
+    gc.disable()
     for message, category in QUIET:
         config.addinivalue_line("filterwarnings", f"ignore:{message}:{category.__name__}")
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from here on, but no longer at torch and all tests, which stay to the end."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
