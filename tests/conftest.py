@@ -3,6 +3,7 @@ import gc
 import importlib
 import io
 import logging
+import os
 import sys
 import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,8 +43,12 @@ CHANCE_SEEDS = range(10)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Hide the warnings that the commands hide; each has its reason there. Nothing that is imported is garbage."""
+    """Hide the warnings that the commands hide; each has its reason there. Nothing that is imported is garbage.
+
+    Processes that tests start have one thread, as the tests have: those of two workers would wait for each other.
+    """
     gc.disable()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     for message, category in QUIET:
         config.addinivalue_line("filterwarnings", f"ignore:{message}:{category.__name__}")
 

@@ -431,7 +431,7 @@ def test_it_runs(
 ) -> None:
     out = tmp_path / "results" / "generalisation.csv"
     flags = ["--features", f"a={features}", f"b={other}", "--runs", f"TwoTower={fitted('two_tower')}"]
-    parts = ["--parts", "cross", "labels", "missing"]
+    parts = ["--parts", "cross", "labels", "missing", "--work", str(work)]
     monkeypatch.setattr(sys, "argv", ["generalization.py", *flags, *parts, "--csv", str(out)])
     bench.main.main()
     rows = bench.measurements.read(out)

@@ -46,10 +46,9 @@ def test_install_line_names_extras_that_exist(readme: str, repository: Path) -> 
     assert f"'.[{named}]'" in (repository / "Makefile").read_text()  # `make setup` installs the same
 
 
-def test_training_example_runs(readme: str, code_blocks, features: Path, tmp_path: Path) -> None:
+def test_training_example_runs(readme: str, code_blocks, make_features, tmp_path: Path) -> None:
     training, _ = code_blocks(readme, "python")
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "features").symlink_to(features)
+    make_features(tmp_path / "data" / "features", train=256, evaluated=40)
     done = subprocess.run([sys.executable, "-c", training], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "hasher.ckpt").is_file()
