@@ -133,28 +133,35 @@ def test_light_commands_import_no_torch(code: str) -> None:
     assert _imported(code, HEAVY) == ""
 
 
-def test_metrics_import_no_lightning() -> None:
-    """Next to an empty transformers: the real one, which torchmetrics imports, brings pandas in some versions."""
-    code = (
-        "import types; "
-        "get = lambda self, name: types.ModuleType.__getattribute__(self, name) if name.startswith('_') else object; "
-        "sys.modules['transformers'] = type('Empty', (types.ModuleType,), {'__getattr__': get})('transformers'); "
-        "import mcmfh_lightning.metrics"
-    )
-    assert _imported(code, ("lightning", "open_clip", "pandas")) == ""
+def test_metrics_and_rankings_of_files_import_no_lightning() -> None:
+    """People who train with other code should not wait for it, nor for encoders and transformers.
 
-
-def test_only_torchmetrics_imports_transformers_for_metrics() -> None:
-    """It does so for BERTScore where transformers is installed; this package adds nothing to that."""
+    Next to an empty transformers: the real one, which torchmetrics imports, brings pandas in some versions.
+    """
     code = (
-        "import builtins, sys\n"
-        "real = builtins.__import__\n"
+        "import builtins, sys, types\n"
+        "get = lambda self, name: types.ModuleType.__getattribute__(self, name) if name.startswith('_') else object\n"
+        "sys.modules['transformers'] = type('Empty', (types.ModuleType,), {'__getattr__': get})('transformers')\n"
+        "real, asking = builtins.__import__, set()\n"
         "def recorded(name, *args, **kwargs):\n"
         "    if name.partition('.')[0] == 'transformers':\n"
-        "        print(sys._getframe(1).f_globals['__name__'])\n"
+        "        asking.add(sys._getframe(1).f_globals['__name__'])\n"
         "    return real(name, *args, **kwargs)\n"
         "builtins.__import__ = recorded\n"
-        "import mcmfh_lightning.metrics\n"
+        "def report():\n"
+        "    print(*sorted(set(sys.argv[1:]) & set(sys.modules)))\n"
+        "import mcmfh_lightning.metrics, mcmfh_lightning.metrics.functional\n"
+        "print(*sorted({m for m in sys.modules if m.startswith('mcmfh_lightning.')"
+        " and not m.startswith('mcmfh_lightning.metrics')}))\n"
+        "report()\n"
+        "import mcmfh_lightning.evaluation.rank\n"
+        "report()\n"
+        "print(*sorted(name.partition('.')[0] for name in asking))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not [line for line in done.stdout.splitlines() if line.startswith("mcmfh_lightning")]
+    heavy = ["lightning", "pytorch_lightning", "open_clip", "timm", "webdataset", "pandas"]
+    above = ["mcmfh_lightning.callbacks", "mcmfh_lightning.datamodules"]
+    done = subprocess.run([sys.executable, "-c", code, *heavy, *above], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    *ours, asking = done.stdout.splitlines()
+    assert ours == ["", "", ""]
+    assert set(asking.split()) == {"torchmetrics"}  # for BERTScore

@@ -23,10 +23,13 @@ WAYS = {
 }
 
 LOADER = """
-import multiprocessing, sys, numpy as np, torch
+import multiprocessing, sys, numpy as np
+from mcmfh_lightning.cli.quick_start import quick_imports
 from mcmfh_lightning.errors import one_line_errors
-from mcmfh_lightning.datamodules.loader import BatchLoader
-from mcmfh_lightning.datamodules.streams import EvaluationStream
+with quick_imports(sleepy=False):
+    import torch
+    from mcmfh_lightning.datamodules.loader import BatchLoader
+    from mcmfh_lightning.datamodules.streams import EvaluationStream
 
 class Rows:
     def __init__(self, before=None):
@@ -54,10 +57,13 @@ def run(folder: Path, program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, env=environment)
 
 
-@pytest.fixture
-def _reserves(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def _reserves(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Skip where torch does not reserve what it shares: then the system ends the process, and nothing can be said."""
-    if run(tmp_path, "import torch\ntorch.zeros(2**18).share_memory_()").returncode == -signal.SIGBUS:
+    if (
+        run(tmp_path_factory.mktemp("reserves"), "import torch\ntorch.zeros(2**18).share_memory_()").returncode
+        == -signal.SIGBUS
+    ):
         pytest.skip(f"torch {torch.__version__} is ended by the system where shared memory is full")
 
 

@@ -4,10 +4,13 @@ import json
 import sys
 from pathlib import Path
 
-import lightning.pytorch as pl
-import torch
+from mcmfh_lightning.cli.quick_start import quick_imports
 
-from mcmfh_lightning.datamodules import FeatureDataModule
+with quick_imports(sleepy=False):  # without what torchmetrics has for texts and images
+    import lightning.pytorch as pl
+    import torch
+
+    from mcmfh_lightning.datamodules import FeatureDataModule
 
 
 def bytes_read() -> int:

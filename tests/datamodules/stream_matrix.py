@@ -5,10 +5,13 @@ import multiprocessing
 import sys
 from pathlib import Path
 
-import torch
+from mcmfh_lightning.cli.quick_start import quick_imports
 
-from mcmfh_lightning.datamodules.loader import BatchLoader
-from mcmfh_lightning.datamodules.streams import BatchStream
+with quick_imports(sleepy=False):  # without what torchmetrics has for texts and images
+    import torch
+
+    from mcmfh_lightning.datamodules.loader import BatchLoader
+    from mcmfh_lightning.datamodules.streams import BatchStream
 
 RANKS = (1, 2, 4, 8)
 WORKERS = (0, 1, 3)

@@ -5,10 +5,13 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-import lightning.pytorch as pl
-import torch
+from mcmfh_lightning.cli.quick_start import quick_imports
 
-from mcmfh_lightning.datamodules import FeatureDataModule, PairDataModule
+with quick_imports(sleepy=False):  # without what torchmetrics has for texts and images
+    import lightning.pytorch as pl
+    import torch
+
+    from mcmfh_lightning.datamodules import FeatureDataModule, PairDataModule
 
 
 class Transforms:

@@ -2,12 +2,15 @@
 
 import sys
 
-import torch
-import torch.distributed as dist
-from torch.multiprocessing import start_processes
+from mcmfh_lightning.cli.quick_start import quick_imports
 
-from mcmfh_lightning.hashers import DDBH, MCMFH, UCMFH, DScPH, TwoTower
-from mcmfh_lightning.losses import gather_rows
+with quick_imports(sleepy=False):  # without what torchmetrics has for texts and images
+    import torch
+    import torch.distributed as dist
+    from torch.multiprocessing import start_processes
+
+    from mcmfh_lightning.hashers import DDBH, MCMFH, UCMFH, DScPH, TwoTower
+    from mcmfh_lightning.losses import gather_rows
 
 
 def gradients(model, batch):

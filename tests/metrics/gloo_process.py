@@ -4,19 +4,22 @@ import sys
 import warnings
 from pathlib import Path
 
-import torch
+from mcmfh_lightning.cli.quick_start import quick_imports
 
-from mcmfh_lightning.metrics import (
-    HammingACG,
-    HammingHistogram,
-    HammingInstanceHistogram,
-    HammingInstanceRecall,
-    HammingMeanAveragePrecision,
-    HammingMedianRank,
-    HammingMetricCollection,
-    HammingNDCG,
-    HammingRecall,
-)
+with quick_imports(sleepy=False):  # without what torchmetrics has for texts and images
+    import torch
+
+    from mcmfh_lightning.metrics import (
+        HammingACG,
+        HammingHistogram,
+        HammingInstanceHistogram,
+        HammingInstanceRecall,
+        HammingMeanAveragePrecision,
+        HammingMedianRank,
+        HammingMetricCollection,
+        HammingNDCG,
+        HammingRecall,
+    )
 
 ITEMS = 60
 SHARES = {

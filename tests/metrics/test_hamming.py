@@ -1,6 +1,4 @@
 import pickle
-import subprocess
-import sys
 import warnings
 from copy import deepcopy
 
@@ -238,14 +236,3 @@ ITEMS = pairs(3, seed=0)
 def test_errors(call, error, message):
     with pytest.raises(error, match=message):
         call()
-
-
-def test_importing_the_metrics_imports_neither_lightning_nor_encoders():
-    code = (
-        "import sys, mcmfh_lightning.metrics, mcmfh_lightning.metrics.functional;"
-        "ours = {m for m in sys.modules if m.startswith('mcmfh_lightning.')"
-        " and not m.startswith('mcmfh_lightning.metrics')};"
-        "print(sorted(ours | {'lightning', 'pytorch_lightning', 'open_clip', 'timm', 'webdataset'} & set(sys.modules)))"
-    )
-    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert output.strip() == "[]"
