@@ -51,64 +51,46 @@ def test_a_test_imports_no_library_that_it_does_not_use(run: Path, features: Pat
 
 
 def test_torchmetrics_is_whole_when_asked_for_more() -> None:
+    """By threads that ask at once, and by one that asks for what is no part of it."""
     code = (
         QUICK + "    import lightning.pytorch\n"
         "import sys\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
         "from lightning.pytorch.core.module import Metric\n"
         "print('torchmetrics.functional' in sys.modules)\n"
         "import torchmetrics\n"
+        "names = ['SumMetric', 'Accuracy', 'MeanMetric', 'AUROC', 'F1Score', 'R2Score', 'MaxMetric', 'Recall']\n"
+        "with ThreadPoolExecutor(8) as pool:\n"
+        "    print(*(one.__name__ for one in pool.map(lambda name: getattr(torchmetrics, name), names)))\n"
         "print(issubclass(torchmetrics.Accuracy, Metric), torchmetrics.Metric is Metric)\n"
         "print(len(torchmetrics.__all__) > 50, hasattr(torchmetrics, 'no_such_metric'))\n"
         "from torchmetrics.classification import MultilabelAUROC\n"
         "print(issubclass(MultilabelAUROC, Metric))\n"
     )
-    assert _run(code) == ["False", "True True", "True False", "True"]
+    together = "SumMetric Accuracy MeanMetric AUROC F1Score R2Score MaxMetric Recall"
+    assert _run(code) == ["False", together, "True True", "True False", "True"]
 
 
 def test_the_compiler_of_torch_is_whole_when_it_is_used() -> None:
+    """It is not there before; then it knows what it compiled, and what it is to leave out."""
     code = (
-        QUICK + "    import lightning.pytorch\n"
-        "import sys, torch\n"
+        QUICK + "    import lightning.pytorch, sys, torch\n"
+        "    stand_in = sys.modules['torch._dynamo']\n"
+        "    left_out = torch.compiler.disable(lambda x: (print(torch.compiler.is_compiling()), x + 1)[1])\n"
         "from lightning.pytorch.utilities.compile import OptimizedModule, from_compiled, to_uncompiled\n"
-        "plain = lightning.pytorch.LightningModule()\n"
-        "print('torch._dynamo' in sys.modules, isinstance(plain, OptimizedModule))\n"
+        "plain, one = lightning.pytorch.LightningModule(), torch.ones(2)\n"
+        "print(isinstance(plain, OptimizedModule), left_out(one).sum().item(), 'torch._dynamo' in sys.modules)\n"
         "compiled = torch.compile(plain, backend='eager')\n"
         "print(isinstance(compiled, OptimizedModule), isinstance(compiled, torch._dynamo.OptimizedModule))\n"
-        "from lightning.pytorch.trainer.connectors.logger_connector.result import _ResultCollection\n"
-        "print(torch._dynamo.is_compiling(), _ResultCollection(training=False).log.__name__)\n"
         "print(isinstance(plain, OptimizedModule), from_compiled(compiled) is plain, to_uncompiled(plain) is plain)\n"
+        "print(torch.compile(lambda x: left_out(x * 2) * 3, backend='eager')(one).sum().item())\n"
+        "print(stand_in.reset is torch._dynamo.reset)\n"
     )
-    assert _run(code) == ["False False", "True True", "False log", "False True True"]
-
-
-def test_other_names_of_the_compiler_import_it() -> None:
-    code = QUICK + "    from torch._dynamo import reset\nimport torch\nprint(reset is torch._dynamo.reset)\n"
-    assert _run(code) == ["True"]
-
-
-def test_a_function_that_is_not_to_be_compiled_is_not() -> None:
-    code = (
-        QUICK + "    import torch\n"
-        "    seen = torch.compiler.disable(lambda x: (print(torch.compiler.is_compiling()), x + 1)[1])\n"
-        "import sys\n"
-        "one = torch.ones(2)\n"
-        "print(seen(one).sum().item(), 'torch._dynamo' in sys.modules)\n"
-        "compiled = torch.compile(lambda x: seen(x * 2) * 3, backend='eager')\n"
-        "print(compiled(one).sum().item(), 'torch._dynamo' in sys.modules)\n"
-    )
-    assert _run(code) == ["False", "4.0 False", "False", "18.0 True"]
-
-
-def test_threads_that_ask_at_once_all_get_it() -> None:
-    code = (
-        QUICK + "    import lightning.pytorch\n"
-        "import torchmetrics\n"
-        "from concurrent.futures import ThreadPoolExecutor\n"
-        "names = ['SumMetric', 'Accuracy', 'MeanMetric', 'AUROC', 'F1Score', 'R2Score', 'MaxMetric', 'Recall']\n"
-        "with ThreadPoolExecutor(8) as pool:\n"
-        "    print(*(one.__name__ for one in pool.map(lambda name: getattr(torchmetrics, name), names)))\n"
-    )
-    assert _run(code) == ["SumMetric Accuracy MeanMetric AUROC F1Score R2Score MaxMetric Recall"]
+    assert _run(code) == [
+        *("False", "False 4.0 False"),
+        *("True True", "False True True"),
+        *("False", "18.0", "True"),
+    ]
 
 
 def test_another_release_of_torchmetrics_is_imported_as_ever() -> None:

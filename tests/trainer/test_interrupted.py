@@ -33,19 +33,9 @@ def stopped(request, run, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.usefixtures("stopped")
-def test_a_stopped_fit_has_the_exit_code_of_a_shell_and_can_be_completed(run, tmp_path):
-    run("fit", tmp_path, *SHORT, "--ckpt_path", "last")
+def test_a_stopped_fit_is_named_as_such_until_it_is_completed(run, tmp_path, capsys):
     checkpoints = tmp_path / "fit" / "checkpoints"
-    finished = {path.name: path.read_bytes() for path in checkpoints.iterdir()}
-    assert finished.keys() == {"best.ckpt", "last.ckpt"}
-
-    run("fit", tmp_path, *SHORT, "--ckpt_path", "last")  # what a Makefile runs again has nothing left to do
-    assert {path.name: path.read_bytes() for path in checkpoints.iterdir()} == finished
-
-
-@pytest.mark.usefixtures("stopped")
-def test_weights_of_a_stopped_fit_are_named_as_such_until_it_has_ended(run, tmp_path, capsys):
-    best, said = tmp_path / "fit" / "checkpoints" / "best.ckpt", "the fit of these weights has not ended"
+    said = "the fit of these weights has not ended"
     run("test", tmp_path)
     notes = json.loads((tmp_path / "test" / "metrics.json").read_bytes())["notes"]
     assert [note for note in notes if note.startswith(said)] == notes[-1:]
@@ -54,6 +44,11 @@ def test_weights_of_a_stopped_fit_are_named_as_such_until_it_has_ended(run, tmp_
     assert said in capsys.readouterr().out
 
     run("fit", tmp_path, *SHORT, "--ckpt_path", "last")
+    finished = {path.name: path.read_bytes() for path in checkpoints.iterdir()}
+    assert finished.keys() == {"best.ckpt", "last.ckpt"}
     capsys.readouterr()
-    run("test", tmp_path / "again", "--ckpt-path", best)
+    run("test", tmp_path / "again", "--ckpt-path", checkpoints / "best.ckpt")
     assert said not in capsys.readouterr().out
+
+    run("fit", tmp_path, *SHORT, "--ckpt_path", "last")  # what a Makefile runs again has nothing left to do
+    assert {path.name: path.read_bytes() for path in checkpoints.iterdir()} == finished
