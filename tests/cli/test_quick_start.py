@@ -51,7 +51,7 @@ def test_a_test_imports_no_library_that_it_does_not_use(run: Path, features: Pat
 
 
 def test_torchmetrics_is_whole_when_asked_for_more() -> None:
-    """By threads that ask at once, and by one that asks for what is no part of it."""
+    """Threads may ask at once; a name that it lacks is still refused."""
     code = (
         QUICK + "    import lightning.pytorch\n"
         "import sys\n"

@@ -57,8 +57,9 @@ class _Compiled(type):
 
     def __instancecheck__(cls, instance: object) -> bool:
         compiler = sys.modules.get(_COMPILER)
-        there = compiler is not None and not isinstance(compiler, _Compiler)
-        return there and isinstance(instance, compiler.OptimizedModule)
+        if compiler is None or isinstance(compiler, _Compiler):
+            return False
+        return isinstance(instance, compiler.OptimizedModule)
 
 
 class _OptimizedModule(metaclass=_Compiled):
@@ -71,8 +72,10 @@ class _Compiler(ModuleType):
     OptimizedModule = _OptimizedModule
 
     @staticmethod
-    def disable(function: Callable[..., Any], *rules: object, **more: object) -> Callable[..., Any]:
-        """Leave a function out of what is compiled, once there is a compiler."""
+    def disable(function: Callable[..., Any] | None, *rules: object, **more: object) -> Callable[..., Any]:
+        """Leave a function out of what is compiled, once there is a compiler; decorate with rules without one."""
+        if function is None:
+            return lambda one: _Compiler.disable(one, *rules, **more)
         known: list[Callable[..., Any]] = []
 
         @wraps(function)

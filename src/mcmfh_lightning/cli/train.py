@@ -61,7 +61,7 @@ class McmfhCLI(LightningCLI):
         super().__init__(**kwargs)
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # static in Lightning, which adds them all
-        """Return the subcommand that is called and the arguments of its method that are no options."""
+        """Return the subcommand that is called and the arguments of its method to leave out of the options."""
         every = super().subcommands()
         return {self._command: every[self._command]} if self._command in every else every
 
