@@ -19,7 +19,6 @@ UNUSED = (
     "lancedb",
     "wandb",
     "tensorboard",
-    "torch._dynamo",
 )
 QUICK = "from mcmfh_lightning.cli.quick_start import quick_imports\nwith quick_imports(sleepy=True):\n"
 
@@ -69,28 +68,6 @@ def test_torchmetrics_is_whole_when_asked_for_more() -> None:
     )
     together = "SumMetric Accuracy MeanMetric AUROC F1Score R2Score MaxMetric Recall"
     assert _run(code) == ["False", together, "True True", "True False", "True"]
-
-
-def test_the_compiler_of_torch_is_whole_when_it_is_used() -> None:
-    """It is not there before; then it knows what it compiled, and what it is to leave out."""
-    code = (
-        QUICK + "    import lightning.pytorch, sys, torch\n"
-        "    stand_in = sys.modules['torch._dynamo']\n"
-        "    left_out = torch.compiler.disable(lambda x: (print(torch.compiler.is_compiling()), x + 1)[1])\n"
-        "from lightning.pytorch.utilities.compile import OptimizedModule, from_compiled, to_uncompiled\n"
-        "plain, one = lightning.pytorch.LightningModule(), torch.ones(2)\n"
-        "print(isinstance(plain, OptimizedModule), left_out(one).sum().item(), 'torch._dynamo' in sys.modules)\n"
-        "compiled = torch.compile(plain, backend='eager')\n"
-        "print(isinstance(compiled, OptimizedModule), isinstance(compiled, torch._dynamo.OptimizedModule))\n"
-        "print(isinstance(plain, OptimizedModule), from_compiled(compiled) is plain, to_uncompiled(plain) is plain)\n"
-        "print(torch.compile(lambda x: left_out(x * 2) * 3, backend='eager')(one).sum().item())\n"
-        "print(stand_in.reset is torch._dynamo.reset)\n"
-    )
-    assert _run(code) == [
-        *("False", "False 4.0 False"),
-        *("True True", "False True True"),
-        *("False", "18.0", "True"),
-    ]
 
 
 def test_another_release_of_torchmetrics_is_imported_as_ever() -> None:
