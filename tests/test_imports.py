@@ -24,12 +24,14 @@ ALLOWED = {
     "encoders": {
         "callbacks",
         "datamodules",
+        "losses",
         "metrics",
         "trainer",
         "errors",
         "files",
+        "randomness",
         "types",
-    },  # predict adds its writer
+    },  # predict adds its writer; tuning has a contrastive loss and random changes of films
     "callbacks": {"datamodules", "evaluation", "layers", "metrics", "shards", "trainer", "errors", "tables", "types"},
     "evaluation": {"metrics", "shards", "trainer", "errors", "files", "tables", "types"},
     "datamodules": {"datasets", "shards", "errors"},  # RocoDataModule converts its collection first

@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from mcmfh_lightning.randomness import EVALUATION_STEP, keyed_mask, splitmix64
+from mcmfh_lightning.randomness import EVALUATION_STEP, keyed_mask, keyed_uniforms, splitmix64
 
 
 def mask(probability=0.5, *, seed=0, step=0, ids=range(64), shape=(2, 3, 50)):
@@ -60,6 +60,20 @@ def test_bytes_of_the_hash_are_uniform():
     for place in range(8):
         counts = bytes_drawn.reshape(-1, 8)[:, place].bincount(minlength=256)
         assert chisquare(counts.numpy()).pvalue > 1e-5
+
+
+def test_uniforms_are_uniform_and_follow_their_keys():
+    ids = torch.arange(500)
+    drawn = keyed_uniforms(seed=0, step=1, ids=ids, count=20)
+    assert drawn.shape == (500, 20)
+    assert drawn.min() >= 0.0
+    assert drawn.max() < 1.0
+    assert chisquare((drawn * 100).long().flatten().bincount(minlength=100).numpy()).pvalue > 1e-5
+    assert torch.equal(keyed_uniforms(seed=0, step=torch.tensor(1), ids=ids[[7, 3]], count=5), drawn[[7, 3], :5])
+    for keys in ({"seed": 1, "step": 1}, {"seed": 0, "step": 2}):
+        other = keyed_uniforms(**keys, ids=ids, count=20)
+        assert torch.corrcoef(torch.stack([drawn.flatten(), other.flatten()]))[0, 1].abs() < 0.05
+        assert not torch.equal(other, drawn)
 
 
 def test_certain_probabilities_are_exact():

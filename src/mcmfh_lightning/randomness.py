@@ -1,6 +1,6 @@
-"""Random masks that depend on keys alone, so that resuming, batching and sharding cannot change them.
+"""Random numbers that depend on keys alone, so that resuming, batching and sharding cannot change them.
 
-A mask entry is a pure function of (seed, step, sample id, unit): a counter-based generator in the sense of Salmon et
+A number is a pure function of (seed, step, sample id, unit): a counter-based generator in the sense of Salmon et
 al. (SC 2011, "Parallel random numbers: as easy as 1, 2, 3"), with SplitMix64 (Steele, Lea & Flood, OOPSLA 2014) as
 its mixing function. There is no generator state to save, restore or advance.
 """
@@ -49,13 +49,33 @@ def keyed_mask(probability: float, *, seed: int, step: int | Tensor, ids: Tensor
     if not 0.0 <= probability <= 1.0:
         raise ValueError(f"probability={probability} is outside [0, 1]")
     units = torch.Size(shape).numel()
-    start = torch.tensor([_signed(seed)], device=ids.device)
-    state = splitmix64(start, torch.as_tensor(step, device=ids.device))
-    counters = torch.arange(-(-units // _UNIFORMS_PER_HASH), device=ids.device)
-    hashes = splitmix64(splitmix64(state, ids)[:, None], counters)
+    hashes = _hashes(seed, step, ids, -(-units // _UNIFORMS_PER_HASH))
     uniforms = hashes.view(torch.int16)[:, :units].to(torch.int32)
     threshold = round(probability * 2**_BITS_PER_UNIFORM) - 2 ** (_BITS_PER_UNIFORM - 1)
     return torch.lt(uniforms, threshold).reshape(len(ids), *shape)
+
+
+def keyed_uniforms(*, seed: int, step: int | Tensor, ids: Tensor, count: int) -> Tensor:
+    """Draw uniform numbers for each sample; the same (seed, step, id) gives the same ones, as with `keyed_mask`.
+
+    Args:
+        seed: The run's seed.
+        step: Global step.
+        ids: (B,) int64 sample ids.
+        count: Numbers of a sample.
+
+    Returns:
+        (B, count) float32 in [0, 1), multiples of 2^-24.
+    """
+    return _shift_right(_hashes(seed, step, ids, count), 40).float() * 2.0**-24
+
+
+def _hashes(seed: int, step: int | Tensor, ids: Tensor, count: int) -> Tensor:
+    """Hash the keys of each sample with numbers from 0: (B, count) int64."""
+    start = torch.tensor([_signed(seed)], device=ids.device)
+    state = splitmix64(start, torch.as_tensor(step, device=ids.device))
+    counters = torch.arange(count, device=ids.device)
+    return splitmix64(splitmix64(state, ids)[:, None], counters)
 
 
 def splitmix64(state: Tensor, counter: Tensor) -> Tensor:

@@ -229,7 +229,7 @@ def test_what_a_file_says(tmp_path: Path, efficientnet: Path) -> None:
     assert read_tuned_on(tmp_path / "weights.pth") is None
     save_file({"a": torch.ones(1)}, path, {"format": "pt"})
     assert read_tuned_on(path) is None
-    assert json.dumps(TunedOn("a", "b")._asdict()) == '{"data": "a", "shards": "b"}'
+    assert json.dumps(TunedOn("a", "b").to_json()) == '{"data": "a", "shards": "b"}'
 
 
 def test_bad_arguments(make: Callable[..., TwoTowerEncoder]) -> None:

@@ -34,9 +34,13 @@ class TwoTowerEncoder(Encoder):
         text_sha256: Expected sha256 of the text weights, checked before they are loaded.
         text_pooling: How token states become one embedding; required for a folder that does not say so.
         context_length: Longest text in tokens, special tokens included; None takes that of the model.
+        image_size: Side of the prepared pictures in pixels; None takes that of the tower's tuning, or of the model.
+        whole_image: Whether a picture is scaled to fit and padded to a square with the model's mean gray, so that
+            nothing of it is lost. False crops its center as the authors of the model do; None does as the tower's
+            tuning did, or crops.
 
     Raises:
-        ValueError: If an argument is missing or contradicts the folders.
+        ValueError: If an argument is missing or contradicts the folders, or the model reads one other size only.
         DataError: If a file is missing, has another SHA-256, or does not fit its model exactly.
     """
 
@@ -51,12 +55,16 @@ class TwoTowerEncoder(Encoder):
         text_sha256: str | None = None,
         text_pooling: Literal["mean", "cls"] | None = None,
         context_length: int | None = None,
+        image_size: int | None = None,
+        *,
+        whole_image: bool | None = None,
     ) -> None:
         super().__init__()
-        image = ImageTower(image_weights, image_model, image_sha256)
+        image = ImageTower(image_weights, image_model, image_sha256, image_size, whole_image=whole_image)
         text = TextTower(text_model, text_sha256, text_pooling, context_length)
         self.image_tower = image.model.eval().requires_grad_(requires_grad=False)
         self.text_tower = text.eval().requires_grad_(requires_grad=False)
+        self.image_size, self.whole_image = image.image_size, image.whole_image
         self.image_dim = image.dim
         self.text_dim = text.dim
         self.preprocess = image.preprocess

@@ -116,17 +116,38 @@ _KEY = "tuned_on"
 
 
 class TunedOn(NamedTuple):
-    """Data set that a tower was tuned on."""
+    """Data set that a tower was tuned on, and how its pictures were prepared."""
 
     data: str
     """Name of the data set."""
     shards: str
     """Fingerprint of its shards, splits included."""
+    image_size: int | None = None
+    """Side of the pictures in pixels, if it was chosen."""
+    whole_image: bool | None = None
+    """Whether pictures were padded instead of cropped, if it was chosen."""
+    before: "TunedOn | None" = None
+    """What the tower had been tuned on before, if it had."""
 
     @classmethod
     def of(cls, data: PairDataModule) -> "TunedOn":
         """Describe the pairs of a datamodule."""
         return cls(data.info.name, data.state_dict()["data"])
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "TunedOn":
+        """Read what `to_json` made."""
+        before = content.get("before")
+        return cls(**{**content, "before": None if before is None else cls.from_json(before)})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON; what was not chosen is left out."""
+        content = {**self._asdict(), "before": None if self.before is None else self.before.to_json()}
+        return {name: value for name, value in content.items() if value is not None}
+
+    def history(self) -> list["TunedOn"]:
+        """List this and what came before, the first one first."""
+        return [*([] if self.before is None else self.before.history()), self]
 
 
 def save_tuned(path: Path, state: Mapping[str, Tensor], tuned_on: TunedOn) -> None:
@@ -138,7 +159,7 @@ def save_tuned(path: Path, state: Mapping[str, Tensor], tuned_on: TunedOn) -> No
         tuned_on: The data set.
     """
     # One entry: safetensors writes several in any order, and the file's sha256 is part of the encoder's identity.
-    metadata = {_KEY: json.dumps(tuned_on._asdict())}
+    metadata = {_KEY: json.dumps(tuned_on.to_json())}
     content = save({name: value.detach().cpu().contiguous() for name, value in state.items()}, metadata)
     with atomic_write(path) as stream:
         stream.write(content)
@@ -150,7 +171,17 @@ def read_tuned_on(path: Path) -> TunedOn | None:
         return None
     with safe_open(path, "pt") as file:
         metadata = file.metadata() or {}
-    return TunedOn(**json.loads(metadata[_KEY])) if _KEY in metadata else None
+    return TunedOn.from_json(json.loads(metadata[_KEY])) if _KEY in metadata else None
+
+
+def tuned_on_of(identity: Mapping[str, Any]) -> TunedOn | None:
+    """Return what the image tower of an encoder was tuned on; None if it was not tuned.
+
+    Args:
+        identity: `mcmfh_lightning.encoders.Encoder.identity`.
+    """
+    found = identity.get("image", {}).get(_KEY)
+    return None if found is None else TunedOn.from_json(found)
 
 
 def check_tuned_on(identity: Mapping[str, Any], data: object) -> None:
@@ -161,14 +192,15 @@ def check_tuned_on(identity: Mapping[str, Any], data: object) -> None:
         data: The datamodule.
 
     Raises:
-        DataError: If it was tuned on a data set of the same name with other pairs or splits.
+        DataError: If it was ever tuned on a data set of the same name with other pairs or splits.
     """
-    found = identity.get("image", {}).get(_KEY)
-    if found is None or not isinstance(data, PairDataModule):
+    tuned_on = tuned_on_of(identity)
+    if tuned_on is None or not isinstance(data, PairDataModule):
         return
-    theirs, ours = TunedOn(**found), TunedOn.of(data)
-    if theirs.data == ours.data and theirs != ours:
-        raise DataError(
-            f"the image tower was tuned on {theirs.data!r} with other pairs or splits than {data.root} (shards "
-            f"{theirs.shards}, here {ours.shards}): it may know images of this test split; tune it on these pairs"
-        )
+    ours = TunedOn.of(data)
+    for theirs in tuned_on.history():
+        if theirs.data == ours.data and theirs.shards != ours.shards:
+            raise DataError(
+                f"the image tower was tuned on {theirs.data!r} with other pairs or splits than {data.root} (shards "
+                f"{theirs.shards}, here {ours.shards}): it may know images of this test split; tune it on these pairs"
+            )
