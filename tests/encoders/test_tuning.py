@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import timm
 import torch
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -19,27 +19,24 @@ from mcmfh_lightning.datamodules import PairDataModule
 from mcmfh_lightning.encoders import FeatureExtractor, ImageTowerTuning, TwoTowerEncoder
 from mcmfh_lightning.encoders.weights import TunedOn, read_tuned_on, save_tuned
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.shards import Pair, PairShardWriter
 
-VOCABULARY = ("normal", "opacity", "nodule", "everywhere", "never")
-SIZES = {"train": 24, "val": 12, "test": 6}
-TRAINABLE = ["image_tower.blocks.4", "image_tower.conv_head", "image_tower.bn2"]
-WritePairs = Callable[..., Path]
+from .tuning_pairs import (
+    SIZES,
+    TRAINABLE,
+    VOCABULARY,
+    fit_tower,
+    labels_of,
+    make_tuning,
+    write_efficientnet,
+    write_pairs,
+)
+
 Tune = Callable[..., ImageTowerTuning]
 
 
 @pytest.fixture(scope="module")
 def efficientnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of timm's ``test_efficientnet``, which has batch norms, with statistics of their own."""
-    torch.manual_seed(1)
-    model = timm.create_model("test_efficientnet")
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.running_mean.uniform_(-0.1, 0.1)
-            module.running_var.uniform_(0.5, 1.5)
-    path = tmp_path_factory.mktemp("image") / "weights.safetensors"
-    save_file(model.state_dict(), path)
-    return path
+    return write_efficientnet(tmp_path_factory.mktemp("image") / "weights.safetensors")
 
 
 @pytest.fixture
@@ -50,70 +47,18 @@ def make(efficientnet: Path, text_folder: Path) -> Callable[..., TwoTowerEncoder
     return make
 
 
-def _labels(number: int) -> tuple[str, ...]:
-    return ("everywhere", *(["normal"] if number % 3 else ["opacity", "nodule"][: 1 + number % 2]))
-
-
-def _write(folder: Path, *, held_out: int = 0, name: str = "tiny", train: int = SIZES["train"]) -> Path:
-    """Gray squares whose brightness decides their labels; ``held_out`` is the seed of the validation and test films."""
-    with PairShardWriter(
-        folder,
-        name=name,
-        source="tests",
-        licence="CC0-1.0",
-        settings={},
-        label_vocabulary=VOCABULARY,
-        normal_label="normal",
-        pairs_per_shard=50,
-    ) as writer:
-        for split, size in (SIZES | {"train": train}).items():
-            rng = np.random.default_rng([len(split), 0 if split == "train" else held_out])
-            for number in range(size):
-                gray = rng.integers(0, 90, (20, 20), dtype=np.uint8) + np.uint8(number % 3 * 60)
-                stream = io.BytesIO()
-                Image.fromarray(gray).save(stream, format="PNG")
-                lacks_text = split == "train" and number == 5
-                writer.write(
-                    split,
-                    Pair(
-                        id=f"{split}-{number}",
-                        image=stream.getvalue(),
-                        image_format="png",
-                        text=None if lacks_text else "heart size is normal",
-                        labels=_labels(number),
-                        group=1000 * len(split) + number,
-                        date=None,
-                        source="tests",
-                        licence="CC0-1.0",
-                    ),
-                )
-    return folder
-
-
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _write(tmp_path_factory.mktemp("pairs"))
+    return write_pairs(tmp_path_factory.mktemp("pairs"))
 
 
 @pytest.fixture
 def tune(make: Callable[..., TwoTowerEncoder]) -> Tune:
     def tune(pairs: Path, folder: Path, *, best: bool = True, **options: object) -> ImageTowerTuning:
-        seed_everything(0, verbose=False)
-        module = ImageTowerTuning(
-            make(), len(VOCABULARY), TRAINABLE, optimizer=lambda parameters: torch.optim.Adam(parameters, 1e-2)
-        )
+        module = make_tuning(make())
         keeper = ModelCheckpoint(folder, monitor="val/auc", mode="max", filename="best", save_weights_only=True)
         arguments = {"max_epochs": 2, "enable_checkpointing": best, "callbacks": [keeper] if best else None} | options
-        trainer = Trainer(
-            accelerator="cpu",
-            logger=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            default_root_dir=folder,
-            **arguments,
-        )
-        trainer.fit(module, PairDataModule(str(pairs), batch_size=5, num_workers=0, global_batch_size=6))
-        return module
+        return fit_tower(module, pairs, folder, **arguments)
 
     return tune
 
@@ -158,11 +103,11 @@ def test_what_is_not_named_is_as_it_was(
     assert all(torch.equal(value, after[f"image_tower.{name}"]) for name, value in saved.items())
 
 
-def test_nothing_is_learnt_from_films_of_other_splits(tune: Tune, tmp_path: Path) -> None:
+def test_nothing_is_learnt_from_films_and_reports_of_other_splits(tune: Tune, tmp_path: Path) -> None:
     towers = []
     for seed in (1, 2):
         folder = tmp_path / str(seed)
-        tune(_write(folder / "pairs", held_out=seed), folder, best=False)
+        tune(write_pairs(folder / "pairs", held_out=seed), folder, best=False)
         towers.append(load_file(folder / "image_tower.safetensors"))
     assert all(torch.equal(value, towers[1][name]) for name, value in towers[0].items())
 
@@ -178,7 +123,7 @@ def test_carriers_of_a_label_weigh_as_told(tune: Tune, pairs: Path, tmp_path: Pa
     module = tune(pairs, tmp_path, fast_dev_run=True)
     assert not (tmp_path / "image_tower.safetensors").exists()
     numbers = [number for number in range(SIZES["train"]) if number != 5]  # without a text: not trained on
-    carriers = np.array([sum(label in _labels(number) for number in numbers) for label in VOCABULARY])
+    carriers = np.array([sum(label in labels_of(number) for number in numbers) for label in VOCABULARY])
     expected = np.sqrt(np.maximum(len(numbers) - carriers, 1) / np.maximum(carriers, 1))
     np.testing.assert_allclose(module.positive_weight, expected, rtol=1e-6)
 
@@ -215,9 +160,9 @@ def test_a_tower_tuned_on_another_split_is_refused(
         trainer.predict(extractor, PairDataModule(str(pairs), num_workers=0))
 
     encode(pairs)
-    encode(_write(tmp_path / "foreign", held_out=1, name="another collection"))
+    encode(write_pairs(tmp_path / "foreign", held_out=1, name="another collection"))
     with pytest.raises(DataError, match=r"tuned on 'tiny' with other pairs or splits .* tune it on these pairs"):
-        encode(_write(tmp_path / "split", train=SIZES["train"] - 1))
+        encode(write_pairs(tmp_path / "split", train=SIZES["train"] - 1))
 
 
 def test_what_a_file_says(tmp_path: Path, efficientnet: Path) -> None:
@@ -235,6 +180,12 @@ def test_what_a_file_says(tmp_path: Path, efficientnet: Path) -> None:
 def test_bad_arguments(make: Callable[..., TwoTowerEncoder]) -> None:
     with pytest.raises(ValueError, match=r"balance=1\.5 is outside \[0, 1\]"):
         ImageTowerTuning(make(), 3, TRAINABLE, balance=1.5)
+    with pytest.raises(ValueError, match=r"report_weight=-0\.1 is negative"):
+        ImageTowerTuning(make(), 3, TRAINABLE, report_weight=-0.1)
+    with pytest.raises(ValueError, match=r"augmentation=-1\.0 is negative"):
+        ImageTowerTuning(make(), 3, TRAINABLE, augmentation=-1.0)
+    with pytest.raises(ValueError, match="names parts of the text tower, which stays frozen here"):
+        ImageTowerTuning(make(), 3, ["text_tower.model.encoder.layer.1"])
     with pytest.raises(
         ValueError, match=r"'image_tower\.blocks\.9' matches nothing; there are .*image_tower\.blocks\.4"
     ):
