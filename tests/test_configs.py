@@ -12,7 +12,7 @@ from mcmfh_lightning.lightning_configs import find_config, find_configs
 CONFIGS = Path(find_config("experiments/demo.yaml")).parents[1]
 MODELS = sorted(path.stem for path in CONFIGS.glob("model/*.yaml") if not path.stem.startswith("encoder_"))
 HASHER_EXPERIMENTS = ["demo", *MODELS]
-ENCODER_EXPERIMENTS = ["encode_biomedclip", "encode_offline", "encode_roco", "encode_tuned"]
+ENCODER_EXPERIMENTS = ["encode_biomedclip", "encode_films", "encode_offline", "encode_roco", "encode_tuned"]
 
 
 def test_every_method_has_its_configs() -> None:

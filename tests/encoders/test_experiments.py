@@ -5,14 +5,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
 
 from mcmfh_lightning.cli.data import main as data
 from mcmfh_lightning.cli.train import main
-from mcmfh_lightning.encoders.weights import checked_sha256
+from mcmfh_lightning.encoders.weights import checked_sha256, read_tuned_on
 from mcmfh_lightning.hashers import list_methods
 from mcmfh_lightning.shards import DatasetInfo
 
 END_TO_END = [method.name for method in list_methods() if method.by_gradients]
+SIZE = ["--model.encoder.image_size", "160"]  # the only one that the tiny tower reads
 LAST = ["--model.trainable", '["image_tower.blocks.5", "image_tower.norm"]']
 SMALL = ["--trainer.accelerator", "cpu", "--data.num_workers", "0", "--data.global_batch_size", "8"]
 
@@ -38,7 +40,8 @@ def _predict(experiment: str, pairs: Path, folder: Path, *flags: str) -> Path:
 @pytest.mark.usefixtures("no_network")
 @pytest.mark.parametrize("fast_dev_run", [True, False])
 @pytest.mark.parametrize(
-    ("experiment", "dims"), [("encode_offline.yaml", (1280, 384)), ("encode_biomedclip.yaml", None)]
+    ("experiment", "dims"),
+    [("encode_offline.yaml", (1280, 384)), ("encode_films.yaml", (1280, 384)), ("encode_biomedclip.yaml", None)],
 )
 def test_experiment_encodes(
     experiment: str,
@@ -127,7 +130,7 @@ def test_a_tower_is_tuned_and_encoded_with(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     where = ["--data.root", str(pairs)]
-    tune = ["--config", "experiments/tune_image_tower.yaml", *where, *SMALL, *tiny_encoder, *LAST]
+    tune = ["--config", "experiments/tune_image_tower.yaml", *where, *SMALL, *tiny_encoder, *SIZE, *LAST]
     main(["fit", *tune, "--trainer.fast_dev_run", "true"])
     assert not list(tmp_path.glob("runs/**/*.safetensors"))
     main(["fit", *tune, "--trainer.max_epochs", "1"])
@@ -139,3 +142,28 @@ def test_a_tower_is_tuned_and_encoded_with(
     info = DatasetInfo.load(tmp_path / "features_tuned")
     assert info.encoder is not None
     assert info.encoder["name"] == "test_vit (tuned on phantom) + bert"
+    assert info.encoder["image"]["crop_mode"] == "border"  # as it was tuned, without a word in the config
+    # Once more, from the tuned weights: the other collection is the same one here.
+    again = ["--model.encoder", "model/encoder_tuned.yaml", "--run_dir", "again", "--trainer.max_epochs", "1"]
+    main(["fit", "--config", "experiments/tune_image_tower.yaml", *where, *SMALL, *again, *encoder, *LAST])
+    found = read_tuned_on(tmp_path / "again" / "fit" / "image_tower.safetensors")
+    assert found is not None
+    assert [one.data for one in found.history()] == ["phantom", "phantom"]
+
+
+@pytest.mark.usefixtures("no_network")
+def test_an_interrupted_tuning_is_resumed_by_the_same_command(
+    pairs: Path, tiny_encoder: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One run is cut off within its second epoch; the files of both are equal to the byte."""
+    monkeypatch.chdir(tmp_path)
+    flags = ["--data.root", str(pairs), *SMALL, *tiny_encoder, *SIZE, *LAST, "--trainer.max_epochs", "2"]
+    fit = ["fit", "--config", "experiments/tune_image_tower.yaml", *flags, "--ckpt_path", "last"]
+    fit += ["--last_checkpoint.every_n_train_steps", "1"]
+    main([*fit, "--run_dir", "whole"])
+    steps = torch.load("whole/fit/checkpoints/last.ckpt", weights_only=True)["global_step"]
+    main([*fit, "--run_dir", "cut", "--trainer.max_steps", str(steps // 2 + 1)])
+    assert torch.load("cut/fit/checkpoints/last.ckpt", weights_only=True)["epoch"] == 1
+    main([*fit, "--run_dir", "cut"])
+    whole, cut = (Path(folder, "fit", "image_tower.safetensors").read_bytes() for folder in ("whole", "cut"))
+    assert whole == cut

@@ -41,7 +41,7 @@ class ImageTowerTuning(LightningModule):
 
     A linear head on the embeddings predicts every label (binary cross entropy). Another one draws them to the
     embeddings of their reports by the text tower, which is frozen (`mcmfh_lightning.losses.info_nce` in the global
-    batch; films of one group or with one text are no negatives of each other). Both heads are dropped at the end: the
+    batch; films of one group or with one text are positives of each other). Both heads are dropped at the end: the
     weights of the best checkpoint (of the last step without checkpoints) are written to ``image_tower.safetensors`` in
     the folder of the run, with the names of timm, the data set they were tuned on and the preparation of its pictures.
     A tower that was tuned before can be tuned again, also on another data set; the file names both. A
