@@ -48,7 +48,7 @@ class Batches(Callback):
 
 
 def test_reports_are_found_among_those_of_the_batch(make: MakeEncoder, pairs: Path, tmp_path: Path) -> None:
-    """The loss of the first step, written out; equal texts are no negatives of each other."""
+    """The loss of the first step, written out; equal texts are positives of each other."""
     module, batches = make_tuning(make(), augmentation=0.0, report_weight=0.7), Batches()
     state = {name: value.clone() for name, value in module.state_dict().items()}
     fit_tower(
@@ -75,7 +75,7 @@ def test_reports_are_found_among_those_of_the_batch(make: MakeEncoder, pairs: Pa
     assert float(logged["train/loss"]) == pytest.approx(float(labels) + 0.7 * total, rel=1e-4)
 
 
-def test_films_of_one_group_are_no_negatives_of_each_other(make: MakeEncoder, pairs: Path, tmp_path: Path) -> None:
+def test_films_of_one_group_are_positives_of_each_other(make: MakeEncoder, pairs: Path, tmp_path: Path) -> None:
     module, batches = make_tuning(make()), Batches()
     fit_tower(
         module, pairs, tmp_path, max_steps=1, limit_val_batches=0, enable_checkpointing=False, callbacks=[batches]
