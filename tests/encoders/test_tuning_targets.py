@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from safetensors.torch import load_file
+from torch.multiprocessing import start_processes
 
 from mcmfh_lightning.datamodules import PairDataModule
 from mcmfh_lightning.encoders import FeatureExtractor, ImageTowerTuning, TwoTowerEncoder
@@ -113,14 +115,14 @@ def test_only_films_of_training_are_changed(make: MakeEncoder, pairs: Path, tmp_
         lambda _, inputs: seen[module.trainer.training].extend(inputs[0].clone().unbind())
     )
     preprocess = module.encoder.preprocess
-    fit_tower(module, pairs, tmp_path, max_epochs=1, num_sanity_val_steps=0, enable_checkpointing=False)
+    fit_tower(module, pairs, tmp_path, max_epochs=2, num_sanity_val_steps=0, enable_checkpointing=False)
     plain = {}
     for split in ("train", "val"):
         reader = PairDataModule(str(pairs)).reader(split)
         plain[split] = [preprocess(decode_image(reader[row].image)) for row in range(len(reader))]
-    assert len(seen[False]) == SIZES["val"]
-    assert all(torch.equal(found, expected) for found, expected in zip(seen[False], plain["val"], strict=True))
-    assert len(seen[True]) == 18  # whole batches of 6 of the 23 pairs
+    assert all(torch.equal(found, expected) for found, expected in zip(seen[False], 2 * plain["val"], strict=True))
+    assert len(seen[True]) == 2 * 18  # whole batches of 6 of the 23 pairs
+    assert len(torch.stack(seen[True]).unique(dim=0)) == 2 * 18  # other changes in each epoch
     assert not any(torch.equal(found, one) for found in seen[True] for one in plain["train"])
     assert module.encoder.preprocess is preprocess  # what predict prepares with
 
@@ -190,3 +192,29 @@ def test_a_tower_is_tuned_on_one_collection_after_another(make: MakeEncoder, pai
         split = write_pairs(tmp_path / f"other {name}", name=name, train=SIZES["train"] - 1)
         with pytest.raises(DataError, match=rf"tuned on '{name}' with other pairs or splits"):
             encode(split)
+
+
+def test_two_processes_have_the_gradient_of_one(make: MakeEncoder, tmp_path: Path) -> None:
+    """The negatives of a report are in the batch of all ranks."""
+    module = make_tuning(make())
+    images, texts = torch.randn(8, module.encoder.image_dim), [TEXTS[number % 3] for number in range(8)]
+
+    def gradient(rows: slice) -> torch.Tensor:
+        batch = {
+            "labels": torch.zeros(8, 1, dtype=torch.uint8)[rows],
+            "group": torch.tensor([1, 2, 3, 4, 5, 6, 1, 7])[rows],
+            "text_hash": torch.tensor([number % 3 + 1 for number in range(8)])[rows],
+            "text": module.encoder.tokenize(texts[rows]),
+        }
+        module.zero_grad()
+        module._match_reports(module.report_head(images[rows]), batch).backward()
+        return module.report_head.weight.grad
+
+    def half(rank: int, expected: torch.Tensor) -> None:
+        dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=rank, world_size=2)
+        found = gradient(slice(4 * rank, 4 * rank + 4))
+        dist.all_reduce(found)  # what DistributedDataParallel does
+        torch.testing.assert_close(found / 2, expected)
+        dist.destroy_process_group()
+
+    start_processes(half, args=(gradient(slice(0, 8)).clone(),), nprocs=2, start_method="fork")
