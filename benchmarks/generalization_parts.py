@@ -15,7 +15,8 @@ from trained_runs import SEED, Data, Encoded, Items, Run, encode, ranked
 from mcmfh_lightning.encoders import PACKAGED_TOWERS
 from mcmfh_lightning.encoders.text_tower import TextTower
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.evaluation.summary import AP, DRAWS, tied
+from mcmfh_lightning.evaluation.statistics import AP, tied
+from mcmfh_lightning.evaluation.summary import DRAWS
 from mcmfh_lightning.hashers.base import Hasher
 from mcmfh_lightning.metrics import RankingCounts, functional
 from mcmfh_lightning.searches import MEASURED, SearchName

@@ -3,6 +3,7 @@
 import torch
 
 from mcmfh_lightning.evaluation import summary
+from mcmfh_lightning.evaluation.statistics import statistics
 from mcmfh_lightning.metrics import RankingCounts
 
 
@@ -16,7 +17,7 @@ def test_values_of_a_few_queries_at_a_time_are_those_of_all_at_once() -> None:
     counts = RankingCounts(total, relevant, torch.tensor(0), relevant, shared)
     assert len(list(summary._few_at_a_time(counts))) > 1
 
-    columns = summary.statistics((5, 50), graded=True)
+    columns = statistics((5, 50), graded=True)
     at_once = torch.stack([column.per_query(counts) for column in columns], dim=1)
     assert torch.equal(summary._per_query(counts, columns), at_once)
 

@@ -29,6 +29,7 @@ from mcmfh_lightning.evaluation.protocols import (
     normal_position,
 )
 from mcmfh_lightning.evaluation.remarks import CONSTANT_MONITOR, MONITOR, QUERIES_MONITOR
+from mcmfh_lightning.evaluation.statistics import statistics
 from mcmfh_lightning.evaluation.stream import NullSettings, Queries, RankingStream, StreamResult
 from mcmfh_lightning.evaluation.summary import Row
 from mcmfh_lightning.metrics.functional import unpack_bits
@@ -156,7 +157,7 @@ class HammingRanking(EvaluationCallback):
         if result is not None:
             self._check_monitor(trainer, pl_module, result)
             subsets = _subsets(_data(trainer), result.queries, stage)
-            columns = summary.statistics(self.ks, graded=result.graded)
+            columns = statistics(self.ks, graded=result.graded)
             rows = summary.summarize(result, subsets, columns, self.seed if stage == "test" else None)
         if stage == "validate":
             _log(pl_module, "val", rows)

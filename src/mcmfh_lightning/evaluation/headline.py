@@ -8,7 +8,8 @@ from rich.console import RenderableType
 from mcmfh_lightning.evaluation.protocols import CHANCE, CONSTANT, HYPERPLANES, MODEL, SHUFFLED, SHUFFLED_WITHIN
 from mcmfh_lightning.evaluation.remarks import headline
 from mcmfh_lightning.evaluation.report import RESEARCH_USE
-from mcmfh_lightning.evaluation.summary import AP, Row
+from mcmfh_lightning.evaluation.statistics import AP
+from mcmfh_lightning.evaluation.summary import Row
 from mcmfh_lightning.tables import counted, make_table, paragraph
 
 UNSEEN = "unseen"

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mcmfh_lightning.evaluation.protocols import CHANCE, HYPERPLANES, MODEL, Ranking, Side
 from mcmfh_lightning.evaluation.report import RESEARCH_USE
-from mcmfh_lightning.evaluation.summary import tied
+from mcmfh_lightning.evaluation.statistics import tied
 from mcmfh_lightning.metrics import RankingCounts, functional
 
 if TYPE_CHECKING:

@@ -29,8 +29,9 @@ from mcmfh_lightning.evaluation.report import (
     write_csv,
     write_json,
 )
+from mcmfh_lightning.evaluation.statistics import all_statistics, tied
 from mcmfh_lightning.evaluation.stream import Queries, StreamResult
-from mcmfh_lightning.evaluation.summary import DRAWS, Row, all_statistics, summarize, tied
+from mcmfh_lightning.evaluation.summary import DRAWS, Row, summarize
 from mcmfh_lightning.figures import save_figure
 from mcmfh_lightning.metrics import HammingHistogram, RankingCounts, functional
 from mcmfh_lightning.tables import counted, make_table, paragraph, show

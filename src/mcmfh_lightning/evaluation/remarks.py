@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mcmfh_lightning.evaluation.protocols import INSTANCE_DATABASE, MODEL, EvaluationData, LabeledItems
+from mcmfh_lightning.evaluation.statistics import AP
 from mcmfh_lightning.evaluation.stream import StreamResult
-from mcmfh_lightning.evaluation.summary import AP, Row
+from mcmfh_lightning.evaluation.summary import Row
 from mcmfh_lightning.files import sha256_of
 from mcmfh_lightning.metrics.functional import share_label, unpack_bits
 from mcmfh_lightning.searches import SearchName

@@ -10,8 +10,9 @@ from typing import Any
 from torch import Tensor
 
 from mcmfh_lightning.evaluation.protocols import MODEL, PROTOCOLS
+from mcmfh_lightning.evaluation.statistics import AP, Statistic, tied
 from mcmfh_lightning.evaluation.stream import StreamResult
-from mcmfh_lightning.evaluation.summary import AP, Row, Statistic, tied
+from mcmfh_lightning.evaluation.summary import Row
 from mcmfh_lightning.files import atomic_write
 from mcmfh_lightning.metrics import RankingCounts
 from mcmfh_lightning.metrics.functional import mean_by_label
