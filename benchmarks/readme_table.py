@@ -34,7 +34,7 @@ _COLUMNS = [(FIVE, MEAN), *((protocol, search) for search, protocol in PLACES.it
 
 
 def render(file: Path) -> str:
-    """Write a row for each system, by its mean over both collections, then the best null of each column and chance.
+    """Write a row for each system that ran on both collections, by its mean over them, then the best null and chance.
 
     Args:
         file: ``table.csv`` of the comparison.
@@ -46,6 +46,7 @@ def render(file: Path) -> str:
     nulls = numbers[numbers.ranking != MODEL].assign(sd=nan).set_index(["ranking", *place])[["mean", "sd"]]
     places = [(data, FIVE, MEAN) for data in COLLECTIONS]
     found = {name: of_models.loc[name] for name in SYSTEMS if name in of_models.index}
+    found = {name: values for name, values in found.items() if {*COLLECTIONS} <= {data for data, *_ in values.index}}
     ordered = sorted(found, key=lambda name: found[name]["mean"].reindex(places).mean(), reverse=True)
     lines = [[f"{name}{SYSTEMS[name]}", *_cells(found[name])] for name in ordered]
     lines.append(["*best null*", *_cells(nulls.groupby(level=place).max())])
