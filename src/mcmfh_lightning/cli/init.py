@@ -69,7 +69,6 @@ def project_text(manifest: Path, images: Path, out: Path, encoder: Encoder, prop
     read: dict[str, Value] = {"manifest": _seen_from(out, manifest), "images": _seen_from(out, folder), "out": pairs}
     read |= {option: value for option, value in proposal.options.items() if option != "images"}
     config: dict[str, Value] = {"config": "experiments/mcmfh.yaml", "data.root": features, "run-dir": run}
-    config |= _batch(proposal)
     tables: Mapping[str, Mapping[str, Value]] = {
         "mcmfh-data.verify": {"folder": pairs},
         "mcmfh-data.stats": {"folder": pairs, "out": "data/stats"},
@@ -103,15 +102,6 @@ def project_text(manifest: Path, images: Path, out: Path, encoder: Encoder, prop
 def _seen_from(out: Path, path: Path) -> str:
     """Return a path as it is written in a project file: relative to its folder, unless it was given as absolute."""
     return str(path) if path.is_absolute() else os.path.relpath(path, out.parent)
-
-
-def _batch(proposal: Proposal) -> dict[str, Value]:
-    """Choose a global batch that a small collection fills; nothing for others."""
-    given = proposal.options.get("split-by") == "given"
-    pairs = proposal.trainable // 2 if given else proposal.trainable * 7 // 10
-    if pairs >= 400 or pairs < 4:  # below 400 the 256 of the shipped configs may not be filled
-        return {}
-    return {"data.global-batch-size": min(256, 1 << (pairs // 2).bit_length() - 1)}
 
 
 def _report(manifest: Path, images: Path, out: Path, proposal: Proposal) -> Iterator[str]:
