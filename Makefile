@@ -49,20 +49,20 @@ demo: $(STAMP) ## drawn chest films: convert, encode, fit, test, archive, search
 define encode-fit-test
 	test -f $(1)/features/dataset.json || $(BIN)/mcmfh predict --config experiments/encode_offline.yaml \
 	    --data.root $(1)/pairs --model.output-dir $(1)/features --run-dir $(1)/encode
-	$(BIN)/mcmfh fit --config experiments/mcmfh.yaml --data.root $(1)/features --run-dir $(1)/run --ckpt-path last
-	$(BIN)/mcmfh test --config experiments/mcmfh.yaml --data.root $(1)/features \
+	$(BIN)/mcmfh fit --config experiments/query_towers.yaml --data.root $(1)/features --run-dir $(1)/run --ckpt-path last
+	$(BIN)/mcmfh test --config experiments/query_towers.yaml --data.root $(1)/features \
 	    --run-dir $(1)/run --ckpt-path $(1)/run/fit/checkpoints/best.ckpt
 	@echo "Plots, ranking.csv and metrics.json: $(1)/run/test"
 endef
 
 OPENI_SPLITS := $(if $(wildcard $(OPENI)/splits.csv),--splits $(OPENI)/splits.csv,)
 
-openi: $(STAMP) ## Open-i from OPENI=folder: convert, encode, fit and test a 16-bit MCMFH
+openi: $(STAMP) ## Open-i from OPENI=folder: convert, encode, fit and test 16-bit towers
 	$(BIN)/mcmfh-data openi --reports $(OPENI)/NLMCXR_reports.tgz --images $(OPENI)/images $(OPENI_SPLITS) \
 	    --out $(RUNS)/openi/pairs
 	$(call encode-fit-test,$(RUNS)/openi)
 
-roco: $(STAMP) ## ROCO radiology from ROCO=clone, split again by article: convert, encode, fit and test a 16-bit MCMFH
+roco: $(STAMP) ## ROCO radiology from ROCO=clone, split again by article: convert, encode, fit and test 16-bit towers
 	$(BIN)/mcmfh-data roco --root $(ROCO) --subset radiology --resplit 80/10/10 --seed 0 --out $(RUNS)/roco/pairs
 	$(call encode-fit-test,$(RUNS)/roco)
 

@@ -13,7 +13,7 @@ from mcmfh_lightning.lightning_configs.compose import compose_experiments, shipp
 def find_config(name: str) -> str:
     """Return ``name`` if such a file exists, else the config of that name shipped with the package.
 
-    ``experiments/demo.yaml`` thus means the same from a clone and from an empty folder.
+    ``experiments/hash.yaml`` thus means the same from a clone and from an empty folder.
     """
     return name if Path(name).exists() else shipped(name) or name
 

@@ -9,7 +9,7 @@ from mcmfh_lightning.cli.train import McmfhCLI, main
 from mcmfh_lightning.hashers import list_methods
 from mcmfh_lightning.lightning_configs import find_config, find_configs
 
-CONFIGS = Path(find_config("experiments/demo.yaml")).parents[1]
+CONFIGS = Path(find_config("experiments/hash.yaml")).parents[1]
 MODELS = sorted(path.stem for path in CONFIGS.glob("model/*.yaml") if not path.stem.startswith("encoder_"))
 HASHER_EXPERIMENTS = ["demo", *MODELS]
 ENCODER_EXPERIMENTS = ["encode_biomedclip", "encode_films", "encode_offline", "encode_roco", "encode_tuned"]
@@ -100,7 +100,7 @@ def test_scheduler_follows_max_epochs(features: Path, tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     seen = {}
     monkeypatch.setattr(McmfhCLI, "_run_subcommand", lambda cli, subcommand: seen.update(model=cli.model))
-    main(["fit", "--config", "experiments/demo.yaml", "--data.root", str(features), "--trainer.max_epochs", "7"])
+    main(["fit", "--config", "experiments/mcmfh.yaml", "--data.root", str(features), "--trainer.max_epochs", "7"])
     schedule = seen["model"].configure_optimizers()["lr_scheduler"]["scheduler"]
     assert schedule.T_max == 7
 

@@ -93,7 +93,7 @@ def test_a_fit_and_a_test_show_no_warning_of_a_library(
         warnings.simplefilter("always")  # without the filters of the tests
         monkeypatch.setattr("sys.argv", ["mcmfh"])  # Lightning warns of arguments from two places
         for command in ("fit", "test"):
-            more = ("--config", "experiments/demo.yaml", "--data.root", str(features), "--run_dir", str(tmp_path))
+            more = ("--config", "experiments/mcmfh.yaml", "--data.root", str(features), "--run_dir", str(tmp_path))
             main([command, *more, *quick])
     shown = [warning for warning in caught if not issubclass(warning.category, DeprecationWarning)]  # Python hides them
     foreign = [str(warning.message) for warning in shown if "have collapsed" not in str(warning.message)]

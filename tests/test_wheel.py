@@ -34,6 +34,6 @@ def test_wheel_fits_from_an_empty_folder(repository: Path, features: Path, tmp_p
     assert "Research use, not diagnosis" in shown.stdout
     assert (own / "mcmfh_lightning" / "archive" / "result.html").is_file()
     flags = ["--data.root", features, "--trainer.max_epochs", "1"]
-    command = [environment / "bin" / "mcmfh", "fit", "--config", "experiments/demo.yaml", *flags]
+    command = [environment / "bin" / "mcmfh", "fit", "--config", "experiments/mcmfh.yaml", *flags]
     subprocess.run(command, cwd=empty, env=env, check=True)
     assert (empty / "runs" / "demo" / "fit" / "checkpoints" / "best.ckpt").is_file()

@@ -78,7 +78,7 @@ def fitted_checkpoint(folder: Path, pairs: Path) -> Path:
     lightning_command(["predict", "--config", "experiments/encode_offline.yaml", *where, "--data.num_workers", "0"])
     flags = ["--data.root", str(features), "--run_dir", str(folder / "run"), "--data.global_batch_size", "16"]
     flags += ["--trainer.max_epochs", "8", "--trainer.enable_progress_bar", "false", "--model.query_heads", "false"]
-    lightning_command(["fit", "--config", "experiments/demo.yaml", *flags])
+    lightning_command(["fit", "--config", "experiments/mcmfh.yaml", *flags])
     return folder / "run" / "fit" / "checkpoints" / "best.ckpt"
 
 

@@ -18,7 +18,7 @@ from mcmfh_lightning.hashers import MCMFH
 from mcmfh_lightning.metrics import HammingMeanAveragePrecision
 from mcmfh_lightning.shards import DatasetInfo, FeatureShardWriter, merge_feature_parts
 
-SMALL = ("--config", "experiments/demo.yaml", "--model.d-model", "32", "--data.global-batch-size", "128")
+SMALL = ("--config", "experiments/mcmfh.yaml", "--model.d-model", "32", "--data.global-batch-size", "128")
 QUIET = ("--trainer.enable-progress-bar", "false", "--trainer.enable-model-summary", "false")
 Call = Callable[..., None]
 

@@ -11,7 +11,7 @@ from mcmfh_lightning.cli.train import main
 def test_lines_take_the_place_of_bars(
     features: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flags = ["--config", "experiments/demo.yaml", "--data.global-batch-size", "256", "--data.root", str(features)]
+    flags = ["--config", "experiments/mcmfh.yaml", "--data.global-batch-size", "256", "--data.root", str(features)]
     flags += ["--run-dir", str(tmp_path)]
     main(["fit", *flags, "--trainer.max-epochs=1"])
     shown = capsys.readouterr().out
@@ -31,7 +31,7 @@ def test_lines_take_the_place_of_bars(
 
 
 def test_a_bar_that_is_asked_for_is_drawn(features: Path, tmp_path: Path) -> None:
-    flags = ["--config", "experiments/demo.yaml", "--data.root", str(features), "--run-dir", str(tmp_path)]
+    flags = ["--config", "experiments/mcmfh.yaml", "--data.root", str(features), "--run-dir", str(tmp_path)]
     bar = "--trainer.callbacks+=lightning.pytorch.callbacks.RichProgressBar"
     main(["fit", *flags, "--trainer.max-epochs=1", "--trainer.limit-val-batches=1", bar])
     assert (tmp_path / "fit" / "checkpoints" / "last.ckpt").is_file()

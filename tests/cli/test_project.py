@@ -119,10 +119,10 @@ def test_nothing_is_written_outside_of_the_folder(folder, place):
 
 
 def test_values_are_not_taken_for_options(folder):
-    project('[mcmfh.fit]\nconfig = "experiments/demo.yaml"\ndata.root = "features"\nckpt-path = "last"\n')
+    project('[mcmfh.fit]\nconfig = "experiments/mcmfh.yaml"\ndata.root = "features"\nckpt-path = "last"\n')
     words = " ".join(with_project(["fit", "--run_dir", "config"])).replace("=", " ")
     assert (
-        words == "fit --config experiments/demo.yaml --data.root features --run_dir config"
+        words == "fit --config experiments/mcmfh.yaml --data.root features --run_dir config"
     )  # the weights are elsewhere
     assert with_project(["fit", "-c", "mine.yaml"]) == ["fit", "-c", "mine.yaml"]
 

@@ -191,7 +191,9 @@ def test_features_of_another_place_come_without_the_pairs(folder, capsys):
 
 def test_a_run_is_continued_and_measured_in_its_folder(folder, features, capsys, lightning_log):
     """With the command that SIGTERM's message names, and with a path of its checkpoint."""
-    run = f'config = "experiments/demo.yaml"\ndata.root = "{features}"\nrun-dir = "runs/mine"\ntrainer.max-epochs = 1\n'
+    run = (
+        f'config = "experiments/mcmfh.yaml"\ndata.root = "{features}"\nrun-dir = "runs/mine"\ntrainer.max-epochs = 1\n'
+    )
     Path("mcmfh.toml").write_text(f"[mcmfh.fit]\n{run}[mcmfh.test]\n{run}", encoding="utf-8")
     best, last = (f"runs/mine/fit/checkpoints/{name}.ckpt" for name in ("best", "last"))
     main.main(["fit"])

@@ -8,7 +8,7 @@ import pytest
 
 from mcmfh_lightning.cli.train import main
 
-FLAGS = ["--config", "experiments/demo.yaml", "--trainer.max_epochs", "1", "--data.global_batch_size", "64"]
+FLAGS = ["--config", "experiments/mcmfh.yaml", "--trainer.max_epochs", "1", "--data.global_batch_size", "64"]
 UNUSED = (
     "transformers",
     "torchvision",

@@ -32,7 +32,7 @@ def mcmfh(tmp_path_factory):
     """Runs a command; returns its standard output."""
     config = tmp_path_factory.mktemp("config") / "quick.yaml"
     config.write_text(CONFIG)
-    flags = ["--config", "experiments/demo.yaml", "--config", str(config)]
+    flags = ["--config", "experiments/mcmfh.yaml", "--config", str(config)]
     flags += ["--model.d_model", "32", "--data.global_batch_size", "32"]
 
     def run(subcommand, root, run_dir, *more):

@@ -15,7 +15,7 @@ from mcmfh_lightning.cli.train import main
 from mcmfh_lightning.cli.train_parser import read_arguments
 from mcmfh_lightning.lightning_configs import find_config, find_configs
 
-FLAGS = ["--config", "experiments/demo.yaml", "--trainer.max_epochs", "2", "--trainer.enable_progress_bar", "false"]
+FLAGS = ["--config", "experiments/mcmfh.yaml", "--trainer.max_epochs", "2", "--trainer.enable_progress_bar", "false"]
 
 
 @pytest.fixture(scope="module")
@@ -92,18 +92,18 @@ def test_features_of_another_encoder_are_refused(
 
 def test_shipped_configs_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    found = find_config("experiments/demo.yaml")
+    found = find_config("experiments/hash.yaml")
     assert Path(found).is_absolute()
-    assert find_configs(["fit", "--config=experiments/demo.yaml", "-c", "experiments/demo.yaml"]) == [
+    assert find_configs(["fit", "--config=experiments/hash.yaml", "-c", "experiments/hash.yaml"]) == [
         "fit",
         f"--config={found}",
         "-c",
         found,
     ]
-    mine = tmp_path / "experiments" / "demo.yaml"
+    mine = tmp_path / "experiments" / "hash.yaml"
     mine.parent.mkdir()
     mine.write_text("{}")
-    assert find_config("experiments/demo.yaml") == "experiments/demo.yaml"  # the user's own file wins
+    assert find_config("experiments/hash.yaml") == "experiments/hash.yaml"  # the user's own file wins
 
 
 def test_former_names_of_flags_and_keys_are_accepted_with_a_warning(
@@ -134,7 +134,7 @@ def test_options_may_have_hyphens_and_come_before_the_config(features: Path, tmp
         "--model.d-model",
         "32",
     ]
-    main(["fit", *before, "--config", "experiments/demo.yaml", "--data.global-batch-size=128"])
+    main(["fit", *before, "--config", "experiments/mcmfh.yaml", "--data.global-batch-size=128"])
     stored = torch.load(tmp_path / "fit" / "checkpoints" / "last.ckpt", weights_only=True)
     assert stored["mcmfh"]["architecture"]["d_model"] == 32
     assert stored["epoch"] == 0
@@ -177,10 +177,10 @@ def test_an_option_of_a_part_may_come_before_the_part(features: Path, capsys: py
 
 
 def test_composed_experiments_are_read_the_same_again() -> None:
-    args = ["fit", "--run-dir", "r", "--config", "experiments/ddbh.yaml", "--config", "experiments/demo.yaml"]
+    args = ["fit", "--run-dir", "r", "--config", "experiments/ddbh.yaml", "--config", "experiments/encode_roco.yaml"]
     once = read_arguments(args)
     assert read_arguments(once) == once
-    assert once.index("--model") < once.index(find_config("experiments/demo.yaml"))  # which overrides it
+    assert once.index("--model") < once.index(find_config("experiments/encode_roco.yaml"))  # which overrides it
     assert once[-2:] == ["--run_dir", "r"]
 
 
@@ -206,7 +206,7 @@ def test_every_command_ends_well_in_any_terminal(
     )
     flags = [
         "--config",
-        "experiments/demo.yaml",
+        "experiments/mcmfh.yaml",
         "--data.root",
         root,
         "--run-dir",

@@ -291,7 +291,7 @@ def test_the_command_ends_with_one_line_when_a_worker_is_killed(features, tmp_pa
         return plain(self, rows)
 
     monkeypatch.setattr(FeatureTable, "batch", killed)
-    run = ["--config", "experiments/demo.yaml", "--data.root", str(features), "--run_dir", str(tmp_path)]
+    run = ["--config", "experiments/mcmfh.yaml", "--data.root", str(features), "--run_dir", str(tmp_path)]
     quiet = ["--trainer.enable_progress_bar", "false", "--trainer.num_sanity_val_steps", "0"]
     with pytest.raises(SystemExit) as stop:
         main(["fit", *run, *quiet, "--data.num_workers", "1"])

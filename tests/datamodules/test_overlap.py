@@ -11,7 +11,7 @@ from mcmfh_lightning.shards import DatasetInfo, FeatureShardReader, FeatureShard
 from mcmfh_lightning.shards.feature_writer import merge_feature_parts
 
 QUIET = (
-    *("--config", "experiments/demo.yaml", "--model.d-model", "32", "--data.global-batch-size", "128"),
+    *("--config", "experiments/mcmfh.yaml", "--model.d-model", "32", "--data.global-batch-size", "128"),
     *("--trainer.enable-progress-bar", "false", "--trainer.enable-model-summary", "false"),
 )
 

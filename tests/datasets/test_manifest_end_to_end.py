@@ -104,7 +104,7 @@ def test_from_the_table_to_an_archive_and_the_deletion_of_a_patient(tmp_path, ca
     command(["manifest", *paths, *FLAGS])
     encode = ["--config", "experiments/encode_offline.yaml", "--data.root", pairs, "--model.output_dir", features]
     mcmfh(["predict", *encode, "--run_dir", str(tmp_path / "encode")])
-    short = ["--config", "experiments/demo.yaml", "--data.root", features, "--run_dir", run]
+    short = ["--config", "experiments/mcmfh.yaml", "--data.root", features, "--run_dir", run]
     mcmfh(["fit", *short, "--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "false"])
     checkpoint = str(tmp_path / "run" / "fit" / "checkpoints" / "best.ckpt")
     archive_command(["build", archive, "--checkpoint", checkpoint, "--features", features, "--pairs", pairs])

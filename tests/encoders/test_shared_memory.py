@@ -155,7 +155,7 @@ def succeeded(done: subprocess.CompletedProcess[str]) -> None:
 def test_features_are_trained_on_and_evaluated_in_full(features: Path, mcmfh: Mounted, tmp_path: Path) -> None:
     commands: list[list[str | Path | int]] = []
     for name, workers in (("alone", 0), ("workers", 2)):
-        run = ["--config", "experiments/demo.yaml", "--data.root", features, "--run_dir", tmp_path / name]
+        run = ["--config", "experiments/mcmfh.yaml", "--data.root", features, "--run_dir", tmp_path / name]
         run += ["--model.d_model", 32, "--data.global_batch_size", 1024, "--trainer.max_epochs", 1]
         run += ["--data.num_workers", workers]
         best = ["--ckpt_path", tmp_path / name / "fit" / "checkpoints" / "best.ckpt"]
@@ -185,7 +185,7 @@ def test_raw_pairs_are_encoded_and_trained_on_in_full(
 
 
 def test_shared_memory_without_room_for_a_lock_is_named(features: Path, mcmfh: Mounted, tmp_path: Path) -> None:
-    run = ["--config", "experiments/demo.yaml", "--data.root", features, "--run_dir", tmp_path / "run"]
+    run = ["--config", "experiments/mcmfh.yaml", "--data.root", features, "--run_dir", tmp_path / "run"]
     done = mcmfh("8k", ["fit", *run, "--data.num_workers", 2])
     assert done.returncode == 2
     assert "Traceback" not in done.stderr

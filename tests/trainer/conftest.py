@@ -6,7 +6,7 @@ import pytest
 from mcmfh_lightning.cli.train import main
 
 SMALL = (
-    *("--config", "experiments/demo.yaml", "--model.d_model", "32", "--data.global_batch_size", "128"),
+    *("--config", "experiments/mcmfh.yaml", "--model.d_model", "32", "--data.global_batch_size", "128"),
     *("--model.query_heads", "false"),
     *("--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"),
 )

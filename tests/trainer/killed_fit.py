@@ -19,7 +19,7 @@ from mcmfh_lightning.cli.train import main
 
 KILLS = 10
 FLAGS = (
-    *("--config", "experiments/demo.yaml", "--model.d_model", "32", "--data.global_batch_size", "128"),
+    *("--config", "experiments/mcmfh.yaml", "--model.d_model", "32", "--data.global_batch_size", "128"),
     *("--trainer.max_epochs", "8", "--trainer.log_every_n_steps", "1", "--last_checkpoint.every_n_train_steps", "3"),
     *("--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"),
 )

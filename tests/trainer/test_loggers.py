@@ -13,7 +13,7 @@ from mcmfh_lightning.lightning_configs import find_config
 from mcmfh_lightning.trainer import loggers
 from mcmfh_lightning.trainer.loggers import without_folders
 
-FLAGS = ["--config", "experiments/demo.yaml", "--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "false"]
+FLAGS = ["--config", "experiments/mcmfh.yaml", "--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "false"]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_the_former_places_of_the_loggers_still_work(module: str, name: str) -> 
 @pytest.mark.parametrize(("epochs", "steps"), [(1, [3]), (2, [7]), (3, [9])])
 def test_a_short_fit_has_its_losses_in_the_file(epochs, steps, features, tmp_path):
     """512 pairs in batches of 128: four steps an epoch, every tenth of them is logged."""
-    config = ["--config", "experiments/demo.yaml", "--data.root", str(features), "--run-dir", str(tmp_path)]
+    config = ["--config", "experiments/mcmfh.yaml", "--data.root", str(features), "--run-dir", str(tmp_path)]
     small = ["--model.d-model=32", "--data.global-batch-size=128", "--trainer.limit-val-batches=0"]
     main(["fit", *config, *small, f"--trainer.max-epochs={epochs}"])
     with (tmp_path / "fit" / "metrics.csv").open() as file:

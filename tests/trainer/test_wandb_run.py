@@ -55,7 +55,7 @@ def run(request: pytest.FixtureRequest, encoded: Path, tmp_path_factory: pytest.
     logger = request.param
     pytest.importorskip("tensorboard" if logger == "tensorboard" else "wandb")
     folder = tmp_path_factory.mktemp(logger)
-    flags = ["--config", "experiments/demo.yaml", "--data.root", str(encoded), "--run_dir", str(folder / "run")]
+    flags = ["--config", "experiments/mcmfh.yaml", "--data.root", str(encoded), "--run_dir", str(folder / "run")]
     flags += ["--trainer.logger", f"logger/{logger}.yaml", "--data.global_batch_size", "32"]
     flags += ["--trainer.enable_progress_bar", "false", "--trainer.log_every_n_steps", "1"]
     flags += ["--trainer.max_epochs", "3", "--trainer.limit_train_batches", "2"]
@@ -233,7 +233,7 @@ def _holding(folder: Path, needles: list[bytes]) -> set[Path]:
 
 def test_examples_are_drawn_for_those_who_ask(encoded: Path, run: tuple[str, Path], tmp_path: Path) -> None:
     logger, folder = run
-    flags = ["--config", "experiments/demo.yaml", "--data.root", str(encoded), "--run_dir", str(tmp_path)]
+    flags = ["--config", "experiments/mcmfh.yaml", "--data.root", str(encoded), "--run_dir", str(tmp_path)]
     flags += ["--trainer.logger", f"logger/{logger}.yaml", "--trainer.enable_progress_bar", "false"]
     checkpoint = folder / "fit" / "checkpoints" / "best.ckpt"
     if logger != "wandb":

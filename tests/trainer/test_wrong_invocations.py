@@ -145,7 +145,7 @@ def test_misspelled_monitor_is_found_before_training(fails, tmp_path, args):
 
 
 def test_a_learning_rate_may_be_watched(features, tmp_path):
-    config = ["--config", "experiments/demo.yaml", "--data.root", str(features), "--run-dir", str(tmp_path / "a.yaml")]
+    config = ["--config", "experiments/mcmfh.yaml", "--data.root", str(features), "--run-dir", str(tmp_path / "a.yaml")]
     more = ["--trainer.callbacks+=LearningRateMonitor", "--trainer.callbacks+=EarlyStopping"]
     watched = ["--trainer.callbacks.monitor=lr-AdamW", "--trainer.callbacks.mode=max"]
     main(["fit", *config, "--trainer.max-epochs=1", *more, *watched])
@@ -293,7 +293,7 @@ def test_wrong_command_line_of_a_process(name, features, tmp_path):
         Path(sys.executable).with_name("mcmfh"),
         "fit",
         "--config",
-        "experiments/demo.yaml",
+        "experiments/mcmfh.yaml",
         "--model.d_model=32",
     ]
     flags = [

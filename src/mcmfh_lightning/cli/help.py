@@ -40,8 +40,8 @@ PAGES: Mapping[str, ProgramPage] = {
         examples=(
             "mcmfh demo",
             "mcmfh init --manifest pairs.csv --images films",
-            "mcmfh fit --config experiments/mcmfh.yaml --data.root FEATURES --run-dir RUN",
-            "mcmfh test --config experiments/mcmfh.yaml --data.root FEATURES --run-dir RUN",
+            "mcmfh fit --config experiments/query_towers.yaml --data.root FEATURES --run-dir RUN",
+            "mcmfh test --config experiments/query_towers.yaml --data.root FEATURES --run-dir RUN",
         ),
     ),
     "mcmfh-data": ProgramPage(

@@ -68,7 +68,7 @@ def project_text(manifest: Path, images: Path, out: Path, encoder: Encoder, prop
     folder = Path(str(proposal.options.get("images", images)))
     read: dict[str, Value] = {"manifest": _seen_from(out, manifest), "images": _seen_from(out, folder), "out": pairs}
     read |= {option: value for option, value in proposal.options.items() if option != "images"}
-    config: dict[str, Value] = {"config": "experiments/mcmfh.yaml", "data.root": features, "run-dir": run}
+    config: dict[str, Value] = {"config": "experiments/query_towers.yaml", "data.root": features, "run-dir": run}
     tables: Mapping[str, Mapping[str, Value]] = {
         "mcmfh-data.verify": {"folder": pairs},
         "mcmfh-data.stats": {"folder": pairs, "out": "data/stats"},

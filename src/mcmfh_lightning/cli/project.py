@@ -117,7 +117,7 @@ class Project:
         self.check_decided(typed)
         left = self.left(typed)
         options = {"config": left["config"], **left} if "config" in left else left  # what comes after it wins
-        for key, example in (("config", "experiments/mcmfh.yaml"), ("encoder", "model/encoder_offline.yaml")):
+        for key, example in (("config", "experiments/query_towers.yaml"), ("encoder", "model/encoder_offline.yaml")):
             if key not in options:
                 continue
             name = str(options[key])

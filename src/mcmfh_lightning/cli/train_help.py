@@ -22,7 +22,7 @@ _ENDING = (
 )
 _MEASURED, _HASHED, _ALL = ("validate", "test"), ("fit", "validate", "test"), ("fit", "validate", "test", "predict")
 _OPTIONS: Sequence[tuple[str, str, Sequence[str]]] = (
-    ("--config FILE", "experiments/mcmfh.yaml, or a file; repeated, later ones win.", _HASHED),
+    ("--config FILE", "experiments/query_towers.yaml, or a file; repeated, later ones win.", _HASHED),
     ("--config FILE", "experiments/encode_offline.yaml, or a file; repeated, later ones win.", ("predict",)),
     ("--data.root DIR", "Features that `mcmfh predict` wrote; end to end, pairs.", _HASHED),
     ("--data.root DIR", "Pairs, for an encoder; features, for a hasher.", ("predict",)),
@@ -127,7 +127,7 @@ def _part(command: str, args: Sequence[str], section: str) -> tuple[str, dict[st
             found |= _inside(value, Path(), inner)
     if not found.get("class_path") and not inner:
         default = find_config("experiments/encode.yaml" if command == "predict" else "experiments/hash.yaml")
-        content = {"model": "../model/mcmfh.yaml"} | _read(Path(default))
+        content = {"model": "../model/query_towers.yaml"} | _read(Path(default))
         found = _section(content[top], Path(default).parent)
     return str(found.get("class_path", "")), found.get("init_args") or {}
 

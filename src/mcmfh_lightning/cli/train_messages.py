@@ -31,7 +31,7 @@ MODULES: Mapping[str, Sequence[Any]] = {
     "encoder": (mcmfh_lightning.encoders,),
 }
 """Where classes are looked for, by the last part of the option that names them."""
-_NO_CONFIG = "--config is missing: pass an experiment such as experiments/mcmfh.yaml, or --model and --data"
+_NO_CONFIG = "--config is missing: pass an experiment such as experiments/query_towers.yaml, or --model and --data"
 _OWN = ("config", "data", "model", "trainer", "run_dir", "ckpt_path", "seed_everything", "log_examples", "print_config")
 _TRAINER = [name for name in inspect.signature(Trainer.__init__).parameters if name != "self"]
 _KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text", "list": "a list"}
@@ -136,7 +136,7 @@ def _option_of_class(found: re.Match[str], _: Sequence[str]) -> str:
     key, owner, name = found[1], found[2], found[3] or found[4]
     key = key.replace(".init_args", "")
     if owner in ("LightningDataModule", "LightningModule"):
-        example = "experiments/mcmfh.yaml" if key == "model" else "data/features.yaml"
+        example = "experiments/query_towers.yaml" if key == "model" else "data/features.yaml"
         return f"--{key}.{name} comes without --{key}: pass --config FILE, or --{key} and a name such as {example}"
     option = hyphenated(f"{key}.{name}")
     known = [hyphenated(f"{key}.{one}") for one in _parameters(key, owner)]

@@ -106,7 +106,7 @@ def _check_configs(args: Sequence[str]) -> None:
                 f"the package{did_you_mean(value, [*near, *known_configs()])}"
             )
         if config and value and path.is_dir():
-            raise ConfigError(f"--config {value} is a folder: name a YAML file, such as experiments/mcmfh.yaml")
+            raise ConfigError(f"--config {value} is a folder: name a YAML file, such as experiments/query_towers.yaml")
         if not path.is_file() or not (config or value.endswith(".yaml")):
             continue
         try:
@@ -115,7 +115,9 @@ def _check_configs(args: Sequence[str]) -> None:
             raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
         if config and not isinstance(content, dict):
             held = "is empty" if content is None else "holds no options"
-            raise ConfigError(f"--config {value} {held}: name a YAML file of options, such as experiments/mcmfh.yaml")
+            raise ConfigError(
+                f"--config {value} {held}: name a YAML file of options, such as experiments/query_towers.yaml"
+            )
 
 
 _load_yaml = get_loader("yaml")
