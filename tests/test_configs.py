@@ -11,7 +11,7 @@ from mcmfh_lightning.lightning_configs import find_config, find_configs
 
 CONFIGS = Path(find_config("experiments/hash.yaml")).parents[1]
 MODELS = sorted(path.stem for path in CONFIGS.glob("model/*.yaml") if not path.stem.startswith("encoder_"))
-HASHER_EXPERIMENTS = ["demo", *MODELS]
+HASHER_EXPERIMENTS = MODELS
 ENCODER_EXPERIMENTS = ["encode_biomedclip", "encode_films", "encode_offline", "encode_roco", "encode_tuned"]
 
 

@@ -36,4 +36,4 @@ def test_wheel_fits_from_an_empty_folder(repository: Path, features: Path, tmp_p
     flags = ["--data.root", features, "--trainer.max_epochs", "1"]
     command = [environment / "bin" / "mcmfh", "fit", "--config", "experiments/mcmfh.yaml", *flags]
     subprocess.run(command, cwd=empty, env=env, check=True)
-    assert (empty / "runs" / "demo" / "fit" / "checkpoints" / "best.ckpt").is_file()
+    assert (empty / "runs" / "mcmfh" / "fit" / "checkpoints" / "best.ckpt").is_file()

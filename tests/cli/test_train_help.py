@@ -33,7 +33,8 @@ def test_help_fits_a_screen(command: str, config: str | None, capsys: pytest.Cap
 
 
 def test_help_shows_the_options_of_the_model(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--model.num-experts 4" in _help(["fit", "--help"], capsys)
+    assert "--model.query-heads true" in _help(["fit", "--help"], capsys)  # of what the guides train
+    assert "--model.num-experts 4" in _help(["fit", "--config=experiments/mcmfh.yaml", "--help"], capsys)
     shown = _help(["fit", "--config=experiments/ddbh.yaml", "--help"], capsys)
     assert "Options of DDBH" in shown
     assert "--model.num-experts" not in shown
@@ -95,6 +96,6 @@ def test_all_options_have_hyphens(capsys: pytest.CaptureFixture[str]) -> None:
         main(["fit", "--help", "all"])
     assert stop.value.code == 0
     shown = capsys.readouterr().out
-    for option in ("--trainer.gradient-clip-val", "--model.router-z-weight", "--run-dir", "--trainer.max-epochs"):
+    for option in ("--trainer.gradient-clip-val", "--model.bit-balance-weight", "--run-dir", "--trainer.max-epochs"):
         assert option in shown
     assert "--run_dir" not in shown

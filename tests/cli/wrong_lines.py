@@ -72,7 +72,7 @@ WRONG: Mapping[str, tuple[str, str]] = {
         "text.yaml exists: pass --force to replace it, or another --out",
     ),
     # --- fit, validate, test, predict ----------------------------------------------------------------------------
-    "fit, nothing": ("mcmfh fit", "--config is missing: pass an experiment such as experiments/mcmfh.yaml"),
+    "fit, nothing": ("mcmfh fit", "--config is missing: pass an experiment such as experiments/query_towers.yaml"),
     "fit, no value": ("mcmfh fit --config", "--config needs a value"),
     "fit, no such config": (
         "mcmfh fit --config experiments/mcmhf.yaml",
