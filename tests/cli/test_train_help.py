@@ -33,7 +33,7 @@ def test_help_fits_a_screen(command: str, config: str | None, capsys: pytest.Cap
 
 
 def test_help_shows_the_options_of_the_model(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--model.query-heads true" in _help(["fit", "--help"], capsys)  # of what the guides train
+    assert "--model.query-heads True" in _help(["fit", "--help"], capsys)  # of what the guides train
     assert "--model.num-experts 4" in _help(["fit", "--config=experiments/mcmfh.yaml", "--help"], capsys)
     shown = _help(["fit", "--config=experiments/ddbh.yaml", "--help"], capsys)
     assert "Options of DDBH" in shown

@@ -22,7 +22,7 @@ _ENDING = (
 )
 _MEASURED, _HASHED, _ALL = ("validate", "test"), ("fit", "validate", "test"), ("fit", "validate", "test", "predict")
 _OPTIONS: Sequence[tuple[str, str, Sequence[str]]] = (
-    ("--config FILE", "experiments/query_towers.yaml, or a file; repeated, later ones win.", _HASHED),
+    ("--config FILE", "experiments/query_towers.yaml or a file; later ones win.", _HASHED),
     ("--config FILE", "experiments/encode_offline.yaml, or a file; repeated, later ones win.", ("predict",)),
     ("--data.root DIR", "Features that `mcmfh predict` wrote; end to end, pairs.", _HASHED),
     ("--data.root DIR", "Pairs, for an encoder; features, for a hasher.", ("predict",)),
