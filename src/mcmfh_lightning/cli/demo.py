@@ -29,7 +29,7 @@ _STEPS = (
     "--name phantom --out pairs",
     "mcmfh predict --config experiments/encode_offline.yaml --data.root pairs --model.output-dir features "
     "--run-dir encode  # about a minute",
-    f"mcmfh fit {_HASHER}  # about a minute",
+    f"mcmfh fit {_HASHER}  # 30 s",
     f"mcmfh test {_HASHER}",
     "mcmfh-archive build archive --checkpoint run/fit/checkpoints/best.ckpt --features features --pairs pairs "
     "--splits test --store-content",
