@@ -23,7 +23,7 @@ of any machine holds, while a batch still mixes rows of 64 distant places."""
 
 WINDOW_ROWS = BLOCK_ROWS * WINDOW_BLOCKS
 
-LARGEST_FITTED = 128
+_LARGEST_FITTED = 128
 """Pairs of a batch that is fitted to a collection, at most: larger ones gave worse codes on Open-i and ROCO."""
 
 _SMALLEST_FITTED = 64
@@ -84,7 +84,7 @@ def fit_batch(num_rows: int, *, largest_group: int = 1, ranks: int = 1) -> tuple
             f"{num_rows} training pairs with an image and a text cannot be divided over {ranks} rank"
             f"{'s: train with fewer (--trainer.devices)' if num_rows else ': convert the collection again'}"
         )
-    most = min(LARGEST_FITTED, min(num_rows, WINDOW_ROWS) // largest_group)
+    most = min(_LARGEST_FITTED, min(num_rows, WINDOW_ROWS) // largest_group)
     sizes = [size for size in range(most, min(_SMALLEST_FITTED, most) - 1, -1) if size % ranks == 0] or [ranks]
     left_out = {size: num_rows % size / num_rows for size in sizes}
     few = [size for size in sizes if left_out[size] <= _MOST_LEFT_OUT]
