@@ -11,6 +11,7 @@ import yaml
 from mcmfh_lightning import hashers
 from mcmfh_lightning.hashers import list_methods
 from mcmfh_lightning.lightning_configs import find_config, find_configs
+from mcmfh_lightning.losses import ContrastiveLoss
 from mcmfh_lightning.sweeps.declared import read_runs
 
 METHODS = [method.name for method in list_methods() if method.published]
@@ -66,7 +67,11 @@ def value_of(settings, flag):
     owner, _, name = flag.rpartition(".")
     takes = getattr(torch.optim, settings["model.optimizer"]) if "optimizer" in owner else None
     takes = takes or getattr(hashers, settings["model"].rpartition(".")[2])
-    default = signature(takes).parameters[name].default
+    parameters = {
+        **signature(ContrastiveLoss).parameters,
+        **signature(takes).parameters,
+    }  # some methods pass on what it takes
+    default = parameters[name].default
     assert default is not Parameter.empty
     return list(default) if isinstance(default, tuple) else default
 
@@ -96,22 +101,28 @@ def test_published_configs_have_the_published_constants(method):
     assert {flag: value_of(settings, flag) for flag in PUBLISHED[method]} == PUBLISHED[method]
 
 
+TABLES = Path(__file__).parent.parent / "benchmarks" / "tables"
+TUNED = sorted({run.system for run in read_runs(TABLES / "tuning.yaml")})
+
+
 @pytest.fixture(scope="module")
 def every_trial(benchmark_file, repository):
-    runs = read_runs(repository / "benchmarks" / "tables" / "tuning.yaml")
+    runs = read_runs(TABLES / "tuning.yaml")
     results = benchmark_file("rendering.store").read(repository / "benchmarks" / "results")
     return list(benchmark_file("rendering.page").make_page(runs, results, None, {})[1].itertuples())
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_the_tuned_config_has_what_the_best_trial_had(every_trial, method):
-    """As soon as all trials of the method were run."""
-    trials = [trial for trial in every_trial if trial.system.lower() == method]
+@pytest.mark.parametrize("system", TUNED)
+def test_a_tuned_row_has_what_its_best_trial_had(every_trial, system):
+    """In all tables, by its config or by a flag of the row."""
+    trials = [trial for trial in every_trial if trial.system == system]
     assert len(trials) == 4
-    if not all(trial.run for trial in trials):
-        pytest.skip("not every trial was run: python benchmarks/table.py benchmarks/tables/tuning.yaml --run")
+    assert all(trial.run for trial in trials)
     (best,) = (trial for trial in trials if trial.chosen)
-    settings = configured(method)
-    for setting in best.settings.split(", "):
-        flag, value = setting.split(" ")
-        assert value_of(settings, flag) == plain(value), (best, flag)
+    chosen = {flag: plain(value) for flag, value in (setting.split(" ") for setting in best.settings.split(", "))}
+    runs = [run for table in TABLES.glob("*.yaml") if table.stem != "tuning" for run in read_runs(table)]
+    rows = [run.parameters for run in runs if run.system == system]
+    assert rows
+    for row in rows:
+        settings = configured(Path(row["config"]).stem) | row
+        assert {flag: value_of(settings, flag) for flag in chosen} == chosen
