@@ -10,6 +10,8 @@ from mcmfh_lightning.cli.train import main
 
 FLAGS = ["--config", "experiments/mcmfh.yaml", "--trainer.max_epochs", "1", "--data.global_batch_size", "64"]
 UNUSED = (
+    "torch._dynamo",
+    "sympy",
     "transformers",
     "torchvision",
     "scipy.signal",
@@ -77,6 +79,41 @@ def test_another_release_of_torchmetrics_is_imported_as_ever() -> None:
         "import torchmetrics\nprint(torchmetrics.MetricCollection.__name__)\n"
     )
     assert _run(code) == ["[]", "MetricCollection"]
+
+
+def test_whoever_compiles_gets_the_compiler_and_lightning_recognizes_what_it_made() -> None:
+    """A function that Lightning keeps from being compiled is called as it is, before and after."""
+    code = (
+        QUICK + "    import lightning.pytorch as lightning\n"
+        "import sys, torch\n"
+        "from lightning.pytorch.utilities.compile import OptimizedModule\n"
+        "from lightning.pytorch.trainer.connectors.logger_connector.result import _ResultCollection\n"
+        "from mcmfh_lightning.cli.quick_start import _not_compiled\n"
+        "layer = torch.nn.Linear(2, 2)\n"
+        "print('torch._dynamo' in sys.modules, isinstance(layer, OptimizedModule))\n"
+        "compiled = torch.compile(layer, backend='eager')\n"
+        "print(isinstance(compiled, OptimizedModule), isinstance(layer, OptimizedModule))\n"
+        "print(torch.equal(compiled(torch.ones(1, 2)), layer(torch.ones(1, 2))))\n"
+        "graphs = []\n"
+        "def backend(graph, inputs):\n    graphs.append(graph)\n    return graph.forward\n"
+        "@_not_compiled\n"
+        "def kept(x):\n    return x.sin()\n"
+        "torch.compile(lambda x: kept(x + 1) + 1, backend=backend)(torch.ones(2))\n"
+        "print('sin' in ' '.join(graph.code for graph in graphs), len(graphs) > 0)\n"
+        "results = _ResultCollection(training=True)\n"
+        "results.log('f', 'loss', torch.tensor(1.0), on_step=True, on_epoch=False, batch_size=1)\n"
+        "print(results['f.loss'].value.item())\n"
+    )
+    assert _run(code) == ["False False", "True False", "True", "False True", "1.0"]
+
+
+def test_another_release_of_lightning_that_asks_more_of_the_compiler_gets_it(tmp_path: Path) -> None:
+    package = tmp_path / "lightning"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "pytorch.py").write_text("from torch._dynamo import config\nprint(config.__name__)\n")
+    code = QUICK + "    import lightning.pytorch\n"
+    assert _run(code, PYTHONPATH=str(tmp_path)) == ["torch._dynamo.config"]
 
 
 @pytest.mark.parametrize(("given", "policy"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])

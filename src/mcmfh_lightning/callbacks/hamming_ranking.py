@@ -282,9 +282,8 @@ class HammingRanking(EvaluationCallback):
         report.write_queries(folder / "queries.csv", result, subsets, queries.ids, queries.group_names)
         chosen = remarks.headline(subsets)
         title = f"{chosen} queries, {_code(result)}"
-        for name, figure in plots.ranking_figures(
-            plots.protocol_panels(result.rankings, subsets[chosen]), title
-        ).items():
+        panels = plots.protocol_panels(result.rankings, subsets[chosen])
+        for name, figure in plots.ranking_figures(panels, title):
             log_figure(trainer, folder / name, figure)
 
 

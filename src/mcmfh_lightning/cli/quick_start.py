@@ -1,17 +1,24 @@
 """A quick start of the commands that train and test: what they do not use is not imported.
 
 Lightning imports torchmetrics for two classes. torchmetrics imports transformers, torchvision and scipy, for metrics of
-texts, images and sounds, and that takes longer than torch itself.
+texts, images and sounds, and that takes longer than torch itself. It imports torch's compiler to recognize modules that
+were compiled, and to say what not to compile; that takes as long again, and a test compiles nothing.
 """
 
 import gc
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from importlib.util import find_spec, module_from_spec
 from threading import RLock
+from types import ModuleType
+from typing import Any
+
+_PACKAGES = ("torchmetrics", "lightning")
+_COMPILER = "torch._dynamo"
 
 
 @contextmanager
@@ -32,6 +39,7 @@ def quick_imports(*, sleepy: bool) -> Iterator[None]:
     gc.disable()
     try:
         _take_torchmetrics_on_demand()
+        _take_compiler_on_demand()
         yield
     finally:
         gc.freeze()
@@ -53,8 +61,7 @@ def _take_torchmetrics_on_demand() -> None:
         from torchmetrics.collections import MetricCollection
         from torchmetrics.metric import Metric
     except (ImportError, AttributeError):  # a release with other modules, or no torch: import it as ever
-        for name in [name for name in sys.modules if name.partition(".")[0] == "torchmetrics"]:
-            del sys.modules[name]
+        _forget(set())
         return
 
     lock = RLock()
@@ -79,3 +86,45 @@ def _take_torchmetrics_on_demand() -> None:
         return known[name]
 
     known |= {"__version__": __version__, "Metric": Metric, "MetricCollection": MetricCollection, "__getattr__": rest}
+
+
+class _Recognizer(type):
+    """Type of the stand-in for the class of compiled modules: before the compiler is imported, nothing is compiled."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        """Check with the class itself, once something has imported it."""
+        return _COMPILER in sys.modules and isinstance(instance, sys.modules[_COMPILER].OptimizedModule)
+
+
+def _take_compiler_on_demand() -> None:
+    """Import Lightning with a stand-in for torch's compiler; whatever compiles imports the compiler itself."""
+    if _COMPILER in sys.modules or find_spec("lightning") is None:
+        return
+    before = set(sys.modules)
+    stand_in = ModuleType(_COMPILER)
+    vars(stand_in).update(OptimizedModule=_Recognizer("OptimizedModule", (), {}), disable=_not_compiled)
+    sys.modules[_COMPILER] = stand_in
+    try:
+        import lightning.pytorch  # noqa: F401  # here, so that it meets the stand-in
+    except (ImportError, AttributeError, TypeError):  # a release that asks for more of it: import it as ever
+        _forget(before)
+    finally:
+        del sys.modules[_COMPILER]
+
+
+def _not_compiled(function: Callable[..., Any], recursive: bool = True, **settings: Any) -> Callable[..., Any]:  # noqa: ANN401, FBT001, FBT002  # as torch has it
+    """Keep a function from being compiled once there is a compiler."""
+
+    @wraps(function)
+    def called(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # those of the function
+        if _COMPILER not in sys.modules:
+            return function(*args, **kwargs)
+        return sys.modules[_COMPILER].disable(function, recursive, **settings)(*args, **kwargs)
+
+    return called
+
+
+def _forget(before: Container[str]) -> None:
+    """Undo the imports of torchmetrics and Lightning, but for the modules that were there before."""
+    for name in [name for name in sys.modules if name.partition(".")[0] in _PACKAGES and name not in before]:
+        del sys.modules[name]

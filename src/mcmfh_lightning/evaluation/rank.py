@@ -143,7 +143,7 @@ def report(
             lines |= {f"constant: {name}": (one, ":") for name, one in constants.items()}
             title = f"{len(task.query):,} queries, {task.query.num_bits} bits"
             title = f"{task.direction}: {title}" if task.direction else title
-            for name, figure in ranking_figures([{title: lines}]).items():
+            for name, figure in ranking_figures([{title: lines}]):
                 save_figure(figure, folder / name)
     if out is not None:
         say(
