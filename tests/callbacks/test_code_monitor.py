@@ -54,6 +54,50 @@ def test_two_processes_log_what_one_does(world):
     assert validate(world, world.Module(), strategy="ddp_fork", devices=2) == validate(world, world.Module())
 
 
+class Searching:
+    """Gives the queries of two searches codes of their own: one has a dead bit, and the other may have one code."""
+
+    def __init__(self, world, *, same=False):
+        self.module = world.Module()
+        plain = self.module.codes
+
+        def codes(batch):
+            outputs = plain(batch)
+            dead = outputs["text"].clone()
+            dead[:, 4] = 1.0
+            image = torch.ones_like(outputs["image"]) if same else -outputs["image"].flip(1)
+            return outputs | {"queries": {"i2case": image, "t2case": dead}}
+
+        self.module.codes = codes
+
+
+def test_codes_of_the_queries_of_a_search_are_watched_too(world):
+    """A dead bit is a number, and raises no alarm: the queries of other searches may use the bit."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*collapsed")
+        logged = validate(world, Searching(world).module)
+    codes = world.codes(world.Module(), world.splits["val"])
+    signs = np.where(codes["image"] >= 0, -1.0, 1.0)  # negated; the order of bits has no part in their mean
+    assert logged["val/bits/i2case/balance"] == pytest.approx(np.abs(signs.mean(0)).mean(), rel=1e-6)
+    constants = {name: logged[f"val/bits/{name}/constant"] for name in ("image", "text", "i2case", "t2case")}
+    assert constants == {"image": 0.0, "text": 0.0, "i2case": 0.0, "t2case": 1.0}
+    assert not any("/t2i/" in name for name in logged)
+    two = validate(world, Searching(world).module, strategy="ddp_fork", devices=2)
+    assert two == logged
+
+
+@pytest.mark.parametrize("embedding", [False, True])
+def test_queries_of_a_search_with_one_code_raise_the_alarm(world, embedding):
+    what = "20 of 20 queries have one and the same code"
+    if embedding:
+        alike = np.ones_like(world.splits["val"]["image"])
+        world.splits = world.splits | {"val": world.splits["val"] | {"image": alike}}
+        what = "all 20 queries have one and the same image embedding"
+    with pytest.warns(UserWarning, match=f"the i2case codes have collapsed: {what}"):
+        logged = validate(world, Searching(world, same=True).module)
+    assert logged["val/bits/i2case/collapsed"] == 1.0
+
+
 def test_codes_that_differ_raise_no_alarm(world):
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*collapsed")

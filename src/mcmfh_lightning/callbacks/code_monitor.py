@@ -15,6 +15,7 @@ from torch import Tensor
 from mcmfh_lightning.callbacks.checkpoints import read_chosen
 from mcmfh_lightning.callbacks.evaluation import EvaluationCallback, Stage, is_query_loader, log_figure, report_folder
 from mcmfh_lightning.metrics.functional import BitStatistics, bit_statistics, pack_signs
+from mcmfh_lightning.searches import SEARCHES
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 
 FEWEST = 20
@@ -27,14 +28,16 @@ _CHECK_INPUTS = "Check the collection and how it was encoded: no model can tell 
 _ROUNDING = 2.0**-9
 """Equal embeddings may differ by this share: shards hold half precision."""
 _PLOT_NAME = "code_statistics.png"
+_QUERY_OF: Mapping[str, str] = {name: search.query for name, search in SEARCHES.items()}
+"""Modality of the queries of each search."""
 
 
 class CodeMonitor(EvaluationCallback):
     """Monitor of how balanced, correlated and different the codes of the queries are; it warns when they collapse.
 
-    Looked at are the codes of the image alone and of the text alone, of the queries of each validation and test. Every
-    process encodes all queries, so each has the same numbers whatever their number. Logged are, as
-    ``val|test/bits/<image|text>/<name>``:
+    Looked at are the codes of the image alone and of the text alone, of the queries of each validation and test, and
+    where a method has other codes for the queries of each search, also these. Every process encodes all queries, so
+    each has the same numbers whatever their number. Logged are, as ``val|test/bits/<image|text|search>/<name>``:
 
     - ``balance``: mean over bits of |mean of the bit|, 0 if balanced, 1 if all are constant;
     - ``correlation``: mean over pairs of bits of |Pearson correlation|, constant bits left out;
@@ -42,15 +45,15 @@ class CodeMonitor(EvaluationCallback):
     - ``largest``: queries with the most frequent code, as a share of all;
     - ``constant``: number of bits that are the same for all queries;
     - ``collapsed``: 1 if a bit is constant or ``largest`` is above `LARGEST_SHARE`, else 0 (and with less than `FEWEST`
-      queries).
+      queries). Of a search, only the latter counts: its queries need not use a bit that those of other searches do.
 
     A warning says what has collapsed: in a test or a validation of finished weights at once, in a fit at its end, for
     the weights that it has chosen (the last ones if it has chosen none). A model that has hardly begun to learn may
     well have constant bits, which says nothing. Where all queries have one and the same embedding, no weights can tell
     them apart: the warning says this instead, and in a fit after the first validation already.
 
-    A fit (the last validation) and a test end with a figure, ``code_statistics.png``, in the run's folder. Does nothing
-    for a method without codes.
+    A fit (the last validation) and a test end with a figure of the images and texts, ``code_statistics.png``, in the
+    run's folder. Does nothing for a method without codes.
     """
 
     def __init__(self) -> None:
@@ -68,7 +71,7 @@ class CodeMonitor(EvaluationCallback):
     def begin(self, trainer: Trainer, pl_module: LightningModule, stage: Stage) -> None:
         """Begin an epoch."""
         has_codes = getattr(pl_module, "distance", "hamming") == "hamming"
-        self._codes = {"image": [], "text": []} if has_codes else None
+        self._codes = {} if has_codes else None
         self._inputs = {"image": [], "text": []}
 
     def add(
@@ -79,8 +82,9 @@ class CodeMonitor(EvaluationCallback):
             return
         relaxed = cast(EvaluationOutput, outputs)
         self._num_bits = relaxed["image"].shape[1]
-        self._codes["image"].append(pack_signs(relaxed["image"]))
-        self._codes["text"].append(pack_signs(relaxed["text"]))
+        of_searches = relaxed.get("queries", {}).items()
+        for key, code in (("image", relaxed["image"]), ("text", relaxed["text"]), *of_searches):
+            self._codes.setdefault(key, []).append(pack_signs(code))
         for name, kept in self._inputs.items():
             rows = batch[name].float()  # type: ignore[literal-required]  # image or text
             kept += [rows.amin(dim=0), rows.amax(dim=0)] if len(rows) else []
@@ -110,15 +114,16 @@ class CodeMonitor(EvaluationCallback):
 
     def _log(self, pl_module: LightningModule, prefix: str) -> None:
         codes, self._codes = self._codes, None
-        if codes is None or not codes["image"]:
+        if not codes:
             return
         self._latest = {name: bit_statistics(torch.cat(parts).cpu(), self._num_bits) for name, parts in codes.items()}
         num_queries = sum(map(len, codes["image"]))
         values: dict[str, float] = {}
         for name, statistics in self._latest.items():
-            if collapse := describe_collapse(statistics, num_queries):
-                alike = f"all {num_queries} queries have one and the same {name} embedding. {_CHECK_INPUTS}"
-                self._collapsed[name] = alike if _are_alike(self._inputs[name]) else f"{collapse}. {_CHANGE_FIT}"
+            if collapse := describe_collapse(statistics, num_queries, dead_bits=name not in _QUERY_OF):
+                side = _QUERY_OF.get(name, name)
+                alike = f"all {num_queries} queries have one and the same {side} embedding. {_CHECK_INPUTS}"
+                self._collapsed[name] = alike if _are_alike(self._inputs[side]) else f"{collapse}. {_CHANGE_FIT}"
             numbers = {
                 "balance": statistics.balance,
                 "correlation": statistics.correlation,
@@ -132,17 +137,24 @@ class CodeMonitor(EvaluationCallback):
         pl_module.log_dict(values, sync_dist=True, reduce_fx="max")
 
     def _draw(self, trainer: Trainer) -> None:
-        latest, self._latest = self._latest, {}
+        latest = {name: one for name, one in self._latest.items() if name not in _QUERY_OF}
+        self._latest = {}
         if latest and (folder := report_folder(trainer)):
             log_figure(trainer, folder / _PLOT_NAME, _figure(latest))
 
 
-def describe_collapse(statistics: BitStatistics, num_items: int) -> str:
-    """Describe in words what has collapsed; empty if nothing has or there are less than `FEWEST` items."""
+def describe_collapse(statistics: BitStatistics, num_items: int, *, dead_bits: bool = True) -> str:
+    """Describe in words what has collapsed; empty if nothing has or there are less than `FEWEST` items.
+
+    Args:
+        statistics: Statistics of the codes.
+        num_items: Number of them.
+        dead_bits: Whether a bit that is the same for all is a collapse.
+    """
     if num_items < FEWEST:
         return ""
     found = []
-    if constant := statistics.constant:
+    if dead_bits and (constant := statistics.constant):
         positions = ", ".join(map(str, constant))
         found.append(
             f"{len(constant)} of {len(statistics.means)} bits are the same for all {num_items} queries ({positions})"
