@@ -241,6 +241,10 @@ class HammingRanking(EvaluationCallback):
             f"{protocol}: left out, {type(pl_module).__name__} gives no {' and '.join(names)}"
             for protocol, names in result.missing.items()
         ]
+        left_out += [
+            f"{search}: not learned, its weight was 0; its queries have the codes of items"
+            for search in getattr(pl_module, "unlearned", ())
+        ]
         said = remarks.remarks(
             data, result, remarks.headline_mean(rows, MODEL, self.searches), trainer.limit_test_batches
         )

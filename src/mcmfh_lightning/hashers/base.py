@@ -24,6 +24,7 @@ from mcmfh_lightning.hashers.checkpoints import (
     check_same,
     entry_of,
     present_arguments,
+    unlearned_of,
     without_earlier,
 )
 from mcmfh_lightning.losses import Positives, Supervision, find_positives, gather_rows
@@ -70,6 +71,7 @@ class Hasher(LightningModule, ABC):
     Attributes:
         distance: Distance that evaluation ranks by.
         supervision: Source that training learns from; ``labels`` refuses data without any.
+        unlearned: Searches that no loss asks for. Their queries have the codes of items, whatever heads there are.
 
     Raises:
         ValueError: If ``num_bits`` or ``d_model`` is less than 1.
@@ -77,6 +79,7 @@ class Hasher(LightningModule, ABC):
 
     distance: Distance = "hamming"
     supervision: Supervision = "pairs"
+    unlearned: tuple[SearchName, ...] = ()
     _other_encoder = "encode the data with that encoder (`mcmfh predict`) or train again"
 
     def __init__(
@@ -145,7 +148,7 @@ class Hasher(LightningModule, ABC):
         return SampleKey(torch.tensor(self.global_step), batch["index"])
 
     def on_fit_start(self) -> None:
-        """Refuse data without the labels that training needs, and warn of accumulated gradients.
+        """Refuse data without the labels that training needs; warn of unlearned searches and accumulated gradients.
 
         Raises:
             DataError: If the data have no labels.
@@ -159,6 +162,8 @@ class Hasher(LightningModule, ABC):
                 f"the data have no labels, and {self.architecture['hasher']} learns from them; convert data with "
                 f"labels, choose a method that needs none{way_out}"
             )
+        for search in self.unlearned:
+            rank_zero_warn(f"{search} is not learned: {search}_weight is 0, and its queries have the codes of items")
         if self.trainer.accumulate_grad_batches > 1:
             rank_zero_warn(
                 f"accumulate_grad_batches={self.trainer.accumulate_grad_batches}: the loss of each batch sees its own "
@@ -215,6 +220,7 @@ class Hasher(LightningModule, ABC):
             "num_bits": self.architecture.get("num_bits"),
             "encoder": self._of_data("encoder"),
             "label_vocabulary": self._of_data("label_vocabulary"),
+            "unlearned": list(self.unlearned),
         }
         # Given from Python these are functions, which torch.load(weights_only=True) refuses; the command line stores
         # them as plain dicts.
@@ -265,6 +271,7 @@ class Hasher(LightningModule, ABC):
             self._check_data("label_vocabulary", stored, "resume on the data the run began with or start a new run")
             self._check_arguments(checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {}))
         else:
+            self.unlearned = unlearned_of(checkpoint)  # whatever objective this run is configured with
             self.adapt(checkpoint["state_dict"])
 
     def adapt(self, state: Mapping[str, Tensor]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 from mcmfh_lightning.errors import CheckpointError
+from mcmfh_lightning.searches import SEARCHES, SearchName
 
 CHECKPOINT_KEY = "mcmfh"
 CHECKPOINT_FORMAT_VERSION = 1
@@ -54,6 +55,16 @@ def entry_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
             f"{CHECKPOINT_FORMAT_VERSION}; it was written by mcmfh-lightning {entry['package_version']}: use that"
         )
     return entry
+
+
+def unlearned_of(checkpoint: Mapping[str, Any]) -> tuple[SearchName, ...]:
+    """Name the searches that the weights of a checkpoint were not trained for.
+
+    Where our entry does not say it, as in checkpoints of an earlier version, the weights of the objective do.
+    """
+    arguments = checkpoint.get("hyper_parameters", {})
+    weightless = [search for search in SEARCHES if arguments.get(f"{search}_weight", 1.0) == 0.0]
+    return tuple(checkpoint[CHECKPOINT_KEY].get("unlearned", weightless))
 
 
 def without_earlier(architecture: Mapping[str, Any]) -> dict[str, Any]:

@@ -81,6 +81,15 @@ class EndToEnd(Hasher):
         self.micro_batch_size = micro_batch_size
         self.routing_shape = getattr(made, "routing_shape", None)
 
+    @property
+    def unlearned(self) -> tuple[SearchName, ...]:
+        """Searches that no loss of the hasher asks for."""
+        return self.hasher.unlearned
+
+    @unlearned.setter
+    def unlearned(self, searches: tuple[SearchName, ...]) -> None:
+        self.hasher.unlearned = searches
+
     def setup(self, stage: str) -> None:
         """Refuse an encoder that was tuned on what may be test pairs here.
 

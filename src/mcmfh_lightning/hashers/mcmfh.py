@@ -139,7 +139,7 @@ class MCMFH(Hasher):
         super().__init__(architecture, optimizer, lr_scheduler)
         use_present_names(objective)
         self.loss = FusionLoss(**objective)
-        self.supervision, self.seed = self.loss.supervision, seed
+        self.supervision, self.unlearned, self.seed = self.loss.supervision, self.loss.unlearned, seed
         self.save_hyperparameters()
         self.save_hyperparameters(asdict(self.loss))
         self.routing_shape = (num_layers, 2, num_experts)
@@ -174,8 +174,10 @@ class MCMFH(Hasher):
         tokens = self.voting(tokens, key)
         fused = self.transformer(tokens, (_IMAGE, _TEXT, _BOTH))
         image_only, text_only, fused_image, fused_text = fused.tokens  # (B, d_model) each
+        # Unlearned heads too: processes of a DDP wait for the gradients of each.
+        hashed = self._query_code if self.query_heads is None else self.query_heads
         queries = {
-            name: self._query_code(name, image_only if search.query == "image" else text_only)
+            name: hashed(name, image_only if search.query == "image" else text_only)
             for name, search in SEARCHES.items()
         }
         items = {
@@ -226,7 +228,7 @@ class MCMFH(Hasher):
 
     def _query_code(self, search: SearchName, token: Tensor) -> Tensor:
         """Hash the queries of a search, (B, d_model) tokens of their modality alone."""
-        if self.query_heads is None:
+        if self.query_heads is None or search in self.unlearned:
             code: Tensor = self.image_head(token) if SEARCHES[search].query == "image" else self.text_head(token)
         else:
             code = self.query_heads(search, token)

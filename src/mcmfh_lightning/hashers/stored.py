@@ -9,7 +9,7 @@ import torch
 
 from mcmfh_lightning.errors import CheckpointError
 from mcmfh_lightning.hashers.base import Hasher
-from mcmfh_lightning.hashers.checkpoints import CHECKPOINT_KEY, present_arguments
+from mcmfh_lightning.hashers.checkpoints import CHECKPOINT_KEY, present_arguments, unlearned_of
 from mcmfh_lightning.hashers.registry import list_methods
 
 
@@ -63,7 +63,8 @@ def slim_checkpoint(path: Path) -> dict[str, Any]:
         CheckpointError: See `load_hasher`.
     """
     stored = read_checkpoint(path)
-    return {CHECKPOINT_KEY: stored[CHECKPOINT_KEY], "state_dict": stored["state_dict"]}
+    entry = stored[CHECKPOINT_KEY] | {"unlearned": list(unlearned_of(stored))}  # of earlier ones, it is elsewhere
+    return {CHECKPOINT_KEY: entry, "state_dict": stored["state_dict"]}
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -81,7 +81,7 @@ class HashTowers(Towers, ABC):
 
     def encode_query(self, search: SearchName, embedding: Tensor) -> Tensor:
         """Hash queries of one search by its head, or as items of their modality."""
-        if self.query_heads is None:
+        if self.query_heads is None or search in self.unlearned:
             return super().encode_query(search, embedding)
         tower = self.image_tower if SEARCHES[search].query == "image" else self.text_tower
         code: Tensor = self.query_heads(search, tower[0](embedding))
@@ -112,7 +112,10 @@ class HashTowers(Towers, ABC):
         """Compute the codes of items and, with query heads, those of the queries of each search."""
         queries, items = self.codes_of_batch(batch["image"], batch["text"])
         output: EvaluationOutput = {"image": items["image"], "text": items["text"], "case": items["case"]}
-        return output if self.query_heads is None else {**output, "queries": dict(queries)}
+        if self.query_heads is not None:
+            as_items = {search: items[SEARCHES[search].query] for search in self.unlearned}
+            output["queries"] = {**queries, **as_items}
+        return output
 
 
 class TwoTower(HashTowers):
@@ -146,7 +149,7 @@ class TwoTower(HashTowers):
         super().__init__(num_bits, image_dim, text_dim, d_model, optimizer, lr_scheduler, query_heads=query_heads)
         use_present_names(objective)
         self.loss = ContrastiveLoss(**objective)
-        self.supervision, self.seed = self.loss.supervision, seed
+        self.supervision, self.unlearned, self.seed = self.loss.supervision, self.loss.unlearned, seed
         self.save_hyperparameters()
         self.save_hyperparameters(asdict(self.loss))
 

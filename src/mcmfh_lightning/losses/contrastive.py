@@ -122,7 +122,7 @@ class ContrastiveLoss:
             of ``both``.
         temperature: Temperature of every InfoNCE.
         i2t_weight: Weight of the search from images to texts in the hashing loss, which is the mean over the searches
-            by these six weights. A search of weight 0 is not learned: its query head keeps its first weights.
+            by these six weights. Queries of a search of weight 0 have the codes of items: its head learns nothing.
         t2i_weight: Weight of the search from texts to images.
         i2i_weight: Weight of the search from images to images of other pairs.
         t2t_weight: Weight of the search from texts to texts of other pairs.
@@ -173,6 +173,11 @@ class ContrastiveLoss:
     def search_weights(self) -> list[float]:
         """Weights of the searches, in the order of `SEARCHES`."""
         return [getattr(self, f"{search}_weight") for search in SEARCHES]
+
+    @property
+    def unlearned(self) -> tuple[SearchName, ...]:
+        """Searches of weight 0."""
+        return tuple(search for search, weight in zip(SEARCHES, self.search_weights, strict=True) if weight == 0.0)
 
     def __call__(
         self, codes: CodesOfBatch, related: Positives, weight: Tensor | None
