@@ -24,7 +24,14 @@ import mcmfh_lightning.datamodules
 import mcmfh_lightning.encoders
 import mcmfh_lightning.hashers
 import mcmfh_lightning.trainer.loggers  # noqa: F401  (imported for the names, as the four above)
-from mcmfh_lightning.callbacks import CodeWriter, ExampleGallery, FitReport, LastCheckpoint, RunFolder
+from mcmfh_lightning.callbacks import (
+    CodeWriter,
+    ExampleGallery,
+    FitReport,
+    HammingRanking,
+    LastCheckpoint,
+    RunFolder,
+)
 from mcmfh_lightning.callbacks.logs import MonitorCheck, PlainProgress, ShortFit
 from mcmfh_lightning.cli.options import class_options, hyphenated
 from mcmfh_lightning.cli.train_help import all_lines
@@ -35,6 +42,7 @@ from mcmfh_lightning.datamodules.loader import worker_errors
 from mcmfh_lightning.datamodules.pairs import PairDataModule
 from mcmfh_lightning.errors import CheckpointError, ConfigError, missing_extra, one_line_errors, own_error, say
 from mcmfh_lightning.hashers.base import Hasher
+from mcmfh_lightning.searches import SEARCHES
 from mcmfh_lightning.trainer.checkpoint_io import AtomicCheckpointIO
 from mcmfh_lightning.trainer.loggers import ResumableCSVLogger, place_logs
 from mcmfh_lightning.trainer.run_files import (
@@ -66,13 +74,19 @@ class McmfhCLI(LightningCLI):
         return {self._command: every[self._command]} if self._command in every else every
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add ``--run_dir`` and link the sizes of the data to the model."""
+        """Add the options of a whole run and link the sizes of the data to the model."""
         parser.add_argument("--run_dir", default="runs/mcmfh", help="Everything a run writes goes below this folder.")
         parser.add_argument(
             "--log_examples",
             type=bool,
             default=False,
             help="Draw test queries and what they find (raw pairs: pictures and texts) and give them to the logger.",
+        )
+        parser.add_argument(
+            "--searches",
+            nargs="+",
+            choices=[*SEARCHES],
+            help="Searches whose mean mAP chooses the epoch of a fit; default: those of the callback HammingRanking.",
         )
         # Every run has it, after the callbacks of the config: it stores the state of the one that keeps the best.
         parser.add_lightning_class_args(LastCheckpoint, "last_checkpoint")
@@ -105,12 +119,14 @@ class McmfhCLI(LightningCLI):
             raise ConfigError(f"--seed-everything: {said}; pass a whole number from 0 to {2**32 - 1}") from error
 
     def before_instantiate_classes(self) -> None:
-        """Send the logs of known loggers to ``<run_dir>/<subcommand>``, whatever folder their config names.
+        """Send the logs of known loggers to ``<run_dir>/<subcommand>``; give the searches to the callback that ranks.
 
         Raises:
-            ConfigError: If the package of the logger is not installed.
+            ConfigError: If the package of the logger is not installed, or nothing takes the searches.
         """
         config = self.config[self.subcommand]
+        if config["searches"]:
+            _choose_by(config["searches"], config["trainer"]["callbacks"])
         place_logs(config["trainer"]["logger"], config["run_dir"], str(self.subcommand))
 
     def instantiate_classes(self) -> None:
@@ -262,6 +278,22 @@ class McmfhCLI(LightningCLI):
         if getattr(rank_zero_only, "rank", 0) == 0:
             say("fast_dev_run with untrained weights" if best is None else f"the best weights of the run: {best}")
         return best
+
+
+def _choose_by(searches: Sequence[str], callbacks: Any) -> None:  # noqa: ANN401  # one of them, several or None
+    """Give the searches of a run to the callback that ranks.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    given = callbacks if isinstance(callbacks, list) else [callbacks]
+    rankings = [one for one in given if one and issubclass(resolve_name(one["class_path"]), HammingRanking)]
+    if not rankings:
+        raise ConfigError(
+            "--searches is for the callback HammingRanking, which trainer.callbacks lacks: add it, or drop the option"
+        )
+    for ranking in rankings:
+        ranking["init_args"]["searches"] = list(searches)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import yaml
 
 from mcmfh_lightning.cli.options import CONFIGS, Option, class_options, hyphenated, options_of, ordered, underscored
 from mcmfh_lightning.lightning_configs import find_config, find_configs
+from mcmfh_lightning.searches import MEASURED
 from mcmfh_lightning.tables import WIDTH
 
 LINES = 50
@@ -31,6 +32,7 @@ _OPTIONS: Sequence[tuple[str, str, Sequence[str]]] = (
     ("--run-dir DIR", "Run of a hasher; its codes go to DIR/predict.", ("predict",)),
     ("--ckpt-path FILE", "Resume from this file, or from `last`, that of --run-dir.", ("fit",)),
     ("--ckpt-path FILE", "best, last or a file. Default: the best of --run-dir.", (*_MEASURED, "predict")),
+    ("--searches i2t t2i ...", f"Choose the epoch by these; default: {', '.join(MEASURED)}.", ("fit",)),
     ("--seed-everything N", "Seed of weights, order and dropout. Default: 0.", ("fit",)),
     ("--data.global-batch-size N", "Pairs of a training step, of all devices together.", ("fit",)),
     ("--data.batch-size N", "Pairs that an encoder takes at a time.", ("predict",)),

@@ -32,7 +32,18 @@ MODULES: Mapping[str, Sequence[Any]] = {
 }
 """Where classes are looked for, by the last part of the option that names them."""
 _NO_CONFIG = "--config is missing: pass an experiment such as experiments/query_towers.yaml, or --model and --data"
-_OWN = ("config", "data", "model", "trainer", "run_dir", "ckpt_path", "seed_everything", "log_examples", "print_config")
+_OWN = (
+    "config",
+    "data",
+    "model",
+    "trainer",
+    "run_dir",
+    "ckpt_path",
+    "seed_everything",
+    "log_examples",
+    "searches",
+    "print_config",
+)
 _TRAINER = [name for name in inspect.signature(Trainer.__init__).parameters if name != "self"]
 _KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text", "list": "a list"}
 _FRAME = re.compile(
