@@ -1,6 +1,5 @@
 """The base of the datamodules: global batches for training, queries and databases for evaluation."""
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
@@ -11,15 +10,15 @@ import numpy as np
 from lightning.fabric.utilities import suggested_max_num_workers
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
-from numpy.typing import NDArray
+from lightning.pytorch.utilities import rank_zero_info
 
 from mcmfh_lightning.datamodules.loader import BatchLoader, TrainingLoader
 from mcmfh_lightning.datamodules.order import BatchSequence, fit_batch
-from mcmfh_lightning.datamodules.overlap import describe_overlap, trained_on
-from mcmfh_lightning.datamodules.streams import BatchStream, EvaluationStream, TrainingStream
+from mcmfh_lightning.datamodules.overlap import check_overlap, trained_on
+from mcmfh_lightning.datamodules.resume import check_order, resumed_batch
+from mcmfh_lightning.datamodules.streams import BatchStream, EvaluationStream, TrainingStream, shard_rows, whole_rows
 from mcmfh_lightning.datamodules.tables import Table
-from mcmfh_lightning.errors import CheckpointError, DataError, check_choice
+from mcmfh_lightning.errors import DataError, check_choice
 from mcmfh_lightning.shards import SPLITS, DatasetInfo, FeatureShardReader, PairShardReader
 from mcmfh_lightning.shards.folder import ShardFolder
 
@@ -33,20 +32,8 @@ EVALUATION: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 """The splits of each evaluation loader, by stage, in the order of the loaders. An unseen database is the split of the
 queries itself; the metric leaves out items of a query's own group."""
-
-
-def shard_rows(num_rows: int, rank: int, world_size: int) -> NDArray[np.int64]:
-    """Return the contiguous part of 0 .. N - 1 that belongs to a rank; all parts together are every row once.
-
-    >>> [shard_rows(5, rank, 2).tolist() for rank in range(2)]
-    [[0, 1], [2, 3, 4]]
-    """
-    return np.arange(num_rows * rank // world_size, num_rows * (rank + 1) // world_size, dtype=np.int64)
-
-
-def _whole(reader: FeatureShardReader | PairShardReader) -> NDArray[np.int64]:
-    """Return the positions of the items that have both an image and a text, ascending."""
-    return np.flatnonzero(reader.present.all(axis=1))
+_MEASURED = {TrainerFn.VALIDATING: ["val"], TrainerFn.TESTING: ["test"], TrainerFn.PREDICTING: ["val", "test"]}
+"""The splits of the queries of each stage. Codes may be written for whatever there is."""
 
 
 class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
@@ -242,7 +229,7 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
         return {
             "name": self.info.name,
             "path": str(self.folder),
-            "fingerprint": self._fingerprint(),
+            "fingerprint": self.info.fingerprint,
             "pairs": {split: self.info.split(split).pairs for split in SPLITS},
         }
 
@@ -260,33 +247,12 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
         fn = None if self.trainer is None else self.trainer.state.fn
         if fn == TrainerFn.FITTING:
             self._resume_schedule(state_dict)
-            self._check_order(state_dict)
+            check_order(state_dict, self._order(), self.folder)
         elif fn is not None and "trained_on" in state_dict:  # checkpoints of the version before have none
-            self._check_overlap(state_dict["trained_on"], fn)
-
-    def _check_overlap(self, trained: Mapping[str, Any], fn: TrainerFn) -> None:
-        """Look for groups of the queries among those that were trained on.
-
-        Those of another data set are other groups in most cases (both may count their studies from 1), and codes may be
-        written for whatever there is: these two get a warning.
-        """
-        of_stage = {TrainerFn.VALIDATING: ["val"], TrainerFn.TESTING: ["test"], TrainerFn.PREDICTING: ["val", "test"]}
-        for split in (one for one in of_stage.get(fn, ()) if one in self.splits):
-            found = describe_overlap(trained, split, self.reader(split).groups, self.folder)
-            if not found:
-                continue
-            if trained["name"] != self.info.name:
-                rank_zero_warn(
-                    f"{found} trained on, if groups of {self.info.name!r} and {trained['name']!r} that have one name "
-                    "are the same: then the numbers are of training data"
-                )
-            elif fn == TrainerFn.PREDICTING:
-                rank_zero_warn(f"{found} trained on: a ranking of these codes measures training data; fit again")
-            else:
-                raise CheckpointError(
-                    f"{found} trained on: the collection was split again since. Fit again, or convert it with the "
-                    "splits that it had (--split-by given)"
-                )
+            for split in (one for one in _MEASURED.get(fn, ()) if one in self.splits):
+                groups = self.reader(split).groups
+                to_predict = fn == TrainerFn.PREDICTING
+                check_overlap(state_dict["trained_on"], self.info.name, split, groups, self.folder, warn=to_predict)
 
     @cached_property
     def _trained_on(self) -> dict[str, Any]:
@@ -300,31 +266,13 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
             "passes": sequence.passes,
             "seed": self.seed,
             "unique_groups": self.unique_groups,
-            "data": self._fingerprint(),
+            "data": self.info.fingerprint,
         }
 
     def _resume_schedule(self, state_dict: dict[str, Any]) -> None:
         """Take the batch that was fitted when the run began, unless another one is given."""
-        size = state_dict.get("global_batch_size")
-        if size is None or self.global_batch_size not in (None, size):
-            return
-        if size % self.world_size:
-            raise CheckpointError(
-                f"the run of the checkpoint has batches of {size} pairs, which cannot be divided over {self.world_size}"
-                " ranks: resume it with another number of ranks (--trainer.devices), or start a new run"
-            )
-        self._schedule = size, state_dict.get("passes", 1)
-
-    def _check_order(self, state_dict: dict[str, Any]) -> None:
-        theirs = {"passes": 1} | state_dict  # an epoch of the version before is one pass
-        mine = self._order()
-        other = [name for name, value in mine.items() if theirs.get(name) != value]
-        if other:
-            differences = "; ".join(f"{name} {theirs.get(name)} there, {mine[name]} here" for name in other)
-            raise CheckpointError(
-                f"the checkpoint belongs to another training order ({differences}): resume with the same data and"
-                f" settings, or start a new run. The data here are {self.folder}"
-            )
+        fitted = resumed_batch(state_dict, given=self.global_batch_size, ranks=self.world_size)
+        self._schedule = fitted or self._schedule
 
     def loader(self, stream: BatchStream, name: str) -> BatchLoader:
         """Return a loader of all batches of a stream, by the name that errors use."""
@@ -371,7 +319,7 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
 
     def _sequence(self) -> BatchSequence:
         reader = self.reader("train")
-        rows = _whole(reader)
+        rows = whole_rows(reader.present)
         groups = reader.groups[rows] if self.unique_groups else None
         try:
             if self._schedule is None and self.global_batch_size is None:
@@ -386,7 +334,7 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
         loaders = []
         for name, splits in EVALUATION[stage].items():
             reader = self.reader(*splits)
-            rows = _whole(reader) if name == QUERY else shard_rows(len(reader), self.rank, self.world_size)
+            rows = whole_rows(reader.present) if name == QUERY else shard_rows(len(reader), self.rank, self.world_size)
             if len(reader) == 0 or (name == QUERY and len(rows) == 0):
                 raise DataError(
                     f"{self.folder} has no pairs in {' or '.join(splits)} to {stage} with: split the collection again"
@@ -394,8 +342,3 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
             stream = EvaluationStream(self.table(reader), rows, self.evaluation_batch_size)
             loaders.append(self.loader(stream, f"{stage}/{name}"))
         return loaders
-
-    def _fingerprint(self) -> str:
-        """Return 16 hexadecimal digits that are equal for equal shards."""
-        shards = [shard for split in SPLITS for shard in self.info.split(split).shards]
-        return hashlib.sha256("\n".join(f"{s.name} {s.sha256}" for s in shards).encode()).hexdigest()[:16]

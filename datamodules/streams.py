@@ -30,6 +30,20 @@ _ALIGNMENT = 8
 """Bytes; a tensor of any of our types may begin at a multiple of it."""
 
 
+def shard_rows(num_rows: int, rank: int, world_size: int) -> NDArray[np.int64]:
+    """Return the contiguous part of 0 .. N - 1 that belongs to a rank; all parts together are every row once.
+
+    >>> [shard_rows(5, rank, 2).tolist() for rank in range(2)]
+    [[0, 1], [2, 3, 4]]
+    """
+    return np.arange(num_rows * rank // world_size, num_rows * (rank + 1) // world_size, dtype=np.int64)
+
+
+def whole_rows(present: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the positions of the items that have both an image and a text, ascending, from (N, 2) of either."""
+    return np.flatnonzero(present.all(axis=1))
+
+
 class BatchStream(IterableDataset[Numbered], ABC):
     """A finite sequence of whole batches, dealt out to the workers of a loader.
 

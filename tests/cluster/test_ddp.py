@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from mcmfh_lightning.datamodules.base import shard_rows
+from mcmfh_lightning.datamodules.streams import shard_rows
 
 
 @pytest.fixture(scope="session")

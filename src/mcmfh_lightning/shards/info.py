@@ -1,5 +1,6 @@
 """Content of ``dataset.json``: what a shard folder holds, where it comes from and under which license."""
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -133,6 +134,12 @@ class DatasetInfo:
     def __post_init__(self) -> None:
         for complaint in self._complaints():
             raise DataError(f"{DATASET_FILE} of {self.name!r}: {complaint}")
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that are equal for equal shards."""
+        shards = [shard for split in SPLITS for shard in self.split(split).shards]
+        return hashlib.sha256("\n".join(f"{one.name} {one.sha256}" for one in shards).encode()).hexdigest()[:16]
 
     def _complaints(self) -> Iterator[str]:
         vocabulary = self.label_vocabulary
