@@ -1,5 +1,7 @@
 """A small world for the ranking callback: raw pairs, a datamodule, a module, and an evaluator written from scratch."""
 
+import contextlib
+import io
 from math import nan
 from types import SimpleNamespace
 
@@ -7,6 +9,8 @@ import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
+
+from tests.callbacks.ranking_runs import rows_of, run_test
 
 BITS, IMAGE_DIM, TEXT_DIM, LABELS = 10, 6, 5, 9
 VOCABULARY = ["oedema", "normal", *(f"finding {i}" for i in range(LABELS - 2))]
@@ -233,3 +237,14 @@ def world(splits, databases, tmp_path):
 def shared_world(splits, databases, tmp_path_factory):
     """For one run that many tests read."""
     return make_world(splits, databases, tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def report(shared_world):
+    """One test run with everything on."""
+    world, printed = shared_world, io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        trainer = run_test(world)
+    return SimpleNamespace(
+        rows=rows_of(world.folder), logged=trainer.callback_metrics, printed=printed.getvalue(), folder=world.folder
+    )
