@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from mcmfh_lightning.callbacks.hamming_ranking import HammingRanking
-from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.errors import CheckpointError, DataError
 from tests.callbacks.ranking_runs import ALONE, FIVE, PAIRS
 
 
@@ -103,6 +103,25 @@ def test_the_best_checkpoint_is_chosen_on_the_validation_queries(world):
     assert kept["epoch"] == best
     assert torch.equal(kept["state_dict"]["image"], weights[best])
     assert checkpoint.best_model_score.item() == pytest.approx(expected["val"][best])
+
+
+def test_a_run_is_resumed_with_the_searches_that_chose_its_epoch(world):
+    """Scores that are means over other searches cannot be compared with its own; their order is nothing."""
+
+    def fit(epochs, searches, path=None):
+        settings = {"limit_train_batches": 1, "num_sanity_val_steps": 0, "enable_checkpointing": True}
+        checkpoint = ModelCheckpoint(dirpath=world.folder, monitor="val/mAP", mode="max", save_last=True)
+        trainer = world.trainer(HammingRanking(searches=searches), checkpoint, max_epochs=epochs, **settings)
+        trainer.fit(world.Module(), world.Data(world.splits), ckpt_path=path, weights_only=True)
+        return trainer.current_epoch
+
+    fit(1, ("i2t", "t2i"))
+    path = world.folder / "last.ckpt"
+    with pytest.raises(CheckpointError, match=r"chose its epoch by i2t, t2i, .* resume it with --searches i2t t2i, or"):
+        fit(2, ("i2t",), path)
+    assert fit(2, ("t2i", "i2t"), path) == 2
+    tester = world.trainer(HammingRanking(searches=("i2t",)))
+    tester.test(world.Module(), world.Data(world.splits), ckpt_path=path, weights_only=True, verbose=False)
 
 
 def test_evaluation_every_n_epochs(world):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mcmfh_lightning import __version__
 from mcmfh_lightning.callbacks.evaluation import EvaluationCallback, Stage, is_dry, log_figure, report_folder
-from mcmfh_lightning.errors import DataError, check_choice
+from mcmfh_lightning.errors import CheckpointError, DataError, check_choice
 from mcmfh_lightning.evaluation import plots, remarks, report, summary
 from mcmfh_lightning.evaluation.headline import UNSEEN, headline_parts, short
 from mcmfh_lightning.evaluation.nulls import ConstantRankings
@@ -115,9 +115,24 @@ class HammingRanking(EvaluationCallback):
             _data(trainer)
         self._constant = self._epoch = None
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the scores of a run are means over, so that a resumed run compares them with its own."""
+        return {"searches": list(self.searches)}
+
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Note the epoch of the weights, for the report."""
+        """Note the epoch of the weights, for the report.
+
+        Raises:
+            CheckpointError: If a run that is resumed chose its epoch by other searches.
+        """
         self._epoch = checkpoint.get("epoch")
+        theirs = checkpoint.get("callbacks", {}).get(self.state_key, {}).get("searches", self.searches)
+        if trainer.state.fn == TrainerFn.FITTING and set(theirs) != set(self.searches):
+            raise CheckpointError(
+                f"the run of the checkpoint chose its epoch by {', '.join(theirs)}, this one would by "
+                f"{', '.join(self.searches)}, whose means cannot be compared: resume it with --searches "
+                f"{' '.join(theirs)}, or start a new run"
+            )
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the labels of the validation split.
