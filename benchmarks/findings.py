@@ -1,207 +1,134 @@
-"""Quality of searches for ten findings among items of no training split; see docs/guides/archive.md.
+"""Quality of searches for findings among items of no training split; see docs/guides/archive.md.
 
-    python benchmarks/findings.py --archives DIR [DIR ...] [--csv FILE] [--findings FILE]
+    python benchmarks/findings.py --archives DIR [DIR ...] [--findings FILE] [--csv FILE]
+                                  [--features DIR [--real-valued CHECKPOINT]]
 
 Each archive holds the same collection with its splits, by codes of another length (`mcmfh-archive build`). Each finding
-of ``findings.yaml`` is searched for as a text among the items of the test split, against the codes of cases, of images
-and of texts, by codes alone and reranked. An item is relevant if it carries one of the labels that belong to the
-finding. P@20 is the share of relevant items among the first 20; where codes or scores tie, its expectation over all
-orders.
+of ``findings_openi.yaml`` or ``findings_roco.yaml`` is searched for as a text among the items of the test split. An
+item is relevant if it carries one of the labels of the finding, and none of those that the finding excludes. P@20 is
+the number of relevant items among the first 20, divided by 20 or by the number of relevant items, whichever is less;
+NDCG@20 has a gain of 1 for a relevant item. Where codes or scores tie, both are the expectation over all orders; a
+ranking of fewer than 20 items is continued in random order.
 
-Next to them are rankings without a model: random order, the best of three rankings that ignore the query (by the
-popularity of labels in the training split, which know the true labels of every item), and BM25 over the reports, which
-reads the report of each item. ``shuffled`` is a system's own rankings, each for the labels of the other nine findings.
+Next to the archive are rankings without a model: random order, the best of the rankings that ignore the query (by the
+popularity of labels in the training split, which know the true labels of every item), and BM25 over the reports. With
+--features there are cosines of the encoder's embeddings of finding and report ("embeddings"), and with --real-valued
+those of a trained RealValued, which has no codes.
 
-Prints two tables in Markdown and writes a CSV file.
+Prints two tables in Markdown, means of each kind of finding with 95 % intervals, and differences between systems that
+are paired over findings; writes a CSV file with a row for each finding and system.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-import bm25s
 import numpy as np
 import pandas as pd
-import torch
-import yaml
+from findings_systems import (
+    Database,
+    Finding,
+    rank_by_archive,
+    rank_by_embeddings,
+    rank_without_model,
+    read_database,
+    read_findings,
+)
 from measurements import Row, markdown, options, report
 from numpy.typing import NDArray
+from retrieval_quality import K, mean_interval, quality, shown
 
-from mcmfh_lightning.archive import Archive, Filters, Item
-from mcmfh_lightning.archive.results import Side
-from mcmfh_lightning.archive.store import ItemTable
-from mcmfh_lightning.evaluation.nulls import ConstantRankings
-from mcmfh_lightning.metrics import functional
-from mcmfh_lightning.shards import pack_labels
+from mcmfh_lightning.archive import Archive
 
-K = 20
-SPLIT = "test"
-FINDINGS = Path(__file__).with_name("findings.yaml")
-DRAWS, SEED = 10_000, 0
-AGAINST: Mapping[Side, str] = {"case": "cases (image and report)", "image": "images alone", "text": "reports alone"}
-NO_MODEL = {"random": "nothing", "constant": "true labels", "BM25": "reports alone"}
-"""Rankings without a model, and what they look at."""
+FINDINGS = Path(__file__).with_name("findings_openi.yaml")
+KINDS = {"term": "terms", "synonym": "synonyms", "negation": "A without B"}
+SYSTEM = ["system", "bits", "looks at"]
+DIFFERENCES = [("both", "BM25"), ("both", "codes"), ("both", "words"), ("words", "BM25"), ("codes", "BM25")]
+"""Systems that are compared, where they were measured."""
 
 
-class Finding(NamedTuple):
-    """A text to search for.
-
-    Attributes:
-        text: The text.
-        labels: A relevant item has at least one of them.
-    """
-
-    text: str
-    labels: frozenset[str]
-
-
-class Database(NamedTuple):
-    """The items that are searched.
-
-    Attributes:
-        items: In ascending order of their ids.
-        relevant: (findings, items).
-    """
-
-    items: Sequence[Item]
-    relevant: NDArray[np.bool_]
-
-
-Precisions = NDArray[np.float64]
-"""(findings, findings): P@20 of the ranking for the one finding, counted by the labels of the other."""
-
-
-def read_findings(path: Path) -> list[Finding]:
-    """Read the findings of a file."""
-    return [Finding(entry["text"], frozenset(entry["labels"])) for entry in yaml.safe_load(path.read_text())]
-
-
-def measure(archives: Sequence[Archive], findings: Sequence[Finding]) -> Iterator[Row]:
-    """Measure each system and finding.
+def measure(
+    archives: Sequence[Archive],
+    findings: Sequence[Finding],
+    features: Path | None = None,
+    real_valued: Path | None = None,
+) -> Iterator[Row]:
+    """Measure each system and finding; findings without a relevant item are left out.
 
     Raises:
         ValueError: If the archives do not hold the same items.
     """
-    database = read_database(archives[0], findings)
-    for archive in archives:
+    first, database = archives[0], read_database(archives[0], findings)
+    answered: NDArray[np.bool_] = database.relevant.any(axis=1)
+    findings = [finding for finding, kept in zip(findings, answered, strict=True) if kept]
+    database = Database(database.items, database.relevant[answered])
+    for archive in archives[1:]:
         if [item.labels for item in database.items] != [item.labels for item in read_database(archive, findings).items]:
-            raise ValueError(f"{archive.location} holds other items than {archives[0].location}")
-    for name, precisions in {
-        "random": expected_precision(np.zeros(database.relevant.shape, dtype=np.int64), database),  # all are tied
-        "constant": best_constant(archives[0], database),
-        "BM25": bm25(findings, database),
-    }.items():
-        yield from rows_of(findings, database, precisions, system=name)
-    for archive in archives:
-        info = archive.info
-        for against in AGAINST:
-            for order in ("codes", "reranked"):
-                system = {"bits": str(info.num_bits), "against": against, "order": order, "system": info.hasher}
-                yield from rows_of(findings, database, search(archive, findings, database, against, order), **system)
-
-
-def rows_of(findings: Sequence[Finding], database: Database, precisions: Precisions, **system: str) -> Iterator[Row]:
-    """Make a row for each finding of a system."""
-    for place, finding in enumerate(findings):
-        yield {
-            **({"bits": "", "against": "", "order": ""} | system),
-            "finding": finding.text,
-            "labels": "; ".join(sorted(finding.labels)),
-            "items": len(database.items),
-            "relevant": int(database.relevant[place].sum()),
-            "p@20": float(precisions[place, place]),
-            "shuffled": float(np.delete(precisions[:, place], place).mean()),
-        }
-
-
-def read_database(archive: Archive, findings: Sequence[Finding]) -> Database:
-    """Read the items of the test split."""
-    everything = archive.search(text=findings[0].text, radius=archive.info.num_bits, filters=Filters(splits=(SPLIT,)))
-    items = sorted((hit.item for hit in everything.hits), key=lambda item: item.id)
-    carried = [[bool(finding.labels & set(item.labels)) for item in items] for finding in findings]
-    return Database(items, np.array(carried))
-
-
-def search(archive: Archive, findings: Sequence[Finding], database: Database, against: Side, order: str) -> Precisions:
-    """Rank all items by the distance of their codes, or find the first 20 as an archive shows them, reranked."""
-    reranked = order == "reranked"
-    depth = {"k": K} if reranked else {"radius": archive.info.num_bits, "rerank": 0}
-    last = K if reranked else archive.info.num_bits + 1
-    levels = []
-    for finding in findings:
-        found = archive.search(text=finding.text, against=against, filters=Filters(splits=(SPLIT,)), **depth)
-        level = {hit.item.id: place if reranked else hit.distance for place, hit in enumerate(found.hits)}
-        levels.append([level.get(item.id, last) for item in database.items])
-    return expected_precision(np.array(levels), database)
-
-
-def best_constant(archive: Archive, database: Database) -> Precisions:
-    """Choose the best of three rankings that are the same for every finding."""
-    vocabulary = archive.info.label_vocabulary
-    table = ItemTable.open(archive.location).select(["labels"], "split = 'train'")
-    training = pack_labels(table["labels"].to_pylist(), vocabulary)
-    normal = vocabulary.index("normal") if "normal" in vocabulary else None
-    rankings = ConstantRankings(training, normal, torch.device("cpu"))
-    packed = torch.from_numpy(pack_labels([item.labels for item in database.items], vocabulary))
-    measured = [
-        expected_precision(np.tile(levels.numpy(), (len(database.relevant), 1)), database)
-        for levels in rankings.levels(packed).values()
-    ]
-    return max(measured, key=lambda precisions: float(precisions.trace()))
-
-
-def bm25(findings: Sequence[Finding], database: Database) -> Precisions:
-    """Rank by Lucene's BM25 with bm25s' defaults: lower case, English stop words, k1 = 1.5, b = 0.75."""
-    ranker = bm25s.BM25()
-    ranker.index(bm25s.tokenize([item.text or "" for item in database.items], show_progress=False), show_progress=False)
-    words = bm25s.tokenize([finding.text for finding in findings], return_ids=False, show_progress=False)
-    scores = np.array([ranker.get_scores(of_finding) for of_finding in words])
-    return expected_precision(np.array([np.unique(-row, return_inverse=True)[1] for row in scores]), database)
-
-
-def expected_precision(levels: NDArray[np.int64], database: Database) -> Precisions:
-    """Compute P@20 over all orders of tied items; levels are (findings, items), the best is 0."""
-    depth, width = torch.tensor([K]), int(levels.max()) + 1
-    rows = []
-    for of_finding in levels:
-        total = torch.from_numpy(np.bincount(of_finding, minlength=width))
-        hits = [np.bincount(of_finding[relevant], minlength=width) for relevant in database.relevant]
-        counts = total.expand(len(hits), -1).contiguous(), torch.from_numpy(np.array(hits))  # (findings, levels)
-        rows.append(functional.precision_at(*counts, depth)[:, 0].numpy())
-    return np.array(rows)
+            raise ValueError(f"{archive.location} holds other items than {first.location}")
+    rankings = [rank_without_model(first, findings, database)]
+    if features is not None:
+        rankings.append(rank_by_embeddings(first, findings, database, features, real_valued))
+    rankings += [rank_by_archive(archive, findings, database) for archive in archives]
+    for ranking in rankings:
+        for system, levels in ranking:
+            for finding, places, relevant in zip(findings, levels, database.relevant, strict=True):
+                found = quality(places, relevant)
+                yield {
+                    **dict(zip(SYSTEM, (system.name, system.bits, system.looks_at), strict=True)),
+                    "finding": finding.text,
+                    "kind": finding.kind,
+                    "items": len(relevant),
+                    "relevant": int(relevant.sum()),
+                    "p@20": round(found.precision, 6),
+                    "ndcg@20": round(found.ndcg, 6),
+                }
 
 
 def tables(rows: pd.DataFrame) -> dict[str, str]:
-    """Render means over the findings, with intervals over them, and P@20 of each finding against cases."""
-    lines = []
-    for (system, bits, against, order), shown in rows.groupby(["system", "bits", "against", "order"], sort=False):
-        values = torch.tensor(shown["p@20"].to_numpy(dtype=np.float64))[:, None]
-        draws = functional.bootstrap_means(values, functional.bootstrap_weights(torch.arange(len(values)), DRAWS, SEED))
-        low, high = (float(end[0]) for end in functional.percentile_interval(draws))
-        value = f"{float(values.mean()):.3f} [{low:.3f}, {high:.3f}]"
-        shuffled = "" if system in NO_MODEL else f"{shown['shuffled'].mean():.3f}"
-        lines.append([system, bits, NO_MODEL.get(system) or AGAINST[against], order, value, shuffled])
-    heads = ["system", "bits", "looks at", "order", f"P@{K} [95 %]", "shuffled findings"]
-    systems = markdown(pd.DataFrame(lines, columns=heads), "lrll")
-    random = rows[rows["system"] == "random"]
-    table = random[["finding", "labels", "relevant"]].set_axis(["finding", "relevant labels", "items"], axis=1)
-    reranked = rows[(rows["against"] == "case") & (rows["order"] == "reranked")]
-    columns = {
-        f"{bits} bits": reranked[reranked["bits"] == bits] for bits in sorted(reranked["bits"].unique(), key=int)
-    }
-    for name, of_system in (columns | {"BM25": rows[rows["system"] == "BM25"], "random": random}).items():
-        table[name] = [f"{value:.2f}" for value in of_system["p@20"]]
-    return {"systems": systems, "findings": markdown(table, "ll")}
+    """Render the quality of each system, and the differences between systems."""
+    lines = [
+        [*system, *_means(of_system, "p@20"), shown(*mean_interval(of_system["ndcg@20"].to_numpy(np.float64)))]
+        for system, of_system in rows.groupby(SYSTEM, sort=False)
+    ]
+    first = rows[rows["system"] == rows["system"].iloc[0]]
+    numbers = first["kind"].value_counts()
+    heads = [f"{name} ({numbers[kind]})" for kind, name in KINDS.items() if kind in numbers]
+    columns = [*heads, f"all ({len(first)})"]
+    quality_table = pd.DataFrame(lines, columns=[*SYSTEM, *columns, f"NDCG@{K}, all"])
+    differences = pd.DataFrame(_differences(rows), columns=["P@20", "bits", "looks at", *columns])
+    found = {"quality": markdown(quality_table, "lrl")}
+    return found if differences.empty else found | {"differences": markdown(differences, "lrl")}
+
+
+def _means(rows: pd.DataFrame, column: str) -> list[str]:
+    """Average the findings of each kind, and all."""
+    parts = [rows[rows["kind"] == kind] for kind in KINDS if kind in set(rows["kind"])]
+    return [shown(*mean_interval(part[column].to_numpy(np.float64))) for part in (*parts, rows)]
+
+
+def _differences(rows: pd.DataFrame) -> Iterator[list[str]]:
+    """Compare systems, paired over findings; the other one has the same codes, if it has any."""
+    for (name, bits, side), better in rows.groupby(SYSTEM, sort=False):
+        for other in (other for one, other in DIFFERENCES if one == name):
+            base = rows[(rows["system"] == other) & rows["bits"].isin(["", bits])]
+            if side in set(base["looks at"]):
+                base = base[base["looks at"] == side]
+            paired = better.merge(base[["finding", "p@20"]], on="finding", suffixes=("", " of the other"))
+            paired["difference"] = paired["p@20"] - paired["p@20 of the other"]
+            if len(paired):
+                yield [f"{name} - {other}", bits, side, *_means(paired, "difference")]
 
 
 def main() -> None:
     """Measure, print and write."""
     parser = options(__doc__, "csv")
     parser.add_argument("--archives", type=Path, nargs="+", required=True, help="archives of one collection")
-    parser.add_argument("--findings", type=Path, default=FINDINGS, help="texts and the labels that say the same")
+    parser.add_argument("--findings", type=Path, default=FINDINGS, help="texts and the labels that mean the same")
+    parser.add_argument("--features", type=Path, help="feature shards of the collection, for search without codes")
+    parser.add_argument("--real-valued", type=Path, help="checkpoint of RealValued on these features")
     arguments = parser.parse_args()
     archives = [Archive.open(path) for path in arguments.archives]
-    report(arguments, measure(archives, read_findings(arguments.findings)), tables)
+    findings = read_findings(arguments.findings)
+    report(arguments, measure(archives, findings, arguments.features, arguments.real_valued), tables)
 
 
 if __name__ == "__main__":
