@@ -60,11 +60,13 @@ def item(name: str, text: str | None, labels: tuple[str, ...]) -> Item:
     return Item(name, "0", "test", True, text is not None, labels, None, "CC0", "made up", text)
 
 
+@pytest.mark.parametrize(("results", "collection"), [("findings", "openi"), ("findings_roco", "roco")])
 def test_the_committed_file_is_of_the_committed_findings(
-    repository: Path, findings: ModuleType, systems: ModuleType, benchmark_file
+    repository: Path, findings: ModuleType, systems: ModuleType, benchmark_file, results: str, collection: str
 ) -> None:
-    rows = benchmark_file("measurements").read(repository / "docs" / "results" / "findings.csv")
-    committed = [(finding.text, finding.kind) for finding in systems.read_findings(findings.FINDINGS)]
+    rows = benchmark_file("measurements").read(repository / "docs" / "results" / f"{results}.csv")
+    path = repository / "benchmarks" / f"findings_{collection}.yaml"
+    committed = [(finding.text, finding.kind) for finding in systems.read_findings(path)]
     assert set(rows["bits"]) == {"", "16", "64"}
     for _, shown in rows.groupby(findings.SYSTEM):
         assert [*zip(shown["finding"], shown["kind"], strict=True)] == committed

@@ -23,6 +23,7 @@ def read_page(repository: Path, name: str) -> str:
         ("ties", "ties", "ties"),
         ("generalization", "generalisation", "generalisation"),
         ("findings", "findings", "archive"),
+        ("findings", "findings_roco", "archive"),
         ("ddp", "ddp", "cluster"),
     ],
 )
