@@ -223,6 +223,11 @@ def test_films_are_measured_without_items_of_their_study(
     assert measured_rows["p@20"].item() == pytest.approx(np.mean(precisions), abs=1e-6)
     assert measured_rows["films"].item() == len(found.queries)
     assert len(films.tables(rows)["films"].splitlines()) == 2 + 6
+    abnormal = ["normal" not in found.items[place].labels for place in found.queries]
+    constants = [np.broadcast_to(one, found.relevant.shape) for one in films.constant_rankings(archive, found.items)]
+    best = max(films.precisions(levels, found)[abnormal].mean() for levels in constants)
+    of_constant = rows[(rows["system"] == "constant") & (rows["queries"] == "abnormal")]
+    assert of_constant["p@20"].item() == pytest.approx(best, abs=1e-6)
 
 
 @pytest.mark.usefixtures("in_train")
