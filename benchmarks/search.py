@@ -38,7 +38,8 @@ from search_engines import Array, Codes, Engine, K
 from torch.nn.functional import normalize
 from trained_runs import Data, Items, encode, ranked
 
-from mcmfh_lightning.archive.indexes import FlatIndex, HashIndex
+from mcmfh_lightning.archive.flat_index import FlatIndex
+from mcmfh_lightning.archive.hash_index import HashIndex
 from mcmfh_lightning.archive.model import QueryHasher, build_encoder, read_encoder_spec
 from mcmfh_lightning.hashers.stored import load_hasher
 from mcmfh_lightning.metrics.functional import average_precision, pack_signs

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from search_tables import DRAWN, FAISS_FLAT, FLAT, HASH, MULTI_HASH, REAL
 
-from mcmfh_lightning.archive.indexes import FlatIndex, HashIndex
+from mcmfh_lightning.archive.flat_index import FlatIndex
+from mcmfh_lightning.archive.hash_index import HashIndex
 
 K = 50
 SCAN, BLAS = 1 << 30, 1  # values for `choose_way`: a size that no search reaches, and one that every search reaches

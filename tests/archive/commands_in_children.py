@@ -18,6 +18,7 @@ from mcmfh_lightning.cli.archive import main
 
 def note_commits(log):
     build.COMMIT_ITEMS = source._FEATURE_ROWS = 20
+    build._QUICK = 1
     add = ItemTable.add
 
     def noted(table, batch, **options):

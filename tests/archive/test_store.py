@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mcmfh_lightning.archive.info import Location
 from mcmfh_lightning.archive.schema import RELAXED, binary_column, code_array, item_schema, relaxed_array
 from mcmfh_lightning.archive.store import ItemTable, quoted
 from mcmfh_lightning.errors import DataError
@@ -201,6 +202,47 @@ def test_compacting_keeps_all_items(tmp_path):
     assert rows(table) == before == rows(ItemTable.open(tmp_path))
 
 
+class Unlocked(Location):
+    """A local folder that is like an object store: its writers do not wait for each other."""
+
+    has_lock = False
+    writing = staticmethod(nullcontext)
+
+
+def test_ids_are_unknown_only_as_long_as_nobody_else_writes(tmp_path):
+    """What another process adds between two commits is left alone, and not there twice."""
+    ItemTable.create(tmp_path, NUM_BITS).add(items(IDS[:2]))
+    table, other = ItemTable.open(tmp_path), ItemTable.open(tmp_path)
+    assert table.add(items(IDS[2:4], seed=1), unknown=True) == 2
+    assert table.add(items(IDS[4:6], seed=1), unknown=True) == 2
+    assert other.add(items(IDS[5:7], seed=2), unknown=True) == 1
+    assert table.add(items(IDS[6:9], seed=3), unknown=True) == 2
+    assert other.delete(IDS[:1]) == 1
+    assert other.add(items(IDS[8:], seed=4), unknown=True) == 1
+    assert table.add(items(IDS, seed=5), unknown=True) == 1
+    found = rows(ItemTable.open(tmp_path))
+    assert sorted(ItemTable.open(tmp_path).select(["id"])["id"].to_pylist()) == IDS, "each once"
+    first = by_id(items(IDS[4:6], seed=1)) | by_id(items(IDS[6:9], seed=3)) | by_id(items(IDS[5:7], seed=2))
+    assert found["item-5"] == by_id(items(IDS[4:6], seed=1))["item-5"] != first["item-5"]
+    assert found["item-6"] == first["item-6"]
+    assert found["item-8"] == first["item-8"]
+
+
+def test_adding_takes_no_longer_in_a_larger_table(tmp_path):
+    """Ids that are new are not compared with those of the table: its files of ids are not even read."""
+    table = ItemTable.create(tmp_path, NUM_BITS)
+    table.add(items(IDS))
+    data = tmp_path / "items.lance" / "data"
+    hidden = data.rename(tmp_path / "hidden")
+    data.mkdir()
+    assert table.add(items([f"new-{number}" for number in range(10)]), unknown=True) == 10
+    with pytest.raises(DataError, match="cannot write the table"):
+        table.add(items([f"newer-{number}" for number in range(10)]))
+    for file in hidden.iterdir():
+        file.rename(data / file.name)
+    assert len(ItemTable.open(tmp_path).select(["id"])) == 20
+
+
 @pytest.mark.parametrize("replace", [False, True])
 def test_two_writers_at_once(tmp_path, replace):
     """The commits of LanceDB alone, as on an object store: without the lock of a local folder."""
@@ -209,11 +251,15 @@ def test_two_writers_at_once(tmp_path, replace):
 
     def write(seed):
         table = ItemTable.open(tmp_path)
-        table.location.writing = nullcontext
+        table.location = Unlocked(tmp_path)
         try:
             for part in range(6):
                 meet.wait()
-                table.add(items([f"{part}-{number}" for number in range(200)], seed=seed), replace=replace)
+                table.add(
+                    items([f"{part}-{number}" for number in range(200)], seed=seed),
+                    replace=replace,
+                    unknown=not replace,
+                )
         except Exception as error:
             failed.append(error)
 

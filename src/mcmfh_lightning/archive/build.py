@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from lightning.fabric.utilities import move_data_to_device
 from numpy.typing import NDArray
@@ -39,7 +40,8 @@ from mcmfh_lightning.types import FeatureBatch
 # Rounding could decide the sign of a relaxed code that is so near to 0: products of matrices differ by about 1e-7 with
 # the number of rows, and where tokens are routed to experts, with the other rows.
 _DOUBT = 1e-5
-COMMIT_ITEMS = 2048  # what a killed command loses at most
+COMMIT_ITEMS = 2048  # what a killed command loses at most, where items are encoded or read from pairs
+_QUICK = 16  # times as many, a second of work, where neither is to do: each commit makes a file
 _MANY_COMMITS = 8
 
 
@@ -155,8 +157,7 @@ def add_items(
         raise DataError("the archive stores texts and pictures, which features do not have: pass --pairs DIR too")
     hasher = load_archive_hasher(location, info)
     out = _kept_out(location, info, source, restore=restore)
-    there = table.select(["id", "labels"])
-    known = set(there["id"].to_pylist())
+    known = set(table.select(["id"])["id"].to_pylist())
     found = np.array([name in known for name in source.ids], dtype=np.bool_)
     rows = np.flatnonzero(~out if replace else ~(out | found))
     with location.writing():
@@ -165,6 +166,9 @@ def add_items(
         current = ArchiveInfo.load(location)
         labels = dict.fromkeys([*current.label_vocabulary, *source.info.label_vocabulary])
         dataclasses.replace(current, label_vocabulary=tuple(labels)).write(location)
+    unknown = not replace and len(set(source.ids)) == len(source.ids)
+    slow = source.features is None or info.store_content
+    size = COMMIT_ITEMS * (1 if slow else _QUICK)
     new = commits = late = 0
 
     def wanted(batch: pa.Table) -> pa.Table:  # others may have deleted some meanwhile
@@ -175,8 +179,8 @@ def add_items(
 
     with worker_errors(), items_bar() as bar:
         task = bar.add_task("replacing" if replace else "adding", total=len(rows))
-        for batch in _in_commits(_item_rows(info, hasher, source, rows, encoder, device), COMMIT_ITEMS):
-            new += table.add(batch, replace=replace, wanted=wanted)
+        for batch in _in_commits(_item_rows(info, hasher, source, rows, encoder, device), size):
+            new += table.add(batch, replace=replace, unknown=unknown, wanted=wanted)
             commits += 1
             bar.advance(task, len(batch))
     if commits >= _MANY_COMMITS:
@@ -188,7 +192,7 @@ def add_items(
         verb, stay, them = ("was", "stays", "it") if kept_out == 1 else ("were", "stay", "them")
         deleted = f"{counted(kept_out, 'item')} {verb} deleted from this archive earlier and {stay} out"
         lines.append(f"{deleted}; --restore-deleted adds {them}")
-    if not replace and (differing := _relabeled(source, np.flatnonzero(found & ~out), there)):
+    if not replace and (differing := _relabeled(source, np.flatnonzero(found & ~out), table)):
         lines.append(
             f"{differing:,} of those that were there {'has' if differing == 1 else 'have'} other labels in the shards: "
             "`mcmfh-archive upsert` replaces them"
@@ -216,11 +220,16 @@ def _kept_out(location: Location, info: ArchiveInfo, source: Source, *, restore:
     return np.zeros_like(out)
 
 
-def _relabeled(source: Source, rows: NDArray[np.int64], there: pa.Table) -> int:
+def _relabeled(source: Source, rows: NDArray[np.int64], table: ItemTable) -> int:
     """Count the items that have other labels in the archive than in the shards."""
+    if not len(rows):
+        return 0
+    ids = pa.array([source.ids[row] for row in rows.tolist()], pa.string())
+    there = table.select(["id", "labels"])
+    there = there.filter(pc.is_in(there["id"], value_set=ids))
     known = dict(zip(there["id"].to_pylist(), there["labels"].to_pylist(), strict=True))
     labels = source.labels(source.reader.labels[rows])
-    return sum(set(known[source.ids[row]]) != set(ours) for row, ours in zip(rows.tolist(), labels, strict=True))
+    return sum(set(known.get(name, ours)) != set(ours) for name, ours in zip(ids.to_pylist(), labels, strict=True))
 
 
 def items_bar() -> Progress:
@@ -271,12 +280,15 @@ def _item_rows(
     source.load_columns()
     with ThreadPoolExecutor() as pool:  # Pillow decodes outside of Python's lock
         for batch in source.batches(rows, encoder, device):
-            known = list(pool.map(describe, batch["index"].tolist()))
             has_image, has_text = batch["present"].numpy().T
-            columns: dict[str, Any] = {name: [row[name] for row in known] for name in known[0]}
+            columns: dict[str, Any] = source.columns(batch["index"].numpy())
+            columns |= dict.fromkeys(("date", "shard", "text", "thumbnail"), [None] * len(has_image))
+            if source.pairs is not None:
+                known = list(pool.map(describe, batch["index"].tolist()))
+                columns |= {name: [row[name] for row in known] for name in known[0]}
             columns |= {"has_image": has_image, "has_text": has_text}
             columns["labels"] = source.labels(batch["labels"].numpy())
-            present = {"image": has_image, "text": has_text, "case": np.ones(len(known), dtype=np.bool_)}
+            present = {"image": has_image, "text": has_text, "case": np.ones(len(has_image), dtype=np.bool_)}
             codes = item_codes(hasher, batch, device)
             if len(codes) > len(present) and not info.query_codes:
                 raise CheckpointError(
@@ -299,29 +311,15 @@ def _item_rows(
 
 
 def _describe(source: Source, row: int, *, store_content: bool) -> dict[str, Any]:
-    """Read the columns of an item that shards have."""
-    group, name = int(source.reader.groups[row]), source.reader.group_names[row]
-    known: dict[str, Any] = {
-        "id": source.ids[row],
-        "group": group,
-        "group_name": name,  # features of version 2 of the format have the number only
-        "split": source.reader.split_of(row),
-        "licence": source.info.licence,
-        "source": source.info.source,
-        "folder": source.pairs_address,
-    }
-    known |= dict.fromkeys(("date", "shard", "text", "thumbnail"))
-    place = source.pair_place(row)
-    if place is None:
-        return known
-    reader, position = place
+    """Read the columns of an item that pair shards alone have."""
+    reader, position = source.pair_place(row)
     pair = reader[position] if store_content else reader.describe(position)
-    if pair.group != group:
+    if pair.group != source.reader.groups[row]:
         raise DataError(
-            f"{reader.where(position)}: is of group {pair.group_name}, its features are of {name}: pass the pairs "
-            "that were encoded"
+            f"{reader.where(position)}: is of group {pair.group_name}, its features are of "
+            f"{source.reader.group_names[row]}: pass the pairs that were encoded"
         )
-    known |= {key: getattr(pair, key) for key in ("group_name", "date", "licence", "source")}
+    known: dict[str, Any] = {key: getattr(pair, key) for key in ("group_name", "date", "licence", "source")}
     known["shard"] = reader.shard_of(position)
     if store_content:
         known["text"] = pair.text

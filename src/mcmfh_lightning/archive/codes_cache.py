@@ -1,4 +1,4 @@
-"""Codes of an archive as files that are mapped into memory, ordered by id.
+"""Codes of an archive as files that are mapped into memory, ordered by id, and the tables that find them.
 
 They are built from the table once for each of its versions: a search then reads the codes from the files, and the
 processes of a machine share them.
@@ -20,6 +20,8 @@ import pyarrow.compute as pc
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from mcmfh_lightning.archive.address_table import AddressTable
+from mcmfh_lightning.archive.indexes import choose_kind
 from mcmfh_lightning.archive.info import ArchiveInfo, Location
 from mcmfh_lightning.archive.results import Side
 from mcmfh_lightning.archive.schema import GROUP, code_array, relaxed_array
@@ -32,7 +34,7 @@ SIDES: tuple[Side, ...] = get_args(Side)
 _KNOWN = ["id", *GROUP, "split", "has_image", "has_text", "labels", "date", "licence"]
 _ITEMS = "items.arrow"
 _STAMP = b"mcmfh-archive"
-_LAYOUT = 2  # of these files; they are built again where a release needs another
+_LAYOUT = 3  # of these files; they are built again where a release needs another
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,14 @@ class ArchiveCodes:
         codes: (N, bytes) of each side, mapped from a file; zeros where an item lacks it.
         relaxed: (N, num_bits) of each side, mapped from a file: the same before the sign. Empty if not kept.
         present: (N,) whether an item has the code of a side; None if all have it.
+        tables: Rows by code of each side, mapped from files; empty if the archive is searched by a scan.
     """
 
     items: pa.Table
     codes: Mapping[Side, NDArray[np.uint8]]
     relaxed: Mapping[Side, NDArray[np.float16]]
     present: Mapping[Side, NDArray[np.bool_] | None]
+    tables: Mapping[Side, AddressTable]
 
 
 def open_codes(table: ItemTable, info: ArchiveInfo) -> ArchiveCodes:
@@ -63,7 +67,7 @@ def open_codes(table: ItemTable, info: ArchiveInfo) -> ArchiveCodes:
         info: Description of the archive.
 
     Raises:
-        DataError: If an item has a code without that modality, or the other way round.
+        DataError: If an item has a code without that modality, or the other way round, or a code has too many bits.
     """
     own, cached = _folders(table.location, info.uid)
     folder = cached if own is None or not os.access(own.parent, os.W_OK) else own
@@ -113,7 +117,7 @@ def _build(table: ItemTable, target: Path, info: ArchiveInfo, stamp: bytes) -> N
     """Write the files of a version under another name, and rename the folder when all are whole."""
     known = _selected(table, _KNOWN)
     order = pc.sort_indices(known, sort_keys=[("id", "ascending")])
-    known = known.take(order).combine_chunks()
+    known = known.combine_chunks().take(order)
     part = target.with_name(f".part-{target.name}")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
@@ -121,8 +125,11 @@ def _build(table: ItemTable, target: Path, info: ArchiveInfo, stamp: bytes) -> N
         for side, kind in product(SIDES, _kinds(info)):  # memory for one at a time
             column = _selected(table, [f"{side}_{kind}"])[f"{side}_{kind}"].take(order)
             _check(known, side, kind, column)
-            _save(part / f"{side}_{kind}.npy", code_array(column) if kind == "code" else relaxed_array(column))
-        known = known.replace_schema_metadata({_STAMP: stamp})
+            array = code_array(column) if kind == "code" else relaxed_array(column)
+            _save(part / f"{side}_{kind}.npy", array)
+            if kind == "code" and choose_kind(len(known), info.num_bits) == "hash":
+                _save_table(part, side, array, info.num_bits)
+        known = _with_numbered_labels(known).replace_schema_metadata({_STAMP: stamp})
         with atomic_write(part / _ITEMS) as stream, pa.ipc.new_file(stream, known.schema) as writer:
             # One batch, so that a row is found without looking for its chunk.
             writer.write_table(known, max_chunksize=max(1, len(known)))
@@ -136,7 +143,17 @@ def _build(table: ItemTable, target: Path, info: ArchiveInfo, stamp: bytes) -> N
 def _selected(table: ItemTable, columns: list[str]) -> pa.Table:
     """Read columns of all rows, ordered by the table's names of the rows."""
     found = table.select(columns)
+    row_ids = found[ROW_ID].to_numpy()
+    if np.all(row_ids[1:] > row_ids[:-1]):  # as LanceDB reads them, without promising it
+        return found
     return found.take(pc.sort_indices(found, sort_keys=[(ROW_ID, "ascending")]))
+
+
+def _with_numbered_labels(items: pa.Table) -> pa.Table:
+    """Write each label once and its number where it occurs: a filter compares numbers."""
+    labels = items["labels"].combine_chunks()
+    numbered = pa.ListArray.from_arrays(labels.offsets, labels.values.dictionary_encode())
+    return items.set_column(items.schema.get_field_index("labels"), "labels", numbered)
 
 
 def _check(items: pa.Table, side: Side, kind: str, column: pa.ChunkedArray) -> None:
@@ -160,16 +177,31 @@ def _save(path: Path, array: NDArray[Any]) -> None:
             ) from error
 
 
+def _save_table(folder: Path, side: Side, codes: NDArray[np.uint8], num_bits: int) -> None:
+    """Write the rows of a side by their codes.
+
+    Raises:
+        DataError: If a code has more bits than the archive.
+    """
+    try:
+        table = AddressTable.build(codes, num_bits)
+    except ValueError as error:
+        raise DataError(
+            f"the archive's {side} {error}; `mcmfh-archive verify` names such items: delete them and add them again"
+        ) from error
+    for name, array in table._asdict().items():
+        _save(folder / f"{side}_{name}.npy", array)
+
+
 def _mapped(folder: Path, info: ArchiveInfo, stamp: bytes) -> ArchiveCodes | None:
     """Map the files of a version; None if they are missing, damaged, or those of something else."""
     kinds = _kinds(info)
     try:
         with pa.memory_map(str(folder / _ITEMS)) as source:
             items = pa.ipc.open_file(source).read_all()
-        arrays = {
-            kind: {side: np.load(folder / f"{side}_{kind}.npy", mmap_mode="r", allow_pickle=False) for side in SIDES}
-            for kind in kinds
-        }
+        arrays = {kind: {side: _map(folder, side, kind) for side in SIDES} for kind in kinds}
+        hashed = SIDES if choose_kind(len(items), info.num_bits) == "hash" else ()
+        tables = {side: AddressTable(*(_map(folder, side, name) for name in AddressTable._fields)) for side in hashed}
     except (OSError, ValueError, EOFError, pa.ArrowException):
         return None
     due = {
@@ -180,8 +212,15 @@ def _mapped(folder: Path, info: ArchiveInfo, stamp: bytes) -> ArchiveCodes | Non
         (array.shape, array.dtype) != due[kind] for kind in kinds for array in arrays[kind].values()
     ):
         return None
+    if not all(table.fits(len(items), info.num_bits) for table in tables.values()):
+        return None
     present: dict[Side, NDArray[np.bool_] | None] = {"case": None}
     for side in ("image", "text"):
         has = items[f"has_{side}"].to_numpy()
         present[side] = None if has.all() else has
-    return ArchiveCodes(items, arrays["code"], arrays.get("relaxed", {}), present)
+    return ArchiveCodes(items, arrays["code"], arrays.get("relaxed", {}), present, tables)
+
+
+def _map(folder: Path, side: Side, name: str) -> NDArray[Any]:
+    mapped: NDArray[Any] = np.load(folder / f"{side}_{name}.npy", mmap_mode="r", allow_pickle=False)
+    return mapped

@@ -128,11 +128,10 @@ class Filters:
             masks["labels"] = _with_all_labels(items, self.labels)
         if self.any_labels:
             masks["any_labels"] = _with_any_label(items, self.any_labels)
-        # ISO dates compare as strings do; a time of day may follow the date.
-        dates = pc.utf8_slice_codeunits(items["date"], 0, 10)
         for name, compared, day in (("since", pc.greater_equal, self.since), ("until", pc.less_equal, self.until)):
             if day is not None:
-                masks[name] = _numpy(compared(dates, day))
+                # ISO dates compare as strings do; a time of day may follow the date.
+                masks[name] = _numpy(compared(pc.utf8_slice_codeunits(items["date"], 0, 10), day))
         has_image, has_text = (() if wanted is None else (wanted,) for wanted in (self.has_image, self.has_text))
         chosen: tuple[tuple[str, str, tuple[str | bool, ...]], ...] = (
             ("licences", "licence", self.licences),
@@ -255,10 +254,13 @@ def _with_all_labels(items: pa.Table, wanted: tuple[str, ...]) -> Mask:
 def _with_any_label(items: pa.Table, wanted: tuple[str, ...]) -> Mask:
     """Find the items that have at least one of the labels."""
     column = items["labels"].combine_chunks()
-    carries = pc.is_in(pc.list_flatten(column), value_set=pa.array(wanted, pa.string()))
-    rows = pc.list_parent_indices(column).to_numpy(zero_copy_only=False)
+    values = column.values if pa.types.is_dictionary(column.values.type) else column.values.dictionary_encode()
+    numbers = pc.index_in(pa.array(wanted, pa.string()), value_set=values.dictionary).drop_null().to_numpy()
+    places = np.flatnonzero(np.isin(values.indices.fill_null(-1).to_numpy(), numbers))
+    # The list that holds each place: the last that begins there or before, as an empty one begins where the next does.
+    rows = np.searchsorted(column.offsets.to_numpy(), places, side="right") - 1
     mask = np.zeros(len(items), dtype=np.bool_)
-    mask[rows[carries.to_numpy(zero_copy_only=False)]] = True
+    mask[rows[(rows >= 0) & (rows < len(items))]] = True  # a slice has the values of the whole
     return mask
 
 

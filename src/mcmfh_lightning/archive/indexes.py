@@ -1,272 +1,61 @@
-"""Exact search among packed codes by faiss: a scan, and a hash table for large archives of short codes."""
+"""Choice of the index over an archive's codes; both kinds find the same."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from math import comb
-from typing import ClassVar
-
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from mcmfh_lightning.archive.flat_index import FlatIndex
+from mcmfh_lightning.archive.hash_index import LONGEST, AddressTable, HashIndex
 from mcmfh_lightning.archive.results import IndexKind
-from mcmfh_lightning.shards import packed_width
+from mcmfh_lightning.errors import ConfigError
 
-# A scan of a million codes takes about a millisecond, a tenth of what encoding the query takes: below, nothing is
-# gained by a table, which is made whenever an archive is opened (docs/results/benchmarks.md, Search).
-LARGE = 1_000_000
-# faiss' counting search keeps `k` places for each distance. For a `k` above this share of the codes the scan within a
-# radius is used, which takes no more memory than its result.
-_DENSE = 16
-_LONGEST_KEY = 64  # bits of faiss' integers
-# A look-up of a bucket takes as long as comparing this many codes: measured 30 if empty, 300 with 15 items in it.
-_PROBE_COST = 64
-
-Found = tuple[NDArray[np.int64], NDArray[np.int64]]
-
-
-class FlatIndex:
-    """Index that compares a query with every code.
-
-    Its methods are exact. They return the distances in bits and the rows of the codes found, in the order
-    (distance, row): the rows of an archive are sorted by id, so that ties come in the order of ids. Functions of faiss
-    for arrays are called, because its index would hold a copy of the codes.
-
-    Args:
-        codes: (N, ceil(num_bits / 8)) uint8, packed; a memory map is not read into memory.
-        num_bits: Bits of a code.
-
-    Raises:
-        ValueError: If ``codes`` are not packed codes of that number of bits.
-
-    Example:
-        >>> index = FlatIndex(np.array([[0], [7], [1], [2]], np.uint8), num_bits=8)
-        >>> index.nearest(np.array([0], np.uint8), k=3)
-        (array([0, 1, 1]), array([0, 2, 3]))
-        >>> index.within(np.array([0], np.uint8), radius=3, rows=np.array([1, 3]))
-        (array([1, 3]), array([3, 1]))
-    """
-
-    kind: ClassVar[IndexKind] = "flat"
-
-    def __init__(self, codes: NDArray[np.uint8], num_bits: int) -> None:
-        width = packed_width(num_bits)
-        if codes.dtype != np.uint8 or codes.ndim != 2 or codes.shape[1] != width:
-            raise ValueError(
-                f"codes of {num_bits} bits are (N, {width}) uint8, got {codes.shape} {codes.dtype}: pack them by "
-                "mcmfh_lightning.metrics.functional.pack_bits"
-            )
-        self.num_bits = num_bits
-        self._codes = np.ascontiguousarray(codes)
-
-    def __len__(self) -> int:
-        return len(self._codes)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that the index holds at least, the codes included."""
-        return self._codes.nbytes
-
-    def nearest(self, query: NDArray[np.uint8], k: int, rows: NDArray[np.int64] | None = None) -> Found:
-        """Find the nearest ``k`` codes, or all if there are fewer.
-
-        Args:
-            query: (ceil(num_bits / 8),) uint8, packed.
-            k: Number of codes, 0 or more.
-            rows: (M,) rows allowed, ascending; None allows all.
-
-        Returns:
-            Distances and rows, in the order of both.
-
-        Raises:
-            ValueError: If the query is of another width or ``k`` is negative.
-        """
-        self._check_query(query)
-        if k < 0:
-            raise ValueError(f"k must be 0 or more, got {k}")
-        codes = self._allowed(rows)
-        k = min(k, len(codes))
-        if k == 0 or k > len(codes) // _DENSE:  # faiss' search aborts the process for none
-            distances, places = _within(query, codes, self.num_bits)
-            distances, places = distances[:k], places[:k]
-        else:
-            # Counts per distance instead of a heap: ties come in the order of rows.
-            found = faiss.knn_hamming(_widened(query[None]), _widened(codes), k, variant="mc")
-            distances, places = found[0][0].astype(np.int64), found[1][0]
-        return distances, places if rows is None else rows[places]
-
-    def within(self, query: NDArray[np.uint8], radius: int, rows: NDArray[np.int64] | None = None) -> Found:
-        """Find all codes at most ``radius`` bits away.
-
-        Args:
-            query: (ceil(num_bits / 8),) uint8, packed.
-            radius: Distance in bits.
-            rows: (M,) rows allowed, ascending; None allows all.
-
-        Returns:
-            Distances and rows, in the order of both.
-
-        Raises:
-            ValueError: If the query is of another width.
-        """
-        self._check_query(query)
-        distances, places = _within(query, self._allowed(rows), radius)
-        return distances, places if rows is None else rows[places]
-
-    def _allowed(self, rows: NDArray[np.int64] | None) -> NDArray[np.uint8]:
-        # `numpy.take` copies rows ten times as fast as an index does.
-        return self._codes if rows is None else np.take(self._codes, rows, axis=0)
-
-    def _check_query(self, query: NDArray[np.uint8]) -> None:
-        width = packed_width(self.num_bits)
-        if query.dtype != np.uint8 or query.shape != (width,):
-            raise ValueError(
-                f"a query of {self.num_bits} bits is ({width},) uint8, got {query.shape} {query.dtype}: pack it by "
-                "mcmfh_lightning.metrics.functional.pack_bits"
-            )
-
-
-class HashIndex(FlatIndex):
-    """Index that looks up the buckets near a query's code, radius by radius, and scans where that is cheaper.
-
-    The code, or its first 64 bits, is the key of faiss' ``IndexBinaryHash``: flipping ``r`` bits of the query's key
-    reaches every code at most ``r`` bits away, so the search is exact as far as it has looked. The table holds the code
-    and an 8-byte number of each item, in memory. Arguments and methods are those of `FlatIndex`.
-
-    Example:
-        >>> index = HashIndex(np.array([[7], [0], [1], [0]], np.uint8), num_bits=8)
-        >>> index.nearest(np.array([0], np.uint8), k=3)
-        (array([0, 0, 1]), array([1, 3, 2]))
-    """
-
-    kind: ClassVar[IndexKind] = "hash"
-
-    def __init__(self, codes: NDArray[np.uint8], num_bits: int) -> None:
-        super().__init__(codes, num_bits)
-        width = 8 * codes.shape[1]
-        self._key = min(width, _LONGEST_KEY)
-        self._table = faiss.IndexBinaryHash(width, self._key)
-        if len(codes):
-            self._table.add(self._codes)
-        # The number of bits to flip is a setting of the table, not of a search.
-        self._lock = threading.Lock()
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that the index holds at least: for each item its code, and code and 8-byte number in the table."""
-        return 2 * self._codes.nbytes + 8 * len(self)
-
-    def nearest(self, query: NDArray[np.uint8], k: int, rows: NDArray[np.int64] | None = None) -> Found:
-        """Find the nearest ``k`` codes; see `FlatIndex.nearest`."""
-        self._check_query(query)
-        for radius in range(self._key + 1 if k >= 0 else 0):
-            if self._slower_than_scan(radius, rows):
-                break
-            distances, found = self._look_up(query, radius, rows)
-            if len(found) >= k:
-                return _in_order(distances, found, k)
-        return super().nearest(query, k, rows)
-
-    def within(self, query: NDArray[np.uint8], radius: int, rows: NDArray[np.int64] | None = None) -> Found:
-        """Find all codes at most ``radius`` bits away; see `FlatIndex.within`."""
-        self._check_query(query)
-        radius = min(radius, self.num_bits)
-        if radius < 0 or self._slower_than_scan(radius, rows):
-            return super().within(query, radius, rows)
-        return _in_order(*self._look_up(query, radius, rows))
-
-    def _slower_than_scan(self, radius: int, rows: NDArray[np.int64] | None) -> bool:
-        buckets = sum(comb(self._key, flips) for flips in range(radius + 1))
-        return buckets * _PROBE_COST > (len(self) if rows is None else len(rows))
-
-    def _look_up(self, query: NDArray[np.uint8], radius: int, rows: NDArray[np.int64] | None) -> Found:
-        with self._lock:
-            self._table.nflip = radius
-            _, distances, found = self._table.range_search(query[None], radius + 1)  # faiss wants less than this
-        if rows is not None:
-            places = np.searchsorted(rows, found)
-            allowed = places < len(rows)
-            allowed[allowed] = rows[places[allowed]] == found[allowed]
-            distances, found = distances[allowed], found[allowed]
-        return distances.astype(np.int64), found
+# A scan of fewer items takes less than a tenth of a millisecond, a hundredth of what encoding the query takes.
+LARGE = 100_000
+_ADDRESSES = 16  # of a table for each item at most: 64 bytes of a file, of which a search reads few
 
 
 def choose_kind(num_items: int, num_bits: int) -> IndexKind:
-    """Choose the index of an archive: hash where the archive is large and its codes must repeat.
-
-    There are 2^K codes of K bits. With four items for each, the nearest are in a few buckets around the query's. Of
-    longer codes most buckets are empty: a search would look into many and scan all the same.
+    """Choose the index of an archive: a hash table for many items with short codes.
 
     Args:
         num_items: Number of items.
         num_bits: Bits of a code.
     """
-    return "hash" if num_items >= LARGE and num_items >= 4 * 2**num_bits else "flat"
+    fits = num_bits <= LONGEST and 2**num_bits <= _ADDRESSES * num_items
+    return "hash" if num_items >= LARGE and fits else "flat"
 
 
-def code_index(codes: NDArray[np.uint8], num_bits: int, kind: IndexKind | None = None) -> FlatIndex:
+def check_kind(kind: IndexKind | None, num_bits: int) -> None:
+    """Refuse a hash table for codes that are too long to be addresses.
+
+    Args:
+        kind: Kind that was asked for; None for any.
+        num_bits: Bits of a code.
+
+    Raises:
+        ConfigError: If the codes are longer than `LONGEST` bits.
+    """
+    if kind == "hash" and num_bits > LONGEST:
+        raise ConfigError(
+            f"index hash is for codes of at most {LONGEST} bits, the archive's have {num_bits}: choose flat, which "
+            "finds the same"
+        )
+
+
+def code_index(
+    codes: NDArray[np.uint8], num_bits: int, kind: IndexKind | None = None, table: AddressTable | None = None
+) -> FlatIndex:
     """Make the index of an archive's codes.
 
     Args:
         codes: (N, ceil(num_bits / 8)) uint8, packed; a memory map is not read into memory.
         num_bits: Bits of a code.
         kind: How to search; `choose_kind` by default.
+        table: Table of these codes; a hash index makes it if None.
 
     Raises:
+        ConfigError: If a hash table is asked for and the codes are too long.
         ValueError: If ``codes`` are not packed codes of that number of bits.
     """
+    check_kind(kind, num_bits)
     kind = choose_kind(len(codes), num_bits) if kind is None else kind
-    return HashIndex(codes, num_bits) if kind == "hash" else FlatIndex(codes, num_bits)
-
-
-@contextmanager
-def faiss_on_one_thread() -> Iterator[None]:
-    """Let faiss use one thread; OpenMP keeps this setting for each thread that calls.
-
-    One query gains little from several cores (faiss divides queries among them, not codes) and loses much where other
-    programs use them: then 7,426 codes were searched in 27 ms with two threads, in less than 1 with one.
-    """
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)
-
-
-def _in_order(distances: NDArray[np.int64], rows: NDArray[np.int64], k: int | None = None) -> Found:
-    """Take the first ``k``, or all, by distance and then by row; ties beyond ``k`` are not sorted."""
-    count = int(rows.max(initial=0)) + 1
-    keys = distances * count + rows
-    if k is not None and k < len(keys):
-        keys = np.partition(keys, k)[:k]
-    keys.sort()
-    return np.divmod(keys, count)
-
-
-def _widened(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Fill codes of 1 or 2 bytes up to 4 with zeros, which change no distance.
-
-    faiss has a loop for 4 bytes and none for fewer. The copy, 4 bytes an item during a search, takes a tenth of the
-    time and makes the rest four times as fast.
-    """
-    width = codes.shape[1]
-    if width > 2:
-        return np.ascontiguousarray(codes)
-    return np.ascontiguousarray(codes).view(np.dtype(f"u{width}")).astype(np.uint32).view(np.uint8)
-
-
-def _within(query: NDArray[np.uint8], codes: NDArray[np.uint8], radius: int) -> Found:
-    """Do what faiss' ``IndexBinaryFlat.range_search`` does, on an array."""
-    if radius < 0:
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    result = faiss.RangeSearchResult(1)
-    limit = min(radius, 8 * codes.shape[1]) + 1  # faiss wants less than this
-    query, codes = _widened(query[None]), _widened(codes)
-    faiss.hamming_range_search(  # type: ignore[attr-defined]  # its type stubs lack it
-        faiss.swig_ptr(query), faiss.swig_ptr(codes), 1, len(codes), limit, codes.shape[1], result
-    )
-    count = int(faiss.rev_swig_ptr(result.lims, 2)[1])
-    distances = faiss.rev_swig_ptr(result.distances, count).astype(np.int64)
-    return _in_order(distances, faiss.rev_swig_ptr(result.labels, count).copy())
+    return HashIndex(codes, num_bits, table) if kind == "hash" else FlatIndex(codes, num_bits)

@@ -63,6 +63,11 @@ class Location:
         return without_password(self.uri) if self.path is None else str(self.path)
 
     @property
+    def has_lock(self) -> bool:
+        """Whether `writing` keeps other processes from writing."""
+        return self.path is not None
+
+    @property
     def storage_options(self) -> dict[str, str]:
         """Options of LanceDB that it does not find in the environment."""
         endpoint = _endpoint()

@@ -147,9 +147,13 @@ def binary_column(rows: NDArray[np.generic], present: NDArray[np.bool_] | None =
         rows: (N, width) uint8 or float16.
         present: (N,) whether there is a code; None for everywhere.
     """
-    data = rows.astype(rows.dtype.newbyteorder("<"), copy=False)
-    missing = None if present is None else ~present
-    return pa.array([row.tobytes() for row in data], pa.binary(data.itemsize * data.shape[1]), mask=missing)
+    data = rows.astype(rows.dtype.newbyteorder("<"))
+    valid = None
+    if present is not None:
+        data[~present] = 0
+        valid = pa.array(present, pa.bool_()).buffers()[1]
+    kind = pa.binary(data.itemsize * data.shape[1])
+    return pa.Array.from_buffers(kind, len(data), [valid, pa.py_buffer(np.ascontiguousarray(data))])
 
 
 def thumbnail(image: bytes) -> bytes:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from mcmfh_lightning.archive.codes_cache import open_codes
 from mcmfh_lightning.archive.filters import Filters, Mask, UnknownError, UnknownItemError, check_groups
-from mcmfh_lightning.archive.indexes import FlatIndex, code_index, faiss_on_one_thread
+from mcmfh_lightning.archive.flat_index import FlatIndex, faiss_on_one_thread
+from mcmfh_lightning.archive.indexes import check_kind, code_index
 from mcmfh_lightning.archive.info import ArchiveInfo
 from mcmfh_lightning.archive.ranking import Ranking, cosines, head_length, merged, rerank
 from mcmfh_lightning.archive.results import COMPARED, Facets, IndexKind, Item, Modality, Side
@@ -45,10 +46,12 @@ class Snapshot:
         kind: How to search; by the number of items if None.
 
     Raises:
+        ConfigError: If a hash table is asked for and the codes are too long for it.
         DataError: If an item has a code without that modality, or the other way round.
     """
 
     def __init__(self, table: ItemTable, info: ArchiveInfo, kind: IndexKind | None) -> None:
+        check_kind(kind, info.num_bits)
         self._table = table
         self._info = info
         self._kind = kind
@@ -72,7 +75,8 @@ class Snapshot:
         """Return the index over the codes of a side, made on first use."""
         with self._lock:
             if side not in self._indexes:
-                self._indexes[side] = code_index(self._codes.codes[side], self._info.num_bits, self._kind)
+                codes, table = self._codes.codes[side], self._codes.tables.get(side)
+                self._indexes[side] = code_index(codes, self._info.num_bits, self._kind, table)
             return self._indexes[side]
 
     def row_of(self, item: str) -> int:

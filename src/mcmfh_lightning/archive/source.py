@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -145,14 +146,31 @@ class Source:
         """Read the columns of all items, so that threads need not."""
         _ = self.reader.ids, self.reader.groups, self.reader.group_names, self._pairs
 
-    def pair_place(self, row: int) -> tuple[PairShardReader, int] | None:
-        """Find the pair of an item; None without pair shards.
+    def columns(self, rows: NDArray[np.int64]) -> dict[str, Any]:
+        """Read what shards of both kinds know of items, by the columns of an archive.
+
+        Args:
+            rows: (n,) items.
+        """
+        ids, names = self.ids, self.reader.group_names
+        ends = np.cumsum([self.info.split(split).pairs for split in self._splits])
+        return {
+            "id": [ids[row] for row in rows.tolist()],
+            "group": self.reader.groups[rows],
+            "group_name": [names[row] for row in rows.tolist()],  # features of version 2 of the format have the number
+            "split": [self._splits[place] for place in np.searchsorted(ends, rows, side="right").tolist()],
+            "licence": [self.info.licence] * len(rows),
+            "source": [self.info.source] * len(rows),
+            "folder": [self.pairs_address] * len(rows),
+        }
+
+    def pair_place(self, row: int) -> tuple[PairShardReader, int]:
+        """Find the pair of an item; there are pair shards.
 
         Raises:
             DataError: If there is no pair of that id.
         """
-        if self._pairs is None:
-            return None
+        assert self._pairs is not None  # noqa: S101  # the caller has asked
         reader, positions = self._pairs
         if positions is None:
             return reader, row
@@ -164,7 +182,10 @@ class Source:
     def labels(self, packed: NDArray[np.uint8]) -> list[list[str]]:
         """Name the labels of packed label sets."""
         vocabulary = self.info.label_vocabulary
-        return [[vocabulary[i] for i in np.flatnonzero(row)] for row in unpack_bits(packed, len(vocabulary))]
+        rows, columns = np.nonzero(unpack_bits(packed, len(vocabulary)))
+        names = [vocabulary[column] for column in columns.tolist()]
+        ends = np.searchsorted(rows, np.arange(len(packed) + 1)).tolist()
+        return [names[start:end] for start, end in pairwise(ends)]
 
     def batches(self, rows: NDArray[np.int64], encoder: Encoder | None, device: str) -> Iterator[FeatureBatch]:
         """Read or compute features of rows, ascending; ``index`` is the row.
