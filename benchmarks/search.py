@@ -6,7 +6,7 @@
 Codes of trained hashers, one of each length, against the embeddings of a trained real-valued one:
 
     (a) faiss' flat inner product over real-valued embeddings,
-    FlatIndex and HashIndex of the archive, faiss too, over codes that are mapped into memory,
+    FlatIndex (faiss too) and, for codes of up to 24 bits, HashIndex of the archive, mapped into memory,
     (b) faiss' flat binary index by its defaults,
     (c) for codes of 64 bits, faiss' hash index of several tables, made exact by flipping more and more bits.
 
@@ -15,6 +15,7 @@ split; for codes of 16 and 64 bits uniform ones are searched as well. The system
 answers the same queries one by one, and then a batch of them, and is compared with (a) in that round; the numbers are
 medians over rounds. mAP is that of the checkpoints on the test split. With ``--encoder`` the encoding of a text query
 is timed, too. Prints tables in Markdown, writes a CSV file and, if asked, a figure and the tables of the page.
+`search_sizes.py` searches codes alone, 10^4 to 10^9 of them.
 """
 
 import argparse
@@ -38,6 +39,7 @@ from search_engines import Array, Codes, Engine, K
 from torch.nn.functional import normalize
 from trained_runs import Data, Items, encode, ranked
 
+from mcmfh_lightning.archive.address_table import LONGEST
 from mcmfh_lightning.archive.flat_index import FlatIndex
 from mcmfh_lightning.archive.hash_index import HashIndex
 from mcmfh_lightning.archive.model import QueryHasher, build_encoder, read_encoder_spec
@@ -131,7 +133,10 @@ def open_engines(folder: Path, data: str, chunks: Iterable[Codes], num_bits: int
     """Open all systems over one file of codes, and check that they find the same."""
     codes = folder / f"{data}-{num_bits}.npy"
     np.save(codes, np.concatenate(list(chunks)))
-    builds = [partial(engines.ours, FlatIndex), partial(engines.ours, HashIndex), engines.faiss_flat]
+    builds = [partial(engines.ours, FlatIndex), engines.faiss_flat]
+    if num_bits <= LONGEST:
+        engines.save_table(codes, num_bits)
+        builds.insert(1, partial(engines.ours, HashIndex))
     builds += [engines.faiss_multi_hash] if num_bits == SEVERAL_TABLES else []
     opened = [replace(engines.measured(partial(build, codes, num_bits, queries)), data=data) for build in builds]
     for number in range(SLOW_QUERIES):

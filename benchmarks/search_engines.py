@@ -11,8 +11,9 @@ from pathlib import Path
 import faiss
 import numpy as np
 from numpy.typing import NDArray
-from search_tables import DRAWN, FAISS_FLAT, FLAT, HASH, MULTI_HASH, REAL
+from search_tables import DRAWN, FAISS_FLAT, FAISS_HASH, FLAT, HASH, MULTI_HASH, REAL
 
+from mcmfh_lightning.archive.address_table import AddressTable, number_type
 from mcmfh_lightning.archive.flat_index import FlatIndex
 from mcmfh_lightning.archive.hash_index import HashIndex
 
@@ -89,8 +90,16 @@ def real_valued(chunks: Iterator[NDArray[np.float32]], queries: NDArray[np.float
 
 
 def ours(build: type[FlatIndex], codes: Path, num_bits: int, queries: Codes) -> Engine:
-    """Open an index of the archive over a file of codes, mapped into memory. One thread a query, as in an archive."""
-    index = build(np.load(codes, mmap_mode="r"), num_bits)
+    """Open an index of the archive over a file of codes, mapped into memory. One thread a query, as in an archive.
+
+    The table of a hash index is mapped too, from the files of `save_table`.
+    """
+    mapped = np.load(codes, mmap_mode="r")
+    if build is HashIndex:
+        table = AddressTable(*(np.load(table_file(codes, name), mmap_mode="r") for name in AddressTable._fields))
+        index: FlatIndex = HashIndex(mapped, num_bits, table)
+    else:
+        index = build(mapped, num_bits)
     search = partial(index.nearest, k=K)
 
     def search_all(several: Array, threads: int) -> None:
@@ -99,6 +108,20 @@ def ours(build: type[FlatIndex], codes: Path, num_bits: int, queries: Codes) -> 
 
     system = HASH if build is HashIndex else FLAT
     return Engine(system, num_bits, queries, search, search_all, index.nbytes, omp_threads=1)
+
+
+def table_file(codes: Path, name: str) -> Path:
+    """Name the file of a column of the table of a file of codes."""
+    return codes.with_name(f"{codes.stem}-{name}.npy")
+
+
+def save_table(codes: Path, num_bits: int) -> None:
+    """Make the table of a file of codes; its rows are written where they belong, so that memory does not limit it."""
+    mapped = np.load(codes, mmap_mode="r")
+    kind = number_type(len(mapped))
+    rows = np.lib.format.open_memmap(table_file(codes, "rows"), "w+", kind, (len(mapped),))
+    np.save(table_file(codes, "offsets"), AddressTable.build(mapped, num_bits, rows).offsets)
+    rows.flush()
 
 
 def faiss_flat(codes: Path, num_bits: int, queries: Codes) -> Engine:
@@ -129,6 +152,23 @@ def faiss_multi_hash(codes: Path, num_bits: int, queries: Codes) -> Engine:
         return distances[order].astype(np.int64), rows[order]
 
     return Engine(MULTI_HASH, num_bits, queries, search, None, len(faiss.serialize_index_binary(index)))
+
+
+def faiss_hash(codes: Path, num_bits: int, queries: Codes) -> Engine:
+    """Open the hash index of faiss for short codes, made exact: more and more bits are flipped until `K` are found."""
+    index = faiss.IndexBinaryHash(num_bits, num_bits)
+    index.add(np.load(codes))
+
+    def search(query: Array) -> Found:
+        for flips in range(num_bits + 1):
+            index.nflip = flips
+            _, distances, rows = index.range_search(query[None], flips + 1)  # faiss wants less than this
+            if len(rows) >= K:
+                break
+        order = np.lexsort((rows, distances))[:K]
+        return distances[order].astype(np.int64), rows[order]
+
+    return Engine(FAISS_HASH, num_bits, queries, search, None, index.ntotal * (index.code_size + 8))
 
 
 def _search_alone(index: faiss.Index | faiss.IndexBinary) -> Callable[[Array], Found]:

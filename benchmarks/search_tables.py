@@ -12,12 +12,14 @@ DRAWN, UNIFORM = "drawn around Open-i", "uniform"  # codes drawn around real one
 REAL = "real-valued, faiss IndexFlatIP"
 FLAT, HASH = "codes, FlatIndex", "codes, HashIndex"
 FAISS_FLAT, MULTI_HASH = "codes, faiss IndexBinaryFlat", "codes, faiss IndexBinaryMultiHash"
+FAISS_HASH = "codes, faiss IndexBinaryHash"  # in `search_sizes` only
 TITLES = {
     REAL: "(a) real-valued, faiss `IndexFlatIP`",
     FLAT: "`FlatIndex`",
     HASH: "`HashIndex`",
     FAISS_FLAT: "(b) faiss `IndexBinaryFlat`",
     MULTI_HASH: "(c) faiss `IndexBinaryMultiHash`",
+    FAISS_HASH: "faiss `IndexBinaryHash`",
 }
 """Systems in the order of the tables."""
 ENCODING = "encoding a text query"
@@ -113,6 +115,8 @@ def claims(rows: pd.DataFrame) -> str:
     ]
     size = {key: values[key[0], DRAWN, largest, key[1], 0, BYTES] for key in _systems(rows, DRAWN, largest)}
     for system, name in ((FLAT, "codes alone, `FlatIndex`"), (HASH, "`HashIndex`")):
+        if (system, LONG) not in size:  # a table is for short codes
+            continue
         share = size[system, BITS] / size[system, LONG]
         verdict = "confirmed" if share <= PUBLISHED_MEMORY else "refuted"
         claim = f"{BITS} bits take 1/4 of the memory of {LONG}"
@@ -152,8 +156,10 @@ def plot(path: Path, rows: pd.DataFrame) -> None:
         figure.subplots(1, 2), (ONE, BYTES), (1, 0), (1.0, 1e6), ("ms, one query", "index, MB"), strict=True
     ):
         for system, style in _STYLES.items():
-            heights = [values[system, DRAWN, items, width, threads, metric] / scale for width in widths]
-            panel.plot(heights, style, label=system, markersize=5)
+            keys = [(system, DRAWN, items, width, threads, metric) for width in widths]
+            places = [place for place, key in enumerate(keys) if key in values]
+            heights = [values[keys[place]] / scale for place in places]
+            panel.plot(places, heights, style, label=system, markersize=5)
         height = values[REAL, DRAWN, items, real, threads, metric] / scale
         panel.plot([len(widths)], [height], "D", label=REAL, color="black")
         panel.set_yscale("log")

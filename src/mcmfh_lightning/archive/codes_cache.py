@@ -125,10 +125,9 @@ def _build(table: ItemTable, target: Path, info: ArchiveInfo, stamp: bytes) -> N
         for side, kind in product(SIDES, _kinds(info)):  # memory for one at a time
             column = _selected(table, [f"{side}_{kind}"])[f"{side}_{kind}"].take(order)
             _check(known, side, kind, column)
-            array = code_array(column) if kind == "code" else relaxed_array(column)
-            _save(part / f"{side}_{kind}.npy", array)
+            _save(part / f"{side}_{kind}.npy", code_array(column) if kind == "code" else relaxed_array(column))
             if kind == "code" and choose_kind(len(known), info.num_bits) == "hash":
-                _save_table(part, side, array, info.num_bits)
+                _save_table(part, side, code_array(column), info.num_bits)
         known = _with_numbered_labels(known).replace_schema_metadata({_STAMP: stamp})
         with atomic_write(part / _ITEMS) as stream, pa.ipc.new_file(stream, known.schema) as writer:
             # One batch, so that a row is found without looking for its chunk.

@@ -6,17 +6,18 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mcmfh_lightning.archive.address_table import LONGEST, AddressTable, addresses, flips
+from mcmfh_lightning.archive.address_table import LONGEST, AddressTable, flips
 from mcmfh_lightning.archive.flat_index import FlatIndex, Found
 from mcmfh_lightning.archive.results import IndexKind
 
 __all__ = ["LONGEST", "AddressTable", "HashIndex"]
 
 # Nanoseconds, measured with one thread. What is estimated too low or too high changes no result.
-_STEP, _LOOK = 10_000, 4  # of a distance, and of each code at that distance
+_STEP, _LOOK, _LOOK_FAR = 13_000, 4, 16  # of a distance, and of each code at it: in a table that fits a cache, or not
 _GATHER, _FILTER = 10, 80  # of a row that is found, and of one that is looked for among the rows allowed
 _CALL, _SCAN, _SCAN_THREE, _COPY = 10_000, 0.9, 3.6, 4  # of a scan, of each item in it, and of each item copied for it
-_SHARE = 0.4  # of the time of a scan that may be spent before it is called all the same
+_SHARE = 0.5  # of the time of a scan that may be spent before it is called all the same
+_CACHED = 18  # bits of a code, a table of which fits a cache: 1 MiB
 _NONE = np.empty(0, np.int64)
 
 
@@ -89,10 +90,11 @@ class HashIndex(FlatIndex):
             Rows allowed at the next distance, ascending; without the last ones where nobody wants them.
         """
         budget = _SHARE * self._time_of_scan(rows)
-        [center] = addresses(query[None], self.num_bits)
+        center = int.from_bytes(query.tobytes()) >> (8 * len(query) - self.num_bits)
+        look = _LOOK if self.num_bits <= _CACHED else _LOOK_FAR
         for distance in range(radius + 1):
             near = flips(self.num_bits, distance)
-            budget -= _STEP + _LOOK * len(near)
+            budget -= _STEP + look * len(near)
             if budget < 0:
                 return
             near = near ^ center
