@@ -25,22 +25,9 @@ def threads():
 
 def test_it_runs(bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     """Once, on few items: every system has its times with every kind of codes."""
-    arguments = [
-        "search_sizes.py",
-        "--items",
-        "2e3",
-        "3e3",
-        "--bits",
-        "16",
-        "--real",
-        "500",
-        "--turns",
-        "1",
-        "--queries",
-        "4",
-        "--csv",
-    ]
-    monkeypatch.setattr(sys, "argv", [*arguments, str(tmp_path / "sizes.csv")])
+    options = {"--items": ("2e3", "3e3"), "--bits": ("16",), "--real": ("500",), "--turns": ("1",), "--queries": ("4",)}
+    given = [word for option, values in options.items() for word in (option, *values)]
+    monkeypatch.setattr(sys, "argv", ["search_sizes.py", *given, "--csv", str(tmp_path / "sizes.csv")])
     bench.sizes.main()
     rows = bench.sizes.pd.read_csv(tmp_path / "sizes.csv", keep_default_na=False)
     values = dict(zip(rows[bench.sizes.KEYS].itertuples(index=False, name=None), rows["value"], strict=True))
