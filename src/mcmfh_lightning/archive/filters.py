@@ -255,8 +255,9 @@ def _with_any_label(items: pa.Table, wanted: tuple[str, ...]) -> Mask:
     """Find the items that have at least one of the labels."""
     column = items["labels"].combine_chunks()
     values = column.values if pa.types.is_dictionary(column.values.type) else column.values.dictionary_encode()
-    numbers = pc.index_in(pa.array(wanted, pa.string()), value_set=values.dictionary).drop_null().to_numpy()
-    places = np.flatnonzero(np.isin(values.indices.fill_null(-1).to_numpy(), numbers))
+    known = pc.is_in(values.dictionary, value_set=pa.array(wanted, pa.string())).to_pylist()
+    carries = np.array([*known, False])  # the last for null, the place -1
+    places = np.flatnonzero(carries.take(values.indices.fill_null(-1).to_numpy()))
     # The list that holds each place: the last that begins there or before, as an empty one begins where the next does.
     rows = np.searchsorted(column.offsets.to_numpy(), places, side="right") - 1
     mask = np.zeros(len(items), dtype=np.bool_)
