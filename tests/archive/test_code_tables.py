@@ -131,7 +131,7 @@ def test_files_of_another_release_are_made_again(made, monkeypatch):
 
 
 def test_another_version_has_tables_of_its_own(made):
-    """Searches of the earlier version go on with the files that they have mapped."""
+    """Searches of the earlier version continue with the files that they have mapped."""
     before = Archive.open(made.folder)
     old = files(made)
     ItemTable.open(made.folder).delete(made.ids[:20])

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mcmfh_lightning.archive.codes_cache import with_numbered_labels
 from mcmfh_lightning.archive.filters import Filters, QueryError, UnknownError
 from mcmfh_lightning.archive.schema import item_schema
 
@@ -75,13 +76,17 @@ def passes(item: dict, filters: Filters) -> bool:
 
 
 @settings(max_examples=300, deadline=None)
-@given(ITEMS, FILTERS, st.booleans())
-def test_they_let_pass_what_meets_every_condition(items, filters, in_pieces):
+@given(ITEMS, FILTERS, st.booleans(), st.booleans(), st.integers(0, 3))
+def test_they_let_pass_what_meets_every_condition(items, filters, in_pieces, as_in_files, left_out):
+    """Of whole tables and parts of one, also with labels as the files of an archive have them."""
     schema = pa.schema([field for field in item_schema(16) if field.name in KNOWN])
     rows = [{"id": str(place), "group": GROUPS[item["group_name"]], **item} for place, item in enumerate(items)]
     table = pa.Table.from_pylist(rows, schema=schema)
     if in_pieces and len(items) > 1:
         table = pa.concat_tables([table.slice(0, 1), table.slice(1)])
+    if as_in_files:
+        table = with_numbered_labels(table.combine_chunks())
+    table, items = table.slice(left_out), items[left_out:]
     found = filters.passing(table)
     expected = [passes(item, filters) for item in items]
     assert (found is None) == (filters == Filters())

@@ -63,7 +63,7 @@ class AddressTable(NamedTuple):
         return cls(offsets, rows)
 
     def fits(self, num_items: int, num_bits: int) -> bool:
-        """Tell whether the sizes and types are those of a table of so many items, and the offsets ascend to the last.
+        """Tell whether sizes and types fit a number of items, and whether the offsets ascend to the last.
 
         Args:
             num_items: Number of items.

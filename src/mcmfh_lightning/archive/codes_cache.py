@@ -104,6 +104,17 @@ def remove_codes(location: Location, uid: str) -> None:
             shutil.rmtree(folder)
 
 
+def with_numbered_labels(items: pa.Table) -> pa.Table:
+    """Write each label once, and its number where it occurs: a filter compares numbers.
+
+    Args:
+        items: Rows with the column ``labels``.
+    """
+    labels = items["labels"].combine_chunks()
+    numbered = pa.ListArray.from_arrays(labels.offsets, labels.values.dictionary_encode())
+    return items.set_column(items.schema.get_field_index("labels"), "labels", numbered)
+
+
 def _folders(location: Location, uid: str) -> tuple[Path | None, Path]:
     name = hashlib.sha256(f"{location.uri} {uid}".encode()).hexdigest()[:16]
     return None if location.path is None else location.path / "index", default_cache() / "archives" / name
@@ -128,7 +139,7 @@ def _build(table: ItemTable, target: Path, info: ArchiveInfo, stamp: bytes) -> N
             _save(part / f"{side}_{kind}.npy", code_array(column) if kind == "code" else relaxed_array(column))
             if kind == "code" and choose_kind(len(known), info.num_bits) == "hash":
                 _save_table(part, side, code_array(column), info.num_bits)
-        known = _with_numbered_labels(known).replace_schema_metadata({_STAMP: stamp})
+        known = with_numbered_labels(known).replace_schema_metadata({_STAMP: stamp})
         with atomic_write(part / _ITEMS) as stream, pa.ipc.new_file(stream, known.schema) as writer:
             # One batch, so that a row is found without looking for its chunk.
             writer.write_table(known, max_chunksize=max(1, len(known)))
@@ -146,13 +157,6 @@ def _selected(table: ItemTable, columns: list[str]) -> pa.Table:
     if np.all(row_ids[1:] > row_ids[:-1]):  # as LanceDB reads them, without promising it
         return found
     return found.take(pc.sort_indices(found, sort_keys=[(ROW_ID, "ascending")]))
-
-
-def _with_numbered_labels(items: pa.Table) -> pa.Table:
-    """Write each label once and its number where it occurs: a filter compares numbers."""
-    labels = items["labels"].combine_chunks()
-    numbered = pa.ListArray.from_arrays(labels.offsets, labels.values.dictionary_encode())
-    return items.set_column(items.schema.get_field_index("labels"), "labels", numbered)
 
 
 def _check(items: pa.Table, side: Side, kind: str, column: pa.ChunkedArray) -> None:

@@ -64,7 +64,7 @@ class Location:
 
     @property
     def has_lock(self) -> bool:
-        """Whether `writing` keeps other processes from writing."""
+        """Tell whether `writing` keeps other processes from writing."""
         return self.path is not None
 
     @property
