@@ -13,7 +13,6 @@ from PIL import Image
 
 from mcmfh_lightning.archive import Archive, Filters
 from mcmfh_lightning.archive import model as model_module
-from mcmfh_lightning.archive.filters import labels_named
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.cli.archive import main as command
 from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
@@ -174,14 +173,11 @@ def test_a_model_that_is_not_that_of_the_items_is_refused(phantom_archive, tmp_p
         opened.search(text=TEXT)
 
 
-def test_labels_that_a_text_names():
-    vocabulary = ["Catheters, Indwelling", "Heart", "Lung, Hyperlucent", "Pleural Effusion", "..."]
-    assert labels_named("Heart failure: PLEURAL\neffusion.", vocabulary) == ("Heart", "Pleural Effusion")
-    assert labels_named("hyperlucent lung, indwelling catheters", vocabulary) == (
-        "Catheters, Indwelling",
-        "Lung, Hyperlucent",
-    )
-    assert labels_named("heartless effusions, pleural", vocabulary) == ()
+def test_what_a_text_says_is_absent_is_not_shared(archive):
+    affirmed, negated = (archive.search(text=text).hits for text in (TEXT, "There is no pleural effusion."))
+    assert any("Pleural Effusion" in hit.shared_labels for hit in affirmed)
+    assert any("Pleural Effusion" in hit.item.labels for hit in negated)
+    assert not any("Pleural Effusion" in hit.shared_labels for hit in negated)
 
 
 def test_times_of_the_parts_are_reported(archive):

@@ -1,6 +1,5 @@
 """Conditions on the items that a search may return, and the names that they ask for."""
 
-import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date
@@ -208,30 +207,12 @@ def check_groups(items: pa.Table, groups: Iterable[str]) -> None:
         )
 
 
-def labels_named(text: str, vocabulary: Iterable[str]) -> tuple[str, ...]:
-    """Find the labels whose words a text has, in any case, also in the inverted order that MeSH writes.
-
-    >>> labels_named("No pleural effusion, indwelling catheters", ["Catheters, Indwelling", "Lung", "Pleural Effusion"])
-    ('Catheters, Indwelling', 'Pleural Effusion')
-    """
-    words = f" {_words(text)} "
-    return tuple(
-        label
-        for label in vocabulary
-        if any(f" {_words(form)} " in words for form in (label, " ".join(reversed(label.split(",")))) if _words(form))
-    )
-
-
 def is_date(text: str) -> bool:
     """Tell whether a text is a date as YYYY-MM-DD."""
     try:
         return date.fromisoformat(text).isoformat() == text
     except ValueError:
         return False
-
-
-def _words(text: str) -> str:
-    return " ".join(re.findall(r"\w+", text.casefold()))
 
 
 def _of_group(items: pa.Table, name: str) -> Mask:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from PIL import Image
 
-from mcmfh_lightning.archive.filters import Filters, QueryError, labels_named
+from mcmfh_lightning.archive.filters import Filters, QueryError
 from mcmfh_lightning.archive.info import ArchiveInfo, Location
 from mcmfh_lightning.archive.queries import check_query_text, query_picture
 from mcmfh_lightning.archive.ranking import Ranking
@@ -27,6 +27,7 @@ from mcmfh_lightning.archive.results import (
 )
 from mcmfh_lightning.archive.snapshot import Snapshot
 from mcmfh_lightning.archive.store import ItemTable
+from mcmfh_lightning.archive.words import Synonyms, affirmed_labels
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.shards import packed_width
 
@@ -229,7 +230,7 @@ class Archive:
             codes = snapshot.codes(row, modality, against)
         elif text is not None:
             modality = "text"
-            labels += labels_named(text, snapshot.facets.labels)
+            labels += affirmed_labels(text, snapshot.facets.labels, Synonyms.load())
             codes = hasher.text(text, against)
             counted = hasher.count_tokens(text)
         else:

@@ -1,0 +1,108 @@
+"""Phrases that negate what a report names, and phrases that only look as if they did.
+
+Groups and scopes follow NegEx (Chapman et al., 2001, doi:10.1006/jbin.2001.1029) and ConText (Harkema et al., 2009,
+doi:10.1016/j.jbi.2009.05.002); the cues are those of radiology reports.
+"""
+
+import re
+
+_SEEN = (
+    "(?:seen|identified|visuali[sz]ed|present|evident|noted|demonstrated|appreciated|detected|found|observed|apparent"
+    "|recogni[sz]ed|visible|suspected|suggested|confirmed|depicted)"
+)
+_NOT = r"(?:not|cannot|[a-z]+n['\u2019]t)"
+_CHANGE = r"(?:chang|increas|decreas|worsen|improv|progress|enlargement|growth|differ)\w*"
+_OF_CHANGE = (
+    "(?:significant(?:ly)?|interval|appreciabl[ey]|substantial(?:ly)?|definite|much|further|acute|obvious|overall|new"
+    "|marked(?:ly)?|been|short|term)"
+)
+_BEFORE = "(?:on|in) (?:the |any )?(?:prior|previous|earlier|comparison|last|old)"
+_EVIDENCE = (
+    "(?:any|definite|definitive|convincing|obvious|clear|strong|significant|radiographic|radiologic|radiological|imaging"
+    "|sonographic|ct)"
+)
+_SIGNS = (
+    f"(?: {_EVIDENCE}){{0,3}} (?:evidence|signs?|findings?|suggestion|indications?|features?) (?:of|for"
+    "|to (?:suggest|indicate|support)|suggesting|suggestive of|suspicious for|consistent with|indicative of)"
+)
+_NEGATIVE = "(?:free (?:of|from)|clear of|devoid of|negative for|(?:the )?absence of|lack of|absent)"
+
+# Of words; a space is any white space. At each word the first that fits is taken.
+CUES = {
+    # No negation: nothing changed, something is uncertain, or two negations cancel.
+    "pseudo": "|".join(
+        (
+            f"(?:no|without|{_NOT})(?: evidence of)?(?: {_OF_CHANGE}){{0,3}} {_CHANGE}",
+            f"(?:{_NOT}|unable to|difficult to)(?: (?:be|been|entirely|completely|definitively|fully|reliably)){{0,3}}"
+            " (?:exclude[ds]?|rule[ds]? out)",
+            f"(?:{_NOT}|no|never|without)(?: (?:the|an|any|be|been|yet|fully|completely|entirely)){{0,2}}"
+            f" (?:{_NEGATIVE}|without|removal|resolution|resolved|cleared|unlikely|deny|denied)",
+            f"{_NOT}(?: be| as)? (?:well|completely|fully|entirely|adequately|optimally|included)(?: {_SEEN})?",
+            f"{_NOT} {_SEEN} {_BEFORE}",
+            "(?:partial(?:ly)?|incomplete(?:ly)?|near(?:-| )complete|nearly|almost)(?: completely)?"
+            " resol(?:ved|ution)(?: of)?",
+            f"no longer(?! (?:be )?{_SEEN})|not only|not shown|with (?:and|or) without"
+            "|not necessarily|not certain|no doubt|whether or not|if not",
+        )
+    ),
+    # Negates what stands before it.
+    "backward": "|".join(
+        (
+            f"(?:{_NOT}|no longer)(?: (?:be|been|being|definitely|clearly|readily|currently|otherwise)){{0,3}} {_SEEN}",
+            "(?:is|are|was|were|be|been|remains?)(?: (?:now|since|also|felt|considered|been|thought to be)){0,2}"
+            " (?:absent|negative|excluded|ruled out|unlikely|removed)(?! (?:by|for|from|on|to))",
+            "(?:has|have)(?: (?:now|since|completely|been|otherwise)){0,2}"
+            " (?:resolved|cleared|disappeared|removed|ruled out|excluded)",
+            r"(?:absent|unlikely|resolved)(?=\s*+(?:$|[.,;:)]))",
+        )
+    ),
+    # Negates what stands after it.
+    "forward": f"(?:no|without|w/o|neither|nor|never|{_NOT}(?: (?:show|demonstrate|reveal|see|have))?|excluding"
+    f"|resolved|den(?:y|ies|ied|ying)|lacks|lacking|{_NEGATIVE}|(?:interval )?(?:resolution|removal) of"
+    f"|unlikely to (?:be|represent)|fails? to (?:show|demonstrate|reveal))(?:{_SIGNS})?",
+    # Begins another clause.
+    "end": "but|however|although|though|yet|except(?:ing)?|(?:apart|aside) from|other than|besides|while|whereas"
+    "|despite|because|due to|secondary to|nevertheless|which|who|status post|s/p|there (?:is|are|was|were)|after|before"
+    "|prior to|following|given|since|show(?:s|ed|ing)|demonstrat(?:es|ing)|reveal(?:s|ed|ing)|display(?:s|ed|ing)"
+    r"|depict(?:s|ing)|(?<!consistent\s)(?<!compatible\s)(?<!associated\s)with",
+    "and": "and|and/or",
+    "or": "or",
+    # Another clause where a comma stands before it, unless it is what the negated list is said to be: seen, identified.
+    "verb": "is|are|was|were|has|have|had|remains?|appears?|seems?|may|might|can"
+    "|could|would|should|will|measures?|represents|suggests|contains?|persists|extends",
+    "seen": _SEEN,
+}
+# A line that begins with a capital, a digit or a bullet is a sentence of its own.
+_MARKS = {
+    "none": r":\s*+(?:none|absent|negative|nil|no)(?![^\W_])(?=\s*+(?:$|[.,;\n]))",
+    "sentence": r"[.!?;](?!\d)|\n[^\S\n]*+(?=\n|[-*\u2022\d]|(?-i:[A-Z]))",
+    "stop": r"[:\u2014]|(?<=\s)[-\u2013]+(?=\s)",
+    "open": r"[(\[]",
+    "close": r"[)\]]",
+    "comma": r"[,&]",
+    "word": r"[^\W_]+",
+}
+_WORD_CUES = "|".join(rf"(?P<{name}>(?:{cue})(?![^\W_]))".replace(" ", r"\s++") for name, cue in CUES.items())
+_MARK_CUES = "|".join(f"(?P<{name}>{mark})" for name, mark in _MARKS.items())
+TOKEN = re.compile(rf"(?<![^\W_])(?=[^\W_])(?:{_WORD_CUES})|{_MARK_CUES}", re.IGNORECASE)
+
+# These negate what a verb says, so that a comma ends them: "not enlarged, stable". Others begin lists of findings.
+CLAUSE_CUE = re.compile(_NOT, re.IGNORECASE)
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# Words that the full-text index leaves out anyway.
+FUNCTION_WORDS = _words(
+    "a an and any are as at be been being by for from had has have in is it its of on or that the their there these"
+    " this those to was were with"
+)
+# A part of a list that begins with, or holds, one of these says what is there: "no effusion, heart size normal".
+AFFIRMING_FIRST = _words(
+    "again chronic improved improving increased mild mildly minimal moderate moderately old patchy persistent slight"
+    " slightly small status tiny trace worsened worsening"
+)
+AFFIRMING = _words("clear intact normal stable stably unchanged unremarkable within")
+DETERMINERS = _words("a an both he her his it patient she the there these they this those we")

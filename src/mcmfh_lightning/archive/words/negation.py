@@ -1,0 +1,205 @@
+"""Words of a text that are said of what is not there."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from mcmfh_lightning.archive.words.cues import (
+    AFFIRMING,
+    AFFIRMING_FIRST,
+    CLAUSE_CUE,
+    DETERMINERS,
+    FUNCTION_WORDS,
+    TOKEN,
+)
+
+# Letters without a vowel before a negated word: no English word begins so, and a stemmer cuts the same endings behind
+# them. The full-text index would split a word at any other sign.
+NEGATED = "qx"
+
+
+@dataclass
+class _Token:
+    """A word, a cue or a mark of a text; `kind` is the name of its group in `cues.TOKEN`."""
+
+    kind: str
+    start: int
+    end: int
+    text: str
+    negated: bool = False
+
+    @property
+    def is_content(self) -> bool:
+        """Whether it names something, or says how it has changed."""
+        return self.kind in ("word", "pseudo") and self.text not in FUNCTION_WORDS
+
+
+@dataclass
+class _Part:
+    """A part of a clause, between two commas or "and", "or"."""
+
+    joiner: str = ""
+    tokens: list[_Token] = field(default_factory=list)
+    list_continues: bool = False
+
+    def has(self, *kinds: str) -> bool:
+        return any(token.kind in kinds for token in self.tokens)
+
+    @property
+    def is_clause(self) -> bool:
+        """Whether it says something by itself: it has a verb that is not "is seen", or begins as a clause does."""
+        verbs = [place for place, token in enumerate(self.tokens) if token.kind == "verb"]
+        starts_clause = bool(verbs) and self.tokens[0].text in DETERMINERS
+        return starts_clause or self.has("pseudo") or (bool(verbs) and self.says_more(verbs[0]))
+
+    def says_more(self, place: int) -> bool:
+        """Tell whether the verb at a place says more than that something is seen."""
+        return all(token.kind != "seen" for token in self.tokens[place : place + 4])
+
+    @property
+    def affirms(self) -> bool:
+        """Whether its words say what is there."""
+        return self.tokens[0].text in AFFIRMING_FIRST or any(token.text in AFFIRMING for token in self.tokens)
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """Words of a text that stand together.
+
+    Attributes:
+        spans: Where each begins and ends.
+        negated: Whether the text says that this is not there.
+    """
+
+    spans: tuple[tuple[int, int], ...]
+    negated: bool
+
+    def of(self, text: str) -> tuple[str, ...]:
+        """Return its words in a text."""
+        return tuple(text[start:end] for start, end in self.spans)
+
+
+def phrases(text: str) -> list[Phrase]:
+    """Split a text into phrases that it affirms or negates, in order, without the words that negate.
+
+    >>> text = "Heart size is normal, no fluid in the lung is seen."
+    >>> [(phrase.negated, " ".join(phrase.of(text))) for phrase in phrases(text)]
+    [(False, 'Heart size is normal'), (True, 'fluid in the lung')]
+    """
+    found = []
+    for clause in _clauses(text):
+        _mark(clause)
+        for part in clause:
+            for negated, run in groupby(part.tokens, lambda token: None if _is_cue(token) else token.negated):
+                tokens = [token for token in run if not negated or token.kind == "word"]
+                content = [place for place, token in enumerate(tokens) if token.is_content]
+                if negated is not None and content:
+                    said = tokens[content[0] : content[-1] + 1]
+                    found.append(Phrase(tuple((token.start, token.end) for token in said), negated))
+    return sorted(found, key=lambda phrase: phrase.spans)
+
+
+def index_text(text: str) -> str:
+    """Mark the negated words of a text, so that only a search for the negation finds them.
+
+    Uncertain findings ("cannot be excluded", "possible") stay as they are. Every other character is kept.
+
+    >>> index_text("No pleural effusion. Pneumonia cannot be excluded.")
+    'No qxpleural qxeffusion. Pneumonia cannot be excluded.'
+    """
+    spans = sorted(span for phrase in phrases(text) if phrase.negated for span in phrase.spans)
+    starts = [start for start, end in spans if text[start:end].casefold() not in FUNCTION_WORDS]
+    pieces = [text[start:end] for start, end in zip([0, *starts], [*starts, len(text)], strict=True)]
+    return NEGATED.join(pieces)
+
+
+def _is_cue(token: _Token) -> bool:
+    return token.kind in ("forward", "backward", "none", "end")
+
+
+def _clauses(text: str) -> Iterator[list[_Part]]:
+    """Split a text into clauses that no negation crosses, each of one part or more; what is in brackets is one."""
+    clause, outer = [_Part()], None
+    for match in TOKEN.finditer(text):
+        token = _Token(match.lastgroup or "", match.start(), match.end(), match.group().casefold())
+        if token.kind in ("sentence", "stop", "end"):
+            yield from _finished(clause)
+            clause = [_Part()]
+            if token.kind == "sentence" and outer:  # the bracket was never closed
+                yield from _finished(outer)
+                outer = None
+        elif token.kind == "open" and not outer:
+            clause, outer = [_Part()], clause
+        elif token.kind == "close" and outer:
+            yield from _finished(clause)
+            clause, outer = outer, None
+        else:
+            _append(clause, token)
+    yield from _finished(clause)
+    yield from _finished(outer or [])
+
+
+def _append(clause: list[_Part], token: _Token) -> None:
+    joiner = {"comma": ",", "and": "and", "or": "or"}.get(token.kind)
+    begins_part = token.kind == "forward" and token.text.startswith("nor")
+    if (joiner or begins_part) and clause[-1].tokens:
+        clause.append(_Part(joiner or "or"))
+    elif joiner:
+        clause[-1].joiner = joiner  # ", and"
+    if not joiner and token.kind not in ("open", "close"):
+        clause[-1].tokens.append(token)
+
+
+def _finished(clause: list[_Part]) -> Iterator[list[_Part]]:
+    parts = [part for part in clause if part.tokens]
+    for part, following in zip(parts[-2::-1], parts[:0:-1], strict=True):
+        simple = not (following.is_clause or following.has("forward"))
+        part.list_continues = following.joiner == "or" or (simple and following.list_continues)
+    if parts:
+        yield parts
+
+
+def _mark(clause: list[_Part]) -> None:
+    """Mark the words of a clause that are negated."""
+    scope: _Token | None = None
+    previous: _Part | None = None
+    for number, part in enumerate(clause):
+        if scope and previous and not _reaches(scope, previous, part):
+            scope = None
+        for place, token in enumerate(part.tokens):
+            if token.kind == "forward":
+                scope = token
+            elif token.kind == "pseudo" or (token.kind == "verb" and part.says_more(place)):
+                scope = None
+            elif token.kind in ("backward", "none"):
+                scope = None
+                _mark_before(clause, number, place)
+            elif scope:
+                token.negated = True
+        previous = part
+
+
+def _reaches(scope: _Token, previous: _Part, part: _Part) -> bool:
+    """Tell whether a negation of the part before reaches this one."""
+    if part.is_clause:
+        return part.joiner == "or" and part.tokens[0].text not in DETERMINERS
+    if part.joiner == "or":
+        return True
+    if previous.list_continues:
+        return True
+    is_list = part.joiner == "and" or not CLAUSE_CUE.match(scope.text)
+    return is_list and not part.affirms and previous.joiner != "or"
+
+
+def _mark_before(clause: list[_Part], number: int, place: int) -> None:
+    """Mark what stands before a cue: its part, and the parts before it if they are a list that "and" or "or" ends."""
+    for token in reversed(clause[number].tokens[:place]):
+        if token.kind in ("forward", "backward", "pseudo"):
+            return
+        token.negated = True
+    is_list = clause[number].joiner in ("and", "or")
+    while number and is_list and not clause[number - 1].has("verb", "forward", "backward", "pseudo"):
+        number -= 1
+        is_list = clause[number].joiner in ("and", "or", ",")
+        for token in clause[number].tokens:
+            token.negated = True
