@@ -98,6 +98,9 @@ The hernia is not well seen.
 A nodule not seen on the prior study.
 CT with and without contrast.
 CT without ~contrast shows a mass.
+MRI without ~contrast demonstrated fluid.
+Resolution of the ~hematoma and a small residual bruise.
+No sign of a ~cyst, a ~nodule or a ~mass.
 Chest tube (not shown) in place.
 The apex is excluded from the image.
 Nothing here is said of notes or nodes.

@@ -64,7 +64,7 @@ CUES = {
     "end": "but|however|although|though|yet|except(?:ing)?|(?:apart|aside) from|other than|besides|while|whereas"
     "|despite|because|due to|secondary to|nevertheless|which|who|status post|s/p|there (?:is|are|was|were)|after|before"
     "|prior to|following|given|since|show(?:s|ed|ing)|demonstrat(?:es|ing)|reveal(?:s|ed|ing)|display(?:s|ed|ing)"
-    r"|depict(?:s|ing)|(?<!consistent\s)(?<!compatible\s)(?<!associated\s)with",
+    r"|depict(?:s|ing)|(?<=contrast\s)demonstrated|(?<!consistent\s)(?<!compatible\s)(?<!associated\s)with",
     "and": "and|and/or",
     "or": "or",
     # Another clause where a comma stands before it, unless it is what the negated list is said to be: seen, identified.
@@ -101,8 +101,8 @@ FUNCTION_WORDS = _words(
 )
 # A part of a list that begins with, or holds, one of these says what is there: "no effusion, heart size normal".
 AFFIRMING_FIRST = _words(
-    "again chronic improved improving increased mild mildly minimal moderate moderately old patchy persistent slight"
-    " slightly small status tiny trace worsened worsening"
+    "a again an chronic improved improving increased mild mildly minimal moderate moderately old patchy persistent"
+    " slight slightly small status tiny trace worsened worsening"
 )
 AFFIRMING = _words("clear intact normal stable stably unchanged unremarkable within")
 DETERMINERS = _words("a an both he her his it patient she the there these they this those we")
