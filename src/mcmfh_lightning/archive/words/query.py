@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Self
 
 from mcmfh_lightning.archive.words.cues import FUNCTION_WORDS
@@ -17,17 +18,19 @@ class WordQuery:
     Attributes:
         affirmed: Terms that hits should affirm, in the words of the query.
         negated: Terms of which no hit may affirm all words.
+        names: What reports call each affirmed term; see `expanded`.
 
     Example:
-        >>> query = WordQuery.parse("pleural effusion without cardiomegaly")
-        >>> query.affirmed, query.negated
-        (('pleural effusion',), ('cardiomegaly',))
-        >>> query.negated_text
-        'qxcardiomegaly'
+        >>> query = WordQuery.parse("big heart without effusion")
+        >>> query.affirmed, query.negated, query.negated_text
+        (('big heart',), ('effusion',), 'qxeffusion')
+        >>> query.expanded(Synonyms.load()).names
+        (('cardiomegaly',),)
     """
 
     affirmed: tuple[str, ...]
     negated: tuple[str, ...]
+    names: tuple[tuple[str, ...], ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -38,17 +41,19 @@ class WordQuery:
         return cls(*(tuple(dict.fromkeys(terms[negated])) for negated in (False, True)))
 
     def expanded(self, synonyms: Synonyms) -> Self:
-        """Add to each term what reports call it."""
-        return type(self)(*(synonyms.added_to(terms) for terms in (self.affirmed, self.negated)))
+        """Add what reports call the terms; what they call a negated term may not be affirmed either."""
+        negated = (*self.negated, *(name for term in self.negated for name in synonyms.of(term)))
+        names = tuple(map(synonyms.of, self.affirmed))
+        return replace(self, negated=tuple(dict.fromkeys(negated)), names=names)
 
     @property
     def affirmed_text(self) -> str:
-        """What the full-text search of `index_text` finds affirmed; empty if only absence is asked for."""
+        """What is asked for, without what is asked to be absent; empty if nothing is."""
         return " ".join(self.affirmed)
 
     @property
     def negated_text(self) -> str:
-        """What the full-text search of `index_text` finds negated: reports that say what is absent."""
+        """What reports that say that it is absent have in `index_text`."""
         words = (word for term in self.negated for word in _words(term))
         return " ".join(NEGATED + word for word in words if word not in FUNCTION_WORDS)
 
@@ -61,7 +66,7 @@ def affirmed_labels(text: str, labels: Iterable[str], synonyms: Synonyms | None 
     """
     texts = [index_text(text)]
     if synonyms is not None:
-        texts += WordQuery.parse(text).expanded(synonyms).affirmed
+        texts += chain.from_iterable(WordQuery.parse(text).expanded(synonyms).names)
     said = [f" {' '.join(_words(part))} " for part in texts]
     return tuple(label for label in labels if any(form in part for form in _forms(label) for part in said))
 

@@ -1,11 +1,10 @@
 """Lay words and abbreviations for what reports name."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from itertools import chain
 from pathlib import Path
 from typing import Self
 
@@ -48,26 +47,23 @@ class Synonyms:
                 table[key] = tuple(dict.fromkeys((*table.get(key, ()), *terms)))
         return cls(table)
 
-    def added_to(self, phrases: Iterable[str]) -> tuple[str, ...]:
-        """Return phrases, and the terms of reports for those that they contain.
+    def of(self, phrase: str) -> tuple[str, ...]:
+        """Find the terms of reports for the longest phrases of the table that a phrase contains, from left to right.
 
-        >>> Synonyms.load().added_to(["a broken rib"])
-        ('a broken rib', 'rib fracture')
+        >>> Synonyms.load().of("a broken rib of an old man with a collapsed lung")
+        ('rib fracture', 'pneumothorax', 'atelectasis')
         """
-        phrases = tuple(phrases)
-        return tuple(dict.fromkeys((*phrases, *chain.from_iterable(map(self._terms_in, phrases)))))
-
-    def _terms_in(self, phrase: str) -> Iterable[str]:
-        """Find the terms of the longest phrases of the table, from left to right."""
         words = phrase_key(phrase)
         longest = max(map(len, self.terms), default=0)
+        found: list[str] = []
         place = 0
         while place < len(words):
-            lengths = (n for n in range(longest, 0, -1) if words[place : place + n] in self.terms)
-            length = next(lengths, 0)
+            lengths = range(min(longest, len(words) - place), 0, -1)
+            length = next((n for n in lengths if words[place : place + n] in self.terms), 0)
             if length:
-                yield from self.terms[words[place : place + length]]
+                found += self.terms[words[place : place + length]]
             place += length or 1
+        return tuple(dict.fromkeys(found))
 
 
 def phrase_key(phrase: str) -> Key:
