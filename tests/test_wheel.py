@@ -33,6 +33,7 @@ def test_wheel_fits_from_an_empty_folder(repository: Path, features: Path, tmp_p
     shown = subprocess.run([python, "-c", page], cwd=empty, env=env, check=True, capture_output=True, text=True)
     assert "Research use, not diagnosis" in shown.stdout
     assert (own / "mcmfh_lightning" / "archive" / "result.html").is_file()
+    assert (own / "mcmfh_lightning" / "archive" / "words" / "synonyms.yaml").is_file()
     flags = ["--data.root", features, "--trainer.max_epochs", "1"]
     command = [environment / "bin" / "mcmfh", "fit", "--config", "experiments/mcmfh.yaml", *flags]
     subprocess.run(command, cwd=empty, env=env, check=True)

@@ -1,6 +1,7 @@
 """LanceDB's full-text index over marked reports finds what is meant: with its own tokenizer, stemmer and stop words."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import lancedb
 import pyarrow as pa
@@ -8,7 +9,7 @@ import pytest
 from lancedb.index import FTS
 from lancedb.query import MatchQuery
 
-from mcmfh_lightning.archive.full_text import full_text_query
+from mcmfh_lightning.archive.full_text import MOST_TERMS, full_text_query
 from mcmfh_lightning.archive.words import Synonyms, WordQuery, index_text
 from mcmfh_lightning.archive.words.cues import FUNCTION_WORDS
 from mcmfh_lightning.archive.words.negation import NEGATED
@@ -75,6 +76,14 @@ def test_reports_with_every_term_come_first(search):
     lay = WordQuery.parse("a white shadow and a big heart")
     synonyms = Synonyms({("white", "shadow"): ("opacities",), ("big", "heart"): ("cardiomegaly",)})
     assert search(lay.expanded(synonyms))[0] == "many"
+
+
+def test_a_report_as_a_query_finds_what_has_its_words(search):
+    texts = [text for name, text in REPORTS.items() if name not in ("other", "many negated")]
+    query = WordQuery.parse(" ".join(f"{text} Word {number}. Scoliosis {number}." for number, text in enumerate(texts)))
+    assert len(query.affirmed) > MOST_TERMS
+    assert "says nothing" in search(replace(query, negated=()))
+    assert "affirms" in search(query)
 
 
 def test_names_of_reports_are_found_with_all_their_words(search):

@@ -1,12 +1,16 @@
 """Queries of LanceDB's full-text index over what reports affirm and negate."""
 
-from lancedb.query import BooleanQuery, FullTextOperator, MatchQuery, Occur
+from itertools import chain
+
+from lancedb.query import BooleanQuery, FullTextOperator, FullTextQuery, MatchQuery, Occur
 
 from mcmfh_lightning.archive.words import WordQuery
 
 # A name that reports use counts more than the words of the query. Chosen on training reports of Open-i: 1 is worse,
 # 4 as good.
 NAME_WEIGHT = 2.0
+# A text of more terms is a report, of which no other has all terms; to look for that takes longer than all else.
+MOST_TERMS = 16
 
 
 def full_text_query(query: WordQuery, column: str) -> BooleanQuery | None:
@@ -23,18 +27,26 @@ def full_text_query(query: WordQuery, column: str) -> BooleanQuery | None:
     Returns:
         The query; None if nothing is asked for.
     """
+    if not (query.affirmed or query.negated):
+        return None
+    names = [[_every_word(name, column, NAME_WEIGHT) for name in found] for found in query.names]
+    terms = [[_every_word(term, column)] for term in query.affirmed]
+    for term, found in zip(terms, names, strict=False):  # no names if it was not expanded
+        term += found
+    should = [_some_word(query.affirmed_text or query.negated_text, column), *chain.from_iterable(names)]
+    if 1 < len(terms) <= MOST_TERMS:
+        should.append(_join(Occur.MUST, [_join(Occur.SHOULD, term) for term in terms]))
+    absent = [_every_word(term, column) for term in query.negated]
+    return BooleanQuery(_join(Occur.SHOULD, should).queries + _join(Occur.MUST_NOT, absent).queries)
 
-    def every_word(term: str, weight: float = 1.0) -> MatchQuery:
-        return MatchQuery(term, column, operator=FullTextOperator.AND, boost=weight)
 
-    names = [[every_word(name, NAME_WEIGHT) for name in found] for found in query.names]
-    should = [MatchQuery(query.affirmed_text or query.negated_text, column)]
-    should += [name for found in names for name in found]
-    terms = [
-        BooleanQuery([(Occur.SHOULD, match) for match in (every_word(term), *(names[place] if names else ()))])
-        for place, term in enumerate(query.affirmed)
-    ]
-    if len(terms) > 1:
-        should.append(BooleanQuery([(Occur.MUST, term) for term in terms]))
-    absent = [(Occur.MUST_NOT, every_word(term)) for term in query.negated]
-    return BooleanQuery([*((Occur.SHOULD, part) for part in should), *absent]) if should[0].query else None
+def _join(occur: Occur, parts: list[FullTextQuery]) -> BooleanQuery:
+    return BooleanQuery([(occur, part) for part in parts])
+
+
+def _some_word(text: str, column: str) -> FullTextQuery:
+    return MatchQuery(text, column)  # type: ignore[call-arg]  # mypy does not see the defaults of pydantic's fields
+
+
+def _every_word(text: str, column: str, weight: float = 1.0) -> FullTextQuery:
+    return MatchQuery(text, column, operator=FullTextOperator.AND, boost=weight)  # type: ignore[call-arg]  # as above

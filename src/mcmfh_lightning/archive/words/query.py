@@ -38,7 +38,7 @@ class WordQuery:
         terms: dict[bool, list[str]] = {False: [], True: []}
         for phrase in phrases(text):
             terms[phrase.negated].append(" ".join(phrase.of(text)))
-        return cls(*(tuple(dict.fromkeys(terms[negated])) for negated in (False, True)))
+        return cls(tuple(dict.fromkeys(terms[False])), tuple(dict.fromkeys(terms[True])))
 
     def expanded(self, synonyms: Synonyms) -> Self:
         """Add what reports call the terms; what they call a negated term may not be affirmed either."""
