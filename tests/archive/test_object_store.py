@@ -81,6 +81,9 @@ def test_commands_and_searches_give_what_a_local_folder_gives(bucket, collection
             ours, theirs = near.search(**query, **more), remote.search(**query, **more)
             assert ours.hits == theirs.hits
             assert ours.hits
+    ours, theirs = (archive.search(text="finding 4", match="words", k=COUNT) for archive in (near, remote))
+    assert ours.hits == theirs.hits
+    assert ours.with_words == len(ours.hits) > 20
     assert remote.picture("pair 004") == near.picture("pair 004") is not None
 
 

@@ -112,6 +112,8 @@ def test_a_text_shows_cases_with_their_films(watched: Watched, rows: dict[str, d
     page = watched.page
     assert page.locator("h1").inner_text() == "Find similar cases"
     assert page.get_by_text("Research use, not diagnosis", exact=True).is_visible()
+    page.select_option("#match", "codes")
+    page.select_option("#k", "24")
     hits = watched.search(TEXT)
     assert len(hits) == PAGE
     assert watched.all_pictures_come() == sum("image" in rows[name] for name in hits)
@@ -126,10 +128,36 @@ def test_a_text_shows_cases_with_their_films(watched: Watched, rows: dict[str, d
         assert "of 16 bits" in shown
         assert all(label in shown for label in rows[name]["labels"])
         shared = {text.removeprefix("✓ ").split("\n")[0] for text in card.locator(".shared").all_text_contents()}
-        named = [label for label in rows[name]["labels"] if label == "Pleural Effusion"]
+        named = [label for label in rows[name]["labels"] if label in ("Cardiomegaly", "Pleural Effusion")]
         assert shared == {f"{label} (shared with the query)" for label in named}
     assert not page.url.removeprefix(watched.url)
     assert "effusion" not in page.evaluate("JSON.stringify([history.state, {...localStorage}, {...sessionStorage}])")
+
+
+def test_words_and_codes_are_joined_and_each_case_says_why(watched: Watched) -> None:
+    page = watched.page
+    watched.search(TEXT)
+    assert "words of the query. Codes of cases found others" in page.locator("#facts").inner_text()
+    for card in page.locator(".card").all():
+        shown = card.inner_text()
+        assert "by words" in shown
+        assert "by codes of cases (Hamming distance" in shown
+    page.select_option("#match", "words")
+    assert watched.hits()
+    assert page.get_by_text("of 16 bits", exact=False).count() == 0
+    page.select_option("#k", "")  # a radius is one of codes
+    watched.settled()
+    assert page.locator("#match").is_disabled()
+    assert not page.locator(".card", has_text="by words").count()
+
+
+def test_a_film_that_is_there_comes_first_and_is_said_to_be(watched: Watched, film: bytes) -> None:
+    page = watched.page
+    page.select_option("#match", "words")  # a film has none
+    watched.drop(film)
+    assert watched.hits()[0] == ODD_ID
+    assert "same as yours or nearly" in page.locator("#facts").inner_text()
+    assert "by picture, the same or nearly" in page.locator(".card").first.inner_text()
 
 
 def test_a_film_is_dropped_chosen_and_removed(watched: Watched, film: bytes) -> None:

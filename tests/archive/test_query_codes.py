@@ -121,7 +121,7 @@ def test_each_search_ranks_as_its_own_head_does(
     opened = opened if index == "flat" else Archive.open(place, index=index)
     rankings = {}
     for search, (modality, against) in SEARCHES.items():
-        query = {"text": TEXT} if modality == "text" else {"image": film}
+        query = {"text": TEXT, "match": "codes"} if modality == "text" else {"image": film}
         rankings[search] = searched(opened, against=against, **query)
         assert rankings[search] == brute_force(modality, HEADS[search], against), search
         if against == "case":  # of whole items alone, and of each other kind alone
@@ -160,7 +160,8 @@ def test_an_item_searches_as_its_picture_and_its_text_do(opened: Archive, phanto
             if query is None:
                 continue
             by_item = opened.search(id=pair.id, modality=modality, against=against, k=24)
-            by_query = opened.search(against=against, k=24, filters=without, **{modality: query})
+            match = "codes" if modality == "text" else None
+            by_query = opened.search(against=against, k=24, filters=without, match=match, **{modality: query})
             assert [(hit.item.id, hit.distance) for hit in by_item.hits] == [
                 (hit.item.id, hit.distance) for hit in by_query.hits
             ]
@@ -243,7 +244,8 @@ def test_relaxed_codes_rerank_each_kind_by_its_own(
         build_archive(folder, Path(pairs), place.with_name("hasher.ckpt"), "--without-relaxed")
         opened = Archive.open(folder)
     name = next(one for one in ItemTable.open(folder).select(["id", "has_image"]).to_pylist() if one["has_image"])["id"]
-    for query in ({"text": TEXT}, {"image": film}, {"id": name}):
+    cases = {"against": "case"}
+    for query in ({"text": TEXT, "match": "codes"}, {"image": film, **cases}, {"id": name, **cases}):
         result = opened.search(k=24, **query)
         assert result.reranked == (len(result.hits) if keep else 0)
         if not keep:
@@ -252,7 +254,7 @@ def test_relaxed_codes_rerank_each_kind_by_its_own(
         hasher, table = opened.load(), ItemTable.open(folder)
         codes = hasher.text(TEXT, "case")
         stored = {row["id"]: row for row in table.select(["id", "has_image", "has_text", "case_relaxed"]).to_pylist()}
-        hits = opened.search(text=TEXT, k=24).hits
+        hits = opened.search(text=TEXT, match="codes", k=24).hits
         for hit in hits:
             row = stored[hit.item.id]
             kind = "case" if row["has_image"] and row["has_text"] else "image" if row["has_image"] else "text"

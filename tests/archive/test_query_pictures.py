@@ -108,7 +108,7 @@ def test_a_file_has_one_code(opened: Archive, served: TestClient, place: Path, f
     hasher = opened.load()
     assert len(set(codes.values())) > len(films) / 2  # codes tell the films apart
     for name, path in films.items():
-        [code] = hasher.image(path, "image").values()
+        [code] = hasher.image(path, "image").query.values()
         assert code.packed.tobytes() == codes[name], name
         found = opened.search(image=path, against="image", k=len(films), rerank=0)
         by_item = {hit.item.id: hit.distance for hit in found.hits}

@@ -54,7 +54,7 @@ def test_a_text_is_hashed_as_the_text_of_an_item(archive, pairs):
         assert name in {hit.item.id for hit in found.hits}
         by_item = archive.search(id=name, modality="text", against="case", k=24)
         without = Filters(without_groups=(pairs[name].group,))
-        by_text = archive.search(text=pairs[name].text, against="case", k=24, filters=without)
+        by_text = archive.search(text=pairs[name].text, match="codes", against="case", k=24, filters=without)
         assert [(hit.item.id, hit.distance) for hit in by_text.hits] == [
             (hit.item.id, hit.distance) for hit in by_item.hits
         ]

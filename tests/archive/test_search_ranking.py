@@ -305,16 +305,16 @@ def test_an_unknown_id_or_label_is_named(made):
 def test_a_change_is_seen_after_refresh_and_not_before(made):
     archive = Archive.open(made.folder)
     query = made.ids[int(np.flatnonzero(made.has["image"])[0])]
-    before = archive.search(id=query, k=200, rerank=0)
+    before = archive.search(id=query, against="case", k=200, rerank=0)
     assert not archive.refresh()
     gone = before.hits[0].item.id
     ItemTable.open(made.folder).delete([gone])
-    assert archive.search(id=query, k=200, rerank=0).hits == before.hits
+    assert archive.search(id=query, against="case", k=200, rerank=0).hits == before.hits
     version = archive.version
     assert archive.refresh()
     assert archive.version > version
     assert len(archive) == 199
-    after = archive.search(id=query, k=200, rerank=0)
+    after = archive.search(id=query, against="case", k=200, rerank=0)
     assert [hit.item.id for hit in after.hits] == [hit.item.id for hit in before.hits[1:]]
     with pytest.raises(DataError, match="has no item"):
         archive.item(gone)
@@ -354,7 +354,7 @@ def test_an_archive_made_again_in_the_same_place_is_not_searched_by_old_codes(tm
     query = int(np.flatnonzero(second.has["image"])[0])
     distances = second.distances(query, "image", "case")
     expected = sorted((distances[place], second.ids[place]) for place in second.passing(query, "case", Filters()))
-    found = archive.search(id=second.ids[query], k=20, rerank=0).hits
+    found = archive.search(id=second.ids[query], against="case", k=20, rerank=0).hits
     assert [(hit.distance, hit.item.id) for hit in found] == expected
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from mcmfh_lightning.archive.queries import Query
 from mcmfh_lightning.archive.search import Archive
 from mcmfh_lightning.archive.server.app import create_app, listen
 from mcmfh_lightning.archive.server.messages import MAX_UPLOAD_BYTES
@@ -133,10 +134,10 @@ def test_nothing_of_a_query_is_logged(
     client.get(f"/api/items/{SECRET}")
     client.post("/api/search/image", files={"image": (SECRET, SECRET.encode())})
 
-    def fail(*_: object, text: str, **__: object) -> None:
-        raise RuntimeError(f"cannot hash {text}")
+    def fail(_: Archive, query: Query) -> None:
+        raise RuntimeError(f"cannot hash {query.text}")
 
-    monkeypatch.setattr(Archive, "search", fail)
+    monkeypatch.setattr(Archive, "find", fail)
     answer = client.post("/api/search", json={"text": SECRET})
     assert (answer.status_code, answer.json()) == (500, {"detail": "the server failed; its log says where"})
     # Of the server's own; the client of this test logs what it asks for.

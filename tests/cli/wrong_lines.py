@@ -253,6 +253,7 @@ WRONG: Mapping[str, tuple[str, str]] = {
         "mcmfh-archive build new --features data/features --checkpoint earlier/hasher.ckpt",
         "the folder a converter or `predict` wrote? `mcmfh-data manifest` makes pairs, `mcmfh predict` makes features",
     ),
+    "reindex, no archive": ("mcmfh-archive reindex films", "films holds no archive"),
     "delete, nothing": (f"mcmfh-archive delete {ARCHIVE}", "nothing to delete: pass --ids, --ids-file or --groups"),
     "delete, no value": (f"mcmfh-archive delete {ARCHIVE} --ids", "--ids needs a value"),
     "delete, list with blanks": (f"mcmfh-archive delete {ARCHIVE} --ids a b", "repeat --ids for several values"),

@@ -5,12 +5,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mcmfh_lightning.archive.filters import Filters
-    from mcmfh_lightning.archive.results import Hit, Item, SearchResult
+    from mcmfh_lightning.archive.queries import Query
+    from mcmfh_lightning.archive.results import Hit, Item, Reason, SearchResult
     from mcmfh_lightning.archive.search import Archive
 
-__all__ = ["Archive", "Filters", "Hit", "Item", "SearchResult"]
+__all__ = ["Archive", "Filters", "Hit", "Item", "Query", "Reason", "SearchResult"]
 
-_MODULES = {"Archive": "search", "Filters": "filters", "Hit": "results", "Item": "results", "SearchResult": "results"}
+_MODULES = {
+    "Archive": "search",
+    "Filters": "filters",
+    "Query": "queries",
+    **dict.fromkeys(("Hit", "Item", "Reason", "SearchResult"), "results"),
+}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  # classes

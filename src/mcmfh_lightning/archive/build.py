@@ -99,7 +99,7 @@ def build_archive(
             torch.save(slim_checkpoint(checkpoint), hasher)
             location.write(HASHER_FILE, hasher.getvalue())
             # Or take that of a build that was killed right here.
-            ItemTable.create(location, info.num_bits, query_codes=info.query_codes)
+            ItemTable.create(location, info.num_bits, query_codes=info.query_codes, words=info.store_content)
             info.write(location)
         else:
             identity.check_same(found, str(checkpoint), str(location))
@@ -183,7 +183,7 @@ def add_items(
             new += table.add(batch, replace=replace, unknown=unknown, wanted=wanted)
             commits += 1
             bar.advance(task, len(batch))
-    if commits >= _MANY_COMMITS:
+    if commits >= _MANY_COMMITS or table.is_scattered:
         table.compact()
     kept_out = int(out.sum()) + late
     others = f"{len(source.ids) - kept_out - new:,} {'replaced' if replace else 'were there'}"

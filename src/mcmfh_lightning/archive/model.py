@@ -17,8 +17,8 @@ from torch import Tensor
 from mcmfh_lightning import encoders
 from mcmfh_lightning.archive.info import INFO_FILE, ArchiveInfo, Identity, Location, encoder_name
 from mcmfh_lightning.archive.queries import check_query_text, query_picture
-from mcmfh_lightning.archive.results import COMPARED, Modality, Side
-from mcmfh_lightning.archive.schema import QueryCode, QueryCodes
+from mcmfh_lightning.archive.results import COMPARED, Against, Modality
+from mcmfh_lightning.archive.schema import PictureCodes, QueryCode, QueryCodes
 from mcmfh_lightning.encoders import Encoder
 from mcmfh_lightning.encoders.base import TokenCount
 from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
@@ -202,7 +202,7 @@ class QueryHasher:
         # A tokenizer of transformers must not be used by two threads at once.
         self._lock = Lock()
 
-    def text(self, text: str, against: Side) -> QueryCodes:
+    def text(self, text: str, against: Against) -> QueryCodes:
         """Hash a text.
 
         Args:
@@ -222,7 +222,7 @@ class QueryHasher:
         with self._lock:
             return self._encoder.count_tokens(text)
 
-    def image(self, image: Image.Image | Path, against: Side) -> QueryCodes:
+    def image(self, image: Image.Image | Path, against: Against) -> PictureCodes:
         """Hash a picture, read as a shard would hold it.
 
         Args:
@@ -235,12 +235,15 @@ class QueryHasher:
         picture = query_picture(image, self._value_range)
         with self._lock, _torch_on_one_thread(), torch.inference_mode():
             pixels = self._encoder.preprocess(picture)[None].to(self._device)
-            return self._codes("image", self._encoder.encode_image(pixels), against)
+            embedding = self._encoder.encode_image(pixels)
+            own = self._hasher.encode(embedding.half().float(), None).image
+            assert own is not None  # noqa: S101  # of the modality that was given
+            return PictureCodes(self._codes("image", embedding, against), _code(own))
 
-    def _codes(self, modality: Modality, embedding: Tensor, against: Side) -> QueryCodes:
+    def _codes(self, modality: Modality, embedding: Tensor, against: Against) -> QueryCodes:
         """Hash the (1, dim) embedding of a query for each search that it is part of."""
         embedding = embedding.half().float()
-        sides = COMPARED[against] if self._by_search else (against,)
+        sides = COMPARED[against] if self._by_search else COMPARED[against][:1]
         return {side: _code(self._hasher.encode_query(find_search(modality, side), embedding)) for side in sides}
 
 

@@ -2,16 +2,31 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import pandas as pd  # type: ignore[import-untyped]  # pandas has no types of its own
 
 Modality = Literal["image", "text"]
 # Code of an item that a query is compared with: of its image alone, of its text alone, or the one code of the case,
 # which sees whatever the item has (protocols `unimodal` and `asymmetric`).
 Side = Literal["image", "text", "case"]
+# What a search compares a query with: codes of one side; or `both`, where pictures come first that are the query's, or
+# nearly, as far as codes of images tell, and then cases. Joining both rankings found fewer relevant cases.
+Against = Literal["case", "image", "text", "both"]
+# Whether a text is searched by its code, by its words, or by both.
+Match = Literal["codes", "words", "both"]
+# What a ranking is made by: the words of reports, codes of one side, or codes of images that are nearly the query's.
+Source = Literal["words", "picture", "case", "image", "text"]
 IndexKind = Literal["flat", "hash"]
 # What the code of an item may be of, by the side that a search compares with: the case of an item that lacks a modality
 # is the other one, for which a query has another code.
-COMPARED: Mapping[Side, tuple[Side, ...]] = {"image": ("image",), "text": ("text",), "case": ("case", "image", "text")}
+COMPARED: Mapping[Against, tuple[Side, ...]] = {
+    "image": ("image",),
+    "text": ("text",),
+    "case": ("case", "image", "text"),
+    "both": ("case", "image", "text"),
+}
 
 K = 20  # items that a search finds by default
 RERANKED = 300  # nearest candidates that are reranked by default
@@ -48,23 +63,47 @@ class Item:
 
 
 @dataclass(frozen=True)
+class Reason:
+    """Place of a hit in one of the rankings that a search joins.
+
+    Attributes:
+        by: What the ranking is by: the words of reports, the codes of cases, images or texts, or the pictures that are
+            nearly the query's, or the same.
+        rank: Place in it, from 1; None if the hit is not among its first.
+        distance: Hamming distance of these codes, in bits; None by words, and for an item without such a code.
+        similarity: Cosine of the relaxed codes in [-1, 1]; None if the hit was not reranked.
+    """
+
+    by: Source
+    rank: int | None
+    distance: int | None
+    similarity: float | None
+
+
+@dataclass(frozen=True)
 class Hit:
     """Item that a search found.
 
     Attributes:
         rank: Place in the whole ranking, from 1.
         item: The item.
-        distance: Hamming distance of the codes, in bits.
+        distance: Hamming distance of the codes, in bits. None where words alone are searched.
         similarity: Cosine of the relaxed codes in [-1, 1], or None if the hit was not reranked.
         shared_labels: Labels of the item that the query has: those of a query item, those that the words of a text
             name, and those filtered by.
+        reasons: Place in each of the rankings that were joined.
+        alike: Whether its image is the query's, or nearly, as far as their codes tell.
+        why: The reasons in words.
     """
 
     rank: int
     item: Item
-    distance: int
+    distance: int | None
     similarity: float | None
     shared_labels: tuple[str, ...]
+    reasons: tuple[Reason, ...] = ()
+    alike: bool = False
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,25 +128,37 @@ class SearchResult:
     Attributes:
         query: The text, the name of the file, or the id of the item.
         query_modality: Modality that the code of the query was computed from.
-        against: Code of the items that it was compared with.
+        against: Code of the items that it was compared with, or ``both`` where (nearly) equal pictures come first, then
+            cases.
         hits: The page.
         total: Length of the whole ranking: at most ``k``, or all items within the radius.
         candidates: Items that passed the filters and have the code that was asked for.
-        tie_distance: Distance of the last item of the ranking by codes alone, or None if nothing was found.
+        tie_distance: Distance of the last item of the ranking by codes alone; None if nothing was found, and where
+            words were searched.
         ties: Candidates at exactly that distance, which codes alone can only order by id.
         tied_shown: Number of these that are in the ranking.
         reranked: Candidates that were reranked by stored relaxed codes.
         num_bits: Bits of a code.
         code_bytes: Bytes of a code in the index.
-        index: Kind of the index.
+        index: Kind of the index; None where words alone were searched.
         timing: Where the time went.
         query_tokens: Tokens of a text, special ones included; None for other queries.
-        query_tokens_read: How many of them the encoder read, the first; the others had no part in the search.
+        query_tokens_read: How many of them the encoder read, the first; the others had no part in the codes.
+        match: Whether codes, words or both were searched.
+        with_words: Candidates that have one of the words or more; None if words were not searched.
+        without: What the query asks not to find; items whose text affirms it come after all others, or not at all where
+            words alone are searched.
+        affirming: Number of candidates whose text affirms it.
+        no_words: Why words were not searched, though a text was given; None if they were, or need not be.
+        equal: Candidates whose image has the code of the query's image; None without one. Equal pictures have equal
+            codes, and so have many others where codes are short.
+        near_equal: Candidates whose image is the query's, or nearly, as far as codes tell before they are rounded.
+        explained: What was searched, and what codes cannot tell apart, in sentences.
     """
 
     query: str
     query_modality: Modality
-    against: Side
+    against: Against
     hits: tuple[Hit, ...]
     total: int
     candidates: int
@@ -117,10 +168,28 @@ class SearchResult:
     reranked: int
     num_bits: int
     code_bytes: int
-    index: IndexKind
+    index: IndexKind | None
     timing: Timing
     query_tokens: int | None = None
     query_tokens_read: int | None = None
+    match: Match = "codes"
+    with_words: int | None = None
+    without: tuple[str, ...] = ()
+    affirming: int = 0
+    no_words: str | None = None
+    equal: int | None = None
+    near_equal: int | None = None
+    explained: tuple[str, ...] = ()
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return the hits as a table, one row each.
+
+        Raises:
+            ConfigError: If pandas is not installed.
+        """
+        from mcmfh_lightning.archive.show import hits_frame  # imports what this module does without
+
+        return hits_frame(self)
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,18 @@ QueryCodes = Mapping[Side, QueryCode]
 """Codes of a query, each by what those items have that it is compared with (`COMPARED`); a single one serves all."""
 
 
+class PictureCodes(NamedTuple):
+    """Codes of a picture.
+
+    Attributes:
+        query: Those that it searches by.
+        item: The one that it would have as the image of an item; equal pictures have the same.
+    """
+
+    query: QueryCodes
+    item: QueryCode
+
+
 class CodeColumns(NamedTuple):
     """Two columns of codes: packed, and before the sign.
 

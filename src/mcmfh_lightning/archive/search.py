@@ -1,6 +1,7 @@
 """Search of an archive by a text, a picture or an item."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from time import perf_counter
@@ -9,25 +10,29 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from PIL import Image
 
-from mcmfh_lightning.archive.filters import Filters, QueryError
+from mcmfh_lightning.archive.explaining import explain, why
+from mcmfh_lightning.archive.filters import Filters, UnknownError
+from mcmfh_lightning.archive.finding import Asked, Found, find, reasons_of
 from mcmfh_lightning.archive.info import ArchiveInfo, Location
-from mcmfh_lightning.archive.queries import check_query_text, query_picture
-from mcmfh_lightning.archive.ranking import Ranking
+from mcmfh_lightning.archive.queries import Query
 from mcmfh_lightning.archive.results import (
     RERANKED,
+    Against,
     Facets,
     Hit,
     IndexKind,
     Item,
     K,
+    Match,
     Modality,
+    Reason,
     SearchResult,
     Side,
     Timing,
 )
 from mcmfh_lightning.archive.snapshot import Snapshot
 from mcmfh_lightning.archive.store import ItemTable
-from mcmfh_lightning.archive.words import Synonyms, affirmed_labels
+from mcmfh_lightning.archive.words import Synonyms, WordQuery, affirmed_labels
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.shards import packed_width
 
@@ -141,20 +146,20 @@ class Archive:
         """
         self._snapshot.check_names(filters)
 
-    def remaining(self, filters: Filters, against: Side = "case", id: str | None = None) -> Mapping[str, int]:  # noqa: A002  # as below
-        """Count the items that each condition of a search leaves, alone.
+    def remaining(self, query: Query) -> Mapping[str, int]:
+        """Count the items that each condition of a query leaves, alone.
 
         Args:
-            filters: Conditions, counted under their names.
-            against: Code that items must have, counted as ``against``.
-            id: Item whose group is left out, counted as ``id``.
+            query: The query; its filters are counted under their names, the code that items must have as ``against``,
+                and the group that is left out as ``id``.
 
         Raises:
             UnknownError: If there is no such item, or a name is unknown to the archive.
         """
         snapshot = self._snapshot
-        snapshot.check_names(filters)
-        masks = snapshot.conditions(filters, against, None if id is None else snapshot.row_of(id))
+        snapshot.check_names(query.filters)
+        side: Side = "case" if query.against is None or query.against == "both" else query.against
+        masks = snapshot.conditions(query.filters, side, None if query.id is None else snapshot.row_of(query.id))
         return {name: int(mask.sum()) for name, mask in masks.items()}
 
     def search(
@@ -164,120 +169,154 @@ class Archive:
         image: Image.Image | str | Path | None = None,
         id: str | None = None,  # noqa: A002  # what it is called everywhere in the archive
         modality: Modality | None = None,
+        match: Match | None = None,
+        against: Against | None = None,
         k: int = K,
         radius: int | None = None,
-        against: Side = "case",
         filters: Filters | None = None,
         rerank: int = RERANKED,
         offset: int = 0,
         limit: int | None = None,
     ) -> SearchResult:
-        """Find the items whose codes are nearest to that of a query.
+        """Find the items that a query asks for; the arguments are those of `Query`, see `find`."""
+        return self.find(
+            Query(
+                text=text,
+                image=image,
+                id=id,
+                modality=modality,
+                match=match,
+                against=against,
+                k=k,
+                radius=radius,
+                filters=filters or Filters(),
+                rerank=rerank,
+                offset=offset,
+                limit=limit,
+            )
+        )
 
-        The code of the query is computed from what is given alone. Where the archive's hasher makes it depend on what
-        is searched, a search of cases has one code for items that have both an image and a text, and one each for
-        those that have one of them. An item searches by the same codes as its own picture or text.
+    def find(self, query: Query) -> SearchResult:
+        """Find the items that a query asks for.
 
-        By codes alone items are ordered by (distance, id). The nearest of them are then reranked by the cosine of
-        their relaxed codes, the codes before the sign, where the archive keeps these: short codes tie in large numbers.
+        By codes: those whose codes are nearest to that of the query, which is computed from what is given alone. Where
+        the archive's hasher makes it depend on what is searched, a search of cases has one code for items that have
+        both an image and a text, and one each for those that have one of them. An item searches by the same codes as
+        its own picture or text. Items are ordered by (distance, id). The nearest of them are then reranked by the
+        cosine of their relaxed codes, the codes before the sign, where the archive keeps these: short codes tie in
+        large numbers.
+
+        By words: those whose text has words of the query, ordered by BM25 of LanceDB, then by id. What the query asks
+        not to be there is left out.
+
+        By both: the two rankings are joined by the sum of their reciprocal ranks, then by id; `Hit.reasons` says where
+        a hit is in each.
+
+        A film is compared with cases; pictures that are the query's, or nearly, come first, as far as their codes tell.
 
         Args:
-            text: Text to search by.
-            image: Picture to search by, or the path of one (JPEG, PNG, DICOM).
-            id: Item of the archive to search by; it and the other items of its group are never found.
-            modality: Whether its image or its text is searched by; its image by default, if it has one.
-            k: Number of items to find; ignored if a radius is given.
-            radius: Find all items at most this number of bits away.
-            against: Code of the items; only items that have it are found.
-            filters: Conditions on the items.
-            rerank: Least number of the nearest to rerank, ties included; 0 for the ranking by codes alone.
-            offset: Items of the ranking to skip.
-            limit: Items to return at most, all by default.
+            query: The query.
 
         Returns:
             One page of the ranking.
 
         Raises:
-            QueryError: If not exactly one query is given, or a number is out of its range.
+            UnknownError: If the archive lacks the item, a label, a license, a split or the words.
             DataError: If the query cannot be used, or the archive's encoder cannot be built here.
         """
-        if sum(query is not None for query in (text, image, id)) != 1:
-            raise QueryError("search by one of text, image and id")
-        if modality is not None and id is None:
-            raise QueryError("modality chooses a code of an item: give its id")
-        lowest = {"k": (k, 1), "radius": (radius, 0), "rerank": (rerank, 0), "offset": (offset, 0), "limit": (limit, 1)}
-        for name, (number, least) in lowest.items():
-            if number is not None and number < least:
-                raise QueryError(f"{name}={number} is less than {least}")
-        filters = filters or Filters()
         snapshot = self._snapshot
-        snapshot.check_names(filters)
+        snapshot.check_names(query.filters)
+        match = _match(snapshot, query)
         started = perf_counter()
-        picture: Image.Image | None = None  # before the encoder, for which one waits
-        if text is not None:
-            check_query_text(text)
-        elif image is not None:
-            picture = query_picture(image if isinstance(image, Image.Image) else Path(image), self.info.value_range)
+        picture = query.picture(self.info.value_range)  # before the encoder, for which one waits
         reading = perf_counter() - started
-        hasher = self.load() if id is None else None
+        if query.needs_encoder:
+            self.load()
         started = perf_counter() - reading
-        row, labels, query, counted = None, filters.named_labels, id or text or "", None
-        if hasher is None:
-            row = snapshot.row_of(query)
-            [item] = snapshot.items(np.array([row]))
-            modality = modality or ("image" if item.has_image else "text")
-            labels += item.labels
-            codes = snapshot.codes(row, modality, against)
-        elif text is not None:
-            modality = "text"
-            labels += affirmed_labels(text, snapshot.facets.labels, Synonyms.load())
-            codes = hasher.text(text, against)
-            counted = hasher.count_tokens(text)
-        else:
-            assert picture is not None  # noqa: S101  # one of the three is given
-            query = "picture" if isinstance(image, Image.Image) else Path(image or "").name
-            modality = "image"
-            codes = hasher.image(picture, against)
+        asked, labels = self._ask(snapshot, query, match, picture)
         encoded = perf_counter()
-        candidates = snapshot.candidates(filters, against, row)
-        near = snapshot.nearest(codes, against, max(k, rerank), radius, candidates)
-        total = len(near) if radius is not None else min(k, len(near))
-        searched = perf_counter()
-        ranking = snapshot.reranked(near, codes, against, rerank)
-        reranked = int((~np.isnan(ranking.similarities)).sum())
-        ranking = ranking.part(0, total)
-        ordered = perf_counter()
-        last = int(near.distances[total - 1]) if total else -1  # where the ranking by codes alone ends
-        hits = _hits(snapshot, ranking.part(offset, None if limit is None else offset + limit), offset, set(labels))
-        return SearchResult(
-            query=query,
-            query_modality=modality,
-            against=against,
+        found = find(snapshot, asked)
+        fetching = perf_counter()
+        hits = _hits(snapshot, asked, found, {*query.filters.named_labels, *labels})
+        counted = None if query.text is None or not asked.codes else self.load().count_tokens(query.text)
+        result = SearchResult(
+            query=query.name,
+            query_modality=asked.modality,
+            against=asked.against,
             hits=hits,
-            total=total,
-            candidates=len(snapshot) if candidates is None else len(candidates),
-            tie_distance=last if total else None,
-            ties=int((near.distances == last).sum()),
-            tied_shown=int((ranking.distances == last).sum()),
-            reranked=reranked,
+            total=len(found.rows),
+            candidates=found.candidates,
+            tie_distance=found.ties.distance,
+            ties=found.ties.candidates,
+            tied_shown=found.ties.shown,
+            reranked=found.reranked,
             num_bits=self.info.num_bits,
             code_bytes=packed_width(self.info.num_bits),
-            index=snapshot.index(against).kind,
-            timing=Timing(encoded - started, searched - encoded, ordered - searched, perf_counter() - ordered),
+            index=snapshot.index(asked.side).kind if asked.codes else None,
+            timing=Timing(encoded - started, *found.seconds, perf_counter() - fetching),
             query_tokens=None if counted is None else counted.tokens,
             query_tokens_read=None if counted is None else counted.read,
+            match=asked.match,
+            with_words=found.with_words,
+            without=() if asked.words is None else WordQuery.parse(query.text or "").negated,
+            affirming=found.affirming,
+            no_words=snapshot.no_words if query.text is not None and query.match is None else None,
+            equal=None if found.alike is None else found.alike.equal,
+            near_equal=None if found.alike is None else len(found.alike.near),
         )
+        return replace(result, explained=explain(result))
+
+    def _ask(
+        self, snapshot: Snapshot, query: Query, match: Match, picture: Image.Image | None
+    ) -> tuple[Asked, Iterable[str]]:
+        """Compute the codes and words of a query, and find the labels that it has."""
+        against: Against = query.against or "case"
+        if query.text is not None:
+            return Asked(
+                query,
+                "text",
+                match,
+                against,
+                codes={} if match == "words" else self.load().text(query.text, against),
+                words=None if match == "codes" else WordQuery.parse(query.text).expanded(Synonyms.load()),
+            ), affirmed_labels(query.text, snapshot.facets.labels, Synonyms.load())
+        row = None if query.id is None else snapshot.row_of(query.id)
+        item = None if row is None else snapshot.items(np.array([row]))[0]
+        modality: Modality = query.modality or ("image" if item is None or item.has_image else "text")
+        if modality == "image" and query.radius is None:
+            against = query.against or "both"
+        if row is None or item is None:
+            assert picture is not None  # noqa: S101  # one of the three is given
+            encoded = self.load().image(picture, against)
+            return Asked(query, modality, "codes", against, encoded.query, encoded.item), ()
+        codes = snapshot.codes(row, modality, against)
+        own = snapshot.item_code(row) if modality == "image" else None
+        return Asked(query, modality, "codes", against, codes, own, row=row), item.labels
 
 
-def _hits(snapshot: Snapshot, page: Ranking, offset: int, labels: set[str]) -> tuple[Hit, ...]:
-    found = zip(snapshot.items(page.rows), page.distances, page.similarities, strict=True)
-    return tuple(
-        Hit(
-            rank=offset + place + 1,
-            item=item,
-            distance=int(distance),
-            similarity=None if np.isnan(similarity) else float(similarity),
-            shared_labels=tuple(label for label in item.labels if label in labels),
-        )
-        for place, (item, distance, similarity) in enumerate(found)
-    )
+def _match(snapshot: Snapshot, query: Query) -> Match:
+    """Choose what is searched: words only by a text.
+
+    Raises:
+        UnknownError: If words are asked for, and the archive has none.
+    """
+    if query.match in ("words", "both") and snapshot.no_words is not None:
+        raise UnknownError(f"match={query.match}: {snapshot.no_words}", f"match: {snapshot.no_words}")
+    if query.match is not None:
+        return query.match
+    return "codes" if query.text is None or query.radius is not None or snapshot.no_words is not None else "both"
+
+
+def _hits(snapshot: Snapshot, asked: Asked, found: Found, labels: set[str]) -> tuple[Hit, ...]:
+    """Fetch one page of a ranking."""
+    start, limit = asked.query.offset, asked.query.limit
+    page = found.rows[start : None if limit is None else start + limit]
+    fetched = zip(snapshot.items(page), reasons_of(snapshot, asked, found, page), strict=True)
+    hits = []
+    for place, (item, reasons) in enumerate(fetched, start + 1):
+        codes = next((one for one in reasons if one.by == asked.side), Reason(asked.side, None, None, None))
+        shared = tuple(label for label in item.labels if label in labels)
+        alike = reasons[0].by == "picture"
+        hit = Hit(place, item, codes.distance, codes.similarity, shared, reasons, alike)
+        hits.append(replace(hit, why=why(hit)))
+    return tuple(hits)

@@ -5,19 +5,24 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from importlib.resources import files
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 from rich.cells import cell_len
 from rich.console import Group
 from rich.text import Text
 
+from mcmfh_lightning.archive.explaining import explain, sources, why
 from mcmfh_lightning.archive.info import ArchiveInfo, Location
 from mcmfh_lightning.archive.results import NOTICE, Hit, SearchResult
 from mcmfh_lightning.archive.schema import count_facets, count_values
 from mcmfh_lightning.archive.store import ItemTable
-from mcmfh_lightning.errors import without_controls
+from mcmfh_lightning.errors import ConfigError, without_controls
 from mcmfh_lightning.tables import WIDTH, counted, make_table, paragraph
+
+if TYPE_CHECKING:
+    import pandas as pd  # type: ignore[import-untyped]  # pandas has no types of its own
 
 _MOST_LABELS = 10
 _LONG_PLACE = 70  # columns, from which on there is little space for labels
@@ -25,25 +30,38 @@ _LONG_PLACE = 70  # columns, from which on there is little space for labels
 
 def sentences(result: SearchResult) -> list[str]:
     """Describe how the result was made: number of items, ties, reranking, time."""
-    lines = [
-        f"{result.total:,} found among {counted(result.candidates, 'item')}, by codes of {result.against}s: "
-        f"{result.num_bits} bits ({result.code_bytes} bytes) each, {result.index} index."
-    ]
+    among = f"{result.total:,} found among {counted(result.candidates, 'item')}, by {_searched(result)}"
+    if result.index is not None:
+        among += f": {result.num_bits} bits ({result.code_bytes} bytes) each, {result.index} index"
+    lines = [f"{among}."]
     if result.tie_distance is not None:
         lines.append(
             f"Ties: {counted(result.ties, 'item')} at Hamming distance {result.tie_distance}, where the ranking by "
             f"codes ends; {result.tied_shown:,} of them found."
         )
-    if result.reranked == 0:
-        lines.append("Order: Hamming distance, then id.")
-    else:
-        lines.append(
-            f"Order: the {result.reranked:,} nearest by the cosine of their relaxed codes, the others by Hamming "
-            "distance, then id."
-        )
+    lines.append(f"Order: {_order(result)}.")
     parts = ", ".join(f"{name} {1000 * seconds:.1f}" for name, seconds in asdict(result.timing).items())
     lines.append(f"Time after load: {1000 * result.timing.total:.1f} ms ({parts}).")
-    return lines
+    return [*lines, *explain(result)]
+
+
+def _searched(result: SearchResult) -> str:
+    """Name what was searched."""
+    codes = "codes of cases" if result.against == "both" else f"codes of {result.against}s"
+    return {"codes": codes, "words": "words", "both": f"words and {codes}"}[result.match]
+
+
+def _order(result: SearchResult) -> str:
+    """Say what the order of the hits is."""
+    if result.match == "words":
+        return "by the words of texts (BM25), then id"
+    if result.match == "both":
+        return "by the sum of reciprocal ranks of both rankings, then id"
+    if result.reranked == 0:
+        return "Hamming distance, then id"
+    return (
+        f"the {result.reranked:,} nearest by the cosine of their relaxed codes, the others by Hamming distance, then id"
+    )
 
 
 def cut_query(result: SearchResult) -> str | None:
@@ -79,6 +97,25 @@ def nothing_found(result: SearchResult) -> str:
     return "Nothing found."
 
 
+def hits_frame(result: SearchResult) -> "pd.DataFrame":
+    """Make a table of the hits; see `SearchResult.to_pandas`.
+
+    Raises:
+        ConfigError: If pandas is not installed.
+    """
+    if find_spec("pandas") is None:
+        raise ConfigError("a DataFrame needs pandas, which is missing: pip install pandas")
+    import pandas as pd  # an extra of nobody: most searches do without
+
+    rows = []
+    for hit in result.hits:
+        row = {name: getattr(hit, name) for name in ("rank", "distance", "similarity", "shared_labels", "alike", "why")}
+        for reason in hit.reasons:
+            row |= {f"rank_by_{reason.by}": reason.rank, f"distance_by_{reason.by}": reason.distance}
+        rows.append(row | vars(hit.item))
+    return pd.DataFrame(rows)
+
+
 def result_json(result: SearchResult) -> str:
     """Write a result as JSON, under the names of `SearchResult`; times in seconds."""
     content = asdict(result)
@@ -103,7 +140,7 @@ def result_page(result: SearchResult, picture: Callable[[str], bytes | None]) ->
     hits = []
     for hit in result.hits:
         jpeg = picture(hit.item.id) if hit.item.has_image else None
-        hits.append((hit, None if jpeg is None else f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"))
+        hits.append((hit, why(hit), None if jpeg is None else f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"))
     return environment.from_string(template).render(
         result=result,
         cut=cut_query(result),
@@ -126,11 +163,10 @@ def result_table(result: SearchResult) -> Group:
 
 
 def _hit_lines(hit: Hit) -> Iterator[Text]:
-    """Yield rank, id, distance and labels, on two lines if the id is long, then the beginning of the text."""
+    """Yield rank, id, reasons and labels, on two lines if these are long, then the beginning of the text."""
     item = hit.item
-    cosine = "" if hit.similarity is None else f", cosine {hit.similarity:.3f}"
     labels = ", ".join(f"{label}*" if label in hit.shared_labels else label for label in item.labels)
-    place = f"{hit.rank:>4}. {item.id}  distance {hit.distance}{cosine}"
+    place = f"{hit.rank:>4}. {item.id}  {why(hit)}"
     if cell_len(place) <= _LONG_PLACE:
         yield _one_line(f"{place}  {labels}", WIDTH)
     else:
@@ -153,13 +189,21 @@ def _one_line(text: str, width: int) -> Text:
 def _summary(result: SearchResult) -> Iterator[str]:
     """Yield short sentences about how the result was made; `sentences` has the details."""
     among = counted(result.candidates, "item")
-    yield f"{result.total:,} of {among} by {result.num_bits}-bit codes of {result.against}s."
+    yield f"{result.total:,} of {among} by {_searched(result).replace('codes', f'{result.num_bits}-bit codes')}."
+    yield from sources(result)
     if result.tie_distance is not None and result.ties > result.tied_shown:
         yield (
             f"By codes alone the list ends at distance {result.tie_distance}, where {result.ties:,} items tie: "
             f"{result.tied_shown:,} {'is' if result.tied_shown == 1 else 'are'} shown."
         )
-    order = "by distance, then id" if result.reranked == 0 else "by the cosine of relaxed codes"
+    single = result.match == "codes"
+    order = (
+        _order(result)
+        if not single
+        else "by distance, then id"
+        if not result.reranked
+        else "by the cosine of relaxed codes"
+    )
     yield f"Order: {order}. {1000 * result.timing.total:.0f} ms. {NOTICE}"
 
 

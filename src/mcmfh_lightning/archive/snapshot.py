@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,7 @@ from mcmfh_lightning.archive.flat_index import FlatIndex, faiss_on_one_thread
 from mcmfh_lightning.archive.indexes import check_kind, code_index
 from mcmfh_lightning.archive.info import ArchiveInfo
 from mcmfh_lightning.archive.ranking import Ranking, cosines, head_length, merged, rerank
-from mcmfh_lightning.archive.results import COMPARED, Facets, IndexKind, Item, Modality, Side
+from mcmfh_lightning.archive.results import COMPARED, Against, Facets, IndexKind, Item, Modality, Side
 from mcmfh_lightning.archive.schema import (
     QUERIES,
     QueryCode,
@@ -32,6 +32,9 @@ from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.searches import find_search
 from mcmfh_lightning.shards import DATASET_FILE, Pair, PairShardReader
 from mcmfh_lightning.shards.folder import is_url
+
+if TYPE_CHECKING:
+    from lancedb.query import FullTextQuery
 
 _ITEM = ["id", "group_name", "split", "has_image", "has_text", "labels", "date", "licence", "source", "text"]
 _PLACE = ["folder", "shard"]  # of content that is not in the table
@@ -131,7 +134,7 @@ class Snapshot:
             masks["id"] = groups != groups[query_row]
         return masks
 
-    def codes(self, row: int, modality: Modality, against: Side) -> QueryCodes:
+    def codes(self, row: int, modality: Modality, against: Against) -> QueryCodes:
         """Return the codes of an item's image or text as a query: those that a search by the picture or the text has.
 
         Args:
@@ -149,7 +152,7 @@ class Snapshot:
         if not self._info.query_codes:
             kept = self._codes.relaxed.get(modality)
             code = QueryCode(np.array(self._codes.codes[modality][row]), None if kept is None else np.array(kept[row]))
-            return {against: code}
+            return {COMPARED[against][0]: code}
         found = self._take(np.array([row]), [f"{modality}_query_codes", f"{modality}_query_relaxed"])
         searches = QUERIES[modality]
         packed = code_array(found[f"{modality}_query_codes"]).reshape(len(searches), -1)
@@ -157,6 +160,52 @@ class Snapshot:
         places = {side: searches.index(find_search(modality, side)) for side in COMPARED[against]}
         kept = relaxed if self._info.keep_relaxed else None
         return {side: QueryCode(packed[place], None if kept is None else kept[place]) for side, place in places.items()}
+
+    def item_code(self, row: int) -> QueryCode:
+        """Return the code of an item's image."""
+        kept = self._codes.relaxed.get("image")
+        return QueryCode(np.array(self._codes.codes["image"][row]), None if kept is None else np.array(kept[row]))
+
+    def distances(self, codes: QueryCodes, side: Side, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Count the bits in which items differ from a query."""
+        found, items = np.zeros(len(rows), np.int64), self._codes.codes[side]
+        for code, places in self._shares(codes, rows):
+            here = slice(None) if places is None else places
+            found[here] = np.bitwise_count(items[rows[here]] ^ code.packed).sum(axis=1)
+        return found
+
+    def having(self, side: Side, rows: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
+        """Select the rows that have the code of a side; None stands for all."""
+        present = self._codes.present[side]
+        if present is None:
+            return rows
+        return np.flatnonzero(present) if rows is None else rows[present[rows]]
+
+    @cached_property
+    def no_words(self) -> str | None:
+        """Say why words cannot be searched, and the fix; None if they can."""
+        if not self._info.store_content:
+            return "the archive keeps no texts: build it with --store-content to search by words"
+        if not self._table.has_words:
+            return "the archive has no index of words, which `mcmfh-archive reindex` makes"
+        return None if self.facets.with_text else "no item of the archive has a text"
+
+    def by_words(self, query: "FullTextQuery") -> NDArray[np.int64]:
+        """Find all items by their words; the best first, ties by row."""
+        found = self._table.find_words(query)
+        rows = self._row_order[np.searchsorted(self._row_ids, found.row_ids)]
+        return rows[np.lexsort((rows, -found.scores))]
+
+    @cached_property
+    def _row_order(self) -> NDArray[np.int64]:
+        """Rows in the order of the table's names of them, (N,)."""
+        return np.argsort(self._codes.items[ROW_ID].to_numpy())
+
+    @cached_property
+    def _row_ids(self) -> NDArray[np.uint64]:
+        """Names of rows in the table, (N,) ascending."""
+        ids: NDArray[np.uint64] = self._codes.items[ROW_ID].to_numpy()[self._row_order]
+        return ids
 
     def nearest(
         self, codes: QueryCodes, side: Side, depth: int, radius: int | None, candidates: NDArray[np.int64] | None

@@ -1,4 +1,4 @@
-"""Table of an archive's items; the only module that knows LanceDB.
+"""Table of an archive's items; the only module that knows LanceDB, next to `word_index`.
 
 LanceDB promises less than it seems to. We measured this (0.33 to 0.40) and build on it:
 
@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -30,21 +30,29 @@ import pyarrow.compute as pc
 
 from mcmfh_lightning.archive.info import Location
 from mcmfh_lightning.archive.schema import GROUP, item_schema
+from mcmfh_lightning.archive.store_errors import FIXES, explained
+from mcmfh_lightning.archive.word_index import (
+    WORDS,
+    WordHits,
+    find_words,
+    has_words,
+    index_words,
+    lacks_many,
+    with_words,
+    words_field,
+)
 from mcmfh_lightning.errors import DataError
+
+if TYPE_CHECKING:
+    from lancedb.query import FullTextQuery
 
 TABLE = "items"
 ROW_ID = "_rowid"
 _NUMBER, _NAME = GROUP
 _LARGEST = 2**64 - 1
+_REWRITTEN = 4096
 _READ = 65_536  # rows that LanceDB hands over together; by itself it takes 1,024, and twenty times as long
 _AT_ONCE = timedelta(milliseconds=1)
-_MOST_SHOWN = 300  # characters of a message of LanceDB, which may quote the whole batch
-_FIXES = {
-    "create": "choose another folder, or add to it with `mcmfh-archive add`",
-    "open": "make it with `mcmfh-archive build`, or correct the path and the credentials",
-    "read": "open it again, and see `mcmfh-archive verify`",
-    "write": "run the command again: what was committed stays, and is not added twice",
-}
 
 
 class ItemTable:
@@ -65,13 +73,16 @@ class ItemTable:
         self._own: int | None = self.version
 
     @classmethod
-    def create(cls, location: str | Path | Location, num_bits: int, *, query_codes: bool = False) -> Self:
+    def create(
+        cls, location: str | Path | Location, num_bits: int, *, query_codes: bool = False, words: bool = False
+    ) -> Self:
         """Make an empty table; an empty one that is there already is used.
 
         Args:
             location: Place of the archive; a folder is made.
             num_bits: Bits of a code.
             query_codes: Whether items have codes as queries of their own.
+            words: Whether the words of their texts can be searched.
 
         Raises:
             DataError: If there is one with items or of other bits, or the place cannot be written to.
@@ -79,11 +90,16 @@ class ItemTable:
         place = Location.of(location)
         if place.path is not None:
             place.path.mkdir(parents=True, exist_ok=True)
-        with _explained(place, "create"):
+        with explained(place, "create"):
             schema = item_schema(num_bits, query_codes=query_codes)
-            table = cls(_connect(place).create_table(TABLE, schema=schema, exist_ok=True), place)
+            stored = _connect(place).create_table(
+                TABLE, schema=schema.append(words_field()) if words else schema, exist_ok=True
+            )
+            if WORDS in stored.schema.names and not has_words(stored):
+                index_words(stored)
+            table = cls(stored, place)
         if len(table):
-            raise DataError(f"{place} has a table with items already: {_FIXES['create']}")
+            raise DataError(f"{place} has a table with items already: {FIXES['create']}")
         return table
 
     @classmethod
@@ -97,24 +113,27 @@ class ItemTable:
         # LanceDB would make the folder.
         if place.path is not None and not (place.path / f"{TABLE}.lance").is_dir():
             raise DataError(f"{place} holds no archive: make one with `mcmfh-archive build`, or correct the path")
-        with _explained(place, "open"):
+        with explained(place, "open"):
             table = _connect(place).open_table(TABLE)
         return cls(table, place)
 
     def __len__(self) -> int:
-        with _explained(self.location, "read"):
+        with explained(self.location, "read"):
             return int(self._table.count_rows())
 
     @property
     def schema(self) -> pa.Schema:
-        """Columns, as `item_schema` gives them; without the names of groups in a table of version 1."""
-        with _explained(self.location, "read"):
+        """Columns, as `item_schema` gives them; without the names of groups in a table of version 1.
+
+        The last are the words of texts, where they can be searched; they are made of the texts.
+        """
+        with explained(self.location, "read"):
             return self._table.schema
 
     @property
     def version(self) -> int:
         """Number of the version that is read; grows with each commit."""
-        with _explained(self.location, "read"):
+        with explained(self.location, "read"):
             return int(self._table.version)
 
     @property
@@ -130,7 +149,7 @@ class ItemTable:
             manifest = self.location.read(f"{TABLE}.lance/_versions/{name}.manifest")
             if manifest is not None:
                 return hashlib.sha256(manifest).hexdigest()
-        raise DataError(f"{self.location}: version {version} of the table is gone: {_FIXES['read']}")
+        raise DataError(f"{self.location}: version {version} of the table is gone: {FIXES['read']}")
 
     def add(
         self,
@@ -177,6 +196,21 @@ class ItemTable:
                 merge = merge.when_matched_update_all()
             return int(merge.execute(batch).num_inserted_rows)
 
+    @property
+    def has_words(self) -> bool:
+        """Tell whether the words of texts can be searched."""
+        with explained(self.location, "read"):
+            return has_words(self._table)
+
+    def find_words(self, query: "FullTextQuery") -> WordHits:
+        """Find all rows by their words; see `full_text`.
+
+        Raises:
+            DataError: If the table cannot be read.
+        """
+        with explained(self.location, "read"):
+            return find_words(self._table, query)
+
     def delete(self, ids: Sequence[str]) -> int:
         """Remove items in one commit; ids that are not there are skipped.
 
@@ -209,7 +243,7 @@ class ItemTable:
         query = self._table.search()
         if where is not None:
             query = query.where(where)
-        with _explained(self.location, "read"):
+        with explained(self.location, "read"):
             query = query.with_row_id(True).select(self._stored(columns))  # noqa: FBT003  # LanceDB's signature
             found = query.to_batches(_READ).read_all()
         return _with_names(found, columns)
@@ -222,7 +256,7 @@ class ItemTable:
             size: Rows of a batch at most.
         """
         query = self._table.search().select(self._stored(columns))
-        with _explained(self.location, "read"):
+        with explained(self.location, "read"):
             for batch in query.to_batches(size):
                 yield _with_names(pa.Table.from_batches([batch]), columns)
 
@@ -243,7 +277,7 @@ class ItemTable:
         if not len(wanted):
             return self.select(columns, where="false")
         unique, inverse = np.unique(wanted, return_inverse=True)
-        with _explained(self.location, "read"):
+        with explained(self.location, "read"):
             query = self._table.take_row_ids(unique.tolist()).with_row_id().select(self._stored(columns))
             found = _with_names(query.to_arrow(), columns)
         # LanceDB promises no order.
@@ -268,8 +302,30 @@ class ItemTable:
             else:
                 # The last commit stays in any case, and names the ids that it deleted: make it another one.
                 table.delete("false")
+            if has_words(table):
+                index_words(table)
             table.optimize(cleanup_older_than=_AT_ONCE)
             table.checkout_latest()
+
+    def reindex(self) -> None:
+        """Write the words of all texts again, and make their index; a table of an earlier release gets the column.
+
+        Raises:
+            DataError: If the table cannot be written; the command may be repeated.
+        """
+        with self._writing() as table:
+            if WORDS not in table.schema.names:
+                table.add_columns(words_field())
+            for batch in type(self).open(self.location).batches(["id", "text"], _REWRITTEN):
+                words = with_words(batch).drop_columns(["text"])
+                table.merge_insert("id").when_matched_update_all().execute(words)
+            index_words(table)
+
+    @property
+    def is_scattered(self) -> bool:
+        """Tell whether searching by words is slow, because many texts are new, until the table is compacted."""
+        with explained(self.location, "read"):
+            return lacks_many(self._table)
 
     def compact(self) -> None:
         """Merge the files of many small commits, so that reading does not slow down with their number.
@@ -286,7 +342,7 @@ class ItemTable:
     @contextmanager
     def _writing(self) -> Iterator[Any]:
         """Give the table of LanceDB, at its newest version, while no other process of the machine writes."""
-        with self.location.writing(), _explained(self.location, "write"):
+        with self.location.writing(), explained(self.location, "write"):
             self._table.checkout_latest()
             if self.version != self._own:
                 self._own = None
@@ -330,7 +386,9 @@ def _with_names(found: pa.Table, columns: Sequence[str]) -> pa.Table:
 
 
 def _fitting(batch: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Give a batch the columns, types and marks of the table."""
+    """Give a batch the columns, types and marks of the table, and the words of its texts."""
+    if WORDS in schema.names and WORDS not in batch.schema.names:
+        batch = with_words(batch)
     if set(batch.schema.names) != set(schema.names):
         odd = ", ".join(sorted(set(batch.schema.names) ^ set(schema.names)))
         raise DataError(f"columns that are missing or unknown: {odd}; use the release that wrote the archive")
@@ -338,13 +396,3 @@ def _fitting(batch: pa.Table, schema: pa.Schema) -> pa.Table:
         return batch.select(schema.names).cast(schema)
     except (pa.ArrowException, ValueError) as error:
         raise DataError(f"items do not fit the archive's columns ({error}): encode them with its hasher") from error
-
-
-@contextmanager
-def _explained(place: Location, action: str) -> Iterator[None]:
-    """Turn what LanceDB raises, which is of many kinds and many lines, into one line."""
-    try:
-        yield
-    except (RuntimeError, ValueError, OSError, KeyError, TypeError) as error:
-        message = " ".join(str(error).split())
-        raise DataError(f"{place}: cannot {action} the table ({message[:_MOST_SHOWN]}): {_FIXES[action]}") from error

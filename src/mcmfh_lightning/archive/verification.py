@@ -18,6 +18,7 @@ from mcmfh_lightning.archive.schema import CodeColumns, code_array, code_columns
 from mcmfh_lightning.archive.snapshot import is_at_hand
 from mcmfh_lightning.archive.source import Source
 from mcmfh_lightning.archive.store import ItemTable
+from mcmfh_lightning.archive.word_index import WORDS
 from mcmfh_lightning.errors import DataError, McmfhError
 from mcmfh_lightning.hashers.base import Hasher
 from mcmfh_lightning.shards import SPLITS
@@ -103,6 +104,8 @@ class _Checks:
             self.report.find(HASHER, str(error))
         self.report.look(COLUMNS)
         schema, found = item_schema(self._info.num_bits, query_codes=self._info.query_codes), self._table.schema
+        if WORDS in found.names:  # made of the texts
+            found = found.remove(found.get_field_index(WORDS))
         if not found.equals(schema) and not found.equals(schema.remove(schema.get_field_index("group_name"))):
             self.report.find(COLUMNS, f"not those of {self._info.num_bits} bits: {', '.join(found.names)}")
             return

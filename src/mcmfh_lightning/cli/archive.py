@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from mcmfh_lightning.archive.results import RERANKED, IndexKind, K, Modality, Side
-from mcmfh_lightning.cli.archive_items import Names, add, build, delete, upsert
+from mcmfh_lightning.archive.results import RERANKED, Against, IndexKind, K, Match, Modality
+from mcmfh_lightning.cli.archive_items import Names, add, build, delete, reindex, upsert
 from mcmfh_lightning.cli.command_line import Commands, run_subcommand
 from mcmfh_lightning.errors import ConfigError, say, without_controls
 from mcmfh_lightning.files import atomic_write
@@ -78,9 +78,10 @@ def search(
     image: Path | None = None,
     id: str | None = None,  # noqa: A002  # the name of the option
     modality: Modality | None = None,
+    match: Match | None = None,
+    against: Against | None = None,
     k: int = K,
     radius: int | None = None,
-    against: Side = "case",
     labels: Names = None,
     any_labels: Names = None,
     since: str | None = None,
@@ -107,9 +108,12 @@ def search(
         image: JPEG, PNG or DICOM file to look for similar ones of.
         id: Item of the archive to look for similar ones of; its own group is left out.
         modality: With --id, whether its image or its text is searched by. Default: its image, if it has one.
+        match: With --text, whether to search by its code, by its words, or both. Default: both where the archive keeps
+            texts, else codes.
+        against: Code that the query is compared with: of the case, or of the image or the text alone. Default: both for
+            a picture, where those that are the same, or nearly, come first, then cases; the case for a text.
         k: How many to find; ignored if a radius is given.
         radius: Find all within this Hamming distance instead.
-        against: Code that the query is compared with: of the case, or of the image or the text alone.
         labels: Labels that an item must all have.
         any_labels: Labels of which it must have one.
         since: Earliest date, YYYY-MM-DD.
@@ -128,41 +132,42 @@ def search(
         format: Kind of output: table and json are printed; html is one file with pictures, named by --out.
         out: File to write instead of printing.
     """
-    from mcmfh_lightning.archive.filters import Filters, QueryError
+    from mcmfh_lightning.archive.filters import Filters, QueryError, UnknownError
+    from mcmfh_lightning.archive.queries import Query
     from mcmfh_lightning.archive.search import Archive
     from mcmfh_lightning.archive.show import cut_query, no_candidates, result_json, result_page, result_table
     from mcmfh_lightning.tables import as_text, counted, show
 
     if format == "html" and out is None:
         raise ConfigError("--format html writes a file: name it by --out")
-    if sum(query is not None for query in (text, image, id)) != 1:
-        raise ConfigError("what to search by: pass one of --text, --image and --id")
-    if modality is not None and id is None:
-        raise ConfigError("--modality chooses a code of an item: pass its --id, or leave --modality out")
     names = {"labels": labels, "any_labels": any_labels, "licences": licences, "splits": splits}
     names |= {"groups": groups, "without_groups": without_groups}
     given: dict[str, Any] = {name: tuple(values or ()) for name, values in names.items()}
     try:
-        filters = Filters(**given, since=since, until=until, has_image=has_image, has_text=has_text)
-        opened = Archive.open(archive, device, index)
-        result = opened.search(
+        query = Query(
             text=text,
             image=image,
             id=id,
             modality=modality,
+            match=match,
+            against=against,
             k=k,
             radius=radius,
-            against=against,
-            filters=filters,
+            filters=Filters(**given, since=since, until=until, has_image=has_image, has_text=has_text),
             rerank=rerank,
             offset=offset,
             limit=limit,
         )
-    except QueryError as error:  # which names arguments, not options
-        raise ConfigError(re.sub(r"\b([a-z]+)=", r"--\1 ", str(error))) from error
+    except QueryError as error:
+        raise ConfigError(_with_options(str(error))) from error
+    opened = Archive.open(archive, device, index)
+    try:
+        result = opened.find(query)
+    except UnknownError as error:
+        raise UnknownError(_with_options(str(error)), error.public) from error
     _warn(cut_query(result))
     if not result.candidates:
-        _warn(no_candidates(result, len(opened), opened.remaining(filters, against, id), opened.facets().dates))
+        _warn(no_candidates(result, len(opened), opened.remaining(query), opened.facets().dates))
     if format == "html":
         content = result_page(result, opened.picture)
     elif format == "json":
@@ -176,6 +181,12 @@ def search(
         sys.stdout.write(content)
     else:
         _write(out, content, counted(len(result.hits), "hit"))
+
+
+def _with_options(message: str) -> str:
+    """Name options as the command line does, where Python names arguments."""
+    message = message.replace("one of text, image and id", "one of --text, --image and --id")
+    return re.sub(r"\b([a-z]+)=(\s?)", r"--\1 ", message)
 
 
 def _warn(line: str | None) -> None:
@@ -228,7 +239,7 @@ def serve(
 
 
 COMMANDS: Commands = {
-    command.__name__: command for command in (build, add, upsert, delete, info, verify, search, serve)
+    command.__name__: command for command in (build, add, upsert, delete, reindex, info, verify, search, serve)
 }
 
 

@@ -1,4 +1,4 @@
-"""Subcommands of ``mcmfh-archive`` that change its items: build, add, upsert and delete.
+"""Subcommands of ``mcmfh-archive`` that change its items: build, add, upsert, delete and reindex.
 
 A subcommand imports its parts itself, so that ``--help`` is quick, and only those that need torch load it.
 """
@@ -189,3 +189,22 @@ def delete(
             "no search finds them, but their data stay on the disk until `mcmfh-archive delete "
             f"{shlex.quote(archive)} --erase`"
         )
+
+
+def reindex(archive: str) -> None:
+    """Write the words of all texts again, so that they are searched as this release reads them.
+
+    Archives that an earlier release made with --store-content need this once. All items are written again.
+
+    Args:
+        archive: Folder or s3://bucket/prefix.
+    """
+    from mcmfh_lightning.archive.info import ArchiveInfo, Location
+    from mcmfh_lightning.archive.store import ItemTable
+
+    location = Location(archive)
+    if not ArchiveInfo.load(location).store_content:
+        raise DataError(f"{location} keeps no texts: build it with --store-content to search by words")
+    table = ItemTable.open(location)
+    table.reindex()
+    say(f"{location}: words can be searched; version {table.version}")

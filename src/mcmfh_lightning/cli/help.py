@@ -78,8 +78,8 @@ PAGES: Mapping[str, ProgramPage] = {
             "mcmfh-archive serve archive",
         ),
         main_options={
-            "search": "archive text image id k radius against labels any-labels since until groups without-groups "
-            "splits has-image format out",
+            "search": "archive text image id match k radius against labels any-labels since until groups "
+            "without-groups splits has-image format out",
         },
     ),
 }

@@ -19,7 +19,7 @@ from mcmfh_lightning.tables import WIDTH, counted, quoted
 
 Encoder = Literal["offline", "biomedclip"]
 _MOST_ODD = 8
-_OF_ARCHIVE = ("search", "serve", "info", "verify", "add", "upsert", "delete")
+_OF_ARCHIVE = ("search", "serve", "info", "verify", "add", "upsert", "delete", "reindex")
 _NOTES = {
     "mcmfh-data.manifest": "Table and images to pair shards. `mcmfh-data manifest --help all` lists all options.",
     "mcmfh-data.verify": "Check the shards.",

@@ -50,6 +50,7 @@ TABLES: Mapping[str, Mapping[str, Mapping[str, Kind]]] = {
         "add": _ADD,
         "upsert": _ADD,
         "delete": {"archive": "text"},
+        "reindex": {"archive": "text"},
         "info": {"archive": "text"},
         "verify": {"archive": "text", "features": "text", "pairs": "text"},
         "search": {**_ARCHIVE, "k": "number", "rerank": "number", "against": "text", "index": "text"},

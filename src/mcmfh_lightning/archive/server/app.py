@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.authentication import AuthenticationMiddleware
 
 from mcmfh_lightning import __version__
-from mcmfh_lightning.archive.filters import UnknownError, UnknownItemError
+from mcmfh_lightning.archive.filters import QueryError, UnknownError, UnknownItemError
 from mcmfh_lightning.archive.server.messages import RefusedError, public_errors
 from mcmfh_lightning.archive.server.middleware import (
     BodyLimit,
@@ -103,6 +103,8 @@ async def _answer_error(_: Request, error: Exception) -> JSONResponse:
         # The frameworks' own messages may quote what they could not parse; ours do not.
         status, headers = error.status_code, error.headers
         detail = error.detail if isinstance(error, RefusedError) else HTTPStatus(status).phrase.lower()
+    elif isinstance(error, QueryError):  # names options; whatever it could quote was refused by the model
+        status, detail = 422, str(error)
     elif isinstance(error, UnknownError):
         status, detail = 404 if isinstance(error, UnknownItemError) else 422, error.public
     elif isinstance(error, NotServedError):

@@ -10,7 +10,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchema
 from pydantic_core import CoreSchema
 
 from mcmfh_lightning.archive.filters import Filters, is_date
-from mcmfh_lightning.archive.results import NOTICE, RERANKED, K, Modality, Side
+from mcmfh_lightning.archive.queries import Query
+from mcmfh_lightning.archive.results import NOTICE, RERANKED, Against, K, Match, Modality
 from mcmfh_lightning.images import unusable
 from mcmfh_lightning.images.decode import decode_picture, picture_size
 from mcmfh_lightning.images.png import ValueRange
@@ -185,27 +186,35 @@ class SearchOptions(_Request):
     """Options of a search, whatever the query is.
 
     Attributes:
+        match: Whether the codes, the words or both are searched by a text. By default both, where the archive keeps
+            texts and no radius is given, else the codes.
+        against: Code of an item that the query's code is compared with. `both` is for pictures: those that are the
+            query's, or nearly, come first, then the ranking by cases. By default that for a picture, else the case.
         k: Length of the ranking; ignored if a radius is given.
         radius: Rank every item within this Hamming distance instead of the nearest k.
-        against: Code of an item that the query's code is compared with.
         filters: Conditions on the items.
         rerank: Number of the nearest items to rerank by stored relaxed codes, where there are some; 0 turns it off.
         offset: Hits of the ranking to skip: paging.
         limit: Hits to return at most.
     """
 
+    match: Match | None = None
+    against: Against | None = None
     k: Annotated[int, Field(ge=1, le=1_000)] = K
     radius: Annotated[int, Field(ge=0, le=1_024)] | None = None
-    against: Side = "case"
     filters: SearchFilters = SearchFilters()
     rerank: Annotated[int, Field(ge=0, le=2_000)] = RERANKED
     offset: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     limit: Annotated[int, Field(ge=1, le=100)] = 20
 
-    def arguments(self) -> dict[str, Any]:
-        """Return the arguments of `Archive.search` that the query has no part in."""
-        options = self.model_dump(include={"k", "radius", "against", "rerank", "offset", "limit"})
-        return options | {"filters": self.filters.parsed()}
+    def query(self, image: Image.Image | None = None) -> Query:
+        """Make the query.
+
+        Raises:
+            QueryError: If options contradict each other.
+        """
+        given = {name: getattr(self, name) for name in type(self).model_fields if name != "filters"}
+        return Query(**given, image=image, filters=self.filters.parsed())
 
 
 class SearchRequest(SearchOptions):
@@ -233,10 +242,7 @@ class SearchRequest(SearchOptions):
 
     @model_validator(mode="after")
     def _check_query(self) -> Self:
-        if (self.text is None) == (self.id is None):
-            raise ValueError("give either text or id")
-        if self.modality is not None and self.id is None:
-            raise ValueError("modality needs an id")
+        self.query()
         return self
 
 

@@ -164,25 +164,24 @@ def routes(served: ServedArchive, *, guarded: bool) -> APIRouter:
     @router.post("/search")
     def search(request: SearchRequest) -> SearchResult:
         """Search by a text, or by an item of the archive."""
-        if request.text is None:
-            return served.current().search(id=request.id, modality=request.modality, **request.arguments())
-        arguments = request.arguments()
+        query = request.query()
+        if not query.needs_encoder:
+            return served.current().find(query)
         archive = served.with_encoder()
-        archive.check_names(arguments["filters"])  # does not wait for another query
+        archive.check_names(query.filters)  # does not wait for another query
         with served.encoding:
-            return archive.search(text=request.text, **arguments)
+            return archive.find(query)
 
     @router.post(IMAGE_SEARCH.removeprefix("/api"))
     def search_image(
         image: Annotated[UploadFile, File(description="JPEG, PNG or DICOM")], options: Options = None
     ) -> SearchResult:
         """Search by a picture, which is not kept."""
-        arguments = (options or SearchOptions()).arguments()
+        asked = options or SearchOptions()
         archive = served.with_encoder()
-        archive.check_names(arguments["filters"])  # costs less than decoding
+        archive.check_names(asked.filters.parsed())  # costs less than decoding
         with served.encoding:
-            picture = read_picture(image.file, image.filename, archive.info.value_range)
-            return archive.search(image=picture, **arguments)
+            return archive.find(asked.query(read_picture(image.file, image.filename, archive.info.value_range)))
 
     @router.get("/items/{item_id:path}")
     def item(item_id: ItemPath) -> Item:

@@ -25,16 +25,15 @@ function filmButton(item) {
 }
 
 function measures(hit, bits) {
-  const bar = element("span", { className: "bar", "aria-hidden": "true" });
-  bar.style.setProperty("--share", hit.distance / bits);
-  const list = element(
-    "dl",
-    { className: "measures" },
-    element("div", {}, element("dt", {}, "Distance"), element("dd", {}, element("b", {}, `${hit.distance}`), ` of ${bits} bits`, bar)),
-  );
-  if (hit.similarity !== null) {
-    list.append(element("div", {}, element("dt", {}, "Similarity"), element("dd", {}, element("b", {}, hit.similarity.toFixed(2)))));
+  const list = element("dl", { className: "measures" });
+  const add = (name, ...value) => list.append(element("div", {}, element("dt", {}, name), element("dd", {}, ...value)));
+  if (hit.distance !== null) {
+    const bar = element("span", { className: "bar", "aria-hidden": "true" });
+    bar.style.setProperty("--share", hit.distance / bits);
+    add("Distance", element("b", {}, `${hit.distance}`), ` of ${bits} bits`, bar);
   }
+  if (hit.similarity !== null) add("Similarity", element("b", {}, hit.similarity.toFixed(2)));
+  if (hit.reasons.length > 1 || hit.distance === null) add("Found", hit.why);
   return list;
 }
 

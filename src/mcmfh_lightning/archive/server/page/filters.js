@@ -44,7 +44,8 @@ function offerExamples(facets, onExample) {
   byId("examples").hidden = buttons.length === 0;
 }
 
-function searchOptions() {
+// A radius is one of codes; words are those of a text.
+function searchOptions(query) {
   const form = byId("filters").elements;
   const filters = {};
   const put = (name, value) => {
@@ -57,7 +58,9 @@ function searchOptions() {
   put("until", form.until.value);
   if (["image", "both"].includes(form.present.value)) filters.has_image = true;
   if (["text", "both"].includes(form.present.value)) filters.has_text = true;
-  const options = { against: form.against.value, filters };
+  const options = { filters };
+  if (form.against.value !== "") options.against = form.against.value;
+  if (form.match.value !== "" && form.k.value !== "" && query?.text !== undefined) options.match = form.match.value;
   if (form.k.value === "") options.radius = form.radius.valueAsNumber;
   else options.k = Number(form.k.value);
   if (!form.rerank.checked) options.rerank = 0;
@@ -69,6 +72,7 @@ function showActive() {
   const number = Object.values(filters).reduce((sum, value) => sum + (Array.isArray(value) ? value.length : 1), 0);
   byId("active").textContent = number ? `(${number} set)` : "";
   byId("radius-set").hidden = byId("k").value !== "";
+  byId("match").disabled = byId("k").value === "";
 }
 
 function findLabels() {

@@ -24,8 +24,8 @@ async function ask(state, { remember = true, focus = false } = {}) {
   busy(true);
   say("Searching …");
   try {
-    const options = { ...searchOptions(), offset: state.offset, limit: PAGE_SIZE };
     const { query } = state;
+    const options = { ...searchOptions(query), offset: state.offset, limit: PAGE_SIZE };
     const result =
       query.file === undefined
         ? await searchJson({ ...query, ...options }, current.signal)

@@ -33,7 +33,7 @@ function facts(result, items) {
     ["fetched", timing.fetch],
   ];
   const size = `${result.num_bits} bits = ${count(result.code_bytes)} bytes an item, ${count(items)} items, ${bytes(items * result.code_bytes)}`;
-  const found = [];
+  const found = result.explained.length ? [["Found", result.explained.join(" ")]] : [];
   if (result.query_tokens > result.query_tokens_read) {
     const read = `the encoder read the first ${count(result.query_tokens_read)}`;
     found.push(["Text cut", `it has ${count(result.query_tokens)} tokens; ${read}`]);
@@ -42,11 +42,7 @@ function facts(result, items) {
     ["Time", `${milliseconds(total)}: ${steps.map(([name, seconds]) => `${name} ${milliseconds(seconds)}`).join(", ")}`],
     ["Codes", size],
   );
-  if (result.tie_distance !== null) {
-    const order = result.reranked ? `; the nearest ${count(result.reranked)} ordered by embeddings` : "; ordered by id";
-    const tied = `${count(result.ties)} ${result.ties === 1 ? "case" : "cases"} at the last distance, ${result.tie_distance}`;
-    found.push(["Ties", `${tied}; ${count(result.tied_shown)} of them ranked${order}`]);
-  }
+  if (result.reranked) found.push(["Order", `the nearest ${count(result.reranked)} by codes are ordered by embeddings`]);
   return found.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)));
 }
 
