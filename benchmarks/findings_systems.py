@@ -1,7 +1,6 @@
 """Findings, the items that are searched for them, and the rankings of all systems; see findings.py."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -14,15 +13,13 @@ from retrieval_quality import K, levels_of, quality
 
 from mcmfh_lightning.archive import Archive, Filters, Item
 from mcmfh_lightning.archive.model import build_encoder
-from mcmfh_lightning.archive.results import Side
+from mcmfh_lightning.archive.results import Match, Side
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.evaluation.nulls import ConstantRankings
 from mcmfh_lightning.hashers.stored import load_hasher
 from mcmfh_lightning.shards import FeatureShardReader, pack_labels
 
 SPLIT, NORMAL = "test", "normal"
-MATCHES = ("codes", "words", "both") if "match" in signature(Archive.search).parameters else ("codes",)
-"""Ways to search that this release has."""
 
 Levels = NDArray[np.int64]
 """(findings, items): places of the items from 0; tied items have the same."""
@@ -106,16 +103,16 @@ def rank_without_model(
 def rank_by_archive(
     archive: Archive, findings: Sequence[Finding], database: Database
 ) -> Iterator[tuple[System, Levels]]:
-    """Rank by each search that the archive has: codes by distance alone, and each of `MATCHES` as it is shown.
+    """Rank by each search that the archive has: codes by distance alone, and each match as it is shown.
 
     A search of words looks at reports whatever codes it could be compared with.
     """
-    bits, more = str(archive.info.num_bits), {"match": "codes"} if len(MATCHES) > 1 else {}
-    by_distance = {"radius": archive.info.num_bits, "rerank": 0, **more}
+    bits = str(archive.info.num_bits)
+    by_distance = {"radius": archive.info.num_bits, "rerank": 0, "match": "codes"}
     for side in get_args(Side):
         yield System("codes by distance", side, bits), _search(archive, findings, database, by_distance, side)
-    for match in MATCHES:
-        options = {"k": K} if len(MATCHES) == 1 else {"k": K, "match": match}
+    for match in get_args(Match):
+        options = {"k": K, "match": match}
         for side in ("case",) if match == "words" else get_args(Side):
             yield System(match, side, bits), _search(archive, findings, database, options, side)
 

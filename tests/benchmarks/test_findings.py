@@ -113,8 +113,8 @@ def test_an_archive_is_measured(
 ) -> None:
     archive = Archive.open(phantom_archive)
     rows = measured(findings, systems, benchmark_file, archive, features=phantom_features)
-    matches = [*(("words", "both") if "words" in systems.MATCHES else ()), "codes"]
-    assert set(rows["system"]) == {"random", "constant", "BM25", "embeddings", "codes by distance", *matches}
+    matches = {"codes", "words", "both"}
+    assert set(rows["system"]) == {"random", "constant", "BM25", "embeddings", "codes by distance"} | matches
     assert set(rows["finding"]) == {text for text in rows["finding"] if text != "nothing has this label"}
     train = systems.read_items(archive)
     assert [one.id for one in train] == sorted(one.id for one in train)
@@ -150,11 +150,11 @@ def test_rankings_are_those_of_the_archive(systems: ModuleType, phantom_archive:
         for system, levels in systems.rank_by_archive(archive, wanted, database)
     }
     for side in ("case", "image", "text"):
-        only, codes = Filters(splits=("train",)), {"match": "codes"} if len(systems.MATCHES) > 1 else {}
-        hits = archive.search(text=wanted[0].text, against=side, filters=only, k=20, **codes).hits
+        only = Filters(splits=("train",))
+        hits = archive.search(text=wanted[0].text, match="codes", against=side, filters=only, k=20).hits
         order = np.argsort(found["codes", side], kind="stable")[: len(hits)]
         assert [database.items[place].id for place in order] == [hit.item.id for hit in hits]
-        every = archive.search(text=wanted[0].text, against=side, filters=only, radius=16, rerank=0, **codes).hits
+        every = archive.search(text=wanted[0].text, against=side, filters=only, radius=16, rerank=0).hits
         distances = {hit.item.id: hit.distance for hit in every}
         levels = found["codes by distance", side]
         assert {
