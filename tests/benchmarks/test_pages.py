@@ -22,8 +22,9 @@ def read_page(repository: Path, name: str) -> str:
         ("leak", "leak", "leak"),
         ("ties", "ties", "ties"),
         ("generalization", "generalisation", "generalisation"),
-        ("findings", "findings", "archive"),
-        ("findings", "findings_roco", "archive"),
+        ("findings", "findings", "findings"),
+        ("findings", "findings_roco", "findings"),
+        ("known_item", "known_item", "findings"),
         ("ddp", "ddp", "cluster"),
     ],
 )

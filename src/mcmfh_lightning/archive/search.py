@@ -70,7 +70,8 @@ class Archive:
         Args:
             path: A folder, or ``s3://bucket/prefix``.
             device: Where queries are encoded.
-            index: ``flat`` or ``hash``; by the number of items if None. Both find the same.
+            index: ``flat``, or ``hash`` for codes of at most 24 bits; both find the same. By the number of items if
+                None.
 
         Raises:
             DataError: If there is none, or it cannot be read.

@@ -127,7 +127,8 @@ def search(
         rerank: How many of the nearest to rerank by stored relaxed codes, ties included; 0 turns it off.
         offset: How many of the ranking to skip.
         limit: How many to show at most. Default: all that are left.
-        index: Kind of index, flat or hash; both find the same. Default: by the number of items.
+        index: Kind of index, flat, or hash for codes of at most 24 bits; both find the same. Default: by the number
+            of items.
         device: Where the query is encoded.
         format: Kind of output: table and json are printed; html is one file with pictures, named by --out.
         out: File to write instead of printing.
