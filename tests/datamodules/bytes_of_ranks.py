@@ -9,6 +9,7 @@ from mcmfh_lightning.cli.quick_start import quick_imports
 with quick_imports(sleepy=False):  # without what torchmetrics has for texts and images
     import lightning.pytorch as pl
     import torch
+    import torch._dynamo  # which a fit imports in any case, in the middle of what is counted
 
     from mcmfh_lightning.datamodules import FeatureDataModule
 
