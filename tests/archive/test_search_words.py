@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from mcmfh_lightning.archive import Archive, Filters
@@ -180,6 +181,36 @@ def test_an_archive_of_an_earlier_release_is_indexed_by_a_command(build, collect
     assert "words can be searched" in capsys.readouterr().out
     assert found_by(place, "finding") == expected
     main(["verify", str(place), "--features", str(collection / "features")])
+
+
+def test_words_that_are_not_those_of_the_text_are_found_and_written_again(build, collection, capsys):
+    """As after a release with other rules, or a command that was killed."""
+    place = build("--store-content")
+    expected, verify = found_by(place, "finding"), ["verify", str(place), "--features", str(collection / "features")]
+    table = ItemTable.open(place)
+    rows = table.select(table.schema.names).drop_columns(["_rowid"]).to_pylist()
+    odd = next(row for row in rows if row["id"] in expected) | {WORDS: "something else"}
+    table.add(pa.Table.from_pylist([odd], schema=table.schema), replace=True)
+    assert found_by(place, "finding") == expected - {odd["id"]}
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main(verify)
+    shown = capsys.readouterr().out
+    assert "words are those of the texts" in shown
+    assert "mcmfh-archive reindex" in shown
+    main(["reindex", str(place)])
+    assert found_by(place, "finding") == expected
+    main(verify)
+
+
+def test_repeated_words_are_looked_for_once():
+    """LanceDB takes seconds for a thousand of them, and other queries wait."""
+    query = WordQuery.parse("Lung, opacity in the lung without edema and edema")
+    once = full_text_query(query, WORDS)
+    assert once == full_text_query(WordQuery.parse("lung, opacity in the lung lung lung without edema"), WORDS)
+    asked = full_text_query(WordQuery.parse("lung " * 1000), WORDS)
+    assert asked.queries[0][1].query == "lung"
+    assert affirming_query(["edema edema"]) == affirming_query(["edema"])
 
 
 def _drop_words(place: Path) -> None:

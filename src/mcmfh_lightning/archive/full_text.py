@@ -29,14 +29,15 @@ def full_text_query(query: WordQuery, column: str) -> BooleanQuery | None:
     """
     if not (query.affirmed or query.negated):
         return None
-    names = [[_every_word(name, column, NAME_WEIGHT) for name in found] for found in query.names]
-    terms = [[_every_word(term, column)] for term in query.affirmed]
+    names = [[every_word(name, column, NAME_WEIGHT) for name in found] for found in query.names]
+    terms = [[every_word(term, column)] for term in query.affirmed]
     for term, found in zip(terms, names, strict=False):  # no names if it was not expanded
         term += found
-    should = [_some_word(query.affirmed_text or query.negated_text, column), *chain.from_iterable(names)]
+    each = {name: every_word(name, column, NAME_WEIGHT) for name in chain.from_iterable(query.names)}
+    should = [_some_word(query.affirmed_text or query.negated_text, column), *each.values()]
     if 1 < len(terms) <= MOST_TERMS:
         should.append(_join(Occur.MUST, [_join(Occur.SHOULD, term) for term in terms]))
-    absent = [_every_word(term, column) for term in query.negated]
+    absent = [every_word(term, column) for term in query.negated]
     return BooleanQuery(_join(Occur.SHOULD, should).queries + _join(Occur.MUST_NOT, absent).queries)
 
 
@@ -45,8 +46,14 @@ def _join(occur: Occur, parts: list[FullTextQuery]) -> BooleanQuery:
 
 
 def _some_word(text: str, column: str) -> FullTextQuery:
-    return MatchQuery(text, column)  # type: ignore[call-arg]  # mypy does not see the defaults of pydantic's fields
+    return MatchQuery(_once(text), column)  # type: ignore[call-arg]  # mypy does not see the defaults of pydantic's fields
 
 
-def _every_word(text: str, column: str, weight: float = 1.0) -> FullTextQuery:
-    return MatchQuery(text, column, operator=FullTextOperator.AND, boost=weight)  # type: ignore[call-arg]  # as above
+def every_word(text: str, column: str, weight: float = 1.0) -> FullTextQuery:
+    """Write a query for the rows that have all words of a term."""
+    return MatchQuery(_once(text), column, operator=FullTextOperator.AND, boost=weight)  # type: ignore[call-arg]  # as above
+
+
+def _once(text: str) -> str:
+    """Leave out words that are repeated: LanceDB looks for each again, which takes seconds for a thousand."""
+    return " ".join(dict.fromkeys(text.casefold().split()))

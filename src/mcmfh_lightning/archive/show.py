@@ -94,7 +94,7 @@ def nothing_found(result: SearchResult) -> str:
     """Say why a page of a ranking is empty."""
     if result.total:
         return f"Nothing here: the ranking ends at {result.total:,}, before the offset."
-    return "Nothing found."
+    return "Nothing found: no case has these words." if result.match == "words" else "Nothing found."
 
 
 def hits_frame(result: SearchResult) -> "pd.DataFrame":

@@ -18,7 +18,7 @@ from mcmfh_lightning.archive.schema import CodeColumns, code_array, code_columns
 from mcmfh_lightning.archive.snapshot import is_at_hand
 from mcmfh_lightning.archive.source import Source
 from mcmfh_lightning.archive.store import ItemTable
-from mcmfh_lightning.archive.word_index import WORDS
+from mcmfh_lightning.archive.word_index import WORDS, with_words
 from mcmfh_lightning.errors import DataError, McmfhError
 from mcmfh_lightning.hashers.base import Hasher
 from mcmfh_lightning.shards import SPLITS
@@ -57,7 +57,12 @@ RECOMPUTED = Check(
     "the collection was written again or the table was changed: upsert these items",
 )
 CHECKS: tuple[Check, ...] = (HASHER, COLUMNS, IDS, DELETED, PRESENT, PADDING, RELAXED_CODES, CASES)
-CHECKS += (GROUPS, LABELS, KNOWN, CONTENT, PICTURES, RECOMPUTED)
+WORDS_OF_TEXTS = Check(
+    "words are those of the texts, as this release reads them",
+    "failed",
+    "`mcmfh-archive reindex` writes them again: another release wrote them, or a command was interrupted",
+)
+CHECKS += (GROUPS, LABELS, KNOWN, CONTENT, WORDS_OF_TEXTS, PICTURES, RECOMPUTED)
 
 _ROWS = 4096
 _SAMPLE = 64  # items that are encoded again if no shards are given
@@ -104,14 +109,15 @@ class _Checks:
             self.report.find(HASHER, str(error))
         self.report.look(COLUMNS)
         schema, found = item_schema(self._info.num_bits, query_codes=self._info.query_codes), self._table.schema
+        columns = schema.names
         if WORDS in found.names:  # made of the texts
-            found = found.remove(found.get_field_index(WORDS))
+            found, columns = found.remove(found.get_field_index(WORDS)), [*columns, WORDS]
         if not found.equals(schema) and not found.equals(schema.remove(schema.get_field_index("group_name"))):
             self.report.find(COLUMNS, f"not those of {self._info.num_bits} bits: {', '.join(found.names)}")
             return
         with items_bar() as bar:
             task = bar.add_task("checking", total=len(self._table))
-            for batch in self._table.batches(schema.names, _ROWS):
+            for batch in self._table.batches(columns, _ROWS):
                 self._check_rows(batch)
                 bar.advance(task, len(batch))
         if hasher is not None and source is not None:
@@ -159,6 +165,7 @@ class _Checks:
         for column, side in (("text", "text"), ("thumbnail", "image")):
             due = present[side] & self._info.store_content
             self._find(CONTENT, ids, due != there[column], f"whether its {column} is kept")
+        self._check_words(ids, batch)
         for name, picture in zip(ids, batch["thumbnail"].to_pylist(), strict=True):
             if picture is not None:
                 self.report.look(PICTURES)
@@ -166,6 +173,12 @@ class _Checks:
                     check_image_header(picture)
                 except DataError as error:
                     self.report.find(PICTURES, f"{name}: {error}")
+
+    def _check_words(self, ids: Sequence[str], batch: pa.Table) -> None:
+        if WORDS in batch.schema.names:
+            written = with_words(batch.select(["text"]))[WORDS].to_pylist()
+            odd = [due != stored for due, stored in zip(written, batch[WORDS].to_pylist(), strict=True)]
+            self._find(WORDS_OF_TEXTS, ids, odd, "its words")
 
     def _bits(self, batch: pa.Table, column: CodeColumns) -> NDArray[np.uint8]:
         """Read the bits of codes, padding included: (rows, parts, 8 bytes)."""

@@ -69,11 +69,11 @@ class WordHits(NamedTuple):
 
 def affirming_query(terms: Sequence[str]) -> "FullTextQuery":
     """Write a query for the rows that affirm all words of one of the terms, or of several."""
-    from lancedb.query import BooleanQuery, FullTextOperator, MatchQuery, Occur
+    from lancedb.query import BooleanQuery, Occur
 
-    and_ = FullTextOperator.AND
-    every = [MatchQuery(term, WORDS, operator=and_) for term in terms]  # type: ignore[call-arg]  # types lack defaults
-    return BooleanQuery([(Occur.SHOULD, one) for one in every])
+    from mcmfh_lightning.archive.full_text import every_word
+
+    return BooleanQuery([(Occur.SHOULD, every_word(term, WORDS)) for term in terms])
 
 
 def find_words(table: Any, query: "FullTextQuery") -> WordHits:  # noqa: ANN401  # as above

@@ -13,7 +13,8 @@ function showResult(result, offset, pageSize, items, onSimilar) {
   byId("previous").disabled = offset === 0;
   byId("next").disabled = page >= pages;
   if (total === 0) {
-    showProblem(result.candidates === 0 ? "No case passes these filters." : "No case is that near.", [
+    const none = result.match === "words" ? "No case has these words." : "No case is that near.";
+    showProblem(result.candidates === 0 ? "No case passes these filters." : none, [
       ["Clear filters", () => byId("filters").reset()],
     ]);
     say("Nothing found.");
