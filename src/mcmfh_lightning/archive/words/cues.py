@@ -6,6 +6,16 @@ doi:10.1016/j.jbi.2009.05.002); the cues are those of radiology reports.
 
 import re
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_STUDIES = _words(
+    "comparison comparisons ct exam examination examinations exams film films image images imaging mr mri radiograph"
+    " radiographs report reports scan scans studies study x xray xrays"
+)
+
 _SEEN = (
     "(?:seen|identified|visuali[sz]ed|present|evident|noted|demonstrated|appreciated|detected|found|observed|apparent"
     "|recogni[sz]ed|visible|suspected|suggested|confirmed|depicted)"
@@ -25,6 +35,11 @@ _SIGNS = (
     f"(?: {_EVIDENCE}){{0,3}} (?:evidence|signs?|findings?|suggestion|indications?|features?) (?:of|for"
     "|to (?:suggest|indicate|support)|suggesting|suggestive of|suspicious for|consistent with|indicative of)"
 )
+_OF_CONTRAST = "(?:enhanc|excret|extravasat|leak|opacif|passage|uptake|fill|pool|reflux|accumulat|stain)[a-z]*"
+_NOT_GIVEN = (
+    rf"(?:contrast(?! {_OF_CONTRAST})|comparisons?|priors|(?:prior|previous)(?=[^\S\n]*+(?:$|[.,;:)\n]))"
+    f"|(?:prior|previous)(?: (?:chest|relevant|available)){{0,2}} (?:{'|'.join(sorted(_STUDIES))}))"
+)
 _NEGATIVE = "(?:free (?:of|from)|clear of|devoid of|negative for|(?:the )?absence of|lack of|absent)"
 
 # Of words; a space is any white space. At each word the first that fits is taken.
@@ -32,17 +47,16 @@ CUES = {
     # No negation: nothing changed, something is uncertain, or two negations cancel.
     "pseudo": "|".join(
         (
-            f"(?:no|without|{_NOT})(?: evidence of)?(?: {_OF_CHANGE}){{0,3}} {_CHANGE}",
+            f"(?:no(?: longer)?|without|{_NOT})(?: evidence of)?(?: {_OF_CHANGE}){{0,3}} {_CHANGE}",
             f"(?:{_NOT}|unable to|difficult to)(?: (?:be|been|entirely|completely|definitively|fully|reliably)){{0,3}}"
             " (?:exclude[ds]?|rule[ds]? out)",
-            f"(?:{_NOT}|no|never|without)(?: (?:the|an|any|be|been|yet|fully|completely|entirely)){{0,2}}"
+            f"(?:{_NOT}|no(?: longer)?|never|without)(?: (?:the|an|any|be|been|yet|fully|completely|entirely)){{0,2}}"
             f" (?:{_NEGATIVE}|without|removal|resolution|resolved|cleared|unlikely|deny|denied)",
             f"{_NOT}(?: be| as)? (?:well|completely|fully|entirely|adequately|optimally|included)(?: {_SEEN})?",
             f"{_NOT} {_SEEN} {_BEFORE}",
             "(?:partial(?:ly)?|incomplete(?:ly)?|near(?:-| )complete|nearly|almost)(?: completely)?"
             " resol(?:ved|ution)(?: of)?",
-            f"no longer(?! (?:be )?{_SEEN})|not only|not shown|with (?:and|or) without"
-            "|not necessarily|not certain|no doubt|whether or not|if not",
+            "not only|not shown|with (?:and|or) without|not necessarily|not certain|no doubt|whether or not|if not",
         )
     ),
     # Negates what stands before it.
@@ -53,11 +67,16 @@ CUES = {
             " (?:absent|negative|excluded|ruled out|unlikely|removed)(?! (?:by|for|from|on|to))",
             "(?:has|have)(?: (?:now|since|completely|been|otherwise)){0,2}"
             " (?:resolved|cleared|disappeared|removed|ruled out|excluded)",
-            r"(?:absent|unlikely|resolved)(?=\s*+(?:$|[.,;:)]))",
+            r"(?:absent|unlikely|resolved|nil|none)(?=[^\S\n]*+(?:$|[.,;:)\n]))",
         )
     ),
+    # Negates the word before it.
+    "suffix": "(?<=[^\\W_]-)free(?! (?:of|from|space|air|fluid|gas|survival))",
+    # Negates what a study was done without, and nothing else: "CT without contrast effusion".
+    "narrow": f"(?:no|without|w/o)(?: (?:any|available|relevant)){{0,2}}(?= {_NOT_GIVEN}(?![^\\W_]))",
     # Negates what stands after it.
-    "forward": f"(?:no|without|w/o|neither|nor|never|{_NOT}(?: (?:show|demonstrate|reveal|see|have))?|excluding"
+    "forward": f"(?:no(?! longer)|without|w/o|neither|nor|never|nil|{_NOT}(?: (?:show|demonstrate|reveal|see|have))?"
+    r"|excluding|(?<!plus\s)(?<!or\s)minus(?! \d)|no longer(?: (?:shows?|demonstrates?|reveals?|ha[sd]|have))?"
     f"|resolved|den(?:y|ies|ied|ying)|lacks|lacking|{_NEGATIVE}|(?:interval )?(?:resolution|removal) of"
     f"|unlikely to (?:be|represent)|fails? to (?:show|demonstrate|reveal))(?:{_SIGNS})?",
     # Begins another clause.
@@ -74,7 +93,8 @@ CUES = {
 }
 # A line that begins with a capital, a digit or a bullet is a sentence of its own.
 _MARKS = {
-    "none": r":\s*+(?:none|absent|negative|nil|no)(?![^\W_])(?=\s*+(?:$|[.,;\n]))",
+    "none": r"(?::|\u2014|(?<=\s)[-\u2013]+(?=\s))\s*+(?:none|absent|negative|nil|no)(?![^\W_])"
+    r"(?=[^\S\n]*+(?:$|[.,;\n]))",
     "sentence": r"[.!?;](?!\d)|\n[^\S\n]*+(?=\n|[-*\u2022\d]|(?-i:[A-Z]))",
     "stop": r"[:\u2014]|(?<=\s)[-\u2013]+(?=\s)",
     "open": r"[(\[]",
@@ -87,12 +107,7 @@ _MARK_CUES = "|".join(f"(?P<{name}>{mark})" for name, mark in _MARKS.items())
 TOKEN = re.compile(rf"(?<![^\W_])(?=[^\W_])(?:{_WORD_CUES})|{_MARK_CUES}", re.IGNORECASE)
 
 # These negate what a verb says, so that a comma ends them: "not enlarged, stable". Others begin lists of findings.
-CLAUSE_CUE = re.compile(_NOT, re.IGNORECASE)
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
+CLAUSE_CUE = re.compile(f"{_NOT}|no longer", re.IGNORECASE)
 
 # Words that the full-text index leaves out anyway.
 FUNCTION_WORDS = _words(
@@ -101,8 +116,17 @@ FUNCTION_WORDS = _words(
 )
 # A part of a list that begins with, or holds, one of these says what is there: "no effusion, heart size normal".
 AFFIRMING_FIRST = _words(
-    "a again an chronic improved improving increased mild mildly minimal moderate moderately old patchy persistent"
-    " slight slightly small status tiny trace worsened worsening"
+    "a again an chronic degenerative improved improving increased mild mildly minimal moderate moderately old patchy"
+    " persistent slight slightly small status tiny trace worsened worsening"
 )
 AFFIRMING = _words("clear intact normal stable stably unchanged unremarkable within")
+# One of these at the end of a part, or "seen" before a place, says what is there: "nodule seen in the lung".
+NOTED = _words("evident noted present")
+PLACE = _words("at in on")
+# What a study was done without, and what stands by it.
+STUDY_WORDS = _STUDIES | _words(
+    "agent available chest contrast for material media medium previous prior priors ray rays relevant"
+)
+# But "seen on this view" says nothing of where.
+NOT_PLACES = _STUDIES | _words("projection projections series time view views")
 DETERMINERS = _words("a an both he her his it patient she the there these they this those we")

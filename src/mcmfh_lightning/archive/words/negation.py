@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from mcmfh_lightning.archive.words.cues import (
     AFFIRMING,
@@ -10,6 +10,10 @@ from mcmfh_lightning.archive.words.cues import (
     CLAUSE_CUE,
     DETERMINERS,
     FUNCTION_WORDS,
+    NOT_PLACES,
+    NOTED,
+    PLACE,
+    STUDY_WORDS,
     TOKEN,
 )
 
@@ -55,6 +59,19 @@ class _Part:
     def says_more(self, place: int) -> bool:
         """Tell whether the verb at a place says more than that something is seen."""
         return all(token.kind != "seen" for token in self.tokens[place : place + 4])
+
+    @property
+    def finds(self) -> bool:
+        """Whether it says that something is seen somewhere, or ends with "noted"."""
+        return self.tokens[-1].text in NOTED or any(
+            token.kind == "seen" and following.text in PLACE and not self.names_study(place)
+            for place, (token, following) in enumerate(pairwise(self.tokens))
+            if place
+        )
+
+    def names_study(self, place: int) -> bool:
+        """Tell whether a study or a time stands soon after a place: "seen on this view"."""
+        return any(token.text in NOT_PLACES for token in self.tokens[place + 2 : place + 6])
 
     @property
     def affirms(self) -> bool:
@@ -114,7 +131,7 @@ def index_text(text: str) -> str:
 
 
 def _is_cue(token: _Token) -> bool:
-    return token.kind in ("forward", "backward", "none", "end")
+    return token.kind in ("forward", "narrow", "backward", "suffix", "none", "end")
 
 
 def _clauses(text: str) -> Iterator[list[_Part]]:
@@ -153,7 +170,7 @@ def _append(clause: list[_Part], token: _Token) -> None:
 def _finished(clause: list[_Part]) -> Iterator[list[_Part]]:
     parts = [part for part in clause if part.tokens]
     for part, following in zip(parts[-2::-1], parts[:0:-1], strict=True):
-        simple = not (following.is_clause or following.has("forward"))
+        simple = not (following.is_clause or following.has("forward", "narrow"))
         part.list_continues = following.joiner == "or" or (simple and following.list_continues)
     if parts:
         yield parts
@@ -167,13 +184,17 @@ def _mark(clause: list[_Part]) -> None:
         if scope and previous and not _reaches(scope, previous, part):
             scope = None
         for place, token in enumerate(part.tokens):
-            if token.kind == "forward":
+            if token.kind in ("forward", "narrow"):
                 scope = token
+            elif token.kind == "suffix":
+                part.tokens[max(place - 1, 0)].negated = True
             elif token.kind == "pseudo" or (token.kind == "verb" and part.says_more(place)):
                 scope = None
             elif token.kind in ("backward", "none"):
                 scope = None
                 _mark_before(clause, number, place)
+            elif scope and scope.kind == "narrow" and token.text not in STUDY_WORDS:
+                scope = None
             elif scope:
                 token.negated = True
         previous = part
@@ -181,6 +202,8 @@ def _mark(clause: list[_Part]) -> None:
 
 def _reaches(scope: _Token, previous: _Part, part: _Part) -> bool:
     """Tell whether a negation of the part before reaches this one."""
+    if part.finds and scope in previous.tokens and not _is_listed(scope, part):
+        return False
     if part.is_clause:
         return part.joiner == "or" and part.tokens[0].text not in DETERMINERS
     if part.joiner == "or":
@@ -191,14 +214,20 @@ def _reaches(scope: _Token, previous: _Part, part: _Part) -> bool:
     return is_list and not part.affirms and previous.joiner != "or"
 
 
+def _is_listed(scope: _Token, part: _Part) -> bool:
+    """Tell whether a part is of a list with the part before it, by what joins them: "no edema and mass is noted"."""
+    says_is = any(token.text in ("is", "was") for token in part.tokens)
+    return part.joiner == "or" or (part.joiner == "and" and (scope.text.split()[0] in ("no", "neither") or not says_is))
+
+
 def _mark_before(clause: list[_Part], number: int, place: int) -> None:
     """Mark what stands before a cue: its part, and the parts before it if they are a list that "and" or "or" ends."""
     for token in reversed(clause[number].tokens[:place]):
-        if token.kind in ("forward", "backward", "pseudo"):
+        if token.kind in ("forward", "narrow", "backward", "pseudo"):
             return
         token.negated = True
     is_list = clause[number].joiner in ("and", "or")
-    while number and is_list and not clause[number - 1].has("verb", "forward", "backward", "pseudo"):
+    while number and is_list and not clause[number - 1].has("verb", "forward", "narrow", "backward", "pseudo"):
         number -= 1
         is_list = clause[number].joiner in ("and", "or", ",")
         for token in clause[number].tokens:

@@ -6,9 +6,15 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Self
 
-from mcmfh_lightning.archive.words.cues import FUNCTION_WORDS
+from mcmfh_lightning.archive.words.cues import AFFIRMING, FUNCTION_WORDS
 from mcmfh_lightning.archive.words.negation import NEGATED, index_text, phrases
 from mcmfh_lightning.archive.words.synonyms import Synonyms
+
+# "effusion -edema", apart from a bullet at the beginning of a line.
+_MINUS = re.compile(r"(?:\A(?=.*\Z)|(?<=\S[^\S\n]))-([^\W\d_][\w-]*)")
+_EXCEPT = re.compile(r"(\bexcept(?:ing)?\b(?:\s++for\b)?)", re.IGNORECASE)
+# "Normal except effusion" asks for effusion, "nodule except effusion" does not.
+_NOTHING_FOUND = AFFIRMING | {"fine", "good", "healthy", "negative", "nothing", "okay"}
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,7 @@ class WordQuery:
     def parse(cls, text: str) -> Self:
         """Read a query as reports are read: by the same cues and the same scopes."""
         terms: dict[bool, list[str]] = {False: [], True: []}
+        text = _spelled_out(text)
         for phrase in phrases(text):
             terms[phrase.negated].append(" ".join(phrase.of(text)))
         return cls(tuple(dict.fromkeys(terms[False])), tuple(dict.fromkeys(terms[True])))
@@ -64,11 +71,23 @@ def affirmed_labels(text: str, labels: Iterable[str], synonyms: Synonyms | None 
     >>> affirmed_labels("Indwelling catheters, no pleural effusion", ["Catheters, Indwelling", "Pleural Effusion"])
     ('Catheters, Indwelling',)
     """
-    texts = [index_text(text)]
+    texts = [index_text(_spelled_out(text))]
     if synonyms is not None:
         texts += chain.from_iterable(WordQuery.parse(text).expanded(synonyms).names)
     said = [f" {' '.join(_words(part))} " for part in texts]
     return tuple(label for label in labels if any(form in part for form in _forms(label) for part in said))
+
+
+def _spelled_out(text: str) -> str:
+    """Write "-word", and "except" after a finding, as reports exclude."""
+    text = _MINUS.sub(r"excluding \1;", text)
+    pieces = _EXCEPT.split(text)
+    for place in range(1, len(pieces), 2):
+        before = re.split(r"[.;:\n]", pieces[place - 1])[-1]
+        found = phrases(before)
+        if found and not any(phrase.negated for phrase in found) and _NOTHING_FOUND.isdisjoint(_words(before)):
+            pieces[place] = "excluding"
+    return "".join(pieces)
 
 
 def _forms(label: str) -> set[str]:
