@@ -60,7 +60,7 @@ def test_searches_are_the_rankings_of_the_metric_code(real_pairs: Path, num_bits
     archive = Archive.open(build_archive(folder / f"archive{num_bits}", real_pairs, checkpoint))
     assert len(archive) == COUNT
     assert compare_with_metric_code(archive, 20) >= 20 * 3 * 3
-    found = archive.search(text="enlarged heart with pleural effusion", rerank=0, k=COUNT)
+    found = archive.search(text="enlarged heart with pleural effusion", match="codes", rerank=0, k=COUNT)
     assert [(hit.distance, hit.item.id) for hit in found.hits] == sorted(
         (hit.distance, hit.item.id) for hit in found.hits
     )

@@ -136,6 +136,7 @@ def test_it_runs_and_does_nothing_twice(
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:the .* codes have collapsed")  # little of a report is in its image
 def test_planted_pairs_show_the_leak(
     leak: ModuleType, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

