@@ -96,11 +96,11 @@ def timed_commits(run: Callable[[], str], title: str) -> None:
         moments.append((moments[-1][0] + new, time.perf_counter()))
         return new
 
-    ItemTable.add = noted  # type: ignore[method-assign]
+    ItemTable.add = noted  # type: ignore[method-assign]  # the moments of commits are known nowhere else
     try:
         taken = seconds(run)
     finally:
-        ItemTable.add = add  # type: ignore[method-assign]
+        ItemTable.add = add  # type: ignore[method-assign]  # as it was
     total = moments[-1][0]
     print(f"{title}: {total:,} items in {taken:.1f} s, {total / taken:,.0f} a second")
     since = moments[0]
