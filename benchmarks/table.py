@@ -33,15 +33,17 @@ def table(options: argparse.Namespace) -> None:
         from mcmfh_lightning.sweeps.runner import fill, read_data  # slow to import
 
         make_folder(options.results)
-        finished = make_folder(options.work / "results")  # a JSON a run, until all of them are stored
+        finished = make_folder(options.work / "results")  # a JSON a run, until the command ends
         again = {(run.system, run.root) for run in runs if run.system == options.again}
         stored = [one for one in read(options.results) if (one.system, one.root) not in again]
         folders = read_data(runs)
-        failed = fill(runs, folders, [*stored, *load_all(finished)], finished, options.work, options.jobs)
-        ours = [one for _, one in match(runs, load_all(finished), folders)[1] if one is not None]
-        add(options.results, options.file.stem, ours)
-        for one in ours:
-            (finished / one.file_name).unlink()
+        try:
+            failed = fill(runs, folders, [*stored, *load_all(finished)], finished, options.work, options.jobs)
+        finally:  # an interrupt keeps what has finished
+            ours = [one for _, one in match(runs, load_all(finished), folders)[1] if one is not None]
+            add(options.results, options.file.stem, ours)
+            for one in ours:
+                (finished / one.file_name).unlink()
     panels, trials = make_page(runs, read(options.results), options.reference, folders)
     (folder / "table.md").write_text(markdown(panels, trials, options.file.name), encoding="utf-8")
     write_csv(folder, panels, trials)

@@ -1,7 +1,13 @@
 """Runs of the real command line on planted features."""
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
 from dataclasses import replace
 
 import pandas as pd
@@ -93,6 +99,27 @@ def test_a_trial_is_kept_although_another_run_fails(benchmark_file, features, tm
     page = (tmp_path / "out" / "table.md").read_text()  # rendered although a run failed
     assert f"**{result.best:.3f}**".replace("0.", ".") in page
     assert "| broken | - |  | 0 of 1 |" in page
+
+
+@pytest.mark.slow
+def test_an_interrupt_keeps_what_has_finished(benchmark_file, features, tmp_path):
+    runs = [
+        sweep(f"LabelClassifier {epochs}", "label_classifier", features, "val/mAP", trainer__max_epochs=epochs)
+        for epochs in (1, 100_000)
+    ]
+    bench = Bench(benchmark_file, tmp_path, *runs)
+    words = [bench.file, "--run", "--results", bench.results, "--work", bench.work, "--out", tmp_path / "out"]
+    process = subprocess.Popen([sys.executable, benchmark_file("table").__file__, *words], start_new_session=True)
+    try:
+        while not list(bench.work.glob("results/*.json")):
+            assert process.poll() is None
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
+        assert process.wait(timeout=60) == 130
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert [one.system for one in bench.stored()] == ["LabelClassifier 1"]
 
 
 def test_data_that_are_not_there(benchmark_file, tmp_path, capsys):
