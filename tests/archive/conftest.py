@@ -1,5 +1,5 @@
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,9 @@ from starlette.testclient import TestClient
 from mcmfh_lightning.archive.search import Archive
 from mcmfh_lightning.archive.server.app import create_app
 from mcmfh_lightning.archive.server.routes import ServedArchive
+from mcmfh_lightning.cli.archive import main as archive_command
 
+from . import collection as made_up
 from .phantom_archive import build_archive, untrained_checkpoint, write_pairs
 from .service import client_of
 
@@ -50,3 +52,31 @@ def archive(phantom_archive: Path) -> Archive:
 @pytest.fixture(scope="module")
 def rows(phantom_pairs: Path) -> list[dict]:
     return [json.loads(line) for line in (phantom_pairs.parent / "phantom.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders ``pairs``, ``features`` of the same 70 items, and ``hasher.ckpt``; ``more`` has 20 others."""
+    folder = tmp_path_factory.mktemp("collection")
+    made_up.write_pairs(folder / "pairs", range(70))
+    made_up.write_features(folder / "features", range(70))
+    labels = [*made_up.LABELS, "nodule"]
+    made_up.write_pairs(folder / "more" / "pairs", range(60, 90), labels)
+    made_up.write_features(folder / "more" / "features", range(60, 90), labels)
+    made_up.write_checkpoint(folder / "hasher.ckpt")
+    return folder
+
+
+@pytest.fixture
+def build(collection: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Build an archive of that collection; a test may have one of its own."""
+
+    def run(
+        *flags: object, features: str | None = "features", checkpoint: str = "hasher.ckpt", archive: str = "archive"
+    ) -> Path:
+        folders = ["--features", str(collection / features)] if features else []
+        create = ["--checkpoint", str(collection / checkpoint), *folders, *map(str, flags)]
+        archive_command(["build", str(tmp_path / archive), *create])
+        return tmp_path / archive
+
+    return run

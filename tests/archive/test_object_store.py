@@ -66,7 +66,10 @@ def test_commands_and_searches_give_what_a_local_folder_gives(bucket, collection
         main(["build", archive, *create, *shards])
         main(["add", archive, *shards])
         main(["add", archive, *shards])
+        main(["tag", archive, "whole"])
         main(["delete", archive, "--ids", "pair 003", "--ids", "pair 050"])
+        main(["restore", archive, "whole"])
+        assert "2 items were deleted from this archive since and stay out" in capsys.readouterr().out
         main(["upsert", archive, *shards])
         assert "2 items were deleted from this archive earlier" in capsys.readouterr().out
         main(["upsert", archive, *shards, "--splits", "test", "--restore-deleted"])

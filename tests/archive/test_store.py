@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mcmfh_lightning.archive.info import Location
 from mcmfh_lightning.archive.schema import RELAXED, binary_column, code_array, item_schema, relaxed_array
 from mcmfh_lightning.archive.store import ItemTable, quoted
+from mcmfh_lightning.archive.store_errors import explained
 from mcmfh_lightning.errors import DataError
 
 from .items import NUM_BITS, items
@@ -271,6 +272,15 @@ def test_two_writers_at_once(tmp_path, replace):
     assert not failed
     found = ItemTable.open(tmp_path).select(["id"])["id"].to_pylist()
     assert len(found) == len(set(found)) == 1200
+
+
+def test_mistakes_of_ours_are_not_explained_as_those_of_a_user(tmp_path):
+    with pytest.raises(TypeError), explained(Location(tmp_path), "read"):
+        len(None)
+    with pytest.raises(DataError, match="cannot read the table"), explained(Location(tmp_path), "read"):
+        pa.array([1, "a"])
+    with pytest.raises(DataError, match="cannot read the table"), explained(Location(tmp_path), "read"):
+        raise pa.ArrowTypeError("a column of another type")
 
 
 def test_relaxed_codes_are_plain_bytes():

@@ -148,3 +148,86 @@ def test_two_commands_at_once(children, collection, tmp_path, command):
     assert found.keys() == {f"pair {number:03d}" for number in range(COUNT + COUNT // 2)}
     for features in ("features", "others"):
         assert commits(tmp_path / features), "both had something to do"
+
+
+RESTORED = 12
+
+
+def killed_at(runner, log, command, delay):
+    """Start a command and kill it after a while."""
+    pid = runner.start(log, *command)
+    time.sleep(delay)
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    runner.wait()
+
+
+@pytest.fixture(scope="module")
+def changed(children, collection, tmp_path_factory):
+    """An archive with the tag ``whole``, of which items were deleted and replaced since."""
+    [runner, _] = children
+    folder = tmp_path_factory.mktemp("changed")
+    shards = ["--features", collection / "features", "--pairs", collection / "pairs"]
+    create = ["--checkpoint", collection / "hasher.ckpt", *shards, "--store-content"]
+    for command in (
+        ("build", folder / "archive", *create),
+        ("tag", folder / "archive", "whole"),
+        ("delete", folder / "archive", "--groups", "P-005", "--ids", "pair 020"),
+        ("add", folder / "archive", "--features", collection / "others", "--pairs", write_others(collection)),
+    ):
+        assert runner.run(folder / "log", *command) == 0
+    return folder / "archive"
+
+
+def write_others(collection):
+    return write_pairs(collection / "other pairs", range(COUNT // 2, COUNT + COUNT // 2))
+
+
+@pytest.mark.parametrize("options", [(), ("--restore-deleted",)])
+def test_killed_while_restoring(children, changed, tmp_path, options):
+    """The items are those of before or those of after; the same command completes it."""
+    [runner, _] = children
+    log = tmp_path / "log"
+
+    def command(archive):
+        return "restore", archive, "whole", *options
+
+    whole = shutil.copytree(changed, tmp_path / "whole")
+    begin = time.monotonic()
+    assert runner.run(log, *command(whole)) == 0
+    duration, before, after = time.monotonic() - begin, rows(changed), rows(whole)
+    assert len(before) == COUNT + COUNT // 2 - 3
+    assert len(after) == (COUNT if options else COUNT - 3)
+    draw, outcomes, archive = random.Random(3), [], tmp_path / "archive"
+    for moment in range(RESTORED):
+        shutil.copytree(changed, archive)
+        killed_at(runner, log, command(archive), duration * (moment + draw.random()) / RESTORED)
+        found = rows(archive)
+        assert found in (before, after)
+        outcomes.append(found == after)
+        Archive.open(archive).search(text="finding 4", match="words", k=5)
+        assert runner.run(log, *command(archive)) == 0
+        assert rows(archive) == after
+        shutil.rmtree(archive)
+    assert not all(outcomes), "some kills came before the commit"
+
+
+def test_killed_while_erasing(children, changed, tmp_path):
+    """No item is lost; after the same command, nothing of what was deleted is on the disk."""
+    [runner, _] = children
+    log, base = tmp_path / "log", shutil.copytree(changed, tmp_path / "base")
+    assert runner.run(log, "tag", base, "whole", "--delete") == 0
+    expected, archive = rows(base), tmp_path / "archive"
+    whole = shutil.copytree(base, tmp_path / "whole")
+    begin = time.monotonic()
+    assert runner.run(log, "delete", whole, "--erase") == 0
+    duration, draw = time.monotonic() - begin, random.Random(4)
+    for moment in range(RESTORED):
+        shutil.copytree(base, archive)
+        killed_at(runner, log, ("delete", archive, "--erase"), duration * (moment + draw.random()) / RESTORED)
+        assert rows(archive) == expected
+        assert runner.run(log, "delete", archive, "--erase") == 0
+        assert rows(archive) == expected
+        for file in archive.rglob("*"):
+            assert not file.is_file() or not any(name in file.read_bytes() for name in (b"pair 020", b"P-005"))
+        shutil.rmtree(archive)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -15,16 +15,15 @@ import pyarrow.compute as pc
 import torch
 from lightning.fabric.utilities import move_data_to_device
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
 from mcmfh_lightning import __version__
-from mcmfh_lightning.archive.deletion import Deleted
+from mcmfh_lightning.archive.deletion import Deleted, readmit
 from mcmfh_lightning.archive.info import ArchiveInfo, Location
 from mcmfh_lightning.archive.model import HASHER_FILE, build_encoder, check_device, identity_of, load_archive_hasher
+from mcmfh_lightning.archive.progress import items_bar
 from mcmfh_lightning.archive.results import Side
-from mcmfh_lightning.archive.schema import binary_column, code_columns, item_schema, thumbnail
+from mcmfh_lightning.archive.schema import GROUP, binary_column, code_columns, item_schema, thumbnail
 from mcmfh_lightning.archive.source import Source
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.datamodules.loader import worker_errors
@@ -61,8 +60,8 @@ def build_archive(
     Args:
         location: Where to make it.
         source: Shards.
-        checkpoint: Trained hasher.
-        encoder_spec: How to build the encoder of queries; see `mcmfh_lightning.archive.model.build_encoder`.
+        checkpoint: See `create_archive`, as the next three.
+        encoder_spec: How to build the encoder of queries.
         store_content: Whether to keep texts and small pictures.
         keep_relaxed: Whether to keep the codes before the sign.
         device: Where items are encoded.
@@ -77,6 +76,38 @@ def build_archive(
         DataError: If there is a table with items and without a description, or an item is damaged.
     """
     check_device(device)
+    settings = {"store_content": store_content, "keep_relaxed": keep_relaxed}
+    encoder = create_archive(location, source, checkpoint, encoder_spec, **settings)
+    return add_items(location, source, device=device, encoder=encoder, restore=restore)
+
+
+def create_archive(
+    location: Location,
+    source: Source,
+    checkpoint: Path,
+    encoder_spec: Mapping[str, Any],
+    *,
+    store_content: bool,
+    keep_relaxed: bool,
+) -> Encoder | None:
+    """Make an archive without items; one of the same hasher and settings that is there already is left as it is.
+
+    Args:
+        location: Where to make it.
+        source: Shards of its first items.
+        checkpoint: Trained hasher.
+        encoder_spec: How to build the encoder of queries; see `mcmfh_lightning.archive.model.build_encoder`.
+        store_content: Whether to keep texts and small pictures.
+        keep_relaxed: Whether to keep the codes before the sign.
+
+    Returns:
+        The encoder, where pairs have to be encoded.
+
+    Raises:
+        CheckpointError: If there is an archive of another hasher or encoder already.
+        ConfigError: If there is one with other settings.
+        DataError: If there is a table with items and without a description, or content is to be kept and there is none.
+    """
     identity = identity_of(checkpoint)
     source.check_encoder(identity.encoder)
     if store_content and source.pairs is None:
@@ -110,7 +141,7 @@ def build_archive(
                         f"{location} was built with {name}={theirs!r}, this command has {ours!r}: repeat its flags, "
                         "add to it with `mcmfh-archive add`, or build another archive"
                     )
-    return add_items(location, source, device=device, encoder=encoder, restore=restore)
+    return encoder
 
 
 def add_items(
@@ -122,6 +153,7 @@ def add_items(
     checkpoint: Path | None = None,
     encoder: Encoder | None = None,
     restore: bool = False,
+    only: Collection[str] | None = None,
 ) -> str:
     """Add the items of shards; those that are there already are left alone and not even encoded, or replaced.
 
@@ -135,6 +167,7 @@ def add_items(
         checkpoint: Refuse if it is not the archive's own hasher.
         encoder: Encoder of the archive, if it is built already.
         restore: Whether to add those that were deleted, too.
+        only: Ids of the items that are added; all if None.
 
     Returns:
         What was done.
@@ -156,10 +189,10 @@ def add_items(
     if info.store_content and source.pairs is None:
         raise DataError("the archive stores texts and pictures, which features do not have: pass --pairs DIR too")
     hasher = load_archive_hasher(location, info)
-    out = _kept_out(location, info, source, restore=restore)
-    known = set(table.select(["id"])["id"].to_pylist())
-    found = np.array([name in known for name in source.ids], dtype=np.bool_)
-    rows = np.flatnonzero(~out if replace else ~(out | found))
+    asked = _among(source.ids, source.ids if only is None else only)
+    out = asked & _kept_out(location, info, source, restore=restore)
+    found = asked & _among(source.ids, table.select(["id"])["id"].to_pylist())
+    rows = np.flatnonzero(asked & ~(out if replace else out | found))
     with location.writing():
         # Before their items come, so that no item has a label that the archive does not know. Always: the table of an
         # archive of version 1 is about to become one of this version.
@@ -186,7 +219,7 @@ def add_items(
     if commits >= _MANY_COMMITS or table.is_scattered:
         table.compact()
     kept_out = int(out.sum()) + late
-    others = f"{len(source.ids) - kept_out - new:,} {'replaced' if replace else 'were there'}"
+    others = f"{int(asked.sum()) - kept_out - new:,} {'replaced' if replace else 'were there'}"
     lines = [f"{counted(new, 'new item')}, {others}; {counted(len(table), 'item')}, version {table.version}"]
     if kept_out:
         verb, stay, them = ("was", "stays", "it") if kept_out == 1 else ("were", "stay", "them")
@@ -206,18 +239,17 @@ def _kept_out(location: Location, info: ArchiveInfo, source: Source, *, restore:
     Returns:
         (N,) bool.
     """
-    deleted = Deleted.load(location, info.uid)
-    if not deleted.hashes:
-        return np.zeros(len(source.ids), dtype=np.bool_)
-    numbers, names = source.reader.groups.tolist(), source.reader.group_names
-    out = deleted.mask(source.ids, numbers, names)
-    if not restore:
-        return out
-    rows = np.flatnonzero(out).tolist()
-    groups = [name for row in rows for name in (names[row], str(numbers[row]))]
-    with location.writing():  # with what others have deleted meanwhile
-        Deleted.load(location, info.uid).without_items([source.ids[row] for row in rows], groups).write(location)
-    return np.zeros_like(out)
+    names = pa.array(source.reader.group_names, pa.string())
+    items = pa.table([pa.array(source.ids, pa.string()), pa.array(source.reader.groups), names], ["id", *GROUP])
+    if restore:
+        readmit(location, info.uid, items)
+    return Deleted.load(location, info.uid).of_items(items)
+
+
+def _among(names: Sequence[str], known: Iterable[str]) -> NDArray[np.bool_]:
+    """Find the names that are known, (N,)."""
+    there = frozenset(known)
+    return np.array([name in there for name in names], dtype=np.bool_)
 
 
 def _relabeled(source: Source, rows: NDArray[np.int64], table: ItemTable) -> int:
@@ -230,20 +262,6 @@ def _relabeled(source: Source, rows: NDArray[np.int64], table: ItemTable) -> int
     known = dict(zip(there["id"].to_pylist(), there["labels"].to_pylist(), strict=True))
     labels = source.labels(source.reader.labels[rows])
     return sum(set(known.get(name, ours)) != set(ours) for name, ours in zip(ids.to_pylist(), labels, strict=True))
-
-
-def items_bar() -> Progress:
-    """Make a progress bar on standard error that counts items."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    # Without a terminal, even a bar that is not shown leaves an empty line.
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _in_commits(batches: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:

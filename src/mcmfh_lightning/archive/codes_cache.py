@@ -25,7 +25,8 @@ from mcmfh_lightning.archive.indexes import choose_kind
 from mcmfh_lightning.archive.info import ArchiveInfo, Location
 from mcmfh_lightning.archive.results import Side
 from mcmfh_lightning.archive.schema import GROUP, code_array, relaxed_array
-from mcmfh_lightning.archive.store import ROW_ID, ItemTable
+from mcmfh_lightning.archive.store import ItemTable
+from mcmfh_lightning.archive.store_rows import ROW_ID
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.files import atomic_write, default_cache
 from mcmfh_lightning.shards import packed_width

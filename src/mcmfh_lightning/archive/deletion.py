@@ -19,7 +19,7 @@ from mcmfh_lightning.shards.packing import group_number
 from mcmfh_lightning.shards.pair import is_name
 
 DELETED_FILE = "deleted.json"
-_VERSION = 1
+_READ = (1, 2)  # the first is hashed with the uid of its archive
 _DIGITS = 32  # of a SHA-256: two names of 128 bits alike do not happen
 
 
@@ -28,14 +28,15 @@ class Deleted:
     """Items and groups that were deleted from an archive: adding skips them.
 
     Their ids and names are hashed together with the archive's own, so that lists of two archives have nothing in
-    common. A hash does not hide a name from somebody who has the archive and guesses it.
+    common, unless one is built from the other. A hash does not hide a name from somebody who has the archive and
+    guesses it.
 
     Attributes:
-        uid: Name of the archive, as in ``archive.json``.
+        salt: What names are hashed with: the uid of the archive, or that of the one that it was built from.
         hashes: Hashes of ids, and of names or numbers of groups.
     """
 
-    uid: str
+    salt: str
     hashes: frozenset[str] = frozenset()
 
     @classmethod
@@ -50,19 +51,20 @@ class Deleted:
             return cls(uid)
         try:
             entries = json.loads(content)
+            if entries["format_version"] not in _READ:
+                raise DataError(
+                    f"{location}/{DELETED_FILE}: format_version {entries['format_version']!r}, this release reads "
+                    f"{' and '.join(map(str, _READ))}: install the release that wrote it"
+                )
             version, hashes = entries["format_version"], frozenset(map(str, entries["hashes"]))
+            salt = uid if version == 1 else str(entries["salt"])
         except (ValueError, RecursionError, KeyError, TypeError) as error:
             raise DataError(f"{location}/{DELETED_FILE} is damaged ({error!r}): copy the archive again") from error
-        if version != _VERSION:
-            raise DataError(
-                f"{location}/{DELETED_FILE}: format_version {version!r}, this release reads {_VERSION}: install the "
-                "release that wrote it"
-            )
-        return cls(uid, hashes)
+        return cls(salt, hashes)
 
     def write(self, location: Location) -> None:
         """Write the list, atomically."""
-        entries = {"format_version": _VERSION, "hashes": sorted(self.hashes)}
+        entries = {"format_version": _READ[-1], "salt": self.salt, "hashes": sorted(self.hashes)}
         location.write(DELETED_FILE, json.dumps(entries, indent=1).encode() + b"\n")
 
     def with_items(self, ids: Iterable[str], groups: Iterable[str]) -> Self:
@@ -108,7 +110,23 @@ class Deleted:
         return {self._hash("id", name) for name in ids} | {self._hash("group", name) for name in groups}
 
     def _hash(self, kind: str, name: str) -> str:
-        return hashlib.sha256(f"{self.uid}\0{kind}\0{name}".encode(errors="surrogatepass")).hexdigest()[:_DIGITS]
+        return hashlib.sha256(f"{self.salt}\0{kind}\0{name}".encode(errors="surrogatepass")).hexdigest()[:_DIGITS]
+
+
+def readmit(location: Location, uid: str, items: pa.Table) -> None:
+    """Take items that were deleted, and their groups, off the list of an archive.
+
+    Args:
+        location: The archive.
+        uid: Its uid.
+        items: Items that may be there again: their id, number and name of the group.
+    """
+    with location.writing():
+        deleted = Deleted.load(location, uid)
+        back = items.filter(pa.array(deleted.of_items(items)))
+        if len(back):
+            groups = [str(name) for column in GROUP for name in back[column].to_pylist()]
+            deleted.without_items(back["id"].to_pylist(), groups).write(location)
 
 
 class Deletion(NamedTuple):
@@ -159,3 +177,33 @@ def delete_items(location: Location, ids: Collection[str], groups: Collection[st
     items = ItemTable.open(location).select(["id", *GROUP])
     count = table.delete(items.filter(pa.array(deleted.of_items(items)))["id"].to_pylist())
     return Deletion(count, missing, others, table)
+
+
+def follow_deletions(location: Location, other: Location) -> int:
+    """Delete what was deleted from another archive, and keep it out from now on.
+
+    An archive without deletions of its own takes over the list as it is, with items and groups that it does not have
+    yet; so does one that has done so before. Of two other archives, the items that both have are compared.
+
+    Args:
+        location: Archive that follows.
+        other: The other archive.
+
+    Returns:
+        Number of deleted items.
+
+    Raises:
+        DataError: If one of them is missing, or this one cannot be written.
+    """
+    theirs = Deleted.load(other, ArchiveInfo.load(other).uid)
+    if not theirs.hashes:
+        return 0
+    uid = ArchiveInfo.load(location).uid
+    with location.writing():
+        ours = Deleted.load(location, uid)
+        if ours.salt == theirs.salt or not ours.hashes:
+            Deleted(theirs.salt, ours.hashes | theirs.hashes).write(location)
+    items = ItemTable.open(location).select(["id", *GROUP])
+    gone = items.filter(pa.array(theirs.of_items(items)))
+    groups = {name for name in gone["group_name"].to_pylist() if theirs.has_group(name)}
+    return delete_items(location, gone["id"].to_pylist(), groups).deleted

@@ -35,17 +35,22 @@ class Location:
         address: A path, or ``s3://bucket/prefix``.
 
     Attributes:
+        address: The address as it was given.
         uri: Address as LanceDB takes it.
-        path: The local folder, None on an object store.
+        path: The local folder, None on an object store. Of a link, the folder that it named when this object was made:
+            whoever reads or writes stays there when the link is switched.
 
     Raises:
         DataError: If the address is a URL of another kind.
     """
 
     def __init__(self, address: str | Path) -> None:
+        self.address = address
         self.path: Path | None = None
         if not isinstance(address, str) or not is_url(address):
             self.path = Path(address)
+            if self.path.is_symlink():
+                self.path = self.path.resolve()
             self.uri = str(self.path.absolute())
             return
         self.uri = address.rstrip("/")
@@ -60,7 +65,7 @@ class Location:
         return address if isinstance(address, cls) else cls(address)  # type: ignore[arg-type]  # what is left of it
 
     def __str__(self) -> str:
-        return without_password(self.uri) if self.path is None else str(self.path)
+        return without_password(self.uri) if self.path is None else str(Path(self.address))
 
     @property
     def has_lock(self) -> bool:

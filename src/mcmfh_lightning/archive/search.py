@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from mcmfh_lightning.archive.model import QueryHasher
 
 
+class SwitchedError(DataError):
+    """Link that names another archive by now."""
+
+
 class Archive:
     """Archive of hashed cases; may be searched from several threads.
 
@@ -91,12 +95,17 @@ class Archive:
         """Switch to the newest version; return whether that is another one.
 
         Raises:
+            SwitchedError: If the archive was opened by a link, which names another one by now. This one can be searched
+                as before.
             DataError: If the archive cannot be read, or another one has taken its place.
         """
-        info = ArchiveInfo.load(self.location)
+        location = Location(self.location.address)
+        if location.uri != self.location.uri:
+            raise SwitchedError(f"{location} names another archive by now: open it again")
+        info = ArchiveInfo.load(location)
         if info.uid != self.info.uid:
             raise DataError(f"{self.location} is another archive by now: open it again")
-        table = ItemTable.open(self.location)
+        table = ItemTable.open(location)
         if table.version == self.version:
             return False
         self.info = info  # its vocabulary grows

@@ -27,7 +27,8 @@ from mcmfh_lightning.archive.schema import (
     relaxed_array,
     thumbnail,
 )
-from mcmfh_lightning.archive.store import ROW_ID, ItemTable
+from mcmfh_lightning.archive.store import ItemTable
+from mcmfh_lightning.archive.store_rows import ROW_ID
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.searches import find_search
 from mcmfh_lightning.shards import DATASET_FILE, Pair, PairShardReader

@@ -1,4 +1,4 @@
-"""Table of an archive's items; the only module that knows LanceDB, next to `word_index`.
+"""Table of an archive's items; the only module that knows LanceDB, next to `table_versions` and `word_index`.
 
 LanceDB promises less than it seems to. We measured this (0.33 to 0.40) and build on it:
 
@@ -12,6 +12,8 @@ LanceDB promises less than it seems to. We measured this (0.33 to 0.40) and buil
 - An id that occurs twice *within* a batch is inserted twice in any case.
 - An open table stays at its version until it writes or is asked to look again.
 - Row ids are those of a version: updates and compaction change them.
+- Removing old versions fails as soon as one of them has a tag, also where compaction does it. A tag whose name is not
+  ASCII makes the list of tags unreadable.
 
 A table of version 1 lacks the names of groups. Reading fills them in, with the numbers in digits; the first writer adds
 the column.
@@ -31,6 +33,8 @@ import pyarrow.compute as pc
 from mcmfh_lightning.archive.info import Location
 from mcmfh_lightning.archive.schema import GROUP, item_schema
 from mcmfh_lightning.archive.store_errors import FIXES, explained
+from mcmfh_lightning.archive.store_rows import ROW_ID, fitting, with_names
+from mcmfh_lightning.archive.table_versions import age_of_tags, check_untagged
 from mcmfh_lightning.archive.word_index import (
     WORDS,
     WordHits,
@@ -47,12 +51,12 @@ if TYPE_CHECKING:
     from lancedb.query import FullTextQuery
 
 TABLE = "items"
-ROW_ID = "_rowid"
 _NUMBER, _NAME = GROUP
 _LARGEST = 2**64 - 1
 _REWRITTEN = 4096
 _READ = 65_536  # rows that LanceDB hands over together; by itself it takes 1,024, and twenty times as long
 _AT_ONCE = timedelta(milliseconds=1)
+_KEPT = timedelta(days=7)
 
 
 class ItemTable:
@@ -103,8 +107,12 @@ class ItemTable:
         return table
 
     @classmethod
-    def open(cls, location: str | Path | Location) -> Self:
-        """Open a table at its newest version.
+    def open(cls, location: str | Path | Location, version: int | None = None) -> Self:
+        """Open a table.
+
+        Args:
+            location: Place of the archive.
+            version: Version to read, which cannot be written to; the newest if None.
 
         Raises:
             DataError: If there is none.
@@ -115,6 +123,8 @@ class ItemTable:
             raise DataError(f"{place} holds no archive: make one with `mcmfh-archive build`, or correct the path")
         with explained(place, "open"):
             table = _connect(place).open_table(TABLE)
+            if version is not None:
+                table.checkout(version)
         return cls(table, place)
 
     def __len__(self) -> int:
@@ -176,15 +186,15 @@ class ItemTable:
             DataError: If an id occurs twice in the batch, a column does not fit, or the table cannot be written.
         """
         if _NAME not in self.schema.names:
-            with self._writing() as table:
+            with self.writing() as table:
                 if _NAME not in table.schema.names:  # unless another writer was faster
                     table.add_columns({_NAME: f"CAST(`{_NUMBER}` AS STRING)"})
-        batch = _fitting(batch, self.schema)
+        batch = fitting(batch, self.schema)
         ids = batch["id"]
         if len(pc.unique(ids)) != len(ids):
             twice = next(pair["values"] for pair in pc.value_counts(ids).to_pylist() if pair["counts"] > 1)
             raise DataError(f"item {twice!r} occurs twice in what is to be written to {self.location}: rename one")
-        with self._writing() as table:
+        with self.writing() as table:
             batch = batch if wanted is None else wanted(batch)
             if not len(batch):
                 return 0
@@ -222,7 +232,7 @@ class ItemTable:
         """
         if not ids:
             return 0
-        with self._writing() as table:
+        with self.writing() as table:
             before = table.count_rows()
             table.delete(f"id IN ({', '.join(map(quoted, ids))})")
             return int(before - table.count_rows())
@@ -246,7 +256,7 @@ class ItemTable:
         with explained(self.location, "read"):
             query = query.with_row_id(True).select(self._stored(columns))  # noqa: FBT003  # LanceDB's signature
             found = query.to_batches(_READ).read_all()
-        return _with_names(found, columns)
+        return with_names(found, columns)
 
     def batches(self, columns: Sequence[str], size: int) -> Iterator[pa.Table]:
         """Read columns of all rows in batches, where they might not fit into memory together.
@@ -258,7 +268,7 @@ class ItemTable:
         query = self._table.search().select(self._stored(columns))
         with explained(self.location, "read"):
             for batch in query.to_batches(size):
-                yield _with_names(pa.Table.from_batches([batch]), columns)
+                yield with_names(pa.Table.from_batches([batch]), columns)
 
     def take(self, row_ids: Sequence[int], columns: Sequence[str]) -> pa.Table:
         """Read rows.
@@ -279,7 +289,7 @@ class ItemTable:
         unique, inverse = np.unique(wanted, return_inverse=True)
         with explained(self.location, "read"):
             query = self._table.take_row_ids(unique.tolist()).with_row_id().select(self._stored(columns))
-            found = _with_names(query.to_arrow(), columns)
+            found = with_names(query.to_arrow(), columns)
         # LanceDB promises no order.
         found = found.take(pc.sort_indices(found[ROW_ID]))
         if not np.array_equal(found[ROW_ID].to_numpy(), unique):
@@ -294,9 +304,11 @@ class ItemTable:
         meanwhile.
 
         Raises:
-            DataError: If the table cannot be written; the command may be repeated.
+            DataError: If the table cannot be written, the command may be repeated; or if a version has a name, and so
+                has to stay.
         """
-        with self._writing() as table:
+        with self.writing() as table:
+            check_untagged(table, self.location)
             if table.count_rows():
                 table.update(values_sql={"source": "source"})  # writes whole rows, in one commit
             else:
@@ -313,7 +325,7 @@ class ItemTable:
         Raises:
             DataError: If the table cannot be written; the command may be repeated.
         """
-        with self._writing() as table:
+        with self.writing() as table:
             if WORDS not in table.schema.names:
                 table.add_columns(words_field())
             for batch in type(self).open(self.location).batches(["id", "text"], _REWRITTEN):
@@ -330,17 +342,24 @@ class ItemTable:
     def compact(self) -> None:
         """Merge the files of many small commits, so that reading does not slow down with their number.
 
-        Versions of the last seven days stay, so that their readers are not disturbed.
+        Versions of the last seven days stay, so that their readers are not disturbed, and those since the oldest that
+        has a name.
 
         Raises:
             DataError: If the table cannot be written.
         """
-        with self._writing() as table:
-            table.optimize()
+        with self.writing() as table:
+            table.optimize(cleanup_older_than=max(_KEPT, age_of_tags(table)))
             table.checkout_latest()
 
     @contextmanager
-    def _writing(self) -> Iterator[Any]:
+    def reading(self) -> Iterator[Any]:
+        """Give the table of LanceDB, at the version that is open."""
+        with explained(self.location, "read"):
+            yield self._table
+
+    @contextmanager
+    def writing(self) -> Iterator[Any]:
         """Give the table of LanceDB, at its newest version, while no other process of the machine writes."""
         with self.location.writing(), explained(self.location, "write"):
             self._table.checkout_latest()
@@ -374,25 +393,3 @@ def _connect(place: Location) -> Any:  # noqa: ANN401  # LanceDB's classes diffe
     import lancedb  # starts a thread, which a fork would not survive
 
     return lancedb.connect(place.uri, storage_options=place.storage_options or None)
-
-
-def _with_names(found: pa.Table, columns: Sequence[str]) -> pa.Table:
-    """Select the columns, with the names of groups where the table has only their numbers."""
-    if _NAME not in columns or _NAME in found.schema.names:
-        return found
-    field = pa.field(_NAME, pa.string(), nullable=False)
-    found = found.append_column(field, found[_NUMBER].cast(pa.string()))
-    return found.select([*columns, *(name for name in (ROW_ID,) if name in found.schema.names)])
-
-
-def _fitting(batch: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Give a batch the columns, types and marks of the table, and the words of its texts."""
-    if WORDS in schema.names and WORDS not in batch.schema.names:
-        batch = with_words(batch)
-    if set(batch.schema.names) != set(schema.names):
-        odd = ", ".join(sorted(set(batch.schema.names) ^ set(schema.names)))
-        raise DataError(f"columns that are missing or unknown: {odd}; use the release that wrote the archive")
-    try:
-        return batch.select(schema.names).cast(schema)
-    except (pa.ArrowException, ValueError) as error:
-        raise DataError(f"items do not fit the archive's columns ({error}): encode them with its hasher") from error

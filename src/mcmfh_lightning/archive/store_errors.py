@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pyarrow as pa
+
 from mcmfh_lightning.archive.info import Location
 from mcmfh_lightning.errors import DataError
 
@@ -17,9 +19,12 @@ FIXES = {
 
 @contextmanager
 def explained(place: Location, action: str) -> Iterator[None]:
-    """Turn what LanceDB raises, which is of many kinds and many lines, into one line."""
+    """Turn what LanceDB raises, which is of many kinds and many lines, into one line.
+
+    A TypeError is a mistake of ours, unless Arrow raises it about the columns of a table.
+    """
     try:
         yield
-    except (RuntimeError, ValueError, OSError, KeyError, TypeError) as error:
+    except (RuntimeError, ValueError, OSError, KeyError, pa.ArrowException) as error:
         message = " ".join(str(error).split())
         raise DataError(f"{place}: cannot {action} the table ({message[:_MOST_SHOWN]}): {FIXES[action]}") from error

@@ -1,4 +1,6 @@
-"""``mcmfh-archive``: show, check, search and serve an archive; `archive_items` changes it.
+"""``mcmfh-archive``: show, check, search and serve an archive.
+
+`archive_items` has the commands that change it, `archive_versions` those that keep versions and exchange archives.
 
 A subcommand imports its parts itself, so that ``--help`` is quick, and only those that need torch load it.
 """
@@ -14,6 +16,7 @@ from cyclopts import Parameter
 
 from mcmfh_lightning.archive.results import RERANKED, Against, IndexKind, K, Match, Modality
 from mcmfh_lightning.cli.archive_items import Names, add, build, delete, reindex, upsert
+from mcmfh_lightning.cli.archive_versions import compare, restore, switch, tag, tags
 from mcmfh_lightning.cli.command_line import Commands, run_subcommand
 from mcmfh_lightning.errors import ConfigError, say, without_controls
 from mcmfh_lightning.files import atomic_write
@@ -240,7 +243,23 @@ def serve(
 
 
 COMMANDS: Commands = {
-    command.__name__: command for command in (build, add, upsert, delete, reindex, info, verify, search, serve)
+    command.__name__: command
+    for command in (
+        build,
+        add,
+        upsert,
+        delete,
+        reindex,
+        info,
+        verify,
+        search,
+        serve,
+        tag,
+        tags,
+        restore,
+        compare,
+        switch,
+    )
 }
 
 

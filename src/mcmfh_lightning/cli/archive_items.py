@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -32,6 +32,7 @@ def build(
     store_content: bool = False,
     without_relaxed: bool = False,
     restore_deleted: bool = False,
+    old: Annotated[str | None, Parameter(name="from")] = None,
     device: str = "cpu",
 ) -> None:
     """Make an archive of the items of shards; repeat the command to resume a build that was interrupted.
@@ -47,19 +48,30 @@ def build(
         without_relaxed: Do not keep the codes before the sign, which rerank short codes; saves 6 bytes a bit, or 18 if
             queries have a code for each search.
         restore_deleted: Add also items that were deleted from this archive; without it they stay out.
+        old: Archive whose items are built again, such as the one in use, with its settings and without what was deleted
+            from it. Default of --features and --pairs is then the pairs that its items came from.
         device: Where items are encoded.
     """
     from mcmfh_lightning.archive.build import build_archive
     from mcmfh_lightning.archive.info import Location
     from mcmfh_lightning.archive.model import check_device, read_encoder_spec
+    from mcmfh_lightning.archive.rebuild import rebuild_archive
     from mcmfh_lightning.archive.source import Source
 
     check_device(device)
-    location, source = Location(archive), Source(features, pairs, tuple(splits or ()))
-    settings = {"store_content": store_content, "keep_relaxed": not without_relaxed}
-    spec = read_encoder_spec(None if encoder is None else Path(find_config(str(encoder))))
-    with _pairs_of_project("build"):
-        done = build_archive(location, source, checkpoint, spec, device=device, restore=restore_deleted, **settings)
+    settings: dict[str, Any] = {"store_content": store_content, "keep_relaxed": not without_relaxed, "device": device}
+    spec = None if encoder is None else read_encoder_spec(Path(find_config(str(encoder))))
+    location = Location(archive)
+    if old is None:
+        source = Source(features, pairs, tuple(splits or ()))
+        with _pairs_of_project("build"):
+            spec = spec or read_encoder_spec(None)
+            done = build_archive(location, source, checkpoint, spec, restore=restore_deleted, **settings)
+    else:
+        if splits or restore_deleted:
+            raise ConfigError("--from builds the items that the archive has: leave out --splits and --restore-deleted")
+        given = None if features is None and pairs is None else Source(features, pairs)
+        done = rebuild_archive(location, Location(old), checkpoint, spec, given, **settings)
     say(f"{location}: {done}")
 
 
@@ -145,11 +157,12 @@ def delete(
         ids_file: Text file with an id a line.
         groups: Groups (patients, studies) whose items are all deleted, by their own names.
         erase: Remove what was ever deleted or replaced from the disk too, where earlier versions keep it; all items are
-            written again, and whoever has the archive open must open it again.
+            written again, and whoever has the archive open must open it again. Refused while versions have tags.
     """
     from mcmfh_lightning.archive.codes_cache import remove_codes
     from mcmfh_lightning.archive.deletion import delete_items
     from mcmfh_lightning.archive.info import ArchiveInfo, Location
+    from mcmfh_lightning.archive.versions import check_erasable
     from mcmfh_lightning.tables import counted
 
     if joined := [name for name in ids or () if name.startswith("[") and name.endswith("]")]:
@@ -166,6 +179,8 @@ def delete(
             raise DataError(f"{ids_file}: cannot be read ({reason(error)}); correct --ids-file") from error
     if not named and not groups and not erase:
         raise DataError("nothing to delete: pass --ids, --ids-file or --groups")
+    if erase:
+        check_erasable(location)  # before anything is deleted
     done = delete_items(location, named, groups or [])
     if done.others:
         say(

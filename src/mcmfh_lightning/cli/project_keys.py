@@ -50,7 +50,7 @@ TABLES: Mapping[str, Mapping[str, Mapping[str, Kind]]] = {
         "add": _ADD,
         "upsert": _ADD,
         "delete": {"archive": "text"},
-        "reindex": {"archive": "text"},
+        **{command: {"archive": "text"} for command in ("reindex", "tags")},
         "info": {"archive": "text"},
         "verify": {"archive": "text", "features": "text", "pairs": "text"},
         "search": {**_ARCHIVE, "k": "number", "rerank": "number", "against": "text", "index": "text"},

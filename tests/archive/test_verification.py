@@ -1,0 +1,43 @@
+"""``mcmfh-archive verify`` finds what somebody else has changed."""
+
+import numpy as np
+import pytest
+
+from mcmfh_lightning.archive.store import ItemTable
+from mcmfh_lightning.cli.archive import main
+
+COUNT = 70
+
+
+def _change(archive, change):
+    """Let somebody else write rows."""
+    table = ItemTable.open(archive)
+    found = table.select(table.schema.names).drop_columns(["_rowid"]).to_pylist()
+    batch = type(table.select(["id"])).from_pylist([change(row) for row in found[:1]], schema=table.schema)
+    table.add(batch, replace=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "check"),
+    [
+        (lambda row: row | {"case_code": bytes(255 - byte for byte in row["case_code"])}, "codes are those that the"),
+        (lambda row: row | {"image_code": None, "image_relaxed": None}, "items have an image or a text"),
+        (lambda row: row | {"labels": ["surprise\x1b[2J"]}, "labels are in the vocabulary"),
+        (lambda row: row | {"date": "2012-3-1"}, "splits and dates"),
+        (lambda row: row | {"text": "a secret"}, "content is kept as"),
+        (lambda row: row | {"case_relaxed": np.full(16, np.nan, "<f2").tobytes()}, "codes are the signs of"),
+    ],
+)
+def test_verify_finds_what_was_changed(collection, build, capsys, change, check):
+    archive = build()
+    verify = ["verify", str(archive), "--features", str(collection / "features")]
+    main(verify)
+    _change(archive, change)
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main(verify)
+    assert ended.value.code == 1
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    failed = [line for line in shown.splitlines() if "failed" in line]
+    assert any(check in line for line in failed)
