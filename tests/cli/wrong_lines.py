@@ -291,6 +291,7 @@ WRONG: Mapping[str, tuple[str, str]] = {
     ),
     "serve, port": (f"mcmfh-archive serve {ARCHIVE} --port 99999", "choose another --host or --port"),
     "serve, without a token": (f"mcmfh-archive serve {ARCHIVE} --host 0.0.0.0", "give a token (--token-file"),
+    "serve, access log": (f"mcmfh-archive serve {ARCHIVE} --access-log nowhere/x", "choose another --access-log"),
     "serve, no token": (f"mcmfh-archive serve {ARCHIVE} --token-file films", "films cannot be read as a token"),
     # --- mcmfh-bench ---------------------------------------------------------------------------------------------
     "bench, no command": ("mcmfh-bench", "which command? There are rank, sweep"),

@@ -199,8 +199,9 @@ class QueryHasher:
         self._device = torch.device(device)
         self._value_range = value_range
         self._by_search = has_query_codes(hasher.architecture)
-        # A tokenizer of transformers must not be used by two threads at once.
-        self._lock = Lock()
+        # A tokenizer of transformers must not be used by two threads at once. Texts do not wait for a picture.
+        self._texts = Lock()
+        self._pictures = Lock()
 
     def text(self, text: str, against: Against) -> QueryCodes:
         """Hash a text.
@@ -213,13 +214,13 @@ class QueryHasher:
             DataError: If it is empty, too long for a report, or holds half a character.
         """
         check_query_text(text)
-        with self._lock, _torch_on_one_thread(), torch.inference_mode():
+        with self._texts, _torch_on_one_thread(), torch.inference_mode():
             tokens = {name: column.to(self._device) for name, column in self._encoder.tokenize([text]).items()}
             return self._codes("text", self._encoder.encode_text(tokens), against)
 
     def count_tokens(self, text: str) -> TokenCount | None:
         """Count the tokens of a text, and those that the encoder reads; see `Encoder.count_tokens`."""
-        with self._lock:
+        with self._texts:
             return self._encoder.count_tokens(text)
 
     def image(self, image: Image.Image | Path, against: Against) -> PictureCodes:
@@ -233,7 +234,7 @@ class QueryHasher:
             DataError: If the file is missing, is not such a picture, is damaged or of suspicious size.
         """
         picture = query_picture(image, self._value_range)
-        with self._lock, _torch_on_one_thread(), torch.inference_mode():
+        with self._pictures, _torch_on_one_thread(), torch.inference_mode():
             pixels = self._encoder.preprocess(picture)[None].to(self._device)
             embedding = self._encoder.encode_image(pixels)
             own = self._hasher.encode(embedding.half().float(), None).image
@@ -252,15 +253,25 @@ def _code(relaxed: Tensor) -> QueryCode:
     return QueryCode(pack_signs(relaxed.float())[0].cpu().numpy(), relaxed[0].to(torch.float16).cpu().numpy())
 
 
+_counting = Lock()
+_inside = {"callers": 0, "threads": 0}
+
+
 @contextmanager
 def _torch_on_one_thread() -> Iterator[None]:
     """Let torch use one thread: others that use the cores slow down two threads much more, 180 ms for a text, not 14.
 
-    The setting is one of the process: a second caller inside would restore 1, so callers hold a lock.
+    OpenMP keeps the setting for each thread, and torch one for new threads. While one caller is inside, a second would
+    read 1 and restore that: all restore what the first has found.
     """
-    before = torch.get_num_threads()
+    with _counting:
+        if not _inside["callers"]:
+            _inside["threads"] = torch.get_num_threads()
+        _inside["callers"] += 1
     torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        with _counting:
+            _inside["callers"] -= 1
+            torch.set_num_threads(_inside["threads"])

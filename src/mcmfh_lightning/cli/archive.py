@@ -22,7 +22,7 @@ from mcmfh_lightning.errors import ConfigError, say, without_controls
 from mcmfh_lightning.files import atomic_write
 
 # What the extra `archive` brings.
-_EXTRA = ("faiss", "fastapi", "lancedb", "pyarrow", "python_multipart", "uvicorn")
+_EXTRA = ("faiss", "fastapi", "lancedb", "prometheus_client", "pyarrow", "python_multipart", "uvicorn")
 
 
 def info(
@@ -207,7 +207,14 @@ def _write(out: Path, content: str, what: str) -> None:
 
 
 def serve(
-    archive: str, *, host: str = "127.0.0.1", port: int = 8000, token_file: Path | None = None, device: str = "cpu"
+    archive: str,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    token_file: Path | None = None,
+    proxy: str | None = None,
+    access_log: Path | None = None,
+    device: str = "cpu",
 ) -> None:
     """Open an archive to a browser of this machine, until Ctrl+C.
 
@@ -220,11 +227,15 @@ def serve(
         host: Address to listen at.
         port: Port to listen at; 0 takes a free one.
         token_file: File that holds the token that users are asked for.
+        proxy: Address of a proxy in front whose header X-Forwarded-For names the client; * trusts any. Without it, all
+            clients of a proxy are one.
+        access_log: File to which a line of JSON is added for each request: time, client, route, status, never contents.
         device: Where queries are encoded: cpu, cuda.
     """
     from mcmfh_lightning.archive.model import check_device
     from mcmfh_lightning.archive.server.app import create_app, listen, run
     from mcmfh_lightning.archive.server.middleware import TOKEN_VARIABLE, is_loopback, read_token
+    from mcmfh_lightning.archive.server.observing import AccessLog
     from mcmfh_lightning.archive.server.routes import ServedArchive
 
     check_device(device)
@@ -234,12 +245,13 @@ def serve(
             f"--host {host} opens the archive to other machines: give a token (--token-file or {TOKEN_VARIABLE}), "
             "or listen at 127.0.0.1"
         )
+    log = None if access_log is None else AccessLog(access_log)
     with listen(host, port) as listener:
         name = f"[{host}]" if ":" in host else host
         url = f"http://{name}:{listener.getsockname()[1]}/"
         shown = without_controls(f"{url} shows {archive}; Ctrl+C ends. Research use, not diagnosis.")
         sys.stderr.write(f"{shown}\n")
-        run(create_app(ServedArchive(archive, device), token), listener)
+        run(create_app(ServedArchive(archive, device), token, log), listener, proxy)
 
 
 COMMANDS: Commands = {

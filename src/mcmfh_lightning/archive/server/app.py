@@ -11,7 +11,8 @@ from importlib.resources import files
 from threading import Thread
 
 import uvicorn
-from fastapi import FastAPI, Request
+from anyio.to_thread import current_default_thread_limiter
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
@@ -19,7 +20,9 @@ from starlette.middleware.authentication import AuthenticationMiddleware
 
 from mcmfh_lightning import __version__
 from mcmfh_lightning.archive.filters import QueryError, UnknownError, UnknownItemError
+from mcmfh_lightning.archive.server.load import Bounded, Load
 from mcmfh_lightning.archive.server.messages import RefusedError, public_errors
+from mcmfh_lightning.archive.server.metrics import CONTENT_TYPE, Metrics
 from mcmfh_lightning.archive.server.middleware import (
     BodyLimit,
     OwnPagesOnly,
@@ -28,10 +31,13 @@ from mcmfh_lightning.archive.server.middleware import (
     log_quietly,
     refuse,
 )
+from mcmfh_lightning.archive.server.observing import AccessLog, Observed
 from mcmfh_lightning.archive.server.routes import NotServedError, ServedArchive, routes
 from mcmfh_lightning.errors import ConfigError, McmfhError
 
-MAX_CONNECTIONS = 100  # more are answered 503: a laptop is not a web site
+# Beyond it uvicorn answers 503 in plain text, so that there are files left to open. `Load` refuses requests before.
+MAX_CONNECTIONS = 500
+_SPARE_THREADS = 8  # for what has no lane
 # One script in this order; the parts share their names.
 _SCRIPTS = ("elements.js", "api.js", "pictures.js", "cards.js", "filters.js", "results.js", "main.js")
 
@@ -55,17 +61,22 @@ def _hash(content: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
-def create_app(served: ServedArchive, token: str | None = None) -> FastAPI:
+def create_app(served: ServedArchive, token: str | None = None, access_log: AccessLog | None = None) -> FastAPI:
     """Make the service; ``/openapi.json`` describes it.
 
     Args:
         served: The archive.
         token: Bearer token that every question under ``/api/`` must have. Without one, only pages and programs of this
             machine are answered.
+        access_log: Where to write a line for each request.
     """
+    load = Load()
+    metrics = Metrics(load, lambda: served.opened)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # Requests wait in threads: as many as there are places, so that a lane that is full stops no other.
+        current_default_thread_limiter().total_tokens = sum(lane.places for lane in load.lanes) + _SPARE_THREADS
         # A daemon: who stops the server does not wait for an encoder.
         Thread(target=served.warm, daemon=True).start()
         yield
@@ -79,18 +90,22 @@ def create_app(served: ServedArchive, token: str | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.include_router(routes(served, guarded=token is not None))
+    app.include_router(routes(served, load, guarded=token is not None))
     for kind in (RequestValidationError, HTTPException, McmfhError):
         app.add_exception_handler(kind, _answer_error)
 
     page = _page()
     app.add_api_route("/", lambda: page, include_in_schema=False, response_class=HTMLResponse)
+    app.add_api_route("/healthz", served.check_health, include_in_schema=False)
+    app.add_api_route("/metrics", lambda: Response(metrics.text(), media_type=CONTENT_TYPE), include_in_schema=False)
 
     # The last is the first to see a request.
     app.add_middleware(BodyLimit)
+    app.add_middleware(Bounded, load=load)
     backend = OwnPagesOnly() if token is None else TokenRequired(token)
     app.add_middleware(AuthenticationMiddleware, backend=backend, on_error=refuse)
     app.add_middleware(SafeAnswers)
+    app.add_middleware(Observed, metrics=metrics, log=access_log)
     return app
 
 
@@ -132,15 +147,22 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def run(app: FastAPI, listener: socket.socket) -> None:
-    """Answer requests until Ctrl+C."""
+def run(app: FastAPI, listener: socket.socket, proxy: str | None = None) -> None:
+    """Answer requests until Ctrl+C.
+
+    Args:
+        app: The service.
+        listener: Its port.
+        proxy: Address of a proxy in front, which names the client in ``X-Forwarded-For``.
+    """
     logging.basicConfig(format="%(levelname)s: %(message)s")
     config = uvicorn.Config(
         app,
         log_level="warning",
         access_log=False,  # paths hold ids
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=proxy is not None,
+        forwarded_allow_ips=proxy,
         ws="none",
         limit_concurrency=MAX_CONNECTIONS,
         timeout_graceful_shutdown=5,

@@ -1,17 +1,20 @@
 """Archive that is served, and the questions that it answers over HTTP."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from threading import Lock
-from time import monotonic
-from typing import Annotated, Any
+from time import monotonic, sleep
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, File, Form, Path, Response, Security, UploadFile
 from fastapi.security import HTTPBearer
 from pydantic import Json
 
+from mcmfh_lightning.archive.filters import QueryError, UnknownError
 from mcmfh_lightning.archive.results import Item, SearchResult
 from mcmfh_lightning.archive.search import Archive
+from mcmfh_lightning.archive.server.load import Load
 from mcmfh_lightning.archive.server.messages import (
     IMAGE_SEARCH,
     MAX_ID_CHARACTERS,
@@ -28,7 +31,10 @@ from mcmfh_lightning.archive.server.messages import (
 from mcmfh_lightning.errors import McmfhError
 from mcmfh_lightning.shards import packed_width
 
-LOOK_AGAIN_SECONDS = 2.0  # age of an answer at most, after another process changed the archive
+LOOK_AGAIN_SECONDS = 2.0  # how old a version is when the newest one is opened; answers come from it until that is done
+# Before a version that could not be opened is opened again: erasing removes versions one after the other.
+_PAUSES = (0.1, 0.4)
+_TRIES = 3  # of a question whose version was erased meanwhile
 LOGGER = logging.getLogger(__name__)
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -38,12 +44,14 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
         401: "The token is missing or wrong",
         403: "Another web page made the browser ask",
         404: "There is no such item or picture",
+        408: "The body did not arrive",
         413: "The body or the picture is too large",
         415: "The file is not JPEG, PNG or DICOM",
         421: "Asked for under a name that is not of this machine, without a token",
         422: "Something in the request is not as it must be",
+        429: "Too many wrong tokens came from this address",
         500: "The server failed",
-        503: "There is no archive yet, or its encoder cannot be built here",
+        503: "Too many requests wait (with Retry-After), there is no archive yet, or its encoder cannot be built here",
     }.items()
 }
 _JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}, "description": "The picture"}}
@@ -53,6 +61,7 @@ Options = Annotated[
     Json[SearchOptions] | None, Form(description="JSON: what the body of /api/search may hold apart from a query")
 ]
 ItemPath = Annotated[str, Path(min_length=1, max_length=MAX_ID_CHARACTERS, pattern=NO_NUL)]
+Answer = TypeVar("Answer")
 
 
 class NotServedError(McmfhError):
@@ -67,37 +76,57 @@ class ServedArchive:
         device: Where queries are encoded.
 
     Attributes:
-        encoding: Lock to hold while a picture is decoded and a query encoded. One at a time: a picture takes hundreds
-            of megabytes, an encoder all cores.
+        opened: The archive as it is open now; None if it is not.
     """
 
     def __init__(self, location: str, device: str = "cpu") -> None:
         self._location = location
         self._device = device
-        self._archive: Archive | None = None
+        self.opened: Archive | None = None
         self._looked = 0.0
         self._opening = Lock()
-        self.encoding = Lock()
 
-    def current(self) -> Archive:
-        """Return the archive at the version of at most `LOOK_AGAIN_SECONDS` ago.
+    def current(self, unlike: int | None = None) -> Archive:
+        """Return the archive; once its version is `LOOK_AGAIN_SECONDS` old, one request opens the newest one.
+
+        Args:
+            unlike: Version that can no longer be read. The newest one is then opened if it is still the one at hand.
 
         Raises:
             NotServedError: If there is none; names the place and the fix.
         """
-        with self._opening:
-            try:
-                if self._archive is None:
-                    self._archive = Archive.open(self._location, device=self._device)
-                elif monotonic() - self._looked < LOOK_AGAIN_SECONDS:
-                    return self._archive
+        opened = self.opened
+        if opened is not None and unlike is None:
+            if not self._opening.acquire(blocking=False):
+                return opened  # while another request opens the newest version
+        else:
+            self._opening.acquire()
+        try:
+            if self.opened is None or self._is_due(self.opened, unlike):
+                self.opened = self._open()
+                self._looked = monotonic()
+        except (McmfhError, OSError) as error:
+            self.opened = None
+            raise NotServedError(str(error)) from error
+        else:
+            return self.opened
+        finally:
+            self._opening.release()
+
+    def _is_due(self, opened: Archive, unlike: int | None) -> bool:
+        return opened.version == unlike or monotonic() - self._looked >= LOOK_AGAIN_SECONDS
+
+    def _open(self) -> Archive:
+        """Open the newest version; the encoder stays, unless another archive has taken the place."""
+        if self.opened is not None:
+            for pause in _PAUSES:
+                try:
+                    self.opened.refresh()
+                except (McmfhError, OSError):
+                    sleep(pause)
                 else:
-                    self._archive.refresh()
-            except (McmfhError, OSError) as error:
-                self._archive = None
-                raise NotServedError(str(error)) from error
-            self._looked = monotonic()
-            return self._archive
+                    return self.opened
+        return Archive.open(self._location, device=self._device)
 
     def with_encoder(self) -> Archive:
         """Return the archive with its encoder loaded, which the first query waits for.
@@ -112,6 +141,42 @@ class ServedArchive:
             raise NotServedError(str(error)) from error
         return archive
 
+    def ask(self, question: Callable[[Archive], Answer], *, encoder: bool = False) -> Answer:
+        """Ask the archive; once more at its newest version, where another process has erased the one at hand.
+
+        Args:
+            question: What to ask.
+            encoder: Whether it needs the encoder.
+
+        Raises:
+            NotServedError: If there is no archive, or its encoder cannot be built.
+            McmfhError: If the archive cannot be read, or the question has no answer.
+        """
+        archive = self.with_encoder() if encoder else self.current()
+        for _ in range(_TRIES - 1):
+            version = archive.version
+            try:
+                return question(archive)
+            except (UnknownError, QueryError):
+                raise
+            except (McmfhError, OSError):
+                archive = self.current(unlike=version)
+                if archive.version == version:
+                    raise
+        return question(archive)
+
+    def check_health(self) -> dict[str, str]:
+        """Tell whether the archive can be searched, and nothing else: no token is asked for.
+
+        Raises:
+            RefusedError: If it cannot be; names the class of the reason.
+        """
+        try:
+            self.current()
+        except NotServedError as error:
+            raise RefusedError(503, f"the archive cannot be opened ({type(error.__cause__).__name__})") from error
+        return {"status": "ok"}
+
     def warm(self) -> None:
         """Load everything, so that the first query does not wait; the log says what is missing."""
         try:
@@ -120,11 +185,12 @@ class ServedArchive:
             LOGGER.warning("%s", error)
 
 
-def routes(served: ServedArchive, *, guarded: bool) -> APIRouter:
+def routes(served: ServedArchive, load: Load, *, guarded: bool) -> APIRouter:
     """Make the routes; each is a plain function that runs in a thread of its own.
 
     Args:
         served: The archive.
+        load: Slots of requests that encode.
         guarded: Whether to describe them as asking for a token. `mcmfh_lightning.archive.server.middleware` refuses
             before anything of a body is read.
     """
@@ -149,7 +215,7 @@ def routes(served: ServedArchive, *, guarded: bool) -> APIRouter:
     @router.get("/facets")
     def facets() -> Choices:
         """List labels, licences, splits and dates of the items, for filters."""
-        found = served.current().facets()
+        found = served.ask(Archive.facets)
         earliest, latest = found.dates or (None, None)
         return Choices(
             labels=_counts(found.labels),
@@ -165,12 +231,10 @@ def routes(served: ServedArchive, *, guarded: bool) -> APIRouter:
     def search(request: SearchRequest) -> SearchResult:
         """Search by a text, or by an item of the archive."""
         query = request.query()
-        if not query.needs_encoder:
-            return served.current().find(query)
-        archive = served.with_encoder()
+        archive = served.with_encoder() if query.needs_encoder else served.current()
         archive.check_names(query.filters)  # does not wait for another query
-        with served.encoding:
-            return archive.find(query)
+        with load.searches.slot() if query.needs_encoder else nullcontext():
+            return served.ask(lambda archive: archive.find(query), encoder=query.needs_encoder)
 
     @router.post(IMAGE_SEARCH.removeprefix("/api"))
     def search_image(
@@ -180,19 +244,20 @@ def routes(served: ServedArchive, *, guarded: bool) -> APIRouter:
         asked = options or SearchOptions()
         archive = served.with_encoder()
         archive.check_names(asked.filters.parsed())  # costs less than decoding
-        with served.encoding:
-            return archive.find(asked.query(read_picture(image.file, image.filename, archive.info.value_range)))
+        with load.films.slot():
+            query = asked.query(read_picture(image.file, image.filename, archive.info.value_range))
+            return served.ask(lambda archive: archive.find(query), encoder=True)
 
     @router.get("/items/{item_id:path}")
     def item(item_id: ItemPath) -> Item:
         """Show an item."""
-        return served.current().item(item_id)
+        return served.ask(lambda archive: archive.item(item_id))
 
     # Not below /items: ids may hold slashes.
     @router.get("/pictures/{item_id:path}", responses=_JPEG, response_class=Response)
     def picture(item_id: ItemPath) -> Response:
         """Show the picture of an item."""
-        found = served.current().picture(item_id)
+        found = served.ask(lambda archive: archive.picture(item_id))
         if found is None:
             raise RefusedError(404, "neither the archive nor its collection holds a picture of the item")
         return Response(found, media_type="image/jpeg")
