@@ -1,5 +1,6 @@
 """Texts and pictures as queries, with the package's own towers, over an archive of drawn films."""
 
+import inspect
 import json
 import shutil
 import struct
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mcmfh_lightning.archive import Archive, Filters
+from mcmfh_lightning.archive import Archive, Filters, Query
 from mcmfh_lightning.archive import model as model_module
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.cli.archive import main as command
@@ -46,6 +47,10 @@ def png_claiming(side: int) -> bytes:
     header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     content = chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + content
+
+
+def test_a_search_has_the_arguments_of_a_query():
+    assert list(inspect.signature(Archive.search).parameters) == ["self", *inspect.signature(Query).parameters]
 
 
 def test_a_text_is_hashed_as_the_text_of_an_item(archive, pairs):

@@ -1,11 +1,12 @@
 """Search of an archive by a text, a picture or an item."""
 
-from collections.abc import Iterable, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from time import perf_counter
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self
 
 import numpy as np
 from PIL import Image
@@ -16,13 +17,11 @@ from mcmfh_lightning.archive.finding import Asked, Found, find, reasons_of
 from mcmfh_lightning.archive.info import ArchiveInfo, Location
 from mcmfh_lightning.archive.queries import Query
 from mcmfh_lightning.archive.results import (
-    RERANKED,
     Against,
     Facets,
     Hit,
     IndexKind,
     Item,
-    K,
     Match,
     Modality,
     Reason,
@@ -38,6 +37,22 @@ from mcmfh_lightning.shards import packed_width
 
 if TYPE_CHECKING:
     from mcmfh_lightning.archive.model import QueryHasher
+
+_Fields = ParamSpec("_Fields")
+
+
+def _with_fields_of(
+    record: Callable[_Fields, Query],
+) -> Callable[[Callable[..., SearchResult]], Callable[Concatenate["Archive", _Fields], SearchResult]]:
+    """Give a method the arguments of a query, for type checkers and `help`: each is declared once."""
+
+    def decorate(method: Callable[..., SearchResult]) -> Callable[Concatenate["Archive", _Fields], SearchResult]:
+        declared = inspect.signature(method)
+        own, fields = declared.parameters["self"], inspect.signature(record).parameters.values()
+        method.__signature__ = declared.replace(parameters=[own, *fields])  # type: ignore[attr-defined]
+        return method
+
+    return decorate
 
 
 class SwitchedError(DataError):
@@ -172,39 +187,10 @@ class Archive:
         masks = snapshot.conditions(query.filters, side, None if query.id is None else snapshot.row_of(query.id))
         return {name: int(mask.sum()) for name, mask in masks.items()}
 
-    def search(
-        self,
-        *,
-        text: str | None = None,
-        image: Image.Image | str | Path | None = None,
-        id: str | None = None,  # noqa: A002  # what it is called everywhere in the archive
-        modality: Modality | None = None,
-        match: Match | None = None,
-        against: Against | None = None,
-        k: int = K,
-        radius: int | None = None,
-        filters: Filters | None = None,
-        rerank: int = RERANKED,
-        offset: int = 0,
-        limit: int | None = None,
-    ) -> SearchResult:
+    @_with_fields_of(Query)
+    def search(self, **fields: Any) -> SearchResult:  # noqa: ANN401  # typed by the decorator
         """Find the items that a query asks for; the arguments are those of `Query`, see `find`."""
-        return self.find(
-            Query(
-                text=text,
-                image=image,
-                id=id,
-                modality=modality,
-                match=match,
-                against=against,
-                k=k,
-                radius=radius,
-                filters=filters or Filters(),
-                rerank=rerank,
-                offset=offset,
-                limit=limit,
-            )
-        )
+        return self.find(Query(**fields))
 
     def find(self, query: Query) -> SearchResult:
         """Find the items that a query asks for.
