@@ -26,7 +26,9 @@ def explain(result: SearchResult) -> tuple[str, ...]:
 
 
 def sources(result: SearchResult) -> Iterator[str]:
-    """Say how many items have the words or the picture of the query."""
+    """Say how many items have the words or the picture of the query, or are searched by."""
+    if result.query_items > 1:
+        yield f"Searched by {result.query_items} cases: each ranks the others, and the rankings are joined."
     if result.with_words is not None:
         cases = _counted(result.with_words, "case has", "cases have")
         joined = " Codes of cases found others: both rankings are joined." if result.match == "both" else ""
@@ -61,8 +63,9 @@ def _counted(number: int, one: str, several: str) -> str:
 
 def _place(reason: Reason) -> str:
     place = "not by" if reason.rank is None else f"{reason.rank:,}. by"
+    name = _NAMES[reason.by] if reason.item is None else f"likeness to {reason.item}"
     measures = "" if reason.distance is None else f" ({_measures(reason.distance, reason.similarity)})"
-    return f"{place} {_NAMES[reason.by]}{measures}"
+    return f"{place} {name}{measures}"
 
 
 def _measures(distance: int, similarity: float | None) -> str:

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mcmfh_lightning.archive.queries import Query
+from mcmfh_lightning.archive.asking import Asked
 from mcmfh_lightning.archive.ranking import Ranking, fuse
-from mcmfh_lightning.archive.results import Against, Match, Modality, Reason, Side, Source
+from mcmfh_lightning.archive.results import Reason, Source
 from mcmfh_lightning.archive.schema import QueryCode, QueryCodes
 from mcmfh_lightning.archive.snapshot import Snapshot
 from mcmfh_lightning.archive.word_index import WORDS, affirming_query
@@ -29,36 +29,6 @@ _BITS_A_FLIP = 32
 Rows = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Asked:
-    """Query as an archive understands it.
-
-    Attributes:
-        query: The query.
-        modality: What it is.
-        match: What a text is searched by.
-        against: Codes of items that are compared with.
-        codes: Codes of the query; none where words alone are searched.
-        picture: Code of its image as that of an item; None without an image.
-        words: Its words; None where they are not searched.
-        row: Row of the item that is searched by.
-    """
-
-    query: Query
-    modality: Modality
-    match: Match
-    against: Against
-    codes: QueryCodes
-    picture: QueryCode | None = None
-    words: WordQuery | None = None
-    row: int | None = None
-
-    @property
-    def side(self) -> Side:
-        """Code that an item must have to be found."""
-        return "case" if self.against == "both" else self.against
-
-
 class Listed(NamedTuple):
     """One of the rankings of a search.
 
@@ -66,11 +36,15 @@ class Listed(NamedTuple):
         by: What it is by.
         rows: Rows, the best first.
         ranking: The same with distances and similarities; None by words.
+        codes: Codes of the query that it is by; None by words, and where pictures are compared.
+        item: Item that it is by, where several are searched by.
     """
 
     by: Source
     rows: Rows
     ranking: Ranking | None = None
+    codes: QueryCodes | None = None
+    item: str | None = None
 
 
 class Ties(NamedTuple):
@@ -119,35 +93,36 @@ class Found:
 
     @property
     def reranked(self) -> int:
-        """Number of candidates that were reranked by similarity."""
-        ranking = self.lists[-1].ranking
-        return 0 if ranking is None else int((~np.isnan(ranking.similarities)).sum())
+        """Number of candidates that were reranked by similarity; of several items, that of the longest ranking."""
+        rankings = [one.ranking for one in self.lists if one.ranking is not None]
+        return max((int((~np.isnan(ranking.similarities)).sum()) for ranking in rankings), default=0)
 
 
 def find(snapshot: Snapshot, asked: Asked) -> Found:
     """Rank the items of a version of an archive."""
     started = perf_counter()
     query, side = asked.query, asked.side
-    candidates = snapshot.candidates(query.filters, side, asked.row)
+    candidates = snapshot.candidates(query.filters, side, asked.rows)
     affirming = _affirming(snapshot, asked, candidates)
     left = candidates
     if len(affirming):
         left = np.setdiff1d(np.arange(len(snapshot)) if candidates is None else candidates, affirming)
     words = None if asked.words is None else _by_words(snapshot, asked.words, left)
-    depth = max(query.k, query.rerank, JOINED if asked.match == "both" else 0)
-    near = None if asked.match == "words" else snapshot.nearest(asked.codes, side, depth, query.radius, left)
+    depth = max(query.k, query.rerank, JOINED if asked.is_joined else 0)
+    near = [snapshot.nearest(codes, side, depth, query.radius, left) for codes in asked.codes]
     searched = perf_counter()
-    lists = [] if words is None else [Listed("words", words if near is None else words[:depth])]
-    if near is not None:
-        reranked = snapshot.reranked(near, asked.codes, side, query.rerank)
-        lists.append(Listed(side, reranked.rows, reranked))
+    lists = [] if words is None else [Listed("words", words[:depth] if near else words)]
+    items = query.ids if len(query.ids) > 1 else (None,)
+    for ranking, codes, item in zip(near, asked.codes, items, strict=False):  # words alone have no codes
+        reranked = snapshot.reranked(ranking, codes, side, query.rerank)
+        lists.append(Listed(side, reranked.rows, reranked, codes, item))
     alike = None if asked.picture is None else _alike(snapshot, asked.picture, left)
     rows = _arrange(snapshot, asked, lists, alike, affirming)
     return Found(
         rows=rows,
         lists=lists,
         candidates=len(snapshot) if candidates is None else len(candidates),
-        ties=Ties() if near is None or words is not None else _ties(near, rows),
+        ties=Ties() if asked.is_joined or not near else _ties(near[0], rows),
         alike=alike,
         with_words=None if words is None else len(words),
         affirming=len(affirming),
@@ -161,16 +136,17 @@ def _arrange(snapshot: Snapshot, asked: Asked, lists: Sequence[Listed], alike: A
     if alike is not None and asked.against == "both":
         rows = np.concatenate([alike.near.rows, rows[~np.isin(rows, alike.near.rows)]])
     if asked.codes and len(affirming) and len(rows) < most:
-        rows = np.concatenate([rows, snapshot.nearest(asked.codes, asked.side, most, None, affirming).rows])
+        rows = np.concatenate([rows, snapshot.nearest(asked.codes[0], asked.side, most, None, affirming).rows])
     return rows if asked.query.radius is not None else rows[:most]
 
 
 def reasons_of(snapshot: Snapshot, asked: Asked, found: Found, page: Rows) -> list[tuple[Reason, ...]]:
     """Say for each row of a page where it is in each of the rankings, and first if its image is the query's."""
     columns = [_reasons(one, page) for one in found.lists]
-    if asked.codes:
-        distances = snapshot.distances(asked.codes, asked.side, page).tolist()
-        columns[-1] = [replace(one, distance=bits) for one, bits in zip(columns[-1], distances, strict=True)]
+    for number, one in enumerate(found.lists):
+        if one.codes is not None:
+            distances = snapshot.distances(one.codes, asked.side, page).tolist()
+            columns[number] = [replace(a, distance=bits) for a, bits in zip(columns[number], distances, strict=True)]
     reasons = list(zip(*columns, strict=True))
     if found.alike is None:
         return reasons
@@ -180,20 +156,19 @@ def reasons_of(snapshot: Snapshot, asked: Asked, found: Found, page: Rows) -> li
 
 
 def _reasons(listed: Listed, page: Rows) -> list[Reason]:
-    by, rows, ranking = listed
-    places = {row: place for place, row in enumerate(rows.tolist())}
+    by, ranking, item = listed.by, listed.ranking, listed.item
+    places = {row: place for place, row in enumerate(listed.rows.tolist())}
     reasons = []
     for row in page.tolist():
         place = places.get(row)
         if place is None:
-            reasons.append(Reason(by, None, None, None))
+            reasons.append(Reason(by, None, None, None, item))
         elif ranking is None:
-            reasons.append(Reason(by, place + 1, None, None))
+            reasons.append(Reason(by, place + 1, None, None, item))
         else:
             similarity = float(ranking.similarities[place])
-            reasons.append(
-                Reason(by, place + 1, int(ranking.distances[place]), None if similarity != similarity else similarity)
-            )
+            known = None if similarity != similarity else similarity
+            reasons.append(Reason(by, place + 1, int(ranking.distances[place]), known, item))
     return reasons
 
 

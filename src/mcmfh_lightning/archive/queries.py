@@ -22,13 +22,14 @@ class Query:
     Attributes:
         text: Text to search by.
         image: Picture to search by, or the path of one (JPEG, PNG, DICOM).
-        id: Item of the archive to search by; it and the other items of its group are never found.
-        modality: Whether its image or its text is searched by; its image by default, if it has one.
+        id: Item of the archive to search by, or several, whose rankings are joined. These and the other items of their
+            groups are never found.
+        modality: Whether the image or the text of each is searched by; its image by default, if it has one.
         match: Whether the codes, the words or both are searched by a text. By default both, where the archive has words
             and no radius is given, else the codes.
         against: Code of the items that the query's is compared with; only items that have it are found. ``both`` is for
             pictures: those that are the query's, or nearly, come first, then the ranking by cases. By default that for
-            a picture, cases for a text or with a radius.
+            a picture, cases for a text, for several items, or with a radius.
         k: Number of items to find; ignored if a radius is given.
         radius: Find all items at most this number of bits away.
         filters: Conditions on the items.
@@ -42,7 +43,7 @@ class Query:
 
     text: str | None = None
     image: Image.Image | str | Path | None = None
-    id: str | None = None
+    id: str | tuple[str, ...] | None = None
     modality: Modality | None = None
     match: Match | None = None
     against: Against | None = None
@@ -56,6 +57,8 @@ class Query:
     def __post_init__(self) -> None:
         if sum(given is not None for given in (self.text, self.image, self.id)) != 1:
             raise QueryError("what to search by: pass one of text, image and id")
+        if self.id is not None and not self.ids:
+            raise QueryError("id=() names no item: pass one or more")
         if self.modality is not None and self.id is None:
             raise QueryError("modality= chooses a code of an item: give its id, or leave it out")
         for name, least in (("k", 1), ("radius", 0), ("rerank", 0), ("offset", 0), ("limit", 1)):
@@ -69,7 +72,7 @@ class Query:
         self._check_joined()
 
     def _check_joined(self) -> None:
-        """Refuse words without a text, images and cases without a picture, and either with a radius."""
+        """Refuse words without a text, images and cases without one picture, and either with a radius."""
         if self.match in ("words", "both"):
             if self.text is None:
                 raise QueryError(f"match={self.match} looks for the words of a text: pass one, or leave it out")
@@ -78,8 +81,17 @@ class Query:
         if self.against == "both":
             if self.text is not None or self.modality == "text":
                 raise QueryError("against=both compares a picture with images and cases: pass against=case for a text")
+            if len(self.ids) > 1:
+                raise QueryError("against=both compares one picture with images: pass against=case for several items")
             if self.radius is not None:
                 raise QueryError(f"radius={self.radius} is a distance of one code: pass against=image or against=case")
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Items to search by, each once."""
+        if self.id is None:
+            return ()
+        return (self.id,) if isinstance(self.id, str) else tuple(dict.fromkeys(self.id))
 
     @property
     def needs_encoder(self) -> bool:
@@ -88,9 +100,9 @@ class Query:
 
     @property
     def name(self) -> str:
-        """Text, id, or name of the file."""
+        """Text, ids, or name of the file."""
         if self.image is None:
-            return self.text or self.id or ""
+            return self.text or ", ".join(self.ids)
         return "picture" if isinstance(self.image, Image.Image) else Path(self.image).name
 
     def picture(self, value_range: ValueRange | None) -> Image.Image | None:

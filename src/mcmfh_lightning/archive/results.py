@@ -72,12 +72,14 @@ class Reason:
         rank: Place in it, from 1; None if the hit is not among its first.
         distance: Hamming distance of these codes, in bits; None by words, and for an item without such a code.
         similarity: Cosine of the relaxed codes in [-1, 1]; None if the hit was not reranked.
+        item: Item that the ranking is by, where several are searched by; else None.
     """
 
     by: Source
     rank: int | None
     distance: int | None
     similarity: float | None
+    item: str | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ class Hit:
     Attributes:
         rank: Place in the whole ranking, from 1.
         item: The item.
-        distance: Hamming distance of the codes, in bits. None where words alone are searched.
+        distance: Hamming distance of the codes, in bits; of several items, to the nearest. None where words alone are
+            searched.
         similarity: Cosine of the relaxed codes in [-1, 1], or None if the hit was not reranked.
         shared_labels: Labels of the item that the query has: those of a query item, those that the words of a text
             name, and those filtered by.
@@ -126,18 +129,18 @@ class SearchResult:
     """Page of a ranking, and how the ranking was made.
 
     Attributes:
-        query: The text, the name of the file, or the id of the item.
-        query_modality: Modality that the code of the query was computed from.
+        query: The text, the name of the file, or the ids of the items.
+        query_modality: Modality that the code of the query was computed from; of several items, that of the first.
         against: Code of the items that it was compared with, or ``both`` where (nearly) equal pictures come first, then
             cases.
         hits: The page.
         total: Length of the whole ranking: at most ``k``, or all items within the radius.
         candidates: Items that passed the filters and have the code that was asked for.
         tie_distance: Distance of the last item of the ranking by codes alone; None if nothing was found, and where
-            words were searched.
+            rankings are joined or words were searched.
         ties: Candidates at exactly that distance, which codes alone can only order by id.
         tied_shown: Number of these that are in the ranking.
-        reranked: Candidates that were reranked by stored relaxed codes.
+        reranked: Candidates that were reranked by stored relaxed codes; of several items, for one of them at most.
         num_bits: Bits of a code.
         code_bytes: Bytes of a code in the index.
         index: Kind of the index; None where words alone were searched.
@@ -153,6 +156,7 @@ class SearchResult:
         equal: Candidates whose image has the code of the query's image; None without one. Equal pictures have equal
             codes, and so have many others where codes are short.
         near_equal: Candidates whose image is the query's, or nearly, as far as codes tell before they are rounded.
+        query_items: Number of items that were searched by, each ranked alone.
         explained: What was searched, and what codes cannot tell apart, in sentences.
     """
 
@@ -179,6 +183,7 @@ class SearchResult:
     no_words: str | None = None
     equal: int | None = None
     near_equal: int | None = None
+    query_items: int = 0
     explained: tuple[str, ...] = ()
 
     def to_pandas(self) -> "pd.DataFrame":

@@ -1,7 +1,7 @@
 """Search of an archive by a text, a picture or an item."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -9,21 +9,18 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self
 
 import numpy as np
-from PIL import Image
 
+from mcmfh_lightning.archive.asking import Asked, ask, choose_match
 from mcmfh_lightning.archive.explaining import explain, why
-from mcmfh_lightning.archive.filters import Filters, UnknownError
-from mcmfh_lightning.archive.finding import Asked, Found, find, reasons_of
+from mcmfh_lightning.archive.filters import Filters
+from mcmfh_lightning.archive.finding import Found, find, reasons_of
 from mcmfh_lightning.archive.info import ArchiveInfo, Location
 from mcmfh_lightning.archive.queries import Query
 from mcmfh_lightning.archive.results import (
-    Against,
     Facets,
     Hit,
     IndexKind,
     Item,
-    Match,
-    Modality,
     Reason,
     SearchResult,
     Side,
@@ -31,7 +28,7 @@ from mcmfh_lightning.archive.results import (
 )
 from mcmfh_lightning.archive.snapshot import Snapshot
 from mcmfh_lightning.archive.store import ItemTable
-from mcmfh_lightning.archive.words import Synonyms, WordQuery, affirmed_labels
+from mcmfh_lightning.archive.words import WordQuery
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.shards import packed_width
 
@@ -39,6 +36,7 @@ if TYPE_CHECKING:
     from mcmfh_lightning.archive.model import QueryHasher
 
 _Fields = ParamSpec("_Fields")
+_BY_WORDS = Reason("words", None, None, None)  # alone: there are no codes
 
 
 def _with_fields_of(
@@ -176,7 +174,7 @@ class Archive:
 
         Args:
             query: The query; its filters are counted under their names, the code that items must have as ``against``,
-                and the group that is left out as ``id``.
+                and the groups that are left out as ``id``.
 
         Raises:
             UnknownError: If there is no such item, or a name is unknown to the archive.
@@ -184,7 +182,7 @@ class Archive:
         snapshot = self._snapshot
         snapshot.check_names(query.filters)
         side: Side = "case" if query.against is None or query.against == "both" else query.against
-        masks = snapshot.conditions(query.filters, side, None if query.id is None else snapshot.row_of(query.id))
+        masks = snapshot.conditions(query.filters, side, [snapshot.row_of(item) for item in query.ids])
         return {name: int(mask.sum()) for name, mask in masks.items()}
 
     @_with_fields_of(Query)
@@ -206,7 +204,7 @@ class Archive:
         not to be there is left out.
 
         By both: the two rankings are joined by the sum of their reciprocal ranks, then by id; `Hit.reasons` says where
-        a hit is in each.
+        a hit is in each. The rankings by each of several items are joined in the same way.
 
         A film is compared with cases; pictures that are the query's, or nearly, come first, as far as their codes tell.
 
@@ -222,22 +220,23 @@ class Archive:
         """
         snapshot = self._snapshot
         snapshot.check_names(query.filters)
-        match = _match(snapshot, query)
+        match = choose_match(snapshot, query)
         started = perf_counter()
         picture = query.picture(self.info.value_range)  # before the encoder, for which one waits
         reading = perf_counter() - started
         if query.needs_encoder:
             self.load()
         started = perf_counter() - reading
-        asked, labels = self._ask(snapshot, query, match, picture)
+        asked = ask(snapshot, query, match, picture, self.load)
         encoded = perf_counter()
         found = find(snapshot, asked)
         fetching = perf_counter()
-        hits = _hits(snapshot, asked, found, {*query.filters.named_labels, *labels})
+        hits = _hits(snapshot, asked, found, {*query.filters.named_labels, *asked.labels})
         counted = None if query.text is None or not asked.codes else self.load().count_tokens(query.text)
         result = SearchResult(
             query=query.name,
             query_modality=asked.modality,
+            query_items=len(asked.rows),
             against=asked.against,
             hits=hits,
             total=len(found.rows),
@@ -262,46 +261,6 @@ class Archive:
         )
         return replace(result, explained=explain(result))
 
-    def _ask(
-        self, snapshot: Snapshot, query: Query, match: Match, picture: Image.Image | None
-    ) -> tuple[Asked, Iterable[str]]:
-        """Compute the codes and words of a query, and find the labels that it has."""
-        against: Against = query.against or "case"
-        if query.text is not None:
-            return Asked(
-                query,
-                "text",
-                match,
-                against,
-                codes={} if match == "words" else self.load().text(query.text, against),
-                words=None if match == "codes" else WordQuery.parse(query.text).expanded(Synonyms.load()),
-            ), affirmed_labels(query.text, snapshot.facets.labels, Synonyms.load())
-        row = None if query.id is None else snapshot.row_of(query.id)
-        item = None if row is None else snapshot.items(np.array([row]))[0]
-        modality: Modality = query.modality or ("image" if item is None or item.has_image else "text")
-        if modality == "image" and query.radius is None:
-            against = query.against or "both"
-        if row is None or item is None:
-            assert picture is not None  # noqa: S101  # one of the three is given
-            encoded = self.load().image(picture, against)
-            return Asked(query, modality, "codes", against, encoded.query, encoded.item), ()
-        codes = snapshot.codes(row, modality, against)
-        own = snapshot.item_code(row) if modality == "image" else None
-        return Asked(query, modality, "codes", against, codes, own, row=row), item.labels
-
-
-def _match(snapshot: Snapshot, query: Query) -> Match:
-    """Choose what is searched: words only by a text.
-
-    Raises:
-        UnknownError: If words are asked for, and the archive has none.
-    """
-    if query.match in ("words", "both") and snapshot.no_words is not None:
-        raise UnknownError(f"match={query.match}: {snapshot.no_words}", f"match: {snapshot.no_words}")
-    if query.match is not None:
-        return query.match
-    return "codes" if query.text is None or query.radius is not None or snapshot.no_words is not None else "both"
-
 
 def _hits(snapshot: Snapshot, asked: Asked, found: Found, labels: set[str]) -> tuple[Hit, ...]:
     """Fetch one page of a ranking."""
@@ -310,9 +269,14 @@ def _hits(snapshot: Snapshot, asked: Asked, found: Found, labels: set[str]) -> t
     fetched = zip(snapshot.items(page), reasons_of(snapshot, asked, found, page), strict=True)
     hits = []
     for place, (item, reasons) in enumerate(fetched, start + 1):
-        codes = next((one for one in reasons if one.by == asked.side), Reason(asked.side, None, None, None))
+        codes = min((one for one in reasons if one.by == asked.side), key=_distance, default=_BY_WORDS)
         shared = tuple(label for label in item.labels if label in labels)
         alike = reasons[0].by == "picture"
         hit = Hit(place, item, codes.distance, codes.similarity, shared, reasons, alike)
         hits.append(replace(hit, why=why(hit)))
     return tuple(hits)
+
+
+def _distance(codes: Reason) -> tuple[float, float]:
+    """Order the codes of several items by how near they are."""
+    return codes.distance or 0, -(codes.similarity or 0.0)

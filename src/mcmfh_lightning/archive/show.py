@@ -57,6 +57,8 @@ def _order(result: SearchResult) -> str:
         return "by the words of texts (BM25), then id"
     if result.match == "both":
         return "by the sum of reciprocal ranks of both rankings, then id"
+    if result.query_items > 1:
+        return f"by the sum of reciprocal ranks of {result.query_items} rankings, then id"
     if result.reranked == 0:
         return "Hamming distance, then id"
     return (
@@ -111,7 +113,8 @@ def hits_frame(result: SearchResult) -> "pd.DataFrame":
     for hit in result.hits:
         row = {name: getattr(hit, name) for name in ("rank", "distance", "similarity", "shared_labels", "alike", "why")}
         for reason in hit.reasons:
-            row |= {f"rank_by_{reason.by}": reason.rank, f"distance_by_{reason.by}": reason.distance}
+            name = f"by_{reason.by}" if reason.item is None else f"by_{reason.item}"
+            row |= {f"rank_{name}": reason.rank, f"distance_{name}": reason.distance}
         rows.append(row | vars(hit.item))
     return pd.DataFrame(rows)
 

@@ -1,7 +1,7 @@
 """One version of an archive: its items, its codes, the indexes over them, and rankings by both."""
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import Lock
@@ -106,21 +106,21 @@ class Snapshot:
         filters.check_values(self.facets.labels, self.facets.licences, self.facets.splits)
         check_groups(self._codes.items, map(str, (*filters.groups, *filters.without_groups)))
 
-    def candidates(self, filters: Filters, side: Side, query_row: int | None) -> NDArray[np.int64] | None:
+    def candidates(self, filters: Filters, side: Side, query_rows: Sequence[int]) -> NDArray[np.int64] | None:
         """Find the rows that a search may return.
 
         Args:
             filters: Conditions that they meet.
             side: Code that they have.
-            query_row: Row of an item whose group is left out, or None.
+            query_rows: Rows of items whose groups are left out.
 
         Returns:
             Rows, ascending; None for all.
         """
-        masks = self.conditions(filters, side, query_row)
+        masks = self.conditions(filters, side, query_rows)
         return np.flatnonzero(np.logical_and.reduce(list(masks.values()))) if masks else None
 
-    def conditions(self, filters: Filters, side: Side, query_row: int | None) -> dict[str, Mask]:
+    def conditions(self, filters: Filters, side: Side, query_rows: Sequence[int]) -> dict[str, Mask]:
         """Find the items that meet each condition of a search; see `candidates`.
 
         Returns:
@@ -130,9 +130,9 @@ class Snapshot:
         present = self._codes.present[side]
         if present is not None:
             masks["against"] = present
-        if query_row is not None:
+        if query_rows:
             groups = self._codes.items["group"].to_numpy()
-            masks["id"] = groups != groups[query_row]
+            masks["id"] = ~np.isin(groups, groups[list(query_rows)])
         return masks
 
     def codes(self, row: int, modality: Modality, against: Against) -> QueryCodes:

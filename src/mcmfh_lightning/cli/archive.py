@@ -79,7 +79,7 @@ def search(
     *,
     text: str | None = None,
     image: Path | None = None,
-    id: str | None = None,  # noqa: A002  # the name of the option
+    id: Names = None,  # noqa: A002  # the name of the option
     modality: Modality | None = None,
     match: Match | None = None,
     against: Against | None = None,
@@ -109,7 +109,7 @@ def search(
         archive: Folder, or s3://bucket/prefix.
         text: What to look for, as a report would say it.
         image: JPEG, PNG or DICOM file to look for similar ones of.
-        id: Item of the archive to look for similar ones of; its own group is left out.
+        id: Item of the archive to look for similar ones of; repeat it for several. Their own groups are left out.
         modality: With --id, whether its image or its text is searched by. Default: its image, if it has one.
         match: With --text, whether to search by its code, by its words, or both. Default: both where the archive keeps
             texts, else codes.
@@ -151,7 +151,7 @@ def search(
         query = Query(
             text=text,
             image=image,
-            id=id,
+            id=tuple(id) if id else None,
             modality=modality,
             match=match,
             against=against,

@@ -30,6 +30,7 @@ MAX_SIDES_RATIO = 20
 MAX_QUERY_CHARACTERS = 5_000
 MAX_ID_CHARACTERS = 512
 MAX_CHOICES = 100  # entries of one filter
+MAX_ITEMS = 20  # items of one query: each is a search
 NO_NUL = r"^[^\x00]*$"
 
 _DAMAGED = "the picture is damaged or incomplete: export it again"
@@ -214,15 +215,18 @@ class SearchOptions(_Request):
             QueryError: If options contradict each other.
         """
         given = {name: getattr(self, name) for name in type(self).model_fields if name != "filters"}
+        if isinstance(given.get("id"), list):
+            given["id"] = tuple(given["id"])
         return Query(**given, image=image, filters=self.filters.parsed())
 
 
 class SearchRequest(SearchOptions):
-    """Search by a text or by an item; exactly one of both is given.
+    """Search by a text or by items; exactly one of both is given.
 
     Attributes:
         text: What to look for, as a report would say it.
-        id: Item of the archive to look for similar ones of; its own group is left out.
+        id: Item of the archive to look for similar ones of, or a list of several, whose rankings are joined; their own
+            groups are left out.
         modality: With an id: whether its image or its text is searched by; its image by default, if it has one.
     """
 
@@ -231,13 +235,13 @@ class SearchRequest(SearchOptions):
             "examples": [{"text": "enlarged heart with pleural effusion", "k": 20}],
             "oneOf": [
                 {"required": ["text"], "properties": {"text": {"type": "string"}, "modality": {"type": "null"}}},
-                {"required": ["id"], "properties": {"id": {"type": "string"}}},
+                {"required": ["id"], "properties": {"id": {"type": ["string", "array"]}}},
             ],
         }
     )
 
     text: Text | None = None
-    id: Name | None = None
+    id: Name | Annotated[list[Name], Field(min_length=1, max_length=MAX_ITEMS)] | None = None
     modality: Modality | None = None
 
     @model_validator(mode="after")
