@@ -12,14 +12,14 @@ _CLOSE_IF_SHORT = 0.6
 """The same of words of three letters, of which two may have changed places."""
 _MOST_WORDS = 16
 """Words of a wrong name that are looked at: it may be a whole page, of somebody else."""
-_SHORTEST_BEGINNING = 3
+_SHORTEST_PART = 3
 
 
 def nearest(name: str, known: Iterable[str], most: int = MOST_NAMES) -> list[str]:
     """Find the known names that a wrong one may stand for, the best first.
 
     Case and punctuation do not count. A name also stands for the ones that it is a part of: word by word, in any
-    order, each word whole, begun or misspelled.
+    order, each word whole, begun or misspelled; or letter by letter.
 
     Args:
         name: The wrong name.
@@ -30,6 +30,8 @@ def nearest(name: str, known: Iterable[str], most: int = MOST_NAMES) -> list[str
     ['location: Brain and Neuro']
     >>> nearest("two-towr", ["mcmfh", "two_tower"])
     ['two_tower']
+    >>> nearest("megaly", ["Atelectasis", "Cardiomegaly"])
+    ['Cardiomegaly']
     """
     words_of = {one: words for one in dict.fromkeys(known) if (words := _words(one))}
     words = _words(name)[:_MOST_WORDS]
@@ -58,9 +60,9 @@ def _words(name: str) -> list[str]:
 
 def _meant(word: str, known: set[str]) -> Mapping[str, float]:
     """Score the known words that a word may stand for, from 0 to 1."""
-    cutoff = _CLOSE if len(word) > _SHORTEST_BEGINNING else _CLOSE_IF_SHORT
+    cutoff = _CLOSE if len(word) > _SHORTEST_PART else _CLOSE_IF_SHORT
     meant = dict.fromkeys(get_close_matches(word, known, n=20, cutoff=cutoff), 0.8)
-    if len(word) >= _SHORTEST_BEGINNING:
+    if len(word) >= _SHORTEST_PART:
         meant |= dict.fromkeys((one for one in known if one.startswith(word)), 0.9)
     return meant | ({word: 1.0} if word in known else {})
 
@@ -80,7 +82,7 @@ def _score(words: list[str], theirs: list[str], meant: list[Mapping[str, float]]
     near = len(rest) == len(other) and sum(map(str.__ne__, rest, other)) == 1
     if near and (len(rest) > 1 or rest.isdigit()):  # one letter of two, or another digit
         whole = max(whole, _CLOSE)
-    if len("".join(words)) >= _SHORTEST_BEGINNING and "".join(theirs).startswith("".join(words)):
-        whole = max(whole, 0.9)
+    if len("".join(words)) >= _SHORTEST_PART and "".join(words) in "".join(theirs):
+        whole = max(whole, 0.9 if "".join(theirs).startswith("".join(words)) else 0.85)
     by_words = sum(max((found.get(one, 0.0) for one in theirs), default=0.0) for found in meant) / max(len(words), 1)
     return max(0.99 * by_words + 0.01 * whole, whole if whole >= _CLOSE else 0.0)

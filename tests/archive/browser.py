@@ -3,12 +3,23 @@
 import base64
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+CHROMIUM = shutil.which("chromium")
+NEEDED = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("playwright") is None, reason="playwright is not installed"),
+    pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed"),
+]
+"""Marks of tests with a browser."""
 SERVE = "import sys; from mcmfh_lightning.cli.archive import main; main(['serve', *sys.argv[1:]])"
 
 
@@ -87,19 +98,19 @@ class Watched:
         self.until("[...document.querySelectorAll('.card .film img')].every((image) => image.naturalWidth > 0)")
         return films.count()
 
-    def drop(self, content: bytes | None, name: str = "film.png", padding: int = 0) -> None:
+    def drop(self, content: bytes | None, name: str = "film.png", padding: int = 0, *, kind: str = "image/png") -> None:
         """Drop a file where the page asks for one, with zeros behind its content; with None a piece of text."""
         self.page.evaluate(
-            """([content, name, padding]) => {
+            """([content, name, padding, kind]) => {
                 const data = new DataTransfer();
                 if (content === null) data.setData("text/plain", "words");
                 else {
                     const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
-                    data.items.add(new File([bytes, new Uint8Array(padding)], name, { type: "image/png" }));
+                    data.items.add(new File([bytes, new Uint8Array(padding)], name, { type: kind }));
                 }
                 const box = document.getElementById("drop");
                 for (const type of ["dragenter", "dragover", "drop"])
                     box.dispatchEvent(new DragEvent(type, { dataTransfer: data, bubbles: true, cancelable: true }));
             }""",
-            [None if content is None else base64.b64encode(content).decode(), name, padding],
+            [None if content is None else base64.b64encode(content).decode(), name, padding, kind],
         )

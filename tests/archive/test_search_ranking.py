@@ -216,6 +216,7 @@ def test_the_nearest_are_ranked_again_with_all_that_tie_with_the_last_of_them(ma
     assert result.tie_distance == cut
     assert result.ties == sum(distances[place] == cut for place in by_codes)
     assert result.tied_shown == sum(distances[place] == cut for place in expected)
+    assert result.tied_reranked == sum(distances[place] == cut for place in head)
 
 
 def test_an_archive_without_relaxed_codes_ranks_by_codes_alone(tmp_path):

@@ -48,13 +48,25 @@ def sources(result: SearchResult) -> Iterator[str]:
 
 
 def ties(result: SearchResult) -> Iterator[str]:
-    """Say that codes cannot tell the last of the list from others."""
-    if result.tie_distance is not None and result.ties > result.tied_shown:
+    """Say that codes cannot tell some that are listed from some that are not, and what has decided."""
+    if result.tie_distance is None or result.ties <= result.tied_shown:
+        return
+    differ = "differs" if result.tie_distance == 1 else "differ"
+    bits = f"{result.tie_distance} of {result.num_bits} bits {differ}"
+    if not result.tied_reranked:
+        more = _counted(result.ties - result.tied_shown, "more case is", "more cases are")
         yield (
-            f"{result.ties:,} cases are equally near by their codes at the last distance, {result.tie_distance} of "
-            f"{result.num_bits} bits; {result.tied_shown:,} of them {'is' if result.tied_shown == 1 else 'are'} in the "
-            "list."
+            f"{more} as near as the last of the list ({bits}). Short codes cannot tell them apart: their ids decide "
+            "which are listed."
         )
+        return
+    compared = "A finer comparison, of embeddings,"
+    if result.tied_reranked < result.ties:
+        compared = f"A finer comparison, of embeddings, of the {result.tied_reranked:,} with the first ids"
+    yield (
+        f"Where the list ends, the short codes of {result.ties:,} cases are equally near ({bits}). "
+        f"{compared} chose the {result.tied_shown:,} of them in the list."
+    )
 
 
 def _counted(number: int, one: str, several: str) -> str:

@@ -53,6 +53,7 @@ class Ties(NamedTuple):
     distance: int | None = None
     candidates: int = 0
     shown: int = 0
+    reranked: int = 0
 
 
 class Alike(NamedTuple):
@@ -122,7 +123,7 @@ def find(snapshot: Snapshot, asked: Asked) -> Found:
         rows=rows,
         lists=lists,
         candidates=len(snapshot) if candidates is None else len(candidates),
-        ties=Ties() if asked.is_joined or not near else _ties(near[0], rows),
+        ties=Ties() if asked.is_joined or not near else _ties(near[0], lists[0], rows),
         alike=alike,
         with_words=None if words is None else len(words),
         affirming=len(affirming),
@@ -202,15 +203,18 @@ def _alike(snapshot: Snapshot, picture: QueryCode, candidates: Rows | None) -> A
     return Alike(int((near.distances == 0).sum()), ranked.part(0, int(alike.sum())))
 
 
-def _ties(near: Ranking, rows: Rows) -> Ties:
+def _ties(near: Ranking, listed: Listed, rows: Rows) -> Ties:
     """Count the candidates at the distance where a ranking by codes alone ends.
 
     Args:
         near: The ranking by codes, as far as all that tie with its last.
+        listed: The same reranked.
         rows: What is shown of it, in any order.
     """
     if not len(rows):
         return Ties()
     last = int(near.distances[len(rows) - 1])
     tied = near.rows[near.distances == last]
-    return Ties(last, len(tied), int(np.isin(rows, tied).sum()))
+    similarities = np.empty(0) if listed.ranking is None else listed.ranking.similarities
+    reranked = listed.rows[: int((~np.isnan(similarities)).sum())]  # those come first
+    return Ties(last, len(tied), int(np.isin(rows, tied).sum()), int(np.isin(reranked, tied).sum()))

@@ -140,6 +140,7 @@ class SearchResult:
             rankings are joined or words were searched.
         ties: Candidates at exactly that distance, which codes alone can only order by id.
         tied_shown: Number of these that are in the ranking.
+        tied_reranked: Number of these that stored relaxed codes have put in order.
         reranked: Candidates that were reranked by stored relaxed codes; of several items, for one of them at most.
         num_bits: Bits of a code.
         code_bytes: Bytes of a code in the index.
@@ -184,6 +185,7 @@ class SearchResult:
     equal: int | None = None
     near_equal: int | None = None
     query_items: int = 0
+    tied_reranked: int = 0
     explained: tuple[str, ...] = ()
 
     def to_pandas(self) -> "pd.DataFrame":
@@ -192,7 +194,7 @@ class SearchResult:
         Raises:
             ConfigError: If pandas is not installed.
         """
-        from mcmfh_lightning.archive.show import hits_frame  # imports what this module does without
+        from mcmfh_lightning.archive.exporting import hits_frame  # imports what this module does without
 
         return hits_frame(self)
 

@@ -174,7 +174,11 @@ def thumbnail(image: bytes) -> bytes:
     Raises:
         DataError: If it cannot be decoded, or is of suspicious size.
     """
-    picture = decode_image(image)
+    return small_jpeg(decode_image(image))
+
+
+def small_jpeg(picture: Image.Image) -> bytes:
+    """Make a JPEG of at most `THUMBNAIL_PIXELS` a side of a picture, which is changed."""
     picture.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS), Image.Resampling.LANCZOS)
     stream = io.BytesIO()
     picture.save(stream, format="JPEG", quality=_JPEG_QUALITY)

@@ -244,6 +244,7 @@ class Archive:
             tie_distance=found.ties.distance,
             ties=found.ties.candidates,
             tied_shown=found.ties.shown,
+            tied_reranked=found.ties.reranked,
             reranked=found.reranked,
             num_bits=self.info.num_bits,
             code_bytes=packed_width(self.info.num_bits),

@@ -1,44 +1,32 @@
-"""Results and overviews of archives, for people and for programs."""
+"""Results and overviews of archives in words and on the terminal."""
 
-import json
-from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from importlib.resources import files
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow.compute as pc
 from rich.cells import cell_len
 from rich.console import Group
 from rich.text import Text
 
-from mcmfh_lightning.archive.explaining import explain, sources, why
+from mcmfh_lightning.archive.explaining import explain, why
 from mcmfh_lightning.archive.info import ArchiveInfo, Location
 from mcmfh_lightning.archive.results import NOTICE, Hit, SearchResult
 from mcmfh_lightning.archive.schema import count_facets, count_values
 from mcmfh_lightning.archive.store import ItemTable
-from mcmfh_lightning.errors import ConfigError, without_controls
+from mcmfh_lightning.errors import without_controls
 from mcmfh_lightning.tables import WIDTH, counted, make_table, paragraph
-
-if TYPE_CHECKING:
-    import pandas as pd  # type: ignore[import-untyped]  # pandas has no types of its own
 
 _MOST_LABELS = 10
 _LONG_PLACE = 70  # columns, from which on there is little space for labels
 
 
 def sentences(result: SearchResult) -> list[str]:
-    """Describe how the result was made: number of items, ties, reranking, time."""
+    """Describe how the result was made: number of items, order, time, and what `explain` says."""
     among = f"{result.total:,} found among {counted(result.candidates, 'item')}, by {_searched(result)}"
     if result.index is not None:
         among += f": {result.num_bits} bits ({result.code_bytes} bytes) each, {result.index} index"
     lines = [f"{among}."]
-    if result.tie_distance is not None:
-        lines.append(
-            f"Ties: {counted(result.ties, 'item')} at Hamming distance {result.tie_distance}, where the ranking by "
-            f"codes ends; {result.tied_shown:,} of them found."
-        )
     lines.append(f"Order: {_order(result)}.")
     parts = ", ".join(f"{name} {1000 * seconds:.1f}" for name, seconds in asdict(result.timing).items())
     lines.append(f"Time after load: {1000 * result.timing.total:.1f} ms ({parts}).")
@@ -99,61 +87,6 @@ def nothing_found(result: SearchResult) -> str:
     return "Nothing found: no case has these words." if result.match == "words" else "Nothing found."
 
 
-def hits_frame(result: SearchResult) -> "pd.DataFrame":
-    """Make a table of the hits; see `SearchResult.to_pandas`.
-
-    Raises:
-        ConfigError: If pandas is not installed.
-    """
-    if find_spec("pandas") is None:
-        raise ConfigError("a DataFrame needs pandas, which is missing: pip install pandas")
-    import pandas as pd  # an extra of nobody: most searches do without
-
-    rows = []
-    for hit in result.hits:
-        row = {name: getattr(hit, name) for name in ("rank", "distance", "similarity", "shared_labels", "alike", "why")}
-        for reason in hit.reasons:
-            name = f"by_{reason.by}" if reason.item is None else f"by_{reason.item}"
-            row |= {f"rank_{name}": reason.rank, f"distance_{name}": reason.distance}
-        rows.append(row | vars(hit.item))
-    return pd.DataFrame(rows)
-
-
-def result_json(result: SearchResult) -> str:
-    """Write a result as JSON, under the names of `SearchResult`; times in seconds."""
-    content = asdict(result)
-    content["timing"]["total"] = result.timing.total
-    return json.dumps({"notice": NOTICE, **content}, indent=1, ensure_ascii=False, allow_nan=False)
-
-
-def result_page(result: SearchResult, picture: Callable[[str], bytes | None]) -> str:
-    """Write a result as one HTML file, pictures and style included.
-
-    Everything that comes from the archive is escaped, and in addition a content policy keeps the page from loading or
-    running anything.
-
-    Args:
-        result: The result.
-        picture: Function that returns the JPEG of an item by its id, or None.
-    """
-    from jinja2 import Environment, StrictUndefined  # the other commands do without
-
-    template = files(__package__).joinpath("result.html").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    hits = []
-    for hit in result.hits:
-        jpeg = picture(hit.item.id) if hit.item.has_image else None
-        hits.append((hit, why(hit), None if jpeg is None else f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"))
-    return environment.from_string(template).render(
-        result=result,
-        cut=cut_query(result),
-        sentences=sentences(result),
-        notice=NOTICE,
-        hits=hits,
-        nothing=nothing_found(result),
-    )
-
-
 def result_table(result: SearchResult) -> Group:
     """Make lines about each hit, and below them how they were found.
 
@@ -193,12 +126,7 @@ def _summary(result: SearchResult) -> Iterator[str]:
     """Yield short sentences about how the result was made; `sentences` has the details."""
     among = counted(result.candidates, "item")
     yield f"{result.total:,} of {among} by {_searched(result).replace('codes', f'{result.num_bits}-bit codes')}."
-    yield from sources(result)
-    if result.tie_distance is not None and result.ties > result.tied_shown:
-        yield (
-            f"By codes alone the list ends at distance {result.tie_distance}, where {result.ties:,} items tie: "
-            f"{result.tied_shown:,} {'is' if result.tied_shown == 1 else 'are'} shown."
-        )
+    yield from explain(result)
     single = result.match == "codes"
     order = (
         _order(result)

@@ -100,7 +100,7 @@ def search(
     limit: int | None = None,
     index: IndexKind | None = None,
     device: str = "cpu",
-    format: Literal["table", "json", "html"] = "table",  # noqa: A002  # the name of the option
+    format: Literal["table", "json", "csv", "html"] = "table",  # noqa: A002  # the name of the option
     out: Path | None = None,
 ) -> None:
     """Find the items nearest to a text, a picture or an item. Give one of --text, --image and --id.
@@ -133,13 +133,14 @@ def search(
         index: Kind of index, flat, or hash for codes of at most 24 bits; both find the same. Default: by the number
             of items.
         device: Where the query is encoded.
-        format: Kind of output: table and json are printed; html is one file with pictures, named by --out.
+        format: Kind of output: table, json and csv are printed; html is one file with pictures, named by --out.
         out: File to write instead of printing.
     """
+    from mcmfh_lightning.archive.exporting import BOM, result_csv, result_json, result_page
     from mcmfh_lightning.archive.filters import Filters, QueryError, UnknownError
     from mcmfh_lightning.archive.queries import Query
     from mcmfh_lightning.archive.search import Archive
-    from mcmfh_lightning.archive.show import cut_query, no_candidates, result_json, result_page, result_table
+    from mcmfh_lightning.archive.show import cut_query, no_candidates, result_table
     from mcmfh_lightning.tables import as_text, counted, show
 
     if format == "html" and out is None:
@@ -176,6 +177,8 @@ def search(
         content = result_page(result, opened.picture)
     elif format == "json":
         content = f"{result_json(result)}\n"
+    elif format == "csv":
+        content = ("" if out is None else BOM) + result_csv(result)
     elif out is not None:
         content = as_text(result_table(result))
     else:

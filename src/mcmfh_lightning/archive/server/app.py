@@ -39,7 +39,10 @@ from mcmfh_lightning.errors import ConfigError, McmfhError
 MAX_CONNECTIONS = 500
 _SPARE_THREADS = 8  # for what has no lane
 # One script in this order; the parts share their names.
-_SCRIPTS = ("elements.js", "api.js", "pictures.js", "cards.js", "filters.js", "results.js", "main.js")
+_SCRIPTS = (
+    *("elements.js", "api.js", "pictures.js", "picks.js", "cards.js", "filters.js", "results.js", "film.js"),
+    *("saving.js", "links.js", "main.js"),
+)
 
 
 def _page() -> HTMLResponse:

@@ -18,6 +18,8 @@ from mcmfh_lightning.images.png import ValueRange
 from mcmfh_lightning.images.unusable import FIXES, PictureError
 
 IMAGE_SEARCH = "/api/search/image"
+PREVIEW = "/api/preview"
+UPLOADS = (IMAGE_SEARCH, PREVIEW)
 # Of a picture. Its form may be as large as this and `MAX_JSON_BYTES` together.
 MAX_UPLOAD_BYTES = 20 * 1024**2
 # Of any other body. `MAX_QUERY_CHARACTERS` fit in it, in whatever escapes the client writes them.
@@ -29,6 +31,8 @@ MAX_PIXELS = 36_000_000
 MAX_SIDES_RATIO = 20
 MAX_QUERY_CHARACTERS = 5_000
 MAX_ID_CHARACTERS = 512
+MAX_HITS = 100  # with texts, and of a page with pictures
+MAX_ROWS = 1_000  # of CSV
 MAX_CHOICES = 100  # entries of one filter
 MAX_ITEMS = 20  # items of one query: each is a search
 NO_NUL = r"^[^\x00]*$"
@@ -196,17 +200,25 @@ class SearchOptions(_Request):
         filters: Conditions on the items.
         rerank: Number of the nearest items to rerank by stored relaxed codes, where there are some; 0 turns it off.
         offset: Hits of the ranking to skip: paging.
-        limit: Hits to return at most.
+        limit: Hits to return at most: 100, or 1,000 with `format` `csv`.
+        format: Whether the answer is JSON, or a file: a table in CSV, or one page of HTML with pictures.
     """
 
     match: Match | None = None
     against: Against | None = None
-    k: Annotated[int, Field(ge=1, le=1_000)] = K
+    k: Annotated[int, Field(ge=1, le=MAX_ROWS)] = K
     radius: Annotated[int, Field(ge=0, le=1_024)] | None = None
     filters: SearchFilters = SearchFilters()
     rerank: Annotated[int, Field(ge=0, le=2_000)] = RERANKED
     offset: Annotated[int, Field(ge=0, le=1_000_000)] = 0
-    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    limit: Annotated[int, Field(ge=1, le=MAX_ROWS)] = 20
+    format: Literal["json", "csv", "html"] = "json"
+
+    @model_validator(mode="after")
+    def _check_limit(self) -> Self:
+        if self.limit > MAX_HITS and self.format != "csv":
+            raise ValueError(f"limit is more than {MAX_HITS}: ask for pages by offset, or for format csv")
+        return self
 
     def query(self, image: Image.Image | None = None) -> Query:
         """Make the query.
@@ -214,7 +226,7 @@ class SearchOptions(_Request):
         Raises:
             QueryError: If options contradict each other.
         """
-        given = {name: getattr(self, name) for name in type(self).model_fields if name != "filters"}
+        given = {name: getattr(self, name) for name in type(self).model_fields if name not in ("filters", "format")}
         if isinstance(given.get("id"), list):
             given["id"] = tuple(given["id"])
         return Query(**given, image=image, filters=self.filters.parsed())

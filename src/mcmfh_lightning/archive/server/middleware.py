@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mcmfh_lightning.archive.server.guesses import WrongTokens
-from mcmfh_lightning.archive.server.messages import IMAGE_SEARCH, MAX_JSON_BYTES, MAX_UPLOAD_BYTES
+from mcmfh_lightning.archive.server.messages import MAX_JSON_BYTES, MAX_UPLOAD_BYTES, UPLOADS
 from mcmfh_lightning.errors import ConfigError
 
 TOKEN_VARIABLE = "MCMFH_ARCHIVE_TOKEN"  # noqa: S105  # the name of the variable
@@ -149,7 +149,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = MAX_JSON_BYTES + (MAX_UPLOAD_BYTES if scope["path"] == IMAGE_SEARCH else 0)
+        limit = MAX_JSON_BYTES + (MAX_UPLOAD_BYTES if scope["path"] in UPLOADS else 0)
         too_large = JSONResponse({"detail": f"the body is larger than {limit:,} bytes: send less"}, 413)
         too_slow = JSONResponse(
             {"detail": f"the body did not arrive in {BODY_SECONDS:.0f} seconds: send it again"}, 408

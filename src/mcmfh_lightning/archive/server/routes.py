@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from functools import partial
 from threading import Lock
 from time import monotonic, sleep
 from typing import Annotated, Any, TypeVar
@@ -11,14 +12,17 @@ from fastapi import APIRouter, File, Form, Path, Response, Security, UploadFile
 from fastapi.security import HTTPBearer
 from pydantic import Json
 
-from mcmfh_lightning.archive.filters import QueryError, UnknownError
+from mcmfh_lightning.archive.exporting import BOM, result_csv, result_page
+from mcmfh_lightning.archive.filters import QueryError, UnknownError, UnknownItemError
 from mcmfh_lightning.archive.results import Item, SearchResult
+from mcmfh_lightning.archive.schema import small_jpeg
 from mcmfh_lightning.archive.search import Archive
 from mcmfh_lightning.archive.server.load import Load
 from mcmfh_lightning.archive.server.messages import (
     IMAGE_SEARCH,
     MAX_ID_CHARACTERS,
     NO_NUL,
+    PREVIEW,
     Choices,
     Count,
     Info,
@@ -54,12 +58,14 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
         503: "Too many requests wait (with Retry-After), there is no archive yet, or its encoder cannot be built here",
     }.items()
 }
+_FILES: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {}, "text/html": {}}}}
 _JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}, "description": "The picture"}}
 
 # None instead of the defaults themselves: FastAPI 0.115 parses a default as if it had been sent.
 Options = Annotated[
     Json[SearchOptions] | None, Form(description="JSON: what the body of /api/search may hold apart from a query")
 ]
+Film = Annotated[UploadFile, File(description="JPEG, PNG or DICOM")]
 ItemPath = Annotated[str, Path(min_length=1, max_length=MAX_ID_CHARACTERS, pattern=NO_NUL)]
 Answer = TypeVar("Answer")
 
@@ -227,26 +233,34 @@ def routes(served: ServedArchive, load: Load, *, guarded: bool) -> APIRouter:
             with_text=found.with_text,
         )
 
-    @router.post("/search")
-    def search(request: SearchRequest) -> SearchResult:
-        """Search by a text, or by an item of the archive."""
+    @router.post("/search", response_model=SearchResult, responses=_FILES)
+    def search(request: SearchRequest) -> SearchResult | Response:
+        """Search by a text, or by items of the archive."""
         query = request.query()
         archive = served.with_encoder() if query.needs_encoder else served.current()
         archive.check_names(query.filters)  # does not wait for another query
         with load.searches.slot() if query.needs_encoder else nullcontext():
-            return served.ask(lambda archive: archive.find(query), encoder=query.needs_encoder)
+            return served.ask(
+                lambda archive: _answer(archive, archive.find(query), request), encoder=query.needs_encoder
+            )
 
-    @router.post(IMAGE_SEARCH.removeprefix("/api"))
-    def search_image(
-        image: Annotated[UploadFile, File(description="JPEG, PNG or DICOM")], options: Options = None
-    ) -> SearchResult:
+    @router.post(IMAGE_SEARCH.removeprefix("/api"), response_model=SearchResult, responses=_FILES)
+    def search_image(image: Film, options: Options = None) -> SearchResult | Response:
         """Search by a picture, which is not kept."""
         asked = options or SearchOptions()
         archive = served.with_encoder()
         archive.check_names(asked.filters.parsed())  # costs less than decoding
         with load.films.slot():
             query = asked.query(read_picture(image.file, image.filename, archive.info.value_range))
-            return served.ask(lambda archive: archive.find(query), encoder=True)
+            return served.ask(lambda archive: _answer(archive, archive.find(query), asked), encoder=True)
+
+    @router.post(PREVIEW.removeprefix("/api"), responses=_JPEG, response_class=Response)
+    def preview(image: Film) -> Response:
+        """Show a picture as a search by it would read it, small; it is not kept. Browsers do not show DICOM."""
+        value_range = served.current().info.value_range
+        with load.films.slot():
+            picture = small_jpeg(read_picture(image.file, image.filename, value_range))
+        return Response(picture, media_type="image/jpeg")
 
     @router.get("/items/{item_id:path}")
     def item(item_id: ItemPath) -> Item:
@@ -263,6 +277,23 @@ def routes(served: ServedArchive, load: Load, *, guarded: bool) -> APIRouter:
         return Response(found, media_type="image/jpeg")
 
     return router
+
+
+def _answer(archive: Archive, found: SearchResult, asked: SearchOptions) -> SearchResult | Response:
+    """Return a result as it is asked for: as JSON, or as the file that the command line writes."""
+    if asked.format == "csv":
+        return Response(BOM + result_csv(found), media_type="text/csv")
+    if asked.format == "html":
+        return Response(result_page(found, partial(_picture, archive)), media_type="text/html")
+    return found
+
+
+def _picture(archive: Archive, item: str) -> bytes | None:
+    """Return the picture of a hit; None also if another process has deleted it since the search."""
+    try:
+        return archive.picture(item)
+    except UnknownItemError:
+        return None
 
 
 def _counts(counts: Mapping[str, int]) -> list[Count]:

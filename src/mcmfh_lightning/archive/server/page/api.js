@@ -60,16 +60,20 @@ async function request(path, options = {}) {
 
 const getJson = async (path) => (await request(path)).json();
 
-async function searchJson(body, signal) {
-  const headers = { "Content-Type": "application/json" };
-  return (await request("/api/search", { method: "POST", headers, body: JSON.stringify(body), signal })).json();
+function filmForm(film) {
+  const form = new FormData();
+  form.append("image", film, "film"); // its own name may be a patient's
+  return form;
 }
 
-async function searchImage(file, options, signal) {
-  const form = new FormData();
-  form.append("image", file, "film"); // its own name may be a patient's
+function search({ file: film, ...query }, options, signal) {
+  if (film === undefined) {
+    const headers = { "Content-Type": "application/json" };
+    return request("/api/search", { method: "POST", headers, body: JSON.stringify({ ...query, ...options }), signal });
+  }
+  const form = filmForm(film);
   form.append("options", JSON.stringify(options));
-  return (await request("/api/search/image", { method: "POST", body: form, signal })).json();
+  return request("/api/search/image", { method: "POST", body: form, signal });
 }
 
 const picturePath = (id) => `/api/pictures/${encodeURIComponent(id)}`;

@@ -1,15 +1,17 @@
 // One hit, one card.
 
-function card(hit, bits, onSimilar) {
+// on: what its buttons do, by name.
+function card(hit, bits, on) {
   const { item } = hit;
   const title = element("h3", {}, element("span", { className: "rank" }, `${hit.rank}`), ` ${item.id}`);
   const similar = element("button", { type: "button", className: "similar" }, "Find similar", unseen(` to ${item.id}`));
-  similar.addEventListener("click", () => onSimilar(item.id));
+  similar.addEventListener("click", () => on.similar(item.id));
+  const tools = element("div", { className: "card-tools" }, similar, pickBox(item.id));
   return element(
     "li",
     { className: "card" },
     filmButton(item),
-    element("div", { className: "details" }, title, measures(hit, bits), labels(hit), report(item), about(item), similar),
+    element("div", { className: "details" }, title, measures(hit, bits), labels(hit, on.label), report(item), about(item), tools),
   );
 }
 
@@ -37,13 +39,17 @@ function measures(hit, bits) {
   return list;
 }
 
-function labels(hit) {
+function labels(hit, onLabel) {
   const shared = new Set(hit.shared_labels);
+  const filtered = new Set(chosen("labels"));
   if (!hit.item.labels.length) return null;
-  const chip = (name) =>
-    shared.has(name)
-      ? element("li", { className: "shared" }, element("span", { "aria-hidden": "true" }, "✓ "), name, unseen(" (shared with the query)"))
-      : element("li", {}, name);
+  const chip = (name) => {
+    const marks = shared.has(name) ? [element("span", { "aria-hidden": "true" }, "✓ "), unseen(" (shared with the query)")] : [null, null];
+    const properties = { type: "button", title: "Filter by this label, or no longer", "aria-pressed": String(filtered.has(name)) };
+    const button = element("button", properties, marks[0], name, marks[1]);
+    button.addEventListener("click", () => onLabel(name));
+    return element("li", { className: shared.has(name) ? "shared" : "" }, button);
+  };
   const ordered = [...hit.item.labels].sort((one, other) => shared.has(other) - shared.has(one));
   return element("ul", { className: "labels", "aria-label": "Labels" }, ...ordered.map(chip));
 }

@@ -75,6 +75,13 @@ function showActive() {
   byId("match").disabled = byId("k").value === "";
 }
 
+function toggleLabel(name) {
+  const box = [...byId("labels").querySelectorAll("input")].find(({ value }) => value === name);
+  if (box === undefined) return;
+  box.checked = !box.checked;
+  findLabels();
+}
+
 function findLabels() {
   const wanted = byId("label-finder").value.trim().toLowerCase();
   for (const label of byId("labels").children) {

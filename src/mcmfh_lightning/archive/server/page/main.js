@@ -1,7 +1,6 @@
 // Queries, one at a time; the state that the Back button walks through is kept here, and never in an address.
 
 const PAGE_SIZE = 24;
-const MAX_UPLOAD_BYTES = 20 * 1024 ** 2;
 const RETRY_MS = 5000;
 
 const past = []; // {query, offset}: what was asked in this tab; filters are always those of the form
@@ -11,12 +10,15 @@ let archive = null; // /api/info
 
 // --- asking
 
-async function ask(state, { remember = true, focus = false } = {}) {
-  if (remember) {
-    past.length = present + 1;
-    present = past.push(state) - 1;
-    history[present === 0 ? "replaceState" : "pushState"]({ present }, "");
-  }
+function remember(state, entry) {
+  past.length = present + 1;
+  present = past.push(state) - 1;
+  history[`${present === 0 ? "replace" : entry}State`]({ present }, "", location.pathname);
+}
+
+// entry: "push" makes an entry of the history, "replace" takes the present one, null leaves it as it is.
+async function ask(state, { entry = "push", focus = false } = {}) {
+  if (entry !== null) remember(state, entry);
   running?.abort();
   const current = new AbortController();
   running = current;
@@ -26,19 +28,17 @@ async function ask(state, { remember = true, focus = false } = {}) {
   try {
     const { query } = state;
     const options = { ...searchOptions(query), offset: state.offset, limit: PAGE_SIZE };
-    const result =
-      query.file === undefined
-        ? await searchJson({ ...query, ...options }, current.signal)
-        : await searchImage(query.file, options, current.signal);
+    const result = await (await search(query, options, current.signal)).json();
     if (running !== current) return;
     byId("results-title").textContent = titleOf(query);
     await learn();
-    showResult(result, state.offset, PAGE_SIZE, archive.items, askLike);
+    forgetPicks(query);
+    showResult(result, state.offset, PAGE_SIZE, archive.items, { similar: (id) => askLike([id]), label: filterBy });
     if (focus) showTop();
   } catch (error) {
     if (running !== current) return;
     if (error.name === "AbortError") return;
-    failed(error, () => ask(state, { remember: false, focus }));
+    failed(error, () => ask(state, { entry: null, focus }));
   } finally {
     if (running === current) {
       running = null;
@@ -49,13 +49,19 @@ async function ask(state, { remember = true, focus = false } = {}) {
 
 const fresh = (query) => ({ query, offset: 0 });
 
-function askLike(id) {
+function askLike(ids, entry = "push") {
   byId("query").value = "";
   forgetFile();
-  ask(fresh({ id }), { focus: true });
+  return ask(fresh({ id: ids.length === 1 ? ids[0] : ids }), { entry, focus: true });
+}
+
+function filterBy(label) {
+  toggleLabel(label);
+  again({ focus: true });
 }
 
 function titleOf(query) {
+  if (Array.isArray(query.id)) return `Cases like these ${query.id.length}: ${query.id.join(", ")}`;
   if (query.id !== undefined) return `Cases like ${query.id}`;
   return query.file === undefined ? `Cases like “${query.text}”` : "Cases like your film";
 }
@@ -107,6 +113,7 @@ async function start() {
     await learn();
     clearProblem();
     say("Nothing asked yet.");
+    await openLink();
   } catch (error) {
     // A problem that is shown already is not shown again every few seconds: the button there may have the focus.
     if (byId("problem").firstChild?.textContent !== error.message) {
@@ -146,82 +153,13 @@ document.addEventListener("keydown", (event) => {
   else if (document.activeElement === byId("query")) byId("query").value = "";
 });
 
-// --- the film
-
-let file = null;
-
-function takeFile(files) {
-  const [first] = files;
-  if (first === undefined) {
-    say("");
-    showProblem("That is not a file. Drop a JPEG, PNG or DICOM file.");
-  } else if (first.size > MAX_UPLOAD_BYTES) {
-    say("");
-    showProblem(`The film has ${bytes(first.size)}; the most is 20 MB. Send a smaller one.`);
-  } else {
-    file = first;
-    byId("query").value = "";
-    showFile();
-    ask(fresh({ file }));
-  }
-}
-
-function showFile() {
-  const preview = byId("preview");
-  if (preview.src) URL.revokeObjectURL(preview.src);
-  preview.hidden = file === null;
-  preview.removeAttribute("src");
-  preview.onerror = () => {
-    preview.hidden = true;
-  };
-  if (file !== null) preview.src = URL.createObjectURL(file);
-  byId("chosen").textContent = file?.name ?? "";
-  byId("chosen").hidden = file === null;
-  byId("unchoose").hidden = file === null;
-}
-
-function forgetFile() {
-  file = null;
-  byId("file").value = "";
-  showFile();
-}
-
-byId("file").addEventListener("change", () => byId("file").files.length && takeFile(byId("file").files));
-byId("unchoose").addEventListener("click", () => {
-  forgetFile();
-  byId("file").focus();
-});
-
-// Anywhere on the page: a film that misses the box must not replace the page.
-let depth = 0; // of nested elements that the pointer entered
-document.addEventListener("dragenter", () => {
-  depth += 1;
-  byId("drop").classList.add("over");
-});
-document.addEventListener("dragleave", () => {
-  depth -= 1;
-  if (depth === 0) byId("drop").classList.remove("over");
-});
-document.addEventListener("dragover", (event) => event.preventDefault());
-document.addEventListener("drop", (event) => {
-  event.preventDefault();
-  depth = 0;
-  byId("drop").classList.remove("over");
-  takeFile(event.dataTransfer.files);
-});
-document.addEventListener("paste", (event) => {
-  if (event.clipboardData.files.length === 0) return;
-  event.preventDefault();
-  takeFile(event.clipboardData.files);
-});
-
 // --- filters, pages, the Back button
 
-function again() {
+function again({ focus = false } = {}) {
   showActive();
   if (past[present] === undefined || !byId("filters").checkValidity()) return;
   past[present] = fresh(past[present].query);
-  ask(past[present], { remember: false });
+  ask(past[present], { entry: null, focus });
 }
 
 byId("filters").addEventListener("change", (event) => event.target.id !== "label-finder" && again());
@@ -246,8 +184,27 @@ addEventListener("popstate", (event) => {
   if (state === undefined) return;
   present = event.state.present;
   byId("query").value = state.query.text ?? "";
-  ask(state, { remember: false, focus: true });
+  ask(state, { entry: null, focus: true });
 });
+
+// --- what is done with the hits
+
+byId("more").addEventListener("click", () => askLike([...picked]));
+byId("link").addEventListener("click", () => showLink(past[present].query));
+for (const format of ["csv", "html"]) byId(`save-${format}`).addEventListener("click", () => save(format, past[present]));
+
+async function openLink() {
+  const link = readLink();
+  if (link === null) return;
+  showActive();
+  findLabels();
+  // The browser has made an entry for the address, which the search takes over.
+  if (link.items.length) await askLike(link.items, "replace");
+  else history.replaceState(history.state, "", location.pathname);
+  if (!link.items.length) say("The filters of the link are set. Write a finding or choose a film.");
+  if (!link.complete) showProblem("The link has filters that this archive does not know. They were left out.");
+}
+addEventListener("hashchange", openLink);
 
 const wide = matchMedia("(min-width: 60rem)");
 const unfold = () => {
@@ -255,4 +212,5 @@ const unfold = () => {
 };
 wide.addEventListener("change", unfold);
 unfold();
+watchFilms(() => ask(fresh({ file })));
 start();

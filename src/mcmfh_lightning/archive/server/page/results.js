@@ -1,11 +1,12 @@
 // The answer to a search, or why there is none.
 
-function showResult(result, offset, pageSize, items, onSimilar) {
+function showResult(result, offset, pageSize, items, on) {
   const { hits, total } = result;
   forgetPictures();
-  byId("hits").replaceChildren(...hits.map((hit) => card(hit, result.num_bits, onSimilar)));
+  byId("hits").replaceChildren(...hits.map((hit) => card(hit, result.num_bits, on)));
   byId("facts").replaceChildren(...facts(result, items));
   byId("facts").hidden = false;
+  byId("tools").hidden = total === 0;
   const pages = Math.ceil(total / pageSize);
   const page = Math.floor(offset / pageSize) + 1;
   byId("pages").hidden = pages <= 1;
@@ -60,6 +61,7 @@ function clearResult() {
   forgetPictures();
   byId("hits").replaceChildren();
   byId("facts").hidden = true;
+  byId("tools").hidden = true;
   byId("pages").hidden = true;
 }
 
