@@ -12,14 +12,14 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from mcmfh_lightning.cli.command_line import Commands, run_subcommand
+from mcmfh_lightning.cli.data_sources import SOURCES, print_summary
 from mcmfh_lightning.datasets.collection import apply_rows, read_splits_csv
-from mcmfh_lightning.datasets.convert import convert, summary_table
+from mcmfh_lightning.datasets.convert import convert
 from mcmfh_lightning.datasets.download import UPSTREAM, fetch_openi
 from mcmfh_lightning.datasets.openi import LabelScheme, read_openi
 from mcmfh_lightning.datasets.phantom.studies import IMAGES, REPORTS, SPLITS_CSV, write_phantom
 from mcmfh_lightning.datasets.relabel import relabel
 from mcmfh_lightning.datasets.roco import RocoOptions, convert_roco
-from mcmfh_lightning.datasets.split_report import split_lines
 from mcmfh_lightning.datasets.splits import SplitPlan
 from mcmfh_lightning.datasets.table.options import ManifestOptions
 from mcmfh_lightning.datasets.table.problems import problems_file, report
@@ -49,7 +49,7 @@ def manifest(
     problems: Path | None = None,
     value_range: ValueRange | None = None,
 ) -> None:
-    """Convert a table of your own, of ids, images, texts, labels and groups, into pair shards.
+    """Convert a table of your own (ids, images, texts, labels, groups) into pair shards.
 
     If any row is bad nothing is converted, and each problem is listed with its row and its fix.
 
@@ -90,17 +90,10 @@ def manifest(
         console=console,
         value_range=value_range,
     )
-    _summarize(info)
+    print_summary(info)
     if single := sum(item.image is None or item.text is None for item in collection.candidates):
         has = counted(single, "item has one modality: it serves", "items have one modality: they serve")
         say(f"{has} in databases, never in training or as queries", console)
-
-
-def _summarize(info: DatasetInfo) -> None:
-    """Print what a conversion read, kept and wrote, and how it split that."""
-    show(summary_table(info))
-    for line in split_lines(info):
-        say(line)
 
 
 OpeniSplit = Literal["csv", "study", "date"]
@@ -124,7 +117,7 @@ def openi(
     images_sha256: str | None = None,
     value_range: ValueRange | None = None,
 ) -> None:
-    """Convert Open-i's chest X-rays, or a collection of the same formats, into pair shards.
+    """Convert Open-i's chest X-rays, or others in the same formats, into pair shards.
 
     With neither reports nor images both archives are downloaded.
 
@@ -180,11 +173,11 @@ def openi(
         console=console,
         value_range=value_range,
     )
-    _summarize(info)
+    print_summary(info)
 
 
 def phantom(*, out: Path, studies: int = 1600, seed: int = 0) -> None:
-    """Draw chest-film-like pictures and write reports about them, in Open-i's file formats.
+    """Draw chest-film-like pictures and write reports about them, in Open-i's formats.
 
     Args:
         out: Folder to write; must be empty or not exist yet.
@@ -212,7 +205,7 @@ def roco(*, out: Path, options: Annotated[RocoOptions, Parameter(name="*")]) -> 
         options: What to make of it.
     """
     check_folder(out, "--out")
-    _summarize(convert_roco(options, out, Console(stderr=True)))
+    print_summary(convert_roco(options, out, Console(stderr=True)))
 
 
 def stats(folder: str, *, out: Path | None = None) -> None:
@@ -254,7 +247,11 @@ def verify(folder: str) -> None:
         sys.exit(1)
 
 
-COMMANDS: Commands = {command.__name__: command for command in (manifest, openi, phantom, relabel, roco, stats, verify)}
+COMMANDS: Commands = {
+    **{command.__name__: command for command in (manifest, openi, phantom, roco)},
+    **SOURCES,
+    **{command.__name__: command for command in (relabel, stats, verify)},
+}
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -49,6 +49,7 @@ PAGES: Mapping[str, ProgramPage] = {
         examples=(
             "mcmfh-data manifest --manifest pairs.csv --images films --out data/pairs",
             "mcmfh-data openi --out data/openi",
+            "mcmfh-data mimic-cxr --root mimic-cxr-jpg --reports mimic-cxr --out data/mimic",
             "mcmfh-data phantom --out data/phantom --studies 200",
             "mcmfh-data roco --root roco-dataset --out data/roco",
             "mcmfh-data verify data/pairs",
@@ -90,9 +91,10 @@ def program_help(app: App) -> str:
     """Write the help of a program: one line a command, the first half of its first sentence."""
     name, page = app.name[0], PAGES.get(app.name[0], ProgramPage())
     lines = [f"Usage: {name} COMMAND [options]", "", page.summary, "", "Commands:"]
-    for command in app:
-        if not command.startswith("-"):
-            lines += _entry(command, re.split(r"[;:]\s|\.(?:\s|$)", " ".join(app[command].help.split()))[0], indent=12)
+    commands = [command for command in app if not command.startswith("-")]
+    indent = max(12, 4 + max(map(len, commands)))
+    for command in commands:
+        lines += _entry(command, re.split(r"[;:]\s|\.(?:\s|$)", " ".join(app[command].help.split()))[0], indent)
     lines += ["", f"{name} COMMAND --help shows the main options of a command, --help all shows every option."]
     lines += [f"{name} --install-completion lets the shell complete names of commands and options."]
     return _text([*lines, *_examples(page.examples)])

@@ -199,11 +199,11 @@ def require_normal(
     if collection.normal_label in drop_labels:
         raise DataError(
             f"the normal label {collection.normal_label!r} is one of --drop-labels; take it out of that file, or leave "
-            "out --normal-label"
+            "out --normal-label where it was given"
         )
     raise DataError(
         f"the normal label {collection.normal_label!r} is on fewer than {min_label_count} items that can be used: "
-        "lower --min-label-count, or leave out --normal-label"
+        "lower --min-label-count, or leave out --normal-label where it was given"
     )
 
 
