@@ -12,6 +12,7 @@ from rich.console import Console
 from mcmfh_lightning.cli.command_line import Commands
 from mcmfh_lightning.datasets.convert import summary_table
 from mcmfh_lightning.datasets.mimic_cxr import MimicCxrOptions, convert_mimic_cxr
+from mcmfh_lightning.datasets.rocov2 import Rocov2Options, convert_rocov2
 from mcmfh_lightning.datasets.source_options import ShardOptions
 from mcmfh_lightning.datasets.split_report import split_lines
 from mcmfh_lightning.errors import say
@@ -47,6 +48,24 @@ def mimic_cxr(
     print_summary(convert_mimic_cxr(options, shards, out, Console(stderr=True)))
 
 
+def rocov2(
+    *,
+    out: Path,
+    options: Annotated[Rocov2Options, _FLAT],
+    shards: Annotated[ShardOptions, _FLAT] = _SHARDS,
+) -> None:
+    """Convert ROCOv2, figures of articles with captions and concepts, into pair shards.
+
+    Args:
+        out: Folder of the pair shards to write; an interrupted conversion is completed.
+        options: What to read.
+        shards: What to write.
+    """
+    check_folder(out, "--out")
+    print_summary(convert_rocov2(options, shards, out, Console(stderr=True)))
+
+
 SOURCES: Commands = {
     "mimic-cxr": mimic_cxr,
+    "rocov2": rocov2,
 }

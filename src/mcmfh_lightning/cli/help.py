@@ -52,6 +52,7 @@ PAGES: Mapping[str, ProgramPage] = {
             "mcmfh-data mimic-cxr --root mimic-cxr-jpg --reports mimic-cxr --out data/mimic",
             "mcmfh-data phantom --out data/phantom --studies 200",
             "mcmfh-data roco --root roco-dataset --out data/roco",
+            "mcmfh-data rocov2 --root rocov2 --out data/rocov2",
             "mcmfh-data verify data/pairs",
             "mcmfh-data stats data/pairs --out report",
         ),
