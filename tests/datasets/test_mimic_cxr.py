@@ -277,7 +277,7 @@ def _take_images_away(root: Path) -> None:
 FOLDERS = {
     "no table": (
         lambda root: (root / "mimic-cxr-2.0.0-metadata.csv.gz").rename(root / "metadata.csv.gz"),
-        r"mimic-cxr-2\.0\.0-metadata\.csv\.gz: no such table; did you mean .* by --root",
+        r"mimic-cxr-2\.0\.0-metadata\.csv\.gz: no such table \(there are 'metadata\.csv\.gz', .* by --root",
     ),
     "empty table": (
         lambda root: (root / "mimic-cxr-2.0.0-split.csv.gz").write_bytes(gzip.compress(b"")),

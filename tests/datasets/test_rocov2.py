@@ -147,7 +147,7 @@ def test_a_folder_that_lacks_something_is_refused(root, tmp_path, capsys):
     words = refused(capsys, *arguments)
     assert re.search(r"holds none of the 33 images that the tables name, such as train/ROCOv2_2023_train_000001", words)
     (root / "valid_concepts.csv").rename(root / "validation_concepts.csv")
-    assert re.search(r"valid_concepts\.csv: no such table; did you mean .* by --root", refused(capsys, *arguments))
+    assert re.search(r"valid_concepts\.csv: no such table \(there are .* by --root", refused(capsys, *arguments))
     (root / "train_captions.csv").write_bytes(b"")
     (root / "valid_concepts.csv").write_bytes(b"ID,CUIs\n")
     assert re.search(r"train_captions\.csv: empty file", refused(capsys, *arguments))

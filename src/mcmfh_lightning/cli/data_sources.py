@@ -12,6 +12,7 @@ from rich.console import Console
 from mcmfh_lightning.cli.command_line import Commands
 from mcmfh_lightning.datasets.convert import summary_table
 from mcmfh_lightning.datasets.mimic_cxr import MimicCxrOptions, convert_mimic_cxr
+from mcmfh_lightning.datasets.padchest import PadChestOptions, convert_padchest
 from mcmfh_lightning.datasets.rocov2 import Rocov2Options, convert_rocov2
 from mcmfh_lightning.datasets.source_options import ShardOptions
 from mcmfh_lightning.datasets.split_report import split_lines
@@ -65,7 +66,25 @@ def rocov2(
     print_summary(convert_rocov2(options, shards, out, Console(stderr=True)))
 
 
+def padchest(
+    *,
+    out: Path,
+    options: Annotated[PadChestOptions, _FLAT],
+    shards: Annotated[ShardOptions, _FLAT] = _SHARDS,
+) -> None:
+    """Convert PadChest, chest films with Spanish reports, into pair shards.
+
+    Args:
+        out: Folder of the pair shards to write; an interrupted conversion is completed.
+        options: What to read.
+        shards: What to write.
+    """
+    check_folder(out, "--out")
+    print_summary(convert_padchest(options, shards, out, Console(stderr=True)))
+
+
 SOURCES: Commands = {
     "mimic-cxr": mimic_cxr,
+    "padchest": padchest,
     "rocov2": rocov2,
 }

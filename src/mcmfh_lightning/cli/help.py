@@ -50,6 +50,7 @@ PAGES: Mapping[str, ProgramPage] = {
             "mcmfh-data manifest --manifest pairs.csv --images films --out data/pairs",
             "mcmfh-data openi --out data/openi",
             "mcmfh-data mimic-cxr --root mimic-cxr-jpg --reports mimic-cxr --out data/mimic",
+            "mcmfh-data padchest --root padchest --out data/padchest",
             "mcmfh-data phantom --out data/phantom --studies 200",
             "mcmfh-data roco --root roco-dataset --out data/roco",
             "mcmfh-data rocov2 --root rocov2 --out data/rocov2",

@@ -75,8 +75,9 @@ def find_table(root: Path, name: str, option: str = "--root") -> Path:
     for path in (root / name, root / plain, root / f"{plain}{_GZIP}"):
         if path.is_file():
             return path
-    near = did_you_mean(name, (path.name for path in root.iterdir())) if root.is_dir() else ""
-    raise DataError(f"{root / name}: no such table{near or ';'} give the folder that holds it by {option}")
+    others = sorted(path.name for path in root.iterdir() if path.is_file()) if root.is_dir() else []
+    there = f" (there {'is' if len(others) == 1 else 'are'} {quoted(others, 5)})" if others else ""
+    raise DataError(f"{root / name}: no such table{there}; give the folder that holds it by {option}")
 
 
 def read_csv(path: Path, columns: Sequence[str]) -> Iterator[Record]:
