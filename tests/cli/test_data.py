@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mcmfh_lightning.cli.data import COMMANDS
 from mcmfh_lightning.cli.data import main as command
 from mcmfh_lightning.shards import DatasetInfo, PairShardReader
 
@@ -131,7 +132,7 @@ def test_the_real_collection_with_its_table(shared_data, tmp_path):
 def test_help_phantom_and_verify_run_without_torch(phantom, tmp_path):
     """A page of options should not take seconds, nor a check of a folder the memory of a training library."""
     assert openi(phantom, tmp_path / "pairs", "--min-label-count", "2") == 0
-    commands = [["--help"], *([name, "--help"] for name in ("manifest", "openi", "phantom", "roco", "stats", "verify"))]
+    commands = [["--help"], *([name, "--help"] for name in COMMANDS)]
     commands.append(["phantom", "--studies", "2", "--out", str(tmp_path / "phantom")])
     commands.append(["verify", str(tmp_path / "pairs")])
     code = """

@@ -192,6 +192,22 @@ WRONG: Mapping[str, tuple[str, str]] = {
     ),
     "roco, no root": ("mcmfh-data roco --out new", "--root is missing"),
     "roco, another folder": ("mcmfh-data roco --out new --root films", "give the folder of the roco-dataset"),
+    "mimic-cxr, nothing": ("mcmfh-data mimic-cxr", "--out and --root are missing; help: mcmfh-data mimic-cxr --help"),
+    "mimic-cxr, another name": ("mcmfh-data mimic --out new --root films", "did you mean 'mimic-cxr'?"),
+    "mimic-cxr, no reports": (
+        "mcmfh-data mimic-cxr --out new --root films",
+        "films: has no folder files of reports; give the folder where mimic-cxr-reports.zip was unpacked by --reports",
+    ),
+    "rocov2, another folder": ("mcmfh-data rocov2 --out new --root films", "license_information.csv: no such table"),
+    "padchest, no such folder": (
+        "mcmfh-data padchest --out new --root nowhere",
+        "give the folder that holds it by --root",
+    ),
+    "chexpert-plus, no such section": (
+        "mcmfh-data chexpert-plus --out new --root films --labels impresions",
+        "--labels 'impresions' is not one of impression, findings, report; did you mean 'impression'?",
+    ),
+    "chexpert-plus, shares": ("mcmfh-data chexpert-plus --out new --root films --resplit 80/10", "such as 80/10/10"),
     "phantom, no studies": ("mcmfh-data phantom --out new --studies 0", "--studies must be at least 1, got 0"),
     "phantom, negative seed": ("mcmfh-data phantom --out new --seed -1", "--seed must be at least 0, got -1"),
     "phantom, large seed": (

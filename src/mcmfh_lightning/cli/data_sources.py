@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from mcmfh_lightning.cli.command_line import Commands
+from mcmfh_lightning.datasets.chexpert_plus import ChexpertPlusOptions, convert_chexpert_plus
 from mcmfh_lightning.datasets.convert import summary_table
 from mcmfh_lightning.datasets.mimic_cxr import MimicCxrOptions, convert_mimic_cxr
 from mcmfh_lightning.datasets.padchest import PadChestOptions, convert_padchest
@@ -83,7 +84,25 @@ def padchest(
     print_summary(convert_padchest(options, shards, out, Console(stderr=True)))
 
 
+def chexpert_plus(
+    *,
+    out: Path,
+    options: Annotated[ChexpertPlusOptions, _FLAT],
+    shards: Annotated[ShardOptions, _FLAT] = _SHARDS,
+) -> None:
+    """Convert CheXpert Plus, chest films with sections of reports, into pair shards.
+
+    Args:
+        out: Folder of the pair shards to write; an interrupted conversion is completed.
+        options: What to read.
+        shards: What to write.
+    """
+    check_folder(out, "--out")
+    print_summary(convert_chexpert_plus(options, shards, out, Console(stderr=True)))
+
+
 SOURCES: Commands = {
+    "chexpert-plus": chexpert_plus,
     "mimic-cxr": mimic_cxr,
     "padchest": padchest,
     "rocov2": rocov2,

@@ -51,6 +51,7 @@ PAGES: Mapping[str, ProgramPage] = {
             "mcmfh-data openi --out data/openi",
             "mcmfh-data mimic-cxr --root mimic-cxr-jpg --reports mimic-cxr --out data/mimic",
             "mcmfh-data padchest --root padchest --out data/padchest",
+            "mcmfh-data chexpert-plus --root chexpert-plus --out data/chexpert-plus",
             "mcmfh-data phantom --out data/phantom --studies 200",
             "mcmfh-data roco --root roco-dataset --out data/roco",
             "mcmfh-data rocov2 --root rocov2 --out data/rocov2",
