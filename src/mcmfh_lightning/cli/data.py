@@ -10,12 +10,14 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
+from rich.text import Text
 
 from mcmfh_lightning.cli.command_line import Commands, run_subcommand
 from mcmfh_lightning.cli.data_sources import SOURCES, print_summary
 from mcmfh_lightning.datasets.collection import apply_rows, read_splits_csv
 from mcmfh_lightning.datasets.convert import convert
 from mcmfh_lightning.datasets.download import UPSTREAM, fetch_openi
+from mcmfh_lightning.datasets.label_map import describe_label_map, read_label_map
 from mcmfh_lightning.datasets.openi import LabelScheme, read_openi
 from mcmfh_lightning.datasets.phantom.studies import IMAGES, REPORTS, SPLITS_CSV, write_phantom
 from mcmfh_lightning.datasets.relabel import relabel
@@ -30,9 +32,9 @@ from mcmfh_lightning.images.png import ValueRange, check_value_range
 from mcmfh_lightning.shards import DatasetInfo
 from mcmfh_lightning.shards.folder import ShardFolder
 from mcmfh_lightning.shards.labels import read_drop_labels
-from mcmfh_lightning.shards.verify.report import verify_table
+from mcmfh_lightning.shards.verify.report import DATASET, verify_table
 from mcmfh_lightning.shards.verify.run import verify as run
-from mcmfh_lightning.tables import counted, show
+from mcmfh_lightning.tables import counted, paragraph, show
 
 
 def manifest(
@@ -45,6 +47,7 @@ def manifest(
     seed: int = 0,
     min_label_count: int = 1,
     drop_labels: Path | None = None,
+    label_map: str | None = None,
     skip_bad_rows: bool = False,
     problems: Path | None = None,
     value_range: ValueRange | None = None,
@@ -63,6 +66,8 @@ def manifest(
         seed: Seed of the split by group and of the order of items in the shards.
         min_label_count: Number of items that a label needs to enter the vocabulary.
         drop_labels: File of labels to leave out, one a line, such as a modality: it says nothing about a finding.
+        label_map: Map of the labels to another vocabulary: the name of a shipped map, such as chest-chexpert, or a CSV
+            with the columns raw_label and canonical_label.
         skip_bad_rows: Convert the good rows all the same, and list the bad ones in skipped.csv.
         problems: CSV file that lists all problems. Default: OUT-problems.csv next to the folder OUT.
         value_range: Values that become black and white, such as 0 4095, of images that have more than 8 bits and no
@@ -70,7 +75,7 @@ def manifest(
     """
     console = Console(stderr=True)
     check_folder(out, "--out")
-    dropped = read_drop_labels(drop_labels)
+    dropped, chosen_map = read_drop_labels(drop_labels), read_label_map(label_map, "manifest")
     name = name or manifest.stem
     reading = options.reading(name)
     read = read_manifest(manifest, images, reading)
@@ -85,6 +90,7 @@ def manifest(
         split=split,
         min_label_count=min_label_count,
         drop_labels=dropped,
+        label_map=chosen_map,
         seed=seed,
         settings={"converter": "manifest", "manifest_sha256": sha256_of(manifest), **reading.settings()},
         console=console,
@@ -110,6 +116,7 @@ def openi(
     labels: LabelScheme = "mesh_major",
     min_label_count: int = 10,
     drop_labels: Path | None = None,
+    label_map: str | None = None,
     seed: int = 0,
     name: str = "openi",
     mirror: str = UPSTREAM,
@@ -131,6 +138,8 @@ def openi(
         labels: Terms to take: mesh_major takes MeSH headings, mesh_automatic the automatic terms.
         min_label_count: Number of pairs that a label needs to enter the vocabulary.
         drop_labels: File of labels to leave out, one a line, such as a modality: it says nothing about a finding.
+        label_map: Map of the headings to another vocabulary: chest for the shipped one, or a CSV with the columns
+            raw_label and canonical_label.
         seed: Seed of the split by study and of the order of pairs in the shards.
         name: Name of the data set in dataset.json.
         mirror: URL of a folder that serves NLMCXR_reports.tgz and NLMCXR_png.tgz.
@@ -141,7 +150,7 @@ def openi(
     """
     console = Console(stderr=True)
     check_folder(out, "--out")
-    dropped = read_drop_labels(drop_labels)
+    dropped, chosen_map = read_drop_labels(drop_labels), read_label_map(label_map, "openi")
     settings: dict[str, object] = {"converter": "openi", "labels": labels}
     if reports is None and images is None:
         files = fetch_openi(cache or default_cache(), console, base_url=mirror, images_sha256=images_sha256)
@@ -168,6 +177,7 @@ def openi(
         split=SplitPlan(_PLANS[split_by]),
         min_label_count=min_label_count,
         drop_labels=dropped,
+        label_map=chosen_map,
         seed=seed,
         settings=settings,
         console=console,
@@ -225,7 +235,7 @@ def stats(folder: str, *, out: Path | None = None) -> None:
     progress = Console(stderr=True)
     tables = {split: read_split(shards, info, split, progress) for split in info.splits}
     numbers = summarize(info, tables)
-    show(stats_tables(numbers))
+    show(stats_tables(numbers), *_label_map_remark(info))
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         write_json(out / "stats.json", numbers)
@@ -242,9 +252,15 @@ def verify(folder: str) -> None:
     if not shards.path.is_dir():
         raise DataError(f"{folder} is not a folder: give the one that a converter or `mcmfh predict` wrote")
     report = run(shards, Console(stderr=True))
-    show(verify_table(report, folder))
+    remark = _label_map_remark(DatasetInfo.load(shards.path)) if report.result(DATASET) == "ok" else []
+    show(verify_table(report, folder), *remark)
     if report.failed:
         sys.exit(1)
+
+
+def _label_map_remark(info: DatasetInfo) -> list[Text]:
+    line = describe_label_map(info)
+    return [paragraph(f"\n{line}")] if line else []
 
 
 COMMANDS: Commands = {

@@ -29,7 +29,7 @@ _MANIFEST: Mapping[str, Kind] = {
     **dict.fromkeys((f"{name}-column" for name in ("id", "image", "text", "labels", "group", "date")), "cell"),
     **dict.fromkeys((f"{name}-column" for name in ("split", "source", "licence")), "cell"),
     **dict.fromkeys(("delimiter", "label-separator"), "cell"),
-    **dict.fromkeys(("split-by", "resplit", "drop-labels", "bad-images", "bad-texts"), "text"),
+    **dict.fromkeys(("split-by", "resplit", "drop-labels", "label-map", "bad-images", "bad-texts"), "text"),
     **dict.fromkeys(("label-columns", "normal-label", "split-names"), "cells"),
     **dict.fromkeys(("date-format", "no-column"), "texts"),
     **dict.fromkeys(("uncertain-is-present", "no-labels", "prefix-labels", "no-stratify", "skip-bad-rows"), "switch"),

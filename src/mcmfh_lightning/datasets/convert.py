@@ -15,6 +15,7 @@ from rich.console import Console, Group
 from rich.progress import track
 
 from mcmfh_lightning.datasets.collection import Candidate, Collection, Unusable, check_images, image_bytes
+from mcmfh_lightning.datasets.label_map import LabelMap, describe_label_map
 from mcmfh_lightning.datasets.split_report import count_splits
 from mcmfh_lightning.datasets.splits import SplitPlan, assign_splits
 from mcmfh_lightning.errors import DataError, say
@@ -39,6 +40,7 @@ def convert(
     split: SplitPlan,
     min_label_count: int,
     drop_labels: Container[str] = (),
+    label_map: LabelMap | None = None,
     seed: int,
     settings: Mapping[str, Any],
     console: Console,
@@ -57,7 +59,9 @@ def convert(
         source: Source of the data set; by default the sources of its items.
         split: How the items are split.
         min_label_count: Number of items that a label needs to enter the vocabulary.
-        drop_labels: Labels that never enter it; how many items carry each is part of the summary.
+        drop_labels: Labels that never enter it, raw or canonical; how many items carry each is part of the summary.
+        label_map: Map to the labels of another vocabulary, applied after the split: a split that is stratified by
+            label is the same with and without a map.
         seed: Seed of the order, and of the split by group.
         settings: What else decides the content of the folder; stored and compared.
         console: Where progress is shown.
@@ -66,8 +70,8 @@ def convert(
 
     Raises:
         ConfigError: If ``value_range`` is not a range.
-        DataError: If the collection or vocabulary is empty, the split cuts a group, or the folder holds another
-            conversion, is not whole, or is being written by another command.
+        DataError: If the collection or vocabulary is empty, the split cuts a group, the map is one of other labels, or
+            the folder holds another conversion, is not whole, or is being written by another command.
     """
     value_range = check_value_range(value_range)
     settings = {
@@ -77,6 +81,7 @@ def convert(
         **({"stratify": True} if split.stratify else {}),
         "min_label_count": min_label_count,
         "drop_labels": sorted(drop_labels),
+        **({} if label_map is None else {"label_map_sha256": label_map.sha256}),
         "seed": seed,
         **({} if value_range is None else {"value_range": list(value_range)}),
         **_fingerprints(collection.candidates),
@@ -88,27 +93,19 @@ def convert(
         say(f"{out} is already complete", console)
         return info
     collection = collection.copy()  # what is skipped from here on is added to its account
+    if label_map is not None:
+        label_map.check(collection.candidates)
+        collection.normal_label = label_map.normal_label(collection.normal_label)
     accepted = _verify(collection, assign_splits(collection, split, seed), value_range, console)
-    dropped = Counter(label for item in accepted for label in set(item.labels) & set(drop_labels))
-    if absent := sorted(set(drop_labels) - dropped.keys()):
-        shown = ", ".join(map(repr, absent[:3])) + " ..." * (len(absent) > 3)
-        near = did_you_mean(absent[0], {label for item in accepted for label in item.labels})
-        are = "label to drop is" if len(absent) == len(drop_labels) == 1 else "labels to drop are"
-        say(f"{len(absent)} of {len(drop_labels)} {are} on no item: {shown}{near}", console)
-    label_sets = ([x for x in item.labels if x not in drop_labels] for item in accepted)
-    vocabulary = build_vocabulary(label_sets, min_label_count) if collection.labeled else []
-    require_normal(collection, vocabulary, min_label_count, drop_labels)
-    for item in accepted:
-        if item.labels and not set(item.labels).intersection(vocabulary):
-            collection.note("without a label: all dropped or below the minimum count")
-    accepted = [replace(item, labels=tuple(x for x in item.labels if x in vocabulary)) for item in accepted]
+    accepted, vocabulary, account = _choose_labels(
+        collection, accepted, drop_labels, label_map, min_label_count, console
+    )
     accepted.sort(key=lambda item: hashlib.sha256(f"{seed}:{item.id}".encode()).digest())
     summary = {
         "read": collection.read,
         "kept": dict(sorted(collection.kept.items())),
         **_depths(accepted, console),
-        "dropped_labels": dict(sorted(dropped.items())),
-        "label_gloss": {label: collection.gloss[label] for label in vocabulary if label in collection.gloss},
+        **account,
         **label_summary(accepted, vocabulary),
         **count_splits(accepted, vocabulary),
     }
@@ -129,6 +126,55 @@ def convert(
                 writer.skip(reason, skipped)
         _write(writer, accepted, value_range, console)
         return writer.close()
+
+
+def _choose_labels(
+    collection: Collection,
+    raw: Sequence[Candidate],
+    drop_labels: Container[str],
+    label_map: LabelMap | None,
+    min_label_count: int,
+    console: Console,
+) -> tuple[list[Candidate], list[str], dict[str, Any]]:
+    """Map and drop labels, and choose the vocabulary.
+
+    Returns:
+        The items with the labels that they keep, the vocabulary, and what of the summary is about labels left out.
+    """
+    items, mapping = (list(raw), {}) if label_map is None else label_map.apply(raw, drop_labels, console)
+    carried = _carriers(raw) | _carriers(items)
+    dropped = {label: carried[label] for label in sorted(set(drop_labels) & carried.keys())}
+    if absent := sorted(set(drop_labels) - dropped.keys()):
+        shown = ", ".join(map(repr, absent[:3])) + " ..." * (len(absent) > 3)
+        near = did_you_mean(absent[0], carried)
+        are = "label to drop is" if len(absent) == len(drop_labels) == 1 else "labels to drop are"
+        say(f"{len(absent)} of {len(drop_labels)} {are} on no item: {shown}{near}", console)
+    label_sets = ([x for x in item.labels if x not in drop_labels] for item in items)
+    vocabulary = build_vocabulary(label_sets, min_label_count) if collection.labeled else []
+    require_normal(collection, vocabulary, min_label_count, drop_labels)
+    for before, item in zip(raw, items, strict=True):
+        if set(item.labels).intersection(vocabulary):
+            continue
+        if set(before.labels).difference(drop_labels) and not item.labels:
+            collection.note("without a label: none of its labels is in the label map")
+        elif before.labels:
+            collection.note("without a label: all dropped or below the minimum count")
+    named = (*vocabulary, *mapping.get("lost", ()))
+    account = {
+        "dropped_labels": dropped,
+        "label_gloss": {label: collection.gloss[label] for label in named if label in collection.gloss},
+        **({"label_map": mapping} if mapping else {}),
+    }
+    return (
+        [replace(item, labels=tuple(x for x in item.labels if x in vocabulary)) for item in items],
+        vocabulary,
+        account,
+    )
+
+
+def _carriers(items: Iterable[Candidate]) -> Counter[str]:
+    """Count the items that carry each label."""
+    return Counter(label for item in items for label in set(item.labels))
 
 
 def _fingerprints(candidates: Sequence[Candidate]) -> dict[str, str]:
@@ -283,8 +329,8 @@ def summary_table(info: DatasetInfo) -> Group:
     title = f"{info.name}: {info.source}; {info.licence}"
     table = make_table(title, ("what", "count", "of these"), rows, numbers=("count",), header=False)
     shares = {label: count / total for label, count in summary["label_pairs"].items()}
-    broad = describe_broad_labels(chances["all"], shares, info.normal_label)
-    return Group(table, *([paragraph(broad)] if broad else []))
+    remarks = (describe_label_map(info), describe_broad_labels(chances["all"], shares, info.normal_label))
+    return Group(table, *(paragraph(remark) for remark in remarks if remark))
 
 
 def _joined(parts: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from mcmfh_lightning.datasets.collection import Candidate, Collection
 from mcmfh_lightning.datasets.convert import label_summary, require_normal
+from mcmfh_lightning.datasets.label_map import LabelMap, describe_label_map, read_label_map
 from mcmfh_lightning.datasets.table.files import read_table
 from mcmfh_lightning.datasets.table.label_hints import label_rules, look_at_labels
 from mcmfh_lightning.datasets.table.problems import by_kind, rows_of
@@ -50,6 +51,7 @@ def relabel(
     delimiter: str | None = None,
     min_label_count: int = 1,
     drop_labels: Path | None = None,
+    label_map: str | None = None,
     allow_missing: bool = False,
     allow_unknown: bool = False,
 ) -> None:
@@ -74,12 +76,16 @@ def relabel(
         delimiter: Character between the fields of a .csv, such as ';'. Default: the comma, and of .tsv the tab.
         min_label_count: Number of pairs that a label needs to enter the vocabulary.
         drop_labels: File of labels to leave out, one a line.
+        label_map: Map of the labels to another vocabulary: chest for the shipped one of the collection, or a CSV with
+            the columns raw_label and canonical_label.
         allow_missing: Give pairs without a row no labels. Default: they are an error.
         allow_unknown: Leave out rows of ids that no pair has. Default: they are an error.
     """
     if labels is None:
-        if drop_labels is None and min_label_count == 1:
-            raise DataError("nothing to change: pass --labels TABLE, or --drop-labels FILE for fewer labels")
+        if drop_labels is None and label_map is None and min_label_count == 1:
+            raise DataError(
+                "nothing to change: pass --labels TABLE, or --drop-labels FILE for fewer labels, or --label-map MAP"
+            )
         if label_columns or normal_label or allow_missing or allow_unknown or labels_column != "labels":
             raise DataError("without --labels TABLE the labels stay: leave out the options about the table, or name it")
     if label_columns and labels_column != "labels":
@@ -87,6 +93,8 @@ def relabel(
     check_folder(out, "--out")
     source = ShardFolder(folder)
     before = DatasetInfo.load(source.path)
+    # Labels of a table need not be those of the collection.
+    chosen_map = read_label_map(label_map, conversion(before).get("converter", "") if labels is None else "")
     reader: _Reader
     reader = PairShardReader(source, SPLITS) if before.format == "mcmfh-pairs" else FeatureShardReader(source, SPLITS)
     console = Console(stderr=True)
@@ -118,7 +126,7 @@ def relabel(
         how = {"table": labels.name, "table_sha256": sha256_of(labels), "reading": kept}
         how |= {"pairs_without_row": len(new.missing), "rows_without_pair": len(new.unknown)}
     how |= {"min_label_count": min_label_count, "drop_labels": sorted(read_drop_labels(drop_labels))}
-    info, items = _entry(before, items, normal, how, console)
+    info, items = _entry(before, items, normal, how, chosen_map, console)
     finished = DatasetInfo.load(out) if (out / DATASET_FILE).exists() else None
     if finished is not None and replace(finished, splits={}) == replace(info, splits={}):  # by this command
         if lack := finished.lacks(out):
@@ -269,11 +277,27 @@ def _examples(names: Sequence[str]) -> str:
 
 
 def _entry(
-    before: DatasetInfo, items: Sequence[Candidate], normal: str, how: Mapping[str, Any], console: Console
+    before: DatasetInfo,
+    items: Sequence[Candidate],
+    normal: str,
+    how: Mapping[str, Any],
+    label_map: LabelMap | None,
+    console: Console,
 ) -> tuple[DatasetInfo, list[Candidate]]:
     """Choose the vocabulary as a conversion does; return the entry of the copy and the items with its labels."""
     dropped = frozenset(how["drop_labels"])
+    former = conversion(before).get("summary", {})
+    # What an earlier map lost says nothing about the labels of a table.
+    account: dict[str, Any] = {"label_map": None} if "label_map" in former and how["table"] is not None else {}
     counts = Counter(label for item in items for label in item.labels)
+    if label_map is not None:
+        if how["table"] is None and (former.get("label_map") or {}).get("sha256") == label_map.sha256:
+            raise DataError(f"--label-map {label_map.name}: the labels are those of this map already; leave it out")
+        label_map.check(items)
+        normal = label_map.normal_label(normal)
+        items, account["label_map"] = label_map.apply(items, dropped, console)
+        how = {**how, "label_map_sha256": label_map.sha256}
+        counts |= Counter(label for item in items for label in item.labels)
     for label in sorted(dropped - counts.keys()):
         say(f"hint: label {label!r} of --drop-labels is on no pair{did_you_mean(label, counts)}", console)
     kept = [[label for label in item.labels if label not in dropped] for item in items]
@@ -281,10 +305,12 @@ def _entry(
     require_normal(Collection(normal_label=normal), vocabulary, how["min_label_count"], dropped)
     known = frozenset(vocabulary)
     items = [replace(item, labels=tuple(label for label in item.labels if label in known)) for item in items]
-    gloss = conversion(before).get("summary", {}).get("label_gloss", {})
+    gloss = former.get("label_gloss", {})
+    named = (*vocabulary, *((account.get("label_map") or {}).get("lost", ())))
     summary = {
+        **account,
         "dropped_labels": {label: counts[label] for label in sorted(dropped & counts.keys())},
-        "label_gloss": {label: gloss[label] for label in vocabulary if label in gloss},
+        "label_gloss": {label: gloss[label] for label in named if label in gloss},
         **label_summary(items, vocabulary),
     }
     info = replace(
@@ -312,6 +338,6 @@ def _report(before: DatasetInfo, info: DatasetInfo, folder: str, out: Path) -> N
     top = [(label, f"{counts[label]:,}", f"{shares[label]:.1%}") for label in info.label_vocabulary[:_TOP_LABELS]]
     more = f"... and {len(counts) - _TOP_LABELS:,} more labels: mcmfh-data stats {out}"
     remarks = [more] if len(counts) > _TOP_LABELS else []
-    remarks += filter(None, [describe_broad_labels(chance, shares, info.normal_label)])
+    remarks += filter(None, [describe_label_map(info), describe_broad_labels(chance, shares, info.normal_label)])
     table = make_table("", ("label", "pairs", "share"), top, numbers=("pairs", "share"))
     show(table, *map(paragraph, remarks))

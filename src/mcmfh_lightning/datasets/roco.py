@@ -30,6 +30,7 @@ from rich.console import Console
 
 from mcmfh_lightning.datasets.collection import Candidate, Collection, index_images
 from mcmfh_lightning.datasets.convert import convert
+from mcmfh_lightning.datasets.label_map import read_label_map
 from mcmfh_lightning.datasets.roco_metadata import LabelScheme, Part, read_part, typical_words
 from mcmfh_lightning.datasets.splits import SplitPlan, parse_shares, require_disjoint, split_by_date
 from mcmfh_lightning.errors import DataError
@@ -59,6 +60,7 @@ class RocoOptions:
         min_label_count: Pairs that a label needs to enter the vocabulary.
         drop_labels: File of labels to leave out, one a line, in place of the shipped list of CUIs that echo words such
             as arrow; an empty file leaves out none.
+        label_map: Map of the CUIs to another vocabulary: chest for the shipped one, or a CSV of your own.
         split_by: Source of the splits: upstream takes the folders train, validation and test, article draws articles,
             date cuts in the order of PubMed Central's article numbers. Default: upstream, with resplit article.
         resplit: Per cent of train, val and test of a new split. Default of article and date: 80/10/10.
@@ -77,6 +79,7 @@ class RocoOptions:
     labels: LabelScheme = "cuis"
     min_label_count: int = 50
     drop_labels: Path | None = None
+    label_map: str | None = None
     split_by: SplitBy | None = None
     resplit: str | None = None
     licences: str | None = None
@@ -109,6 +112,7 @@ def convert_roco(options: RocoOptions, out: Path, console: Console) -> DatasetIn
         DataError: If `read_roco` or `convert` raises it, or the split cuts an article.
     """
     by, plan = options.plan()
+    label_map = read_label_map(options.label_map, "roco")
     subsets = SUBSETS if options.subset == "all" else (options.subset,)
     licences = None if options.licences is None else [name.strip() for name in options.licences.split(",")]
     collection = read_roco(options.root, subsets, options.labels, licences)
@@ -134,6 +138,7 @@ def convert_roco(options: RocoOptions, out: Path, console: Console) -> DatasetIn
         split=plan,
         min_label_count=options.min_label_count,
         drop_labels=drop_labels,
+        label_map=label_map,
         seed=options.seed,
         settings={
             "converter": "roco",

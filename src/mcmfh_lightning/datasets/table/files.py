@@ -115,7 +115,7 @@ def _decoded(path: Path, encoding: str) -> str:
 
 def _read_csv(path: Path, text: str, wanted: Collection[str], delimiter: str) -> Table:
     table = Table()
-    for number, cells in enumerate(_records(path, text, delimiter), 1):
+    for number, cells in enumerate(read_records(path, text, delimiter), 1):
         if not cells:  # an empty line
             continue
         if all(map(is_missing, cells)):
@@ -140,8 +140,17 @@ def _read_csv(path: Path, text: str, wanted: Collection[str], delimiter: str) ->
     return table
 
 
-def _records(path: Path, text: str, delimiter: str) -> list[list[str]]:
-    """Split a CSV into the cells of its records. Broken quotes end the reading: the next row could begin anywhere."""
+def read_records(path: Path, text: str, delimiter: str) -> list[list[str]]:
+    """Split a CSV into the cells of its records; an empty line is one without cells.
+
+    Args:
+        path: The file, for messages.
+        text: Its content.
+        delimiter: Character between cells.
+
+    Raises:
+        DataError: If a quote is broken: the next row could begin anywhere.
+    """
     records: list[list[str]] = []
     limit = csv.field_size_limit(len(text))  # our limit on texts names the row; that of csv would stop the reading
     try:

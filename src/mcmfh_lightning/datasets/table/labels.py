@@ -67,7 +67,7 @@ class LabelRules:
                 found = self._present(column, cell, note) if column in self.findings else self._named(cell, note)
                 if prefix := self.prefixes.get(column):
                     found = {f"{prefix}: {label}" for label in found}
-                _check(found)
+                check_labels(found)
             except BadValueError as error:
                 raise BadValueError(error.reason, error.fix, error.detail, column) from error
             labels |= found
@@ -138,7 +138,12 @@ class LabelRules:
         return min(held, default=None)
 
 
-def _check(labels: Iterable[str]) -> None:
+def check_labels(labels: Iterable[str]) -> None:
+    """Check that labels can be stored.
+
+    Raises:
+        BadValueError: If one is too long, or has a character that cannot be printed.
+    """
     for label in labels:
         if len(label) > _MAX_LABEL_LENGTH or not label.isprintable():
             fix = "labels have 200 printable characters or fewer: correct it"
