@@ -229,6 +229,11 @@ def test_a_file_that_is_no_map_is_one_line_and_nothing_is_written(
     assert not (folder / "out").exists()
 
 
+def test_a_collection_without_labels_has_none_to_map(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(folder, folder / "m.csv", "--label-map", str(folder / "map.csv"), "--no-labels") == 2
+    assert "map.csv: the collection has no labels; leave it out" in capsys.readouterr().err
+
+
 def test_a_folder_is_not_a_map(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(folder, folder / "m.csv", "--label-map", str(folder)) == 2
     assert f"--label-map {folder}: cannot be read (Is a directory); correct the path" in capsys.readouterr().err

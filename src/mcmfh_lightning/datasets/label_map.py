@@ -59,10 +59,12 @@ class LabelMap:
         """Refuse the map of other labels, before anything slow is done.
 
         Raises:
-            DataError: If the items have labels and none of them is in the map.
+            DataError: If the items have no labels, or none of them is in the map.
         """
         raw = {label for item in items for label in item.labels}
-        if raw and not raw & self.targets.keys():
+        if not raw:
+            raise DataError(f"--label-map {self.path or self.name}: the collection has no labels; leave it out")
+        if not raw & self.targets.keys():
             raise DataError(
                 f"--label-map {self.path or self.name}: none of the {counted(len(raw), 'raw label')} is in it "
                 f"({quoted(sorted(raw), 3)}); name the map of these labels"
