@@ -230,3 +230,10 @@ def test_a_folder_that_lacks_something_is_refused(root, tmp_path, capsys):
     assert re.search(r"impression_fixed\.json: no such table \(there are 'findings_f", refused(capsys, *arguments))
     (root / TABLE).unlink()
     assert re.search(rf"{TABLE}: no such table; give the folder", refused(capsys, *arguments))
+
+
+def test_labels_can_be_mapped_to_the_words_of_other_collections(root, tmp_path):
+    assert convert("chexpert-plus", "--root", root, "--out", tmp_path / "out", "--label-map", "chest") == 0
+    info = DatasetInfo.load(tmp_path / "out")
+    assert info.settings["summary"]["label_map"]["name"] == "chest-chexpert"
+    assert info.normal_label == "normal"

@@ -307,3 +307,14 @@ def test_upstreams_split_that_cuts_a_patient_is_refused(root, tmp_path, capsys):
 def test_upstreams_split_and_a_new_one_exclude_each_other(root, tmp_path, capsys):
     options = ("--split-by", "upstream", "--resplit", "80/10/10")
     assert "leave out one" in refused(capsys, "mimic-cxr", "--root", root, "--out", tmp_path / "out", *options)
+
+
+def test_labels_can_be_mapped_to_the_words_of_other_collections(root, tmp_path, capsys):
+    assert convert("mimic-cxr", "--root", root, "--out", tmp_path / "out", "--label-map", "chest") == 0
+    info = DatasetInfo.load(tmp_path / "out")
+    assert info.normal_label == "normal"
+    assert {"normal", "pleural effusion"} <= set(info.label_vocabulary)
+    assert not {"No Finding", "Pleural Effusion"} & set(info.label_vocabulary)
+    missing = ("--root", tmp_path / "nowhere", "--label-map", "chest-mimic")
+    words = refused(capsys, "mimic-cxr", "--out", tmp_path / "other", *missing)
+    assert "--label-map chest-mimic: no such file" in words  # before the collection is read

@@ -204,3 +204,10 @@ def test_a_folder_that_lacks_something_is_refused(root, tmp_path, capsys):
     assert re.search(r"no such table \(there is 'PADCHEST_.*160K\.csv'\); give", refused(capsys, *arguments))
     (root / f"{TABLE}.gz").write_bytes(b"not compressed")
     assert re.search(r"damaged, or not a gzip file .* off the name", refused(capsys, *arguments))
+
+
+def test_labels_can_be_mapped_to_the_words_of_other_collections(root, tmp_path):
+    assert convert("padchest", "--root", root, "--out", tmp_path / "out", "--label-map", "chest") == 0
+    info = DatasetInfo.load(tmp_path / "out")
+    assert info.settings["summary"]["label_map"]["name"] == "chest-padchest"
+    assert {"normal", "pleural effusion", "cardiomegaly"} <= set(info.label_vocabulary)

@@ -157,3 +157,9 @@ def test_two_files_of_one_figure_are_refused(root, tmp_path, capsys):
     write_film(root / "test/ROCOv2_2023_test_000001.png", 1)
     words = refused(capsys, "rocov2", "--root", root, "--out", tmp_path / "out")
     assert "keep one file per image id" in words
+
+
+def test_no_shipped_map_is_taken_by_itself(root, tmp_path, capsys):
+    """That of ROCO was measured on ROCO's captions: it has to be named."""
+    arguments = ("rocov2", "--root", root, "--out", tmp_path / "out", "--label-map")
+    assert "name the map, chest-openi, chest-roco" in refused(capsys, *arguments, "chest")

@@ -16,6 +16,7 @@ Decisions:
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -93,9 +94,9 @@ def convert_chexpert_plus(
         "uncertain_is_present": options.uncertain_is_present,
         "frontal_only": options.frontal_only,
     }
-    collection = read_chexpert_plus(options)
+    read = partial(read_chexpert_plus, options)
     return shards.write(
-        collection, out, console, command="chexpert-plus", source=SOURCE, split_by=split_by, settings=settings
+        read, out, console, command="chexpert-plus", source=SOURCE, split_by=split_by, settings=settings
     )
 
 

@@ -16,6 +16,7 @@ Decisions:
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -85,15 +86,13 @@ def convert_mimic_cxr(options: MimicCxrOptions, shards: ShardOptions, out: Path,
         DataError: If `read_mimic_cxr` or `ShardOptions.write` raises it.
     """
     split_by = shards.choose_split(options.split_by, "upstream", "patient")
-    collection = read_mimic_cxr(options, with_splits=split_by == "upstream")
+    read = partial(read_mimic_cxr, options, with_splits=split_by == "upstream")
     settings = {
         "labels": options.labels,
         "uncertain_is_present": options.uncertain_is_present,
         "frontal_only": options.frontal_only,
     }
-    return shards.write(
-        collection, out, console, command="mimic-cxr", source=SOURCE, split_by=split_by, settings=settings
-    )
+    return shards.write(read, out, console, command="mimic-cxr", source=SOURCE, split_by=split_by, settings=settings)
 
 
 def read_mimic_cxr(options: MimicCxrOptions, *, with_splits: bool) -> Collection:

@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -74,7 +75,13 @@ def convert_padchest(options: PadChestOptions, shards: ShardOptions, out: Path, 
     split_by = shards.choose_split(options.split_by, "patient", "patient")
     settings = {"frontal_only": options.frontal_only}
     return shards.write(
-        read_padchest(options), out, console, command="padchest", source=SOURCE, split_by=split_by, settings=settings
+        partial(read_padchest, options),
+        out,
+        console,
+        command="padchest",
+        source=SOURCE,
+        split_by=split_by,
+        settings=settings,
     )
 
 

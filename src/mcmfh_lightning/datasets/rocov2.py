@@ -15,6 +15,7 @@ Decisions:
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -75,7 +76,13 @@ def convert_rocov2(options: Rocov2Options, shards: ShardOptions, out: Path, cons
     split_by = shards.choose_split(options.split_by, "upstream", "article")
     settings = {"labels": options.labels}
     return shards.write(
-        read_rocov2(options), out, console, command="rocov2", source=SOURCE, split_by=split_by, settings=settings
+        partial(read_rocov2, options),
+        out,
+        console,
+        command="rocov2",
+        source=SOURCE,
+        split_by=split_by,
+        settings=settings,
     )
 
 

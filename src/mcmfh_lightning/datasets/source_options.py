@@ -1,6 +1,6 @@
 """Options and last step that the converters of published collections share."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +9,7 @@ from rich.console import Console
 
 from mcmfh_lightning.datasets.collection import Collection
 from mcmfh_lightning.datasets.convert import convert
+from mcmfh_lightning.datasets.label_map import read_label_map
 from mcmfh_lightning.datasets.splits import SplitPlan, parse_shares, require_disjoint
 from mcmfh_lightning.errors import DataError, say
 from mcmfh_lightning.images.png import ValueRange
@@ -34,6 +35,8 @@ class ShardOptions:
         resplit: Per cent of train, val and test of a new split. Default where one is drawn: 80/10/10.
         min_label_count: Items that a label needs to enter the vocabulary.
         drop_labels: File of labels to leave out, one a line.
+        label_map: Map of the labels to another vocabulary: chest for the shipped one, or a CSV with the columns
+            raw_label and canonical_label.
         seed: Seed of a split that is drawn and of the order of items in the shards.
         name: Name of the data set in dataset.json. Default: that of the command.
         value_range: Values that become black and white, such as 0 4095, of images that have more than 8 bits and no
@@ -46,6 +49,7 @@ class ShardOptions:
     resplit: str | None = None
     min_label_count: int = 10
     drop_labels: Path | None = None
+    label_map: str | None = None
     seed: int = 0
     name: str | None = None
     value_range: ValueRange | None = None
@@ -71,7 +75,7 @@ class ShardOptions:
 
     def write(
         self,
-        collection: Collection,
+        read: Callable[[], Collection],
         out: Path,
         console: Console,
         *,
@@ -83,7 +87,7 @@ class ShardOptions:
         """Write a collection as pair shards.
 
         Args:
-            collection: What was read.
+            read: Reads it; called after the files that options name, for it may take minutes.
             out: Folder of the shards.
             console: Where progress and warnings are shown.
             command: Name of the subcommand.
@@ -92,8 +96,11 @@ class ShardOptions:
             settings: What else decides the content of the folder.
 
         Raises:
-            DataError: If upstream's split cuts a group, or `convert` raises it.
+            DataError: If an option names a file that cannot be read, upstream's split cuts a group, or reading or
+                `convert` raises it.
         """
+        drop_labels, label_map = read_drop_labels(self.drop_labels), read_label_map(self.label_map, command)
+        collection = read()
         if split_by == "upstream":
             require_disjoint(
                 {item.id: item.split for item in collection.candidates if item.split},
@@ -108,7 +115,8 @@ class ShardOptions:
             source=source,
             split=plan,
             min_label_count=self.min_label_count,
-            drop_labels=read_drop_labels(self.drop_labels),
+            drop_labels=drop_labels,
+            label_map=label_map,
             seed=self.seed,
             settings={"converter": command, **settings},
             console=console,
