@@ -309,12 +309,17 @@ def test_upstreams_split_and_a_new_one_exclude_each_other(root, tmp_path, capsys
     assert "leave out one" in refused(capsys, "mimic-cxr", "--root", root, "--out", tmp_path / "out", *options)
 
 
-def test_labels_can_be_mapped_to_the_words_of_other_collections(root, tmp_path, capsys):
-    assert convert("mimic-cxr", "--root", root, "--out", tmp_path / "out", "--label-map", "chest") == 0
-    info = DatasetInfo.load(tmp_path / "out")
+def test_labels_are_mapped_to_the_shipped_vocabulary(root, tmp_path):
+    out = tmp_path / "pairs"
+    assert convert("mimic-cxr", "--root", root, "--out", out, "--label-map", "chest") == 0
+    info = DatasetInfo.load(out)
+    assert info.settings["summary"]["label_map"]["name"] == "chest-chexpert"
     assert info.normal_label == "normal"
-    assert {"normal", "pleural effusion"} <= set(info.label_vocabulary)
-    assert not {"No Finding", "Pleural Effusion"} & set(info.label_vocabulary)
-    missing = ("--root", tmp_path / "nowhere", "--label-map", "chest-mimic")
-    words = refused(capsys, "mimic-cxr", "--out", tmp_path / "other", *missing)
-    assert "--label-map chest-mimic: no such file" in words  # before the collection is read
+    assert pairs_of(out)[dicom(10)][1].labels == ("normal",)
+    assert set(pairs_of(out)[dicom(4)][1].labels) == {"fracture", "medical device"}
+
+
+def test_files_of_options_are_read_before_the_collection(tmp_path, capsys):
+    arguments = ("mimic-cxr", "--root", tmp_path / "nowhere", "--out", tmp_path / "out")
+    assert "chest-mimic: no such file" in refused(capsys, *arguments, "--label-map", "chest-mimic")
+    assert "drop.txt: cannot be read" in refused(capsys, *arguments, "--drop-labels", tmp_path / "drop.txt")

@@ -35,8 +35,8 @@ class ShardOptions:
         resplit: Per cent of train, val and test of a new split. Default where one is drawn: 80/10/10.
         min_label_count: Items that a label needs to enter the vocabulary.
         drop_labels: File of labels to leave out, one a line.
-        label_map: Map of the labels to another vocabulary: chest for the shipped one, or a CSV with the columns
-            raw_label and canonical_label.
+        label_map: Map of the labels to another vocabulary: chest for the shipped one of the collection, if any,
+            or a CSV with the columns raw_label and canonical_label.
         seed: Seed of a split that is drawn and of the order of items in the shards.
         name: Name of the data set in dataset.json. Default: that of the command.
         value_range: Values that become black and white, such as 0 4095, of images that have more than 8 bits and no
