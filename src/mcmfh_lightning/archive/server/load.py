@@ -8,7 +8,7 @@ from threading import Lock, Semaphore
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mcmfh_lightning.archive.server.messages import RefusedError
+from mcmfh_lightning.archive.server.messages import UPLOADS, RefusedError
 
 RETRY_SECONDS = 2  # when to ask again: eight films are encoded by then, if nothing else runs
 WAIT_SECONDS = 30.0  # for a slot, on a machine that is busy with something else
@@ -63,7 +63,7 @@ class Load:
     """Lanes of a service: films, other searches, and everything else.
 
     Attributes:
-        films: Searches by a picture. It takes up to 700 MB while it is decoded: one at a time.
+        films: Searches by a picture, and previews. A picture takes up to 700 MB while it is decoded: one at a time.
         searches: Searches by a text or an item. `QueryHasher` encodes texts one by one, and what follows takes less
             time: two at a time. Items have their codes, and need no slot.
         others: Everything else: a page of hits asks for its pictures at once.
@@ -83,7 +83,7 @@ class Load:
         """Return the lane of a request; None if it needs none."""
         if path in UNBOUNDED:
             return None
-        if path.endswith("/search/image"):
+        if path in UPLOADS:
             return self.films
         return self.searches if path.endswith("/search") else self.others
 
