@@ -14,7 +14,7 @@ from mcmfh_lightning.archive.snapshot import is_at_hand
 from mcmfh_lightning.archive.source import Source
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.errors import ConfigError, DataError
-from mcmfh_lightning.tables import counted, listed
+from mcmfh_lightning.tables import counted
 
 
 def rebuild_archive(
@@ -96,7 +96,7 @@ def pair_folders(location: Location) -> list[str]:
     names = sorted(one["values"] for one in folders)
     if away := [name for name in names if not is_at_hand(name)]:
         raise DataError(
-            f"{location} was made of pair shards that are not on this machine ({listed(away)}): copy them there, or "
+            f"{location} was made of pair shards that are not on this machine ({', '.join(away)}): copy them there, or "
             "pass --features or --pairs"
         )
     if not names:

@@ -89,11 +89,11 @@ def compare(
     device: str = "cpu",
     format: Literal["table", "json"] = "table",  # noqa: A002  # the name of the option
 ) -> None:
-    """Compare what two archives find for the same texts, such as one in use and one of a new model.
+    """Compare what two archives find for the same texts.
 
     Args:
-        old: Folder of an archive, or s3://bucket/prefix.
-        new: The other archive.
+        old: Folder of an archive, or s3://bucket/prefix, such as the one in use.
+        new: The other archive, such as one of a new model.
         queries: Text file with a query a line. Its texts appear in the output and nowhere else.
         k: How many of the first hits to compare.
         match: What is searched: codes, words, or both. Default: as in a search by a text.
@@ -130,13 +130,13 @@ def compare(
 
 
 def switch(link: str, archive: str, *, without_encoder: bool = False, device: str = "cpu") -> None:
-    """Let a link name another archive, without a moment in between; to switch back, name the one before.
+    """Let a link name another archive; to switch back, name the one before.
 
     A service that was started on the link answers from the new archive as soon as it has loaded it. What was deleted
     from the archive before is deleted from this one too.
 
     Args:
-        link: Symbolic link that the service is started on; it is made if it is not there.
+        link: Symbolic link that the service is started on; made if missing.
         archive: Folder of the archive that it shall name.
         without_encoder: Do not try the encoder of queries first, where the service runs on another machine.
         device: Where queries are encoded.
