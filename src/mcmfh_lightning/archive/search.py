@@ -125,6 +125,11 @@ class Archive:
         self._snapshot = Snapshot(table, info, self._kind)
         return True
 
+    @property
+    def is_loaded(self) -> bool:
+        """Tell whether encoder and hasher are loaded."""
+        return self._hasher is not None
+
     def load(self) -> "QueryHasher":
         """Load encoder and hasher, and try them once: the first pass of a network takes longer than the others.
 

@@ -16,7 +16,7 @@ from mcmfh_lightning.archive.exporting import BOM, result_csv, result_page
 from mcmfh_lightning.archive.filters import QueryError, UnknownError, UnknownItemError
 from mcmfh_lightning.archive.results import Item, SearchResult
 from mcmfh_lightning.archive.schema import small_jpeg
-from mcmfh_lightning.archive.search import Archive
+from mcmfh_lightning.archive.search import Archive, SwitchedError
 from mcmfh_lightning.archive.server.load import Load
 from mcmfh_lightning.archive.server.messages import (
     IMAGE_SEARCH,
@@ -128,11 +128,24 @@ class ServedArchive:
             for pause in _PAUSES:
                 try:
                     self.opened.refresh()
+                except SwitchedError:
+                    return self._follow(self.opened)
                 except (McmfhError, OSError):
                     sleep(pause)
                 else:
                     return self.opened
         return Archive.open(self._location, device=self._device)
+
+    def _follow(self, before: Archive) -> Archive:
+        """Open the archive that a link names by now, with its encoder; others are answered by the one before."""
+        try:
+            other = Archive.open(self._location, device=self._device)
+            if before.is_loaded:
+                other.load()
+        except (McmfhError, OSError, ImportError) as error:
+            LOGGER.warning("the archive before is served until the link names one that can be: %s", error)
+            return before
+        return other
 
     def with_encoder(self) -> Archive:
         """Return the archive with its encoder loaded, which the first query waits for.
