@@ -203,6 +203,17 @@ def test_a_link_holds_nothing_that_was_typed(watched: Watched, film: bytes) -> N
     assert page.locator("#link-value").input_value() == link
 
 
+def test_a_link_of_filters_alone_searches_again_in_a_page_that_shows_hits(watched: Watched, server: Server) -> None:
+    page = watched.page
+    assert len(watched.search(TEXT)) > 1
+    page.evaluate("(link) => { location.href = link; }", f"{server.url}#mode=labels&labels=Cardiomegaly&k=96&rerank=on")
+    page.locator("#active", has_text="(1 set)").wait_for()
+    assert watched.hits()
+    for card in page.locator(".card").all():
+        assert "Cardiomegaly" in card.inner_text()
+    assert page.url == watched.url
+
+
 def test_a_link_of_another_archive_says_what_is_left_out(open_page: Callable[..., Watched], server: Server) -> None:
     watched = open_page(f"{server.url}#mode=labels&labels=Cardiomegaly&labels=Unheard&k=96&radius=2&rerank=on")
     watched.url = server.url

@@ -47,7 +47,7 @@ def _with_fields_of(
     def decorate(method: Callable[..., SearchResult]) -> Callable[Concatenate["Archive", _Fields], SearchResult]:
         declared = inspect.signature(method)
         own, fields = declared.parameters["self"], inspect.signature(record).parameters.values()
-        method.__signature__ = declared.replace(parameters=[own, *fields])  # type: ignore[attr-defined]
+        method.__signature__ = declared.replace(parameters=[own, *fields])  # type: ignore[attr-defined]  # inspect reads it
         return method
 
     return decorate

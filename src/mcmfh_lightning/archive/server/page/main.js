@@ -199,9 +199,13 @@ async function openLink() {
   showActive();
   findLabels();
   // The browser has made an entry for the address, which the search takes over.
-  if (link.items.length) await askLike(link.items, "replace");
-  else history.replaceState(history.state, "", location.pathname);
-  if (!link.items.length) say("The filters of the link are set. Write a finding or choose a film.");
+  if (link.items.length) {
+    await askLike(link.items, "replace");
+  } else {
+    history.replaceState({ present }, "", location.pathname);
+    if (past[present] === undefined) say("The filters of the link are set. Write a finding or choose a film.");
+    else again();
+  }
   if (!link.complete) showProblem("The link has filters that this archive does not know. They were left out.");
 }
 addEventListener("hashchange", openLink);
