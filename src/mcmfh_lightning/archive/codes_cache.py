@@ -29,6 +29,7 @@ from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.archive.store_rows import ROW_ID
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.files import atomic_write, default_cache
+from mcmfh_lightning.literals import read_literal
 from mcmfh_lightning.shards import packed_width
 
 SIDES: tuple[Side, ...] = get_args(Side)
@@ -226,5 +227,5 @@ def _mapped(folder: Path, info: ArchiveInfo, stamp: bytes) -> ArchiveCodes | Non
 
 
 def _map(folder: Path, side: Side, name: str) -> NDArray[Any]:
-    mapped: NDArray[Any] = np.load(folder / f"{side}_{name}.npy", mmap_mode="r", allow_pickle=False)
-    return mapped
+    path = folder / f"{side}_{name}.npy"
+    return read_literal(lambda: np.load(path, mmap_mode="r", allow_pickle=False))

@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from mcmfh_lightning.errors import DataError, McmfhError
 from mcmfh_lightning.files import atomic_write
+from mcmfh_lightning.literals import read_literal
 from mcmfh_lightning.tables import listed
 
 Array = NDArray[Any]
@@ -152,7 +154,7 @@ def _read_npz(path: Path, keys: Keys) -> dict[str, Array]:
     with archive:
         for name in keys.names_in(path, names):
             try:
-                arrays[name] = archive[name]
+                arrays[name] = read_literal(partial(archive.__getitem__, name))
             except broken as error:
                 advice = "save plain numbers, strings or booleans: objects would need pickle, which is never read"
                 raise DataError(f"{path}: {name} cannot be read ({_first_line(error)}); {advice}") from error

@@ -5,12 +5,14 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.literals import read_literal
 
 MAX_TEXT_CHARACTERS = 100_000
 """Longest text that is stored: a longer one is a file taken for another."""
@@ -117,10 +119,8 @@ def read_npy_header(head: bytes, size: int) -> tuple[tuple[int, ...], np.dtype[n
     Raises:
         DataError: If it is not a plain array in C order, or its numbers do not fill the member to the last byte.
     """
-    stream = io.BytesIO(head)
     try:
-        version = np.lib.format.read_magic(stream)
-        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
+        version, (shape, fortran_order, dtype), begin = read_literal(lambda: _parse_npy_header(io.BytesIO(head)))
     except Exception as error:
         # The header is an expression in Python's syntax: damaged ones raise SyntaxError, TypeError, RecursionError ...
         raise DataError(f"the array cannot be read ({error})") from error
@@ -131,9 +131,14 @@ def read_npy_header(head: bytes, size: int) -> tuple[tuple[int, ...], np.dtype[n
     if fortran_order:
         raise DataError("the array cannot be read (not in C order)")
     # Python's integers: NumPy's own product of an absurd shape runs over.
-    if min(shape, default=0) < 0 or stream.tell() + math.prod(shape) * dtype.itemsize != size:
+    if min(shape, default=0) < 0 or begin + math.prod(shape) * dtype.itemsize != size:
         raise DataError(f"the array cannot be read (shape {shape} does not fill the {size} bytes of the member)")
-    return shape, dtype, stream.tell()
+    return shape, dtype, begin
+
+
+def _parse_npy_header(stream: io.BytesIO) -> tuple[tuple[int, int], tuple[Any, bool, Any], int]:
+    version = np.lib.format.read_magic(stream)
+    return version, np.lib.format.read_array_header_1_0(stream), stream.tell()
 
 
 def decode_npy(data: bytes) -> NDArray[np.generic]:

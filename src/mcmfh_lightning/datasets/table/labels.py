@@ -6,9 +6,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from typing import TypeGuard
 
 from mcmfh_lightning.datasets.table.values import BadValueError, is_missing, shortened
+from mcmfh_lightning.literals import read_literal
 
 _MAX_LABEL_LENGTH = 200
 _SEPARATORS = (";", "|", "\t", " / ", "\uff1b", "\u3001", "\uff0c")
@@ -199,7 +201,7 @@ def read_printed_list(text: str) -> list[str]:
     mixed = len(set(gaps[:-1])) > 1 or (len(items) > 1 and gaps[-1] and not gaps[0])
     if mixed or not all(map(is_missing, bare)):
         raise _bad_list(text)
-    return [item if item in bare else str(ast.literal_eval(item)) for item in items]
+    return [item if item in bare else str(read_literal(partial(ast.literal_eval, item))) for item in items]
 
 
 def read_state(cell: object) -> int | None:
