@@ -9,12 +9,13 @@ import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Trainer, seed_everything
+from matplotlib.figure import Figure
 from PIL import Image
 
 from mcmfh_lightning.callbacks import HammingRanking
@@ -35,6 +36,7 @@ torch.set_num_threads(1)
 REPOSITORY = Path(__file__).parents[1]
 LABELS = ("normal", "Cardiomegaly", "Effusion", "Nodule", "Opacity", "Scoliosis", "Catheter", "Emphysema")
 IMAGE_DIM, TEXT_DIM = 24, 16
+_SAVE = Figure.savefig
 
 BenchmarkFile = Callable[[str], ModuleType]
 MakeFeatures = Callable[..., Path]
@@ -57,6 +59,27 @@ def pytest_collection_finish() -> None:
     """Look for garbage from here on, but no longer at torch and all tests, which stay to the end."""
     gc.freeze()
     gc.enable()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _blank_figures() -> Iterator[None]:
+    """Write PNG figures as blank pictures of their size: drawing takes longer than the rest of a small test run."""
+
+    def save(figure: Figure, path: Path, **how: Any) -> None:
+        blank = path.suffix == ".png"
+        _SAVE(Figure(figure.get_size_inches(), figure.dpi) if blank else figure, path, **how)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", save)
+        yield
+
+
+@pytest.fixture(scope="module")
+def drawn_figures() -> Iterator[None]:
+    """Draw figures as users see them: for files of tests that look at them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", _SAVE)
+        yield
 
 
 @pytest.fixture(scope="session")

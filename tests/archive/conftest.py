@@ -37,7 +37,7 @@ def phantom_archive(phantom_pairs: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def app(phantom_archive: Path) -> FastAPI:
-    return create_app(ServedArchive(str(phantom_archive)))
+    return create_app({"": ServedArchive(str(phantom_archive))})
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,7 @@ def served(phantom_archive: Path) -> ServedArchive:
 
 @pytest.fixture(scope="module")
 def schema(served: ServedArchive) -> schemathesis.BaseSchema:
-    return described(create_app(served))
+    return described(create_app({"": served}))
 
 
 def test_every_operation_is_fuzzed(schema: schemathesis.BaseSchema) -> None:
@@ -87,7 +87,7 @@ def test_the_description_holds_whatever_is_sent(
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_the_description_holds_with_a_token(served: ServedArchive, method: str, path: str) -> None:
     """Schemathesis also asks again with no token and with a wrong one."""
-    guarded = described(create_app(served, TOKEN))
+    guarded = described(create_app({"": served}, TOKEN))
 
     @settings(FEW, max_examples=5)
     @given(guarded[path][method].as_strategy())

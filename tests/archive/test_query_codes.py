@@ -172,7 +172,7 @@ def test_an_item_searches_as_its_picture_and_its_text_do(opened: Archive, phanto
 def test_the_service_and_the_command_search_alike(
     place: Path, opened: Archive, film: Image.Image, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    client = client_of(create_app(ServedArchive(str(place))))
+    client = client_of(create_app({"": ServedArchive(str(place))}))
     stream = io.BytesIO()
     film.save(stream, "PNG")
     for against in ("image", "text", "case"):

@@ -99,7 +99,7 @@ def opened(place: Path) -> Archive:
 
 @pytest.fixture(scope="module")
 def served(place: Path) -> TestClient:
-    return client_of(create_app(ServedArchive(str(place))))
+    return client_of(create_app({"": ServedArchive(str(place))}))
 
 
 def test_a_file_has_one_code(opened: Archive, served: TestClient, place: Path, films: dict[str, Path]) -> None:

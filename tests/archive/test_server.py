@@ -129,7 +129,7 @@ def test_a_missing_archive_is_reported_and_picked_up(
 ) -> None:
     monkeypatch.setattr(served_module, "LOOK_AGAIN_SECONDS", 0.0)
     place = tmp_path / "archive"
-    client = client_of(create_app(ServedArchive(str(place))))
+    client = client_of(create_app({"": ServedArchive(str(place))}))
     for answer in (client.get("/api/info"), client.post("/api/search", json={"text": "x"})):
         assert answer.status_code == 503
         assert str(place) in answer.json()["detail"]
@@ -153,7 +153,7 @@ def test_items_can_be_searched_without_the_encoder(phantom_archive: Path, tmp_pa
     described = json.loads((place / "archive.json").read_text())
     described["encoder_spec"]["init_args"]["image_model"] = "no_such_model"
     (place / "archive.json").write_text(json.dumps(described))
-    client = client_of(create_app(ServedArchive(str(place))))
+    client = client_of(create_app({"": ServedArchive(str(place))}))
     assert client.post("/api/search", json={"id": ODD_ID}).status_code == 200
     answer = client.post("/api/search", json={"text": SECRET})
     assert answer.status_code == 503

@@ -22,7 +22,7 @@ from .service import HERE, SECRET, TOKEN, client_of
 
 @pytest.fixture(scope="module")
 def guarded(phantom_archive: Path) -> TestClient:
-    return client_of(create_app(ServedArchive(str(phantom_archive)), TOKEN))
+    return client_of(create_app({"": ServedArchive(str(phantom_archive))}, TOKEN))
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,7 @@ def test_who_waits_too_long_is_refused_and_items_do_not_wait(
     monkeypatch.setattr(load_module, "WAIT_SECONDS", 0.1)
     loads: list[Load] = []
     monkeypatch.setattr(app_module, "Load", lambda: loads.append(Load()) or loads[0])
-    client = client_of(create_app(ServedArchive(str(phantom_archive))))
+    client = client_of(create_app({"": ServedArchive(str(phantom_archive))}))
     text = {"json": {"text": "effusion"}}
     film = {"files": {"image": ("film.png", png(64, 64))}}
     for lane, path, question in ((loads[0].searches, "/api/search", text), (loads[0].films, FILMS, film)):
@@ -199,7 +199,7 @@ def test_a_text_is_encoded_while_a_film_is(archive: Archive, monkeypatch: pytest
 def test_an_erased_version_is_no_error(phantom_archive: Path, tmp_path: Path) -> None:
     """Each question is the first one after another process has erased what the service reads."""
     place = shutil.copytree(phantom_archive, tmp_path / "archive")
-    client = client_of(create_app(ServedArchive(str(place))))
+    client = client_of(create_app({"": ServedArchive(str(place))}))
     film = {"image": ("film.png", png(64, 64))}
     questions = {
         "text": lambda: client.post("/api/search", json={"text": "effusion"}),
@@ -226,7 +226,7 @@ def test_questions_do_not_wait_while_another_opens_the_newest_version(
 ) -> None:
     served, started, go = ServedArchive(str(phantom_archive)), threading.Event(), threading.Event()
     archive = served.current()
-    served._looked -= 10
+    served._look_at = 0.0
 
     def slow(_: Archive) -> bool:
         started.set()

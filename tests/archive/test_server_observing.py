@@ -27,7 +27,7 @@ NAMES = SECRET.split()
 @pytest.fixture
 def own(phantom_archive: Path) -> TestClient:
     """Of a service with its own numbers."""
-    return client_of(create_app(ServedArchive(str(phantom_archive))))
+    return client_of(create_app({"": ServedArchive(str(phantom_archive))}))
 
 
 def ask_for_secrets(client: TestClient) -> list[tuple[str, str, int]]:
@@ -69,7 +69,7 @@ def samples(text: str) -> Mapping[tuple[str, frozenset[tuple[str, str]]], float]
 def test_the_access_log_names_time_client_and_status_and_no_contents(phantom_archive: Path, tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     path.write_text("an earlier line\n")
-    client = client_of(create_app(ServedArchive(str(phantom_archive)), access_log=AccessLog(path)))
+    client = client_of(create_app({"": ServedArchive(str(phantom_archive))}, access_log=AccessLog(path)))
     begin = datetime.now(UTC)
     asked = ask_for_secrets(client)
     page = client.get("/")
@@ -94,7 +94,7 @@ def test_the_access_log_has_what_is_refused_and_what_fails(
     phantom_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "access.log"
-    client = client_of(create_app(ServedArchive(str(phantom_archive)), TOKEN, AccessLog(path)))
+    client = client_of(create_app({"": ServedArchive(str(phantom_archive))}, TOKEN, AccessLog(path)))
 
     def fail(_: Archive, item: str) -> None:
         raise RuntimeError(item)
@@ -146,7 +146,7 @@ def test_paths_and_methods_add_no_series(own: TestClient) -> None:
 
 
 def test_numbers_ask_for_the_token_and_health_does_not(phantom_archive: Path) -> None:
-    client = client_of(create_app(ServedArchive(str(phantom_archive)), TOKEN))
+    client = client_of(create_app({"": ServedArchive(str(phantom_archive))}, TOKEN))
     assert client.get("/metrics").status_code == 401
     answer = client.get("/metrics", headers=RIGHT)
     assert answer.status_code == 200
@@ -159,7 +159,7 @@ def test_numbers_ask_for_the_token_and_health_does_not(phantom_archive: Path) ->
 
 def test_health_says_why_and_not_where(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
-    client = client_of(create_app(ServedArchive(str(tmp_path / SECRET))))
+    client = client_of(create_app({"": ServedArchive(str(tmp_path / SECRET))}))
     answer = client.get("/healthz")
     assert (answer.status_code, answer.json()) == (503, {"detail": "the archive cannot be opened (DataError)"})
     assert client.get("/metrics").status_code == 200

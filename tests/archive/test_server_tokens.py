@@ -22,7 +22,7 @@ WRONG = {"authorization": "Bearer wrong"}
 
 @pytest.fixture
 def guarded(phantom_archive: Path) -> FastAPI:
-    return create_app(ServedArchive(str(phantom_archive)), TOKEN)
+    return create_app({"": ServedArchive(str(phantom_archive))}, TOKEN)
 
 
 def of(app: FastAPI, address: str) -> TestClient:
@@ -85,9 +85,6 @@ def test_clients_of_a_proxy_are_told_apart_and_named_in_the_log(phantom_archive:
     flags = ["--proxy", "127.0.0.1", "--access-log", str(log)]
     server = Server(phantom_archive, tmp_path / "log", *flags, **{TOKEN_VARIABLE: TOKEN})
     try:
-        # A process that is stopped while it loads its encoder does not end well.
-        first = httpx.post(f"{server.url}api/search", json={"text": "effusion"}, headers=RIGHT, timeout=120)
-        assert first.status_code == 200
         asked = [("192.0.2.1", WRONG)] * MAX_WRONG + [("192.0.2.1", RIGHT), ("192.0.2.2", RIGHT)]
         found = [
             httpx.get(f"{server.url}api/info", headers=headers | {"x-forwarded-for": address}, timeout=120).status_code
@@ -95,8 +92,8 @@ def test_clients_of_a_proxy_are_told_apart_and_named_in_the_log(phantom_archive:
         ]
         assert found == [401] * MAX_WRONG + [429, 200]
         lines = log.read_text().splitlines()
-        assert len(lines) == 1 + len(asked)
+        assert len(lines) == len(asked)
         assert '"client": "192.0.2.2", "method": "GET", "route": "/api/info", "status": 200' in lines[-1]
         assert TOKEN not in log.read_text()
     finally:
-        assert server.stop() == 0
+        assert server.stop() == 0  # also while its encoder is loading

@@ -10,6 +10,8 @@ from torch.utils.data import DataLoader
 from mcmfh_lightning import callbacks
 from mcmfh_lightning.callbacks.expert_utilization import ExpertUtilization, heat_map, history_map
 
+pytestmark = pytest.mark.usefixtures("drawn_figures")
+
 QUERY, FIRST, SECOND = (
     torch.tensor([[[9, 9, 9], [9, 9, 9]]]),
     torch.tensor([[[2, 0, 0], [1, 1, 0]]]),

@@ -8,6 +8,8 @@ from matplotlib.image import imread
 
 from mcmfh_lightning.callbacks import log_figure
 
+pytestmark = pytest.mark.usefixtures("drawn_figures")
+
 
 @pytest.fixture
 def figure():

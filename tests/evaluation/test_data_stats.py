@@ -19,6 +19,8 @@ from mcmfh_lightning.evaluation.data_stats import quartiles
 from mcmfh_lightning.hashers import TwoTower
 from mcmfh_lightning.shards import FeatureShardWriter, merge_feature_parts
 
+pytestmark = pytest.mark.usefixtures("drawn_figures")
+
 LABELS = 11
 NORMAL = 0
 LEVELS = 1023  # of popularity, as documented: 1,024 of them

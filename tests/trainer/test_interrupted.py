@@ -11,7 +11,7 @@ from mcmfh_lightning.hashers import MCMFH
 SHORT = ["--trainer.max_epochs", 2]
 
 
-@pytest.fixture(params=[(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "Ctrl-C")])
+@pytest.fixture
 def stopped(request, run, tmp_path, monkeypatch, capsys):
     """A fit that a signal has stopped in its second epoch."""
     number, name = request.param
@@ -32,6 +32,13 @@ def stopped(request, run, tmp_path, monkeypatch, capsys):
     assert line == f"mcmfh: stopped by {name} before the end; `fit` resumes with --ckpt-path last"
 
 
+@pytest.mark.parametrize("stopped", [(signal.SIGINT, "Ctrl-C")], indirect=True)
+@pytest.mark.usefixtures("stopped")
+def test_a_fit_that_is_stopped_from_the_keyboard_can_be_resumed(tmp_path):
+    assert (tmp_path / "fit" / "checkpoints" / "last.ckpt").is_file()
+
+
+@pytest.mark.parametrize("stopped", [(signal.SIGTERM, "SIGTERM")], indirect=True)
 @pytest.mark.usefixtures("stopped")
 def test_a_stopped_fit_is_named_as_such_until_it_is_completed(run, tmp_path, capsys):
     checkpoints = tmp_path / "fit" / "checkpoints"

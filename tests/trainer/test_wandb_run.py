@@ -20,7 +20,7 @@ from mcmfh_lightning.datamodules import PairDataModule
 from mcmfh_lightning.evaluation.protocols import CROSS_MODAL
 from mcmfh_lightning.shards import PairShardReader
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("drawn_figures")]
 
 LOGGERS = ("csv", "tensorboard", "wandb")
 FIT_FIGURES = {"expert_utilisation", "code_statistics"}

@@ -211,7 +211,7 @@ def _write(out: Path, content: str, what: str) -> None:
 
 def serve(
     archive: str,
-    *,
+    *others: str,
     host: str = "127.0.0.1",
     port: int = 8000,
     token_file: Path | None = None,
@@ -219,7 +219,7 @@ def serve(
     access_log: Path | None = None,
     device: str = "cpu",
 ) -> None:
-    """Open an archive to a browser of this machine, until Ctrl+C.
+    """Open archives to a browser of this machine, until Ctrl+C.
 
     The page searches by text, picture or item; programs use the same service (/openapi.json). An archive that is not
     there yet is opened when it is, and changes are shown at once. Nothing of a query is written down. Other machines
@@ -227,6 +227,8 @@ def serve(
 
     Args:
         archive: Folder of the archive, or s3://bucket/prefix.
+        others: More archives; each, with the first, has a page under its name, which is the last part of its place or
+            is given as NAME=PLACE.
         host: Address to listen at.
         port: Port to listen at; 0 takes a free one.
         token_file: File that holds the token that users are asked for.
@@ -238,10 +240,13 @@ def serve(
     from mcmfh_lightning.archive.model import check_device
     from mcmfh_lightning.archive.server.app import create_app, listen, run
     from mcmfh_lightning.archive.server.middleware import TOKEN_VARIABLE, is_loopback, read_token
+    from mcmfh_lightning.archive.server.names import named_places
     from mcmfh_lightning.archive.server.observing import AccessLog
     from mcmfh_lightning.archive.server.routes import ServedArchive
+    from mcmfh_lightning.tables import listed
 
     check_device(device)
+    places = named_places((archive, *others)) if others else {"": archive}
     token = read_token(token_file)
     if token is None and not is_loopback(host):
         raise ConfigError(
@@ -252,9 +257,10 @@ def serve(
     with listen(host, port) as listener:
         name = f"[{host}]" if ":" in host else host
         url = f"http://{name}:{listener.getsockname()[1]}/"
-        shown = without_controls(f"{url} shows {archive}; Ctrl+C ends. Research use, not diagnosis.")
+        shown = without_controls(f"{url} shows {listed(places.values())}; Ctrl+C ends. Research use, not diagnosis.")
         sys.stderr.write(f"{shown}\n")
-        run(create_app(ServedArchive(archive, device), token, log), listener, proxy)
+        served = {name: ServedArchive(place, device) for name, place in places.items()}
+        run(create_app(served, token, log), listener, proxy)
 
 
 COMMANDS: Commands = {

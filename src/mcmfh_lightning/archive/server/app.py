@@ -3,12 +3,16 @@
 import base64
 import hashlib
 import logging
+import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
+from html import escape
 from http import HTTPStatus
 from importlib.resources import files
 from threading import Thread
+from urllib.parse import quote
 
 import uvicorn
 from anyio.to_thread import current_default_thread_limiter
@@ -45,43 +49,73 @@ _SCRIPTS = (
 )
 
 
-def _page() -> HTMLResponse:
-    """Put the page together from the files next to this one; its policy lets nothing else run or load."""
-    folder = files("mcmfh_lightning.archive.server") / "page"
-    style, script = (
-        "\n" + "\n".join((folder / name).read_text("utf-8") for name in names) for names in (("page.css",), _SCRIPTS)
-    )
-    html = (folder / "page.html").read_text("utf-8").replace("{style}", style).replace("{script}", script)
+def _page(name: str) -> HTMLResponse:
+    """Put the page of an archive together from the files next to this one."""
+    brand = f'<a href="../">mcmfh archive</a> {escape(name)}' if name else "mcmfh archive"
+    script = "\n" + "\n".join(map(_read, _SCRIPTS))
+    html = _read("page.html").replace("{of}", f" in {escape(name)}" if name else "").replace("{brand}", brand)
+    return _html(html.replace("{script}", script), script)
+
+
+def _index(names: Iterable[str]) -> HTMLResponse:
+    """Make the page that leads to the pages of several archives."""
+    links = "".join(f'<li><a href="{quote(name)}/">{escape(name)}</a></li>' for name in names)
+    return _html(_read("index.html").replace("{links}", links))
+
+
+def _read(name: str) -> str:
+    return (files("mcmfh_lightning.archive.server") / "page" / name).read_text("utf-8")
+
+
+def _html(html: str, script: str = "") -> HTMLResponse:
+    """Give a page its style, and a policy that lets nothing run or load but what it holds."""
+    style = "\n" + _read("page.css")
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src 'self' blob: data:; "
         "connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'; "
         "require-trusted-types-for 'script'; trusted-types 'none'"
     )
-    return HTMLResponse(html, headers={"Content-Security-Policy": policy})
+    return HTMLResponse(html.replace("{style}", style), headers={"Content-Security-Policy": policy})
 
 
 def _hash(content: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
-def create_app(served: ServedArchive, token: str | None = None, access_log: AccessLog | None = None) -> FastAPI:
+def create_app(
+    archives: Mapping[str, ServedArchive],
+    token: str | None = None,
+    access_log: AccessLog | None = None,
+) -> FastAPI:
     """Make the service; ``/openapi.json`` describes it.
 
     Args:
-        served: The archive.
-        token: Bearer token that every question under ``/api/`` must have. Without one, only pages and programs of this
+        archives: Archives by name. A single one may have the name "": its page is ``/``, and its service is below
+            ``/api/``. Others have pages at ``/NAME/``, and services below ``/NAME/api/``. They share the bounds on what
+            is done at once.
+        token: Bearer token that every question to a service must have. Without one, only pages and programs of this
             machine are answered.
         access_log: Where to write a line for each request.
     """
     load = Load()
-    metrics = Metrics(load, lambda: served.opened)
+    metrics = Metrics(load, lambda: {name: one.opened for name, one in archives.items() if one.opened is not None})
+
+    def warm() -> None:
+        for one in archives.values():
+            one.warm()
+
+    def check_health() -> dict[str, str]:
+        for one in archives.values():
+            one.check_health()
+        return {"status": "ok"}
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # Requests wait in threads: as many as there are places, so that a lane that is full stops no other.
         current_default_thread_limiter().total_tokens = sum(lane.places for lane in load.lanes) + _SPARE_THREADS
-        # A daemon: who stops the server does not wait for an encoder.
-        Thread(target=served.warm, daemon=True).start()
+        # A daemon: who stops the server does not wait for an encoder; see `run`.
+        app.state.warming = Thread(target=warm, daemon=True)
+        app.state.warming.start()
         yield
 
     app = FastAPI(
@@ -93,23 +127,30 @@ def create_app(served: ServedArchive, token: str | None = None, access_log: Acce
         docs_url=None,
         redoc_url=None,
     )
-    app.include_router(routes(served, load, guarded=token is not None))
     for kind in (RequestValidationError, HTTPException, McmfhError):
         app.add_exception_handler(kind, _answer_error)
 
-    page = _page()
-    app.add_api_route("/", lambda: page, include_in_schema=False, response_class=HTMLResponse)
-    app.add_api_route("/healthz", served.check_health, include_in_schema=False)
+    pages = {f"/{name}/": _page(name) for name in archives if name}
+    pages["/"] = _index(archives) if pages else _page("")
+    for path, page in pages.items():
+        app.add_api_route(path, partial(_same, page), include_in_schema=False, response_class=HTMLResponse)
+    for name, one in archives.items():
+        app.include_router(routes(one, load, guarded=token is not None), prefix=f"/{name}" if name else "")
+    app.add_api_route("/healthz", check_health, include_in_schema=False)
     app.add_api_route("/metrics", lambda: Response(metrics.text(), media_type=CONTENT_TYPE), include_in_schema=False)
 
     # The last is the first to see a request.
     app.add_middleware(BodyLimit)
     app.add_middleware(Bounded, load=load)
-    backend = OwnPagesOnly() if token is None else TokenRequired(token)
+    backend = OwnPagesOnly(pages) if token is None else TokenRequired(token)
     app.add_middleware(AuthenticationMiddleware, backend=backend, on_error=refuse)
     app.add_middleware(SafeAnswers)
     app.add_middleware(Observed, metrics=metrics, log=access_log)
     return app
+
+
+def _same(page: HTMLResponse) -> HTMLResponse:
+    return page
 
 
 async def _answer_error(_: Request, error: Exception) -> JSONResponse:
@@ -172,3 +213,6 @@ def run(app: FastAPI, listener: socket.socket, proxy: str | None = None) -> None
     )
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])
+    warming: Thread | None = getattr(app.state, "warming", None)
+    if warming is not None and warming.is_alive():
+        os._exit(0)  # Python aborts when it ends in the middle of a thread that imports torch

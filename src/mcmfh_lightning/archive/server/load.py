@@ -83,7 +83,7 @@ class Load:
         """Return the lane of a request; None if it needs none."""
         if path in UNBOUNDED:
             return None
-        if path in UPLOADS:
+        if path.endswith(UPLOADS):
             return self.films
         return self.searches if path.endswith("/search") else self.others
 

@@ -19,7 +19,7 @@ from mcmfh_lightning.images.unusable import FIXES, PictureError
 
 IMAGE_SEARCH = "/api/search/image"
 PREVIEW = "/api/preview"
-UPLOADS = (IMAGE_SEARCH, PREVIEW)
+UPLOADS = (IMAGE_SEARCH, PREVIEW)  # ends of paths: the name of an archive may be in front
 # Of a picture. Its form may be as large as this and `MAX_JSON_BYTES` together.
 MAX_UPLOAD_BYTES = 20 * 1024**2
 # Of any other body. `MAX_QUERY_CHARACTERS` fit in it, in whatever escapes the client writes them.

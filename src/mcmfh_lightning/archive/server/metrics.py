@@ -1,6 +1,6 @@
 """Numbers about the service for Prometheus; no path, query or id is among them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -17,10 +17,11 @@ class Metrics:
 
     Args:
         load: Lanes whose requests are counted.
-        opened: Function that returns the archive as it is open now, or None.
+        opened: Function that returns the archives as they are open now, by name; those that are not open are left out.
+            A single one has the name "", and its numbers have no label.
     """
 
-    def __init__(self, load: Load, opened: Callable[[], Archive | None]) -> None:
+    def __init__(self, load: Load, opened: Callable[[], Mapping[str, Archive]]) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "mcmfh_archive_requests",
@@ -57,12 +58,12 @@ class Metrics:
 class _State:
     """Numbers that are looked up when they are asked for."""
 
-    def __init__(self, load: Load, opened: Callable[[], Archive | None]) -> None:
+    def __init__(self, load: Load, opened: Callable[[], Mapping[str, Archive]]) -> None:
         self._load = load
         self._opened = opened
 
     def collect(self) -> Iterator[Metric]:
-        """Yield what is in progress, what was refused, and the size and version of the archive."""
+        """Yield what is in progress, what was refused, and the size and version of each archive."""
         progress = GaugeMetricFamily(
             "mcmfh_archive_requests_in_progress", "Requests that wait or are answered", labels=["kind"]
         )
@@ -74,7 +75,13 @@ class _State:
             refused.add_metric([lane.kind], lane.refused)
         yield progress
         yield refused
-        archive = self._opened()
-        if archive is not None:
-            yield GaugeMetricFamily("mcmfh_archive_items", "Items that are searched", len(archive))
-            yield GaugeMetricFamily("mcmfh_archive_version", "Version of the table that is searched", archive.version)
+        opened = self._opened()
+        labels = [] if "" in opened else ["archive"]
+        items = GaugeMetricFamily("mcmfh_archive_items", "Items that are searched", labels=labels)
+        version = GaugeMetricFamily("mcmfh_archive_version", "Version of the table that is searched", labels=labels)
+        for name, archive in opened.items():
+            items.add_metric([name] * len(labels), len(archive))
+            version.add_metric([name] * len(labels), archive.version)
+        if opened:
+            yield items
+            yield version

@@ -11,6 +11,7 @@ import ipaddress
 import logging
 import os
 import traceback
+from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
@@ -96,7 +97,8 @@ class TokenRequired(AuthenticationBackend):
 
     async def authenticate(self, conn: HTTPConnection) -> None:
         """Refuse a request without the token."""
-        if not conn.scope["path"].startswith(("/api/", "/metrics")):
+        path: str = conn.scope["path"]
+        if "/api/" not in path and not path.startswith("/metrics"):
             return
         client = conn.client.host if conn.client else ""
         if seconds := self._wrong.seconds_to_wait(client):
@@ -117,7 +119,13 @@ class OwnPagesOnly(AuthenticationBackend):
     Without a token, everything that reaches loopback is answered, and a browser lets any page try. ``Host`` shows a
     name that is rebound to 127.0.0.1, ``Origin`` and ``Sec-Fetch-Site`` show a request from another site. Not used
     with a token, which such a page does not have.
+
+    Args:
+        pages: Paths of the pages, which may be reached by a link on another page.
     """
+
+    def __init__(self, pages: Collection[str]) -> None:
+        self._pages = pages
 
     async def authenticate(self, conn: HTTPConnection) -> None:
         """Refuse a request under a foreign name or from a foreign page."""
@@ -125,7 +133,7 @@ class OwnPagesOnly(AuthenticationBackend):
         if not is_loopback(_split(f"//{host}").hostname or ""):
             raise AuthenticationError(421, "only names of this machine are answered to without a token", None)
         foreign = origin is not None and _split(origin).netloc != host
-        if conn.scope["path"] != "/":  # the page itself may be reached by a link on another page
+        if conn.scope["path"] not in self._pages:
             foreign |= conn.headers.get("sec-fetch-site", "none") not in ("same-origin", "none")
         if foreign:
             raise AuthenticationError(403, "requests of other web pages are refused", None)
@@ -149,7 +157,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = MAX_JSON_BYTES + (MAX_UPLOAD_BYTES if scope["path"] in UPLOADS else 0)
+        limit = MAX_JSON_BYTES + (MAX_UPLOAD_BYTES if scope["path"].endswith(UPLOADS) else 0)
         too_large = JSONResponse({"detail": f"the body is larger than {limit:,} bytes: send less"}, 413)
         too_slow = JSONResponse(
             {"detail": f"the body did not arrive in {BODY_SECONDS:.0f} seconds: send it again"}, 408

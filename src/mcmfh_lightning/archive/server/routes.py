@@ -14,6 +14,7 @@ from pydantic import Json
 
 from mcmfh_lightning.archive.exporting import BOM, result_csv, result_page
 from mcmfh_lightning.archive.filters import QueryError, UnknownError, UnknownItemError
+from mcmfh_lightning.archive.info import Location
 from mcmfh_lightning.archive.results import Item, SearchResult
 from mcmfh_lightning.archive.schema import small_jpeg
 from mcmfh_lightning.archive.search import Archive, SwitchedError
@@ -36,6 +37,9 @@ from mcmfh_lightning.errors import McmfhError
 from mcmfh_lightning.shards import packed_width
 
 LOOK_AGAIN_SECONDS = 2.0  # how old a version is when the newest one is opened; answers come from it until that is done
+FOLLOW_AGAIN_SECONDS = (
+    60.0  # before an archive that a link names is loaded again if it could not be: that takes seconds
+)
 # Before a version that could not be opened is opened again: erasing removes versions one after the other.
 _PAUSES = (0.1, 0.4)
 _TRIES = 3  # of a question whose version was erased meanwhile
@@ -68,6 +72,8 @@ Options = Annotated[
 Film = Annotated[UploadFile, File(description="JPEG, PNG or DICOM")]
 ItemPath = Annotated[str, Path(min_length=1, max_length=MAX_ID_CHARACTERS, pattern=NO_NUL)]
 Answer = TypeVar("Answer")
+Version = tuple[str, int]
+"""Identity of an archive, and version of its table: another archive may have the same number."""
 
 
 class NotServedError(McmfhError):
@@ -89,14 +95,15 @@ class ServedArchive:
         self._location = location
         self._device = device
         self.opened: Archive | None = None
-        self._looked = 0.0
+        self._look_at = 0.0
+        self._unfit: tuple[str, float] = "", 0.0
         self._opening = Lock()
 
-    def current(self, unlike: int | None = None) -> Archive:
+    def current(self, unlike: Version | None = None) -> Archive:
         """Return the archive; once its version is `LOOK_AGAIN_SECONDS` old, one request opens the newest one.
 
         Args:
-            unlike: Version that can no longer be read. The newest one is then opened if it is still the one at hand.
+            unlike: What can no longer be read. The newest version is then opened if it is still the one at hand.
 
         Raises:
             NotServedError: If there is none; names the place and the fix.
@@ -109,8 +116,8 @@ class ServedArchive:
             self._opening.acquire()
         try:
             if self.opened is None or self._is_due(self.opened, unlike):
+                self._look_at = monotonic() + LOOK_AGAIN_SECONDS
                 self.opened = self._open()
-                self._looked = monotonic()
         except (McmfhError, OSError) as error:
             self.opened = None
             raise NotServedError(str(error)) from error
@@ -119,8 +126,8 @@ class ServedArchive:
         finally:
             self._opening.release()
 
-    def _is_due(self, opened: Archive, unlike: int | None) -> bool:
-        return opened.version == unlike or monotonic() - self._looked >= LOOK_AGAIN_SECONDS
+    def _is_due(self, opened: Archive, unlike: Version | None) -> bool:
+        return _version(opened) == unlike or monotonic() >= self._look_at
 
     def _open(self) -> Archive:
         """Open the newest version; the encoder stays, unless another archive has taken the place."""
@@ -138,11 +145,16 @@ class ServedArchive:
 
     def _follow(self, before: Archive) -> Archive:
         """Open the archive that a link names by now, with its encoder; others are answered by the one before."""
+        place = Location(self._location).uri
+        unfit, again = self._unfit
+        if place == unfit and monotonic() < again:
+            return before
         try:
             other = Archive.open(self._location, device=self._device)
             if before.is_loaded:
                 other.load()
         except (McmfhError, OSError, ImportError) as error:
+            self._unfit = place, monotonic() + FOLLOW_AGAIN_SECONDS
             LOGGER.warning("the archive before is served until the link names one that can be: %s", error)
             return before
         return other
@@ -173,18 +185,18 @@ class ServedArchive:
         """
         archive = self.with_encoder() if encoder else self.current()
         for _ in range(_TRIES - 1):
-            version = archive.version
+            version = _version(archive)
             try:
                 return question(archive)
             except (UnknownError, QueryError):
                 raise
             except (McmfhError, OSError):
                 archive = self.current(unlike=version)
-                if archive.version == version:
+                if _version(archive) == version:
                     raise
         return question(archive)
 
-    def check_health(self) -> dict[str, str]:
+    def check_health(self) -> None:
         """Tell whether the archive can be searched, and nothing else: no token is asked for.
 
         Raises:
@@ -194,7 +206,6 @@ class ServedArchive:
             self.current()
         except NotServedError as error:
             raise RefusedError(503, f"the archive cannot be opened ({type(error.__cause__).__name__})") from error
-        return {"status": "ok"}
 
     def warm(self) -> None:
         """Load everything, so that the first query does not wait; the log says what is missing."""
@@ -290,6 +301,10 @@ def routes(served: ServedArchive, load: Load, *, guarded: bool) -> APIRouter:
         return Response(found, media_type="image/jpeg")
 
     return router
+
+
+def _version(archive: Archive) -> Version:
+    return archive.info.uid, archive.version
 
 
 def _answer(archive: Archive, found: SearchResult, asked: SearchOptions) -> SearchResult | Response:

@@ -1,4 +1,5 @@
-// Requests to the server that the page came from, with the token if there is one.
+// Requests to the server that the page came from, with the token if there is one. Paths are relative: there may be
+// several archives, each with its page.
 
 const TOKEN_KEY = "mcmfh-archive-token";
 
@@ -69,11 +70,11 @@ function filmForm(film) {
 function search({ file: film, ...query }, options, signal) {
   if (film === undefined) {
     const headers = { "Content-Type": "application/json" };
-    return request("/api/search", { method: "POST", headers, body: JSON.stringify({ ...query, ...options }), signal });
+    return request("api/search", { method: "POST", headers, body: JSON.stringify({ ...query, ...options }), signal });
   }
   const form = filmForm(film);
   form.append("options", JSON.stringify(options));
-  return request("/api/search/image", { method: "POST", body: form, signal });
+  return request("api/search/image", { method: "POST", body: form, signal });
 }
 
-const picturePath = (id) => `/api/pictures/${encodeURIComponent(id)}`;
+const picturePath = (id) => `api/pictures/${encodeURIComponent(id)}`;

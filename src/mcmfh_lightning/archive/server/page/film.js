@@ -71,7 +71,7 @@ function showFile() {
 // DICOM, which no browser shows: the server sends a small picture of what it reads.
 async function showAsRead(film) {
   try {
-    const small = await (await request("/api/preview", { method: "POST", body: filmForm(film) })).blob();
+    const small = await (await request("api/preview", { method: "POST", body: filmForm(film) })).blob();
     if (file === film) byId("preview").src = URL.createObjectURL(small);
   } catch {
     // The search by the film says what is wrong with it.

@@ -6,7 +6,7 @@ const RETRY_MS = 5000;
 const past = []; // {query, offset}: what was asked in this tab; filters are always those of the form
 let present = -1;
 let running = null;
-let archive = null; // /api/info
+let archive = null; // api/info
 
 // --- asking
 
@@ -91,9 +91,9 @@ function cancel() {
 // --- what is served
 
 async function learn() {
-  const info = await getJson("/api/info");
+  const info = await getJson("api/info");
   if (archive?.version === info.version) return;
-  const facets = await getJson("/api/facets");
+  const facets = await getJson("api/facets");
   archive = info;
   byId("choices").hidden = false;
   byId("summary").textContent = `${count(info.items)} cases, ${info.num_bits}-bit codes, ${bytes(info.codes_bytes)}`;
