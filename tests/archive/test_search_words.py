@@ -75,6 +75,15 @@ def test_pages_and_shorter_lists_are_parts_of_the_joined_ranking(archive):
     assert archive.search(text=TEXT, k=7).hits == whole.hits[:7]
 
 
+def test_lay_words_of_a_file_of_ones_own_are_looked_up(archive, phantom_archive, tmp_path):
+    (tmp_path / "own.yaml").write_text("pleural effusion: [wet curtain]\n")
+    own = Archive.open(phantom_archive, synonyms=tmp_path / "own.yaml")
+    assert not archive.search(text="wet curtain", match="words").hits
+    found = set(ids(own.search(text="wet curtain", match="words")))
+    assert found
+    assert found <= set(ids(archive.search(text="pleural effusion", match="words")))
+
+
 @pytest.mark.parametrize("match", ["words", "both"])
 def test_filters_hold_for_words(archive, rows, match):
     filters = Filters(splits=("train",), has_image=True)

@@ -312,6 +312,10 @@ WRONG: Mapping[str, tuple[str, str]] = {
     ),
     "serve, port": (f"mcmfh-archive serve {ARCHIVE} --port 99999", "choose another --host or --port"),
     "serve, without a token": (f"mcmfh-archive serve {ARCHIVE} --host 0.0.0.0", "give a token (--token-file"),
+    "serve, synonyms": (
+        f"mcmfh-archive serve {ARCHIVE} --synonyms nowhere.yaml",
+        "synonyms nowhere.yaml cannot be read",
+    ),
     "serve, two of a name": (f"mcmfh-archive serve {ARCHIVE} other/{ARCHIVE}", "are both called"),
     "serve, name of no address": (f"mcmfh-archive serve {ARCHIVE} a/api", "cannot be part of an address"),
     "serve, access log": (f"mcmfh-archive serve {ARCHIVE} --access-log nowhere/x", "choose another --access-log"),

@@ -70,7 +70,9 @@ def choose_match(snapshot: Snapshot, query: Query) -> Match:
     return "codes" if query.text is None or query.radius is not None or snapshot.no_words is not None else "both"
 
 
-def ask(snapshot: Snapshot, query: Query, match: Match, picture: Image.Image | None, load: Load) -> Asked:
+def ask(
+    snapshot: Snapshot, query: Query, match: Match, picture: Image.Image | None, load: Load, synonyms: Synonyms
+) -> Asked:
     """Compute the codes and words of a query, and find the labels that it has.
 
     Args:
@@ -79,12 +81,13 @@ def ask(snapshot: Snapshot, query: Query, match: Match, picture: Image.Image | N
         match: What is searched.
         picture: Its picture, decoded.
         load: Function that returns the encoder and hasher; not called for items, and where words alone are searched.
+        synonyms: Lay words for what reports name.
 
     Raises:
         UnknownError: If there is no such item, or it lacks the modality that is asked for.
     """
     if query.text is not None:
-        return _ask_text(snapshot, query, query.text, match, load)
+        return _ask_text(snapshot, query, query.text, match, load, synonyms)
     if picture is None:
         return _ask_items(snapshot, query)
     against: Against = query.against or ("both" if query.radius is None else "case")
@@ -92,7 +95,7 @@ def ask(snapshot: Snapshot, query: Query, match: Match, picture: Image.Image | N
     return Asked(query, "image", "codes", against, (encoded.query,), encoded.item)
 
 
-def _ask_text(snapshot: Snapshot, query: Query, text: str, match: Match, load: Load) -> Asked:
+def _ask_text(snapshot: Snapshot, query: Query, text: str, match: Match, load: Load, synonyms: Synonyms) -> Asked:
     against: Against = query.against or "case"
     return Asked(
         query,
@@ -100,8 +103,8 @@ def _ask_text(snapshot: Snapshot, query: Query, text: str, match: Match, load: L
         match,
         against,
         codes=() if match == "words" else (load().text(text, against),),
-        words=None if match == "codes" else WordQuery.parse(text).expanded(Synonyms.load()),
-        labels=affirmed_labels(text, snapshot.facets.labels, Synonyms.load()),
+        words=None if match == "codes" else WordQuery.parse(text).expanded(synonyms),
+        labels=affirmed_labels(text, snapshot.facets.labels, synonyms),
     )
 
 

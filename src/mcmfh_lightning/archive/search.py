@@ -28,7 +28,7 @@ from mcmfh_lightning.archive.results import (
 )
 from mcmfh_lightning.archive.snapshot import Snapshot
 from mcmfh_lightning.archive.store import ItemTable
-from mcmfh_lightning.archive.words import WordQuery
+from mcmfh_lightning.archive.words import Synonyms, WordQuery
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.shards import packed_width
 
@@ -71,17 +71,26 @@ class Archive:
         ``Archive.open("archive").search(text="enlarged heart with pleural effusion", k=5)``
     """
 
-    def __init__(self, location: Location, info: ArchiveInfo, device: str, kind: IndexKind | None) -> None:
+    def __init__(
+        self, location: Location, info: ArchiveInfo, device: str, kind: IndexKind | None, synonyms: Synonyms
+    ) -> None:
         self.location = location
         self.info = info
         self._device = device
         self._kind = kind
+        self._synonyms = synonyms
         self._hasher: QueryHasher | None = None
         self._loading = Lock()
         self._snapshot = Snapshot(ItemTable.open(location), info, kind)
 
     @classmethod
-    def open(cls, path: str | Path, device: str = "cpu", index: IndexKind | None = None) -> Self:
+    def open(
+        cls,
+        path: str | Path,
+        device: str = "cpu",
+        index: IndexKind | None = None,
+        synonyms: str | Path | None = None,
+    ) -> Self:
         """Open an archive; the encoder is loaded by the first search for a text or a picture, or by `load`.
 
         Args:
@@ -89,12 +98,14 @@ class Archive:
             device: Where queries are encoded.
             index: ``flat``, or ``hash`` for codes of at most 24 bits; both find the same. By the number of items if
                 None.
+            synonyms: YAML file of lay words for what reports name, as ``cardiomegaly: [big heart]``; it adds to the
+                table of this package.
 
         Raises:
-            DataError: If there is none, or it cannot be read.
+            DataError: If there is none, or it or the file cannot be read.
         """
         location = Location(path)
-        return cls(location, ArchiveInfo.load(location), device, index)
+        return cls(location, ArchiveInfo.load(location), device, index, Synonyms.load(synonyms))
 
     def __len__(self) -> int:
         return len(self._snapshot)
@@ -232,7 +243,7 @@ class Archive:
         if query.needs_encoder:
             self.load()
         started = perf_counter() - reading
-        asked = ask(snapshot, query, match, picture, self.load)
+        asked = ask(snapshot, query, match, picture, self.load, self._synonyms)
         encoded = perf_counter()
         found = find(snapshot, asked)
         fetching = perf_counter()

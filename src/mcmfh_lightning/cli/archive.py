@@ -99,6 +99,7 @@ def search(
     offset: int = 0,
     limit: int | None = None,
     index: IndexKind | None = None,
+    synonyms: Path | None = None,
     device: str = "cpu",
     format: Literal["table", "json", "csv", "html"] = "table",  # noqa: A002  # the name of the option
     out: Path | None = None,
@@ -132,6 +133,8 @@ def search(
         limit: How many to show at most. Default: all that are left.
         index: Kind of index, flat, or hash for codes of at most 24 bits; both find the same. Default: by the number
             of items.
+        synonyms: YAML file of lay words for what reports name, as `cardiomegaly: [big heart]`; it adds to the built-in
+            table.
         device: Where the query is encoded.
         format: Kind of output: table, json and csv are printed; html is one file with pictures, named by --out.
         out: File to write instead of printing.
@@ -165,7 +168,7 @@ def search(
         )
     except QueryError as error:
         raise ConfigError(_with_options(str(error))) from error
-    opened = Archive.open(archive, device, index)
+    opened = Archive.open(archive, device, index, synonyms)
     try:
         result = opened.find(query)
     except UnknownError as error:
@@ -217,6 +220,7 @@ def serve(
     token_file: Path | None = None,
     proxy: str | None = None,
     access_log: Path | None = None,
+    synonyms: Path | None = None,
     device: str = "cpu",
 ) -> None:
     """Open archives to a browser of this machine, until Ctrl+C.
@@ -235,6 +239,7 @@ def serve(
         proxy: Address of a proxy in front whose header X-Forwarded-For names the client; * trusts any. Without it, all
             clients of a proxy are one.
         access_log: File to which a line of JSON is added for each request: time, client, route, status, never contents.
+        synonyms: YAML file of lay words for what reports name, as for search.
         device: Where queries are encoded: cpu, cuda.
     """
     from mcmfh_lightning.archive.model import check_device
@@ -243,9 +248,12 @@ def serve(
     from mcmfh_lightning.archive.server.names import named_places
     from mcmfh_lightning.archive.server.observing import AccessLog
     from mcmfh_lightning.archive.server.routes import ServedArchive
+    from mcmfh_lightning.archive.words import Synonyms
     from mcmfh_lightning.tables import listed
 
     check_device(device)
+    if synonyms is not None:
+        Synonyms.load(synonyms)  # a wrong file is an error now, not at the first question
     places = named_places((archive, *others)) if others else {"": archive}
     token = read_token(token_file)
     if token is None and not is_loopback(host):
@@ -259,7 +267,7 @@ def serve(
         url = f"http://{name}:{listener.getsockname()[1]}/"
         shown = without_controls(f"{url} shows {listed(places.values())}; Ctrl+C ends. Research use, not diagnosis.")
         sys.stderr.write(f"{shown}\n")
-        served = {name: ServedArchive(place, device) for name, place in places.items()}
+        served = {name: ServedArchive(place, device, synonyms) for name, place in places.items()}
         run(create_app(served, token, log), listener, proxy)
 
 

@@ -4,11 +4,13 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 from threading import Lock
 from time import monotonic, sleep
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, File, Form, Path, Response, Security, UploadFile
+from fastapi import APIRouter, File, Form, Response, Security, UploadFile
+from fastapi import Path as PathPart
 from fastapi.security import HTTPBearer
 from pydantic import Json
 
@@ -70,7 +72,7 @@ Options = Annotated[
     Json[SearchOptions] | None, Form(description="JSON: what the body of /api/search may hold apart from a query")
 ]
 Film = Annotated[UploadFile, File(description="JPEG, PNG or DICOM")]
-ItemPath = Annotated[str, Path(min_length=1, max_length=MAX_ID_CHARACTERS, pattern=NO_NUL)]
+ItemPath = Annotated[str, PathPart(min_length=1, max_length=MAX_ID_CHARACTERS, pattern=NO_NUL)]
 Answer = TypeVar("Answer")
 Version = tuple[str, int]
 """Identity of an archive, and version of its table: another archive may have the same number."""
@@ -86,14 +88,15 @@ class ServedArchive:
     Args:
         location: Local folder or ``s3://`` address of the archive.
         device: Where queries are encoded.
+        synonyms: As in `Archive.open`.
 
     Attributes:
         opened: The archive as it is open now; None if it is not.
     """
 
-    def __init__(self, location: str, device: str = "cpu") -> None:
+    def __init__(self, location: str, device: str = "cpu", synonyms: Path | None = None) -> None:
         self._location = location
-        self._device = device
+        self._open_archive = partial(Archive.open, location, device, synonyms=synonyms)
         self.opened: Archive | None = None
         self._look_at = 0.0
         self._unfit: tuple[str, float] = "", 0.0
@@ -141,7 +144,7 @@ class ServedArchive:
                     sleep(pause)
                 else:
                     return self.opened
-        return Archive.open(self._location, device=self._device)
+        return self._open_archive()
 
     def _follow(self, before: Archive) -> Archive:
         """Open the archive that a link names by now, with its encoder; others are answered by the one before."""
@@ -150,7 +153,7 @@ class ServedArchive:
         if place == unfit and monotonic() < again:
             return before
         try:
-            other = Archive.open(self._location, device=self._device)
+            other = self._open_archive()
             if before.is_loaded:
                 other.load()
         except (McmfhError, OSError, ImportError) as error:
