@@ -21,6 +21,7 @@ from mcmfh_lightning.datamodules.tables import Table
 from mcmfh_lightning.errors import DataError, check_choice
 from mcmfh_lightning.shards import SPLITS, DatasetInfo, FeatureShardReader, PairShardReader
 from mcmfh_lightning.shards.folder import ShardFolder
+from mcmfh_lightning.shards.joined import groups_of_collections
 
 Reader = TypeVar("Reader", FeatureShardReader, PairShardReader)
 
@@ -250,13 +251,13 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
             check_order(state_dict, self._order(), self.folder)
         elif fn is not None and "trained_on" in state_dict:  # checkpoints of the version before have none
             for split in (one for one in _MEASURED.get(fn, ()) if one in self.splits):
-                groups = self.reader(split).groups
+                groups = groups_of_collections(self.reader(split))
                 to_predict = fn == TrainerFn.PREDICTING
-                check_overlap(state_dict["trained_on"], self.info.name, split, groups, self.folder, warn=to_predict)
+                check_overlap(state_dict["trained_on"], groups, split, self.folder, warn=to_predict)
 
     @cached_property
     def _trained_on(self) -> dict[str, Any]:
-        return trained_on(self.info.name, self.reader("train").groups)
+        return trained_on(groups_of_collections(self.reader("train")))
 
     def _order(self) -> dict[str, Any]:
         """Return what the training order depends on."""

@@ -1,7 +1,7 @@
 """Groups (studies, articles, patients) that weights were trained on, which no evaluation may ask for."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,45 +10,59 @@ from lightning.pytorch.utilities import rank_zero_warn
 from numpy.typing import NDArray
 
 from mcmfh_lightning.errors import CheckpointError
+from mcmfh_lightning.shards.joined import Groups
 
 
-def trained_on(name: str, groups: NDArray[np.int64]) -> dict[str, Any]:
+def trained_on(groups: Iterable[Groups]) -> dict[str, Any]:
     """Note the groups of a training split, for checkpoints.
 
     Groups are stored as hashes, because the number of a group may be the number of a patient.
 
     Args:
-        name: Name of the data set.
-        groups: (N,) int64, group of each training item.
+        groups: Groups of the training items: of the data set, then of each collection that it was joined from.
 
     Returns:
-        ``name``, and ``groups``: (G,) int64 hashes, ascending.
+        ``name``, and ``groups``: (G,) int64 hashes, ascending; of a joined data set ``joined``, a list of the same.
     """
-    return {"name": name, "groups": torch.from_numpy(np.unique(_hashes(name, np.unique(groups))))}
+    first, *parts = (
+        {"name": one.name, "groups": torch.from_numpy(np.unique(_hashes(one.name, np.unique(one.numbers))))}
+        for one in groups
+    )
+    return {**first, "joined": parts} if parts else first
 
 
 def check_overlap(
-    stored: Mapping[str, Any], name: str, split: str, groups: NDArray[np.int64], folder: object, *, warn: bool
+    stored: Mapping[str, Any], groups: Iterable[Groups], split: str, folder: object, *, warn: bool
 ) -> None:
     """Look for groups of a split of queries among those that were trained on.
 
     Those of another data set are other groups in most cases (both may count their studies from 1): a warning says so.
+    What was joined is compared collection by collection.
 
     Args:
         stored: What `trained_on` noted of the training split of a checkpoint.
-        name: Name of the data set.
+        groups: Groups of the items of the split: of the data set, then of each collection that it was joined from.
         split: Name of the split.
-        groups: (N,) int64, group of each item of the split.
         folder: Where it is.
         warn: Whether to warn instead of raising an error.
 
     Raises:
-        CheckpointError: If there are any, of this data set.
+        CheckpointError: If there are any, of this data set or collection.
     """
-    own = np.unique(groups)
+    first, *parts = groups
+    _check(stored, first, split, folder, warn=warn)
+    for noted in (stored, *stored.get("joined", ())):
+        for one in (first, *parts):
+            if one.name == noted["name"] and (noted is not stored or one is not first):
+                _check(noted, one, split, folder, warn=warn)
+
+
+def _check(stored: Mapping[str, Any], groups: Groups, split: str, folder: object, *, warn: bool) -> None:
+    own = np.unique(groups.numbers)
     seen = int(np.isin(_hashes(stored["name"], own), stored["groups"].numpy()).sum())
     if not seen:
         return
+    name = groups.name
     found = f"{seen:,} of {len(own):,} groups in the split {split!r} of {folder} {'was' if seen == 1 else 'were'}"
     if stored["name"] != name:
         rank_zero_warn(

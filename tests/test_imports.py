@@ -45,7 +45,7 @@ ALLOWED = {
     "files": {"errors"},
 }
 
-ANYWHERE = {"figures", "nearest", "searches", "shared_memory"}
+ANYWHERE = {"figures", "literals", "nearest", "searches", "shared_memory"}
 """Files that any other may import; they import nothing of the package."""
 
 

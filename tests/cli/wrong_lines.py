@@ -216,6 +216,8 @@ WRONG: Mapping[str, tuple[str, str]] = {
     ),
     "phantom, words": ("mcmfh-data phantom --out new --studies ten", "--studies 'ten' is not a whole number"),
     "phantom, folder in use": ("mcmfh-data phantom --out films", "choose another --out"),
+    "join, nothing": ("mcmfh-data join", "FOLDER and --out are missing"),
+    "join, one folder": (f"mcmfh-data join {PAIRS} --out new", "join needs two folders or more"),
     "relabel, nothing": ("mcmfh-data relabel", "FOLDER and --out are missing"),
     "relabel, no table": (f"mcmfh-data relabel {PAIRS} --out new", "pass --labels TABLE"),
     "stats, nothing": ("mcmfh-data stats", "FOLDER is missing"),

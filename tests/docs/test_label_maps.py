@@ -45,6 +45,7 @@ def test_page_runs_as_written(page: str, code_blocks, run_as_written, tmp_path: 
     assert mapped.settings["summary"]["label_map"]["lost"] == {"mass": 10}
     assert "cardiomegaly" in DatasetInfo.load(tmp_path / "openi").label_vocabulary
     assert "cardiomegaly" in DatasetInfo.load(tmp_path / "relabeled").label_vocabulary
+    assert DatasetInfo.load(tmp_path / "both").name == "openi+pairs"
 
     (code,) = code_blocks(page, "python")
     run_as_written(f"python - <<'END'\n{code}END", tmp_path)

@@ -17,6 +17,7 @@ from mcmfh_lightning.cli.data_sources import SOURCES, print_summary
 from mcmfh_lightning.datasets.collection import apply_rows, read_splits_csv
 from mcmfh_lightning.datasets.convert import convert
 from mcmfh_lightning.datasets.download import UPSTREAM, fetch_openi
+from mcmfh_lightning.datasets.join import join
 from mcmfh_lightning.datasets.label_map import describe_label_map, read_label_map
 from mcmfh_lightning.datasets.openi import LabelScheme, read_openi
 from mcmfh_lightning.datasets.phantom.studies import IMAGES, REPORTS, SPLITS_CSV, write_phantom
@@ -266,7 +267,7 @@ def _label_map_remark(info: DatasetInfo) -> list[Text]:
 COMMANDS: Commands = {
     **{command.__name__: command for command in (manifest, openi, phantom, roco)},
     **SOURCES,
-    **{command.__name__: command for command in (relabel, stats, verify)},
+    **{command.__name__: command for command in (join, relabel, stats, verify)},
 }
 
 
