@@ -234,7 +234,7 @@ def test_the_help_of_a_command_fits_a_screen(program, command, capsys):
     assert f"Usage: {program} {command}" in short
     assert "Research use, not diagnosis." in short
     options = _options(program, command)
-    labels = [option.name if option.index is None else f"  {option.name[2:].upper()} " for option in options]
+    labels = [option.name if option.index is None else f"  {option.name.lstrip('-').upper()} " for option in options]
     assert all(label in full for label in labels)
     assert (f"{program} {command} --help all" in short) == (_names(short) != _names(full))
     assert set(PAGES[program].main_options.get(command, "").split()) <= {option.name[2:] for option in options}

@@ -227,12 +227,11 @@ def serve(
 
     The page searches by text, picture or item; programs use the same service (/openapi.json). An archive that is not
     there yet is opened when it is, and changes are shown at once. Nothing of a query is written down. Other machines
-    are served only with a token: in a file, or in the environment variable MCMFH_ARCHIVE_TOKEN.
+    are served only with a token: in a file, or in the variable MCMFH_ARCHIVE_TOKEN.
 
     Args:
         archive: Folder of the archive, or s3://bucket/prefix.
-        others: More archives; each, with the first, has a page under its name, which is the last part of its place or
-            is given as NAME=PLACE.
+        others: More archives. Each then has a page under the last part of its place, or as in NAME=PLACE.
         host: Address to listen at.
         port: Port to listen at; 0 takes a free one.
         token_file: File that holds the token that users are asked for.

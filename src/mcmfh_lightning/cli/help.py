@@ -116,7 +116,9 @@ def command_help(app: App, command: str, *, everything: bool) -> str:
     options = [option for option in listed if option.show and not option.children]  # no groups, no old names
     main = page.main_options.get(command, "").split()
     shown = [one for one in options if everything or not main or one.name.lstrip("-") in main or one.required]
-    usage = " ".join(["Usage:", full, *(_label(option) for option in options if option.required), "[options]"])
+    # An optional argument without dashes is one of any number of places.
+    places = (_label(one) if one.required else f"[{_label(one)} ...]" for one in options if one.required or one.index)
+    usage = " ".join(["Usage:", full, *places, "[options]"])
     lines = TextWrapper(WIDTH, subsequent_indent=" " * 8).wrap(usage)
     text = re.split(r"\n\n(?:Args|Raises|Example|Returns):\n", inspect.getdoc(app[command].default_command) or "")[0]
     for paragraph in text.split("\n\n"):
