@@ -231,7 +231,7 @@ def serve(
 
     Args:
         archive: Folder of the archive, or s3://bucket/prefix.
-        others: More archives. Each then has a page under the last part of its place, or as in NAME=PLACE.
+        others: More archives. Pages are named by the ends of places, or as NAME=PLACE.
         host: Address to listen at.
         port: Port to listen at; 0 takes a free one.
         token_file: File that holds the token that users are asked for.
