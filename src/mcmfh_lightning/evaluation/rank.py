@@ -20,6 +20,7 @@ from mcmfh_lightning.evaluation.codes_files import KEYS, Keys
 from mcmfh_lightning.evaluation.nulls import DATABASE_CONSTANTS, database_levels
 from mcmfh_lightning.evaluation.plots import ranking_figures
 from mcmfh_lightning.evaluation.protocols import CHANCE, MODEL, Direction, Ranking
+from mcmfh_lightning.evaluation.published import published_rows
 from mcmfh_lightning.evaluation.report import (
     LABEL_COLUMNS,
     RESEARCH_USE,
@@ -103,7 +104,14 @@ def read_label_names(path: Path | None, num_labels: int) -> list[str]:
 
 
 def report(
-    tasks: Sequence[Task], out: Path | None, ks: Sequence[int], names: Sequence[str], seed: int, *, legacy: bool
+    tasks: Sequence[Task],
+    out: Path | None,
+    ks: Sequence[int],
+    names: Sequence[str],
+    seed: int,
+    *,
+    legacy: bool,
+    protocols: Sequence[str],
 ) -> None:
     """Print a table of each task, and write its files where there is a folder.
 
@@ -114,6 +122,7 @@ def report(
         names: Names of the labels, by position.
         seed: Seed of the intervals.
         legacy: Whether to add what published evaluators would report.
+        protocols: Names of papers whose headline to add, see `mcmfh_lightning.evaluation.published.HEADLINES`.
 
     Raises:
         DataError: If a folder cannot be made, or holds the results of other codes.
@@ -135,6 +144,7 @@ def report(
         rows = _summary(task, counts, constants, ks, seed)
         if legacy:
             rows += _legacy_rows(task, ks)
+        rows += published_rows(task, protocols, seed)
         _print(rows, task)
         if folder is not None:
             _write(folder, task, rows, seed)
@@ -246,7 +256,8 @@ def _print(rows: Sequence[Row], task: Task) -> None:
     )
     named = dict.fromkeys(row.constant_ranking for row in rows if row.constant_ranking)
     used = "; ".join(f"{name}: {DATABASE_CONSTANTS[name]}" for name in named)
-    legacy = any(row.metric.startswith("legacy") for row in rows)
+    beginnings = {"legacy": "legacy ", "published": "as "}
+    rough = [name for name, start in beginnings.items() if any(row.metric.startswith(start) for row in rows)]
     columns = ("value", f"95 % over\n{task.resampled}", "worst to best\norder", "chance", "best\nconstant")
     table = make_table(
         f"Ranking metrics, ties in closed form{', ' if task.direction else ''}{task.direction}\n{numbers}",
@@ -269,7 +280,12 @@ def _print(rows: Sequence[Row], task: Task) -> None:
         f"codes were read as: {task.query.reading} (queries), {task.database.reading} (database)",
         f"left out of each ranking: {task.excluded}",
         f"constant rankings read the database's labels: {used}" if used else "",
-        "legacy rows break ties by position, leave nothing out and count queries without hits as 0" if legacy else "",
+        f"{' and '.join(rough)} rows break ties by position, leave nothing out and count queries without hits as 0"
+        if rough
+        else "",
+        "their papers' splits, and who sees which modality, are not in codes: docs/concepts/published.md"
+        if "published" in rough
+        else "",
         RESEARCH_USE,
     ]
     show(table, *(paragraph(note) for note in notes if note))
