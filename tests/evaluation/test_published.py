@@ -1,15 +1,16 @@
 """Headlines of papers against their rules, written down item by item."""
 
 import inspect
+import shlex
 from typing import get_args
 
 import numpy as np
 import pytest
 
-from mcmfh_lightning.cli.bench import rank
+from mcmfh_lightning.cli.bench import main, rank
 from mcmfh_lightning.evaluation.published import HEADLINES
 
-from .conftest import ITEMS
+from .conftest import ITEMS, save
 
 FLAGS = [flag for name in HEADLINES for flag in ("--protocol", name)]
 NAMES = {
@@ -82,6 +83,18 @@ def test_they_are_marked_and_only_there_when_asked_for(report, items, capsys):
     assert "published rows break ties by position, leave nothing out" in table
     assert "their papers' splits, and who sees which modality, are not in codes" in table
     assert f"{report(items, '--protocol', 'ucmfh')['results']['as UCMFH: mAP@50']['chance']:.4f}" in table
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_the_command_of_the_page(repository, items, tmp_path, monkeypatch, capsys):
+    page = (repository / "docs" / "concepts" / "published.md").read_text()
+    (line,) = [line.strip() for line in page.splitlines() if line.startswith("    mcmfh-bench rank")]
+    for side, held in items.items():
+        save(tmp_path / f"{side}.npz", held)
+    monkeypatch.chdir(tmp_path)
+    main(shlex.split(line)[1:])
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in NAMES)
 
 
 def test_the_command_offers_all():
