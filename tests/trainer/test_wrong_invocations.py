@@ -53,6 +53,10 @@ COMMAND_LINES = {
         ["--model.optimizer", "AdmW"],
         "--model.optimizer: there is no class AdmW; did you mean 'AdamW'",
     ),
+    "length of a schedule, which is that of the fit": (
+        ["--model.lr-scheduler.init-args.T-max", "4"],
+        "--model.lr-scheduler.init-args.T-max is the length of the fit: pass --trainer.max-epochs",
+    ),
     "unknown data": (
         ["--data", "FeatureDataModul"],
         "there is no class FeatureDataModul; did you mean 'FeatureDataModule'",

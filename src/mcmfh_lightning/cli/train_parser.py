@@ -76,13 +76,17 @@ def read_arguments(args: Sequence[str]) -> list[str]:
     the same.
 
     Raises:
-        ConfigError: If a config does not exist or cannot be read, or a word is not text in the locale of the terminal.
+        ConfigError: If a config does not exist or cannot be read, a word is not text in the locale of the terminal, or
+            the length of a schedule is given, which is linked to the length of the fit and would be replaced silently.
     """
     check_words(args)
     words = [underscored(arg) for arg in with_project(args)]
     flags = (arg.partition("=") for arg in find_configs(ordered(words)))
     read = [(_present_name(name) if name.startswith("--") else name) + equals + value for name, equals, value in flags]
     _check_configs(read[1:])
+    if length := next((word for word in read if re.match(r"--[\w.]*lr_scheduler\.(init_args\.)?T_max\b", word)), None):
+        given = hyphenated(length.partition("=")[0])
+        raise ConfigError(f"{given} is the length of the fit: pass --trainer.max-epochs, and leave this option out")
     return read
 
 
