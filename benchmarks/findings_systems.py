@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from retrieval_quality import K, levels_of, quality
 
 from mcmfh_lightning.archive import Archive, Filters, Item
-from mcmfh_lightning.archive.model import build_encoder
 from mcmfh_lightning.archive.results import Match, Side
 from mcmfh_lightning.archive.store import ItemTable
+from mcmfh_lightning.encoders.spec import build_encoder
 from mcmfh_lightning.evaluation.nulls import ConstantRankings
 from mcmfh_lightning.hashers.stored import load_hasher
 from mcmfh_lightning.shards import FeatureShardReader, pack_labels

@@ -42,7 +42,8 @@ from trained_runs import Data, Items, encode, ranked
 from mcmfh_lightning.archive.address_table import LONGEST
 from mcmfh_lightning.archive.flat_index import FlatIndex
 from mcmfh_lightning.archive.hash_index import HashIndex
-from mcmfh_lightning.archive.model import QueryHasher, build_encoder, read_encoder_spec
+from mcmfh_lightning.archive.model import QueryHasher
+from mcmfh_lightning.encoders.spec import build_encoder, read_encoder_spec
 from mcmfh_lightning.hashers.stored import load_hasher
 from mcmfh_lightning.metrics.functional import average_precision, pack_signs
 

@@ -26,12 +26,13 @@ ALLOWED = {
         "datamodules",
         "losses",
         "metrics",
+        "shards",
         "trainer",
         "errors",
         "files",
         "randomness",
         "types",
-    },  # predict adds its writer; tuning has a contrastive loss and random changes of films
+    },  # predict adds its writer; tuning has a contrastive loss and random changes of films; shards name encoders
     "callbacks": {"datamodules", "evaluation", "layers", "metrics", "shards", "trainer", "errors", "tables", "types"},
     "evaluation": {"metrics", "shards", "trainer", "errors", "files", "tables", "types"},
     "datamodules": {"datasets", "shards", "errors"},  # RocoDataModule converts its collection first

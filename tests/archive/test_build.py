@@ -9,7 +9,6 @@ import pytest
 import torch
 from PIL import Image
 
-from mcmfh_lightning.archive.build import item_codes
 from mcmfh_lightning.archive.info import ArchiveInfo, Location
 from mcmfh_lightning.archive.model import load_archive_hasher
 from mcmfh_lightning.archive.schema import code_array
@@ -19,6 +18,7 @@ from mcmfh_lightning.archive.source import Source
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.cli.archive import main
 from mcmfh_lightning.hashers import MCMFH
+from mcmfh_lightning.hashers.items import item_codes
 from mcmfh_lightning.hashers.stored import load_hasher
 
 from .collection import LABELS, make_pair, write_checkpoint

@@ -7,8 +7,9 @@ from contextlib import suppress
 import pytest
 import torch
 
-from mcmfh_lightning.archive.model import build_encoder, identity_of
+from mcmfh_lightning.archive.model import identity_of
 from mcmfh_lightning.cli.archive import main
+from mcmfh_lightning.encoders.spec import build_encoder
 from mcmfh_lightning.errors import ConfigError
 from mcmfh_lightning.hashers import LabelClassifier, RealValued
 from mcmfh_lightning.hashers.checkpoints import CHECKPOINT_KEY

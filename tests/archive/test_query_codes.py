@@ -16,9 +16,8 @@ from PIL import Image
 
 from mcmfh_lightning.archive import Archive, Filters, model
 from mcmfh_lightning.archive.address_table import LONGEST
-from mcmfh_lightning.archive.build import item_codes
 from mcmfh_lightning.archive.info import ArchiveInfo, Location
-from mcmfh_lightning.archive.model import build_encoder, has_query_codes, load_archive_hasher
+from mcmfh_lightning.archive.model import has_query_codes, load_archive_hasher
 from mcmfh_lightning.archive.schema import QueryCode
 from mcmfh_lightning.archive.server.app import create_app
 from mcmfh_lightning.archive.server.routes import ServedArchive
@@ -26,8 +25,10 @@ from mcmfh_lightning.archive.snapshot import Snapshot
 from mcmfh_lightning.archive.source import Source
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.cli.archive import main
+from mcmfh_lightning.encoders.spec import build_encoder
 from mcmfh_lightning.hashers import MCMFH, TwoTower
 from mcmfh_lightning.hashers.base import Hasher
+from mcmfh_lightning.hashers.items import item_codes
 from mcmfh_lightning.searches import SEARCHES
 from mcmfh_lightning.shards import PairShardReader, decode_image
 

@@ -14,7 +14,6 @@ from starlette.testclient import TestClient
 
 from mcmfh_lightning.archive import Archive
 from mcmfh_lightning.archive.info import ArchiveInfo
-from mcmfh_lightning.archive.queries import query_picture
 from mcmfh_lightning.archive.server.app import create_app
 from mcmfh_lightning.archive.server.routes import ServedArchive
 from mcmfh_lightning.archive.source import Source
@@ -23,6 +22,7 @@ from mcmfh_lightning.cli.archive import main as archive_command
 from mcmfh_lightning.cli.data import main as data_command
 from mcmfh_lightning.errors import ConfigError, DataError
 from mcmfh_lightning.images.dicom_values import STRETCHED
+from mcmfh_lightning.images.given import given_picture
 
 from ..images.dicom_files import dicom, write_dicom
 from ..images.png_files import png_bytes, write_png
@@ -154,7 +154,7 @@ def test_the_range_of_the_collection_is_kept(place: Path, films: dict[str, Path]
     assert info.value_range in (None, RANGE)
     assert ("value_range" in json.loads((place / "archive.json").read_text())) is ranged
     film, plain = (
-        (np.asarray(query_picture(films[name], info.value_range)), np.asarray(query_picture(films[name], None)))
+        (np.asarray(given_picture(films[name], info.value_range, "")), np.asarray(given_picture(films[name], None, "")))
         for name in ("gray16.png", "plain.png")
     )
     assert (film[0] != film[1]).any() == ranged

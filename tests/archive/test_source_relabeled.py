@@ -7,10 +7,10 @@ import pytest
 
 from mcmfh_lightning.archive.build import build_archive
 from mcmfh_lightning.archive.info import Location
-from mcmfh_lightning.archive.model import read_encoder_spec
 from mcmfh_lightning.archive.search import Archive
 from mcmfh_lightning.archive.source import Source
 from mcmfh_lightning.cli.data import main as command
+from mcmfh_lightning.encoders.spec import read_encoder_spec
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.files import read_json, write_json
 from mcmfh_lightning.shards import SPLITS, DatasetInfo, PairShardReader

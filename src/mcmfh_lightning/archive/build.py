@@ -6,39 +6,33 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from lightning.fabric.utilities import move_data_to_device
 from numpy.typing import NDArray
-from torch import Tensor
 
 from mcmfh_lightning import __version__
 from mcmfh_lightning.archive.deletion import Deleted, readmit
 from mcmfh_lightning.archive.info import ArchiveInfo, Location
-from mcmfh_lightning.archive.model import HASHER_FILE, build_encoder, check_device, identity_of, load_archive_hasher
+from mcmfh_lightning.archive.model import HASHER_FILE, check_device, identity_of, load_archive_hasher
 from mcmfh_lightning.archive.progress import items_bar
-from mcmfh_lightning.archive.results import Side
 from mcmfh_lightning.archive.schema import GROUP, binary_column, code_columns, item_schema, thumbnail
 from mcmfh_lightning.archive.source import Source
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.datamodules.loader import worker_errors
 from mcmfh_lightning.encoders import Encoder
+from mcmfh_lightning.encoders.spec import build_encoder
 from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
 from mcmfh_lightning.hashers.base import Hasher
+from mcmfh_lightning.hashers.items import item_codes
 from mcmfh_lightning.hashers.stored import slim_checkpoint
 from mcmfh_lightning.metrics.functional import pack_signs
-from mcmfh_lightning.searches import SearchName
 from mcmfh_lightning.tables import counted
-from mcmfh_lightning.types import FeatureBatch
 
-# Rounding could decide the sign of a relaxed code that is so near to 0: products of matrices differ by about 1e-7 with
-# the number of rows, and where tokens are routed to experts, with the other rows.
-_DOUBT = 1e-5
 COMMIT_ITEMS = 2048  # what a killed command loses at most, where items are encoded or read from pairs
 _QUICK = 16  # times as many, a second of work, where neither is to do: each commit makes a file
 _MANY_COMMITS = 8
@@ -96,7 +90,7 @@ def create_archive(
         location: Where to make it.
         source: Shards of its first items.
         checkpoint: Trained hasher.
-        encoder_spec: How to build the encoder of queries; see `mcmfh_lightning.archive.model.build_encoder`.
+        encoder_spec: How to build the encoder of queries; see `mcmfh_lightning.encoders.spec.build_encoder`.
         store_content: Whether to keep texts and small pictures.
         keep_relaxed: Whether to keep the codes before the sign.
 
@@ -346,41 +340,3 @@ def _describe(source: Source, row: int, *, store_content: bool) -> dict[str, Any
         except DataError as error:
             raise DataError(f"{reader.where(position)}: {error}; convert the collection again") from error
     return known
-
-
-@torch.inference_mode()
-def item_codes(hasher: Hasher, batch: FeatureBatch, device: str = "cpu") -> dict[Side | SearchName, Tensor]:
-    """Compute relaxed codes of items.
-
-    The code of an image or a text is that of the protocol ``unimodal``. The code of a case sees what there is: both
-    modalities (protocol ``asymmetric``), or the one that the item has. Where the code of a query depends on what it
-    searches, an item also has those of its image and its text as queries, each from that one alone. No sign depends on
-    the batch: items for which rounding could decide are hashed once more, each alone, as a query is.
-
-    Args:
-        hasher: Hasher in evaluation mode.
-        batch: B items.
-        device: Where the hasher is.
-
-    Returns:
-        (B, num_bits) float32 on the CPU for each side, and for each search where queries have codes of their own; not
-        defined where an item lacks the modality.
-    """
-    codes = _codes(hasher, batch, device)
-    doubtful = torch.stack([relaxed.abs() < _DOUBT for relaxed in codes.values()]).any(2).any(0)  # (B,)
-    for row in doubtful.nonzero()[:, 0].tolist():
-        alone = cast("FeatureBatch", {name: cast("Tensor", column)[row : row + 1] for name, column in batch.items()})
-        for side, relaxed in _codes(hasher, alone, device).items():
-            codes[side][row] = relaxed[0]
-    return codes
-
-
-def _codes(hasher: Hasher, batch: FeatureBatch, device: str) -> dict[Side | SearchName, Tensor]:
-    moved: FeatureBatch = move_data_to_device(batch, device)
-    codes = hasher.evaluate(moved)
-    has_image, has_text = moved["present"].unbind(1)  # (B,) each
-    alone = torch.where(has_image[:, None], codes["image"], codes["text"])  # (B, num_bits)
-    case = torch.where((has_image & has_text)[:, None], codes["case"], alone)
-    items: dict[Side, Tensor] = {"image": codes["image"], "text": codes["text"], "case": case}
-    everything = [*items.items(), *codes.get("queries", {}).items()]
-    return {name: relaxed.float().cpu() for name, relaxed in everything}

@@ -17,11 +17,11 @@ from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
 from mcmfh_lightning.files import atomic_write
 from mcmfh_lightning.images.png import ValueRange, check_value_range
 from mcmfh_lightning.shards.folder import is_url, without_password
+from mcmfh_lightning.shards.info import encoder_name, shortened
 
 INFO_FILE = "archive.json"
 READ_VERSIONS = (1, 2, 3)
 _PLAIN, _WITH_QUERY_CODES = 2, 3  # only the latter has the codes of queries; a table of version 1 lacks group names
-_MOST_SHOWN = 100
 
 
 class Location:
@@ -174,8 +174,8 @@ class Identity:
                 if name == "encoder":
                     ours, theirs = encoder_name(self.encoder, other.encoder), encoder_name(other.encoder, self.encoder)
                 raise CheckpointError(
-                    f"{here} has {name} {_short(ours)}, {there} {_short(theirs)}: use the checkpoint that the archive "
-                    "was built with, or build another archive"
+                    f"{here} has {name} {shortened(ours)}, {there} {shortened(theirs)}: use the checkpoint that the "
+                    "archive was built with, or build another archive"
                 )
 
 
@@ -263,20 +263,6 @@ class ArchiveInfo(Identity):
             del entries["value_range"]
         content = json.dumps({"format_version": version} | entries, indent=1, ensure_ascii=False)
         Location.of(location).write(INFO_FILE, content.encode() + b"\n")
-
-
-def encoder_name(encoder: Mapping[str, Any], other: Mapping[str, Any]) -> str:
-    """Name an encoder, with its other differences if two have one name."""
-    name = repr(encoder.get("name"))
-    if encoder.get("name") != other.get("name"):
-        return name
-    odd = [key for key in encoder.keys() | other.keys() if encoder.get(key) != other.get(key)]
-    return f"{name} with " + ", ".join(f"{key} {_short(encoder.get(key))}" for key in sorted(odd))
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
 def _endpoint() -> str | None:

@@ -1,37 +1,34 @@
 """Hasher and encoder of an archive, and the codes of queries; searches import torch through this module alone."""
 
-import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import torch
-import yaml
 from PIL import Image
 from torch import Tensor
 
-from mcmfh_lightning import encoders
-from mcmfh_lightning.archive.info import INFO_FILE, ArchiveInfo, Identity, Location, encoder_name
-from mcmfh_lightning.archive.queries import check_query_text, query_picture
+from mcmfh_lightning.archive.info import INFO_FILE, ArchiveInfo, Identity, Location
 from mcmfh_lightning.archive.results import COMPARED, Against, Modality
 from mcmfh_lightning.archive.schema import PictureCodes, QueryCode, QueryCodes
 from mcmfh_lightning.encoders import Encoder
 from mcmfh_lightning.encoders.base import TokenCount
+from mcmfh_lightning.encoders.spec import build_encoder
 from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
 from mcmfh_lightning.hashers.base import Hasher
 from mcmfh_lightning.hashers.checkpoints import CHECKPOINT_KEY
 from mcmfh_lightning.hashers.stored import load_hasher, read_checkpoint
+from mcmfh_lightning.images.given import given_picture
 from mcmfh_lightning.images.png import ValueRange
 from mcmfh_lightning.metrics.functional import pack_signs
 from mcmfh_lightning.searches import find_search
+from mcmfh_lightning.shards.members import check_given_text
 from mcmfh_lightning.trainer.checkpoint_io import weights_sha256
 
 HASHER_FILE = "hasher.ckpt"
-_MODULE = encoders.__name__
 
 
 def check_device(name: str) -> None:
@@ -109,57 +106,6 @@ def load_archive_hasher(location: Location, info: ArchiveInfo) -> Hasher:
             ) from error
 
 
-def build_encoder(spec: Mapping[str, Any], identity: Mapping[str, Any]) -> Encoder:
-    """Build an encoder of this package and of no other: a file from elsewhere must not run code.
-
-    Args:
-        spec: ``class_path`` and ``init_args``, as in ``lightning_configs/model/encoder_offline.yaml``.
-        identity: Identity that it must have.
-
-    Raises:
-        ConfigError: If it names another class, or the class cannot be built with these arguments.
-        CheckpointError: If another encoder is built.
-    """
-    path = spec.get("class_path")
-    module, _, name = path.rpartition(".") if isinstance(path, str) else ("", "", "")
-    found = getattr(encoders, name) if module == _MODULE and name in encoders.__all__ else None
-    if not isinstance(found, type) or not issubclass(found, Encoder) or found is Encoder:
-        raise ConfigError(f"encoder {path!r} is none of {_MODULE}: name one of its classes in --encoder FILE")
-    arguments = spec.get("init_args") or {}
-    try:
-        encoder = found(**arguments)
-    except (TypeError, ValueError, AttributeError) as error:  # the last where an argument is of another type
-        raise ConfigError(f"the encoder {name} cannot be built ({error}): correct --encoder FILE") from error
-    # Identities are plain JSON; tuples and the like would differ from what was read.
-    built = json.loads(json.dumps(encoder.identity))
-    if built != identity:
-        raise CheckpointError(
-            f"the archive's codes are of the encoder {encoder_name(identity, built)}, its encoder file builds "
-            f"{encoder_name(built, identity)}: build the archive with --encoder FILE of that encoder"
-        )
-    return encoder
-
-
-def read_encoder_spec(path: Path | None) -> dict[str, Any]:
-    """Read how to build an encoder; without a file, the two towers of the package index.
-
-    Raises:
-        ConfigError: If the file is missing or not such a description.
-    """
-    source = files("mcmfh_lightning.lightning_configs") / "model/encoder_offline.yaml" if path is None else path
-    try:
-        content = yaml.safe_load(source.read_bytes())
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such file; --encoder needs one like model/encoder_offline.yaml") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict) or not {"class_path"} <= content.keys() <= {"class_path", "init_args"}:
-        raise ConfigError(
-            f"{path}: class_path and init_args of an encoder are expected; see model/encoder_offline.yaml"
-        )
-    return content
-
-
 def load_query_hasher(location: Location, info: ArchiveInfo, device: str) -> "QueryHasher":
     """Build the encoder and the hasher of an archive, and try them once.
 
@@ -213,7 +159,7 @@ class QueryHasher:
         Raises:
             DataError: If it is empty, too long for a report, or holds half a character.
         """
-        check_query_text(text)
+        check_given_text(text, "the query's text")
         with self._texts, _torch_on_one_thread(), torch.inference_mode():
             tokens = {name: column.to(self._device) for name, column in self._encoder.tokenize([text]).items()}
             return self._codes("text", self._encoder.encode_text(tokens), against)
@@ -233,7 +179,7 @@ class QueryHasher:
         Raises:
             DataError: If the file is missing, is not such a picture, is damaged or of suspicious size.
         """
-        picture = query_picture(image, self._value_range)
+        picture = given_picture(image, self._value_range, "the query's picture")
         with self._pictures, _torch_on_one_thread(), torch.inference_mode():
             pixels = self._encoder.preprocess(picture)[None].to(self._device)
             embedding = self._encoder.encode_image(pixels)

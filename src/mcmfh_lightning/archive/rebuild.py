@@ -9,10 +9,11 @@ import pyarrow.compute as pc
 from mcmfh_lightning.archive.build import add_items, create_archive
 from mcmfh_lightning.archive.deletion import follow_deletions
 from mcmfh_lightning.archive.info import ArchiveInfo, Location
-from mcmfh_lightning.archive.model import check_device, identity_of, read_encoder_spec
+from mcmfh_lightning.archive.model import check_device, identity_of
 from mcmfh_lightning.archive.snapshot import is_at_hand
 from mcmfh_lightning.archive.source import Source
 from mcmfh_lightning.archive.store import ItemTable
+from mcmfh_lightning.encoders.spec import read_encoder_spec
 from mcmfh_lightning.errors import ConfigError, DataError
 from mcmfh_lightning.tables import counted
 

@@ -70,7 +70,7 @@ class CodeColumns(NamedTuple):
         codes: Name of the packed codes.
         relaxed: Name of the relaxed codes.
         side: What an item must have to have them.
-        parts: Codes of a row, one after the other, by their names in `mcmfh_lightning.archive.build.item_codes`.
+        parts: Codes of a row, one after the other, by their names in `mcmfh_lightning.hashers.items.item_codes`.
     """
 
     codes: str

@@ -13,7 +13,6 @@ from lightning.fabric.utilities import move_data_to_device, suggested_max_num_wo
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mcmfh_lightning.archive.info import encoder_name
 from mcmfh_lightning.datamodules.loader import BatchLoader
 from mcmfh_lightning.datamodules.streams import EvaluationStream
 from mcmfh_lightning.datamodules.tables import FeatureTable, PairTable
@@ -24,6 +23,7 @@ from mcmfh_lightning.images.dicom_values import STRETCHED
 from mcmfh_lightning.images.png import ValueRange, check_value_range
 from mcmfh_lightning.shards import SPLITS, DatasetInfo, FeatureShardReader, PairShardReader, unpack_bits
 from mcmfh_lightning.shards.folder import ShardFolder
+from mcmfh_lightning.shards.info import encoder_name
 from mcmfh_lightning.shards.relabel import conversion, items_sha256, labels_of, relabeling
 from mcmfh_lightning.types import FeatureBatch
 

@@ -9,19 +9,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mcmfh_lightning.archive.build import item_codes
 from mcmfh_lightning.archive.deletion import Deleted
 from mcmfh_lightning.archive.filters import is_date
 from mcmfh_lightning.archive.info import ArchiveInfo, Location
-from mcmfh_lightning.archive.model import build_encoder, load_archive_hasher
+from mcmfh_lightning.archive.model import load_archive_hasher
 from mcmfh_lightning.archive.progress import items_bar
 from mcmfh_lightning.archive.schema import CodeColumns, code_array, code_columns, item_schema, relaxed_array
 from mcmfh_lightning.archive.snapshot import is_at_hand
 from mcmfh_lightning.archive.source import Source
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.archive.word_index import WORDS, with_words
+from mcmfh_lightning.encoders.spec import build_encoder
 from mcmfh_lightning.errors import DataError, McmfhError
 from mcmfh_lightning.hashers.base import Hasher
+from mcmfh_lightning.hashers.items import item_codes
 from mcmfh_lightning.shards import SPLITS
 from mcmfh_lightning.shards.members import check_image_header
 from mcmfh_lightning.shards.verify.report import Check, Report

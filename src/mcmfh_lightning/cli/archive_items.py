@@ -54,9 +54,10 @@ def build(
     """
     from mcmfh_lightning.archive.build import build_archive
     from mcmfh_lightning.archive.info import Location
-    from mcmfh_lightning.archive.model import check_device, read_encoder_spec
+    from mcmfh_lightning.archive.model import check_device
     from mcmfh_lightning.archive.rebuild import rebuild_archive
     from mcmfh_lightning.archive.source import Source
+    from mcmfh_lightning.encoders.spec import read_encoder_spec
 
     check_device(device)
     settings: dict[str, Any] = {"store_content": store_content, "keep_relaxed": not without_relaxed, "device": device}

@@ -24,6 +24,7 @@ DatasetFormat = Literal["mcmfh-pairs", "mcmfh-features"]
 
 _SHARD_NAME = re.compile(r"(train|val|test)-\d{3}-\d{5}\.tar")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_MOST_SHOWN = 100
 
 
 @dataclass(frozen=True)
@@ -239,3 +240,18 @@ def _split_complaints(split: str, entry: SplitInfo) -> Iterator[str]:
         yield f"split {split} lists a shard twice"
     if (total := SplitInfo.of(entry.shards).pairs) != entry.pairs:
         yield f"split {split} says {entry.pairs} pairs, its shards hold {total}"
+
+
+def encoder_name(encoder: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """Name an encoder by its identity, with its other differences if two have one name."""
+    name = repr(encoder.get("name"))
+    if encoder.get("name") != other.get("name"):
+        return name
+    odd = [key for key in encoder.keys() | other.keys() if encoder.get(key) != other.get(key)]
+    return f"{name} with " + ", ".join(f"{key} {shortened(encoder.get(key))}" for key in sorted(odd))
+
+
+def shortened(value: object) -> str:
+    """Write a value for a message, at most 100 characters of it."""
+    text = str(value)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."

@@ -91,6 +91,25 @@ def check_text(text: str) -> None:
         raise DataError(f"the text has {len(text)} characters, more than {MAX_TEXT_CHARACTERS}: shorten it")
 
 
+def check_given_text(text: str, name: str) -> None:
+    """Refuse a text that cannot be encoded; the message does not repeat it.
+
+    Args:
+        text: The text.
+        name: Name of the text, for the message.
+
+    Raises:
+        DataError: If it is empty, too long for a report, or holds half a character.
+    """
+    if not text.strip():
+        raise DataError(f"{name} is empty: write what is to be found")
+    check_text(text)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{name} holds half a character ({error}): write it again") from error
+
+
 def decode_json(data: bytes) -> object:
     """Decode JSON.
 
