@@ -231,6 +231,7 @@ class ShardDataModule(LightningDataModule, ABC, Generic[Reader]):
             "name": self.info.name,
             "path": str(self.folder),
             "fingerprint": self.info.fingerprint,
+            "licence": self.info.licence,
             "pairs": {split: self.info.split(split).pairs for split in SPLITS},
         }
 

@@ -133,6 +133,7 @@ def test_a_test_takes_the_best_weights_and_names_them_and_the_data(small, tested
         "name": "planted",
         "path": str(small),
         "fingerprint": hashlib.sha256(content.encode()).hexdigest()[:16],
+        "licence": "CC0",
         "pairs": {"train": 128, "val": 40, "test": 40},
     }
 

@@ -1,4 +1,4 @@
-"""The ``mcmfh-bench`` command: rankings of codes from files, and sweeps."""
+"""The ``mcmfh-bench`` command: rankings of codes from files, sweeps, and model cards."""
 
 import sys
 from collections.abc import Sequence
@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 from mcmfh_lightning.cli.command_line import Commands, run_subcommand
-from mcmfh_lightning.errors import ConfigError, DataError, one_line_errors
+from mcmfh_lightning.errors import ConfigError, DataError, one_line_errors, say
 from mcmfh_lightning.evaluation.codes_files import KEYS, Keys
+from mcmfh_lightning.files import atomic_write
 from mcmfh_lightning.sweeps.command import sweep
 
 
@@ -67,7 +68,27 @@ def rank(
     report(tasks, out, ks, names, seed, legacy=legacy, protocols=protocol or [])
 
 
-COMMANDS: Commands = {"rank": rank, "sweep": sweep}
+def card(run: Path, *, out: Path | None = None) -> None:
+    """Render the model card of a tested run: encoder, collection, license, and each number next to chance and nulls.
+
+    It names no path of this machine. PairHasher.save_pretrained writes it with the weights.
+
+    Args:
+        run: Folder of the run, or its metrics.json.
+        out: File to write. Default: the card is printed.
+    """
+    from mcmfh_lightning.evaluation.card import read_report, render_card
+
+    text = render_card(read_report(run))
+    if out is None:
+        sys.stdout.write(text)
+        return
+    with atomic_write(out) as stream:
+        stream.write(text.encode())
+    say(f"{out}: the model card of {run}")
+
+
+COMMANDS: Commands = {"rank": rank, "sweep": sweep, "card": card}
 
 
 def main(args: Sequence[str] | None = None) -> None:

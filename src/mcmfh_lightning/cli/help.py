@@ -65,10 +65,11 @@ PAGES: Mapping[str, ProgramPage] = {
         },
     ),
     "mcmfh-bench": ProgramPage(
-        summary="Evaluate codes of any program, and run sweeps.",
+        summary="Evaluate codes of any program, run sweeps, and write model cards.",
         examples=(
             "mcmfh-bench rank --query codes.npz --database codes.npz --k 10 --k 50 --out report",
             "mcmfh-bench sweep sweeps/experts_bits.yaml --jobs 2",
+            "mcmfh-bench card runs/a --out README.md",
         ),
     ),
     "mcmfh-archive": ProgramPage(

@@ -23,13 +23,14 @@ _DIRECTIONS = {
     "i2case": "I->case",
     "t2case": "T->case",
 }
-_NULLS = {
+NULLS = {
     CHANCE: "every item tied",
     CONSTANT: "one order of the items for all queries",
     SHUFFLED: "each query has the code of another",
     SHUFFLED_WITHIN: "each query has the code of another one of its kind",
     HYPERPLANES: "random hyperplanes on the embeddings",
 }
+"""Rankings that learn nothing, and how each ranks."""
 _COLUMNS = ("protocol", "direction", AP.name, "95 % interval", "chance", "best null", "its value", "above it?")
 
 
@@ -51,8 +52,8 @@ def headline_parts(stage: str, rows: Sequence[Row], code: str, notes: Iterable[s
     ]
     if not shown:
         return [paragraph(f"{stage}: no query was seen, so there is no {AP.name} to show.")]
-    used = [name for name in _NULLS if any(row.best_null == name for row in shown)]
-    nulls = "; ".join(f"{name}: {_NULLS[name]}" for name in used)
+    used = [name for name in NULLS if any(row.best_null == name for row in shown)]
+    nulls = "; ".join(f"{name}: {NULLS[name]}" for name in used)
     lines = [
         PAIRED_NOTE if any(row.protocol == "paired" for row in shown) else "",
         f"Nulls learn nothing. {nulls}." if nulls else "",

@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from mcmfh_lightning.errors import CheckpointError
 from mcmfh_lightning.hashers.base import Hasher
 from mcmfh_lightning.hashers.checkpoints import CHECKPOINT_KEY, present_arguments, unlearned_of
 from mcmfh_lightning.hashers.registry import list_methods
+from mcmfh_lightning.hashers.shared import read_shared
+
+_TOGETHER = "EndToEnd("
 
 
 class StoredHasher(NamedTuple):
@@ -31,19 +35,31 @@ def load_hasher(path: Path) -> StoredHasher:
     """Build the hasher that a checkpoint holds.
 
     Args:
-        path: What ``mcmfh fit`` wrote, or `slim_checkpoint`.
+        path: What ``mcmfh fit`` wrote, or `slim_checkpoint`, or the folder of a shared hasher.
 
     Raises:
         CheckpointError: If the file is missing, not a checkpoint of this package, or of a hasher that was trained with
             its encoder.
     """
-    stored = read_checkpoint(path)
+    return build_hasher(read_checkpoint(path), path)
+
+
+def build_hasher(stored: Mapping[str, Any], path: Path) -> StoredHasher:
+    """Build a hasher.
+
+    Args:
+        stored: What `read_checkpoint` returns.
+        path: Where it was read, for messages.
+
+    Raises:
+        CheckpointError: If it is of a hasher that was trained with its encoder, or of another release.
+    """
     entry = stored[CHECKPOINT_KEY]
     settings = dict(entry["architecture"])
     name = settings.pop("hasher")
     hasher_class = next((method.hasher for method in list_methods() if method.hasher.__name__ == name), None)
     if hasher_class is None:
-        fix = "fit a hasher on features" if name.startswith("EndToEnd(") else "install the release that wrote it"
+        fix = "fit a hasher on features" if name.startswith(_TOGETHER) else "install the release that wrote it"
         raise CheckpointError(f"{path} holds {name}, which cannot be built from its checkpoint alone: {fix}")
     vocabulary = tuple(entry["label_vocabulary"] or ())
     parameters = signature(hasher_class).parameters
@@ -51,9 +67,31 @@ def load_hasher(path: Path) -> StoredHasher:
     if "num_labels" in parameters:  # decided by the data, not by the architecture
         settings["num_labels"] = len(vocabulary)
     hasher = hasher_class(**settings)
-    hasher.on_load_checkpoint(stored)
+    hasher.on_load_checkpoint(dict(stored))
     hasher.load_state_dict(stored["state_dict"])
     return StoredHasher(hasher.eval(), entry["encoder"], vocabulary)
+
+
+def split_encoder(stored: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Split a checkpoint of `mcmfh_lightning.hashers.EndToEnd` into that of its hasher and the weights of its encoder.
+
+    Args:
+        stored: What `read_checkpoint` returns, of any hasher.
+
+    Returns:
+        The checkpoint of the hasher, and weights by name; none for a hasher that was trained on features.
+    """
+    entry, state = stored[CHECKPOINT_KEY], stored["state_dict"]
+    name = str(entry["architecture"]["hasher"])
+    if not name.startswith(_TOGETHER):
+        return dict(stored), {}
+    parts: dict[str, dict[str, Tensor]] = {"hasher": {}, "encoder": {}}
+    for key, tensor in state.items():
+        part, _, rest = key.partition(".")
+        parts[part][rest] = tensor
+    architecture = entry["architecture"] | {"hasher": name.removeprefix(_TOGETHER).removesuffix(")")}
+    alone = {CHECKPOINT_KEY: entry | {"architecture": architecture}, "state_dict": parts["hasher"]}
+    return {**stored, **alone}, parts["encoder"]
 
 
 def slim_checkpoint(path: Path) -> dict[str, Any]:
@@ -62,7 +100,11 @@ def slim_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: See `load_hasher`.
     """
-    stored = read_checkpoint(path)
+    return slimmed(read_checkpoint(path))
+
+
+def slimmed(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Take the part of a checkpoint that `build_hasher` needs."""
     entry = stored[CHECKPOINT_KEY] | {"unlearned": list(unlearned_of(stored))}  # of earlier ones, it is elsewhere
     return {CHECKPOINT_KEY: entry, "state_dict": stored["state_dict"]}
 
@@ -70,9 +112,14 @@ def slim_checkpoint(path: Path) -> dict[str, Any]:
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint without unpickling anything but tensors and plain values.
 
+    Args:
+        path: A file, or the folder of a shared hasher.
+
     Raises:
         CheckpointError: If it is missing, damaged or not of this package.
     """
+    if path.is_dir():
+        return read_shared(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint; pass one that `mcmfh fit` wrote")
     try:
