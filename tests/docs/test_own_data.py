@@ -85,7 +85,7 @@ def test_page_runs_as_written(
     assert not {hit["item"]["id"] for hit in hits} & {row["id"] for row in rows if row["group"] == "P-0001"}
     assert "Research use, not diagnosis" in (folder / "hits.html").read_text()
 
-    _, search = code_blocks((repository / "README.md").read_text(), "python")
+    _, search, _ = code_blocks((repository / "README.md").read_text(), "python")
     done = subprocess.run([sys.executable, "-c", search], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert len(re.findall(r"^\d+ \d+ [FN]\d{4}", done.stdout, re.MULTILINE)) == 5

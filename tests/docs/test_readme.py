@@ -52,7 +52,7 @@ def test_training_example_runs(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    training, _ = code_blocks(readme, "python")
+    training, *_ = code_blocks(readme, "python")
     make_features(tmp_path / "data" / "features", train=256, evaluated=40)
     monkeypatch.chdir(tmp_path)
     exec(compile(training, "README.md", "exec"), {"__name__": "__main__"})
