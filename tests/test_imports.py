@@ -123,7 +123,7 @@ LIGHT = {
     "mcmfh-archive build --help": "from mcmfh_lightning.cli.archive import main; main(['build', '--help'])",
     "import mcmfh_lightning.archive": "from mcmfh_lightning.archive import Archive",
     "import mcmfh_lightning.shards": "import mcmfh_lightning.shards",
-    "import mcmfh_lightning": "import mcmfh_lightning; 'load' in dir(mcmfh_lightning)",
+    "import mcmfh_lightning": "import mcmfh_lightning",
 }
 HEAVY = ("torch", "lightning", "torchvision", "open_clip", "transformers", "timm", "pandas")
 

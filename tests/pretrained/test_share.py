@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from mcmfh_lightning import load
 from mcmfh_lightning.encoders.spec import TOWER_FILE, placed_spec, portable_spec
-from mcmfh_lightning.errors import CheckpointError, DataError, McmfhError
+from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError, McmfhError
 from mcmfh_lightning.hashers import EndToEnd
 from mcmfh_lightning.pretrained import PairHasher
 from tests.hashers import end_to_end_pairs as tiny
@@ -64,7 +64,11 @@ def test_only_what_codes_need_is_shared(run, shared):
 
 def test_the_value_range_is_shared(run, tmp_path):
     load(run, encoder=Planted(), value_range=(0, 400)).save_pretrained(tmp_path / "ranged")
-    assert load(tmp_path / "ranged", encoder=Planted()).origin.value_range == (0, 400)
+    for given in (None, (0, 400)):
+        loaded = load(tmp_path / "ranged", encoder=Planted(), value_range=given)
+        assert loaded.origin.value_range == (0, 400)
+    with pytest.raises(ConfigError, match=r"has the value range \(0\.0, 400\.0\)"):
+        load(tmp_path / "ranged", encoder=Planted(), value_range=(0, 500))
 
 
 class _Evil:
@@ -222,7 +226,7 @@ def test_paths_of_this_machine_are_not_shared(repository, tmp_path):
 
 
 def test_a_name_that_is_neither_a_folder_nor_in_the_cache(tmp_path):
-    """Without a request: two are no names of a hub, and the third one may only be in the cache."""
+    """Without a request: no hub has the first two names, and the third one may only be in the cache."""
     options = {"cache_dir": tmp_path / "cache", "local_files_only": True}
     for name in (tmp_path / "nowhere", "a b", "group/hasher"):
         with pytest.raises(DataError, match="the model hub does not give it"):

@@ -10,7 +10,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 
 from mcmfh_lightning.encoders import Encoder
 from mcmfh_lightning.encoders.spec import TOWER_FILE, build_encoder, check_identity, placed_spec, read_encoder_spec
-from mcmfh_lightning.errors import CheckpointError, DataError
+from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
 from mcmfh_lightning.hashers.checkpoints import CHECKPOINT_KEY
 from mcmfh_lightning.hashers.shared import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, is_shared
 from mcmfh_lightning.hashers.stored import build_hasher, read_checkpoint, slimmed, split_encoder
@@ -41,7 +41,7 @@ def load(
             index. Another encoder than that of the hasher is refused.
         device: Where it runs.
         value_range: Values of pictures of more than 8 bits that become black and white, as in the conversion of the
-            training data (``--value-range``). A shared folder has its own.
+            training data (``--value-range``). A shared folder has its own, and takes no other.
 
     Returns:
         The hasher.
@@ -52,7 +52,10 @@ def load(
     """
     place = Path(path)
     if place.is_dir() and is_shared(place):
-        return load_shared(PairHasher, place, encoder, device)
+        loaded = load_shared(PairHasher, place, encoder, device)
+        if value_range not in (None, loaded.origin.value_range):
+            raise ConfigError(f"{place} has the value range {loaded.origin.value_range}: leave value_range out")
+        return loaded
     checkpoint, run = place, place.parent.parent.parent
     if place.is_dir():
         checkpoint, run = checkpoints_of(place) / "best.ckpt", place

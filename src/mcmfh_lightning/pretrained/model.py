@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 from shutil import copyfile
-from typing import Any, ClassVar, NamedTuple, Self, cast
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 import torch
@@ -41,7 +41,7 @@ class Nearest(NamedTuple):
     """(Q, k) distances in bits."""
 
 
-class PairHasher(  # type: ignore[call-arg]  # the mixin's own keywords
+class PairHasher(
     ModelHubMixin,
     library_name="mcmfh-lightning",
     tags=["cross-modal-hashing", "medical"],
@@ -64,7 +64,7 @@ class PairHasher(  # type: ignore[call-arg]  # the mixin's own keywords
     """
 
     # The mixin would keep all arguments for a config.json of its own; `write_shared` writes that file.
-    _hub_mixin_config: ClassVar[dict[str, Any]] = {}
+    _hub_mixin_config = {}  # noqa: RUF012  # declared by the mixin
 
     def __init__(self, hasher: Hasher, encoder: Encoder, origin: Origin, device: str = "cpu") -> None:
         self._hasher = hasher.eval().to(device)
@@ -78,7 +78,7 @@ class PairHasher(  # type: ignore[call-arg]  # the mixin's own keywords
         return f"PairHasher({name}, {self.num_bits} bits, encoder {self._encoder.identity['name']!r})"
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]  # the mixin's other options go to the download
+    def from_pretrained(
         cls,
         pretrained_model_name_or_path: str | Path,
         *,
@@ -208,7 +208,7 @@ class PairHasher(  # type: ignore[call-arg]  # the mixin's own keywords
         """
         card = ModelCard(self.origin.card_text())
         if "license" in kwargs:
-            card.data.license = kwargs["license"]
+            card.data["license"] = kwargs["license"]
         return card
 
     def _save_pretrained(self, save_directory: Path) -> None:
