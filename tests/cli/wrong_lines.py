@@ -323,7 +323,7 @@ WRONG: Mapping[str, tuple[str, str]] = {
     "serve, access log": (f"mcmfh-archive serve {ARCHIVE} --access-log nowhere/x", "choose another --access-log"),
     "serve, no token": (f"mcmfh-archive serve {ARCHIVE} --token-file films", "films cannot be read as a token"),
     # --- mcmfh-bench ---------------------------------------------------------------------------------------------
-    "bench, no command": ("mcmfh-bench", "which command? There are rank, sweep, card"),
+    "bench, no command": ("mcmfh-bench", "which command? There are rank, sweep, card, report"),
     "bench, former command": ("mcmfh-bench table x.yaml", "python benchmarks/table.py FILE"),
     "rank, nothing": ("mcmfh-bench rank", "give --query and --database, or one file with --all-directions"),
     "rank, misspelled option": ("mcmfh-bench rank --querry codes.npz", "did you mean '--query'"),
@@ -341,6 +341,8 @@ WRONG: Mapping[str, tuple[str, str]] = {
     "rank, no names": (f"{_RANK} --label-names Zoë", "Zoë: cannot be read (Is a directory); correct --label-names"),
     "rank, names of arrays": (f"{_RANK} --query-keys codes", "its parts do: --query-keys.codes"),
     "rank, no such array": (f"{_RANK} --query-keys.codes Köpfe", "has no Köpfe; it holds codes, labels"),
+    "report, nothing": ("mcmfh-bench report", "RUN and --out are missing"),
+    "report, no run": ("mcmfh-bench report Zoë --out a.html", "Zoë/test/metrics.json cannot be read"),
     "card, nothing": ("mcmfh-bench card", "RUN is missing"),
     "card, no run": ("mcmfh-bench card Zoë", "Zoë/test/metrics.json cannot be read (No such file or directory): pass"),
     "card, another file": ("mcmfh-bench card table.csv", "table.csv is not JSON"),

@@ -19,7 +19,7 @@ from mcmfh_lightning.metrics.functional import hamming_distances, pack_signs, un
 from mcmfh_lightning.shards import PairShardReader
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
 
-QUERIES, HITS = 4, 5
+QUERIES, HITS = 5, 5
 _MOST_LETTERS = 260
 
 
@@ -36,7 +36,7 @@ class Hit(NamedTuple):
 
 
 class ExampleGallery(EvaluationCallback):
-    """Figures, at the end of a test, of four queries and their five nearest items, for images and for texts as queries.
+    """Figures, at the end of a test, of five queries and their five nearest items, for images and for texts as queries.
 
     The figures, ``examples_i2t.png`` and ``examples_t2i.png``, name ids, labels and Hamming distances; where the data
     are raw pairs they show the pictures and the texts. **They go to the loggers like every figure, to a server if the

@@ -54,7 +54,7 @@ def rank(
         seed: Seed of the bootstrap intervals, and of the chance of --protocol.
     """
     # Here, not above: help and refused arguments should not wait for torch.
-    from mcmfh_lightning.evaluation.rank import read_label_names, read_tasks, report
+    from mcmfh_lightning.evaluation.rank import print_rankings, read_label_names, read_tasks
 
     ks = list(dict.fromkeys(k or [50]))
     for name, number in (("--k", min(ks)), ("--num-bits", num_bits), ("--num-labels", num_labels)):
@@ -65,7 +65,7 @@ def rank(
         query, database, query_keys, database_keys, all_directions, exclude_same_id=exclude_same_id, **sizes
     )
     names = read_label_names(label_names, tasks[0].query.num_labels)
-    report(tasks, out, ks, names, seed, legacy=legacy, protocols=protocol or [])
+    print_rankings(tasks, out, ks, names, seed, legacy=legacy, protocols=protocol or [])
 
 
 def card(run: Path, *, out: Path | None = None) -> None:
@@ -88,7 +88,25 @@ def card(run: Path, *, out: Path | None = None) -> None:
     say(f"{out}: the model card of {run}")
 
 
-COMMANDS: Commands = {"rank": rank, "sweep": sweep, "card": card}
+def report(run: Path, *, out: Path, pictures: bool = False) -> None:
+    """Write the report of a tested run as one HTML file: numbers with their nulls, figures, settings, versions.
+
+    The page loads nothing from outside. It shows no picture or text of the collection unless --pictures asks for it.
+
+    Args:
+        run: Folder of the run.
+        out: File to write.
+        pictures: Show five films and five texts with what they find, which `mcmfh test --log-examples true` drew.
+    """
+    from mcmfh_lightning.evaluation.run_page import run_page
+
+    page = run_page(run, pictures=pictures)
+    with atomic_write(out) as stream:
+        stream.write(page.encode())
+    say(f"{out}: the report of {run}")
+
+
+COMMANDS: Commands = {"rank": rank, "sweep": sweep, "card": card, "report": report}
 
 
 def main(args: Sequence[str] | None = None) -> None:

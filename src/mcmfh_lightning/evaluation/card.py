@@ -157,18 +157,20 @@ def _table(directions: Mapping[str, Any]) -> Iterator[str]:
     for direction, systems in directions.items():
         own = systems[MODEL].get(AP.name, {})
         nulls = " | ".join(short(systems.get(name, {}).get(AP.name, {}).get("value", nan)) for name in NULLS)
-        value = f"{short(own.get('value', nan))} | {_interval(own, 'low', 'high')}"
-        yield f"| {direction} | {value} | {nulls} | {_lead(own)} |"
+        value = f"{short(own.get('value', nan))} | {interval(own, 'low', 'high')}"
+        yield f"| {direction} | {value} | {nulls} | {lead(own)} |"
 
 
-def _interval(numbers: Mapping[str, float], low: str, high: str) -> str:
+def interval(numbers: Mapping[str, float], low: str, high: str) -> str:
+    """Write the interval whose ends have these names; a dash where there is none."""
     return f"[{_signed(numbers[low])}, {_signed(numbers[high])}]" if low in numbers and high in numbers else "-"
 
 
-def _lead(numbers: Mapping[str, Any]) -> str:
+def lead(numbers: Mapping[str, Any]) -> str:
+    """Write the difference to the best null with its interval; a dash where there is none."""
     if "difference" not in numbers:
         return "-"
-    return f"{_signed(numbers['difference'])} {_interval(numbers, 'difference_low', 'difference_high')}"
+    return f"{_signed(numbers['difference'])} {interval(numbers, 'difference_low', 'difference_high')}"
 
 
 def _signed(value: float) -> str:

@@ -15,7 +15,7 @@ from mcmfh_lightning.tables import counted, make_table, paragraph
 UNSEEN = "unseen"
 PAIRED_NOTE = "paired: a query sees its own partner; not comparable with the other protocols."
 _TIES = "Ties: the mean over all their orders. Divided by R, all relevant items."
-_DIRECTIONS = {
+DIRECTIONS = {
     "i2t": "I->T",
     "t2i": "T->I",
     "i2i": "I->I",
@@ -23,6 +23,7 @@ _DIRECTIONS = {
     "i2case": "I->case",
     "t2case": "T->case",
 }
+"""Searches as tables show them."""
 NULLS = {
     CHANCE: "every item tied",
     CONSTANT: "one order of the items for all queries",
@@ -78,7 +79,7 @@ def _table(title: str, shown: Sequence[Row]) -> RenderableType:
     cells = [
         (
             row.protocol,
-            _DIRECTIONS.get(row.direction, row.direction),
+            DIRECTIONS.get(row.direction, row.direction),
             short(row.value),
             "-" if isnan(row.low) else f"[{short(row.low)}, {short(row.high)}]",
             short(row.chance),

@@ -103,7 +103,7 @@ def read_label_names(path: Path | None, num_labels: int) -> list[str]:
     return names
 
 
-def report(
+def print_rankings(
     tasks: Sequence[Task],
     out: Path | None,
     ks: Sequence[int],
