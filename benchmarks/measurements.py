@@ -121,10 +121,31 @@ def seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
+def seconds_each(run: Callable[[], object], runs: int, device: str) -> float:
+    """Time a function that runs several times in a row, until the GPU has done all of it; the mean of a run."""
+
+    def wait() -> None:
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    def all_runs() -> None:
+        for _ in range(runs):
+            run()
+        wait()
+
+    wait()
+    return seconds(all_runs) / runs
+
+
+def processors(field: str) -> list[str]:
+    """Read a field of ``/proc/cpuinfo`` for each processor."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return [line.split(":")[1].strip() for line in lines if line.startswith(field)]
+
+
 def machine(*packages: str) -> str:
     """Describe the machine, its load and the versions of packages in one line."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    models = [line.split(":")[1].strip() for line in lines if "model name" in line]
+    models = processors("model name")
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())

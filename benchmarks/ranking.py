@@ -25,7 +25,8 @@ import faiss
 import pandas as pd
 import torch
 from measurements import Row, markdown, options, report, seconds, spread, take_turns
-from ranking_systems import Data, Run, random_data, systems
+from ranking_data import Data, Run, random_data
+from ranking_systems import systems
 
 REPEATS = 3
 PACKAGES = ("torch", "numpy", "numba", "faiss-cpu", "torchmetrics")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import faiss
@@ -10,6 +10,7 @@ import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from ranking_data import NUM_LABELS, Data, Run, histogram
 from torch import Tensor
 from torchmetrics.retrieval import RetrievalMAP
 
@@ -17,55 +18,9 @@ from mcmfh_lightning.metrics import functional
 from mcmfh_lightning.metrics.kernels.cpu import _ones
 from mcmfh_lightning.metrics.kernels.reference import to_words
 
-NUM_LABELS = 64
-DENSITY = 0.05
 FEW_QUERIES = 20
-WARM_UP = 200_000
 DEPTH = 50
 DEPTHS = torch.tensor([1, 5, 10, 50, 100, 500, 1000])
-
-
-@dataclass(frozen=True)
-class Data:
-    """Packed queries and database; every group is one item."""
-
-    num_bits: int
-    query_codes: Tensor
-    codes: Tensor
-    query_labels: Tensor
-    labels: Tensor
-
-    def part(self) -> "Data":
-        """Take the first items, to warm up."""
-        return replace(self, codes=self.codes[:WARM_UP], labels=self.labels[:WARM_UP])
-
-    @property
-    def arguments(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, int]:
-        """Arguments of the histograms: no query is of a group of the database."""
-        query_groups = -1 - torch.arange(len(self.query_codes))
-        groups = torch.arange(len(self.codes))
-        return self.query_codes, self.codes, self.query_labels, self.labels, query_groups, groups, self.num_bits
-
-
-def random_data(num_bits: int, queries: int, items: int) -> Data:
-    """Draw codes and label sets."""
-    generator = torch.Generator().manual_seed(0)
-
-    def rows(count: int, width: int, density: float) -> Tensor:
-        sizes = [min(1 << 18, count - start) for start in range(0, count, 1 << 18)]
-        drawn = (torch.rand(size, width, generator=generator) < density for size in sizes)
-        return torch.cat([functional.pack_bits(part) for part in drawn])
-
-    codes = [rows(count, num_bits, 0.5) for count in (queries, items)]
-    return Data(num_bits, *codes, *(rows(count, NUM_LABELS, DENSITY) for count in (queries, items)))
-
-
-Run = Callable[[], object]
-
-
-def histogram(count: Callable[..., object], backend: str, data: Data) -> Run:
-    """Count the binary or the graded histogram."""
-    return partial(count, *data.arguments, backend=backend)
 
 
 def all_binary_metrics(data: Data) -> Run:

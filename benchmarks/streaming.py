@@ -16,7 +16,7 @@ Markdown and writes a CSV file.
 import tarfile
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import webdataset as wds
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.profilers import SimpleProfiler
 from measurements import QUIET, Row, markdown, options, report, seconds, spread, take_turns
 from numpy.typing import NDArray
@@ -142,16 +142,24 @@ def loading(features: str) -> Iterator[Row]:
             yield {"measure": name, "workers": n, "value": round(median(found)), "unit": "pairs/s"}
 
 
+def train(model: LightningModule, data: LightningDataModule, epochs: int, **options: Any) -> Mapping[str, list[float]]:  # noqa: ANN401  # those of a Trainer
+    """Train for some epochs without validation; return the seconds of each action of the trainer, by its name."""
+    with tempfile.TemporaryDirectory() as folder:
+        profiler = SimpleProfiler(dirpath=folder, filename="profile")
+        options = QUIET | {"profiler": profiler, "default_root_dir": folder, "limit_val_batches": 0} | options
+        Trainer(max_epochs=epochs, **options).fit(model, datamodule=data)
+    return profiler.recorded_durations
+
+
+NEXT_BATCH, STEP, EPOCH = "[_TrainingEpochLoop].train_dataloader_next", "run_training_batch", "run_training_epoch"
+"""Actions of the trainer."""
+
+
 def waiting(features: str, workers: int, epochs: int) -> Row:
     """Measure the share of the time of MCMFH's training steps that is spent in asking for the next batch."""
     data = FeatureDataModule(features, global_batch_size=BATCH, num_workers=workers)
-    with tempfile.TemporaryDirectory() as folder:
-        profiler = SimpleProfiler(dirpath=folder, filename="profile")
-        options = QUIET | {"profiler": profiler, "default_root_dir": folder}
-        trainer = Trainer(max_epochs=epochs, limit_val_batches=0, **options)
-        trainer.fit(MCMFH(16, data.image_dim, data.text_dim), datamodule=data)
-    wait = sum(profiler.recorded_durations["[_TrainingEpochLoop].train_dataloader_next"])
-    step = sum(profiler.recorded_durations["run_training_batch"])
+    seconds_of = train(MCMFH(16, data.image_dim, data.text_dim), data, epochs)
+    wait, step = sum(seconds_of[NEXT_BATCH]), sum(seconds_of[STEP])
     return {"measure": "waiting for data", "workers": workers, "value": round(wait / (wait + step), 4), "unit": "share"}
 
 

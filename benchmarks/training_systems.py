@@ -4,14 +4,13 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 import published_ucmfh as published
 import torch
 from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch import Trainer
 from matrix_products import RecordProducts, replay
-from measurements import QUIET, seconds
+from measurements import QUIET, seconds_each
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
@@ -43,32 +42,22 @@ Systems = Mapping[tuple[str, int], System]
 def seconds_a_step(step: System, steps: int, device: str) -> float:
     """Time a step: one untimed, so that it does not pay for what another system left in the caches, then the mean."""
     step()
-    if device == "cuda":
-        torch.cuda.synchronize(device)
-
-    def run() -> None:
-        for _ in range(steps):
-            step()
-        if device == "cuda":
-            torch.cuda.synchronize(device)
-
-    return seconds(run) / steps
+    return seconds_each(step, steps, device)
 
 
 def random_batch(pairs: int, image_dim: int = IMAGE_DIM, text_dim: int = TEXT_DIM, device: str = "cpu") -> FeatureBatch:
     """Draw embeddings and label sets from seed 0; every pair is a group of its own."""
-    generator = torch.Generator().manual_seed(0)
-    number = torch.arange(pairs)
-    batch: FeatureBatch = {
-        "image": torch.randn(pairs, image_dim, generator=generator),
-        "text": torch.randn(pairs, text_dim, generator=generator),
-        "present": torch.ones(pairs, 2, dtype=torch.bool),
-        "labels": pack_bits(torch.rand(pairs, NUM_LABELS, generator=generator) < 0.05),
+    draw = {"generator": torch.Generator(device).manual_seed(0), "device": device}
+    number = torch.arange(pairs, device=device)
+    return {
+        "image": torch.randn(pairs, image_dim, **draw),
+        "text": torch.randn(pairs, text_dim, **draw),
+        "present": torch.ones(pairs, 2, dtype=torch.bool, device=device),
+        "labels": pack_bits(torch.rand(pairs, NUM_LABELS, **draw) < 0.05),
         "group": number,
         "text_hash": number + 1,
         "index": number,
     }
-    return cast(FeatureBatch, move_data_to_device(batch, device))
 
 
 def training_loss(hasher: Hasher, batch: FeatureBatch) -> Tensor:
@@ -160,7 +149,7 @@ def read_batches(features: Path, pairs: int, device: str) -> Iterator[FeatureBat
             yield move_data_to_device(batch, device)
 
 
-def compile_layers(model: MCMFH, backend: str) -> MCMFH:
+def compile_layers(model: Hasher, backend: str) -> Hasher:
     """Do what the callback does when training begins."""
     CompileLayers(backend).on_fit_start(Trainer(**QUIET), model)
     return model

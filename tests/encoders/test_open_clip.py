@@ -1,9 +1,9 @@
 import json
 import pickle
 import shutil
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 
 import open_clip
 import pytest
@@ -211,17 +211,9 @@ def test_towers_of_open_clip_are_trimmed_where_they_do_not_see_padding(
 
 @pytest.mark.slow
 def test_full_size_biomedclip_folder_encodes_without_a_look_up(
-    make_biomedclip: Callable[..., Path], tmp_path: Path, no_network: None, picture: Image.Image
+    random_towers: ModuleType, tmp_path: Path, no_network: None, picture: Image.Image
 ) -> None:
-    folder = make_biomedclip(
-        tmp_path,
-        image_model="vit_base_patch16_224",
-        image_size=224,
-        embed_dim=512,
-        context_length=256,
-        words=[f"word{i}" for i in range(30522 - 5)],
-        bert={"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072},
-    )
+    folder = random_towers.write_full_biomedclip(tmp_path)
     assert (folder / "open_clip_pytorch_model.bin").stat().st_size == pytest.approx(784e6, rel=0.01)
     encoder = OpenCLIPEncoder(f"local-dir:{folder}")
     assert sum(parameter.numel() for parameter in encoder.parameters()) == pytest.approx(195.9e6, rel=0.001)
