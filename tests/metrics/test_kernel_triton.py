@@ -101,6 +101,7 @@ NAMED = {
 # What is compiled comes first: older Tritons leave their interpreter's functions in the place of Triton's own.
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU: the interpreter has to do")
 @pytest.mark.parametrize("bits", [13, 64, 127, 256])
 @pytest.mark.parametrize("labels", [3, 64, 1024])

@@ -1,4 +1,3 @@
-import faiss
 import numpy as np
 import pytest
 import torch
@@ -80,6 +79,8 @@ def test_a_ball_is_the_beginning_of_a_sort(case, radius, pairs):
 @pytest.mark.parametrize("bits", [16, 64, 256])
 def test_equals_faiss(bits):
     """In distances: faiss takes the tied ones as they come."""
+    import faiss  # the other tests run without it, the one on a GPU too
+
     rng = np.random.default_rng(bits)
     queries, codes = (rng.integers(0, 256, (count, bits // 8), dtype=np.uint8) for count in (20, 3000))
     index = faiss.IndexBinaryFlat(bits)
@@ -104,6 +105,7 @@ def test_ties_beyond_several_chunks_are_counted(monkeypatch):
     assert nearest(query, codes, 30).ties.item() == 0
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_a_gpu_finds_the_same():
     queries, codes, ids = tensors(*random_case(0, 9, 5000, 16, "unique"))
