@@ -224,6 +224,18 @@ WRONG: Mapping[str, tuple[str, str]] = {
     "stats, file": ("mcmfh-data stats table.csv", "table.csv/dataset.json does not exist"),
     "stats, output in a file": (f"mcmfh-data stats {PAIRS} --out table.csv", "name a folder by --out"),
     "verify, no such folder": ("mcmfh-data verify 'Zoë 肺'", "Zoë 肺 is not a folder: give the one"),
+    "export, nothing": ("mcmfh export", "RUN and --out are missing; help: mcmfh export --help"),
+    "export, no checkpoint": (
+        "mcmfh export films --out new",
+        "films has no fit/checkpoints/best.ckpt: name the folder",
+    ),
+    "export, not a checkpoint": ("mcmfh export text.yaml --out new", "text.yaml cannot be read as a checkpoint"),
+    "export, folder in use": ("mcmfh export earlier/hasher.ckpt --out films", "films is not an empty folder"),
+    "export, no such encoder": ("mcmfh export earlier/hasher.ckpt --out new --encoder nowhere.yaml", "nowhere.yaml"),
+    "export, misspelled option": (
+        "mcmfh export earlier/hasher.ckpt --out new --feature",
+        "--feature is not an option of mcmfh export; did you mean '--from-features'?",
+    ),
     "verify, controls in a name": ("mcmfh-data verify 'a\x1b[2J\nb'", "error: a\ufffd[2J b is not a folder: give the"),
     "verify, two folders": (f"mcmfh-data verify {PAIRS} films", "'films' belongs to no option"),
     "verify, misspelled option": (f"mcmfh-data verify {PAIRS} --肺", "--肺 is not an option of mcmfh-data verify"),

@@ -116,3 +116,26 @@ def test_a_collapsed_router_recovers_under_each_balancing_loss(loss):
 
 def test_a_collapsed_router_stays_collapsed_without_gating_loss():
     assert spread_after_training(lambda _: 0.0) > 0.9
+
+
+@pytest.mark.parametrize("top_k", [1, 3])
+@pytest.mark.parametrize("record", ["trace", "export"])
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace:FutureWarning")  # what the exporter to ONNX uses
+def test_a_recorded_layer_computes_the_same(top_k, record):
+    """A graph cannot hold how many tokens each expert gets: it computes all experts and chooses."""
+
+    class Outputs(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.moe = layer(top_k=top_k)
+            torch.nn.init.normal_(self.moe.bias_in)
+            torch.nn.init.normal_(self.moe.bias_out)
+
+        def forward(self, tokens):
+            return self.moe(tokens)[0]
+
+    plain, example, others = Outputs().eval(), tokens(30).reshape(2, 15, 6), tokens(60)[30:].reshape(2, 15, 6)
+    make = {"trace": torch.jit.trace, "export": lambda *given: torch.export.export(*given).module()}[record]
+    recorded = make(plain, (example,))
+    for values in (example, others):
+        torch.testing.assert_close(recorded(values), plain(values), atol=1e-12, rtol=0)

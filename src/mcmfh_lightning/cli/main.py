@@ -23,6 +23,14 @@ COMMANDS = commands_of_options(
             [("--manifest FILE", "The table."), ("--images DIR", "The folder of the images.")],
         ),
         **TRAINED,
+        "export": (
+            "Write a trained hasher and its encoder as ONNX, for machines without torch.",
+            [
+                ("--out DIR", "Folder to make."),
+                ("--encoder FILE", "YAML file of the encoder."),
+                ("--from-features", "Leave the encoder out: embeddings are the input."),
+            ],
+        ),
     }
 )
 """What the help of the program and the shell show; the commands themselves are imported where they run."""
@@ -40,7 +48,7 @@ def main(args: Sequence[str] | None = None) -> None:
     command, *rest = arguments or [""]
     with one_line_errors("mcmfh"):
         match command:
-            case "demo" | "init":
+            case "demo" | "init" | "export":
                 run_subcommand("mcmfh", {command: resolve_name(f"mcmfh_lightning.cli.{command}:{command}")}, arguments)
             case "fit" | "validate" | "test" | "predict":
                 _train(command, rest, args)

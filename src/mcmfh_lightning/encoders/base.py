@@ -3,21 +3,15 @@
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, Self, cast
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mcmfh_lightning.portable.token_count import TokenCount
 from mcmfh_lightning.types import FeatureBatch, PairBatch
-
-
-class TokenCount(NamedTuple):
-    """Number of tokens of a text, special ones included, and how many of them an encoder reads: the first."""
-
-    tokens: int
-    read: int
 
 
 class Encoder(nn.Module, ABC):

@@ -185,6 +185,8 @@ class TextTower(nn.Module):
         and encoded in quarters, each cut to its own longest text.
         """
         inputs = {name: rows for name, rows in text.items() if name != "truncated"}
+        if torch.jit.is_tracing():  # one text, as a graph has no lengths to sort by
+            return self._embed(inputs)
         lengths = inputs["attention_mask"].sum(dim=1)
         order = lengths.argsort()
         quarters = [

@@ -105,9 +105,18 @@ class MixtureOfExperts(nn.Module):
         logits: Tensor = self.router(tokens)
         probabilities = logits.softmax(dim=-1)
         gates, experts = probabilities.topk(self.top_k, dim=-1)
-        outputs = self._dispatch(tokens.flatten(0, -2), experts.flatten())
-        outputs = outputs.reshape(*tokens.shape[:-1], self.top_k, tokens.shape[-1])
+        if torch.jit.is_tracing() or torch.compiler.is_exporting():
+            outputs = self._all_experts(tokens, experts)  # a graph has no sizes that depend on its inputs
+        else:
+            outputs = self._dispatch(tokens.flatten(0, -2), experts.flatten())
+            outputs = outputs.reshape(*tokens.shape[:-1], self.top_k, tokens.shape[-1])
         return (gates[..., None] * outputs).sum(dim=-2), Routing(logits, probabilities, experts)
+
+    def _all_experts(self, tokens: Tensor, experts: Tensor) -> Tensor:
+        """Apply every expert to every token, then choose: (..., d_model), (..., top_k) -> (..., top_k, d_model)."""
+        hidden = gelu(tokens[..., None, None, :] @ self.weight_in + self.bias_in[:, None])  # (..., experts, 1, hidden)
+        outputs = (hidden @ self.weight_out + self.bias_out[:, None])[..., 0, :]  # (..., experts, d_model)
+        return outputs.gather(-2, experts[..., None].expand(*experts.shape, tokens.shape[-1]))
 
     def _dispatch(self, tokens: Tensor, experts: Tensor) -> Tensor:
         """Apply expert ``experts[i]`` to token ``i // top_k``: (T, d_model), (T top_k,) -> (T top_k, d_model)."""
