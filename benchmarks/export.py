@@ -24,8 +24,9 @@ from measurements import Row, markdown, options, report, seconds
 from numpy.typing import NDArray
 from rich.progress import track
 
-from mcmfh_lightning.archive.model import build_encoder, identity_of, read_encoder_spec
+from mcmfh_lightning.archive.model import identity_of
 from mcmfh_lightning.encoders import Encoder
+from mcmfh_lightning.encoders.spec import build_encoder, read_encoder_spec
 from mcmfh_lightning.export.check import NEAR
 from mcmfh_lightning.export.write import export_model
 from mcmfh_lightning.hashers.base import Hasher

@@ -17,7 +17,7 @@ ALLOWED = {
     "loggers": {"trainer"},  # the former places of two classes
     "csv_logger": {"trainer"},
     "cli": {"archive", "callbacks", "datamodules", "datasets", "encoders", "evaluation", "export", "hashers", "images"}
-    | {"lightning_configs", "shards", "sweeps", "trainer", "errors", "files", "tables"},
+    | {"lightning_configs", "portable", "shards", "sweeps", "trainer", "errors", "files", "tables"},
     "export": {
         "archive",
         "encoders",
@@ -27,7 +27,7 @@ ALLOWED = {
         "files",
     },  # the identity of a hasher is that of archives
     "portable": {"errors", "files"},
-    "archive": {"datamodules", "encoders", "hashers", "images", "metrics", "shards", "trainer"}
+    "archive": {"datamodules", "encoders", "hashers", "images", "metrics", "portable", "shards", "trainer"}
     | {"errors", "files", "tables", "types"},
     "pretrained": {"encoders", "evaluation", "hashers", "images", "lightning_configs", "metrics", "shards", "trainer"}
     | {"errors", "types"},

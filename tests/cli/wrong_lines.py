@@ -324,6 +324,11 @@ WRONG: Mapping[str, tuple[str, str]] = {
         f"mcmfh-archive serve {ARCHIVE} --device meta",
         "--device meta cannot be used here",
     ),
+    "serve, no such model": (f"mcmfh-archive serve {ARCHIVE} --model films", "films is not an exported model"),
+    "search, device of a model": (
+        f"{_SEARCH} --text a --model films --device cuda",
+        "an exported model runs on the cpu, leave it out",
+    ),
     "serve, port": (f"mcmfh-archive serve {ARCHIVE} --port 99999", "choose another --host or --port"),
     "serve, without a token": (f"mcmfh-archive serve {ARCHIVE} --host 0.0.0.0", "give a token (--token-file"),
     "serve, synonyms": (

@@ -11,13 +11,13 @@ import yaml
 from PIL import Image
 
 from mcmfh_lightning.archive.model import QueryHasher
-from mcmfh_lightning.archive.queries import query_picture
 from mcmfh_lightning.cli.main import main
 from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
 from mcmfh_lightning.export.check import check_export
 from mcmfh_lightning.export.write import export_model
 from mcmfh_lightning.hashers import CCAITQ, DDBH, MCMFH, UCMFH, DScPH, RealValued, TwoTower
 from mcmfh_lightning.hashers.stored import load_hasher
+from mcmfh_lightning.images.given import given_picture
 from mcmfh_lightning.portable.hasher import PortableHasher
 from mcmfh_lightning.searches import SEARCHES
 
@@ -30,7 +30,7 @@ WIDTHS = 24, 16
 def pictures():
     rng = np.random.default_rng(5)
     for shape in ((97, 61), (33, 640, 4), (301, 200, 3)):
-        yield query_picture(Image.fromarray(rng.integers(0, 256, shape).astype(np.uint8)), None)
+        yield given_picture(Image.fromarray(rng.integers(0, 256, shape).astype(np.uint8)), None, "film")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
@@ -10,14 +11,26 @@ from PIL import Image
 from mcmfh_lightning.archive.filters import UnknownError
 from mcmfh_lightning.archive.queries import Query
 from mcmfh_lightning.archive.results import Against, Match, Modality, Side
-from mcmfh_lightning.archive.schema import QueryCode, QueryCodes
+from mcmfh_lightning.archive.schema import PictureCodes, QueryCode, QueryCodes
 from mcmfh_lightning.archive.snapshot import Snapshot
 from mcmfh_lightning.archive.words import Synonyms, WordQuery, affirmed_labels
+from mcmfh_lightning.portable.token_count import TokenCount
 
-if TYPE_CHECKING:
-    from mcmfh_lightning.archive.model import QueryHasher
 
-Load = Callable[[], "QueryHasher"]
+class HashesQueries(Protocol):
+    """Encoder and hasher of an archive, by torch (`QueryHasher`) or exported (`ExportedQueryHasher`)."""
+
+    def text(self, text: str, against: Against) -> QueryCodes:
+        """Hash a text."""
+
+    def image(self, image: Image.Image | Path, against: Against) -> PictureCodes:
+        """Hash a picture."""
+
+    def count_tokens(self, text: str) -> TokenCount | None:
+        """Count the tokens of a text, and those that the encoder reads."""
+
+
+Load = Callable[[], HashesQueries]
 
 
 @dataclass(frozen=True)

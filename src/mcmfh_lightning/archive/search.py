@@ -3,14 +3,15 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self
+from typing import Any, Concatenate, ParamSpec, Self
 
 import numpy as np
 
-from mcmfh_lightning.archive.asking import Asked, ask, choose_match
+from mcmfh_lightning.archive.asking import Asked, HashesQueries, ask, choose_match
 from mcmfh_lightning.archive.explaining import explain, why
 from mcmfh_lightning.archive.filters import Filters
 from mcmfh_lightning.archive.finding import Found, find, reasons_of
@@ -29,11 +30,8 @@ from mcmfh_lightning.archive.results import (
 from mcmfh_lightning.archive.snapshot import Snapshot
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.archive.words import Synonyms, WordQuery
-from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.errors import ConfigError, DataError
 from mcmfh_lightning.shards import packed_width
-
-if TYPE_CHECKING:
-    from mcmfh_lightning.archive.model import QueryHasher
 
 _Fields = ParamSpec("_Fields")
 _BY_WORDS = Reason("words", None, None, None)  # alone: there are no codes
@@ -53,6 +51,19 @@ def _with_fields_of(
     return decorate
 
 
+def check_torch() -> None:
+    """Refuse to build an encoder where torch is not installed.
+
+    Raises:
+        ConfigError: If it is not.
+    """
+    if find_spec("torch") is None:
+        raise ConfigError(
+            "torch is not installed, and no exported model is given: pass --model FOLDER (model=FOLDER in Python), "
+            "which `mcmfh export` writes, or pip install 'mcmfh-lightning[train]'"
+        )
+
+
 class SwitchedError(DataError):
     """Link that names another archive by now."""
 
@@ -61,7 +72,7 @@ class Archive:
     """Archive of hashed cases; may be searched from several threads.
 
     A search sees the version of the archive that was opened until `refresh`, whatever is written meanwhile. Only
-    searches by a text or a picture need torch and the encoder.
+    searches by a text or a picture need the encoder, and torch or an exported model.
 
     Attributes:
         location: Where it is stored.
@@ -72,14 +83,21 @@ class Archive:
     """
 
     def __init__(
-        self, location: Location, info: ArchiveInfo, device: str, kind: IndexKind | None, synonyms: Synonyms
+        self,
+        location: Location,
+        info: ArchiveInfo,
+        device: str,
+        kind: IndexKind | None,
+        synonyms: Synonyms,
+        model: Path | None,
     ) -> None:
         self.location = location
         self.info = info
         self._device = device
+        self._model = model
         self._kind = kind
         self._synonyms = synonyms
-        self._hasher: QueryHasher | None = None
+        self._hasher: HashesQueries | None = None
         self._loading = Lock()
         self._snapshot = Snapshot(ItemTable.open(location), info, kind)
 
@@ -90,6 +108,7 @@ class Archive:
         device: str = "cpu",
         index: IndexKind | None = None,
         synonyms: str | Path | None = None,
+        model: str | Path | None = None,
     ) -> Self:
         """Open an archive; the encoder is loaded by the first search for a text or a picture, or by `load`.
 
@@ -100,12 +119,18 @@ class Archive:
                 None.
             synonyms: YAML file of lay words for what reports name, as ``cardiomegaly: [big heart]``; it adds to the
                 table of this package.
+            model: Folder that `mcmfh export` wrote of the archive's hasher: queries are then encoded without torch, on
+                the CPU.
 
         Raises:
+            ConfigError: If another device than the CPU is given with a model.
             DataError: If there is none, or it or the file cannot be read.
         """
+        if model is not None and device != "cpu":
+            raise ConfigError(f"device={device}: an exported model runs on the cpu, leave it out")
         location = Location(path)
-        return cls(location, ArchiveInfo.load(location), device, index, Synonyms.load(synonyms))
+        table = Synonyms.load(synonyms)
+        return cls(location, ArchiveInfo.load(location), device, index, table, None if model is None else Path(model))
 
     def __len__(self) -> int:
         return len(self._snapshot)
@@ -141,18 +166,26 @@ class Archive:
         """Tell whether encoder and hasher are loaded."""
         return self._hasher is not None
 
-    def load(self) -> "QueryHasher":
+    def load(self) -> HashesQueries:
         """Load encoder and hasher, and try them once: the first pass of a network takes longer than the others.
 
         Raises:
             DataError: If the archive's encoder cannot be built here, or is another one by now.
         """
-        from mcmfh_lightning.archive import model  # imports torch, which other searches do without
-
         with self._loading:
             if self._hasher is None:
-                self._hasher = model.load_query_hasher(self.location, self.info, self._device)
+                self._hasher = self._load()
             return self._hasher
+
+    def _load(self) -> HashesQueries:
+        if self._model is not None:
+            from mcmfh_lightning.archive import exported  # imports onnxruntime
+
+            return exported.load_exported(self._model, self.location, self.info)
+        check_torch()
+        from mcmfh_lightning.archive import model  # imports torch, which other searches do without
+
+        return model.load_query_hasher(self.location, self.info, self._device)
 
     def item(self, id: str) -> Item:  # noqa: A002  # as below
         """Return an item.

@@ -101,6 +101,7 @@ def search(
     index: IndexKind | None = None,
     synonyms: Path | None = None,
     device: str = "cpu",
+    model: Path | None = None,
     format: Literal["table", "json", "csv", "html"] = "table",  # noqa: A002  # the name of the option
     out: Path | None = None,
 ) -> None:
@@ -136,6 +137,7 @@ def search(
         synonyms: YAML file of lay words for what reports name, as `cardiomegaly: [big heart]`; it adds to the built-in
             table.
         device: Where the query is encoded.
+        model: Folder that `mcmfh export` wrote, by which the query is encoded without torch.
         format: Kind of output: table, json and csv are printed; html is one file with pictures, named by --out.
         out: File to write instead of printing.
     """
@@ -168,7 +170,7 @@ def search(
         )
     except QueryError as error:
         raise ConfigError(_with_options(str(error))) from error
-    opened = Archive.open(archive, device, index, synonyms)
+    opened = Archive.open(archive, device, index, synonyms, model)
     try:
         result = opened.find(query)
     except UnknownError as error:
@@ -222,6 +224,7 @@ def serve(
     access_log: Path | None = None,
     synonyms: Path | None = None,
     device: str = "cpu",
+    model: Path | None = None,
 ) -> None:
     """Open archives to a browser of this machine, until Ctrl+C.
 
@@ -240,8 +243,8 @@ def serve(
         access_log: File to which a line of JSON is added for each request: time, client, route, status, never contents.
         synonyms: YAML file of lay words for what reports name, as for search.
         device: Where queries are encoded: cpu, cuda.
+        model: Folder that `mcmfh export` wrote, by which queries are encoded without torch.
     """
-    from mcmfh_lightning.archive.model import check_device
     from mcmfh_lightning.archive.server.app import create_app, listen, run
     from mcmfh_lightning.archive.server.middleware import TOKEN_VARIABLE, is_loopback, read_token
     from mcmfh_lightning.archive.server.names import named_places
@@ -250,7 +253,7 @@ def serve(
     from mcmfh_lightning.archive.words import Synonyms
     from mcmfh_lightning.tables import listed
 
-    check_device(device)
+    _check_encoding(device, model)
     if synonyms is not None:
         Synonyms.load(synonyms)  # a wrong file is an error now, not at the first question
     places = named_places((archive, *others)) if others else {"": archive}
@@ -266,8 +269,30 @@ def serve(
         url = f"http://{name}:{listener.getsockname()[1]}/"
         shown = without_controls(f"{url} shows {listed(places.values())}; Ctrl+C ends. Research use, not diagnosis.")
         sys.stderr.write(f"{shown}\n")
-        served = {name: ServedArchive(place, device, synonyms) for name, place in places.items()}
+        served = {name: ServedArchive(place, device, synonyms, model) for name, place in places.items()}
         run(create_app(served, token, log), listener, proxy)
+
+
+def _check_encoding(device: str, model: Path | None) -> None:
+    """Refuse to serve without something that encodes queries.
+
+    Raises:
+        ConfigError: If the device cannot be used, or neither torch nor a model is there.
+        DataError: If the model is not one.
+    """
+    if model is None:
+        from mcmfh_lightning.archive.search import check_torch
+
+        check_torch()
+        from mcmfh_lightning.archive.model import check_device
+
+        check_device(device)
+        return
+    from mcmfh_lightning.portable.description import Description
+
+    if device != "cpu":
+        raise ConfigError(f"--device {device}: an exported model runs on the cpu, leave it out")
+    Description.load(model)
 
 
 COMMANDS: Commands = {

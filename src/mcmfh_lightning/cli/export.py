@@ -17,7 +17,7 @@ def export(run: Path, *, out: Path, encoder: Path | None = None, from_features: 
         encoder: YAML file of the hasher's encoder, as model/encoder_offline.yaml, which is the default.
         from_features: Leave the encoder out: embeddings are the input.
     """
-    from mcmfh_lightning.archive.model import read_encoder_spec
+    from mcmfh_lightning.encoders.spec import read_encoder_spec
     from mcmfh_lightning.export.write import export_model, find_checkpoint
 
     spec = None

@@ -53,8 +53,8 @@ TABLES: Mapping[str, Mapping[str, Mapping[str, Kind]]] = {
         **{command: {"archive": "text"} for command in ("reindex", "tags")},
         "info": {"archive": "text"},
         "verify": {"archive": "text", "features": "text", "pairs": "text"},
-        "search": {**_ARCHIVE, "k": "number", "rerank": "number", "against": "text", "index": "text"},
-        "serve": {**_ARCHIVE, "port": "number"},
+        "search": {**_ARCHIVE, "model": "text", "k": "number", "rerank": "number", "against": "text", "index": "text"},
+        "serve": {**_ARCHIVE, "model": "text", "port": "number"},
     },
 }
 """Options that a project file may hold, by program and command."""

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from mcmfh_lightning import __version__
-from mcmfh_lightning.archive.model import build_encoder, identity_of
+from mcmfh_lightning.archive.model import identity_of
 from mcmfh_lightning.encoders import Encoder
+from mcmfh_lightning.encoders.spec import build_encoder
 from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
 from mcmfh_lightning.export.check import check_export
 from mcmfh_lightning.export.graphs import (
@@ -51,7 +52,7 @@ def export_model(checkpoint: Path, out: Path, encoder_spec: Mapping[str, Any] | 
     Args:
         checkpoint: Trained hasher.
         out: Folder to make.
-        encoder_spec: How to build the encoder; see `mcmfh_lightning.archive.model.build_encoder`. None leaves it out:
+        encoder_spec: How to build the encoder; see `mcmfh_lightning.encoders.spec.build_encoder`. None leaves it out:
             embeddings are hashed.
 
     Returns:

@@ -4,13 +4,12 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
-from pathlib import Path
+from pathlib import Path as FilePath
 from threading import Lock
 from time import monotonic, sleep
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, File, Form, Response, Security, UploadFile
-from fastapi import Path as PathPart
+from fastapi import APIRouter, File, Form, Path, Response, Security, UploadFile
 from fastapi.security import HTTPBearer
 from pydantic import Json
 
@@ -72,7 +71,7 @@ Options = Annotated[
     Json[SearchOptions] | None, Form(description="JSON: what the body of /api/search may hold apart from a query")
 ]
 Film = Annotated[UploadFile, File(description="JPEG, PNG or DICOM")]
-ItemPath = Annotated[str, PathPart(min_length=1, max_length=MAX_ID_CHARACTERS, pattern=NO_NUL)]
+ItemPath = Annotated[str, Path(min_length=1, max_length=MAX_ID_CHARACTERS, pattern=NO_NUL)]
 Answer = TypeVar("Answer")
 Version = tuple[str, int]
 """Identity of an archive, and version of its table: another archive may have the same number."""
@@ -89,14 +88,21 @@ class ServedArchive:
         location: Local folder or ``s3://`` address of the archive.
         device: Where queries are encoded.
         synonyms: As in `Archive.open`.
+        model: As in `Archive.open`.
 
     Attributes:
         opened: The archive as it is open now; None if it is not.
     """
 
-    def __init__(self, location: str, device: str = "cpu", synonyms: Path | None = None) -> None:
+    def __init__(
+        self,
+        location: str,
+        device: str = "cpu",
+        synonyms: FilePath | None = None,
+        model: FilePath | None = None,
+    ) -> None:
         self._location = location
-        self._open_archive = partial(Archive.open, location, device, synonyms=synonyms)
+        self._open_archive = partial(Archive.open, location, device, synonyms=synonyms, model=model)
         self.opened: Archive | None = None
         self._look_at = 0.0
         self._unfit: tuple[str, float] = "", 0.0

