@@ -45,7 +45,7 @@ ALLOWED = {
         "files",
         "randomness",
         "types",
-    },  # portable counts tokens; predict adds its writer; tuning has a contrastive loss and random changes of films; shards name encoders
+    },  # portable counts tokens, shards name encoders; predict adds its writer; tuning has a loss and changes films
     "callbacks": {"datamodules", "evaluation", "layers", "metrics", "shards", "trainer", "errors", "tables", "types"},
     "evaluation": {"metrics", "shards", "trainer", "errors", "files", "tables", "types"},
     "datamodules": {"datasets", "shards", "errors"},  # RocoDataModule converts its collection first
