@@ -1,9 +1,9 @@
 """Models that were exported once, for all tests of a module."""
 
 from pathlib import Path
+from types import ModuleType
 
 import pytest
-from transformers import BertConfig, BertModel
 
 from mcmfh_lightning.cli.main import main
 
@@ -11,20 +11,21 @@ from ..encoders.conftest import (  # noqa: F401  # fixtures
     WORDS,
     biomedclip,
     image_weights,
-    make_biomedclip,
     picture,
-    write_tokenizer,
+    random_towers,
 )
 from .tiny import build, checkpoint_of, open_clip_model, two_towers, write_spec
 
 
 @pytest.fixture(scope="session")
-def text_tower(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def text_tower(
+    random_towers: ModuleType,  # noqa: F811  # the fixture
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
     """A plain transformers folder: a BERT of two layers."""
-    folder = tmp_path_factory.mktemp("text") / "model"
-    write_tokenizer(folder, WORDS, max_length=64)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    BertModel(BertConfig(vocab_size=len(WORDS) + 5, max_position_embeddings=64, **sizes)).save_pretrained(folder)
+    folder: Path = random_towers.write_bert(
+        tmp_path_factory.mktemp("text") / "model", WORDS, random_towers.TINY_BERT, context_length=64
+    )
     return folder
 
 

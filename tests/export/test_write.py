@@ -1,8 +1,8 @@
 """``mcmfh export``: the same codes as torch, for every method and encoder, or a refusal."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -193,18 +193,8 @@ def test_a_folder_without_a_checkpoint_is_refused(tmp_path: Path, capsys: pytest
 
 
 @pytest.mark.slow
-def test_full_size_biomedclip_is_exported(make_biomedclip: Callable[..., Path], tmp_path: Path) -> None:
+def test_full_size_biomedclip_is_exported(random_towers: ModuleType, tmp_path: Path) -> None:
     """Random weights, the sizes of the real one: ViT-B/16 and BERT base."""
-    bert = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
-    folder = make_biomedclip(
-        tmp_path / "biomedclip",
-        image_model="vit_base_patch16_224",
-        image_size=224,
-        embed_dim=512,
-        context_length=256,
-        words=[f"word{number}" for number in range(30_517)],
-        bert=bert,
-    )
-    spec = open_clip_model(folder)
+    spec = open_clip_model(random_towers.write_full_biomedclip(tmp_path / "biomedclip"))
     checkpoint = checkpoint_of(tmp_path / "hasher.ckpt", build(spec))
     assert "hasher and encoder written" in export_model(checkpoint, tmp_path / "model", spec)

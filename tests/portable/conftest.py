@@ -2,6 +2,6 @@ from ..export.conftest import (  # noqa: F401  # fixtures
     biomedclip,
     exported,
     image_weights,
-    make_biomedclip,
+    random_towers,
     text_tower,
 )
