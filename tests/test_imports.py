@@ -29,8 +29,8 @@ ALLOWED = {
     "portable": {"errors", "files"},
     "archive": {"datamodules", "encoders", "hashers", "images", "metrics", "portable", "shards", "trainer"}
     | {"errors", "files", "tables", "types"},
-    "pretrained": {"encoders", "evaluation", "hashers", "images", "lightning_configs", "metrics", "shards", "trainer"}
-    | {"errors", "types"},
+    "pretrained": {"encoders", "evaluation", "hashers", "images", "lightning_configs", "metrics", "portable", "shards"}
+    | {"trainer", "errors", "types"},
     "sweeps": {"evaluation", "lightning_configs", "shards", "errors", "files", "tables"},
     "hashers": {"encoders", "layers", "losses", "metrics", "trainer", "errors", "files", "randomness", "types"},
     "encoders": {

@@ -15,7 +15,6 @@ from mcmfh_lightning.archive.info import INFO_FILE, ArchiveInfo, Identity, Locat
 from mcmfh_lightning.archive.results import COMPARED, Against, Modality
 from mcmfh_lightning.archive.schema import PictureCodes, QueryCode, QueryCodes
 from mcmfh_lightning.encoders import Encoder
-from mcmfh_lightning.encoders.base import TokenCount
 from mcmfh_lightning.encoders.spec import build_encoder
 from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
 from mcmfh_lightning.hashers.base import Hasher
@@ -24,6 +23,7 @@ from mcmfh_lightning.hashers.stored import load_hasher, read_checkpoint
 from mcmfh_lightning.images.given import given_picture
 from mcmfh_lightning.images.png import ValueRange
 from mcmfh_lightning.metrics.functional import pack_signs
+from mcmfh_lightning.portable.token_count import TokenCount
 from mcmfh_lightning.searches import find_search
 from mcmfh_lightning.shards.members import check_given_text
 from mcmfh_lightning.trainer.checkpoint_io import weights_sha256

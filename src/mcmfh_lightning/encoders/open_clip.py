@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from mcmfh_lightning.encoders.base import Encoder, TokenCount
+from mcmfh_lightning.encoders.base import Encoder
 from mcmfh_lightning.encoders.image_tower import to_rgb
 from mcmfh_lightning.encoders.text_tower import tokenizer_sha256
 from mcmfh_lightning.encoders.weights import state_sha256
 from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.portable.token_count import TokenCount
 
 _CONFIG = "open_clip_config.json"
 

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from mcmfh_lightning.encoders.base import TokenCount
 from mcmfh_lightning.encoders.weights import checked_sha256, resolve_location, weights_in
 from mcmfh_lightning.errors import DataError, check_choice
+from mcmfh_lightning.portable.token_count import TokenCount
 
 Pooling = Literal["mean", "cls"]
 
@@ -185,7 +185,8 @@ class TextTower(nn.Module):
         and encoded in quarters, each cut to its own longest text.
         """
         inputs = {name: rows for name, rows in text.items() if name != "truncated"}
-        if torch.jit.is_tracing():  # one text, as a graph has no lengths to sort by
+        tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]  # it has no types
+        if tracing:  # one text, as a graph has no lengths to sort by
             return self._embed(inputs)
         lengths = inputs["attention_mask"].sum(dim=1)
         order = lengths.argsort()

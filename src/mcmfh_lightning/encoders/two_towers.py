@@ -10,9 +10,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from mcmfh_lightning.encoders.base import Encoder, TokenCount
+from mcmfh_lightning.encoders.base import Encoder
 from mcmfh_lightning.encoders.image_tower import ImageTower
 from mcmfh_lightning.encoders.text_tower import TextTower, Tokenize
+from mcmfh_lightning.portable.token_count import TokenCount
 
 
 class TwoTowerEncoder(Encoder):

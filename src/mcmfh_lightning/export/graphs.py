@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import onnx  # noqa: F401  # torch asks for it late, and without naming the extra
 import torch
 from torch import Tensor, nn
 
@@ -113,7 +114,8 @@ def write_graph(
     graph.eval().requires_grad_(requires_grad=False)
     with warnings.catch_warnings():
         # What varies is checked by `mcmfh_lightning.export.check`; the exporter says that there is a newer one.
-        for kind in (torch.jit.TracerWarning, DeprecationWarning, UserWarning):
+        tracer: type[Warning] = torch.jit.TracerWarning  # type: ignore[attr-defined]  # it has no types
+        for kind in (tracer, DeprecationWarning, FutureWarning, UserWarning):
             warnings.simplefilter("ignore", kind)
         torch.onnx.export(
             graph,

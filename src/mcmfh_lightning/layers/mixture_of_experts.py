@@ -105,8 +105,10 @@ class MixtureOfExperts(nn.Module):
         logits: Tensor = self.router(tokens)
         probabilities = logits.softmax(dim=-1)
         gates, experts = probabilities.topk(self.top_k, dim=-1)
-        if torch.jit.is_tracing() or torch.compiler.is_exporting():
-            outputs = self._all_experts(tokens, experts)  # a graph has no sizes that depend on its inputs
+        # A graph has no sizes that depend on its inputs.
+        tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]  # it has no types
+        if tracing or torch.compiler.is_exporting():
+            outputs = self._all_experts(tokens, experts)
         else:
             outputs = self._dispatch(tokens.flatten(0, -2), experts.flatten())
             outputs = outputs.reshape(*tokens.shape[:-1], self.top_k, tokens.shape[-1])

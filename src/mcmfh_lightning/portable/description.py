@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -49,10 +49,7 @@ class Description:
     text_dim: Annotated[int, Field(ge=1)]
     image: Preprocessing | None
     text: Tokenization | None
-    files: Mapping[
-        Literal["image_tower.onnx", "text_tower.onnx", "tokenizer.json", "image.onnx", "text.onnx", "case.onnx"],
-        _Sha256,
-    ]
+    files: Mapping[str, _Sha256]
     created_by: str
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)

@@ -52,8 +52,10 @@ class Preprocessing:
         """
         rgb = picture.convert("RGB")
         scaled = rgb.resize(self._scaled_size(*rgb.size), Image.Resampling[self.resample.upper()])
-        pixels = np.asarray(self._centered(scaled), dtype=np.float32) / np.float32(255)
-        pixels = (pixels - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
+        pixels: NDArray[np.float32] = np.array(self._centered(scaled), dtype=np.float32)
+        pixels /= np.float32(255)
+        pixels -= np.array(self.mean, np.float32)
+        pixels /= np.array(self.std, np.float32)
         return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
     def _scaled_size(self, width: int, height: int) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mcmfh_lightning.encoders import Encoder
-from mcmfh_lightning.encoders.base import TokenCount, embed_pairs
+from mcmfh_lightning.encoders.base import embed_pairs
 from mcmfh_lightning.encoders.spec import TOWER_FILE, portable_spec
 from mcmfh_lightning.errors import ConfigError, DataError
 from mcmfh_lightning.hashers.base import Hasher
@@ -22,6 +22,7 @@ from mcmfh_lightning.hashers.shared import CARD_FILE, write_shared
 from mcmfh_lightning.images.given import GivenPicture, given_picture
 from mcmfh_lightning.metrics.functional import hamming_distances, nearest, pack_signs, packed_width
 from mcmfh_lightning.metrics.functional.packing import as_packed_codes
+from mcmfh_lightning.portable.token_count import TokenCount
 from mcmfh_lightning.pretrained.origin import Origin
 from mcmfh_lightning.searches import SEARCHES, SearchName
 from mcmfh_lightning.shards.members import check_given_text
