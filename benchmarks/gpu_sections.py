@@ -167,7 +167,8 @@ def write_profile(out: Path, title: str, run: Callable[[], object], device: Devi
 def quiet() -> None:
     """Hide advice about trainers and loaders, of which the benchmark tries all settings; once Lightning is imported."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module=r"lightning\..*")
+    for advice in (".*does not have many workers", "The number of training batches", ".*self.log"):
+        warnings.filterwarnings("ignore", message=advice)
 
 
 def child(arguments: Mapping[str, object]) -> None:

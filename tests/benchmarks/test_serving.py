@@ -9,7 +9,7 @@ from types import ModuleType
 import pandas as pd
 import pytest
 
-from mcmfh_lightning.archive.model import read_encoder_spec
+from mcmfh_lightning.encoders.spec import read_encoder_spec
 from mcmfh_lightning.export.write import export_model
 
 from ..archive.phantom_archive import build_archive, untrained_checkpoint, write_pairs

@@ -120,7 +120,8 @@ def test_a_collapsed_router_stays_collapsed_without_gating_loss():
 
 @pytest.mark.parametrize("top_k", [1, 3])
 @pytest.mark.parametrize("record", ["trace", "export"])
-@pytest.mark.filterwarnings("ignore:`torch.jit.trace:FutureWarning")  # what the exporter to ONNX uses
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace` is deprecated:FutureWarning")  # what the exporter to ONNX uses
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace_method` is deprecated:FutureWarning")
 def test_a_recorded_layer_computes_the_same(top_k, record):
     """A graph cannot hold how many tokens each expert gets: it computes all experts and chooses."""
 

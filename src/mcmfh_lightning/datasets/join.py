@@ -36,7 +36,7 @@ _ROWS = 4096
 def join(folder: str, *others: str, out: Path, name: str | None = None) -> None:
     """Join the pairs, or the features, of several collections in one folder.
 
-    Splits stay as they are. Labels of one name are one label: convert or relabel the collections with --label-map, so
+    Splits stay as they are. Labels of one name are one label: convert or relabel the collections by maps of labels, so
     that they share a vocabulary. Items and groups are called COLLECTION/NAME, so that those of different collections
     stay apart.
 

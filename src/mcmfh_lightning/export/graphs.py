@@ -18,6 +18,13 @@ from mcmfh_lightning.hashers.base import Hasher
 from mcmfh_lightning.searches import SEARCHES, SearchName
 
 _OPSET = 17
+_EXPECTED = (
+    ".* might cause the trace to be incorrect",  # what varies is checked by `mcmfh_lightning.export.check`
+    "You are using the legacy TorchScript-based ONNX export",
+    "The feature will be removed. Please remove usage of this function",
+    "Exporting aten::index operator",
+)
+"""Beginnings of warnings of the exporter, in the versions of torch that are supported."""
 
 
 class ImageTowerGraph(nn.Module):
@@ -113,10 +120,8 @@ def write_graph(
     """
     graph.eval().requires_grad_(requires_grad=False)
     with warnings.catch_warnings():
-        # What varies is checked by `mcmfh_lightning.export.check`; the exporter says that there is a newer one.
-        tracer: type[Warning] = torch.jit.TracerWarning  # type: ignore[attr-defined]  # it has no types
-        for kind in (tracer, DeprecationWarning, FutureWarning, UserWarning):
-            warnings.simplefilter("ignore", kind)
+        for message in _EXPECTED:
+            warnings.filterwarnings("ignore", message=message)
         torch.onnx.export(
             graph,
             tuple(inputs.values()),
