@@ -109,7 +109,10 @@ def test_an_interrupt_keeps_what_has_finished(benchmark_file, features, tmp_path
     ]
     bench = Bench(benchmark_file, tmp_path, *runs)
     words = [bench.file, "--run", "--results", bench.results, "--work", bench.work, "--out", tmp_path / "out"]
+    # A process takes over that it is ignored, as where the tests run in the background of a shell.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen([sys.executable, benchmark_file("table").__file__, *words], start_new_session=True)
+    signal.signal(signal.SIGINT, handler)
     try:
         while not list(bench.work.glob("results/*.json")):
             assert process.poll() is None
