@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from math import nan
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -151,26 +151,42 @@ def _test(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _table(directions: Mapping[str, Any]) -> Iterator[str]:
-    """Write a line for each search: its value, and chance and every null next to it."""
     yield f"| search | {AP.name} | 95 % interval | {' | '.join(NULLS)} | above the best null by |"
     yield "|---|" + "---:|" * (3 + len(NULLS))
+    for line in search_lines(directions):
+        yield f"| {line.search} | {line.value} | {line.interval} | {' | '.join(line.nulls)} | {line.lead} |"
+
+
+class SearchLine(NamedTuple):
+    """Line of a table: a search, its numbers, and chance and every null next to it."""
+
+    search: str
+    value: str
+    interval: str
+    nulls: tuple[str, ...]
+    lead: str
+
+
+def search_lines(directions: Mapping[str, Any]) -> Iterator[SearchLine]:
+    """Write the numbers of each search of a protocol and database, as text.
+
+    Args:
+        directions: Systems by search, as in ``metrics.json``.
+    """
     for direction, systems in directions.items():
         own = systems[MODEL].get(AP.name, {})
-        nulls = " | ".join(short(systems.get(name, {}).get(AP.name, {}).get("value", nan)) for name in NULLS)
-        value = f"{short(own.get('value', nan))} | {interval(own, 'low', 'high')}"
-        yield f"| {direction} | {value} | {nulls} | {lead(own)} |"
+        nulls = tuple(short(systems.get(name, {}).get(AP.name, {}).get("value", nan)) for name in NULLS)
+        yield SearchLine(direction, short(own.get("value", nan)), _interval(own, "low", "high"), nulls, _lead(own))
 
 
-def interval(numbers: Mapping[str, float], low: str, high: str) -> str:
-    """Write the interval whose ends have these names; a dash where there is none."""
+def _interval(numbers: Mapping[str, float], low: str, high: str) -> str:
     return f"[{_signed(numbers[low])}, {_signed(numbers[high])}]" if low in numbers and high in numbers else "-"
 
 
-def lead(numbers: Mapping[str, Any]) -> str:
-    """Write the difference to the best null with its interval; a dash where there is none."""
+def _lead(numbers: Mapping[str, Any]) -> str:
     if "difference" not in numbers:
         return "-"
-    return f"{_signed(numbers['difference'])} {interval(numbers, 'difference_low', 'difference_high')}"
+    return f"{_signed(numbers['difference'])} {_interval(numbers, 'difference_low', 'difference_high')}"
 
 
 def _signed(value: float) -> str:

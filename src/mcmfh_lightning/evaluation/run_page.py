@@ -3,14 +3,12 @@
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
-from math import nan
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.evaluation.card import interval, lead, read_report
-from mcmfh_lightning.evaluation.headline import DIRECTIONS, NULLS, PAIRED_NOTE, short
-from mcmfh_lightning.evaluation.protocols import MODEL
+from mcmfh_lightning.evaluation.card import SearchLine, read_report, search_lines
+from mcmfh_lightning.evaluation.headline import DIRECTIONS, NULLS, PAIRED_NOTE
 from mcmfh_lightning.evaluation.remarks import headline
 from mcmfh_lightning.evaluation.report import RESEARCH_USE
 from mcmfh_lightning.evaluation.statistics import AP
@@ -27,22 +25,12 @@ _EXAMPLES = {"examples_i2t": "Films that search for texts", "examples_t2i": "Tex
 """Figures that show pictures and texts of patients."""
 
 
-class _Line(NamedTuple):
-    """Line of a table: a search, its numbers, and chance and every null next to it."""
-
-    search: str
-    value: str
-    interval: str
-    nulls: tuple[str, ...]
-    lead: str
-
-
 class _Table(NamedTuple):
     """Table of a protocol and a database."""
 
     title: str
     note: str
-    lines: tuple[_Line, ...]
+    lines: tuple[SearchLine, ...]
 
 
 class _Figure(NamedTuple):
@@ -102,18 +90,14 @@ def _tables(report: Mapping[str, Any]) -> Iterator[_Table]:
             seen = report["databases"][database]
             sizes = " / ".join(f"{size:,}" for size in dict.fromkeys(seen["size"].values()))
             of = "" if queries == "all" else f"{queries} "
-            lines = tuple(_line(direction, systems) for direction, systems in subsets[queries].items())
+            lines = tuple(
+                line._replace(search=DIRECTIONS.get(line.search, line.search).replace("->", "→"))
+                for line in search_lines(subsets[queries])
+            )
             title = (
                 f'{protocol}: {seen["queries"][queries]["number"]:,} {of}queries, {sizes} items, database "{database}"'
             )
             yield _Table(title, PAIRED_NOTE if protocol == "paired" else "", lines)
-
-
-def _line(direction: str, systems: Mapping[str, Any]) -> _Line:
-    own = systems[MODEL].get(AP.name, {})
-    nulls = tuple(short(systems.get(name, {}).get(AP.name, {}).get("value", nan)) for name in NULLS)
-    shown = DIRECTIONS.get(direction, direction).replace("->", "→")
-    return _Line(shown, short(own.get("value", nan)), interval(own, "low", "high"), nulls, lead(own))
 
 
 def _facts(report: Mapping[str, Any]) -> dict[str, str]:

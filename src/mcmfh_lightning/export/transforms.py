@@ -48,7 +48,7 @@ def _steps(transform: Any) -> Iterator[Any]:  # noqa: ANN401  # torchvision has 
         yield from _steps(step) if hasattr(step, "transforms") else [step]
 
 
-def _resize(step: Any, name: str) -> dict[str, Any]:  # noqa: ANN401
+def _resize(step: Any, name: str) -> dict[str, Any]:  # noqa: ANN401  # torchvision has no types
     size, resample = step.size, step.interpolation.value
     if name == "ResizeKeepRatio":
         if step.longest not in (0.0, 1.0) or step.random_scale_prob or step.random_aspect_prob:
