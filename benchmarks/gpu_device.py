@@ -1,5 +1,8 @@
 """The device that is measured: its name, driver, clock and rates, and the time that functions take on it."""
 
+import cProfile
+import io
+import pstats
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -152,7 +155,7 @@ def copy_rates(device: Device) -> list[float]:
 
 
 def where_time_goes(run: Callable[[], object], device: Device) -> str:
-    """Profile one run: the operators and kernels that take most of it."""
+    """Profile one run: the operators and kernels that take most of it, and the Python functions."""
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (not device.rehearsed)
     run()
     with profile(activities=activities) as found:
@@ -160,5 +163,9 @@ def where_time_goes(run: Callable[[], object], device: Device) -> str:
         if not device.rehearsed:
             torch.cuda.synchronize()
     order = "self_cpu_time_total" if device.rehearsed else "self_device_time_total"
-    table: str = found.key_averages().table(sort_by=order, row_limit=15, max_name_column_width=70)
-    return table
+    operators: str = found.key_averages().table(sort_by=order, row_limit=15, max_name_column_width=70)
+    functions = io.StringIO()
+    with cProfile.Profile() as python:
+        run()
+    pstats.Stats(python, stream=functions).sort_stats("tottime").print_stats(15)
+    return operators + functions.getvalue()

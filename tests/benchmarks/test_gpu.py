@@ -39,7 +39,7 @@ def fine(device, folder):
 
 @pytest.fixture(scope="module")
 def bench(benchmark_file) -> SimpleNamespace:
-    names = ("gpu", "gpu_device", "gpu_encoding", "gpu_ranking", "gpu_sections", "gpu_suite", "measurements")
+    names = ("gpu", "gpu_device", "gpu_encoding", "gpu_fit", "gpu_ranking", "gpu_sections", "gpu_suite", "measurements")
     return SimpleNamespace(**{name: benchmark_file(name) for name in names})
 
 
@@ -72,6 +72,14 @@ def test_errors_are_rows_and_an_exit_code_and_what_follows_is_measured(
     titles = [line for line in (out / "profiles.txt").read_text().splitlines() if line.startswith("==")]
     assert titles == ["== failing: slow, K = 16"]  # the other reaches its goal
     assert "failed: ValueError: no memory" in capsys.readouterr().out
+
+
+def test_waiting_that_misses_its_goal_is_profiled_where_batches_are_read(bench, device, tmp_path: Path) -> None:
+    (found,) = bench.gpu_fit.loading(16, 0, device, tmp_path)
+    late = found._replace(values=[0.5])
+    assert late.missed
+    bench.gpu_sections.write_profile(tmp_path, late.what, late.run, device)
+    assert "(gather)" in (tmp_path / "profiles.txt").read_text()
 
 
 def test_rows_are_appended_and_the_last_run_is_shown(bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
