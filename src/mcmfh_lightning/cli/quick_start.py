@@ -38,19 +38,23 @@ def quick_imports(*, sleepy: bool) -> Iterator[None]:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     gc.disable()
     try:
-        _take_torchmetrics_on_demand()
-        _take_compiler_on_demand()
+        if _take_torchmetrics_on_demand():
+            _take_compiler_on_demand()
         yield
     finally:
         gc.freeze()
         gc.enable()
 
 
-def _take_torchmetrics_on_demand() -> None:
-    """Import the two classes that Lightning needs; the rest follows when something asks for any of it."""
+def _take_torchmetrics_on_demand() -> bool:
+    """Import the two classes that Lightning needs; the rest follows when something asks for any of it.
+
+    Returns:
+        Whether it worked. If not, Lightning imports the whole of torchmetrics, which needs the compiler.
+    """
     spec = find_spec("torchmetrics")
     if spec is None or spec.loader is None:  # a message says so where it is imported
-        return
+        return False
     loader, package = spec.loader, module_from_spec(spec)
     known = vars(package)
     known["_logger"] = logging.getLogger("torchmetrics")
@@ -62,7 +66,7 @@ def _take_torchmetrics_on_demand() -> None:
         from torchmetrics.metric import Metric
     except (ImportError, AttributeError):  # a release with other modules, or no torch: import it as ever
         _forget(set())
-        return
+        return False
 
     lock = RLock()
     busy: list[str] = []
@@ -86,6 +90,7 @@ def _take_torchmetrics_on_demand() -> None:
         return known[name]
 
     known |= {"__version__": __version__, "Metric": Metric, "MetricCollection": MetricCollection, "__getattr__": rest}
+    return True
 
 
 class _Recognizer(type):
