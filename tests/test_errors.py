@@ -42,30 +42,36 @@ def test_a_line_controls_no_terminal_and_is_one(capsys):
     assert line == "mcmfh: error: a\ufffd]0;x\ufffd mcmfh: error: forged b\n"
 
 
-@pytest.mark.parametrize(
-    ("program", "module", "arguments", "imports"),
-    [
-        ("mcmfh", "main", ["fit", "--run-dir", "x"], "mcmfh_lightning.cli.train"),
-        ("mcmfh-data", "data", ["stats", "x"], "mcmfh_lightning.evaluation.data_report"),
-        ("mcmfh-bench", "bench", ["rank", "--query", "x", "--database", "x"], "mcmfh_lightning.evaluation.rank"),
-        ("mcmfh-archive", "archive", ["info", "x"], "mcmfh_lightning.archive.show"),
-    ],
-)
-def test_ctrl_c_ends_in_one_line(program, module, arguments, imports, tmp_path):
-    """Also while a command loads what it needs."""
+INTERRUPTED = {
+    "mcmfh": ("main", ["fit", "--run-dir", "x"], "torch"),
+    "mcmfh-data": ("data", ["stats", "x"], "mcmfh_lightning.evaluation.data_report"),
+    "mcmfh-bench": ("bench", ["rank", "--query", "x", "--database", "x"], "mcmfh_lightning.evaluation.rank"),
+    "mcmfh-archive": ("archive", ["info", "x"], "mcmfh_lightning.archive.show"),
+}
+"""The file of a program, its arguments, and a module that it imports to run them."""
+
+
+def test_ctrl_c_ends_in_one_line(tmp_path):
+    """Also while a command loads what it needs; one process for all programs."""
     code = (
-        "import os, signal, sys\n"
+        "import importlib, os, signal, sys\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored where the tests run in the background
         "class Stop:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        f"        if name == {imports!r}:\n"
+        "        if name == imports:\n"
         "            os.kill(os.getpid(), signal.SIGINT)\n"
-        f"from mcmfh_lightning.cli.{module} import main\n"
+        "imports = ''\n"
         "sys.meta_path.insert(0, Stop())\n"
-        f"main({arguments!r})\n"
+        f"for module, arguments, imports in {[*INTERRUPTED.values()]!r}:\n"
+        "    try:\n"
+        "        importlib.import_module(f'mcmfh_lightning.cli.{module}').main(arguments)\n"
+        "    except SystemExit as ended:\n"
+        "        print(ended.code)\n"
     )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert (ended.returncode, ended.stderr) == (130, f"{program}: stopped by Ctrl-C before the end\n")
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert ended.stdout.split() == ["130"] * 4
+    lines = [f"{program}: stopped by Ctrl-C before the end\n" for program in INTERRUPTED]
+    assert ended.stderr.splitlines(keepends=True) == lines
 
 
 def test_of_the_traceback_of_a_worker_the_last_line_is_shown(capsys):

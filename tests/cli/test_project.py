@@ -1,14 +1,11 @@
 """The project file: what is read from it, what is refused, and what wins."""
 
-import os
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from mcmfh_lightning.cli import archive, data
+from mcmfh_lightning.cli import archive, data, train
 from mcmfh_lightning.cli.command_line import build_app
 from mcmfh_lightning.cli.init import comment, table, toml_value
 from mcmfh_lightning.cli.project import arguments_of, read_project, with_project
@@ -285,20 +282,15 @@ def test_arguments_that_begin_with_hyphens_stay_values():
 # --- with the trainer ------------------------------------------------------------------------------------------------
 
 
-def test_the_trainer_takes_each_of_its_keys(folder):
-    """One process: the options as LightningCLI reads them."""
+def test_the_trainer_takes_each_of_its_keys(folder, capsys):
+    """The options as LightningCLI reads them."""
     project(
         "[mcmfh.fit]\n"
         'config = "experiments/mcmfh.yaml"\ndata.root = "f"\nrun-dir = "r"\nseed-everything = 7\nckpt-path = "last"\n'
         'trainer.accelerator = "cpu"\ntrainer.devices = 1\ntrainer.max-epochs = 2\ndata.global-batch-size = 8\n'
         'data.num-workers = 0\nmodel.num-bits = 32\nmodel.supervision = "pairs"\n'
     )
-    code = "from mcmfh_lightning.cli.train import main; main()"
-    words = ["fit", "--model.num_bits=64"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", code, *words], capture_output=True, text=True, env=environment, check=False
-    )
-    assert done.returncode == 2
-    assert done.stderr.splitlines()[0].startswith("mcmfh.toml: --config experiments/mcmfh.yaml --data.root f")
-    assert "f/dataset.json does not exist" in done.stderr  # all options were accepted; there is no data
+    assert run(train.main, "fit", "--model.num_bits=64") == 2
+    said = capsys.readouterr().err
+    assert said.splitlines()[0].startswith("mcmfh.toml: --config experiments/mcmfh.yaml --data.root f")
+    assert "f/dataset.json does not exist" in said  # all options were accepted; there is no data
