@@ -39,6 +39,12 @@ class OneLineParser(LightningArgumentParser):
             super().error(message, ex)
         raise UsageError(message) from ex
 
+    def dump(self, *args: Any, **kwargs: Any) -> str:  # noqa: ANN401  # jsonargparse's
+        """Write a configuration that was parsed, which has checked it: to check it again takes longer than to write."""
+        if "skip_none" in kwargs:  # the former name, as Lightning has it
+            kwargs["skip_unset"] = kwargs.pop("skip_none")
+        return super().dump(*args, **kwargs | {"skip_validation": True})
+
     def format_help(self, *args: Any, **kwargs: Any) -> str:  # noqa: ANN401  # jsonargparse's
         """Write the help."""
         return hyphenate(super().format_help(*args, **kwargs))
