@@ -109,6 +109,12 @@ def repository() -> Path:
 
 
 @pytest.fixture(scope="session")
+def quick_config(repository: Path) -> Path:
+    """A config that takes the evaluation of an experiment to one protocol, without figures while it trains."""
+    return repository / "tests" / "data" / "quick.yaml"
+
+
+@pytest.fixture(scope="session")
 def benchmark_file() -> Iterator[BenchmarkFile]:
     """Import a file of ``benchmarks/``, which is not part of the package, as running it would."""
     folder = str(REPOSITORY / "benchmarks")

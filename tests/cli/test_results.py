@@ -13,26 +13,11 @@ import torch
 from mcmfh_lightning.archive.model import identity_of
 from mcmfh_lightning.cli.train import main
 
-CONFIG = """
-trainer:
-  max_epochs: 3
-  enable_progress_bar: false
-  enable_model_summary: false
-  callbacks:
-    - class_path: mcmfh_lightning.callbacks.HammingRanking
-      init_args: {protocols: [unimodal]}
-    - class_path: mcmfh_lightning.callbacks.BestCheckpoint
-      init_args: {monitor: val/mAP, mode: max, filename: best, enable_version_counter: false}
-"""
-"""Over the demo: what is not about results only takes time."""
-
 
 @pytest.fixture(scope="module")
-def mcmfh(tmp_path_factory):
+def mcmfh(quick_config):
     """Runs a command; returns its standard output."""
-    config = tmp_path_factory.mktemp("config") / "quick.yaml"
-    config.write_text(CONFIG)
-    flags = ["--config", "experiments/mcmfh.yaml", "--config", str(config)]
+    flags = ["--config", "experiments/mcmfh.yaml", "--config", str(quick_config), "--trainer.max_epochs", "3"]
     flags += ["--model.d_model", "32", "--data.global_batch_size", "32"]
 
     def run(subcommand, root, run_dir, *more):
@@ -106,13 +91,17 @@ def test_a_fit_ends_with_the_chosen_epoch_and_the_constant_ranking(fitted):
     assert f"weights: {path}" in " ".join(others)
 
 
-def test_the_next_command_of_a_fit_is_one_that_works(fitted, tmp_path, capsys):
-    folder, printed = fitted
+def test_the_next_command_of_a_fit_is_the_same_test_and_says_that_it_replaces_the_results(fitted, tested, capsys):
+    (folder, printed), before = fitted, report(tested[0])
     program, *words = shlex.split(printed.partition("\nnext: ")[2].replace("\\\n", ""))
     assert (program, words) == ("mcmfh", ["test", "--config", str(folder / "fit" / "config.yaml")])
-    main([*words, "--run_dir", str(tmp_path), "--ckpt_path", str(folder / "fit" / "checkpoints" / "best.ckpt")])
-    assert (tmp_path / "test" / "metrics.json").is_file()
-    assert max(map(len, capsys.readouterr().out.splitlines())) <= 100 + len(str(tmp_path))
+    (folder / "test" / "ranking.csv").unlink()
+    main(words)
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 100 + len(str(folder))
+    assert f"{folder / 'test'}: replaces the earlier results of the same weights on the same data" in shown
+    assert (folder / "test" / "ranking.csv").is_file()
+    assert report(folder) == before
 
 
 def test_a_test_takes_the_best_weights_and_names_them_and_the_data(small, tested):
@@ -136,14 +125,6 @@ def test_a_test_takes_the_best_weights_and_names_them_and_the_data(small, tested
         "licence": "CC0",
         "pairs": {"train": 128, "val": 40, "test": 40},
     }
-
-
-def test_the_same_test_again_says_that_it_replaces_the_results(mcmfh, small, tested):
-    folder, before = tested[0], report(tested[0])
-    assert f"{folder / 'test'}: replaces the earlier results of the same weights on the same data" in mcmfh(
-        "test", small, folder
-    )
-    assert report(folder) == before
 
 
 def test_results_of_other_data_other_weights_or_another_release_are_kept(

@@ -5,20 +5,21 @@ import pytest
 
 from mcmfh_lightning.cli.train import main
 
-SMALL = (
-    *("--config", "experiments/mcmfh.yaml", "--model.d_model", "32", "--data.global_batch_size", "128"),
-    *("--model.query_heads", "false"),
-    *("--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"),
-)
-"""The demo on planted features, in four steps an epoch; the checkpoint has 360 KiB."""
+
+@pytest.fixture(scope="session")
+def small_features(make_features, tmp_path_factory):
+    """Planted features of 128, 40 and 40 pairs."""
+    return make_features(tmp_path_factory.mktemp("small") / "features", train=128, evaluated=40)
 
 
 @pytest.fixture(scope="session")
-def run(features):
-    """Runs a subcommand of the command line in this process."""
+def run(small_features, quick_config):
+    """Runs a subcommand of the command line in this process, in four steps an epoch; the checkpoint has 360 KiB."""
+    small = ["--config", "experiments/mcmfh.yaml", "--config", str(quick_config), "--data.root", str(small_features)]
+    small += ["--model.d_model", "32", "--model.query_heads", "false", "--data.global_batch_size", "32"]
 
     def run(subcommand, run_dir, *more):
-        main([subcommand, *SMALL, "--data.root", str(features), "--run_dir", str(run_dir), *map(str, more)])
+        main([subcommand, *small, "--run_dir", str(run_dir), *map(str, more)])
 
     return run
 

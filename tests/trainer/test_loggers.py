@@ -57,13 +57,13 @@ def test_a_logger_that_is_not_installed_names_the_extra(
 
 
 def test_from_an_empty_folder_everything_goes_below_the_run_folder(
-    features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With TensorBoard; test_wandb_run.py has all loggers, and tests after fits."""
     events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     monkeypatch.chdir(tmp_path)
-    flags = ["--data.root", str(features), "--run_dir", "run", "--trainer.logger", "logger/tensorboard.yaml"]
-    main(["fit", *FLAGS, *flags])
+    flags = ["--data.root", str(small_features), "--run_dir", "run", "--trainer.logger", "logger/tensorboard.yaml"]
+    main(["fit", *FLAGS, *flags, "--model.d-model=32", "--data.global-batch-size=32"])
     assert [path.name for path in Path().iterdir()] == ["run"]
     assert [path.name for path in Path("run").iterdir()] == ["fit"]
     assert Path("run/fit/checkpoints/best.ckpt").is_file()
@@ -85,12 +85,10 @@ def test_the_former_places_of_the_loggers_still_work(module: str, name: str) -> 
     assert getattr(former, name) is getattr(loggers, name)
 
 
-@pytest.mark.parametrize(("epochs", "steps"), [(1, [3]), (2, [7]), (3, [9])])
-def test_a_short_fit_has_its_losses_in_the_file(epochs, steps, features, tmp_path):
-    """512 pairs in batches of 128: four steps an epoch, every tenth of them is logged."""
-    config = ["--config", "experiments/mcmfh.yaml", "--data.root", str(features), "--run-dir", str(tmp_path)]
-    small = ["--model.d-model=32", "--data.global-batch-size=128", "--trainer.limit-val-batches=0"]
-    main(["fit", *config, *small, f"--trainer.max-epochs={epochs}"])
+@pytest.mark.parametrize(("epochs", "steps"), [(1, [3]), (3, [9])])
+def test_a_short_fit_has_its_losses_in_the_file(epochs, steps, run, tmp_path):
+    """Four steps an epoch, every tenth of them is logged."""
+    run("fit", tmp_path, "--trainer.limit-val-batches=0", f"--trainer.max-epochs={epochs}")
     with (tmp_path / "fit" / "metrics.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["train/loss"]]
     assert [int(row["step"]) for row in rows] == steps
