@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,14 @@ import yaml
 from mcmfh_lightning.cli.train import main
 
 FLAGS = ["--config", "experiments/mcmfh.yaml", "--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "false"]
+FLAGS += ["--model.d_model", "32", "--data.global_batch_size", "32"]
 
 
 def test_a_fit_chooses_by_the_searches_it_is_asked_for(
-    features: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    make_features: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And a test of its weights says which search no loss asked for, though its own config asks for all."""
+    features = make_features(tmp_path / "features", train=64, evaluated=20)
     flags = [*FLAGS, "--data.root", str(features), "--run_dir", str(tmp_path)]
     with pytest.warns(UserWarning, match="t2t is not learned"):
         main(["fit", *flags, "--searches", "i2t", "t2case", "--model.t2t-weight", "0"])

@@ -16,6 +16,12 @@ from mcmfh_lightning.cli.train_parser import read_arguments
 from mcmfh_lightning.lightning_configs import find_config, find_configs
 
 FLAGS = ["--config", "experiments/mcmfh.yaml", "--trainer.max_epochs", "2", "--trainer.enable_progress_bar", "false"]
+FLAGS += ["--model.d_model", "32", "--data.global_batch_size", "32"]
+
+
+@pytest.fixture(scope="module")
+def features(make_features: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_features(tmp_path_factory.mktemp("small") / "features", train=64, evaluated=20)
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +58,17 @@ def test_run_folder_holds_everything(run: Path, checkpoint: Path, features: Path
     assert (run / "fit" / "metrics.csv").is_file()  # test has not written over fit
 
 
-def test_validate_prints_the_monitor(
+def test_validate_prints_the_monitor_and_says_that_it_replaces_numbers(
     run: Path, checkpoint: Path, features: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    main(["validate", *FLAGS, "--data.root", str(features), "--run_dir", str(run), "--ckpt_path", str(checkpoint)])
-    assert "val/mAP" in capsys.readouterr().out
+    flags = [*FLAGS, "--data.root", str(features), "--run_dir", str(run)]
+    main(["validate", *flags, "--ckpt_path", str(checkpoint)])
+    printed = capsys.readouterr().out
+    assert "val/mAP" in printed
+    replaces = f"{run / 'validate' / 'metrics.csv'}: replaces the numbers of an earlier validate"
+    assert replaces not in printed
+    main(["validate", *flags])
+    assert replaces in capsys.readouterr().out
 
 
 def test_checkpoint_needs_no_unpickling(checkpoint: Path) -> None:
@@ -134,11 +146,11 @@ def test_options_may_have_hyphens_and_come_before_the_config(features: Path, tmp
         "--model.d-model",
         "32",
     ]
-    main(["fit", *before, "--config", "experiments/mcmfh.yaml", "--data.global-batch-size=128"])
+    main(["fit", *before, "--config", "experiments/mcmfh.yaml", "--data.global-batch-size=32"])
     stored = torch.load(tmp_path / "fit" / "checkpoints" / "last.ckpt", weights_only=True)
     assert stored["mcmfh"]["architecture"]["d_model"] == 32
     assert stored["epoch"] == 0
-    assert stored["FeatureDataModule"]["global_batch_size"] == 128
+    assert stored["FeatureDataModule"]["global_batch_size"] == 32
 
 
 @pytest.mark.parametrize(
@@ -184,12 +196,6 @@ def test_composed_experiments_are_read_the_same_again() -> None:
     assert once[-2:] == ["--run_dir", "r"]
 
 
-def test_validate_says_that_it_replaces_numbers(run: Path, features: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for _ in range(2):
-        main(["validate", *FLAGS, "--data.root", str(features), "--run-dir", str(run)])
-    assert f"{run / 'validate' / 'metrics.csv'}: replaces the numbers of an earlier validate" in capsys.readouterr().out
-
-
 def test_nothing_is_advertised(run: Path, features: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["validate", *FLAGS, "--data.root", str(features), "--run-dir", str(run), "--trainer.logger", "false"])
     shown = capsys.readouterr()
@@ -213,16 +219,20 @@ def test_every_command_ends_well_in_any_terminal(
         tmp_path / "é心",
         "--model.d-model=32",
     ]
-    small = ["--data.global-batch-size=64", "--trainer.enable-progress-bar=true"]
-    for command, more in (("fit", ["--trainer.max-epochs=1"]), ("test", []), ("validate", []), ("predict", [])):
-        done = subprocess.run(
-            [Path(sys.executable).with_name("mcmfh"), command, *flags, *small, *more],
-            env=os.environ | {"PYTHONIOENCODING": encoding},
-            capture_output=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        assert b"Traceback" not in done.stderr
+    small = ["--data.global-batch-size=64", "--trainer.enable-progress-bar=true", "--trainer.max-epochs=1"]
+    code = (
+        "import sys\nfrom mcmfh_lightning.cli.main import main\n"
+        "for command in ('fit', 'test', 'validate', 'predict'):\n    main([command, *sys.argv[1:]])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *flags, *small],
+        env=os.environ | {"PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"Traceback" not in done.stderr
+    assert len(list((tmp_path / "é心").iterdir())) == 4  # a folder of each command
 
 
 def test_words_that_are_not_text_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
