@@ -1,9 +1,13 @@
 """Launch recipes: every file is parsed by what reads it."""
 
+import contextlib
+import io
 import re
 import shlex
 import subprocess
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -23,20 +27,24 @@ SBATCH_OPTIONS = {
 }  # fmt: skip
 
 
-def resolved(capsys: pytest.CaptureFixture[str], *flags: str) -> dict:
-    with pytest.raises(SystemExit) as stop:
+def resolved(*flags: str) -> dict[str, Any]:
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), pytest.raises(SystemExit) as stop:
         main(["fit", *flags, "--print_config"])
     assert stop.value.code == 0
-    return yaml.safe_load(capsys.readouterr().out)
+    config: dict[str, Any] = yaml.safe_load(out.getvalue())
+    return config
+
+
+@pytest.fixture(scope="module")
+def without_recipe() -> dict[str, Any]:
+    return resolved("--config", "experiments/mcmfh.yaml", "--data.root", "features")
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_changes_the_machine_and_nothing_else(
-    name: str, features: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    flags = ["--config", "experiments/mcmfh.yaml", "--data.root", str(features)]
-    plain = resolved(capsys, *flags)
-    chosen = resolved(capsys, *flags, "--trainer", f"trainer/{name}.yaml")
+def test_a_recipe_changes_the_machine_and_nothing_else(name: str, without_recipe: dict[str, Any]) -> None:
+    flags = ["--config", "experiments/mcmfh.yaml", "--data.root", "features"]
+    plain, chosen = deepcopy(without_recipe), resolved(*flags, "--trainer", f"trainer/{name}.yaml")
     assert {key: chosen["trainer"][key] for key in RECIPES[name]} == RECIPES[name]
     for config in (plain, chosen):
         for key in ("accelerator", "devices", "strategy", "precision", "num_nodes"):
@@ -59,9 +67,7 @@ def test_sbatch_files_are_shell_with_known_options(repository: Path) -> None:
         assert not any(line.startswith("#SBATCH") for line in lines[first_command:]), "sbatch would not read these"
 
 
-def test_the_job_runs_a_command_that_parses(
-    repository: Path, features: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_job_runs_a_command_that_parses(repository: Path, features: Path, tmp_path: Path) -> None:
     """The script itself, with a ``srun`` that writes down what it is to run."""
     srun = tmp_path / "srun"
     srun.write_text(f'#!/bin/bash\nprintf "%q " "$@" > {tmp_path}/command\n')
@@ -71,7 +77,7 @@ def test_the_job_runs_a_command_that_parses(
     subprocess.run(["bash", repository / "examples/slurm/fit.sbatch", *given], check=True, env=environment)
     program, subcommand, *flags = shlex.split((tmp_path / "command").read_text())
     assert (program, subcommand) == ("mcmfh", "fit")
-    config = resolved(capsys, *flags)
+    config = resolved(*flags)
     assert config["run_dir"] == "runs/a folder"
     assert (config["trainer"]["num_nodes"], config["trainer"]["devices"]) == (2, "4")
     assert config["ckpt_path"] == "last"

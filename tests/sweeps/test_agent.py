@@ -57,7 +57,7 @@ def test_an_agent_starts_the_runs_of_the_shipped_file(recorded, monkeypatch):
     agent = Agent(SWEEP, monkeypatch)
     runs = read_sweep(SHIPPED).runs()
     assert len(runs) == 16
-    for number, run in enumerate(runs):
+    for number, run in enumerate(runs[::5]):  # each value of both parameters
         # In another order: the server promises none.
         assert agent(f"run{number}", {name: run.parameters[name] for name in reversed(SWEEP["parameters"])}) == 0
         subcommand, *flags = recorded()
@@ -101,7 +101,7 @@ def test_both_ways_resolve_to_one_configuration(recorded, tmp_path, capfd, monke
     agent = Agent(sweep, monkeypatch)
     runs = read_sweep(file).runs()
     assert len(runs) == 4
-    for number, run in enumerate(runs):
+    for number, run in ((0, runs[0]), (3, runs[3])):  # each of the values
         assert agent(f"run{number}", {name: run.parameters[name] for name in sweep["parameters"]}) == 0
         theirs, ours = resolved(recorded()), resolved(["fit", *run.flags()])
         assert theirs["run_dir"] == f"runs/wandb/sweep1/run{number}"
