@@ -65,13 +65,13 @@ def _table(
     panel: Panel, view: str, database: str, metrics: list[str] | tuple[str, ...], names: list[str], *, runs: bool
 ) -> str:
     """Write the systems and, below them, what they have to beat."""
-    text = panel.spreads.apply(lambda one: with_sd(one["mean"], one.sd), axis=1).astype(object)
-    level = text.index.get_level_values
-    steady = (level("ranking") != MODEL) & (panel.spreads.sd == 0)
-    text = text.mask(steady, panel.spreads["mean"].map(short))  # without the deviation of what no seed changes
+    spreads = panel.spreads[panel.spreads.index.get_level_values("database") == database].droplevel("database")
+    numbers = zip(spreads.index.get_level_values("ranking"), spreads["mean"], spreads.sd, strict=True)
+    # Without the deviation of what no seed changes.
+    text = [short(mean) if sd == 0 and ranking != MODEL else with_sd(mean, sd) for ranking, mean, sd in numbers]
     places = [(protocol, direction, metric) for metric in metrics for protocol, direction in VIEWS[view]]
     # By ranking and system, a column for each place; what was not measured is empty.
-    cells = text[level("database") == database].droplevel("database").unstack(["protocol", "direction", "metric"])
+    cells = pd.Series(text, spreads.index, dtype=object).unstack(["protocol", "direction", "metric"])
     cells = cells.reindex(columns=places)
     about = ["settings", "bits", "seeds", "trials"] if runs else ["bits"]
     lines = []

@@ -4,6 +4,7 @@ import csv
 import lzma
 import re
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
@@ -40,7 +41,13 @@ def document(name, bits="", metric="test/unimodal", roots="runs/planted, runs/pl
 
 
 def made_up(system, seed, bits, root="runs/planted", **changes):
-    """Make a result whose numbers follow from random AP, (Q, searches) a protocol, some queries undefined."""
+    """Make a result whose numbers follow from random AP; what all tests share of it is not to be changed."""
+    return replace(_drawn(system, seed, bits, root), **changes)
+
+
+@cache
+def _drawn(system, seed, bits, root):
+    """Draw AP, (Q, searches) a protocol, some queries undefined."""
     level, fuses = SYSTEMS[system]
     normal = root == "runs/planted"  # the other collection has no normal label
     rng = np.random.default_rng([len(system), seed, bits or 0, normal])
@@ -80,25 +87,22 @@ def made_up(system, seed, bits, root="runs/planted", **changes):
         results[protocol] = {"unseen": of_queries}
     parameters = {"config": "experiments/x.yaml", "data.root": root, "seed_everything": seed}
     parameters |= {"model.num_bits": bits} if bits else {}
-    return replace(
-        Result(
-            system=system,
-            metric="test/unimodal",
-            parameters=parameters,
-            data=Data(root.split("/")[1], "planted", "abc", 8, {"train": 512, "val": 60, "test": QUERIES}),
-            num_bits=bits,
-            package="mcmfh-lightning 0",
-            torch="2",
-            device="none",
-            jobs=1,
-            fit_seconds=1.0,
-            test_seconds=1.0,
-            epochs=15,
-            best=round(0.3 + 0.01 * seed, 6),
-            results=results,
-            queries=QueryValues(group.tolist(), {"abnormal": abnormal.astype(int).tolist()} if normal else {}, values),
-        ),
-        **changes,
+    return Result(
+        system=system,
+        metric="test/unimodal",
+        parameters=parameters,
+        data=Data(root.split("/")[1], "planted", "abc", 8, {"train": 512, "val": 60, "test": QUERIES}),
+        num_bits=bits,
+        package="mcmfh-lightning 0",
+        torch="2",
+        device="none",
+        jobs=1,
+        fit_seconds=1.0,
+        test_seconds=1.0,
+        epochs=15,
+        best=round(0.3 + 0.01 * seed, 6),
+        results=results,
+        queries=QueryValues(group.tolist(), {"abnormal": abnormal.astype(int).tolist()} if normal else {}, values),
     )
 
 

@@ -121,9 +121,8 @@ def test_a_table_and_a_curve_for_each_number_of_bits(make_folder):
     assert (folder.out / "table.md").read_bytes() == page
 
 
-def test_one_number_of_bits_has_no_curve(complete):
-    complete.render()
-    assert not list(complete.out.glob("bits_*"))
+def test_one_number_of_bits_has_no_curve(rendered):
+    assert not list(rendered().out.glob("bits_*"))
 
 
 def test_the_table_of_the_readme(make_folder, benchmark_file, capsys):

@@ -104,9 +104,11 @@ class Result(Run):
 
 def dumped(result: Result) -> str:
     """Write a result as JSON, a line for each entry, so that a change shows where it is."""
-    content = {"format_version": FORMAT_VERSION, **asdict(result)}
+    content = {"format_version": FORMAT_VERSION, **vars(result)}
     lines = [
-        f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(', ', ': '))}"
+        # Not `asdict`, which copies every number of the queries.
+        f"{json.dumps(key)}: "
+        f"{json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(', ', ': '), default=vars)}"
         for key, value in content.items()
     ]
     return "{\n" + ",\n".join(lines) + "\n}\n"
