@@ -1,10 +1,12 @@
 """Quality of the first 20 items of a ranking, and intervals over queries; shared by findings.py and films.py."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from mcmfh_lightning.metrics import functional
 
@@ -56,11 +58,20 @@ def mean_interval(values: NDArray[np.float64], groups: NDArray[np.int64] | None 
 
     Two systems have the same resamples, so that the mean of their differences is paired.
     """
-    of_query = torch.arange(len(values)) if groups is None else torch.from_numpy(groups)
-    weights = functional.bootstrap_weights(of_query, DRAWS, SEED)
+    weights = _weights_of_queries(len(values)) if groups is None else _weights(torch.from_numpy(groups))
     draws = functional.bootstrap_means(torch.tensor(values)[:, None], weights)
     low, high = (float(end[0]) for end in functional.percentile_interval(draws))
     return float(values.mean()), low, high
+
+
+def _weights(groups: Tensor) -> Tensor:
+    return functional.bootstrap_weights(groups, DRAWS, SEED)
+
+
+@lru_cache(maxsize=8)
+def _weights_of_queries(number: int) -> Tensor:
+    """Draw resamples of single queries, once for each number: tables have a hundred means of the same number."""
+    return _weights(torch.arange(number))
 
 
 def shown(mean: float, low: float, high: float) -> str:

@@ -27,7 +27,9 @@ def rendered(benchmark_file, tmp_path_factory):
     @cache
     def render(*flags):
         folder = Folder(benchmark_file, tmp_path_factory.mktemp("rendered"), *ROWS)
-        folder.add(*(run for root in ("runs/planted", "runs/plain") for name in SYSTEMS for run in seeds_of(name, root)))
+        folder.add(
+            *(run for root in ("runs/planted", "runs/plain") for name in SYSTEMS for run in seeds_of(name, root))
+        )
         folder.render(*flags)
         return folder
 

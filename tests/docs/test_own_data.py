@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from mcmfh_lightning.archive import Archive
 
@@ -47,9 +48,8 @@ def test_table_of_the_page_is_read(repository: Path, code_blocks, run_as_written
     (tmp_path / "pairs.csv").write_text(table)
     films = tmp_path / "films"
     films.mkdir()
-    picture = (repository / "docs" / "images" / "archive_page.png").read_bytes()
     for row in csv.DictReader(table.splitlines()):
-        (films / row["image"]).write_bytes(picture)
+        Image.new("L", (8, 8)).save(films / row["image"])
     run_as_written("mcmfh init --manifest pairs.csv --images films\nmcmfh-data manifest", tmp_path)
     assert (tmp_path / "data" / "pairs" / "dataset.json").is_file()
 

@@ -53,7 +53,7 @@ def test_training_example_runs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     training, *_ = code_blocks(readme, "python")
-    make_features(tmp_path / "data" / "features", train=256, evaluated=40)
+    make_features(tmp_path / "data" / "features", train=64, evaluated=20)
     monkeypatch.chdir(tmp_path)
     exec(compile(training, "README.md", "exec"), {"__name__": "__main__"})
     assert (tmp_path / "hasher.ckpt").is_file()

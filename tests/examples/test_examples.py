@@ -1,22 +1,28 @@
 """The walkthroughs in examples/ run to their end, as written."""
 
 import re
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
 import pytest
 
 
-def _run(repository: Path, name: str, folder: Path, *arguments: str) -> str:
-    command = [sys.executable, str(repository / "examples" / name), *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout
+@pytest.fixture
+def run_example(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    """Run an example in an empty folder, as its file is run; returns what it prints."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(name: str, *arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", [name, *arguments])
+        runpy.run_path(str(repository / "examples" / name), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run
 
 
-def test_codes_of_another_program_are_evaluated_alike_in_both_ways(repository: Path, tmp_path: Path) -> None:
-    printed = _run(repository, "evaluate_codes_of_another_program.py", tmp_path)
+def test_codes_of_another_program_are_evaluated_alike_in_both_ways(run_example, tmp_path: Path) -> None:
+    printed = run_example("evaluate_codes_of_another_program.py")
     in_report = re.search(r"mAP@all\D+([\d.]+)", printed)[1]
     in_a_loop = re.search(r"torchmetrics: mAP@all ([\d.]+)", printed)[1]
     assert in_report == in_a_loop
@@ -24,7 +30,7 @@ def test_codes_of_another_program_are_evaluated_alike_in_both_ways(repository: P
 
 
 @pytest.mark.slow
-def test_own_images_are_searched(repository: Path, tmp_path: Path) -> None:
-    printed = _run(repository, "search_your_own_images.py", tmp_path, "--epochs", "3")
+def test_own_images_are_searched(run_example) -> None:
+    printed = run_example("search_your_own_images.py", "--epochs", "3")
     assert len(re.findall(r"^\d\. CXR\S+, \d+ bits away", printed, re.MULTILINE)) == 5
     assert re.search(r"^like CXR\S+: CXR", printed, re.MULTILINE)
