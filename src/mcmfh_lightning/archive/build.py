@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from mcmfh_lightning import __version__
 from mcmfh_lightning.archive.deletion import Deleted, readmit
+from mcmfh_lightning.archive.devices import check_device
 from mcmfh_lightning.archive.info import ArchiveInfo, Location
-from mcmfh_lightning.archive.model import HASHER_FILE, check_device, identity_of, load_archive_hasher
+from mcmfh_lightning.archive.model import HASHER_FILE, identity_of, load_archive_hasher
 from mcmfh_lightning.archive.progress import items_bar
 from mcmfh_lightning.archive.schema import GROUP, binary_column, code_columns, item_schema, thumbnail
 from mcmfh_lightning.archive.source import Source

@@ -11,12 +11,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from mcmfh_lightning.archive.devices import check_device
 from mcmfh_lightning.archive.info import INFO_FILE, ArchiveInfo, Identity, Location
 from mcmfh_lightning.archive.results import COMPARED, Against, Modality
 from mcmfh_lightning.archive.schema import PictureCodes, QueryCode, QueryCodes
 from mcmfh_lightning.encoders import Encoder
 from mcmfh_lightning.encoders.spec import build_encoder
-from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
+from mcmfh_lightning.errors import CheckpointError, DataError
 from mcmfh_lightning.hashers.base import Hasher
 from mcmfh_lightning.hashers.checkpoints import CHECKPOINT_KEY
 from mcmfh_lightning.hashers.stored import load_hasher, read_checkpoint
@@ -29,22 +30,6 @@ from mcmfh_lightning.shards.members import check_given_text
 from mcmfh_lightning.trainer.checkpoint_io import weights_sha256
 
 HASHER_FILE = "hasher.ckpt"
-
-
-def check_device(name: str) -> None:
-    """Refuse a device that torch does not know, or does not have here.
-
-    Args:
-        name: Name of torch's: ``cpu``, ``cuda``, ``cuda:1``.
-
-    Raises:
-        ConfigError: If nothing can be computed there.
-    """
-    try:
-        torch.zeros(1, device=name).cpu()  # `meta` computes nothing
-    except (RuntimeError, AssertionError, ImportError) as error:  # the others if torch was built without it
-        reason = str(error).strip().partition("\n")[0]
-        raise ConfigError(f"--device {name} cannot be used here ({reason}): leave it out for cpu") from error
 
 
 def identity_of(path: Path) -> Identity:

@@ -8,8 +8,9 @@ import pyarrow.compute as pc
 
 from mcmfh_lightning.archive.build import add_items, create_archive
 from mcmfh_lightning.archive.deletion import follow_deletions
+from mcmfh_lightning.archive.devices import check_device
 from mcmfh_lightning.archive.info import ArchiveInfo, Location
-from mcmfh_lightning.archive.model import check_device, identity_of
+from mcmfh_lightning.archive.model import identity_of
 from mcmfh_lightning.archive.snapshot import is_at_hand
 from mcmfh_lightning.archive.source import Source
 from mcmfh_lightning.archive.store import ItemTable

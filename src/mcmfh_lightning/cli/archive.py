@@ -284,7 +284,7 @@ def _check_encoding(device: str, model: Path | None) -> None:
         from mcmfh_lightning.archive.search import check_torch
 
         check_torch()
-        from mcmfh_lightning.archive.model import check_device
+        from mcmfh_lightning.archive.devices import check_device
 
         check_device(device)
         return

@@ -53,8 +53,8 @@ def build(
         device: Where items are encoded.
     """
     from mcmfh_lightning.archive.build import build_archive
+    from mcmfh_lightning.archive.devices import check_device
     from mcmfh_lightning.archive.info import Location
-    from mcmfh_lightning.archive.model import check_device
     from mcmfh_lightning.archive.rebuild import rebuild_archive
     from mcmfh_lightning.archive.source import Source
     from mcmfh_lightning.encoders.spec import read_encoder_spec
