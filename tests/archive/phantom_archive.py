@@ -1,19 +1,21 @@
 """Small archives of drawn films and made-up reports, with an encoder that queries can use."""
 
 import json
-from importlib.resources import files
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
+from lightning.pytorch import Trainer
 
 from mcmfh_lightning import encoders
 from mcmfh_lightning.cli.archive import main as archive_command
 from mcmfh_lightning.cli.data import main as data_command
 from mcmfh_lightning.cli.train import main as lightning_command
+from mcmfh_lightning.datamodules import PairDataModule
 from mcmfh_lightning.datasets.phantom.findings import draw_film
 from mcmfh_lightning.datasets.phantom.studies import sample_studies, write_report
+from mcmfh_lightning.encoders.spec import read_encoder_spec
 from mcmfh_lightning.hashers import MCMFH
 from mcmfh_lightning.hashers.base import Hasher
 from mcmfh_lightning.hashers.checkpoints import CHECKPOINT_KEY
@@ -51,12 +53,28 @@ def write_pairs(folder: Path, studies: int, seed: int = 0) -> Path:
     return folder / "pairs"
 
 
+@cache
+def towers() -> encoders.Encoder:
+    """The package's towers; loading their weights takes half a second."""
+    spec = read_encoder_spec(None)
+    encoder: encoders.Encoder = getattr(encoders, spec["class_path"].rpartition(".")[2])(**spec["init_args"])
+    return encoder
+
+
+def encode_pairs(pairs: Path, folder: Path) -> Path:
+    """Feature shards of the pairs by the package's towers, as `mcmfh predict` writes them."""
+    quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    data = PairDataModule(str(pairs), num_workers=0)
+    extractor = encoders.FeatureExtractor(towers(), str(folder))
+    Trainer(accelerator="cpu", **quiet).predict(extractor, datamodule=data, return_predictions=False)
+    return folder
+
+
 def untrained_checkpoint(
     path: Path, pairs: Path, num_bits: int = 16, method: type[Hasher] = MCMFH, **more: Any
 ) -> Path:
     """A hasher with drawn weights, as if it had been fitted on the pairs' embeddings by the package's towers."""
-    spec = yaml.safe_load((files("mcmfh_lightning.lightning_configs") / "model/encoder_offline.yaml").read_text())
-    encoder = getattr(encoders, spec["class_path"].rpartition(".")[2])(**spec["init_args"])
+    encoder = towers()
     torch.manual_seed(0)
     hasher = method(num_bits, encoder.image_dim, encoder.text_dim, d_model=32, **more)
     stored = {"state_dict": hasher.state_dict()}
@@ -73,17 +91,17 @@ def fitted_checkpoint(folder: Path, pairs: Path) -> Path:
 
     Its queries have the codes of items: a film of the archive finds itself first.
     """
-    features = folder / "features"
-    where = ["--data.root", str(pairs), "--model.output_dir", str(features), "--run_dir", str(folder / "encode")]
-    lightning_command(["predict", "--config", "experiments/encode_offline.yaml", *where, "--data.num_workers", "0"])
+    features = encode_pairs(pairs, folder / "features")
     flags = ["--data.root", str(features), "--run_dir", str(folder / "run"), "--data.global_batch_size", "16"]
     flags += ["--trainer.max_epochs", "8", "--trainer.enable_progress_bar", "false", "--model.query_heads", "false"]
     lightning_command(["fit", "--config", "experiments/mcmfh.yaml", *flags])
     return folder / "run" / "fit" / "checkpoints" / "best.ckpt"
 
 
-def build_archive(folder: Path, pairs: Path, checkpoint: Path, *options: str) -> Path:
-    """With ``--store-content`` unless ``options`` say otherwise."""
+def build_archive(folder: Path, pairs: Path, checkpoint: Path, *options: str, features: Path | None = None) -> Path:
+    """With ``--store-content`` unless ``options`` say otherwise; without features of the pairs they are encoded."""
     options = options or ("--store-content",)
+    if features is not None:
+        options += ("--features", str(features))
     archive_command(["build", str(folder), "--checkpoint", str(checkpoint), "--pairs", str(pairs), *options])
     return folder

@@ -3,10 +3,16 @@
 import io
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
 
+import uvicorn
 from fastapi import FastAPI
 from PIL import Image
 from starlette.testclient import TestClient
+
+from mcmfh_lightning.archive.server.app import listen
 
 HERE = "http://127.0.0.1:8000"
 TOKEN = "correct-horse-battery-staple"
@@ -16,6 +22,18 @@ JSON = {"content-type": "application/json"}
 
 def client_of(app: FastAPI) -> TestClient:
     return TestClient(app, base_url=HERE, raise_server_exceptions=False)
+
+
+@contextmanager
+def answering(app: FastAPI) -> Iterator[str]:
+    """Address of the service, which a server in a thread of this process answers at."""
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+    with listen("127.0.0.1", 0) as listener:
+        thread = Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        server.should_exit = True
+        thread.join()
 
 
 def png(width: int, height: int, **options: object) -> bytes:

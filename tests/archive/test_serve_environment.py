@@ -64,9 +64,9 @@ def environment(repository: Path, folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def served(phantom_pairs: Path, phantom_archive: Path, folder: Path) -> Path:
+def served(phantom_pairs: Path, phantom_features: Path, phantom_archive: Path, folder: Path) -> Path:
     """Folder with ``archive``, ``model``, ``token`` and ``expected.json``, readable for others."""
-    build_archive(folder / "archive", phantom_pairs, phantom_archive / "hasher.ckpt")
+    build_archive(folder / "archive", phantom_pairs, phantom_archive / "hasher.ckpt", features=phantom_features)
     main(["search", str(folder / "archive"), "--text", "effusion", "--match", "words"])  # which writes the index
     export_model(folder / "archive" / "hasher.ckpt", folder / "model", read_encoder_spec(None))
     films = shutil.copytree(phantom_pairs.parent / "images", folder / "films")

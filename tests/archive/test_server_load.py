@@ -27,21 +27,19 @@ from mcmfh_lightning.archive.server.routes import ServedArchive
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.images.decode import decode_picture
 
-from .browser import Server
 from .phantom_archive import ODD_ID
-from .service import client_of, png
+from .service import answering, client_of, png
 
 ODD_PATH = "study%203%2Ffilm%20%C3%A4.1%3F"
 FILMS = "/api/search/image"
 
 
 @pytest.fixture(scope="module")
-def server(phantom_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(phantom_archive, tmp_path_factory.mktemp("load") / "log")
-    # Its encoder is loaded by the first query.
-    assert httpx.post(f"{server.url}api/search", json={"text": "effusion"}, timeout=120).status_code == 200
-    yield server
-    assert server.stop() == 0
+def url(app: FastAPI) -> Iterator[str]:
+    with answering(app) as url:
+        # Its encoder is loaded by the first query.
+        assert httpx.post(f"{url}api/search", json={"text": "effusion"}, timeout=120).status_code == 200
+        yield url
 
 
 def scope_of(path: str, kind: bytes = b"application/json") -> dict:
@@ -99,12 +97,12 @@ def test_a_full_lane_refuses_before_it_reads_and_stops_no_other() -> None:
     asyncio.run(check())
 
 
-def test_more_requests_than_places_are_answered_or_refused_in_json(server: Server) -> None:
+def test_more_requests_than_places_are_answered_or_refused_in_json(url: str) -> None:
     many, film = 4 * Load().films.places, png(1500, 1500)
 
     async def flood() -> list[httpx.Response]:
         limits = httpx.Limits(max_connections=None)
-        async with httpx.AsyncClient(base_url=server.url, limits=limits, timeout=120) as client:
+        async with httpx.AsyncClient(base_url=url, limits=limits, timeout=120) as client:
             asked = [client.post(FILMS, files={"image": ("film.png", film)}) for _ in range(many)]
             health = [client.get("/healthz") for _ in range(20)]
             return await asyncio.gather(*asked, *health)
@@ -119,28 +117,28 @@ def test_more_requests_than_places_are_answered_or_refused_in_json(server: Serve
             assert answer.json().keys() == {"detail"}
             assert answer.headers["retry-after"] == str(RETRY_SECONDS)
             assert answer.headers["cache-control"] == "no-store"
-    shown = httpx.get(f"{server.url}metrics").text
+    shown = httpx.get(f"{url}metrics").text
     assert f'mcmfh_archive_refused_total{{kind="film"}} {statuses.count(503)}.0' in shown
     assert 'mcmfh_archive_requests_in_progress{kind="film"} 0.0' in shown
 
 
-def test_a_text_does_not_wait_for_a_film(server: Server) -> None:
+def test_a_text_does_not_wait_for_a_film(url: str) -> None:
     """The largest film that is read takes seconds, a text a few hundredths of one."""
     with ThreadPoolExecutor(1) as pool:
         film = {"image": ("film.png", png(6000, 6000))}
-        slow = pool.submit(httpx.post, f"{server.url}api/search/image", files=film, timeout=120)
-        while 'in_progress{kind="film"} 1.0' not in httpx.get(f"{server.url}metrics").text:
+        slow = pool.submit(httpx.post, f"{url}api/search/image", files=film, timeout=120)
+        while 'in_progress{kind="film"} 1.0' not in httpx.get(f"{url}metrics").text:
             time.sleep(0.01)
         time.sleep(0.1)
-        answer = httpx.post(f"{server.url}api/search", json={"text": "small effusion"}, timeout=120)
+        answer = httpx.post(f"{url}api/search", json={"text": "small effusion"}, timeout=120)
         assert answer.status_code == 200
         assert not slow.done()
         assert slow.result().status_code == 200
 
 
 def test_codes_do_not_depend_on_what_is_encoded_meanwhile(archive: Archive) -> None:
-    hasher, texts = archive.load(), [f"effusion number {number}" for number in range(12)]
-    films = [decode_picture(png(200 + 40 * number, 300), None).rgb() for number in range(6)]
+    hasher, texts = archive.load(), [f"effusion number {number}" for number in range(8)]
+    films = [decode_picture(png(200 + 40 * number, 300), None).rgb() for number in range(4)]
     threads = torch.get_num_threads()
 
     def codes(query: object) -> list[tuple[bytes, bytes]]:

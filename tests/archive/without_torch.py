@@ -1,4 +1,4 @@
-"""Searches and questions to the service, in a process that has no torch: ``without_torch.py ARCHIVE MODEL EXPECTED``.
+"""Searches and questions to the service, in a process that has no torch: ``without_torch.py ARCHIVE MODEL EXPECTED ...``.
 
 ``EXPECTED`` is a JSON file of queries, each with the ids and distances that the same search finds with torch. Run by
 `test_exported`, where importing torch fails, and by `test_serve_environment`, where it is not installed.
@@ -79,9 +79,10 @@ def ask_the_service(place: str, model: str, queries: list[dict]) -> None:
 
 
 if __name__ == "__main__":
-    _, place, model, expected = sys.argv
     assert not any(find_spec(name) for name in HEAVY)
-    queries = json.loads(Path(expected).read_text())
-    search_in_python(place, model, queries)
-    search_on_the_command_line(place, model, queries)
-    ask_the_service(place, model, queries)
+    for at in range(1, len(sys.argv), 3):
+        place, model, expected = sys.argv[at : at + 3]
+        queries = json.loads(Path(expected).read_text())
+        search_in_python(place, model, queries)
+        search_on_the_command_line(place, model, queries)
+        ask_the_service(place, model, queries)

@@ -1,11 +1,13 @@
 """Hasher and encoder of an archive, and the codes of queries; searches import torch through this module alone."""
 
+import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import torch
 from PIL import Image
@@ -102,11 +104,27 @@ def load_query_hasher(location: Location, info: ArchiveInfo, device: str) -> "Qu
     """
     check_device(device)
     hasher = load_archive_hasher(location, info)
-    loaded = QueryHasher(build_encoder(info.encoder_spec, info.encoder), hasher, device, info.value_range)
+    loaded = QueryHasher(_shared_encoder(info, device), hasher, device, info.value_range)
     # The first pass of a network takes longer than the others.
     loaded.text("normal", "case")
     loaded.image(Image.new("RGB", (64, 64)), "case")
     return loaded
+
+
+_sharing = Lock()
+_encoders: WeakValueDictionary[str, Encoder] = WeakValueDictionary()
+_locks: WeakKeyDictionary[Encoder, tuple[Lock, Lock]] = WeakKeyDictionary()
+
+
+def _shared_encoder(info: ArchiveInfo, device: str) -> Encoder:
+    """Build the encoder of an archive, or return that of another one in this process: its weights take 110 MB."""
+    key = json.dumps([info.encoder_spec, info.encoder, device], sort_keys=True)
+    with _sharing:
+        encoder = _encoders.get(key)
+        if encoder is None:
+            encoder = build_encoder(info.encoder_spec, info.encoder).eval().to(device)
+            _encoders[key] = encoder
+        return encoder
 
 
 class QueryHasher:
@@ -130,9 +148,10 @@ class QueryHasher:
         self._device = torch.device(device)
         self._value_range = value_range
         self._by_search = has_query_codes(hasher.architecture)
-        # A tokenizer of transformers must not be used by two threads at once. Texts do not wait for a picture.
-        self._texts = Lock()
-        self._pictures = Lock()
+        # A tokenizer of transformers must not be used by two threads at once, whichever archive they search. Texts do
+        # not wait for a picture.
+        with _sharing:
+            self._texts, self._pictures = _locks.setdefault(encoder, (Lock(), Lock()))
 
     def text(self, text: str, against: Against) -> QueryCodes:
         """Hash a text.
