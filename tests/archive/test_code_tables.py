@@ -29,9 +29,22 @@ def few_items_are_many(monkeypatch):
     monkeypatch.setattr(hash_index, "_CALL", float("inf"))
 
 
+@pytest.fixture(scope="module")
+def unopened(tmp_path_factory):
+    return Made(tmp_path_factory.mktemp("made") / "archive", seed=3, count=200, num_bits=16)
+
+
 @pytest.fixture
-def made(tmp_path):
-    return Made(tmp_path / "archive", seed=3, count=200, num_bits=16)
+def made(unopened, tmp_path):
+    return unopened.copied(tmp_path / "archive")
+
+
+@pytest.fixture(scope="module")
+def expected(unopened, tmp_path_factory):
+    """What a scan finds, which `test_search_ranking` compares with the metric code."""
+    kind, found = searched(unopened.copied(tmp_path_factory.mktemp("flat") / "archive"), "flat")
+    assert kind == "flat"
+    return found
 
 
 def files(made):
@@ -51,20 +64,12 @@ def searched(made, index=None):
     return kind, [[(hit.item.id, hit.distance) for hit in one.hits] for one in results]
 
 
-def expected(made):
-    """What a scan finds, which `test_search_ranking` compares with the metric code."""
-    kind, found = searched(made, "flat")
-    assert kind == "flat"
-    return found
-
-
 def modality(made, row):
     return "image" if made.has["image"][row] else "text"
 
 
-def test_the_files_are_the_tables_and_are_mapped(made):
-    found = expected(made)
-    assert searched(made) == ("hash", found)
+def test_the_files_are_the_tables_and_are_mapped(made, expected):
+    assert searched(made) == ("hash", expected)
     written = {path.name: path.stat().st_mtime_ns for path in files(made).iterdir()}
     archive = Archive.open(made.folder)
     for side in SIDES:
@@ -74,7 +79,7 @@ def test_the_files_are_the_tables_and_are_mapped(made):
             np.testing.assert_array_equal(getattr(table, name), built)
             assert not getattr(table, name).flags.writeable, "a file, which a search never changes"
             assert (files(made) / f"{side}_{name}.npy").stat().st_size < 4 * built.size + 200
-    assert searched(made) == ("hash", found)
+    assert searched(made) == ("hash", expected)
     assert {path.name: path.stat().st_mtime_ns for path in files(made).iterdir()} == written, "made once"
 
 
@@ -89,9 +94,8 @@ DAMAGES = [(name, how) for name in ("offsets", "rows") for how in ("gone", "empt
 
 
 @pytest.mark.parametrize(("name", "damage"), [*DAMAGES, ("offsets", "zeros")])
-def test_damaged_tables_are_made_again(made, name, damage):
-    found = expected(made)
-    searched(made)
+def test_damaged_tables_are_made_again(made, expected, name, damage):
+    Archive.open(made.folder)
     path = files(made) / f"image_{name}.npy"
     whole = np.load(path)
     if damage == "gone":
@@ -103,31 +107,29 @@ def test_damaged_tables_are_made_again(made, name, damage):
     else:
         wrong = {"other type": whole.astype(np.uint64), "shorter": whole[:-1], "zeros": np.zeros_like(whole)}
         np.save(path, wrong[damage])
-    assert searched(made) == ("hash", found)
+    assert searched(made) == ("hash", expected)
     np.testing.assert_array_equal(np.load(files(made) / f"image_{name}.npy"), whole)
 
 
-def test_offsets_that_do_not_ascend_are_made_again(made):
-    found = expected(made)
-    searched(made)
+def test_offsets_that_do_not_ascend_are_made_again(made, expected):
+    Archive.open(made.folder)
     path = files(made) / "case_offsets.npy"
     whole = np.load(path)
     wrong = whole.copy()
     wrong[100], wrong[-100] = whole[-100], whole[100]
     np.save(path, wrong)
-    assert searched(made) == ("hash", found)
+    assert searched(made) == ("hash", expected)
     np.testing.assert_array_equal(np.load(path), whole)
 
 
-def test_files_of_another_release_are_made_again(made, monkeypatch):
+def test_files_of_another_release_are_made_again(made, expected, monkeypatch):
     """A release before this one had no tables, and its files have another stamp."""
-    found = expected(made)
     with monkeypatch.context() as patch:
         patch.setattr(codes_cache, "_LAYOUT", codes_cache._LAYOUT - 1)
-        searched(made)
+        Archive.open(made.folder)
     rows = files(made) / "case_rows.npy"
     np.save(rows, np.load(rows)[::-1])  # all that only the stamp gives away
-    assert searched(made) == ("hash", found)
+    assert searched(made) == ("hash", expected)
 
 
 def test_another_version_has_tables_of_its_own(made):
@@ -145,11 +147,11 @@ def test_another_version_has_tables_of_its_own(made):
     assert after.search(id=query, **options).hits == scan.hits
 
 
-def test_opening_at_once_makes_them_once(made):
+def test_opening_at_once_makes_them_once(made, expected):
     shutil.rmtree(made.folder / "index", ignore_errors=True)
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: searched(made), range(4)))
-    assert all(one == ("hash", expected(made)) for one in found)
+    assert all(one == ("hash", expected) for one in found)
     assert {path.name for path in (made.folder / "index").iterdir()} <= {".lock", files(made).name}
 
 
@@ -172,13 +174,13 @@ Archive.open(sys.argv[1])
 """
 
 
-def test_killed_while_they_are_made(made):
+def test_killed_while_they_are_made(made, expected):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     child = subprocess.run([sys.executable, "-c", KILLED, made.folder], env=environment, check=False)
     assert child.returncode == -signal.SIGKILL
     [part] = [path for path in (made.folder / "index").iterdir() if path.name.startswith(".part-")]
     assert (part / "text_rows.npy").exists()
-    assert searched(made) == ("hash", expected(made))
+    assert searched(made) == ("hash", expected)
     assert not part.exists()
 
 

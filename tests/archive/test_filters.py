@@ -75,7 +75,7 @@ def passes(item: dict, filters: Filters) -> bool:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(ITEMS, FILTERS, st.booleans(), st.booleans(), st.integers(0, 3))
 def test_they_let_pass_what_meets_every_condition(items, filters, in_pieces, as_in_files, left_out):
     """Of whole tables and parts of one, also with labels as the files of an archive have them."""

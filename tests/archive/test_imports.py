@@ -22,6 +22,14 @@ for arguments in [["--help"], *([name, "--help"] for name in sys.argv[1:])]:
         assert ended.code == 0, arguments
 assert not {"numpy", "pyarrow", "faiss", "lancedb", "pandas"} & sys.modules.keys()
 """
+REFUSED = """
+from mcmfh_lightning.cli.archive import main
+for query in sys.argv[2:]:
+    try:
+        main(["search", sys.argv[1], query])
+    except SystemExit as ended:
+        assert ended.code == 2, query
+"""
 USE = """
 from mcmfh_lightning.archive import Archive, Filters
 from mcmfh_lightning.errors import ConfigError
@@ -40,22 +48,34 @@ except ConfigError as error:
 """
 
 
-def run(script: str, *arguments: object) -> str:
+def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", BLOCKED + script, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return done
 
 
 def test_help_of_every_command_imports_little() -> None:
-    shown = run(HELP, *COMMANDS)
+    shown = run(HELP, *COMMANDS).stdout
     assert all(f"mcmfh-archive [options] {name}" in shown or f"mcmfh-archive {name}" in shown for name in COMMANDS)
 
 
-def test_what_needs_no_encoder_needs_no_torch(earlier_versions: Path) -> None:
-    shown = run(USE, earlier_versions / "archive")
-    assert "items deleted" in shown
-    assert "torch is not installed, and no exported model is given: pass --model FOLDER" in shown
+def test_what_needs_no_encoder_needs_no_torch(earlier_versions: Path, tmp_path: Path) -> None:
+    """Also the refusal of a query that cannot be used, which comes before torch is loaded."""
+    (tmp_path / "studies.csv").write_text("id,text\n")
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    queries = {
+        "--text=": "text is empty",
+        f"--image={tmp_path / 'none.png'}": "No such file",
+        f"--image={tmp_path / 'studies.csv'}": "neither JPEG nor PNG nor DICOM",
+        f"--image={tmp_path / 'broken.png'}": "undecodable image",
+    }
+    done = run(REFUSED + USE, earlier_versions / "archive", *queries)
+    refusals = [line for line in done.stderr.splitlines() if "error: " in line]
+    for line, reason in zip(refusals, queries.values(), strict=True):
+        assert reason in line
+    assert "items deleted" in done.stdout
+    assert "torch is not installed, and no exported model is given: pass --model FOLDER" in done.stdout
 
 
 @pytest.mark.parametrize("name", ["Archive", "Filters", "Hit", "Item", "SearchResult"])

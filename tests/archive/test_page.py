@@ -250,10 +250,15 @@ def test_what_is_no_film_is_reported(open_page: Callable[..., Watched], server: 
 
 
 def test_the_server_waits_for_its_archive_stops_and_asks_for_a_token(
-    open_page: Callable[..., Watched], archive: Path, rows: dict[str, dict], tmp_path: Path, artifacts: Path
+    open_page: Callable[..., Watched],
+    archive: Path,
+    shown_model: Path,
+    rows: dict[str, dict],
+    tmp_path: Path,
+    artifacts: Path,
 ) -> None:
-    place, log = tmp_path / "archive", tmp_path / "log"
-    server = Server(place, log)
+    place, log, by = tmp_path / "archive", tmp_path / "log", ("--model", str(shown_model))
+    server = Server(place, log, *by)
     watched = open_page(server.url)
     page, problem = watched.page, watched.page.locator("#problem")
 
@@ -278,7 +283,7 @@ def test_the_server_waits_for_its_archive_stops_and_asks_for_a_token(
     page.screenshot(path=artifacts / "page-no-server.png")
 
     # It comes again, with a token.
-    server = Server(place, log, port=server.port, MCMFH_ARCHIVE_TOKEN=TOKEN)
+    server = Server(place, log, *by, port=server.port, MCMFH_ARCHIVE_TOKEN=TOKEN)
     page.click("text=Try again")
     dialog = page.get_by_role("dialog", name="This archive asks for its token")
     dialog.wait_for()

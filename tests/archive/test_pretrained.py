@@ -24,7 +24,8 @@ def hasher(phantom_pairs: Path, phantom_archive: Path) -> PairHasher:
 
 def test_codes_are_those_of_the_archive(hasher: PairHasher, phantom_pairs: Path, phantom_archive: Path) -> None:
     rows = {row["id"]: row for row in ItemTable.open(phantom_archive).select(COLUMNS).to_pylist()}
-    pairs = [pair for split in ("train", "val", "test") for pair in PairShardReader(phantom_pairs, split)]
+    every = [pair for split in ("train", "val", "test") for pair in PairShardReader(phantom_pairs, split)]
+    pairs = [pair for place, pair in enumerate(every) if place % 4 == 0 or None in (pair.image, pair.text)]
     images = [None if pair.image is None else decode_image(pair.image) for pair in pairs]
     texts = [pair.text for pair in pairs]
     assert None in images
@@ -45,11 +46,13 @@ def test_codes_are_those_of_the_archive(hasher: PairHasher, phantom_pairs: Path,
 
 
 def test_an_archive_of_a_shared_hasher(
-    hasher: PairHasher, phantom_pairs: Path, phantom_archive: Path, tmp_path: Path
+    hasher: PairHasher, phantom_pairs: Path, phantom_features: Path, tmp_path: Path
 ) -> None:
     hasher.save_pretrained(tmp_path / "shared")
-    archive = build_archive(tmp_path / "archive", phantom_pairs, tmp_path / "shared")
-    ours, theirs = (ArchiveInfo.load(folder) for folder in (archive, phantom_archive))
-    assert ours.weights_sha256 == theirs.weights_sha256
-    built, due = (ItemTable.open(folder).select(COLUMNS).sort_by("id") for folder in (archive, phantom_archive))
+    ours, theirs = (
+        build_archive(tmp_path / f"by {checkpoint.name}", phantom_pairs, checkpoint, features=phantom_features)
+        for checkpoint in (tmp_path / "shared", phantom_pairs.parent / "hasher.ckpt")
+    )
+    assert ArchiveInfo.load(ours).weights_sha256 == ArchiveInfo.load(theirs).weights_sha256
+    built, due = (ItemTable.open(folder).select(COLUMNS).sort_by("id") for folder in (ours, theirs))
     assert built.equals(due)

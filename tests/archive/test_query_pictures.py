@@ -105,14 +105,11 @@ def served(place: Path) -> TestClient:
 def test_a_file_has_one_code(opened: Archive, served: TestClient, place: Path, films: dict[str, Path]) -> None:
     table = ItemTable.open(place).select(["id", "image_code"])
     codes = dict(zip(table["id"].to_pylist(), table["image_code"].to_pylist(), strict=True))
-    hasher = opened.load()
     assert len(set(codes.values())) > len(films) / 2  # codes tell the films apart
     for name, path in films.items():
-        [code] = hasher.image(path, "image").query.values()
-        assert code.packed.tobytes() == codes[name], name
         found = opened.search(image=path, against="image", k=len(films), rerank=0)
         by_item = {hit.item.id: hit.distance for hit in found.hits}
-        assert by_item[name] == 0, name
+        assert by_item[name] == 0, name  # all 64 bits are equal
         answer = served.post(
             "/api/search/image",
             files={"image": (name, path.read_bytes())},

@@ -1,8 +1,6 @@
 """What people and programs are shown, and the command that shows it."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -208,30 +206,6 @@ def test_filters_that_leave_nothing_are_named(run, phantom_archive, rows, capsys
     assert "Nothing found." in said.out
     run("--id", name, "--labels", rows[0]["labels"][0])
     assert "warning" not in capsys.readouterr().err
-
-
-def test_a_query_that_cannot_be_used_is_refused_before_torch_is_loaded(phantom_archive, tmp_path):
-    """In a process of its own, which prints what it has imported."""
-    (tmp_path / "studies.csv").write_text("id,text\n")
-    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    queries = {
-        "--text=": "text is empty",
-        f"--image={tmp_path / 'none.png'}": "No such file",
-        f"--image={tmp_path / 'studies.csv'}": "neither JPEG nor PNG nor DICOM",
-        f"--image={tmp_path / 'broken.png'}": "undecodable image",
-    }
-    program = (
-        "import sys\nfrom mcmfh_lightning.cli.archive import main\n"
-        "for query in sys.argv[2:]:\n    try:\n        main(['search', sys.argv[1], query])\n"
-        "    except SystemExit as ended:\n        print(ended.code, 'torch' in sys.modules)\n"
-    )
-    options = list(queries)
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(phantom_archive), *options], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.split("\n") == ["2 False"] * len(options) + [""]
-    for line, query in zip(done.stderr.splitlines(), options, strict=True):
-        assert queries[query] in line
 
 
 @pytest.mark.parametrize(

@@ -148,39 +148,38 @@ def test_a_radius_is_one_of_codes(archive):
     assert all(hit.distance <= 5 for hit in found.hits)
 
 
-@pytest.fixture
-def collection(tmp_path):
-    folder = tmp_path / "collection"
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory):
+    """Folders ``pairs`` and ``features`` of 40 items, and archives ``with`` their content and ``without``."""
+    folder = tmp_path_factory.mktemp("collection")
     write_pairs(folder / "pairs", range(40))
     write_features(folder / "features", range(40))
     write_checkpoint(folder / "hasher.ckpt")
+    shards = ["--features", str(folder / "features"), "--pairs", str(folder / "pairs")]
+    for name, options in {"with": ["--store-content"], "without": []}.items():
+        main(["build", str(folder / name), "--checkpoint", str(folder / "hasher.ckpt"), *shards, *options])
     return folder
 
 
 @pytest.fixture
-def build(collection, tmp_path):
-    def call(*options: str) -> Path:
-        shards = ["--features", str(collection / "features"), "--pairs", str(collection / "pairs")]
-        main(["build", str(tmp_path / "archive"), "--checkpoint", str(collection / "hasher.ckpt"), *shards, *options])
-        return tmp_path / "archive"
-
-    return call
+def place(collection, tmp_path) -> Path:
+    """A test's own copy of the archive with content."""
+    return shutil.copytree(collection / "with", tmp_path / "archive")
 
 
 def found_by(place: Path, words: str) -> set[str]:
     return set(ids(Archive.open(place).search(text=words, match="words", k=100)))
 
 
-def test_an_archive_without_texts_says_what_is_missing(build):
-    place = build()
+def test_an_archive_without_texts_says_what_is_missing(collection):
+    place = collection / "without"
     with pytest.raises(UnknownError, match="keeps no texts: build it with --store-content"):
         Archive.open(place).search(text="finding", match="both")
     with pytest.raises(SystemExit):
         main(["reindex", str(place)])
 
 
-def test_an_archive_of_an_earlier_release_is_indexed_by_a_command(build, collection, capsys):
-    place = build("--store-content")
+def test_an_archive_of_an_earlier_release_is_indexed_by_a_command(place, collection, capsys):
     expected = found_by(place, "finding")
     assert len(expected) > 20
     _drop_words(place)
@@ -192,9 +191,8 @@ def test_an_archive_of_an_earlier_release_is_indexed_by_a_command(build, collect
     main(["verify", str(place), "--features", str(collection / "features")])
 
 
-def test_words_that_are_not_those_of_the_text_are_found_and_written_again(build, collection, capsys):
+def test_words_that_are_not_those_of_the_text_are_found_and_written_again(place, collection, capsys):
     """As after a release with other rules, or a command that was killed."""
-    place = build("--store-content")
     expected, verify = found_by(place, "finding"), ["verify", str(place), "--features", str(collection / "features")]
     table = ItemTable.open(place)
     rows = table.select(table.schema.names).drop_columns(["_rowid"]).to_pylist()
@@ -265,9 +263,8 @@ def test_what_is_added_replaced_or_deleted_is_searched_as_it_is_now(tmp_path):
     assert (found("heart"), found(RARE), len(found("lung"))) == ({"b", "d"}, {"a", "d"}, 300)
 
 
-def test_erased_words_are_nowhere_on_the_disk(build, collection):
+def test_erased_words_are_nowhere_on_the_disk(place):
     """As they are, and as an index may keep them: stemmed, lower case, or backwards."""
-    place = build("--store-content")
     rare = ItemTable.open(place)
     row = rare.select(rare.schema.names, where="id = 'pair 001'").drop_columns(["_rowid", WORDS])
     column = row.schema.get_field_index("text")

@@ -11,20 +11,17 @@ from mcmfh_lightning.archive.server import routes as routes_module
 from mcmfh_lightning.archive.server.app import create_app
 from mcmfh_lightning.archive.server.routes import ServedArchive
 from mcmfh_lightning.archive.switching import switch_archive
-from mcmfh_lightning.cli.archive import main
 
-from .phantom_archive import untrained_checkpoint
+from .phantom_archive import build_archive, untrained_checkpoint
 from .service import client_of
 
 
 @pytest.fixture(scope="module")
-def other(phantom_archive: Path, phantom_pairs: Path) -> Path:
+def other(phantom_pairs: Path, phantom_features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An archive of the same films with codes of 32 bits."""
-    checkpoint = untrained_checkpoint(phantom_archive.parent / "wide.ckpt", phantom_pairs, num_bits=32)
-    main(
-        ["build", str(phantom_archive.parent / "wide"), "--from", str(phantom_archive), "--checkpoint", str(checkpoint)]
-    )
-    return phantom_archive.parent / "wide"
+    folder = tmp_path_factory.mktemp("wide")
+    checkpoint = untrained_checkpoint(folder / "hasher.ckpt", phantom_pairs, num_bits=32)
+    return build_archive(folder / "archive", phantom_pairs, checkpoint, features=phantom_features)
 
 
 def test_no_request_fails_while_the_link_is_switched(phantom_archive, other, tmp_path, monkeypatch):

@@ -21,7 +21,7 @@ from .collection import write_checkpoint, write_features, write_pairs
 pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).with_name("commands_in_children.py")
-COUNT, MOMENTS, BUILT = 400, 20, 5
+COUNT, MOMENTS, BUILT = 400, 12, 4
 
 
 class Children:
@@ -150,7 +150,7 @@ def test_two_commands_at_once(children, collection, tmp_path, command):
         assert commits(tmp_path / features), "both had something to do"
 
 
-RESTORED = 12
+RESTORED = 7
 
 
 def killed_at(runner, log, command, delay):

@@ -136,7 +136,7 @@ def test_a_reader_finds_one_of_the_two_at_any_moment(folder):
 
     reader = threading.Thread(target=read)
     reader.start()
-    for turn in range(60):
+    for turn in range(20):
         switch_archive(str(link), str(folder / ("one", "two")[turn % 2]), encoder=False)
     ended.set()
     reader.join()

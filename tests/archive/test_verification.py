@@ -1,12 +1,21 @@
 """``mcmfh-archive verify`` finds what somebody else has changed."""
 
+import shutil
+
 import numpy as np
 import pytest
 
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.cli.archive import main
 
-COUNT = 70
+
+@pytest.fixture(scope="module")
+def sound(collection, tmp_path_factory):
+    """An archive in which nothing is wrong."""
+    archive, features = str(tmp_path_factory.mktemp("sound") / "archive"), str(collection / "features")
+    main(["build", archive, "--checkpoint", str(collection / "hasher.ckpt"), "--features", features])
+    main(["verify", archive, "--features", features])
+    return archive
 
 
 def _change(archive, change):
@@ -28,14 +37,12 @@ def _change(archive, change):
         (lambda row: row | {"case_relaxed": np.full(16, np.nan, "<f2").tobytes()}, "codes are the signs of"),
     ],
 )
-def test_verify_finds_what_was_changed(collection, build, capsys, change, check):
-    archive = build()
-    verify = ["verify", str(archive), "--features", str(collection / "features")]
-    main(verify)
+def test_verify_finds_what_was_changed(collection, sound, tmp_path, capsys, change, check):
+    archive = shutil.copytree(sound, tmp_path / "archive")
     _change(archive, change)
     capsys.readouterr()
     with pytest.raises(SystemExit) as ended:
-        main(verify)
+        main(["verify", str(archive), "--features", str(collection / "features")])
     assert ended.value.code == 1
     shown = capsys.readouterr().out
     assert "\x1b" not in shown

@@ -1,4 +1,4 @@
-"""Searches and questions to the service, in a process that has no torch: ``without_torch.py ARCHIVE MODEL EXPECTED ...``.
+"""Searches and questions to the service, in a process without torch: ``without_torch.py ARCHIVE MODEL EXPECTED ...``.
 
 ``EXPECTED`` is a JSON file of queries, each with the ids and distances that the same search finds with torch. Run by
 `test_exported`, where importing torch fails, and by `test_serve_environment`, where it is not installed.
