@@ -87,9 +87,9 @@ def films(numbers: range | list[int]) -> set[str]:
     return {f"film {number:02d}" for number in numbers}
 
 
-@pytest.fixture
-def table(tmp_path: Path) -> Path:
-    return write_features(tmp_path / "table")
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_features(tmp_path_factory.mktemp("table") / "table")
 
 
 def test_from_a_table_to_search_and_deletion(table, earlier_versions, tmp_path, capsys):
@@ -129,10 +129,11 @@ def test_pairs_name_the_groups_of_features_that_cannot(earlier_versions, tmp_pat
 
 def test_features_of_other_groups_than_their_pairs_are_refused(table, earlier_versions, tmp_path, capsys):
     rows = (table / "table.csv").read_text(encoding="utf-8")
-    (table / "table.csv").write_text(rows.replace("P-1009", "P-1008"), encoding="utf-8")
-    paths = ["--manifest", str(table / "table.csv"), "--images", str(table / "images"), "--out", str(table / "other")]
+    (tmp_path / "table.csv").write_text(rows.replace("P-1009", "P-1008"), encoding="utf-8")
+    other = tmp_path / "other"
+    paths = ["--manifest", str(tmp_path / "table.csv"), "--images", str(table / "images"), "--out", str(other)]
     data_command(["manifest", *paths])
-    sources = ["--features", table / "features", "--pairs", table / "other"]
+    sources = ["--features", table / "features", "--pairs", other]
     said = refused(capsys, "build", tmp_path / "a", "--checkpoint", earlier_versions / "hasher.ckpt", *sources)
     assert "is of group P-1008, its features are of P-1009: pass the pairs that were encoded" in said
 
