@@ -57,7 +57,7 @@ def searched(made, index=None):
     archive = Archive.open(made.folder, index=index)
     results = [
         archive.search(id=made.ids[row], against=side, modality=modality(made, row), k=30, rerank=0)
-        for row in range(0, 200, 40)
+        for row in range(0, 200, 80)
         for side in SIDES
     ]
     [kind] = {result.index for result in results}

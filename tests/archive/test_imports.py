@@ -45,6 +45,8 @@ try:
     archive.search(text="effusion")
 except ConfigError as error:
     print(error)
+sys.modules["torch"] = type(sys)("torch")
+from mcmfh_lightning.archive import devices  # needs no other: `serve` checks its device before it listens
 """
 
 
