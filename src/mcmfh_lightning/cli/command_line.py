@@ -30,6 +30,24 @@ _PLAIN = Parameter(negative=(), json_list=False, json_dict=False)
 """A switch has no --no-SWITCH, and a text is never JSON."""
 
 
+class _Program(App):
+    """A parser that looks at the options of a command once, which takes longer than to read a command line."""
+
+    _options: ArgumentCollection | None = None
+
+    def assemble_argument_collection(
+        self, *, default_parameter: Parameter | None = None, parse_docstring: bool = False
+    ) -> ArgumentCollection:
+        """Return the options of this command, with the values that have been read."""
+        if default_parameter is not None or parse_docstring:
+            return super().assemble_argument_collection(
+                default_parameter=default_parameter, parse_docstring=parse_docstring
+            )
+        if self._options is None:
+            self._options = super().assemble_argument_collection()
+        return self._options
+
+
 def run_subcommand(program: str, commands: Commands, args: Sequence[str] | None) -> None:
     """Run a subcommand; wrong command lines and errors of this package end in one line and exit code 2.
 
@@ -71,12 +89,6 @@ def _run(app: App, command: str, words: list[str]) -> None:
     """
     options = app[command].assemble_argument_collection()
     words[1:] = joined(options, words[1:], f"{app.name[0]} {command}")
-
-    def keep(_app: App, _commands: tuple[str, ...], found: ArgumentCollection) -> None:
-        """Keep the options with their values, also those of a project file: a message names all that is missing."""
-        options[:] = found
-
-    app.config = (*(app.config or ()), keep)
     try:
         app(words, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
@@ -94,7 +106,7 @@ def build_app(program: str, commands: Commands) -> App:
         program: Name of the program.
         commands: Functions by name of the subcommand; their docstrings are the help.
     """
-    app = App(
+    app = _Program(
         name=program,
         version=f"mcmfh-lightning {__version__}",
         help_format="plaintext",
