@@ -1,4 +1,4 @@
-"""Run by test_stream_matrix.py: rows of all batches at many numbers of ranks and workers, started in one way."""
+"""Run by test_stream_matrix.py: rows of all batches at some numbers of ranks and workers, started in one way."""
 
 import json
 import multiprocessing
@@ -13,8 +13,6 @@ with quick_imports(sleepy=False):  # without what torchmetrics has for texts and
     from mcmfh_lightning.datamodules.loader import BatchLoader
     from mcmfh_lightning.datamodules.streams import BatchStream
 
-RANKS = (1, 2, 4, 8)
-WORKERS = (0, 1, 3)
 BATCH = 16
 
 
@@ -50,19 +48,18 @@ def streams(folders, rank, world_size):
         yield from (loader.dataset for loader in data.test_dataloader())
 
 
-def main(method, out, *folders):
+def main(method, cases, out, *folders):
     multiprocessing.set_start_method(method)
     if method == "forkserver":
         multiprocessing.set_forkserver_preload(["mcmfh_lightning.datamodules.streams"])
     found = {}
-    for world_size in RANKS:
+    for world_size, workers in json.loads(cases):
         for rank in range(world_size):
             chain = Chain(list(streams(folders, rank, world_size)))
-            for workers in WORKERS:
-                rows = [[] for _ in chain.streams]
-                for batch in BatchLoader(chain, "chain", num_workers=workers):
-                    rows[batch["stream"]].append(batch["rows"].tolist())
-                found[f"{world_size} {workers} {rank}"] = rows
+            rows = [[] for _ in chain.streams]
+            for batch in BatchLoader(chain, "chain", num_workers=workers):
+                rows[batch["stream"]].append(batch["rows"].tolist())
+            found[f"{world_size} {workers} {rank}"] = rows
     Path(out).write_text(json.dumps(found))
 
 

@@ -1,14 +1,13 @@
 """What all ranks together ask the operating system for, as it counts it itself (``rchar`` of /proc/self/io)."""
 
 import json
-import os
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
+import lightning.pytorch as pl
 import numpy as np
 import pytest
+import torch
 
 from mcmfh_lightning.datamodules import FeatureDataModule
 from mcmfh_lightning.datamodules.order import BatchSequence
@@ -50,7 +49,7 @@ def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.glob("*.tar"))
 
 
-@pytest.mark.parametrize("world_size", [1, 8, 64])
+@pytest.mark.parametrize("world_size", [1, 64])
 @pytest.mark.parametrize("unique_groups", [False, True])
 def test_an_epoch_reads_little_more_than_the_shards(folder, world_size, unique_groups):
     before = bytes_read()
@@ -70,12 +69,49 @@ def test_an_epoch_reads_little_more_than_the_shards(folder, world_size, unique_g
     assert embeddings < read < LIMIT * size_of(folder)
 
 
+class Counted(FeatureDataModule):
+    """Notes where the counter stands before anything of the shards is read."""
+
+    def setup(self, stage):
+        self.before = bytes_read()
+        super().setup(stage)
+
+
+class Counter(pl.LightningModule):
+    def __init__(self, out):
+        super().__init__()
+        self.line = torch.nn.Linear(1, 1)
+        self.out = out
+        self.pairs = 0
+
+    def training_step(self, batch, batch_idx):
+        self.pairs += len(batch["index"])
+        return self.line(batch["image"][:, :1]).mean()
+
+    def on_train_epoch_end(self):
+        found = {"pairs": self.pairs, "bytes": bytes_read() - self.trainer.datamodule.before}
+        Path(self.out, f"{self.global_rank}.json").write_text(json.dumps(found))
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 1e-3)
+
+
 def test_two_real_ranks_read_little_more_than_the_shards(folder, tmp_path):
-    script = Path(__file__).with_name("bytes_of_ranks.py")
-    command = [sys.executable, str(script), str(folder), str(tmp_path), str(BATCH)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    import torch._dynamo  # noqa: F401  # which a fit imports in any case, in the middle of what is counted
+
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        strategy="ddp_fork",
+        devices=2,
+        max_epochs=1,
+        limit_val_batches=0,
+        logger=False,
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+    )
+    trainer.fit(Counter(tmp_path), Counted(str(folder), BATCH))
     ranks = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
     assert [rank["pairs"] for rank in ranks] == [PAIRS // 2] * 2
     read = [rank["bytes"] for rank in ranks]

@@ -1,6 +1,7 @@
 import pickle
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 
 import lightning.pytorch as pl
 import numpy as np
@@ -38,13 +39,14 @@ class Recorder(pl.LightningModule):
         return batch_idx  # Lightning warns of None
 
 
-@pytest.fixture
-def folder(pair_writer, make_pair, tmp_path):
-    with pair_writer(tmp_path) as writer:
+@pytest.fixture(scope="module")
+def folder(pair_writer, make_pair, tmp_path_factory):
+    root = tmp_path_factory.mktemp("pairs")
+    with pair_writer(root) as writer:
         for split, size in SIZES.items():
             for number in range(size):
                 writer.write(split, make_pair(number, split))
-    return tmp_path
+    return root
 
 
 @pytest.fixture
@@ -78,7 +80,7 @@ def test_predict_sees_every_pair_once_prepared_by_the_encoder(folder, trainer, m
 def test_ranks_have_every_pair_once_in_order(folder, trainer, monkeypatch, world_size):
     rows = {"train": [], "test": []}
     for rank in range(world_size):
-        data = PairDataModule(str(folder), batch_size=2)
+        data = PairDataModule(str(folder), batch_size=2, num_workers=0)
         data.trainer = trainer
         monkeypatch.setattr(PairDataModule, "rank", rank)
         monkeypatch.setattr(PairDataModule, "world_size", world_size)
@@ -109,14 +111,15 @@ def test_a_damaged_picture_is_named(pair_writer, make_pair, tmp_path, monkeypatc
 LACKS = {2: "image", 5: "text", 6: "text", 11: "image"}
 
 
-@pytest.fixture
-def partial(pair_writer, make_pair, tmp_path):
+@pytest.fixture(scope="module")
+def partial(pair_writer, make_pair, tmp_path_factory):
     """Splits of 14 items, four of which lack a modality."""
-    with pair_writer(tmp_path / "partial") as writer:
+    root = tmp_path_factory.mktemp("partial")
+    with pair_writer(root) as writer:
         for split in ("train", "val", "test"):
             for number in range(14):
                 writer.write(split, make_pair(number, split, LACKS.get(number)))
-    return tmp_path / "partial"
+    return root
 
 
 class Learner(pl.LightningModule):
@@ -152,10 +155,11 @@ class Learner(pl.LightningModule):
         return [row for batch in self.batches[stage, loader] for row in batch["index"].tolist()]
 
 
-@pytest.fixture
-def learn(partial, tmp_path):
-    """Fits, tests and predicts end to end on the pairs."""
+@pytest.fixture(scope="module")
+def learn(partial, tmp_path_factory):
+    """Fits, tests and predicts end to end on the pairs; once for equal settings."""
 
+    @cache
     def run(**settings):
         trainer = pl.Trainer(
             accelerator="cpu",
@@ -165,7 +169,7 @@ def learn(partial, tmp_path):
             enable_progress_bar=False,
             enable_checkpointing=False,
             enable_model_summary=False,
-            default_root_dir=tmp_path,
+            default_root_dir=tmp_path_factory.mktemp("run"),
         )
         module, data = Learner(), PairDataModule(str(partial), batch_size=3, global_batch_size=4, **settings)
         trainer.fit(module, data)
@@ -194,7 +198,7 @@ def test_pairs_train_end_to_end_by_the_same_sequence(learn, num_workers, unique_
 
 
 def test_queries_are_whole_and_databases_hold_every_item(learn):
-    module = learn()
+    module = learn(num_workers=0, unique_groups=False)
     assert module.rows("validate", 0) == WHOLE * 2, "in both epochs"
     assert module.rows("test", 0) == WHOLE
     assert module.rows("test", 1) == list(range(14))
@@ -203,7 +207,7 @@ def test_queries_are_whole_and_databases_hold_every_item(learn):
 
 
 def test_a_pair_batch_says_what_is_known(learn, make_pair, partial):
-    module = learn()
+    module = learn(num_workers=0, unique_groups=False)
     vocabulary = PairDataModule(str(partial)).label_vocabulary
     seen = Counter()
     for batch in module.batches["predict", 1]:

@@ -1,17 +1,13 @@
-"""Run by test_features.py: train, validate, test and predict on two CPU processes, and note which rows each saw."""
+"""Train, validate, test and predict on two CPU processes, and note which rows each saw."""
 
 import json
-import sys
 from collections import defaultdict
 from pathlib import Path
 
-from mcmfh_lightning.cli.quick_start import quick_imports
+import lightning.pytorch as pl
+import torch
 
-with quick_imports(sleepy=False):  # without what torchmetrics has for texts and images
-    import lightning.pytorch as pl
-    import torch
-
-    from mcmfh_lightning.datamodules import FeatureDataModule, PairDataModule
+from mcmfh_lightning.datamodules import FeatureDataModule, PairDataModule
 
 
 class Transforms:
@@ -56,10 +52,9 @@ class Recorder(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), 1e-3)
 
 
-def main(features, pairs, out):
+def run_stages(features, pairs, out):
     trainer = pl.Trainer(
         accelerator="cpu",
-        # Forked, so that torch is imported once; nor do such ranks find RANK in their environment.
         strategy="ddp_fork",
         devices=2,
         max_epochs=2,
@@ -75,7 +70,3 @@ def main(features, pairs, out):
     trainer.fit(module, data)
     trainer.test(module, data, verbose=False)
     trainer.predict(module, PairDataModule(pairs, batch_size=2), return_predictions=False)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
