@@ -6,6 +6,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# What installs into VENV; `uv pip` is quicker.
+PIP ?= $(BIN)/python -m pip
 # Where `make demo`, `make openi` and `make roco` write.
 RUNS ?= runs
 # A folder with NLMCXR_reports.tgz, images/ and (optional) splits.csv.
@@ -25,14 +27,14 @@ setup: $(STAMP) ## create .venv with what a user needs: training, archives, pret
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[train,archive,offline]'
+	$(PIP) install --quiet --editable '.[train,archive,offline]'
 	touch $@
 
 dev: $(DEV) ## create .venv with the tool chain as well: tests, checks, docs
 
 $(DEV): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[dev,docs]'
+	$(PIP) install --quiet --editable '.[dev,docs]'
 	touch $(STAMP) $@
 
 # --- the demo ------------------------------------------------------------------------------------------------------
@@ -86,8 +88,9 @@ table-run: $(DEV) ## run what has no result yet (JOBS at a time), then render; n
 
 # --- development ---------------------------------------------------------------------------------------------------
 
-# mypy and mkdocstrings cannot follow the mapped folders of an editable install: they read a plain copy.
-plain-copy = rm -rf build && $(BIN)/python -m pip install --quiet --no-deps --target build/package .
+# mypy and mkdocstrings cannot follow the mapped folders of an editable install: they read a plain copy, as wheels have it.
+plain-copy = rm -rf build && mkdir -p build/package && cp -r src/mcmfh_lightning build/package && \
+    cp -r datamodules lightning_configs build/package/mcmfh_lightning
 
 test: $(DEV) ## fast tests (under 8 min on 2 cores)
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile

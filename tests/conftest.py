@@ -44,6 +44,21 @@ ChanceLeads = Callable[..., np.ndarray]
 CHANCE_SEEDS = range(10)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what `.ci/run` runs the lowest versions with."""
+    parser.addoption("--first-case", action="store_true", help="run each parametrized test with its first case alone")
+
+
+@pytest.hookimpl(trylast=True)  # after `-m "not slow"`, which may leave out the first one
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the later cases of each test, if asked to."""
+    if config.getoption("first_case"):
+        first = {item.nodeid.partition("[")[0]: item for item in reversed(items)}
+        later = set(items) - set(first.values())
+        config.hook.pytest_deselected(items=list(later))
+        items[:] = [item for item in items if item not in later]
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Hide the warnings that the commands hide; each has its reason there. Nothing that is imported is garbage.
 
