@@ -69,9 +69,10 @@ def _modules(repository: Path) -> Iterator[tuple[str, Path]]:
             yield name or path.relative_to(root).parts[0].removesuffix(".py"), path
 
 
-def _edges(repository: Path) -> dict[str, dict[str, str]]:
+@pytest.fixture(scope="module")
+def edges(repository: Path) -> dict[str, dict[str, str]]:
     """For each folder the folders that it imports, with a place; imports in functions and for types included."""
-    edges: dict[str, dict[str, str]] = defaultdict(dict)
+    found: dict[str, dict[str, str]] = defaultdict(dict)
     for folder, path in _modules(repository):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = []
@@ -82,12 +83,11 @@ def _edges(repository: Path) -> dict[str, dict[str, str]]:
             for name in names:
                 parts = name.split(".")
                 if parts[0] == "mcmfh_lightning" and len(parts) > 1 and parts[1] not in ("__version__", folder):
-                    edges[folder][parts[1]] = f"{path.relative_to(repository)}:{node.lineno}"
-    return edges
+                    found[folder][parts[1]] = f"{path.relative_to(repository)}:{node.lineno}"
+    return found
 
 
-def test_imports_run_one_way(repository: Path) -> None:
-    edges = _edges(repository)
+def test_imports_run_one_way(edges: dict[str, dict[str, str]]) -> None:
     wrong = [
         f"{place}: {folder} imports {target}"
         for folder, targets in edges.items()
@@ -97,19 +97,16 @@ def test_imports_run_one_way(repository: Path) -> None:
     assert wrong == []
 
 
-def test_there_is_no_circle_between_folders(repository: Path) -> None:
-    edges = {folder: set(targets) for folder, targets in _edges(repository).items()}
+def test_there_is_no_circle_between_folders(edges: dict[str, dict[str, str]]) -> None:
     try:
         TopologicalSorter(edges).prepare()
     except CycleError as error:
         pytest.fail(f"a circle: {' -> '.join(error.args[1])}")
 
 
-def test_no_allowed_edge_is_unused(repository: Path) -> None:
-    edges = _edges(repository)
-    assert {
-        folder: targets - set(edges[folder]) for folder, targets in ALLOWED.items() if targets - set(edges[folder])
-    } == {}
+def test_no_allowed_edge_is_unused(edges: dict[str, dict[str, str]]) -> None:
+    unused = {folder: targets - set(edges.get(folder, ())) for folder, targets in ALLOWED.items()}
+    assert {folder: targets for folder, targets in unused.items() if targets} == {}
 
 
 def test_nothing_in_the_package_imports_benchmarks(repository: Path) -> None:
@@ -140,17 +137,21 @@ LIGHT = {
 HEAVY = ("torch", "lightning", "torchvision", "open_clip", "transformers", "timm", "pandas")
 
 
-def _imported(code: str, libraries: tuple[str, ...]) -> str:
-    report = "print(*sorted(set(sys.argv[1:]) & set(sys.modules)), file=sys.stderr)"
-    wrapped = f"import sys\ntry:\n    {code}\nexcept SystemExit as stop:\n    assert not stop.code, stop.code\n{report}"
-    done = subprocess.run([sys.executable, "-c", wrapped, *libraries], capture_output=True, text=True)
+def test_light_commands_import_no_torch() -> None:
+    """All in one process: a heavy library is reported for the first of them that imports it."""
+    lines = ["import sys", f"absent, found = set({HEAVY}), {{}}"]
+    for name, code in LIGHT.items():
+        lines += [
+            "try:",
+            f"    {code}",
+            "except SystemExit as stop:",
+            f"    assert not stop.code, ({name!r}, stop.code)",
+        ]
+        lines += [f"if new := absent & set(sys.modules): found[{name!r}] = sorted(new); absent -= new"]
+    lines += ["print(found, file=sys.stderr)"]
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return done.stderr.strip().splitlines()[-1] if done.stderr.strip() else ""
-
-
-@pytest.mark.parametrize("code", LIGHT.values(), ids=LIGHT)
-def test_light_commands_import_no_torch(code: str) -> None:
-    assert _imported(code, HEAVY) == ""
+    assert done.stderr.splitlines()[-1] == "{}"
 
 
 def test_metrics_and_rankings_of_files_import_no_lightning() -> None:

@@ -3,7 +3,6 @@
 import ast
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,28 +52,32 @@ def test_plain_words(repository: Path, tracked: list[str]) -> None:
     assert found == []
 
 
-def _documented(repository: Path, tracked: list[str]) -> Iterator[tuple[str, ast.AST, str]]:
-    for name in tracked:
-        if name.endswith(".py") and not name.startswith("tests/"):
-            for node in ast.walk(ast.parse((repository / name).read_text(encoding="utf-8"))):
-                if isinstance(node, ast.FunctionDef | ast.ClassDef) and (text := ast.get_docstring(node)):
-                    yield f"{name}:{node.lineno} {node.name}", node, text
+@pytest.fixture(scope="module")
+def documented(repository: Path, tracked: list[str]) -> list[tuple[str, ast.AST, str]]:
+    """Functions and classes with their place and their docstring."""
+    return [
+        (f"{name}:{node.lineno} {node.name}", node, text)
+        for name in tracked
+        if name.endswith(".py") and not name.startswith("tests/")
+        for node in ast.walk(ast.parse((repository / name).read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and (text := ast.get_docstring(node))
+    ]
 
 
-def test_docstrings_of_functions_begin_with_a_verb(repository: Path, tracked: list[str]) -> None:
+def test_docstrings_of_functions_begin_with_a_verb(documented: list[tuple[str, ast.AST, str]]) -> None:
     # A property is a noun.
     functions = (
         (place, text)
-        for place, node, text in _documented(repository, tracked)
+        for place, node, text in documented
         if isinstance(node, ast.FunctionDef) and not any("property" in ast.unparse(d) for d in node.decorator_list)
     )
     assert [place for place, text in functions if _NOT_A_VERB.match(text)] == []
 
 
-def test_raises_entries_begin_with_if(repository: Path, tracked: list[str]) -> None:
+def test_raises_entries_begin_with_if(documented: list[tuple[str, ast.AST, str]]) -> None:
     entries = (
         (place, entry)
-        for place, _, text in _documented(repository, tracked)
+        for place, _, text in documented
         for section in re.findall(r"^Raises:\n((?:    .*\n?|\n)*)", text, re.MULTILINE)
         for entry in re.findall(r"^    \w+: (.*)", section, re.MULTILINE)
     )
