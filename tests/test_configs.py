@@ -1,5 +1,6 @@
 """Every shipped config is parsed, and every experiment runs, through the real command line."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -75,12 +76,18 @@ def test_an_experiment_without_a_file_is_composed(tmp_path: Path, monkeypatch: p
     assert find_configs(["experiments/two_tower.yaml"]) == ["experiments/two_tower.yaml"]
 
 
+@pytest.fixture(scope="module")
+def few_features(make_features: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `features`, with few pairs to test on: one batch of them goes through towers of full size."""
+    return make_features(tmp_path_factory.mktemp("few") / "features", evaluated=32)
+
+
 @pytest.mark.parametrize("name", HASHER_EXPERIMENTS)
 def test_hasher_experiment_fits_and_tests(
-    name: str, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, few_features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # an empty folder: nothing may be looked up in the clone
-    flags = ["--config", f"experiments/{name}.yaml", "--data.root", str(features), "--trainer.fast_dev_run", "true"]
+    flags = ["--config", f"experiments/{name}.yaml", "--data.root", str(few_features), "--trainer.fast_dev_run", "true"]
     main(["fit", *flags])
     main(["test", *flags])
 
