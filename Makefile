@@ -96,7 +96,7 @@ test: $(DEV) ## fast tests (under 8 min on 2 cores)
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: $(DEV) ## tests marked slow: full-size towers, process pools, the demo, a wheel in a new environment
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
 
 check: $(DEV) ## format, lint, spelling, types, docs build
 	$(BIN)/ruff format --check .

@@ -4,24 +4,19 @@ import subprocess
 import sys
 
 
-def test_shards_are_read_written_and_verified_without_torch(earlier_versions):
+def test_shards_are_read_and_verified_without_torch(earlier_versions):
     code = f"""
 import sys
-from pathlib import Path
 import numpy as np
 from rich.console import Console
 from mcmfh_lightning.shards import FeatureShardReader, PairShardReader
 from mcmfh_lightning.shards.folder import ShardFolder
-from mcmfh_lightning.shards.tar import ShardWriter
 from mcmfh_lightning.shards.verify.report import verify_table
 from mcmfh_lightning.shards.verify.run import verify
 
 folder = {str(earlier_versions)!r}
 assert FeatureShardReader(f"{{folder}}/features", "train").gather(np.arange(8))["image"].dtype == np.float32
 assert len(PairShardReader(f"{{folder}}/pairs", "train").text_hashes) == 8
-writer = ShardWriter(Path(folder, "train-000-00000.tar"))
-writer.write("one", {{"txt": b"first"}})
-assert writer.close().pairs == 1
 for kind in ("features", "pairs"):
     assert not verify(ShardFolder(f"{{folder}}/{{kind}}"), Console(quiet=True)).failed
 heavy = {{"torch", "lightning", "pandas", "aiohttp", "fsspec", "tenacity", "webdataset"}}

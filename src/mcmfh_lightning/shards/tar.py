@@ -1,7 +1,6 @@
 """Tar files: an index of where each member is, a writer of one tar, and a writer of the tars of a folder."""
 
 import hashlib
-import io
 import os
 import re
 import tarfile
@@ -125,12 +124,14 @@ class ShardWriter:
     """
 
     def __init__(self, path: Path) -> None:
+        # Only writing needs webdataset: a machine that trains on finished features can do without.
+        from webdataset import TarWriter
+
         self.path = path
         self.pairs = 0
         self.records = 0
         self._stream = open_part(path)
-        # WebDataset's own writer imports torch, which takes longer than to convert a thousand pairs.
-        self._tar = tarfile.open(fileobj=self._stream, mode="w|", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
+        self._tar = TarWriter(self._stream, user="mcmfh", group="mcmfh", mode=0o644, mtime=0, encoder=False)
 
     def write(self, key: str, members: Mapping[str, bytes], *, pairs: int = 1) -> None:
         """Append one record.
@@ -152,11 +153,7 @@ class ShardWriter:
                 raise DataError(
                     f"member {key}.{extension} has {len(content)} bytes, more than {most}: leave the item out"
                 )
-        for extension, content in sorted(members.items()):
-            entry = tarfile.TarInfo(f"{key}.{extension}")
-            entry.size = len(content)
-            entry.uname = entry.gname = "mcmfh"
-            self._tar.addfile(entry, io.BytesIO(content))
+        self._tar.write({"__key__": key, **members})
         self.pairs += pairs
         self.records += 1
 
