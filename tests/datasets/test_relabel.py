@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -90,14 +91,31 @@ def encode(pairs: Path, out: Path) -> Path:
     return out
 
 
-@pytest.fixture
-def old(tmp_path: Path) -> Path:
-    return convert(tmp_path, "old", OLD)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the folders below are; the tests write to folders of their own."""
+    return tmp_path_factory.mktemp("relabel")
 
 
-@pytest.fixture
-def features(tmp_path: Path, old: Path) -> Path:
-    return encode(old, tmp_path / "old features")
+@pytest.fixture(scope="module")
+def old(folder: Path) -> Path:
+    return convert(folder, "old", OLD)
+
+
+@pytest.fixture(scope="module")
+def features(folder: Path, old: Path) -> Path:
+    return encode(old, folder / "old features")
+
+
+@pytest.fixture(scope="module")
+def due(folder: Path) -> Path:
+    """The same pairs, converted with the new labels."""
+    return convert(folder, "due", NEW, *NORMAL)
+
+
+@pytest.fixture(scope="module")
+def due_features(folder: Path, due: Path) -> Path:
+    return encode(due, folder / "due features")
 
 
 @pytest.fixture
@@ -127,8 +145,7 @@ def ranked(folder: Path) -> object:
     return summarize(info, {split: read_split(ShardFolder(folder), info, split, console) for split in info.splits})
 
 
-def test_relabeled_pairs_are_converted_pairs(tmp_path: Path, old: Path, table: Path) -> None:
-    due = convert(tmp_path, "due", NEW, *NORMAL)
+def test_relabeled_pairs_are_converted_pairs(tmp_path: Path, old: Path, due: Path, table: Path) -> None:
     info, expected = relabel(old, tmp_path / "new", "--labels", table, *NORMAL), DatasetInfo.load(due)
     assert tars(tmp_path / "new") == tars(due)
     assert tars(tmp_path / "new") != tars(old)
@@ -138,24 +155,24 @@ def test_relabeled_pairs_are_converted_pairs(tmp_path: Path, old: Path, table: P
     command(["verify", str(tmp_path / "new")])  # would end with another exit code than 0
 
 
-def test_relabeled_features_are_encoded_features(tmp_path: Path, features: Path, table: Path) -> None:
-    due = encode(convert(tmp_path, "due", NEW, *NORMAL), tmp_path / "due features")
-    info, expected = relabel(features, tmp_path / "new", "--labels", table, *NORMAL), DatasetInfo.load(due)
-    assert tars(tmp_path / "new") == tars(due)
+def test_relabeled_features_are_encoded_features(
+    tmp_path: Path, features: Path, due_features: Path, table: Path
+) -> None:
+    info, expected = relabel(features, tmp_path / "new", "--labels", table, *NORMAL), DatasetInfo.load(due_features)
+    assert tars(tmp_path / "new") == tars(due_features)
     assert replace(info, settings={}) == replace(expected, settings={})
     assert info.encoder == DatasetInfo.load(features).encoder
-    assert ranked(tmp_path / "new") == ranked(due) != ranked(features)
+    assert ranked(tmp_path / "new") == ranked(due_features) != ranked(features)
     command(["verify", str(tmp_path / "new")])
 
 
 @pytest.mark.slow
 def test_a_run_on_relabeled_features_has_the_numbers_of_a_run_on_encoded_ones(
-    tmp_path: Path, features: Path, table: Path
+    tmp_path: Path, features: Path, due_features: Path, table: Path
 ) -> None:
-    due = encode(convert(tmp_path, "due", NEW, *NORMAL), tmp_path / "due features")
     relabel(features, tmp_path / "new", "--labels", table, *NORMAL)
     results = []
-    for name, folder in (("new run", tmp_path / "new"), ("due run", due)):
+    for name, folder in (("new run", tmp_path / "new"), ("due run", due_features)):
         run = [
             "--config",
             "experiments/cca_itq.yaml",
@@ -356,11 +373,12 @@ def test_a_finished_folder_is_complete_and_others_are_left_alone(
 def test_a_damaged_shard_leaves_nothing_half(
     tmp_path: Path, features: Path, table: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shard = features / "test-001-00000.tar"  # the last one
+    damaged = shutil.copytree(features, tmp_path / "damaged")
+    shard = damaged / "test-001-00000.tar"  # the last one
     content = bytearray(shard.read_bytes())
     content[content.index(b".image.npy") + 1024] ^= 1  # behind the headers of the member and of the array
     shard.write_bytes(content)
-    line = refused(capsys, features, tmp_path / "new", "--labels", table)
+    line = refused(capsys, damaged, tmp_path / "new", "--labels", table)
     assert "test-001-00000.tar" in line
     assert not (tmp_path / "new").exists()
 

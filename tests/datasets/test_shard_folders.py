@@ -1,6 +1,7 @@
 """What commands that write shards meet in their folder: another command at work, links, missing shards."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,16 +30,21 @@ STOPS = (
 """A command that stops before each of its shards takes its name."""
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pairs in ``pairs`` and two tables of other labels."""
-    make_images(tmp_path)
+    root = tmp_path_factory.mktemp("files")
+    make_images(root)
     rows = [{**row, "split": split} for row, split in zip(GOOD, ("train", "test", "test"), strict=True)]
-    assert run(tmp_path, write_csv(tmp_path / "pairs.csv", rows)) == 0
-    (tmp_path / "out").rename(tmp_path / "pairs")
+    assert run(root, write_csv(root / "pairs.csv", rows), out="pairs") == 0
     for name in ("left", "right"):
-        write_csv(tmp_path / f"{name}.csv", [{"id": row["id"], "labels": f"{name};x"} for row in GOOD])
-    return tmp_path
+        write_csv(root / f"{name}.csv", [{"id": row["id"], "labels": f"{name};x"} for row in GOOD])
+    return root
+
+
+@pytest.fixture
+def folder(files: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(files, tmp_path, dirs_exist_ok=True)
 
 
 def relabel(folder: Path, table: str = "left") -> list[str]:

@@ -83,7 +83,7 @@ def test_a_seed_gives_one_draw_whatever_the_order_of_the_rows():
 
 def test_a_rare_label_goes_to_each_split_by_chance():
     """The split of the largest share would get all of it, and the test would never ask about it."""
-    candidates = [Candidate(f"i{i}", None, "t", ("often",), i, "s", "l") for i in range(200)]
+    candidates = [Candidate(f"i{i}", None, "t", ("often",), i, "s", "l") for i in range(60)]
     candidates[7] = Candidate("i7", None, "t", ("often", "rare"), 7, "s", "l")
     where = Counter(drawn(candidates, seed, stratify=True)[7].split for seed in range(200))
     assert where["train"] == pytest.approx(160, abs=5 * 5.7)  # five standard deviations of a binomial draw

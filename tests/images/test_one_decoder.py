@@ -4,6 +4,8 @@ import ast
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 import mcmfh_lightning
 from mcmfh_lightning import datamodules
 
@@ -25,34 +27,44 @@ KNOWN = {
 }
 
 
-def calls(path: Path) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Call):
-            name = ast.unparse(node.func)
-            found[name if name == "Image.open" else name.rpartition(".")[2]] += 1
-    return Counter({name: count for name, count in found.items() if name in READERS})
-
-
-def test_no_other_place_reads_pictures():
+@pytest.fixture(scope="module")
+def files() -> list[tuple[str, list[ast.AST]]]:
+    """Each file's name in the package, and its syntax."""
     # `datamodules` is a folder of its own in the repository, and inside the package once installed.
     roots = {Path(mcmfh_lightning.__file__).parent, Path(datamodules.__file__).parent}
-    found = {
-        path.relative_to(root).as_posix().removeprefix("datamodules/"): dict(counts)
+    return [
+        (path.relative_to(root).as_posix().removeprefix("datamodules/"), list(ast.walk(ast.parse(path.read_text()))))
         for root in roots
         for path in sorted(root.rglob("*.py"))
-        if (counts := calls(path))
+    ]
+
+
+def called(node: ast.Call) -> str:
+    match node.func:
+        case ast.Attribute(value=ast.Name(id="Image"), attr="open"):
+            return "Image.open"
+        case ast.Attribute(attr=name) | ast.Name(id=name):
+            return name
+    return ""
+
+
+def test_no_other_place_reads_pictures(files):
+    found = {
+        path: dict(counts)
+        for path, held in files
+        if (
+            counts := Counter(name for node in held if isinstance(node, ast.Call) and (name := called(node)) in READERS)
+        )
     }
     assert found == KNOWN
 
 
-def test_image_libraries_are_imported_by_their_usual_names():
+def test_image_libraries_are_imported_by_their_usual_names(files):
     """So that the test above sees their calls."""
-    for root in (Path(mcmfh_lightning.__file__).parent, Path(datamodules.__file__).parent):
-        for path in root.rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.ImportFrom) and node.module in ("PIL.Image", "pydicom.filereader", "pydicom"):
-                    assert all(alias.asname is None and alias.name != "open" for alias in node.names), path
-                if isinstance(node, ast.Import):
-                    names = {alias.name.partition(".")[0] for alias in node.names}
-                    assert not names & {"PIL", "pydicom", "cv2", "imageio", "tifffile", "png"}, path
+    for path, held in files:
+        for node in held:
+            if isinstance(node, ast.ImportFrom) and node.module in ("PIL.Image", "pydicom.filereader", "pydicom"):
+                assert all(alias.asname is None and alias.name != "open" for alias in node.names), path
+            if isinstance(node, ast.Import):
+                names = {alias.name.partition(".")[0] for alias in node.names}
+                assert not names & {"PIL", "pydicom", "cv2", "imageio", "tifffile", "png"}, path

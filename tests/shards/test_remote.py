@@ -194,14 +194,14 @@ def test_processes_of_a_machine_fetch_a_shard_once(server, tmp_path):
         )
     )
     command = [sys.executable, "-c", script, server.url, str(tmp_path / "cache")]
-    processes = [subprocess.Popen(command, stdin=-1, stdout=-1, text=True) for _ in range(3)]
+    processes = [subprocess.Popen(command, stdin=-1, stdout=-1, text=True) for _ in range(2)]
     for process in processes:
         assert process.stdout.readline() == "ready\n"
     for process in processes:
         process.stdin.write("\n")
         process.stdin.flush()
     paths = {process.communicate(timeout=60)[0].strip() for process in processes}
-    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert [process.returncode for process in processes] == [0, 0]
     assert len(paths) == 1
     assert server.requests[SHARD] == 1
 
