@@ -34,7 +34,7 @@ def folders(write_features, tmp_path_factory):
     [
         ("fork", [(1, 0), (2, 0), (4, 0), (8, 0), (1, 1), (2, 3)]),  # ranks and workers
         pytest.param("forkserver", [(1, 0), (2, 2)], marks=pytest.mark.slow),
-        pytest.param("spawn", [(1, 0), (2, 2)], marks=pytest.mark.slow),
+        pytest.param("spawn", [(1, 0), (1, 2)], marks=pytest.mark.slow),
     ],
 )
 def test_every_number_of_ranks_and_workers(folders, tmp_path, method, cases):
