@@ -17,6 +17,12 @@ from mcmfh_lightning.sweeps.declared import read_runs
 METHODS = [method.name for method in list_methods() if method.published]
 # The constants that facts about the published code give; the other rows of the pages are checked against configs alone.
 PUBLISHED = {
+    "dchmt": {
+        "model.margin_share": 0.75,
+        "model.quantization_weight": 0.001,
+        "model.optimizer.init_args.weight_decay": 0.2,
+        "data.global_batch_size": 100,
+    },
     "ddbh": {"model.quantization_weight": 0.1, "data.global_batch_size": 64},
     "dscph": {
         "model.negative_threshold": 0.9,

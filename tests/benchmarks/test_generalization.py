@@ -32,6 +32,7 @@ SMALL = {
     "ucmfh": ["--model.d_model", "8"],
     "dscph": ["--model.d_model", "16"],
     "ddbh": ["--model.d_model", "16"],
+    "dchmt": ["--model.d_model", "16"],
     "real_valued": ["--model.d_model", "16"],
     "label_classifier": [],
     "cca_itq": ["--model.num_bits", "12"],

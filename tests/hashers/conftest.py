@@ -72,6 +72,11 @@ def make_ddbh():
     return partial(small, "ddbh")
 
 
+@pytest.fixture
+def make_dchmt():
+    return partial(small, "dchmt")
+
+
 @pytest.fixture(params=[method.name for method in list_methods() if method.hashes and method.by_gradients])
 def make_hasher(request):
     """Maker of each method that hashes and learns by gradients."""
@@ -84,7 +89,7 @@ def flat(output):
     return {name: value for name, value in output.items() if name != "queries"} | queries
 
 
-@pytest.fixture(params=["two_tower", "ddbh", "dscph", "mcmfh"])
+@pytest.fixture(params=["two_tower", "ddbh", "dscph", "dchmt", "mcmfh"])
 def make_with_query_heads(request):
     """Maker of each method that can have query heads, with them."""
     return partial(small, request.param, query_heads=True)

@@ -17,7 +17,18 @@ from mcmfh_lightning.datamodules import PairDataModule
 from mcmfh_lightning.datamodules.tables import PairTable
 from mcmfh_lightning.encoders.base import embed_pairs
 from mcmfh_lightning.errors import CheckpointError
-from mcmfh_lightning.hashers import CCAITQ, DDBH, MCMFH, UCMFH, DScPH, EndToEnd, LabelClassifier, RealValued, TwoTower
+from mcmfh_lightning.hashers import (
+    CCAITQ,
+    DCHMT,
+    DDBH,
+    MCMFH,
+    UCMFH,
+    DScPH,
+    EndToEnd,
+    LabelClassifier,
+    RealValued,
+    TwoTower,
+)
 from tests.hashers.conftest import flat
 
 SCRIPT = Path(__file__).with_name("end_to_end_pairs.py")
@@ -28,6 +39,7 @@ HASHERS = {
     "ucmfh": partial(UCMFH, **SMALL),
     "dscph": partial(DScPH, **SMALL),
     "ddbh": partial(DDBH, **SMALL),
+    "dchmt": partial(DCHMT, **SMALL),
     "real_valued": partial(RealValued, d_model=16),
     "label_classifier": LabelClassifier,
 }

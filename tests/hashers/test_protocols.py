@@ -86,7 +86,7 @@ def test_paired_codes_of_ucmfh_see_the_partner(make_ucmfh, make_batch, code):
     assert ((before - after).abs().amax(dim=1) > 1e-3).all()
 
 
-@pytest.mark.parametrize("method", ["two_tower", "dscph", "ddbh"])
+@pytest.mark.parametrize("method", ["two_tower", "dscph", "ddbh", "dchmt"])
 def test_towers_have_nothing_fused(request, method, make_batch):
     model, batch = request.getfixturevalue(f"make_{method}")(), make_batch()
     output = evaluate(model, batch)

@@ -4,14 +4,14 @@ The formulas are written down here from the papers and repositories and share no
 compared for every parameter of the model.
 """
 
-from math import ceil, log
+from math import ceil, log, sqrt
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
-from mcmfh_lightning.hashers import DDBH, UCMFH, DScPH
+from mcmfh_lightning.hashers import DCHMT, DDBH, UCMFH, DScPH
 from mcmfh_lightning.lightning_configs import find_config
 from mcmfh_lightning.losses.supervised import _mean_of_highest
 
@@ -168,6 +168,41 @@ def test_dscph_leaves_out_rows_without_labels():
 def test_dscph_refuses_limits_that_would_pay_for_negatives():
     with pytest.raises(ValueError, match=r"negative_offset=0\.7 is greater than negative_threshold=0\.3"):
         published(DScPH, "dscph", num_labels=CLASSES, negative_threshold=0.3)
+
+
+def selected(tower, embedding):
+    """The softmax of both outputs of each bit, all pairs of a row next to each other: (B, 2 K)."""
+    projection, head = tower
+    hidden = (projection(embedding) @ head.hidden.weight.T + head.hidden.bias).clamp(min=0)
+    outputs = [hidden @ weight + bias for weight, bias in zip(head.pairs.weight, head.pairs.bias, strict=True)]
+    pairs = [torch.stack(outputs[bit : bit + 2]).exp() for bit in range(0, len(outputs), 2)]
+    return torch.cat([pair / pair.sum(0) for pair in pairs]).T
+
+
+def bounded_distances(first, second, similar, dissimilar):
+    """At the published margin: three quarters of the bits."""
+    margin, total = sqrt(first.shape[1] * 0.75), 0
+    for row, mine, others in zip(first, similar, dissimilar, strict=True):
+        squares = ((second - row) ** 2).sum(1)
+        total = total + squares[mine].sum() + ((margin - squares[others].sqrt()).clamp(min=0) ** 2).sum()
+    return total / sum(map(len, similar + dissimilar))
+
+
+@pytest.mark.parametrize("rows", SIZES)
+def test_dchmt(rows):
+    model = published(DCHMT, "dchmt")
+    labels, batch = batch_of(rows)
+    similar, dissimilar = relations(labels, batch["group"])
+    image, text = selected(model.image_tower, batch["image"]), selected(model.text_tower, batch["text"])
+    expected = sum(
+        bounded_distances(*pair, similar, dissimilar) for pair in ((image, image), (text, text), (image, text))
+    )
+    for pairs in (image, text):
+        expected = expected + 0.001 / 2 * (1 - ((2 * pairs - 1) ** 2).mean())
+    agree(model, sum(model.objective(batch).terms.values()), expected)
+    with torch.no_grad():
+        chosen = image.reshape(rows, 16, 2).argmax(2) == 1
+        assert torch.equal(model.encode(batch["image"], None).image >= 0, chosen)
 
 
 def nt_xent(first, second):

@@ -90,6 +90,6 @@ def test_a_hasher_within_an_end_to_end_model_is_asked():
 
 
 def test_methods_without_weights_of_searches_learn_all(make_batch):
-    for name in ("ddbh", "dscph"):
+    for name in ("ddbh", "dscph", "dchmt"):
         assert get_method(name).hasher.unlearned == ()
         check_codes(small(name, query_heads=True), make_batch(32), ())

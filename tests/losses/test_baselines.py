@@ -1,6 +1,6 @@
 """The losses of the baselines against their formulas read scalar by scalar: values and gradients, in float64."""
 
-from math import log
+from math import log, sqrt
 
 import pytest
 import torch
@@ -114,6 +114,24 @@ def slow_similarity_quantization(codes, similar):
     return total / (len(codes) * len(codes[0]))
 
 
+def slow_bounded_distance_loss(first, second, similar, dissimilar, share):
+    """Of the pairs that a softmax selects between, concatenated over the bits."""
+    margin, total, number = sqrt(len(first[0]) * 2 * share), zero(first) + zero(second), 0
+    for i, row in enumerate(first):
+        for j, column in enumerate(second):
+            squares = [
+                (x - y) ** 2
+                for u, v in zip(row, column, strict=True)
+                for x, y in (((1 - u) / 2, (1 - v) / 2), ((1 + u) / 2, (1 + v) / 2))
+            ]
+            if similar[i][j]:
+                total, number = total + sum(squares), number + 1
+            elif dissimilar[i][j]:
+                lacking = margin - sum(squares).sqrt()
+                total, number = total + (lacking**2 if lacking > 0 else 0), number + 1
+    return total / max(number, 1)
+
+
 batches = st.tuples(st.integers(1, 7), st.integers(2, 6), st.integers(0, 10**6))
 densities = st.sampled_from([0.0, 0.3, 0.7, 1.0])
 examples = settings(max_examples=60, deadline=None)
@@ -191,6 +209,19 @@ def test_boundary_point_loss(batch, columns, density, ignored):
     dissimilar = ~similar & ~mask(rows, columns, seed + 3, ignored)
     found = losses.boundary_point_loss(first, second, similar, dissimilar)
     agree(found, slow_boundary_point_loss(first, second, similar, dissimilar), first, second)
+
+
+@examples
+@given(
+    batch=batches, columns=st.integers(1, 9), density=densities, ignored=densities, share=st.sampled_from([0.1, 0.75])
+)
+def test_bounded_distance_loss(batch, columns, density, ignored, share):
+    rows, width, seed = batch
+    first, second = drawn(rows, width, seed), drawn(columns, width, seed + 1)
+    similar = mask(rows, columns, seed + 2, density)
+    dissimilar = ~similar & ~mask(rows, columns, seed + 3, ignored)
+    found = losses.bounded_distance_loss(first, second, similar, dissimilar, share)
+    agree(found, slow_bounded_distance_loss(first, second, similar, dissimilar, share), first, second)
 
 
 @examples

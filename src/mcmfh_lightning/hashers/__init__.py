@@ -2,6 +2,7 @@
 
 from mcmfh_lightning.hashers.base import Codes, Hasher, Objective
 from mcmfh_lightning.hashers.cca_itq import CCAITQ
+from mcmfh_lightning.hashers.dchmt import DCHMT
 from mcmfh_lightning.hashers.ddbh import DDBH
 from mcmfh_lightning.hashers.dscph import DScPH
 from mcmfh_lightning.hashers.end_to_end import EndToEnd, MakeHasher
@@ -14,6 +15,7 @@ from mcmfh_lightning.hashers.ucmfh import UCMFH, Views
 
 __all__ = [
     "CCAITQ",
+    "DCHMT",
     "DDBH",
     "MCMFH",
     "UCMFH",

@@ -1,14 +1,14 @@
 """DDBH: codes on the right side of their boundary points."""
 
+from functools import partial
+
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from torch import Tensor
 
 from mcmfh_lightning.hashers.base import Objective
 from mcmfh_lightning.hashers.checkpoints import use_present_names
 from mcmfh_lightning.hashers.two_tower import HashTowers
 from mcmfh_lightning.losses import boundary_point_loss, similarity_quantization
-from mcmfh_lightning.searches import SEARCHES, SearchName
 from mcmfh_lightning.types import FeatureBatch
 
 
@@ -57,19 +57,9 @@ class DDBH(HashTowers):
 
     def objective(self, batch: FeatureBatch) -> Objective:
         """Compute the terms of the class description, on the global batch."""
-        queries, items = self.global_codes_of_batch(batch)  # (B, num_bits) each
         similar, ignored = self.related(batch)  # (B, B) each
-        dissimilar = ~similar & ~ignored
-
-        def searched(search: SearchName) -> Tensor:
-            return boundary_point_loss(queries[search], items[SEARCHES[search].target], similar, dissimilar)
-
-        terms = {"image": searched("i2i"), "text": searched("t2t"), "cross": searched("i2t")}
-        codes = [items["image"], items["text"]]
-        if self.query_heads is not None:
-            terms["cross"] = (terms["cross"] + searched("t2i")) / 2
-            terms["case"] = (searched("i2case") + searched("t2case")) / 2
-            codes = [*items.values(), *queries.values()]
+        loss = partial(boundary_point_loss, similar=similar, dissimilar=~similar & ~ignored)
+        terms, codes = self.terms_of_searches(self.global_codes_of_batch(batch), loss)
         error = torch.stack([similarity_quantization(code, similar) for code in codes]).mean() * 2
         terms["quantisation"] = self.quantization_weight * error  # a column of metrics.csv, which keeps its name
         return Objective(terms, {})

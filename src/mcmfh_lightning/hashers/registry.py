@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from mcmfh_lightning.errors import ConfigError
 from mcmfh_lightning.hashers.base import Hasher
 from mcmfh_lightning.hashers.cca_itq import CCAITQ
+from mcmfh_lightning.hashers.dchmt import DCHMT
 from mcmfh_lightning.hashers.ddbh import DDBH
 from mcmfh_lightning.hashers.dscph import DScPH
 from mcmfh_lightning.hashers.label_classifier import LabelClassifier
@@ -54,6 +55,7 @@ _METHODS = (
     Method("ucmfh", "UCMFH", UCMFH, "pairs", "both; zeros for a missing one", published=True),
     Method("dscph", "DScPH", DScPH, "labels", published=True),
     Method("ddbh", "DDBH", DDBH, "labels", published=True),
+    Method("dchmt", "DCHMT", DCHMT, "labels", published=True),
     Method("cca_itq", "CCA-ITQ", CCAITQ, "pairs", by_gradients=False),
     Method("real_valued", "RealValued", RealValued, "labels or pairs", "one modality; no codes"),
     Method("label_classifier", "LabelClassifier", LabelClassifier, "labels", "one modality; no codes"),

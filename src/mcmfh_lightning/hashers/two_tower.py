@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mcmfh_lightning.hashers.base import Codes, Hasher, Objective
 from mcmfh_lightning.hashers.checkpoints import use_present_names
-from mcmfh_lightning.layers import HashHead, Projection, QueryHeads
+from mcmfh_lightning.layers import HashHead, MakeHead, Projection, QueryHeads
 from mcmfh_lightning.losses import CodesOfBatch, ContrastiveLoss, gather_rows
 from mcmfh_lightning.searches import SEARCHES, SearchName
 from mcmfh_lightning.types import EvaluationOutput, FeatureBatch
@@ -44,6 +44,8 @@ class Towers(Hasher, ABC):
 class HashTowers(Towers, ABC):
     """Projection, MLP and tanh per modality, the same for every method of this kind: they differ by their objective.
 
+    A method that publishes a head of its own gives it in place of the MLP with tanh.
+
     The code of a case is the mean of both. With query heads it is an MLP over both projections, and the queries of
     each search have an MLP of their own over the projection of their modality: MCMFH without transformer, voting and
     experts.
@@ -56,6 +58,7 @@ class HashTowers(Towers, ABC):
         optimizer: Makes the optimizer from the parameters.
         lr_scheduler: Makes a scheduler that is stepped once an epoch.
         query_heads: Give each search and the case an MLP of their own.
+        make_head: Makes the hash heads.
     """
 
     image_tower: nn.Sequential
@@ -71,13 +74,14 @@ class HashTowers(Towers, ABC):
         lr_scheduler: LRSchedulerCallable | None,
         *,
         query_heads: bool = False,
+        make_head: MakeHead = HashHead,
     ) -> None:
         sizes = {"num_bits": num_bits, "image_dim": image_dim, "text_dim": text_dim, "d_model": d_model}
         super().__init__(sizes | {"query_heads": query_heads}, optimizer, lr_scheduler)
-        self.image_tower = nn.Sequential(Projection(image_dim, d_model), HashHead(d_model, num_bits, d_model))
-        self.text_tower = nn.Sequential(Projection(text_dim, d_model), HashHead(d_model, num_bits, d_model))
-        self.case_head = HashHead(2 * d_model, num_bits, d_model) if query_heads else None
-        self.query_heads = QueryHeads(d_model, num_bits) if query_heads else None
+        self.image_tower = nn.Sequential(Projection(image_dim, d_model), make_head(d_model, num_bits, d_model))
+        self.text_tower = nn.Sequential(Projection(text_dim, d_model), make_head(d_model, num_bits, d_model))
+        self.case_head = make_head(2 * d_model, num_bits, d_model) if query_heads else None
+        self.query_heads = QueryHeads(d_model, num_bits, make_head) if query_heads else None
 
     def encode_query(self, search: SearchName, embedding: Tensor) -> Tensor:
         """Hash queries of one search by its head, or as items of their modality."""
@@ -107,6 +111,32 @@ class HashTowers(Towers, ABC):
     def global_codes_of_batch(self, batch: FeatureBatch) -> CodesOfBatch:
         """Compute the codes of all queries and items of the global batch."""
         return self.codes_of_batch(batch["image"], batch["text"]).gathered()
+
+    def terms_of_searches(
+        self, codes: CodesOfBatch, loss: Callable[[Tensor, Tensor], Tensor]
+    ) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """Compute a loss of two sets of codes within each modality and across, and name the codes that it is of.
+
+        Args:
+            codes: Codes of the global batch.
+            loss: Takes the codes of queries and of items, (B, num_bits) each.
+
+        Returns:
+            ``image``, ``text`` and ``cross``, from images to texts. With query heads the first codes are those of the
+            queries, ``cross`` is the mean of both directions, and ``case`` that of the searches of cases. Then the
+            codes that such a method also draws towards -1 and +1.
+        """
+        queries, items = codes
+
+        def searched(search: SearchName) -> Tensor:
+            return loss(queries[search], items[SEARCHES[search].target])
+
+        terms = {"image": searched("i2i"), "text": searched("t2t"), "cross": searched("i2t")}
+        if self.query_heads is None:
+            return terms, [items["image"], items["text"]]
+        terms["cross"] = (terms["cross"] + searched("t2i")) / 2
+        terms["case"] = (searched("i2case") + searched("t2case")) / 2
+        return terms, [*items.values(), *queries.values()]
 
     def evaluate(self, batch: FeatureBatch) -> EvaluationOutput:
         """Compute the codes of items and, with query heads, those of the queries of each search."""

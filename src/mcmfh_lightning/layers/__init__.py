@@ -5,7 +5,7 @@ import warnings
 from mcmfh_lightning.layers.concat_fusion import ConcatFusion
 from mcmfh_lightning.layers.dropout_voting import DropoutVoting, EvalVotes, KeyedDropout, Vote
 from mcmfh_lightning.layers.fusion import Fused, Fusion, FusionTransformer, View
-from mcmfh_lightning.layers.heads import HashHead, HouseholderRotation, Projection, QueryHeads
+from mcmfh_lightning.layers.heads import HashHead, HouseholderRotation, MakeHead, Projection, QueryHeads, SelectingHead
 from mcmfh_lightning.layers.mixture_of_experts import (
     MixtureOfExperts,
     Routing,
@@ -23,10 +23,12 @@ __all__ = [
     "HashHead",
     "HouseholderRotation",
     "KeyedDropout",
+    "MakeHead",
     "MixtureOfExperts",
     "Projection",
     "QueryHeads",
     "Routing",
+    "SelectingHead",
     "View",
     "Vote",
     "tokens_per_expert",

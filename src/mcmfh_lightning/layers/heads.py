@@ -1,5 +1,7 @@
 """Maps in front of and behind a method: projection of embeddings, hash head, rotation of codes."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, normalize
@@ -49,17 +51,49 @@ class HashHead(nn.Module):
         return torch.tanh(self.code(torch.relu(self.hidden(token))))
 
 
-class QueryHeads(nn.Module):
-    """A `HashHead` for the queries of each search.
+class SelectingHead(nn.Module):
+    """MLP with one hidden layer and two outputs a bit, between which a softmax selects.
+
+    Tu et al. ("Differentiable Cross-modal Hashing via Multimodal Transformers"), ACM MM 2022. With (p_0, p_1) the
+    softmax of the two outputs of a bit, its relaxed code is h = p_1 - p_0 in [-1, 1], whose sign says which one is
+    selected. Nothing is lost by the difference: the pair is ((1 - h) / 2, (1 + h) / 2).
 
     Args:
         d_model: Width of the token.
         num_bits: Bits of the code.
+        hidden_dim: Width of the hidden layer.
     """
 
-    def __init__(self, d_model: int, num_bits: int) -> None:
+    def __init__(self, d_model: int, num_bits: int, hidden_dim: int) -> None:
         super().__init__()
-        self.heads = nn.ModuleDict({search: HashHead(d_model, num_bits, d_model) for search in SEARCHES})
+        self.num_bits = num_bits
+        self.hidden = nn.Linear(d_model, hidden_dim)
+        self.pairs = nn.Linear(hidden_dim, 2 * num_bits)
+
+    def forward(self, token: Tensor) -> Tensor:
+        """Map (B, d_model) to (B, num_bits) in [-1, 1]."""
+        pairs = self.pairs(torch.relu(self.hidden(token))).reshape(len(token), self.num_bits, 2)
+        off, on = pairs.softmax(dim=-1).unbind(dim=-1)
+        code: Tensor = on - off
+        return code
+
+
+MakeHead = Callable[[int, int, int], nn.Module]
+"""Maker of a hash head, by ``d_model``, ``num_bits`` and ``hidden_dim``."""
+
+
+class QueryHeads(nn.Module):
+    """A hash head for the queries of each search.
+
+    Args:
+        d_model: Width of the token.
+        num_bits: Bits of the code.
+        make_head: Makes the heads.
+    """
+
+    def __init__(self, d_model: int, num_bits: int, make_head: MakeHead = HashHead) -> None:
+        super().__init__()
+        self.heads = nn.ModuleDict({search: make_head(d_model, num_bits, d_model) for search in SEARCHES})
 
     def forward(self, search: SearchName, token: Tensor) -> Tensor:
         """Map (B, d_model), of the image or the text alone, to (B, num_bits) in [-1, 1]."""

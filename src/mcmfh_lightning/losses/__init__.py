@@ -14,7 +14,12 @@ from mcmfh_lightning.losses.regularizers import (
     router_z,
     similarity_quantization,
 )
-from mcmfh_lightning.losses.supervised import boundary_point_loss, class_proxy_loss, semi_hard_triplet
+from mcmfh_lightning.losses.supervised import (
+    boundary_point_loss,
+    bounded_distance_loss,
+    class_proxy_loss,
+    semi_hard_triplet,
+)
 
 __all__ = [
     "CodesOfBatch",
@@ -26,6 +31,7 @@ __all__ = [
     "bit_balance",
     "bit_variance",
     "boundary_point_loss",
+    "bounded_distance_loss",
     "class_proxy_loss",
     "find_positives",
     "gather_rows",

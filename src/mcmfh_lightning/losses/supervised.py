@@ -1,6 +1,6 @@
-"""Losses of the supervised methods: boundary points (DDBH), class proxies and triplets (DScPH)."""
+"""Losses of the supervised methods: distances (DCHMT), boundary points (DDBH), class proxies and triplets (DScPH)."""
 
-from math import log
+from math import log, sqrt
 
 import torch
 from torch import Tensor
@@ -50,6 +50,37 @@ def boundary_point_loss(first: Tensor, second: Tensor, similar: Tensor, dissimil
     rows = _masked_mean(attraction, similar) + _masked_mean(repulsion, dissimilar)
     both = similar.any(dim=1) & dissimilar.any(dim=1)
     return torch.where(both, rows, 0).sum() / both.sum().clamp(min=1)
+
+
+def bounded_distance_loss(
+    first: Tensor, second: Tensor, similar: Tensor, dissimilar: Tensor, margin_share: float
+) -> Tensor:
+    r"""Compute the squared distances of similar codes, and the squares of what dissimilar ones lack to a margin.
+
+    The distance of two relaxed codes is the Euclidean one of the pairs that `SelectingHead` selects between, so that
+    d_ij^2 = |h_i - h_j|^2 / 2; for codes it is twice their Hamming distance. Over the n pairs of known relation,
+
+    .. math:: L = \frac{1}{n} \sum_{\text{similar}} d_{ij}^2
+       + \frac{1}{n} \sum_{\text{dissimilar}} \max(\sqrt{2 K \vartheta} - d_{ij}, 0)^2
+
+    The margin is thus a Hamming distance of theta K. DCHMT (Tu et al., ACM MM 2022), with the authors' choice of the
+    Euclidean distance and of squares. The formula is that of their code.
+
+    Args:
+        first: (N, K) relaxed codes in [-1, 1].
+        second: (M, K) relaxed codes in [-1, 1].
+        similar: (N, M) bool.
+        dissimilar: (N, M) bool.
+        margin_share: theta, the share of the bits by which dissimilar codes should differ.
+
+    Returns:
+        Scalar >= 0; 0 (with a zero gradient) if no relation is known.
+    """
+    # Not by a matrix product, which loses digits where codes nearly coincide. The gradient at a distance of 0 is 0.
+    distance = torch.cdist(first, second, compute_mode="donot_use_mm_for_euclid_dist") / sqrt(2)
+    missing = (sqrt(2 * first.shape[1] * margin_share) - distance).clamp(min=0)
+    costs = torch.where(similar, distance, torch.where(dissimilar, missing, 0)).square()
+    return costs.sum() / (similar | dissimilar).sum().clamp(min=1)
 
 
 def class_proxy_loss(
