@@ -31,6 +31,14 @@ PUBLISHED = {
         "model.triplet_weight": 0,
         "data.global_batch_size": 128,
     },
+    "tripah": {
+        "model.d_model": 512,
+        "model.quantization_weight": 0.8,
+        "model.alignment_weight": 5,
+        "model.classification_weight": 0.3,
+        "model.optimizer.init_args.weight_decay": 0.0001,
+        "data.global_batch_size": 96,
+    },
     "ucmfh": {
         "model.temperature": 0.5,
         "model.d_model": 512,

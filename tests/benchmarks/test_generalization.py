@@ -33,6 +33,7 @@ SMALL = {
     "dscph": ["--model.d_model", "16"],
     "ddbh": ["--model.d_model", "16"],
     "dchmt": ["--model.d_model", "16"],
+    "tripah": ["--model.d_model", "16"],
     "real_valued": ["--model.d_model", "16"],
     "label_classifier": [],
     "cca_itq": ["--model.num_bits", "12"],

@@ -15,7 +15,7 @@ from mcmfh_lightning.cli.main import main
 from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
 from mcmfh_lightning.export.check import check_export
 from mcmfh_lightning.export.write import export_model
-from mcmfh_lightning.hashers import CCAITQ, DCHMT, DDBH, MCMFH, UCMFH, DScPH, RealValued, TwoTower
+from mcmfh_lightning.hashers import CCAITQ, DCHMT, DDBH, MCMFH, UCMFH, DScPH, RealValued, TriPAH, TwoTower
 from mcmfh_lightning.hashers.stored import load_hasher
 from mcmfh_lightning.images.given import given_picture
 from mcmfh_lightning.portable.hasher import PortableHasher
@@ -93,6 +93,7 @@ METHODS = {
     "UCMFH": lambda: UCMFH(16, *WIDTHS, d_model=16),
     "DScPH": lambda: DScPH(16, *WIDTHS, num_labels=2, d_model=16),
     "DDBH": lambda: DDBH(16, *WIDTHS, d_model=16),
+    "TriPAH": lambda: TriPAH(16, *WIDTHS, num_labels=2, d_model=16),
     "DCHMT": lambda: DCHMT(16, *WIDTHS, d_model=16),
     "CCA-ITQ": lambda: CCAITQ(8, *WIDTHS),
 }

@@ -77,6 +77,11 @@ def make_dchmt():
     return partial(small, "dchmt")
 
 
+@pytest.fixture
+def make_tripah():
+    return partial(small, "tripah")
+
+
 @pytest.fixture(params=[method.name for method in list_methods() if method.hashes and method.by_gradients])
 def make_hasher(request):
     """Maker of each method that hashes and learns by gradients."""

@@ -120,13 +120,13 @@ def test_every_term_is_logged(make_hasher, make_data, make_trainer):
 
 def test_the_learning_rate_schedule_steps_once_an_epoch(make_hasher, make_data, make_trainer):
     # Unlike functions of this test they can be pickled, as hyper-parameters must be.
-    optimizer = partial(torch.optim.SGD, lr=0.5)
+    optimizer = partial(torch.optim.SGD, lr=1e-4)
     schedule = partial(torch.optim.lr_scheduler.ExponentialLR, gamma=0.1)
     trainer = make_trainer(max_epochs=2)
     trainer.fit(make_hasher(optimizer=optimizer, lr_scheduler=schedule), datamodule=make_data(num_batches=3))
     (used,) = trainer.optimizers
     assert isinstance(used, torch.optim.SGD)
-    assert used.param_groups[0]["lr"] == pytest.approx(0.5 * 0.1**2)
+    assert used.param_groups[0]["lr"] == pytest.approx(1e-4 * 0.1**2)
 
 
 def test_a_broken_embedding_is_named_when_the_loss_is_not_finite(make_hasher, make_batch):

@@ -16,7 +16,7 @@ from mcmfh_lightning.hashers.stored import load_hasher
 from mcmfh_lightning.searches import SEARCHES
 from mcmfh_lightning.trainer.checkpoint_io import weights_sha256
 
-LATER = {"dchmt"}
+LATER = {"dchmt", "tripah"}
 """Methods that the version before did not have."""
 FILES = [*(method.name for method in list_methods() if method.name not in LATER), "ddbh_cli"]
 

@@ -27,6 +27,7 @@ from mcmfh_lightning.hashers import (
     EndToEnd,
     LabelClassifier,
     RealValued,
+    TriPAH,
     TwoTower,
 )
 from tests.hashers.conftest import flat
@@ -40,6 +41,7 @@ HASHERS = {
     "dscph": partial(DScPH, **SMALL),
     "ddbh": partial(DDBH, **SMALL),
     "dchmt": partial(DCHMT, **SMALL),
+    "tripah": partial(TriPAH, **SMALL),
     "real_valued": partial(RealValued, d_model=16),
     "label_classifier": LabelClassifier,
 }

@@ -66,7 +66,8 @@ def test_without_query_heads_queries_have_the_codes_of_items(make_hasher, make_b
 def test_case_codes_see_both_modalities(make_hasher, make_batch, modality):
     model, batch = make_hasher(num_bits=64), make_batch(16)
     before, after = evaluate(model, batch)["case"], evaluate(model, other(batch, modality))["case"]
-    assert ((before >= 0) != (after >= 0)).any(dim=1).all()
+    assert ((before - after).abs().amax(dim=1) > 1e-3).all()
+    assert ((before >= 0) != (after >= 0)).any(dim=1).double().mean() > 0.9
 
 
 @pytest.mark.parametrize("fusion", ["tokens", "concat"])
@@ -86,7 +87,7 @@ def test_paired_codes_of_ucmfh_see_the_partner(make_ucmfh, make_batch, code):
     assert ((before - after).abs().amax(dim=1) > 1e-3).all()
 
 
-@pytest.mark.parametrize("method", ["two_tower", "dscph", "ddbh", "dchmt"])
+@pytest.mark.parametrize("method", ["two_tower", "dscph", "ddbh", "dchmt", "tripah"])
 def test_towers_have_nothing_fused(request, method, make_batch):
     model, batch = request.getfixturevalue(f"make_{method}")(), make_batch()
     output = evaluate(model, batch)

@@ -11,9 +11,10 @@ import pytest
 import torch
 import yaml
 
-from mcmfh_lightning.hashers import DCHMT, DDBH, UCMFH, DScPH
+from mcmfh_lightning.hashers import DCHMT, DDBH, UCMFH, DScPH, TriPAH
 from mcmfh_lightning.lightning_configs import find_config
 from mcmfh_lightning.losses.supervised import _mean_of_highest
+from mcmfh_lightning.randomness import keyed_mask
 
 SIZES = [2, 3, 7, 11, 16, 64, 99, 128, 256]
 CLASSES, IMAGE_DIM, TEXT_DIM = 5, 10, 6
@@ -203,6 +204,126 @@ def test_dchmt(rows):
     with torch.no_grad():
         chosen = image.reshape(rows, 16, 2).argmax(2) == 1
         assert torch.equal(model.encode(batch["image"], None).image >= 0, chosen)
+
+
+def cross_entropy_of_labels(logits, dense, weight):
+    """Over pairs with labels; positives weigh more the rarer their label is among all items."""
+    chances = [1 / (1 + (-row).exp()) for row in logits]
+    costs = [
+        -(weight[c] * chance[c].log() if row[c] else (1 - chance[c]).log())
+        for chance, row in zip(chances, dense, strict=True)
+        if any(row)
+        for c in range(CLASSES)
+    ]
+    return mean(costs) if costs else logits.sum() * 0
+
+
+def one_of_a_pair(first, second, group):
+    """Cross entropy of the pair of each row among all rows of other groups, at a temperature of 0.07."""
+    total = 0
+    for one, other in ((first, second), (second, first)):
+        for i, row in enumerate(one):
+            logits = other @ row / (other.norm(dim=1) * row.norm()) / 0.07
+            counted = [j for j in range(len(one)) if j == i or group[j] != group[i]]
+            total = total - (logits[i] - logits[counted].exp().sum().log()) / len(one) / 2
+    return total
+
+
+def codes_of(model, batch):
+    """Features, and the codes and auxiliary codes of them, next to each other, of images and of texts."""
+    features, codes = [], []
+    for projection, name in ((model.image_projection, "image"), (model.text_projection, "text")):
+        one = projection(batch[name])
+        for block in model.blocks:
+            centered = one - one.mean(1, keepdim=True)
+            normal = (
+                centered / (centered.square().mean(1, keepdim=True) + 1e-5).sqrt() * block.norm.weight + block.norm.bias
+            )
+            hidden = normal @ block.hidden.weight.T + block.hidden.bias
+            hidden = hidden * (1 + torch.erf(hidden / sqrt(2))) / 2
+            one = one + hidden @ block.out.weight.T + block.out.bias
+        features.append(one)
+        both = [one @ layer.weight.T + layer.bias for layer in (model.code, model.auxiliary)]
+        codes.append(torch.cat([x.tanh() for x in both], dim=1))
+    return features, codes
+
+
+def likelihood(old, new, shared, known):
+    total = 0
+    for row, mine, counted in zip(old, shared, known, strict=True):
+        logits = (new @ row).clamp(-64, 64) / 2
+        total = total + (softplus(logits) - logits * mine)[counted].sum()
+    return total / known.sum()
+
+
+def tripah(model, batch, dense, memory, target, ratio):
+    """The objective of the authors' code for one length, without prompts: the memory has codes, labels and groups."""
+    features, codes = codes_of(model, batch)
+    old, old_dense, old_group = memory
+    group = batch["group"].tolist()
+    same = torch.tensor([[a == b for b in group] for a in old_group])
+    shared = same | torch.tensor([[any(map(min, a, b)) for b in dense] for a in old_dense])
+    known = same | torch.tensor([[any(a) and any(b) for b in dense] for a in old_dense])
+    total = 0
+    for part, weight in ((slice(0, 16), 1), (slice(16, None), 20)):
+        (old_image, old_text), (image, text) = ([one[:, part] for one in both] for both in (old, codes))
+        for a, b, scale in (
+            (old_image, image, 0.005),
+            (old_text, text, 0.005),
+            (old_image, text, 5),
+            (old_text, image, 5),
+        ):
+            total = total + weight * scale * likelihood(a, b, shared, known)
+        for one, times in ((image, ratio), (text, 1)):
+            total = total + weight * 0.8 * times * ((one - target[:, part]) ** 2).sum() / one.numel()
+    carriers = [sum(row[c] for row in old_dense) for c in range(CLASSES)]
+    labeled = sum(any(row) for row in old_dense)
+    weights = [(labeled - n) / (n + 1e-6) for n in carriers]
+    for one, classifier in zip(features, (model.image_classifier, model.text_classifier), strict=True):
+        total = total + 0.3 * cross_entropy_of_labels(one @ classifier.weight.T + classifier.bias, dense, weights)
+    total = total + 5 * one_of_a_pair(*features, group)
+    first, _, last = model.decoder
+    for one in codes:
+        hidden = (one[:, :16] @ first.weight.T + first.bias).clamp(min=0)
+        decoded = (hidden @ last.weight.T + last.bias).tanh()
+        total = total + 20 * 0.005 * ((decoded - target[:, 16:]) ** 2).sum() / len(one)
+    return total
+
+
+def random_signs(index):
+    drawn = keyed_mask(0.5, seed=0, step=-1, ids=index, shape=(16 + 256,))
+    return torch.where(drawn, 1.0, -1.0).double()
+
+
+@pytest.mark.parametrize("rows", [size for size in SIZES if size < 100])
+def test_tripah_in_the_first_step(rows):
+    model = published(TriPAH, "tripah", num_labels=CLASSES)
+    dense, batch = batch_of(rows)
+    own = [one.detach() for one in codes_of(model, batch)[1]]
+    memory = own, dense, batch["group"].tolist()
+    expected = tripah(model, batch, dense, memory, random_signs(batch["index"]), 1)
+    agree(model, sum(model.objective(batch).terms.values()), expected)
+    again = model.objective(batch).terms.values()
+    torch.testing.assert_close(sum(again), expected, rtol=1e-12, atol=0)  # as often as it is asked for
+
+
+def test_tripah_remembers_the_items_of_earlier_steps(monkeypatch):
+    """Of ten items, the last five come back, with five others: their targets are the signs that they had."""
+    model = published(TriPAH, "tripah", num_labels=CLASSES)
+    dense, batch = batch_of(15)
+    parts = [({name: value[rows] for name, value in batch.items()}, dense[rows]) for rows in (slice(10), slice(5, 15))]
+    model.objective(parts[0][0])
+    before = [one.detach() for one in codes_of(model, parts[0][0])[1]]
+    with torch.no_grad():
+        model.code.weight.mul_(-0.7)
+        model.auxiliary.weight.mul_(-0.7)
+    monkeypatch.setattr(model, "_batch_number", lambda: 1)
+    monkeypatch.setattr(model, "_progress", lambda: 0.2)
+    now = [one.detach() for one in codes_of(model, parts[1][0])[1]]
+    memory = [torch.cat([old[:5], new]) for old, new in zip(before, now, strict=True)], dense, batch["group"].tolist()
+    target = torch.cat([(before[0] + before[1]).sign()[5:], random_signs(torch.arange(10, 15))])
+    expected = tripah(model, *parts[1], memory, target, 1.6)
+    agree(model, sum(model.objective(parts[1][0]).terms.values()), expected)
 
 
 def nt_xent(first, second):

@@ -9,7 +9,7 @@ with quick_imports(sleepy=False):  # without what torchmetrics has for texts and
     import torch.distributed as dist
     from torch.multiprocessing import start_processes
 
-    from mcmfh_lightning.hashers import DCHMT, DDBH, MCMFH, UCMFH, DScPH, TwoTower
+    from mcmfh_lightning.hashers import DCHMT, DDBH, MCMFH, UCMFH, DScPH, TriPAH, TwoTower
     from mcmfh_lightning.losses import gather_rows
 
 
@@ -48,6 +48,7 @@ def main(rank, store):
         DScPH(**sizes, num_labels=3, triplet_weight=1.0).double(),
         DDBH(**sizes).double(),
         DCHMT(**sizes).double(),
+        TriPAH(**sizes, num_labels=3).double(),
     ]
     expected = [gradients(model, batch) for model in models]
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)

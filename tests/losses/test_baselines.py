@@ -132,6 +132,16 @@ def slow_bounded_distance_loss(first, second, similar, dissimilar, share):
     return total / max(number, 1)
 
 
+def slow_similarity_likelihood(first, second, similar, ignored):
+    total, number = zero(first) + zero(second), 0
+    for i, row in enumerate(first):
+        for j, column in enumerate(second):
+            if not ignored[i][j]:
+                logit = sum(x * y for x, y in zip(row, column, strict=True)).clamp(-64, 64) / 2
+                total, number = total + softplus(logit) - (logit if similar[i][j] else 0), number + 1
+    return total / max(number, 1)
+
+
 batches = st.tuples(st.integers(1, 7), st.integers(2, 6), st.integers(0, 10**6))
 densities = st.sampled_from([0.0, 0.3, 0.7, 1.0])
 examples = settings(max_examples=60, deadline=None)
@@ -222,6 +232,18 @@ def test_bounded_distance_loss(batch, columns, density, ignored, share):
     dissimilar = ~similar & ~mask(rows, columns, seed + 3, ignored)
     found = losses.bounded_distance_loss(first, second, similar, dissimilar, share)
     agree(found, slow_bounded_distance_loss(first, second, similar, dissimilar, share), first, second)
+
+
+@examples
+@example(batch=(5, 6, 3), columns=4, density=0.3, ignored=0.3, scale=20.0)  # some products are beyond 64
+@given(batch=batches, columns=st.integers(1, 9), density=densities, ignored=densities, scale=st.just(1.0))
+def test_similarity_likelihood(batch, columns, density, ignored, scale):
+    rows, width, seed = batch
+    first, second = drawn(rows, width, seed), drawn(columns, width, seed + 1)
+    similar = mask(rows, columns, seed + 2, density)
+    unknown = ~similar & mask(rows, columns, seed + 3, ignored)
+    found = losses.similarity_likelihood(scale * first, second, similar, unknown)
+    agree(found, slow_similarity_likelihood(scale * first, second, similar, unknown), first, second)
 
 
 @examples

@@ -95,7 +95,8 @@ class McmfhCLI(LightningCLI):
         for place in ("data", "model", "model.init_args.hasher"):
             parser.link_arguments("seed_everything", f"{place}.init_args.seed")
         for place in ("model", "model.init_args.hasher"):
-            parser.link_arguments("trainer.max_epochs", f"{place}.init_args.lr_scheduler.init_args.T_max")
+            for name in ("lr_scheduler.init_args.T_max", "annealing_epochs"):
+                parser.link_arguments("trainer.max_epochs", f"{place}.init_args.{name}")
 
     def _parse_ckpt_path(self) -> None:
         """Keep the configuration as the user wrote it.

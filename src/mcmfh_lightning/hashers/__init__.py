@@ -10,6 +10,7 @@ from mcmfh_lightning.hashers.label_classifier import LabelClassifier
 from mcmfh_lightning.hashers.mcmfh import MCMFH, FusionLoss
 from mcmfh_lightning.hashers.real_valued import RealValued
 from mcmfh_lightning.hashers.registry import Method, get_method, list_methods
+from mcmfh_lightning.hashers.tripah import TriPAH
 from mcmfh_lightning.hashers.two_tower import HashTowers, Towers, TwoTower
 from mcmfh_lightning.hashers.ucmfh import UCMFH, Views
 
@@ -31,6 +32,7 @@ __all__ = [
     "Objective",
     "RealValued",
     "Towers",
+    "TriPAH",
     "TwoTower",
     "Views",
     "get_method",

@@ -222,6 +222,7 @@ class Hasher(LightningModule, ABC):
             "label_vocabulary": self._of_data("label_vocabulary"),
             "unlearned": list(self.unlearned),
         }
+        self.save_training_state(checkpoint)
         # Given from Python these are functions, which torch.load(weights_only=True) refuses; the command line stores
         # them as plain dicts.
         arguments = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {})
@@ -270,12 +271,19 @@ class Hasher(LightningModule, ABC):
         if fitting:
             self._check_data("label_vocabulary", stored, "resume on the data the run began with or start a new run")
             self._check_arguments(checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {}))
+            self.load_training_state(checkpoint)
         else:
             self.unlearned = unlearned_of(checkpoint)  # whatever objective this run is configured with
             self.adapt(checkpoint["state_dict"])
 
     def adapt(self, state: Mapping[str, Tensor]) -> None:
         """Take sizes that depend on the data from a checkpoint's weights; called where nothing is trained."""
+
+    def save_training_state(self, checkpoint: dict[str, Any]) -> None:
+        """Add what a resumed run needs and codes do not, as tensors and plain values; it is never shared."""
+
+    def load_training_state(self, checkpoint: Mapping[str, Any]) -> None:
+        """Take what `save_training_state` added; called where training resumes."""
 
     def _check_objective(self, stored: dict[str, Any]) -> None:
         """Refuse to resume a run with an objective that it was not begun with."""

@@ -135,6 +135,14 @@ class EndToEnd(Hasher):
         """Return an attribute of the datamodule; the encoder is the module's own here."""
         return self.encoder.identity if name == "encoder" else super()._of_data(name)
 
+    def save_training_state(self, checkpoint: dict[str, Any]) -> None:
+        """Add what the hasher needs in a resumed run."""
+        self.hasher.save_training_state(checkpoint)
+
+    def load_training_state(self, checkpoint: Mapping[str, Any]) -> None:
+        """Let the hasher take what it needs."""
+        self.hasher.load_training_state(checkpoint)
+
     def adapt(self, state: Mapping[str, Tensor]) -> None:
         """Let the hasher take sizes from its part of the weights."""
         self.hasher.adapt({key.removeprefix("hasher."): state[key] for key in state if key.startswith("hasher.")})

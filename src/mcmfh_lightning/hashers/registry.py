@@ -15,6 +15,7 @@ from mcmfh_lightning.hashers.dscph import DScPH
 from mcmfh_lightning.hashers.label_classifier import LabelClassifier
 from mcmfh_lightning.hashers.mcmfh import MCMFH
 from mcmfh_lightning.hashers.real_valued import RealValued
+from mcmfh_lightning.hashers.tripah import TriPAH
 from mcmfh_lightning.hashers.two_tower import TwoTower
 from mcmfh_lightning.hashers.ucmfh import UCMFH
 from mcmfh_lightning.nearest import did_you_mean
@@ -56,6 +57,7 @@ _METHODS = (
     Method("dscph", "DScPH", DScPH, "labels", published=True),
     Method("ddbh", "DDBH", DDBH, "labels", published=True),
     Method("dchmt", "DCHMT", DCHMT, "labels", published=True),
+    Method("tripah", "TriPAH", TriPAH, "labels", published=True),
     Method("cca_itq", "CCA-ITQ", CCAITQ, "pairs", by_gradients=False),
     Method("real_valued", "RealValued", RealValued, "labels or pairs", "one modality; no codes"),
     Method("label_classifier", "LabelClassifier", LabelClassifier, "labels", "one modality; no codes"),

@@ -3,7 +3,14 @@
 import warnings
 
 from mcmfh_lightning.losses.average_precision import average_precision_loss
-from mcmfh_lightning.losses.batch import Positives, Supervision, find_positives, gather_rows, shares_label
+from mcmfh_lightning.losses.batch import (
+    Positives,
+    Supervision,
+    find_positives,
+    find_positives_between,
+    gather_rows,
+    shares_label,
+)
 from mcmfh_lightning.losses.contrastive import CodesOfBatch, ContrastiveLoss, HashingLoss, info_nce, nt_xent
 from mcmfh_lightning.losses.regularizers import (
     bit_balance,
@@ -19,6 +26,7 @@ from mcmfh_lightning.losses.supervised import (
     bounded_distance_loss,
     class_proxy_loss,
     semi_hard_triplet,
+    similarity_likelihood,
 )
 
 __all__ = [
@@ -34,6 +42,7 @@ __all__ = [
     "bounded_distance_loss",
     "class_proxy_loss",
     "find_positives",
+    "find_positives_between",
     "gather_rows",
     "importance",
     "info_nce",
@@ -43,6 +52,7 @@ __all__ = [
     "router_z",
     "semi_hard_triplet",
     "shares_label",
+    "similarity_likelihood",
     "similarity_quantization",
 ]
 

@@ -75,13 +75,27 @@ def find_positives(labels: Tensor, groups: Tensor, supervision: Supervision) -> 
         groups: (B,) int64.
         supervision: What makes two rows belong together.
     """
-    same_group = groups[:, None] == groups
     if supervision == "pairs":
+        same_group = groups[:, None] == groups
         return Positives(same_group, torch.zeros_like(same_group))
-    shared = shares_label(labels, labels)
-    unlabeled = (labels == 0).all(dim=-1)
-    ignored = (unlabeled[:, None] | unlabeled) & ~same_group
-    return Positives(same_group | shared, ignored)
+    return find_positives_between(labels, groups, labels, groups)
+
+
+def find_positives_between(labels: Tensor, groups: Tensor, other_labels: Tensor, other_groups: Tensor) -> Positives:
+    """Separate positives from negatives between two sets of rows, as `find_positives` does by labels within one.
+
+    Args:
+        labels: (N, ceil(L / 8)) uint8, packed label sets.
+        groups: (N,) int64.
+        other_labels: (M, ceil(L / 8)) uint8.
+        other_groups: (M,) int64.
+
+    Returns:
+        (N, M) each.
+    """
+    same_group = groups[:, None] == other_groups
+    unlabeled = (labels == 0).all(dim=-1)[:, None] | (other_labels == 0).all(dim=-1)
+    return Positives(same_group | shares_label(labels, other_labels), unlabeled & ~same_group)
 
 
 def shares_label(first: Tensor, second: Tensor) -> Tensor:

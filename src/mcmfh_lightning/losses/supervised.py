@@ -1,4 +1,7 @@
-"""Losses of the supervised methods: distances (DCHMT), boundary points (DDBH), class proxies and triplets (DScPH)."""
+"""Losses of the supervised methods.
+
+Distances (DCHMT), boundary points (DDBH), class proxies and triplets (DScPH), the likelihood of similarities (TriPAH).
+"""
 
 from math import log, sqrt
 
@@ -8,6 +11,7 @@ from torch.nn.functional import logsigmoid, normalize
 
 SMOOTHING = 2.0  # b, which keeps the ratio defined and the gradient small where a batch has few positives
 SHARPNESS = 1.3  # s_p and s_n: how much harder pairs weigh more
+LARGEST_INNER = 64.0  # beyond it, an inner product has no gradient
 HARDEST = 1.0  # mu: the cosine at which a negative has weight 1
 THRESHOLD = 0.9  # tau: a proxy of another class with a lower cosine costs nothing
 OFFSET = 0.7  # psi: subtracted from the cosine of one that costs
@@ -118,6 +122,34 @@ def class_proxy_loss(
     missed = (positive * (1 - cosine) * (SHARPNESS * (1 - cosine)).exp().detach()).sum()
     false = (negative * (cosine - offset) * (SHARPNESS * (cosine - HARDEST)).exp().detach()).sum()
     return 1 - hits / (hits + missed + false)
+
+
+def similarity_likelihood(first: Tensor, second: Tensor, similar: Tensor, ignored: Tensor) -> Tensor:
+    r"""Compute the negative log-likelihood of similarities whose logits are inner products of codes.
+
+    With s_ij = <u_i, v_j> / 2, the product clamped to [-64, 64], and S_ij whether both are similar, the mean over the
+    pairs of known relation of
+
+    .. math:: \log(1 + e^{s_{ij}}) - S_{ij} s_{ij}
+
+    Jiang & Li (DCMH), CVPR 2017, eq. 1, first term; clamped, as a mean, and with codes of earlier steps as ``first``
+    in TriPAH (arXiv 2606.27010, 2026: `bayesian_loss` of its code).
+
+    Args:
+        first: (N, K) relaxed codes in [-1, 1].
+        second: (M, K) relaxed codes in [-1, 1].
+        similar: (N, M) bool.
+        ignored: (N, M) bool: pairs of unknown relation.
+
+    Returns:
+        Scalar >= 0; 0 (with a zero gradient) if no relation is known.
+    """
+    inner = first @ second.T
+    # Sums over all training items are too large for half precision.
+    inner = inner.to(torch.promote_types(inner.dtype, torch.float32))
+    logits = inner.clamp(-LARGEST_INNER, LARGEST_INNER) / 2
+    costs = torch.where(ignored, 0, -logsigmoid(-logits) - similar * logits)
+    return costs.sum() / (~ignored).sum().clamp(min=1)
 
 
 def semi_hard_triplet(codes: Tensor, similar: Tensor, dissimilar: Tensor, margin: float) -> Tensor:
