@@ -12,7 +12,7 @@ from mcmfh_lightning.hashers.base import Objective
 from mcmfh_lightning.hashers.code_bank import BankRows, CodeBank
 from mcmfh_lightning.hashers.two_tower import Towers
 from mcmfh_lightning.layers import KeyedDropout, Projection
-from mcmfh_lightning.losses import find_positives_between, gather_rows, info_nce, similarity_likelihood
+from mcmfh_lightning.losses import Positives, find_positives_between, gather_rows, info_nce, similarity_likelihood
 from mcmfh_lightning.metrics.functional import unpack_bits
 from mcmfh_lightning.randomness import EVALUATION_STEP, SampleKey, keyed_mask
 from mcmfh_lightning.types import FeatureBatch
@@ -123,31 +123,24 @@ class TriPAH(Towers):
         latest = torch.cat([codes, auxiliary], dim=2).detach()
         rows = BankRows(latest, labels, groups, torch.ones_like(index, dtype=torch.bool))
         before, bank = self._bank.exchange(self._batch_number(), index, rows)
-        targets = self._targets(before, index).split([codes.shape[2], AUXILIARY_BITS], dim=1)
-        held = bank.codes.split([codes.shape[2], AUXILIARY_BITS], dim=2)
-        similar, ignored = find_positives_between(bank.labels, bank.groups, labels, groups)  # (N, B) each
-
-        likelihood, quantization = torch.zeros_like(features[0, 0, 0]), torch.zeros_like(features[0, 0, 0])
-        of_lengths = zip((codes, auxiliary), held, targets, (1.0, AUXILIARY_WEIGHT), strict=True)
-        for code, old, signs, weight in of_lengths:
-            likelihood = likelihood + weight * _asymmetric(old, code, similar, ignored)
-            image, text = (mse_loss(part, signs) for part in code.unbind(1))
-            quantization = quantization + weight * (image_weight(self._progress()) * image + text)
+        targets = self._targets(before, index)  # (B, num_bits + AUXILIARY_BITS)
+        relations = find_positives_between(bank.labels, bank.groups, labels, groups)  # (N, B) each
+        short = codes.shape[2]
+        likelihood, quantization = self._hashing(codes, bank.codes[..., :short], targets[:, :short], relations)
+        of_auxiliary = self._hashing(auxiliary, bank.codes[..., short:], targets[:, short:], relations)
         image, text = features.unbind(1)
         own = torch.eye(len(index), dtype=torch.bool, device=index.device)
         alignment = info_nce(image, text, own, TEMPERATURE, ignored=groups[:, None] == groups)
-        decoded = torch.tanh(self.decoder(codes))
-        error = sum(mse_loss(part, targets[1]) for part in decoded.unbind(1)) * AUXILIARY_BITS
-        return Objective(
-            {
-                "likelihood": likelihood,
-                "quantization": self.quantization_weight * quantization,
-                "alignment": self.alignment_weight * alignment,
-                "classification": self.classification_weight * self._classification(image, text, labels, bank),
-                "reconstruction": AUXILIARY_WEIGHT * RECONSTRUCTION_WEIGHT * error,
-            },
-            {},
-        )
+        decoded = torch.tanh(self.decoder(codes)).unbind(1)
+        error = torch.stack([mse_loss(part, targets[:, short:]) for part in decoded]).sum() * AUXILIARY_BITS
+        terms = {
+            "likelihood": likelihood + AUXILIARY_WEIGHT * of_auxiliary[0],
+            "quantization": self.quantization_weight * (quantization + AUXILIARY_WEIGHT * of_auxiliary[1]),
+            "alignment": self.alignment_weight * alignment,
+            "classification": self.classification_weight * self._classification(image, text, labels, bank),
+            "reconstruction": AUXILIARY_WEIGHT * RECONSTRUCTION_WEIGHT * error,
+        }
+        return Objective(terms, {})
 
     def adapt(self, state: Mapping[str, Tensor]) -> None:
         """Take as many labels as the checkpoint has: they have no part in codes."""
@@ -179,6 +172,20 @@ class TriPAH(Towers):
         text = self._features(self.text_projection(batch["text"]), keys[1])
         return gather_rows(torch.stack([image, text], dim=1))
 
+    def _hashing(self, code: Tensor, old: Tensor, signs: Tensor, relations: Positives) -> tuple[Tensor, Tensor]:
+        """Compute the likelihood of codes, (B, 2, K), against latest ones, (N, 2, K), and their quantization."""
+        image, text = code.unbind(1)
+        old_image, old_text = old.unbind(1)
+        weighted = [
+            (old_image, image, WITHIN_WEIGHT),
+            (old_text, text, WITHIN_WEIGHT),
+            (old_image, text, BETWEEN_WEIGHT),
+            (old_text, image, BETWEEN_WEIGHT),
+        ]
+        terms = [weight * similarity_likelihood(first, second, *relations) for first, second, weight in weighted]
+        quantization = image_weight(self._progress()) * mse_loss(image, signs) + mse_loss(text, signs)
+        return torch.stack(terms).sum(), quantization
+
     def _targets(self, before: BankRows, index: Tensor) -> Tensor:
         """Return the signs of the items when they were last seen: (B, num_bits + AUXILIARY_BITS)."""
         shape = tuple(before.codes.shape[2:])
@@ -192,12 +199,11 @@ class TriPAH(Towers):
         known, carriers = dense.any(dim=1, keepdim=True), of_all.sum(dim=0)
         positive_weight = ((of_all.any(dim=1).sum() - carriers) / (carriers + 1e-6)).clamp(min=0)
         counted = known.to(dense.dtype).expand_as(dense)
-        total = sum(
+        totals = [
             binary_cross_entropy_with_logits(logits, dense, counted, reduction="sum", pos_weight=positive_weight)
             for logits in (self.image_classifier(image), self.text_classifier(text))
-        )
-        mean: Tensor = total / counted.sum().clamp(min=1)
-        return mean
+        ]
+        return torch.stack(totals).sum() / counted.sum().clamp(min=1)
 
     def _progress(self) -> float:
         """Return the share of the annealing that is over after this batch; 0 where the length is not known."""
@@ -219,17 +225,6 @@ def image_weight(progress: float) -> float:
         progress: Share of the training that is over.
     """
     return 1 + max(0.0, min(3 * progress, 1.5 * (1 - progress)))
-
-
-def _asymmetric(old: Tensor, code: Tensor, similar: Tensor, ignored: Tensor) -> Tensor:
-    """Sum the weighted likelihoods of latest codes, (N, 2, K), and those of the batch, (B, 2, K)."""
-    image, text = code.unbind(1)
-    old_image, old_text = old.unbind(1)
-    within = [(old_image, image), (old_text, text)]
-    between = [(old_image, text), (old_text, image)]
-    sums = [sum(similarity_likelihood(*pair, similar, ignored) for pair in pairs) for pairs in (within, between)]
-    total: Tensor = WITHIN_WEIGHT * sums[0] + BETWEEN_WEIGHT * sums[1]
-    return total
 
 
 class _Block(nn.Module):
