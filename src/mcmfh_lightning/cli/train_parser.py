@@ -43,7 +43,8 @@ class OneLineParser(LightningArgumentParser):
         """Write a configuration that was parsed, which has checked it: to check it again takes longer than to write."""
         if "skip_none" in kwargs:  # the former name, as Lightning has it
             kwargs["skip_unset"] = kwargs.pop("skip_none")
-        return super().dump(*args, **kwargs | {"skip_validation": True})
+        text: str = super().dump(*args, **kwargs | {"skip_validation": True})
+        return text
 
     def format_help(self, *args: Any, **kwargs: Any) -> str:  # noqa: ANN401  # jsonargparse's
         """Write the help."""
