@@ -1,5 +1,6 @@
 """Tiny models in the file formats of the real ones, and a network that notices being asked."""
 
+import shutil
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -57,11 +58,18 @@ def image_weights(random_towers: ModuleType, tmp_path_factory: pytest.TempPathFa
     return path
 
 
-@pytest.fixture
-def text_folder(random_towers: ModuleType, tmp_path: Path) -> Path:
+@pytest.fixture(scope="session")
+def text_tower(random_towers: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A plain transformers folder: a BERT of two layers, which does not say how it is pooled."""
-    folder: Path = random_towers.write_bert(tmp_path / "text", WORDS, random_towers.TINY_BERT, context_length=64)
+    folder = tmp_path_factory.mktemp("text") / "model"
+    random_towers.write_bert(folder, WORDS, random_towers.TINY_BERT, context_length=64)
     return folder
+
+
+@pytest.fixture
+def text_folder(text_tower: Path, tmp_path: Path) -> Path:
+    """A copy of the text tower, which a test may change."""
+    return shutil.copytree(text_tower, tmp_path / "text")
 
 
 @pytest.fixture

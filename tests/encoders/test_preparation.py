@@ -16,12 +16,12 @@ from .tuning_pairs import write_efficientnet
 MakeEncoder = Callable[..., TwoTowerEncoder]
 
 
-@pytest.fixture
-def make(text_folder: Path, tmp_path: Path) -> MakeEncoder:
-    weights = write_efficientnet(tmp_path / "weights.safetensors")
+@pytest.fixture(scope="module")
+def make(text_tower: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeEncoder:
+    weights = write_efficientnet(tmp_path_factory.mktemp("image") / "weights.safetensors")
 
     def make(**options: object) -> TwoTowerEncoder:
-        return TwoTowerEncoder(str(weights), str(text_folder), "test_efficientnet", text_pooling="mean", **options)
+        return TwoTowerEncoder(str(weights), str(text_tower), "test_efficientnet", text_pooling="mean", **options)
 
     return make
 

@@ -22,21 +22,19 @@ from .tuning_pairs import SIZES, TEXTS, fit_tower, make_tuning, write_efficientn
 MakeEncoder = Callable[..., TwoTowerEncoder]
 
 
-@pytest.fixture
-def make(text_folder: Path, tmp_path: Path) -> MakeEncoder:
-    weights = write_efficientnet(tmp_path / "weights.safetensors")
+@pytest.fixture(scope="module")
+def make(text_tower: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeEncoder:
+    weights = write_efficientnet(tmp_path_factory.mktemp("image") / "weights.safetensors")
 
     def make(image_weights: Path = weights, **options: object) -> TwoTowerEncoder:
-        return TwoTowerEncoder(
-            str(image_weights), str(text_folder), "test_efficientnet", text_pooling="mean", **options
-        )
+        return TwoTowerEncoder(str(image_weights), str(text_tower), "test_efficientnet", text_pooling="mean", **options)
 
     return make
 
 
-@pytest.fixture
-def pairs(tmp_path: Path) -> Path:
-    return write_pairs(tmp_path / "pairs")
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pairs(tmp_path_factory.mktemp("pairs"))
 
 
 class Batches(Callback):
@@ -104,7 +102,8 @@ def test_a_report_is_embedded_once_in_a_run_and_never_without_its_loss(
 def test_reports_shape_the_tower(make: MakeEncoder, pairs: Path, tmp_path: Path) -> None:
     towers = []
     for weight in (0.0, 0.2):
-        fit_tower(make_tuning(make(), report_weight=weight), pairs, tmp_path, max_epochs=1, enable_checkpointing=False)
+        module = make_tuning(make(), report_weight=weight)
+        fit_tower(module, pairs, tmp_path, max_steps=2, limit_val_batches=0, enable_checkpointing=False)
         towers.append(load_file(tmp_path / TUNED_TOWER))
     assert not torch.equal(towers[0]["conv_head.weight"], towers[1]["conv_head.weight"])
 
@@ -144,7 +143,7 @@ def test_a_resumed_run_ends_in_the_same_weights(make: MakeEncoder, pairs: Path, 
 
 def test_a_tuned_tower_knows_how_its_pictures_were_prepared(make: MakeEncoder, pairs: Path, tmp_path: Path) -> None:
     tuned = make_tuning(make(image_size=96, whole_image=True))
-    fit_tower(tuned, pairs, tmp_path, max_epochs=1, enable_checkpointing=False)
+    fit_tower(tuned, pairs, tmp_path, max_steps=1, limit_val_batches=0, enable_checkpointing=False)
     image = make(tmp_path / TUNED_TOWER).identity["image"]
     assert (image["input_size"], image["crop_mode"], image["crop_pct"]) == ([3, 96, 96], "border", 1.0)
     assert image["tuned_on"] == {
@@ -165,7 +164,7 @@ def test_a_tower_is_tuned_on_one_collection_after_another(make: MakeEncoder, pai
         (tmp_path / "b", second, None),
     ):
         module = make_tuning(encoder or make(tmp_path / "a" / TUNED_TOWER))
-        fit_tower(module, data, folder, max_epochs=1, enable_checkpointing=False)
+        fit_tower(module, data, folder, max_steps=1, limit_val_batches=0, enable_checkpointing=False)
     path = tmp_path / "b" / TUNED_TOWER
     identity = make(path).identity
     shards = [PairDataModule(str(folder)).state_dict()["data"] for folder in (pairs, second)]
