@@ -1,32 +1,19 @@
 """Models that were exported once, for all tests of a module."""
 
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from mcmfh_lightning.cli.main import main
 
 from ..encoders.conftest import (  # noqa: F401  # fixtures
-    WORDS,
     biomedclip,
     image_weights,
     picture,
     random_towers,
+    text_tower,
 )
 from .tiny import build, checkpoint_of, open_clip_model, two_towers, write_spec
-
-
-@pytest.fixture(scope="session")
-def text_tower(
-    random_towers: ModuleType,  # noqa: F811  # the fixture
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Path:
-    """A plain transformers folder: a BERT of two layers."""
-    folder: Path = random_towers.write_bert(
-        tmp_path_factory.mktemp("text") / "model", WORDS, random_towers.TINY_BERT, context_length=64
-    )
-    return folder
 
 
 @pytest.fixture(scope="session", params=["two towers", "open_clip"])
@@ -34,7 +21,7 @@ def exported(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
     image_weights: Path,  # noqa: F811  # the fixture
-    text_tower: Path,
+    text_tower: Path,  # noqa: F811  # the fixture
 ) -> Path:
     """Folder with ``model``, and the ``run`` and ``encoder.yaml`` that it was exported from."""
     folder = tmp_path_factory.mktemp("exported")

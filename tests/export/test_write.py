@@ -77,7 +77,7 @@ def test_description_holds_the_identity(exported: Path) -> None:
     stored = json.loads((exported / "model" / "model.json").read_text())
     checkpoint = torch.load(exported / "run/fit/checkpoints/best.ckpt", weights_only=True)["mcmfh"]
     assert stored["encoder"] == checkpoint["encoder"]
-    assert (stored["hasher"], stored["num_bits"], stored["query_codes"]) == ("MCMFH", 11, True)
+    assert (stored["hasher"], stored["num_bits"], stored["query_codes"]) == ("TwoTower", 11, True)
     assert str(exported) not in json.dumps(stored)
     assert {path.name for path in (exported / "model").iterdir()} == {*stored["files"], "model.json"}
 
@@ -87,7 +87,7 @@ METHODS = {
     "MCMFH, majority and wide tokens": lambda: MCMFH(
         7, *WIDTHS, d_model=16, num_layers=2, top_k=3, fusion="concat", vote="majority", query_heads=False
     ),
-    "MCMFH, no votes": lambda: MCMFH(16, *WIDTHS, d_model=16, eval_votes="none"),
+    "MCMFH, no votes": lambda: MCMFH(16, *WIDTHS, d_model=16, eval_votes="none", query_heads=False),
     "TwoTower": lambda: TwoTower(16, *WIDTHS, d_model=16),
     "TwoTower, query heads": lambda: TwoTower(64, *WIDTHS, d_model=16, query_heads=True),
     "UCMFH": lambda: UCMFH(16, *WIDTHS, d_model=16),
@@ -160,13 +160,13 @@ def test_what_was_written_is_compared(exported: Path, original: QueryHasher, tmp
             check_export(tmp_path, hasher, encoder)
     (tmp_path / "model.json").write_text(json.dumps(described))
     with torch.no_grad():
-        hasher.image_head.code.weight += 0.1
+        hasher.image_tower[1].code.weight += 0.1
     try:
         with pytest.raises(ConfigError, match=r"^codes"):
             check_export(tmp_path, hasher, encoder)
     finally:
         with torch.no_grad():
-            hasher.image_head.code.weight -= 0.1
+            hasher.image_tower[1].code.weight -= 0.1
 
 
 def test_what_cannot_be_exported_is_refused(
