@@ -14,7 +14,7 @@ PLAIN = {"hashing_loss": "info_nce", "image_dropout": 0.0, "text_dropout": 0.0}
 """One loss and whole embeddings, unless a test asks for more."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_batch():
     """Feature batches of a few classes that both modalities show; one group a pair."""
 
@@ -82,7 +82,7 @@ def make_tripah():
     return partial(small, "tripah")
 
 
-@pytest.fixture(params=[method.name for method in list_methods() if method.hashes and method.by_gradients])
+@pytest.fixture(scope="module", params=[one.name for one in list_methods() if one.hashes and one.by_gradients])
 def make_hasher(request):
     """Maker of each method that hashes and learns by gradients."""
     return partial(small, request.param)
@@ -122,7 +122,7 @@ class Data(pl.LightningDataModule):
     val_dataloader = train_dataloader
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_data(make_batch):
     def make(num_batches=2, encoder="tower A", label_vocabulary=("normal", "effusion")):
         batches = [make_batch(seed=seed) for seed in range(num_batches)]
@@ -131,11 +131,12 @@ def make_data(make_batch):
     return make
 
 
+def quiet_trainer(folder, **options):
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    plain = {"accelerator": "cpu", "enable_checkpointing": False, "limit_val_batches": 0}
+    return pl.Trainer(**{"default_root_dir": folder} | quiet | plain | options)
+
+
 @pytest.fixture
 def make_trainer(tmp_path):
-    def make(**options):
-        quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-        plain = {"accelerator": "cpu", "enable_checkpointing": False, "limit_val_batches": 0}
-        return pl.Trainer(**{"default_root_dir": tmp_path} | quiet | plain | options)
-
-    return make
+    return partial(quiet_trainer, tmp_path)
