@@ -3,41 +3,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from mcmfh_lightning import load
 from mcmfh_lightning.cli.train import main as train
-from mcmfh_lightning.encoders import Encoder
 from mcmfh_lightning.pretrained import PairHasher
-from tests.conftest import IMAGE_DIM, TEXT_DIM, MakeFeatures
+from tests.conftest import MakeFeatures
+
+from .planted import Planted
 
 TEXTS = ["enlarged heart", "no finding", "a small nodule, and a catheter"]
-
-
-class Planted(Encoder):
-    """What the planted features are said to be of: mean grays of 24 tiles of a picture, and counts of 16 letters."""
-
-    image_dim, text_dim = IMAGE_DIM, TEXT_DIM
-
-    def __init__(self, name: str = "planted") -> None:
-        super().__init__()
-        self.identity = {"name": name}
-
-    @staticmethod
-    def preprocess(image: Image.Image) -> torch.Tensor:
-        return torch.from_numpy(np.asarray(image.convert("RGB").resize((6, 4)), np.float32)).permute(2, 0, 1) / 64 - 2
-
-    @staticmethod
-    def tokenize(texts: list[str]) -> dict[str, torch.Tensor]:
-        counts = [[text.count(letter) for letter in "abcdefghilmnorst"] for text in texts]
-        return {"counts": torch.tensor(counts)}
-
-    def encode_image(self, image: torch.Tensor) -> torch.Tensor:
-        return image.mean(1).flatten(1)
-
-    def encode_text(self, text: dict[str, torch.Tensor]) -> torch.Tensor:
-        return text["counts"].float() - 1
 
 
 @pytest.fixture(scope="session")

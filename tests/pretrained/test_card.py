@@ -15,7 +15,7 @@ from mcmfh_lightning.cli.bench import main
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.evaluation.card import read_report, render_card
 
-from .conftest import Planted
+from .planted import Planted
 
 
 @pytest.fixture(scope="module")

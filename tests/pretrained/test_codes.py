@@ -15,7 +15,8 @@ from mcmfh_lightning.hashers.stored import load_hasher
 from mcmfh_lightning.searches import SEARCHES
 from tests.images.dicom_files import write_dicom
 
-from .conftest import TEXTS, Planted
+from .conftest import TEXTS
+from .planted import Planted
 
 
 def by_hand(run: Path, films: list[Image.Image], what: str) -> np.ndarray:

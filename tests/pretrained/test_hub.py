@@ -14,14 +14,14 @@ from .hub import running
 
 SCRIPT = """
 import sys
+from mcmfh_lightning import load
 import numpy as np
-import mcmfh_lightning
 from mcmfh_lightning.errors import CheckpointError, DataError
 from mcmfh_lightning.pretrained import PairHasher
-from tests.pretrained.conftest import Planted
+from tests.pretrained.planted import Planted
 
 run, film = sys.argv[1:]
-hasher = mcmfh_lightning.load(run, encoder=Planted())
+hasher = load(run, encoder=Planted())
 hasher.push_to_hub("group/hasher", private=True, model_card_kwargs={"license": "cc-by-nc-4.0"})
 TEXT = "a secret finding"
 due = [hasher.encode_texts(TEXT, search="t2i"), hasher.encode_images(film), hasher.encode_pairs([film], [TEXT])]

@@ -18,7 +18,8 @@ from mcmfh_lightning.hashers import EndToEnd
 from mcmfh_lightning.pretrained import PairHasher
 from tests.hashers import end_to_end_pairs as tiny
 
-from .conftest import TEXTS, Planted
+from .conftest import TEXTS
+from .planted import Planted
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +187,7 @@ def test_the_encoder_is_checked(copied):
     ("spec", "message"),
     [
         ({"class_path": "os.system", "init_args": {"command": "true"}}, "encoder 'os.system' is none of"),
-        ({"class_path": "tests.pretrained.conftest.Planted"}, "is none of mcmfh_lightning.encoders"),
+        ({"class_path": "tests.pretrained.planted.Planted"}, "is none of mcmfh_lightning.encoders"),
         (
             {"class_path": "mcmfh_lightning.encoders.OpenCLIPEncoder", "init_args": {"model": "local-dir:/x"}},
             "model of",
