@@ -1,9 +1,7 @@
-"""Small pairs and a small encoder to train; run as a program, it trains and tests them in two processes."""
+"""Small pairs and a small encoder to train."""
 
 import io
-import sys
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -111,7 +109,7 @@ def two_tower(**options):
 
 
 def make_data(pairs, **options):
-    return PairDataModule(str(pairs), **{"batch_size": 4, "num_workers": 0, "global_batch_size": 12} | options)
+    return PairDataModule(str(pairs), **{"batch_size": 8, "num_workers": 0, "global_batch_size": 12} | options)
 
 
 def make_trainer(folder, **options):
@@ -129,7 +127,3 @@ def fit_and_test(pairs, folder, **options):
     trainer.fit(model, make_data(pairs))
     torch.save(model.state_dict(), folder / "weights.pt")
     trainer.test(model, make_data(pairs), verbose=False)
-
-
-if __name__ == "__main__":
-    fit_and_test(Path(sys.argv[1]), Path(sys.argv[2]), strategy="ddp_fork", devices=2)

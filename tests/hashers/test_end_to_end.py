@@ -1,12 +1,7 @@
 """Any hasher with an encoder that learns, on raw pairs."""
 
 import csv
-import os
-import subprocess
-import sys
 from functools import partial
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 
 import pytest
 import torch
@@ -30,9 +25,9 @@ from mcmfh_lightning.hashers import (
     TriPAH,
     TwoTower,
 )
+from tests.hashers import end_to_end_pairs as tiny
 from tests.hashers.conftest import flat
 
-SCRIPT = Path(__file__).with_name("end_to_end_pairs.py")
 SMALL = {"num_bits": 8, "d_model": 16}
 HASHERS = {
     "mcmfh": partial(MCMFH, **SMALL, num_heads=2),
@@ -48,21 +43,12 @@ HASHERS = {
 
 
 @pytest.fixture(scope="module")
-def tiny():
-    """The script as a module."""
-    spec = spec_from_file_location(SCRIPT.stem, SCRIPT)
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def pairs(tiny, tmp_path_factory):
+def pairs(tmp_path_factory):
     return tiny.write_pairs(tmp_path_factory.mktemp("pairs"))
 
 
 @pytest.fixture
-def make(tiny):
+def make():
     def make(hasher="two_tower", trainable=None, encoder=None, **options):
         torch.manual_seed(0)
         trainable = tiny.TRAINABLE if trainable is None else trainable
@@ -72,7 +58,7 @@ def make(tiny):
 
 
 @pytest.fixture
-def fit(tiny, pairs, tmp_path):
+def fit(pairs, tmp_path):
     def fit(model, data=None, **options):
         trainer = tiny.make_trainer(tmp_path, **{"limit_val_batches": 0} | options)
         trainer.fit(model, data or tiny.make_data(pairs))
@@ -82,7 +68,7 @@ def fit(tiny, pairs, tmp_path):
 
 
 @pytest.fixture
-def pair_batch(tiny, pairs):
+def pair_batch(pairs):
     """A batch of the test split, in which one item has no image and one no text."""
     table = PairTable(tiny.make_data(pairs).reader("test"), tiny.preprocess, tiny.tokenize)
     return lambda rows: table.batch(torch.tensor(rows).numpy())
@@ -112,8 +98,8 @@ class EmbeddedTable(PairTable):
 
 
 @pytest.fixture
-def embedded(tiny, pairs):
-    data = Embedded(str(pairs), batch_size=4, num_workers=0, global_batch_size=12)
+def embedded(pairs):
+    data = Embedded(str(pairs), batch_size=8, num_workers=0, global_batch_size=12)
     data.embedder = tiny.Tiny()
     return data
 
@@ -180,7 +166,7 @@ def test_embedding_in_parts_keeps_negatives_and_gradients_but_not_activations(ma
 
 
 @pytest.mark.parametrize("hasher", ["mcmfh", "ucmfh"])
-def test_with_a_frozen_encoder_it_is_the_hasher_on_features(tiny, make, fit, embedded, hasher):
+def test_with_a_frozen_encoder_it_is_the_hasher_on_features(make, fit, embedded, hasher):
     """Bit for bit, the randomness of dropout and its place in the run included."""
     model = make(hasher, trainable=[])
     plain = make(hasher).hasher
@@ -232,7 +218,7 @@ def test_rates_of_a_hasher_with_several_are_kept(make):
     assert rates == pytest.approx([1e-3, 1e-4, 1e-4])
 
 
-def test_the_schedule_is_the_hashers_and_moves_both_rates(tiny, fit):
+def test_the_schedule_is_the_hashers_and_moves_both_rates(fit):
     hasher = tiny.two_tower(
         optimizer=partial(torch.optim.SGD, lr=0.5),
         lr_scheduler=partial(torch.optim.lr_scheduler.ExponentialLR, gamma=0.1),
@@ -283,8 +269,10 @@ def table(folder):
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("hasher", ["mcmfh", "real_valued"])
-def test_ranking_equals_that_of_the_hasher_on_features(tiny, make, fit, pairs, tmp_path, embedded, hasher):
+@pytest.mark.parametrize(
+    ("hasher", "protocols"), [("mcmfh", ("unimodal", "asymmetric")), ("real_valued", ("unimodal",))]
+)
+def test_ranking_equals_that_of_the_hasher_on_features(make, fit, pairs, tmp_path, embedded, hasher, protocols):
     """All systems, random hyperplanes among them, and items without an image or a text."""
     model = make(hasher)
     fit(model)
@@ -293,7 +281,7 @@ def test_ranking_equals_that_of_the_hasher_on_features(tiny, make, fit, pairs, t
         ("features", model.hasher, embedded),
     ):
         embedded.embedder = model.encoder
-        ranking = HammingRanking(protocols=("unimodal", "asymmetric"))
+        ranking = HammingRanking(protocols=protocols)
         tiny.make_trainer(tmp_path / name, callbacks=[ranking]).test(tested, data, verbose=False)
     ours, theirs = table(tmp_path / "pairs"), table(tmp_path / "features")
     assert {row["system"] for row in ours} >= {"model", "hyperplanes", "constant", "chance", "shuffled queries"}
@@ -301,7 +289,7 @@ def test_ranking_equals_that_of_the_hasher_on_features(tiny, make, fit, pairs, t
     assert ours == theirs
 
 
-def test_validation_selects_as_for_features(tiny, make, fit, pairs, tmp_path):
+def test_validation_selects_as_for_features(make, fit, pairs, tmp_path):
     class Seen(Callback):
         def on_validation_batch_end(self, trainer, pl_module, outputs, batch, batch_idx, dataloader_idx=0):
             assert batch["image"].shape[1:] == (6,)
@@ -312,7 +300,7 @@ def test_validation_selects_as_for_features(tiny, make, fit, pairs, tmp_path):
 
 
 @pytest.mark.parametrize("hasher", ["mcmfh", "dscph", "label_classifier"])
-def test_a_checkpoint_restores_both(tiny, make, fit, pairs, pair_batch, tmp_path, hasher):
+def test_a_checkpoint_restores_both(make, fit, pairs, pair_batch, tmp_path, hasher):
     model = make(hasher)
     fit(model).save_checkpoint(tmp_path / "model.ckpt")
     torch.load(tmp_path / "model.ckpt", weights_only=True)
@@ -345,7 +333,7 @@ def test_a_checkpoint_says_what_it_is(make, fit, tmp_path):
     assert stored["label_vocabulary"] == ("normal", "opacity", "effusion")
 
 
-def test_what_differs_is_refused(tiny, make, fit, embedded, pairs, tmp_path):
+def test_what_differs_is_refused(make, fit, embedded, pairs, tmp_path):
     path = tmp_path / "model.ckpt"
     fit(make()).save_checkpoint(path)
 
@@ -363,7 +351,7 @@ def test_what_differs_is_refused(tiny, make, fit, embedded, pairs, tmp_path):
     test(make())
 
 
-def test_a_resumed_run_repeats_the_uninterrupted_one(tiny, make, fit, pairs, tmp_path):
+def test_a_resumed_run_repeats_the_uninterrupted_one(make, fit, pairs, tmp_path):
     fit(make("mcmfh"), max_epochs=1).save_checkpoint(tmp_path / "half.ckpt")
     resumed, whole = make("mcmfh"), make("mcmfh")
     trainer = tiny.make_trainer(tmp_path, limit_val_batches=0)
@@ -378,18 +366,16 @@ def test_a_part_of_no_pairs_is_refused(make):
         make(micro_batch_size=0)
 
 
-def test_closed_forms_have_nothing_to_teach_an_encoder(tiny):
+def test_closed_forms_have_nothing_to_teach_an_encoder():
     with pytest.raises(ValueError, match=r"CCAITQ is fitted in closed form.*mcmfh predict"):
         EndToEnd(partial(CCAITQ, num_bits=4), tiny.Tiny(), [])
 
 
 @pytest.mark.slow
-def test_two_processes_train_and_rank_as_one(tiny, pairs, tmp_path):
-    for name in ("one", "two"):
+def test_two_processes_train_and_rank_as_one(pairs, tmp_path):
+    for name, processes in (("one", {}), ("two", {"strategy": "ddp_fork", "devices": 2})):
         (tmp_path / name).mkdir()
-    tiny.fit_and_test(pairs, tmp_path / "one")
-    command = [sys.executable, str(SCRIPT), str(pairs), str(tmp_path / "two")]
-    subprocess.run(command, check=True, timeout=240, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        tiny.fit_and_test(pairs, tmp_path / name, **processes)
     one, two = (torch.load(tmp_path / name / "weights.pt", weights_only=True) for name in ("one", "two"))
     for key, value in one.items():
         torch.testing.assert_close(value, two[key], msg=key)
