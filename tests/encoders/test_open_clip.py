@@ -174,6 +174,11 @@ def _unreachable(*_: object, **__: object) -> None:
     raise OSError("no route to host")
 
 
+@pytest.fixture(scope="module")
+def tokenizer() -> open_clip.SimpleTokenizer:
+    return open_clip.SimpleTokenizer()
+
+
 @pytest.mark.parametrize(
     ("text_options", "trims"),
     [
@@ -184,7 +189,12 @@ def _unreachable(*_: object, **__: object) -> None:
 )
 @pytest.mark.parametrize("custom_text", [False, True])
 def test_towers_of_open_clip_are_trimmed_where_they_do_not_see_padding(
-    tmp_path: Path, no_network: None, text_options: dict[str, object], trims: bool, custom_text: bool
+    tmp_path: Path,
+    no_network: None,
+    tokenizer: open_clip.SimpleTokenizer,
+    text_options: dict[str, object],
+    trims: bool,
+    custom_text: bool,
 ) -> None:
     vision = {"image_size": 32, "patch_size": 16, "layers": 1, "width": 32, "head_width": 16}
     text = {"context_length": 20, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2, **text_options}
@@ -197,10 +207,10 @@ def test_towers_of_open_clip_are_trimmed_where_they_do_not_see_padding(
     encoder = OpenCLIPEncoder(f"local-dir:{tmp_path}")
     rows = encoder.tokenize([*TEXTS, "heart " * 30])
     assert rows["truncated"].tolist() == [False, False, True]
-    tokens = len(open_clip.SimpleTokenizer().encode("heart \U0001f493 " * 30)) + 2
+    tokens = len(tokenizer.encode("heart \U0001f493 " * 30)) + 2
     assert encoder.count_tokens("heart \U0001f493 " * 30) == (tokens, 20)
     short = encoder.tokenize(TEXTS)["tokens"]
-    longest = max(len(open_clip.SimpleTokenizer().encode(text)) for text in TEXTS) + 2
+    longest = max(len(tokenizer.encode(text)) for text in TEXTS) + 2
     assert short.shape == (2, longest if trims else 20)
     full = pad(short, (0, 20 - short.shape[1]))
     with torch.inference_mode():

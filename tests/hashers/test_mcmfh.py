@@ -207,7 +207,7 @@ def busiest_share_after_training(make_mcmfh, make_batch, **weights):
         experts.router.weight[0, 0] = 1.0
     batches = [make_batch(rows=24, seed=seed) for seed in range(4)]
     assert count_tokens(model, batches[0])[..., 1:].sum() == 0
-    train(model, batches, steps=150, lr=1e-2)
+    train(model, batches, steps=80, lr=1e-2)
     counts = count_tokens(model, make_batch(rows=96, seed=9)).sum(dim=(0, 1)).double()
     return (counts.max() / counts.sum()).item()
 
@@ -225,18 +225,18 @@ def test_collapsed_routers_recover_under_the_gating_loss_and_not_without(make_mc
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("options", "steps"),  # untrained, the lead over chance is 0.1 at most
     [
-        {},
-        {"query_heads": False},
-        {"fusion": "concat"},
-        {"hashing_loss": "average_precision"},
-        {"hashing_loss": "both", "image_dropout": 0.3, "text_dropout": 0.3},
+        ({}, 60),
+        ({"query_heads": False}, 20),
+        ({"fusion": "concat"}, 35),
+        ({"hashing_loss": "average_precision"}, 60),
+        ({"hashing_loss": "both", "image_dropout": 0.3, "text_dropout": 0.3}, 60),
     ],
 )
-def test_training_teaches_every_search(make_mcmfh, make_batch, options):
+def test_training_teaches_every_search(make_mcmfh, make_batch, options, steps):
     model, unseen = make_mcmfh(**options), make_batch(rows=100, seed=1000)
-    train(model, [make_batch(rows=32, seed=seed) for seed in range(8)], steps=80)
+    train(model, [make_batch(rows=32, seed=seed) for seed in range(8)], steps=steps)
     with torch.inference_mode():
         output = flat(model.evaluate(unseen))
     related, _ = find_positives(unseen["labels"], unseen["group"], "labels")

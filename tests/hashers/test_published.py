@@ -16,7 +16,7 @@ from mcmfh_lightning.lightning_configs import find_config
 from mcmfh_lightning.losses.supervised import _mean_of_highest
 from mcmfh_lightning.randomness import keyed_mask
 
-SIZES = [2, 3, 7, 11, 16, 64, 99, 128, 256]
+SIZES = [2, 3, 7, 11, 16, 99, 256]
 CLASSES, IMAGE_DIM, TEXT_DIM = 5, 10, 6
 
 

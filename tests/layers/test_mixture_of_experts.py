@@ -92,7 +92,7 @@ def spread_after_training(loss_of):
         inputs = inputs[inputs.sum(1) > 1.0]
     assert (moe(inputs)[1].experts == 0).all()
     optimizer = torch.optim.Adam(moe.parameters(), lr=0.02)
-    for _ in range(250):
+    for _ in range(125):
         optimizer.zero_grad()
         output, routing = moe(inputs)
         task = (output - torch.tanh(inputs @ target)).square().mean()

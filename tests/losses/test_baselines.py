@@ -144,7 +144,7 @@ def slow_similarity_likelihood(first, second, similar, ignored):
 
 batches = st.tuples(st.integers(1, 7), st.integers(2, 6), st.integers(0, 10**6))
 densities = st.sampled_from([0.0, 0.3, 0.7, 1.0])
-examples = settings(max_examples=60, deadline=None)
+examples = settings(max_examples=25, deadline=None)
 
 
 def drawn(rows, width, seed):
