@@ -56,7 +56,7 @@ def having(table, side):
 class Data(pl.LightningDataModule):
     """Serves the three splits as `FeatureDataModule` does: all queries on every rank, databases in shares."""
 
-    def __init__(self, splits, normal_label="normal", batch_size=7, shares=None):
+    def __init__(self, splits, normal_label="normal", batch_size=16, shares=None):
         super().__init__()
         self.splits, self.normal_label, self.batch_size, self.shares = splits, normal_label, batch_size, shares
         self.label_vocabulary = VOCABULARY
@@ -221,9 +221,9 @@ def make_world(splits, databases, folder):
     )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def mixed_world(splits, tmp_path_factory):
-    """For one run over databases that hold images without a text and texts without an image."""
+    """For runs over databases that hold images without a text and texts without an image."""
     stripped = {name: strip(split, seed) for seed, (name, split) in enumerate(splits.items())}
     return make_world(stripped, make_databases(stripped), tmp_path_factory.mktemp("mixed"))
 
@@ -233,18 +233,26 @@ def world(splits, databases, tmp_path):
     return make_world(splits, databases, tmp_path)
 
 
-@pytest.fixture(scope="module")
-def shared_world(splits, databases, tmp_path_factory):
-    """For one run that many tests read."""
-    return make_world(splits, databases, tmp_path_factory.mktemp("run"))
+@pytest.fixture(scope="session")
+def report(splits, databases, tmp_path_factory):
+    """One test run with everything on, that many tests read."""
+    return make_report(make_world(splits, databases, tmp_path_factory.mktemp("run")))
 
 
-@pytest.fixture(scope="module")
-def report(shared_world):
-    """One test run with everything on."""
-    world, printed = shared_world, io.StringIO()
+@pytest.fixture(scope="session")
+def mixed_report(mixed_world):
+    """The same over databases that hold images without a text and texts without an image."""
+    return make_report(mixed_world)
+
+
+def make_report(world):
+    printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         trainer = run_test(world)
     return SimpleNamespace(
-        rows=rows_of(world.folder), logged=trainer.callback_metrics, printed=printed.getvalue(), folder=world.folder
+        rows=rows_of(world.folder),
+        logged=trainer.callback_metrics,
+        printed=printed.getvalue(),
+        folder=world.folder,
+        world=world,
     )

@@ -24,7 +24,7 @@ def fit(world, data, *callbacks, **settings):
     settings = {"max_epochs": 1, "num_sanity_val_steps": 0, "enable_checkpointing": True, "limit_train_batches": 1} | (
         settings
     )
-    trainer = world.trainer(HammingRanking(protocols=("unimodal", "asymmetric")), *callbacks, **settings)
+    trainer = world.trainer(HammingRanking(protocols=("unimodal", "asymmetric"), ks=()), *callbacks, **settings)
     trainer.fit(world.Module(), data)
     return trainer
 
@@ -167,7 +167,7 @@ def test_two_processes_say_it_once_and_are_refused_together(world, capfd):
 
 def test_weights_in_memory_are_called_so_and_other_results_are_not_replaced_silently(world, recwarn):
     def test(module):
-        trainer = world.trainer(HammingRanking(protocols=("unimodal",)))
+        trainer = world.trainer(HammingRanking(protocols=("unimodal",), ks=()))
         trainer.test(module, world.Data(world.splits), verbose=False)
         return json.loads((world.folder / "metrics.json").read_text())
 
@@ -202,13 +202,13 @@ def test_labels_that_most_items_share_are_called_what_they_are(world, capsys):
 
 def test_without_anything_relevant_a_test_says_that_its_map_is_undefined(world, capsys):
     test = split_of(world, np.zeros((8, 9), dtype=np.uint8), np.arange(8))["val"]
-    trainer = world.trainer(HammingRanking(protocols=("unimodal",)))
+    trainer = world.trainer(HammingRanking(protocols=("unimodal",), ks=()))
     trainer.test(world.Module(), world.Data(world.splits | {"test": test}), verbose=False)
     assert "mAP is undefined" in capsys.readouterr().out
 
 
 def test_a_part_of_the_data_is_called_a_part(world, capsys):
-    trainer = world.trainer(HammingRanking(protocols=("unimodal",)), limit_test_batches=1)
+    trainer = world.trainer(HammingRanking(protocols=("unimodal",), ks=()), limit_test_batches=1)
     trainer.test(world.Module(), world.Data(world.splits), verbose=False)
     assert "limit_test_batches=1: the numbers are of a part of the data" in capsys.readouterr().out
     assert any(

@@ -9,16 +9,7 @@ import pytest
 from mcmfh_lightning.callbacks.hamming_ranking import HammingRanking
 from mcmfh_lightning.datamodules import FeatureDataModule
 from mcmfh_lightning.hashers import TwoTower
-
-PAIRS = {
-    "unimodal": {
-        "i2t": ("image", "text"),
-        "t2i": ("text", "image"),
-        "i2i": ("image", "image"),
-        "t2t": ("text", "text"),
-    },
-    "asymmetric": {"i2case": ("image", "case"), "t2case": ("text", "case")},
-}
+from tests.callbacks.ranking_runs import PAIRS
 
 
 def read(path):
@@ -27,12 +18,10 @@ def read(path):
 
 
 @pytest.fixture(scope="module", params=["whole", "mixed"])
-def tested(request, shared_world, mixed_world):
+def tested(request):
     """A world after its test; in the mixed one items and queries lack a modality."""
-    world = shared_world if request.param == "whole" else mixed_world
-    trainer = world.trainer(HammingRanking(protocols=("unimodal", "asymmetric"), ks=(5,)))
-    trainer.test(world.Module(), world.Data(world.splits), verbose=False)
-    return request.param, world, read(world.folder / "queries.csv"), read(world.folder / "ranking.csv")
+    report = request.getfixturevalue("report" if request.param == "whole" else "mixed_report")
+    return request.param, report.world, read(report.folder / "queries.csv"), read(report.folder / "ranking.csv")
 
 
 def test_every_value_against_brute_force(tested):
@@ -48,7 +37,7 @@ def test_every_value_against_brute_force(tested):
     for database, table in world.databases.items():
         for protocol, directions in PAIRS.items():
             for direction, (query, item) in directions.items():
-                kept = world.having(table, "both" if item == "case" else item)
+                kept = world.having(table, item if item in ("image", "text") else "both")
                 expected = world.hamming_ranked(queries, kept, ours[query], world.codes(module, kept)[item])
                 values = [float(row[f"{protocol}/{database}/{direction}"] or nan) for row in rows]
                 np.testing.assert_allclose(values, expected, rtol=1e-12)
@@ -85,7 +74,7 @@ def test_means_are_those_of_the_ranking(tested):
 def test_queries_of_feature_shards_are_named(make_features, world):
     """By their own ids and groups, here the numbers in digits."""
     data = FeatureDataModule(str(make_features(world.folder / "features", train=32, evaluated=24)))
-    trainer = world.trainer(HammingRanking(protocols=("unimodal",)))
+    trainer = world.trainer(HammingRanking(protocols=("unimodal",), ks=()))
     trainer.test(TwoTower(8, data.image_dim, data.text_dim, d_model=8), data, verbose=False)
     rows = read(world.folder / "queries.csv")
     assert [row["id"] for row in rows] == [f"test{i:04d}" for i in range(24)]

@@ -1,10 +1,7 @@
 """Databases that hold images without a text and texts without an image."""
 
-import contextlib
-import csv
-import io
 import json
-from types import SimpleNamespace
+import warnings
 
 import numpy as np
 import pytest
@@ -13,6 +10,7 @@ import torch
 from mcmfh_lightning.callbacks.hamming_ranking import HammingRanking
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.evaluation.nulls import POPULARITY_LEVELS, derangement
+from tests.callbacks.ranking_runs import run_test
 
 # Protocol, direction, code of the query, code of the database, and what a database item must have for it.
 RANKINGS = [
@@ -23,30 +21,12 @@ RANKINGS = [
     ("paired", "i2t", "fused_image", "fused_text", "both"),
     ("paired", "t2i", "fused_text", "fused_image", "both"),
 ]
-PROTOCOLS = ("unimodal", "asymmetric", "paired")
-
-
-def run(world, data=None, **settings):
-    trainer = world.trainer(HammingRanking(protocols=PROTOCOLS, ks=(5,)), **settings)
-    trainer.test(world.Module(), data or world.Data(world.splits), verbose=False)
-
-
-@pytest.fixture(scope="module")
-def report(mixed_world):
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        run(mixed_world)
-    with (mixed_world.folder / "ranking.csv").open() as file:
-        names = ("protocol", "database", "queries", "direction", "system", "metric")
-        rows = {tuple(row[name] for name in names): row for row in csv.DictReader(file)}
-    content = json.loads((mixed_world.folder / "metrics.json").read_text())
-    return SimpleNamespace(rows=rows, content=content, printed=printed.getvalue())
 
 
 @pytest.mark.parametrize("database", ["unseen", "train+val"])
 @pytest.mark.parametrize(("protocol", "direction", "ours", "theirs", "side"), RANKINGS)
 def test_every_system_ranks_the_items_that_have_what_the_code_needs(
-    mixed_world, report, database, protocol, direction, ours, theirs, side
+    mixed_world, mixed_report, database, protocol, direction, ours, theirs, side
 ):
     world, module = mixed_world, mixed_world.Module()
     queries, table = world.having(world.splits["test"], "both"), world.having(world.databases[database], side)
@@ -70,16 +50,16 @@ def test_every_system_ranks_the_items_that_have_what_the_code_needs(
         for subset, members in (("all", np.ones(len(taken), dtype=bool)), ("abnormal", abnormal)):
             key = (protocol, database, subset, direction)
             for system, values in expected.items():
-                row = report.rows[*key, system, metric]
+                row = mixed_report.rows[*key, system, metric]
                 assert float(row["value"]) == pytest.approx(np.nanmean(values[members]), rel=1e-12)
                 assert int(row["num_queries"]) == members.sum()
                 assert int(row["num_without_relevant"]) == np.isnan(values[members]).sum()
                 assert int(row["database_size"]) == len(labels)
             best = max(np.nanmean(values[members]) for values in levels)
-            assert float(report.rows[*key, "constant", metric]["value"]) == pytest.approx(best, rel=1e-12)
+            assert float(mixed_report.rows[*key, "constant", metric]["value"]) == pytest.approx(best, rel=1e-12)
 
 
-def test_hyperplanes_rank_the_same_items(mixed_world, report):
+def test_hyperplanes_rank_the_same_items(mixed_world, mixed_report):
     world = mixed_world
     queries, table = world.having(world.splits["test"], "both"), world.having(world.databases["unseen"], "image")
 
@@ -89,39 +69,43 @@ def test_hyperplanes_rank_the_same_items(mixed_world, report):
         return embedding @ planes.numpy()
 
     values = world.hamming_ranked(queries, table, projected(queries, "text"), projected(table, "image"))
-    row = report.rows["unimodal", "unseen", "all", "t2i", "hyperplanes", "mAP@all"]
+    row = mixed_report.rows["unimodal", "unseen", "all", "t2i", "hyperplanes", "mAP@all"]
     assert float(row["value"]) == pytest.approx(np.nanmean(values), rel=1e-12)
 
 
-def test_the_report_says_how_many_items_each_side_has(mixed_world, report):
+def test_the_report_says_how_many_items_each_side_has(mixed_world, mixed_report):
+    content = json.loads((mixed_report.folder / "metrics.json").read_text())
     for database, table in mixed_world.databases.items():
         sizes = {side: len(mixed_world.having(table, side)["index"]) for side in ("image", "text", "both")}
         assert len(set(sizes.values())) == 3  # else the test could not tell them apart
-        assert report.content["databases"][database]["size"] == sizes
-    row = report.rows["unimodal", "unseen", "all", "t2i", "model", "mAP@all"]
-    without = report.content["databases"]["unseen"]["queries"]["all"]["without_relevant"]
+        assert content["databases"][database]["size"] == sizes
+    row = mixed_report.rows["unimodal", "unseen", "all", "t2i", "model", "mAP@all"]
+    without = content["databases"]["unseen"]["queries"]["all"]["without_relevant"]
     assert without["image"] == int(row["num_without_relevant"])
 
 
-def test_the_table_shows_both_chance_levels(report):
+def test_the_table_shows_both_chance_levels(mixed_report):
     for direction, name in (("i2t", "I->T"), ("t2i", "T->I")):
-        shown = next(line for line in report.printed.splitlines() if line.startswith("unimodal") and name in line)
-        chance = report.rows["unimodal", "unseen", "abnormal", direction, "model", "mAP@all"]["chance"]
+        shown = next(line for line in mixed_report.printed.splitlines() if line.startswith("unimodal") and name in line)
+        chance = mixed_report.rows["unimodal", "unseen", "abnormal", direction, "model", "mAP@all"]["chance"]
         assert f"{float(chance):.3f}".removeprefix("0") in shown.split()
 
 
-def test_items_a_process_has_none_of_change_no_digit(mixed_world, report, tmp_path):
-    """One process has the whole pairs only, the other the rest: both sum the same counts."""
+def test_items_a_process_has_none_of_change_no_digit(mixed_world, mixed_report, tmp_path):
+    """One process has nothing of one database and the whole pairs of the other, its partner has the rest."""
     world = mixed_world
 
     class Data(world.Data):
         def database(self, *names):
             table = {key: np.concatenate([self.splits[n][key] for n in names]) for key in self.splits["test"]}
-            mine = table["present"].all(1) == (self.trainer.global_rank == 0)
+            of_first = table["present"].all(1) & (names == ("test",))
+            mine = of_first == (self.trainer.global_rank == 0)
             return self.batches({key: column[mine] for key, column in table.items()})
 
-    run(world, Data(world.splits), strategy="ddp_fork", devices=2, default_root_dir=tmp_path)
-    for name in ("ranking.csv", "metrics.json"):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="It is recommended to use `self.log")
+        run_test(world, data=Data(world.splits), strategy="ddp_fork", devices=2, default_root_dir=tmp_path)
+    for name in ("ranking.csv", "labels.csv", "queries.csv", "metrics.json"):
         assert (tmp_path / name).read_bytes() == (world.folder / name).read_bytes()
 
 
@@ -132,7 +116,7 @@ def test_a_database_without_any_text_leaves_its_direction_undefined(world):
         def test_dataloader(self):
             return [self.queries("test"), self.batches(images_only), self.database("train", "val")]
 
-    run(world, Data(world.splits))
+    run_test(world, data=Data(world.splits), callback=HammingRanking(protocols=("unimodal", "asymmetric"), ks=()))
     content = json.loads((world.folder / "metrics.json").read_text())
     assert content["databases"]["unseen"]["size"] == {"image": 26, "text": 0, "both": 0}
     results = content["results"]["unimodal"]["unseen"]["all"]
@@ -140,10 +124,10 @@ def test_a_database_without_any_text_leaves_its_direction_undefined(world):
     assert 0 < results["t2i"]["model"]["mAP@all"]["value"] < 1
 
 
-def test_a_query_that_lacks_its_text_is_refused(mixed_world):
+def test_a_query_that_lacks_its_text_is_refused(mixed_world, tmp_path):
     class Data(mixed_world.Data):
         def queries(self, name):
             return self.loader(name)
 
     with pytest.raises(DataError, match=r"query with index \d+ lacks its image or its text: query with whole pairs"):
-        run(mixed_world, Data(mixed_world.splits))
+        run_test(mixed_world, data=Data(mixed_world.splits), default_root_dir=tmp_path)
