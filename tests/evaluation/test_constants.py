@@ -14,11 +14,10 @@ from .conftest import ITEMS, LABELS, QUERIES, random_items, save
 
 def _average_precision_of_scores(scores, relevant):
     """Expected AP of one query over the orders of equal scores, from many random ones."""
-    rng, values = np.random.default_rng(0), []
-    for _ in range(600):
-        order = np.lexsort((rng.random(len(scores)), -scores))
-        hits = relevant[order]
-        values.append((hits.cumsum() / np.arange(1, len(hits) + 1))[hits].mean())
+    shape = 600, len(scores)
+    orders = np.lexsort((np.random.default_rng(0).random(shape), np.broadcast_to(-scores, shape)))
+    hits = relevant[orders]
+    values = (hits.cumsum(1) / np.arange(1, len(scores) + 1) * hits).sum(1) / relevant.sum()
     return np.mean(values), np.std(values) / np.sqrt(len(values))
 
 
