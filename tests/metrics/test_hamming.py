@@ -56,7 +56,7 @@ def evaluate(metric, queries, database, parts=(slice(None),), index=None):
 
 
 @pytest.mark.parametrize("make", METRICS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 10**6), cut=st.integers(0, 30))
 def test_no_order_and_no_chunking_changes_a_digit(make, seed, cut):
     queries, database = pairs(9, seed), pairs(30, seed + 1)

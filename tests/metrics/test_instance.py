@@ -13,7 +13,7 @@ def counts(*rows):
     return torch.tensor(rows).reshape(len(rows), -1)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data(), size=st.integers(1, 400), before=st.integers(0, 5), after=st.integers(0, 5))
 def test_recall_is_the_binomial_formula(data, size, before, after):
     hits = data.draw(st.integers(1, size))

@@ -56,7 +56,7 @@ def assert_equal(case, backend):
             assert torch.equal(ours, theirs), name
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(case=cases, pairs_from=st.sampled_from([0, 1 << 15]))
 def test_numba_equals_the_reference(case, pairs_from):
     """Both ways of counting, whatever the number of rows."""
@@ -114,7 +114,7 @@ def test_threads_are_those_of_torch():
     case = random_case(1, 5, 2000, 24, 20, 50)
     threads = torch.get_num_threads()
     try:
-        for number in (1, 2, 3, 8):
+        for number in (2, 8):
             torch.set_num_threads(number)
             assert_equal(case, "numba")
     finally:

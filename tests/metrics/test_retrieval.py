@@ -41,7 +41,7 @@ def tensors(queries, codes, ids):
     return *packed, None if ids is None else torch.from_numpy(ids)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(case=cases, k=st.integers(1, 50), pairs=chunks)
 def test_nearest_are_the_first_of_a_sort(case, k, pairs):
     queries, codes, ids = tensors(*case)
@@ -58,7 +58,7 @@ def test_nearest_are_the_first_of_a_sort(case, k, pairs):
         assert found.ties[q] == (distances[k:].count(distances[k - 1]) if len(distances) >= k else 0)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(case=cases, radius=st.sampled_from([0, 1, 2, 5, 1000]), pairs=chunks)
 def test_a_ball_is_the_beginning_of_a_sort(case, radius, pairs):
     queries, codes, ids = tensors(*case)

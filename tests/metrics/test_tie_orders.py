@@ -172,31 +172,28 @@ def rankings(draw, most=6):
 depths = st.integers(1, 9)
 
 
-@pytest.mark.parametrize("name", FORMS)
 @settings(max_examples=60, deadline=None)
 @given(ranking=rankings(), k=depths)
-def test_closed_form_is_the_mean_over_all_orders(name, ranking, k):
-    literal, closed = FORMS[name]
-    values = literal(*all_orders(*ranking), k)
-    assert closed(count(*ranking), k).item() == pytest.approx(values.mean(), rel=1e-13, abs=1e-15)
+def test_closed_form_is_the_mean_over_all_orders(ranking, k):
+    orders, counts = all_orders(*ranking), count(*ranking)
+    for name, (literal, closed) in FORMS.items():
+        mean = literal(*orders, k).mean()
+        assert closed(counts, k).item() == pytest.approx(mean, rel=1e-13, abs=1e-15), name
 
 
-@pytest.mark.parametrize("name", FORMS)
 @settings(max_examples=30, deadline=None)
 @given(ranking=rankings(most=5), k=depths)
-def test_chance_is_the_form_of_the_all_tied_histogram(name, ranking, k):
+def test_chance_is_the_form_of_the_all_tied_histogram(ranking, k):
     """Which is the mean over all orders of all items."""
-    literal, closed = FORMS[name]
     levels, gains = ranking
-    nothing_known = np.zeros_like(levels)
-    values = literal(*all_orders(nothing_known, gains), k)
-    counts = tied(count(levels, gains))
-    if name == "recall by radius":
-        k = 0  # the one level there is
-    assert closed(counts, k).item() == pytest.approx(values.mean(), rel=1e-13, abs=1e-15)
-    if name == "average_precision":
-        ours = chance_average_precision(counts["total"][:, 0], counts["relevant"][:, 0], k)
-        assert ours.item() == pytest.approx(values.mean(), rel=1e-13)
+    orders, counts = all_orders(np.zeros_like(levels), gains), tied(count(levels, gains))
+    for name, (literal, closed) in FORMS.items():
+        mean = literal(*orders, k).mean()
+        depth = 0 if name == "recall by radius" else k  # the one level there is
+        assert closed(counts, depth).item() == pytest.approx(mean, rel=1e-13, abs=1e-15), name
+        if name == "average_precision":
+            ours = chance_average_precision(counts["total"][:, 0], counts["relevant"][:, 0], k)
+            assert ours.item() == pytest.approx(mean, rel=1e-13)
 
 
 @settings(max_examples=60, deadline=None)
@@ -209,20 +206,21 @@ def test_bounds_of_average_precision_are_the_worst_and_the_best_order(ranking, k
     assert best.item() == pytest.approx(values.max(), rel=1e-13)
 
 
-@pytest.mark.parametrize("name", BOUNDED)
 @settings(max_examples=40, deadline=None)
 @given(ranking=rankings(), k=depths)
-def test_forms_of_the_extreme_histograms_are_the_bounds(name, ranking, k):
-    literal, closed = FORMS[name]
-    values = literal(*all_orders(*ranking), k)
-    counts = count(*ranking)
-    found = [
-        closed(dict(zip(("total", "relevant"), extreme(counts["total"], counts["relevant"]), strict=True)), k).item()
+def test_forms_of_the_extreme_histograms_are_the_bounds(ranking, k):
+    orders, counts = all_orders(*ranking), count(*ranking)
+    extremes = [
+        dict(zip(("total", "relevant"), extreme(counts["total"], counts["relevant"]), strict=True))
         for extreme in (relevant_last, relevant_first)
     ]
-    if name in SMALLER_IS_BETTER:
-        found.reverse()
-    assert found == pytest.approx([values.min(), values.max()], rel=1e-13, abs=1e-15)
+    for name in BOUNDED:
+        literal, closed = FORMS[name]
+        values = literal(*orders, k)
+        found = [closed(extreme, k).item() for extreme in extremes]
+        if name in SMALLER_IS_BETTER:
+            found.reverse()
+        assert found == pytest.approx([values.min(), values.max()], rel=1e-13, abs=1e-15), name
 
 
 @settings(max_examples=60, deadline=None)
