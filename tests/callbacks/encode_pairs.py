@@ -1,6 +1,5 @@
-"""Encode a folder of pairs with an encoder whose features are easy to predict: in two processes when run."""
+"""Encode a folder of pairs with an encoder whose features are easy to predict."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,3 @@ def encode(
     module = FeatureExtractor(encoder or Simple(), str(features))
     data = PairDataModule(str(pairs), batch_size=2, num_workers=0)  # in this process, where it can be watched
     return trainer.predict(module, datamodule=data, return_predictions=return_predictions)
-
-
-if __name__ == "__main__":
-    encode(Path(sys.argv[1]), Path(sys.argv[2]), strategy="ddp_fork", devices=2)

@@ -18,17 +18,24 @@ from mcmfh_lightning.hashers import MCMFH
 from mcmfh_lightning.metrics import HammingMeanAveragePrecision
 from mcmfh_lightning.shards import DatasetInfo, FeatureShardWriter, merge_feature_parts
 
-SMALL = ("--config", "experiments/mcmfh.yaml", "--model.d-model", "32", "--data.global-batch-size", "128")
+SMALL = ("--model.d-model", "32", "--data.global-batch-size", "32")
 QUIET = ("--trainer.enable-progress-bar", "false", "--trainer.enable-model-summary", "false")
 Call = Callable[..., None]
+
+
+@pytest.fixture(scope="module")
+def features(make_features: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Planted features, few of them."""
+    return make_features(tmp_path_factory.mktemp("few") / "features", train=64, evaluated=40)
 
 
 @pytest.fixture(scope="module")
 def call(features: Path) -> Call:
     """Run a subcommand on planted features."""
 
-    def call(command: str, run_dir: Path, *more: str, root: Path = features) -> None:
-        main([command, *SMALL, *QUIET, "--data.root", str(root), "--run-dir", str(run_dir), *more])
+    def call(command: str, run_dir: Path, *more: str, method: str = "mcmfh", root: Path = features) -> None:
+        config = ["--config", f"experiments/{method}.yaml"]
+        main([command, *config, *SMALL, *QUIET, "--data.root", str(root), "--run-dir", str(run_dir), *more])
 
     return call
 
@@ -54,8 +61,9 @@ def plain(call: Call, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a method whose queries have the codes of items."""
     folder = tmp_path_factory.mktemp("plain")
     heads = ["--model.query-heads", "false"]
-    for command in ("fit", "test", "predict"):
-        call(command, folder, *heads, *(["--trainer.max-epochs", "2"] if command == "fit" else []))
+    call("fit", folder, *heads, "--trainer.max-epochs", "1", "--trainer.limit-val-batches", "0")
+    for command in ("test", "predict"):
+        call(command, folder, *heads, "--ckpt-path", "last")
     return folder
 
 
@@ -138,7 +146,7 @@ def test_the_command_that_is_shown_ranks_the_codes(
     (named,) = [line for line in lines if line.startswith("codes of ")]
     for part in (run / "fit" / "checkpoints" / "best.ckpt", features, run / "predict"):
         assert str(part) in named
-    assert "  test-image.npz 160 images, test-text.npz 160 texts, test-case.npz 160 cases" in lines
+    assert "  test-image.npz 40 images, test-text.npz 40 texts, test-case.npz 40 cases" in lines
     assert "  queries of each search in test-{i2t,t2i,i2i,t2t,i2case,t2case}.npz" in lines
     line = next(line for line in lines if line.startswith("rank them"))
     assert line.startswith("rank them (all queries; `mcmfh test` prints the abnormal ones): ")
@@ -146,7 +154,7 @@ def test_the_command_that_is_shown_ranks_the_codes(
     assert command[0] == "mcmfh-bench"
     assert command[command.index("--query") + 1] == str(run / "predict" / "test-i2t.npz")
     bench(command[1:])
-    assert "160 queries" in capsys.readouterr().out
+    assert "40 queries" in capsys.readouterr().out
 
 
 def _write(folder: Path, present: np.ndarray, splits: Sequence[str] = ("train", "val", "test")) -> Path:
@@ -170,16 +178,14 @@ def _write(folder: Path, present: np.ndarray, splits: Sequence[str] = ("train", 
 
 
 def test_items_without_an_image_have_no_code_of_one(
-    call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    call: Call, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     present = np.ones((40, 2), dtype=bool)
     present[3, 0] = present[5, 1] = False
     root = _write(tmp_path / "features", present)
-    call("fit", tmp_path, "--trainer.max-epochs=1", "--data.global-batch-size=16", root=root)
     (tmp_path / "predict").mkdir()
     (tmp_path / "predict" / "test-image.npz").touch()
-    capsys.readouterr()
-    call("predict", tmp_path, root=root)
+    call("predict", tmp_path, "--ckpt-path", str(run / "fit" / "checkpoints" / "best.ckpt"), root=root)
     lines = capsys.readouterr().out.splitlines()
     assert "  test-image.npz 39 images, test-text.npz 39 texts, test-case.npz 38 cases" in lines
     assert f"{tmp_path / 'predict'}: replaces earlier codes, which do not name their weights and data" in lines
@@ -191,16 +197,15 @@ def test_items_without_an_image_have_no_code_of_one(
             assert len(file["codes"]) == len(file["labels"]) == len(file["groups"]) == 40 - len(numbers)
 
 
-def test_files_of_other_names_are_kept(call: Call, tmp_path: Path) -> None:
+def test_files_of_other_names_are_kept(call: Call, run: Path, tmp_path: Path) -> None:
     """What an earlier call wrote of a split that is gone is removed; what a user put there is not."""
     root = _write(tmp_path / "features", np.ones((40, 2), dtype=bool), ("train", "val"))
-    call("fit", tmp_path, "--trainer.max-epochs=1", "--data.global-batch-size=16", root=root)
     folder = tmp_path / "predict"
     folder.mkdir()
     mine = [folder / name for name in ("my-baseline-image.npz", "validation-text.npz", "old test-text.npz")]
     for path in (*mine, folder / "test-case.npz"):
         path.write_bytes(b"mine")
-    call("predict", tmp_path, root=root)
+    call("predict", tmp_path, "--ckpt-path", str(run / "fit" / "checkpoints" / "best.ckpt"), root=root)
     assert [path.read_bytes() for path in mine] == [b"mine"] * 3
     assert not (folder / "test-case.npz").exists()
     assert (folder / "val-case.npz").exists()
@@ -231,9 +236,9 @@ def test_codes_of_other_weights_or_data_are_not_replaced(
     entry = json.loads((tmp_path / "predict" / "codes.json").read_text())
     assert entry["checkpoint"] == {"path": str(last), "sha256": sha256_of(last), "epoch": 1}
     assert entry["data"]["fingerprint"]
-    assert entry["rows"]["test-case.npz"] == 160
+    assert entry["rows"]["test-case.npz"] == 40
     before = (tmp_path / "predict" / "test-image.npz").read_bytes()
-    other = make_features(tmp_path / "other", train=128, evaluated=40)
+    other = make_features(tmp_path / "other", train=64, evaluated=30)
     for more, named in (
         (["--ckpt-path", str(last), "--data.root", str(other)], other),
         (["--ckpt-path", str(best)], best),
@@ -246,11 +251,10 @@ def test_codes_of_other_weights_or_data_are_not_replaced(
     assert (tmp_path / "predict" / "test-image.npz").read_bytes() == before
 
 
-def test_a_method_without_codes_is_refused(features: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    flags = ["--config", "experiments/real_valued.yaml", "--data.root", str(features), "--run-dir", str(tmp_path)]
-    main(["fit", *flags, *QUIET, "--trainer.max-epochs", "1"])
+def test_a_method_without_codes_is_refused(call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call("fit", tmp_path, "--trainer.max-epochs", "1", "--trainer.limit-val-batches", "0", method="real_valued")
     with pytest.raises(SystemExit):
-        main(["predict", *flags, *QUIET])
+        call("predict", tmp_path, "--ckpt-path", "last", method="real_valued")
     assert "RealValued makes real-valued vectors, not codes" in capsys.readouterr().err
     assert not list(tmp_path.rglob("*.npz"))
 

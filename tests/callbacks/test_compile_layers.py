@@ -1,5 +1,7 @@
 """Compiled layers train as before."""
 
+from functools import partial
+
 import pytest
 import torch
 from lightning.pytorch import Trainer, seed_everything
@@ -27,7 +29,9 @@ def fit(hasher, features, **callbacks):
     return model
 
 
-@pytest.mark.parametrize("hasher", [MCMFH, pytest.param(UCMFH, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "hasher", [partial(MCMFH, num_experts=2), pytest.param(UCMFH, marks=pytest.mark.slow)], ids=["MCMFH", "UCMFH"]
+)
 def test_compiled_layers_train_to_the_same_weights_without_compiling_every_step(features, hasher):
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()

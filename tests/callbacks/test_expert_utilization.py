@@ -10,8 +10,6 @@ from torch.utils.data import DataLoader
 from mcmfh_lightning import callbacks
 from mcmfh_lightning.callbacks.expert_utilization import ExpertUtilization, heat_map, history_map
 
-pytestmark = pytest.mark.usefixtures("drawn_figures")
-
 QUERY, FIRST, SECOND = (
     torch.tensor([[[9, 9, 9], [9, 9, 9]]]),
     torch.tensor([[[2, 0, 0], [1, 1, 0]]]),
@@ -89,14 +87,6 @@ def test_a_second_test_starts_from_zero(tmp_path):
     before = rows(tmp_path)
     run(Scripted(), tmp_path)
     assert rows(tmp_path) == before
-
-
-def test_the_heat_map_shows_the_share_of_each_expert(tmp_path):
-    heat_map(torch.tensor([[[7, 0], [0, 7]]])).savefig(tmp_path / "plot.png")
-    picture = imread(tmp_path / "plot.png")[..., :3]
-    # Both ends of the color scale are there in large areas: the yellow of 100 %, the purple of 0 %.
-    for color in ((0.993, 0.906, 0.144), (0.267, 0.005, 0.329)):
-        assert (abs(picture - color).max(axis=-1) < 0.02).mean() > 0.05
 
 
 def test_the_history_has_a_panel_a_layer_and_modality_with_experts_down_and_epochs_across():
@@ -194,3 +184,12 @@ def test_counts_are_integers_that_ranks_sum(tmp_path, monkeypatch):
     assert reduced == ["sum"]
     one, two = ([int(row["tokens"]) for row in rows(tmp_path / name)] for name in ("one", "two"))
     assert two == [2 * tokens for tokens in one]
+
+
+@pytest.mark.usefixtures("drawn_figures")
+def test_the_heat_map_shows_the_share_of_each_expert(tmp_path):
+    heat_map(torch.tensor([[[7, 0], [0, 7]]])).savefig(tmp_path / "plot.png")
+    picture = imread(tmp_path / "plot.png")[..., :3]
+    # Both ends of the color scale are there in large areas: the yellow of 100 %, the purple of 0 %.
+    for color in ((0.993, 0.906, 0.144), (0.267, 0.005, 0.329)):
+        assert (abs(picture - color).max(axis=-1) < 0.02).mean() > 0.05

@@ -1,12 +1,8 @@
 import io
 import logging
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Mapping
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -26,22 +22,10 @@ from mcmfh_lightning.shards import (
     text_hash,
     unpack_bits,
 )
+from tests.callbacks.encode_pairs import Simple, encode
 
 VOCABULARY = ("normal", "opacity", "effusion")
 SIZES = {"train": 7, "val": 3, "test": 1}
-
-SCRIPT = Path(__file__).with_name("encode_pairs.py")
-
-
-@pytest.fixture(scope="module")
-def program() -> ModuleType:
-    """The script that encodes pairs with a simple encoder, as a module."""
-    spec = spec_from_file_location(SCRIPT.stem, SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def picture(number: int) -> bytes:
@@ -96,9 +80,9 @@ def assert_equal_content(one: Path, other: Path) -> None:
             np.testing.assert_array_equal(array, right[split][name], err_msg=f"{split} {name}")
 
 
-def test_features_are_those_of_the_pairs(program: ModuleType, pairs: Path, tmp_path: Path) -> None:
+def test_features_are_those_of_the_pairs(pairs: Path, tmp_path: Path) -> None:
     folder = tmp_path / "features"
-    assert program.encode(pairs, folder) is None
+    assert encode(pairs, folder) is None
     number = 0
     for split, size in SIZES.items():
         reader, source = FeatureShardReader(folder, split), PairShardReader(pairs, split)
@@ -114,10 +98,10 @@ def test_features_are_those_of_the_pairs(program: ModuleType, pairs: Path, tmp_p
         number += size
 
 
-def test_items_of_one_modality_have_zeros_for_the_other(program: ModuleType, tmp_path: Path) -> None:
+def test_items_of_one_modality_have_zeros_for_the_other(tmp_path: Path) -> None:
     """Batches have two items: one batch without any picture, one without any text, one of both kinds, one whole."""
 
-    class Strict(program.Simple):
+    class Strict(Simple):
         def encode_image(self, image: Tensor) -> Tensor:
             assert len(image) > 0
             return super().encode_image(image)
@@ -128,7 +112,7 @@ def test_items_of_one_modality_have_zeros_for_the_other(program: ModuleType, tmp
 
     lacks = {0: "image", 1: "image", 2: "text", 3: "text", 4: "text", 5: "image", 9: "image", 10: "text"}
     folder = tmp_path / "features"
-    program.encode(write_pairs(tmp_path / "pairs", lacks), folder, Strict())
+    encode(write_pairs(tmp_path / "pairs", lacks), folder, Strict())
     number = 0
     for split, size in SIZES.items():
         reader, source = FeatureShardReader(folder, split), PairShardReader(tmp_path / "pairs", split)
@@ -146,9 +130,7 @@ def test_items_of_one_modality_have_zeros_for_the_other(program: ModuleType, tmp
     assert DatasetInfo.load(folder).settings["texts_truncated"] == {"train": 1, "val": 3, "test": 0}
 
 
-def test_each_record_is_read_once(
-    program: ModuleType, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_record_is_read_once(pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = Counter[tuple[tuple[str, ...], int]]()
     getitem = PairShardReader.__getitem__
 
@@ -157,13 +139,13 @@ def test_each_record_is_read_once(
         return getitem(self, position)
 
     monkeypatch.setattr(PairShardReader, "__getitem__", spy)
-    program.encode(pairs, tmp_path / "features")
+    encode(pairs, tmp_path / "features")
     assert read == {((split,), position): 1 for split, size in SIZES.items() for position in range(size)}
 
 
-def test_dataset_json_tells_where_the_features_come_from(program: ModuleType, pairs: Path, tmp_path: Path) -> None:
+def test_dataset_json_tells_where_the_features_come_from(pairs: Path, tmp_path: Path) -> None:
     folder = tmp_path / "features"
-    program.encode(pairs, folder)
+    encode(pairs, folder)
     info, source = DatasetInfo.load(folder), DatasetInfo.load(pairs)
     assert (info.format, info.encoder, info.image_dim, info.text_dim) == ("mcmfh-features", {"name": "simple"}, 2, 1)
     for name in ("name", "source", "licence", "label_vocabulary", "normal_label", "skipped", "skipped_examples"):
@@ -173,32 +155,28 @@ def test_dataset_json_tells_where_the_features_come_from(program: ModuleType, pa
     assert info.settings["texts_truncated"] == {"train": 1, "val": 3, "test": 1}
 
 
-def test_cut_texts_are_said(program: ModuleType, pairs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_cut_texts_are_said(pairs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        program.encode(pairs, tmp_path / "features")
+        encode(pairs, tmp_path / "features")
     assert "longer than the encoder's context were cut: 1 of train, 3 of val, 1 of test" in caplog.text
     assert "put that first in each text" in caplog.text
 
 
-def test_the_folder_of_the_features_is_said(
-    program: ModuleType, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    program.encode(pairs, tmp_path / "out")
+def test_the_folder_of_the_features_is_said(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    encode(pairs, tmp_path / "out")
     assert f"features of train 7, val 3, test 1 items: {tmp_path / 'out'}\n" in capsys.readouterr().out
 
 
-def test_predictions_are_not_kept(program: ModuleType, pairs: Path, tmp_path: Path) -> None:
-    kept = program.encode(pairs, tmp_path / "features", return_predictions=True)
+def test_predictions_are_not_kept(pairs: Path, tmp_path: Path) -> None:
+    kept = encode(pairs, tmp_path / "features", return_predictions=True)
     assert [len(batches) for batches in kept] == [4, 2, 1]
     assert not any(batch for batches in kept for batch in batches)
     assert len(FeatureShardReader(tmp_path / "features", "train")) == 7
 
 
-@pytest.mark.slow
-def test_two_processes_write_what_one_writes(program: ModuleType, pairs: Path, tmp_path: Path) -> None:
-    program.encode(pairs, tmp_path / "one")
-    command = [sys.executable, str(SCRIPT), str(pairs), str(tmp_path / "two")]
-    subprocess.run(command, check=True, timeout=300, capture_output=True)
+def test_two_processes_write_what_one_writes(pairs: Path, tmp_path: Path) -> None:
+    encode(pairs, tmp_path / "one")
+    encode(pairs, tmp_path / "two", strategy="ddp_fork", devices=2)
     assert_equal_content(tmp_path / "one", tmp_path / "two")
     one, two = DatasetInfo.load(tmp_path / "one"), DatasetInfo.load(tmp_path / "two")
     assert one.settings == two.settings
@@ -208,28 +186,28 @@ def test_two_processes_write_what_one_writes(program: ModuleType, pairs: Path, t
     assert not list((tmp_path / "two").glob("part-*"))
 
 
-def test_finished_features_are_left_alone(program: ModuleType, pairs: Path, tmp_path: Path) -> None:
+def test_finished_features_are_left_alone(pairs: Path, tmp_path: Path) -> None:
     folder = tmp_path / "features"
-    program.encode(pairs, folder)
+    encode(pairs, folder)
     before = {path: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(DataError, match="already holds the features of these pairs by this encoder: use it as it is"):
-        program.encode(pairs, folder)
-    other = program.Simple()
+        encode(pairs, folder)
+    other = Simple()
     other.identity = {"name": "another"}
     with pytest.raises(
         DataError, match=r"already holds another data set: choose another output_dir \(--model\.output-dir\)$"
     ):
-        program.encode(pairs, folder, other)
+        encode(pairs, folder, other)
     with pytest.raises(DataError, match="already holds another data set"):
-        program.encode(pairs, pairs)
+        encode(pairs, pairs)
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
     (folder / "val-000-00000.tar").unlink()
     with pytest.raises(DataError, match=r"features is not complete: 1 of 3 shards .*\(val-000-00000\.tar\); copy"):
-        program.encode(pairs, folder)
+        encode(pairs, folder)
 
 
-def test_an_interrupted_encoding_is_refused_until_deleted(program: ModuleType, pairs: Path, tmp_path: Path) -> None:
-    class Stops(program.Simple):
+def test_an_interrupted_encoding_is_refused_until_deleted(pairs: Path, tmp_path: Path) -> None:
+    class Stops(Simple):
         def encode_text(self, text: dict[str, Tensor]) -> Tensor:
             if text["length"].max() > 19:
                 raise KeyboardInterrupt
@@ -237,44 +215,42 @@ def test_an_interrupted_encoding_is_refused_until_deleted(program: ModuleType, p
 
     folder = tmp_path / "features"
     with pytest.raises((KeyboardInterrupt, SystemExit)):
-        program.encode(pairs, folder, Stops())
+        encode(pairs, folder, Stops())
     assert not (folder / "dataset.json").exists()
     assert (folder / "train-000-00000.tar").exists()
     with pytest.raises(DataError, match=r"left over from an encoding that did not finish.*delete .*features and run"):
-        program.encode(pairs, folder)
+        encode(pairs, folder)
     for path in folder.iterdir():
         path.unlink()
-    program.encode(pairs, folder)
-    program.encode(pairs, tmp_path / "whole")
+    encode(pairs, folder)
+    encode(pairs, tmp_path / "whole")
     assert_equal_content(folder, tmp_path / "whole")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e5])
-def test_a_value_that_cannot_be_stored_names_the_pair(
-    program: ModuleType, pairs: Path, tmp_path: Path, value: float
-) -> None:
-    class Broken(program.Simple):
+def test_a_value_that_cannot_be_stored_names_the_pair(pairs: Path, tmp_path: Path, value: float) -> None:
+    class Broken(Simple):
         def encode_image(self, image: Tensor) -> Tensor:
             embedding = super().encode_image(image)
             embedding[embedding[:, 0] == 4] = value
             return embedding
 
     with pytest.raises(DataError, match=r"pair p-4: its image embedding is not finite or exceeds"):
-        program.encode(pairs, tmp_path / "features", Broken())
+        encode(pairs, tmp_path / "features", Broken())
 
 
-def test_fast_dev_run_writes_nothing(program: ModuleType, pairs: Path, tmp_path: Path) -> None:
-    program.encode(pairs, tmp_path / "features", fast_dev_run=True)
+def test_fast_dev_run_writes_nothing(pairs: Path, tmp_path: Path) -> None:
+    encode(pairs, tmp_path / "features", fast_dev_run=True)
     assert not (tmp_path / "features").exists()
 
 
-def test_what_cannot_end_in_a_whole_data_set_is_refused(program: ModuleType, pairs: Path, tmp_path: Path) -> None:
+def test_what_cannot_end_in_a_whole_data_set_is_refused(pairs: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="limit_predict_batches would leave pairs without features"):
-        program.encode(pairs, tmp_path / "features", limit_predict_batches=1)
+        encode(pairs, tmp_path / "features", limit_predict_batches=1)
     with pytest.raises(ValueError, match="set data to PairDataModule"):
         Trainer(accelerator="cpu", logger=False).predict(
-            FeatureExtractor(program.Simple(), str(tmp_path / "features")), datamodule=BoringDataModule()
+            FeatureExtractor(Simple(), str(tmp_path / "features")), datamodule=BoringDataModule()
         )
     with pytest.raises(ValueError, match="set the precision of the encoder"):
-        program.encode(pairs, tmp_path / "features", precision="bf16-mixed")
+        encode(pairs, tmp_path / "features", precision="bf16-mixed")
     assert not (tmp_path / "features").exists()

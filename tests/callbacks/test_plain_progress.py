@@ -7,12 +7,13 @@ import pytest
 from mcmfh_lightning.callbacks import logs
 from mcmfh_lightning.cli.train import main
 
+SMALL = ("--config", "experiments/mcmfh.yaml", "--model.d-model", "32", "--data.global-batch-size", "256")
+
 
 def test_lines_take_the_place_of_bars(
     features: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flags = ["--config", "experiments/mcmfh.yaml", "--data.global-batch-size", "256", "--data.root", str(features)]
-    flags += ["--run-dir", str(tmp_path)]
+    flags = [*SMALL, "--data.root", str(features), "--run-dir", str(tmp_path)]
     main(["fit", *flags, "--trainer.max-epochs=1"])
     shown = capsys.readouterr().out
     assert "━" not in shown.replace("━┯", "").partition("chosen: ")[2]
@@ -31,7 +32,7 @@ def test_lines_take_the_place_of_bars(
 
 
 def test_a_bar_that_is_asked_for_is_drawn(features: Path, tmp_path: Path) -> None:
-    flags = ["--config", "experiments/mcmfh.yaml", "--data.root", str(features), "--run-dir", str(tmp_path)]
+    flags = [*SMALL, "--data.root", str(features), "--run-dir", str(tmp_path)]
     bar = "--trainer.callbacks+=lightning.pytorch.callbacks.RichProgressBar"
     main(["fit", *flags, "--trainer.max-epochs=1", "--trainer.limit-val-batches=1", bar])
     assert (tmp_path / "fit" / "checkpoints" / "last.ckpt").is_file()
