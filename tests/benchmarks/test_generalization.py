@@ -240,7 +240,7 @@ def planted_tower(data):
     return embed
 
 
-@pytest.mark.parametrize("name", ["mcmfh", "ucmfh", "two_tower"])
+@pytest.mark.parametrize("name", ["mcmfh", "two_tower"])
 def test_precision_of_short_queries_is_the_mean_over_orders_of_ties(bench, fitted, data, planted_tower, name) -> None:
     run = bench.runs.Run(name, fitted(name))
     rows = listed(bench.parts.short(run, data.a, planted_tower))
@@ -320,7 +320,7 @@ def callback_report(tmp_path: Path):
     return rows
 
 
-@pytest.mark.parametrize("name", ["mcmfh", "ucmfh", "two_tower", "real_valued"])
+@pytest.mark.parametrize("name", ["mcmfh", "two_tower", "real_valued"])
 def test_with_all_texts_it_is_the_row_of_the_callback_and_with_none_a_search_of_images(
     bench, fitted, data, callback_report, name: str
 ) -> None:

@@ -26,11 +26,11 @@ def test_the_guide_shows_the_example(repository: Path, guide: str) -> None:
 
 
 def test_its_commands_fit_and_test_the_method(
-    repository: Path, guide: str, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    repository: Path, guide: str, make_features, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(repository / "examples"))
-    (tmp_path / "features").symlink_to(features)
+    make_features(tmp_path / "features", train=128, evaluated=40)
     commands = re.findall(r"^    mcmfh ((?:.*\\\n)?.*)$", guide, re.MULTILINE)
     assert [command.split()[0] for command in commands] == ["fit", "test"]
     for command in commands:
@@ -39,8 +39,8 @@ def test_its_commands_fit_and_test_the_method(
 
 
 @pytest.mark.slow
-def test_its_table_compares_the_method(repository: Path, guide: str, features: Path, tmp_path: Path) -> None:
-    (tmp_path / "features").symlink_to(features)
+def test_its_table_compares_the_method(repository: Path, guide: str, make_features, tmp_path: Path) -> None:
+    make_features(tmp_path / "features", train=64, evaluated=40)
     documents = list(yaml.safe_load_all(re.search(r"```yaml\n(.*?)```", guide, re.DOTALL)[1]))
     for document in documents:
         document["parameters"] |= {"seed_everything": {"value": 0}, "trainer.max_epochs": {"value": 1}}
