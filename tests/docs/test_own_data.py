@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from mcmfh_lightning.archive import Archive
+from mcmfh_lightning.cli.data import main as mcmfh_data
+from mcmfh_lightning.cli.main import main as mcmfh
 
 PARTS = (
     "python3 -m venv", "pip install", "mcmfh init", "mcmfh-data manifest", "mcmfh-data verify", "mcmfh predict",
@@ -42,7 +44,10 @@ def test_readme_has_the_same_commands(repository: Path, code_blocks, commands: l
     assert [line for line in commands if line in shown] == shown
 
 
-def test_table_of_the_page_is_read(repository: Path, code_blocks, run_as_written, tmp_path: Path) -> None:
+def test_table_of_the_page_is_read(
+    repository: Path, code_blocks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     page = (repository / "docs" / "start" / "own_data.md").read_text()
     (table,) = code_blocks(page, "csv")
     (tmp_path / "pairs.csv").write_text(table)
@@ -50,7 +55,8 @@ def test_table_of_the_page_is_read(repository: Path, code_blocks, run_as_written
     films.mkdir()
     for row in csv.DictReader(table.splitlines()):
         Image.new("L", (8, 8)).save(films / row["image"])
-    run_as_written("mcmfh init --manifest pairs.csv --images films\nmcmfh-data manifest", tmp_path)
+    mcmfh(["init", "--manifest", "pairs.csv", "--images", "films"])
+    mcmfh_data(["manifest"])
     assert (tmp_path / "data" / "pairs" / "dataset.json").is_file()
 
 
