@@ -75,14 +75,19 @@ def assert_equal(case, device="cpu", *, graded=True):
         assert torch.equal(ours.cpu(), theirs)
 
 
+def few_labels_case(*, labels, of_row, **sizes):
+    """A case with a few labels a row, whatever their number: a kernel that misses a word of them is found out."""
+    return random_case(labels=labels, density=min(1.0, of_row / max(1, labels)), **sizes)
+
+
 cases = st.builds(
-    random_case,
+    few_labels_case,
     seed=st.integers(0, 2**32 - 1),
     queries=st.integers(0, 3),
     items=st.integers(0, 40),
     bits=st.one_of(st.integers(1, 20), st.integers(60, 70), st.sampled_from([127, 128, 255, 256])),
     labels=st.one_of(st.integers(0, 12), st.integers(60, 70), st.sampled_from([172, 1024])),
-    density=st.sampled_from([0.0, 0.02, 0.3, 1.0]),
+    of_row=st.sampled_from([0, 3, 10, 1024]),
     tied=st.booleans(),
 )
 NAMED = {
@@ -153,7 +158,7 @@ def test_without_triton_the_mend_is_named(monkeypatch):
 
 @pytest.mark.usefixtures("interpreted")
 class TestInTheInterpreter:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=80, deadline=None)
     @given(case=cases)
     def test_counts_equal_the_reference(self, case):
         assert_equal(case, graded=False)
