@@ -25,6 +25,7 @@ def test_shuffled_pairs_are_at_chance(features, shuffle_images, chance_leads, at
 
 
 def test_true_pairs_are_far_from_chance(features, chance_leads, at_chance):
-    leads = chance_leads(lambda seed: features, EPOCHS)
+    """Three seeds are enough: each leads by far."""
+    leads = chance_leads(lambda seed: features, EPOCHS, range(3))
     assert not at_chance(leads)
     assert np.min(leads) > 0.3, leads
