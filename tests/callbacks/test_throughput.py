@@ -31,7 +31,7 @@ def test_validation_does_not_count_wherever_it_comes(world, check):
     slow = Slow()
     trainer = world.trainer(Throughput(), slow, max_epochs=2, num_sanity_val_steps=0, **check)
     started = time.perf_counter()
-    trainer.fit(world.Module(), world.Data(world.splits))
+    trainer.fit(world.Module(), world.Data(world.splits, batch_size=7))
     took = time.perf_counter() - started
     per_epoch = 50  # pairs, in 8 batches
     fastest = per_epoch / (8 * STEP)
