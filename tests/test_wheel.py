@@ -24,7 +24,7 @@ def test_wheel_fits_from_an_empty_folder(repository: Path, features: Path, tmp_p
     # A .pth line adds the folder's packages but runs none of its .pth files: the editable finder stays out.
     (own / "dependencies.pth").write_text(dependencies + "\n")
     env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    page = "import mcmfh_lightning.archive.server.app as app; print(app.__file__, app._page().body.decode())"
+    page = "import mcmfh_lightning.archive.server.app as app; print(app.__file__, app._page('').body.decode())"
     shown = subprocess.run([python, "-c", page], cwd=empty, env=env, check=True, capture_output=True, text=True)
     assert shown.stdout.startswith(str(own))
     assert "Research use, not diagnosis" in shown.stdout

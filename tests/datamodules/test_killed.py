@@ -81,8 +81,11 @@ def steps_of(log, ranks):
     ],
 )
 def test_what_was_trained_on_before_and_after_is_the_sequence(
-    folder, tmp_path, request, num_workers, unique_groups, ranks, kill_after
+    folder, tmp_path, request, monkeypatch, num_workers, unique_groups, ranks, kill_after
 ):
+    # A test before may have asked torch for CUDA. Lightning forks ranks here from a process that is a fork itself.
+    monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: False)
+
     def start(*where):
         data = FeatureDataModule(str(folder), BATCH, num_workers, unique_groups=unique_groups)
         process = multiprocessing.get_context("fork").Process(target=train, args=(data, ranks, tmp_path, *where))
