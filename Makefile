@@ -92,7 +92,7 @@ table-run: $(DEV) ## run what has no result yet (JOBS at a time), then render; n
 plain-copy = rm -rf build && mkdir -p build/package && cp -r src/mcmfh_lightning build/package && \
     cp -r datamodules lightning_configs build/package/mcmfh_lightning
 
-test: $(DEV) ## fast tests (under 8 min on 2 cores)
+test: $(DEV) ## fast tests (about 10 min on 2 cores)
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: $(DEV) ## tests marked slow: full-size towers, process pools, the demo, a wheel in a new environment
