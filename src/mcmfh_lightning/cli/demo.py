@@ -24,11 +24,11 @@ _WARNING = re.compile(r"^/\S.*\.py:\d+: (?:\w+Warning: )?(.+)$", re.MULTILINE)
 _HASHER = "--config experiments/query_towers.yaml --data.root features --run-dir run"
 _SEARCH = "mcmfh-archive search archive --k 2"
 _STEPS = (
-    "mcmfh-data phantom --out phantom --studies 600  # 20 s",
+    "mcmfh-data phantom --out phantom --studies 1000  # 30 s",
     "mcmfh-data openi --reports phantom/reports.tgz --images phantom/images --splits phantom/splits.csv "
     "--name phantom --out pairs",
     "mcmfh predict --config experiments/encode_offline.yaml --data.root pairs --model.output-dir features "
-    "--run-dir encode  # 30 s",
+    "--run-dir encode  # 45 s",
     f"mcmfh fit {_HASHER}  # 30 s",
     f"mcmfh test {_HASHER}",
     "mcmfh-archive build archive --checkpoint run/fit/checkpoints/best.ckpt --features features --pairs pairs "
