@@ -247,7 +247,7 @@ class SearchRequest(SearchOptions):
             "examples": [{"text": "enlarged heart with pleural effusion", "k": 20}],
             "oneOf": [
                 {"required": ["text"], "properties": {"text": {"type": "string"}, "modality": {"type": "null"}}},
-                {"required": ["id"], "properties": {"id": {"type": ["string", "array"]}}},
+                {"required": ["id"], "properties": {"id": {"anyOf": [{"type": "string"}, {"type": "array"}]}}},
             ],
         }
     )
