@@ -41,7 +41,7 @@ $(DEV): pyproject.toml
 
 DEMO := $(RUNS)/demo
 
-demo: $(STAMP) ## drawn chest films: convert, encode, fit, test, archive, search; prints table and hits (about 2 min)
+demo: $(STAMP) ## drawn chest films: convert, encode, fit, test, archive, search; prints table and hits (about 3 min)
 	rm -rf $(DEMO)
 	$(BIN)/mcmfh demo --out $(DEMO)
 

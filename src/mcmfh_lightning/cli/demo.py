@@ -41,7 +41,7 @@ _STEPS = (
 
 
 def demo(*, out: Path = Path("runs/demo")) -> None:
-    """Draw chest films, convert, encode, train, test, archive and search them (about 2 minutes).
+    """Draw chest films, convert, encode, train, test, archive and search them (about 3 minutes).
 
     Args:
         out: Folder to write.
