@@ -76,6 +76,11 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+def pytest_unconfigure() -> None:
+    """Let all be freed at the end, or triton prints what is left."""
+    gc.unfreeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _blank_figures() -> Iterator[None]:
     """Write PNG figures as blank pictures of their size: drawing takes longer than the rest of a small test run."""

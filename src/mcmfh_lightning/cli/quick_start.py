@@ -2,9 +2,11 @@
 
 Lightning imports torchmetrics for two classes. torchmetrics imports transformers, torchvision and scipy, for metrics of
 texts, images and sounds, and that takes longer than torch itself. It imports torch's compiler to recognize modules that
-were compiled, and to say what not to compile; that takes as long again, and a test compiles nothing.
+were compiled, and to say what not to compile; that takes as long again, and a test compiles nothing. And it imports
+triton to recognize kernels.
 """
 
+import atexit
 import gc
 import logging
 import os
@@ -18,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 _PACKAGES = ("torchmetrics", "lightning")
-_COMPILER = "torch._dynamo"
+_COMPILER, _KERNELS = "torch._dynamo", "triton.runtime.jit"
 
 
 @contextmanager
@@ -37,6 +39,7 @@ def quick_imports(*, sleepy: bool) -> Iterator[None]:
     if sleepy:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     gc.disable()
+    atexit.register(_free_kernels)
     try:
         if _take_torchmetrics_on_demand():
             _take_compiler_on_demand()
@@ -44,6 +47,12 @@ def quick_imports(*, sleepy: bool) -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def _free_kernels() -> None:
+    """Let all be freed at the end where triton was imported: from 3.9 on it prints a list of what is left."""
+    if _KERNELS in sys.modules:
+        gc.unfreeze()
 
 
 def _take_torchmetrics_on_demand() -> bool:
@@ -94,27 +103,29 @@ def _take_torchmetrics_on_demand() -> bool:
 
 
 class _Recognizer(type):
-    """Type of the stand-in for the class of compiled modules: before the compiler is imported, nothing is compiled."""
+    """Type of the stand-in for a class: before the module of the class is imported, nothing is an instance of it."""
 
     def __instancecheck__(cls, instance: object) -> bool:
         """Check with the class itself, once something has imported it."""
-        return _COMPILER in sys.modules and isinstance(instance, sys.modules[_COMPILER].OptimizedModule)
+        known = getattr(sys.modules.get(cls.__module__), cls.__name__, cls)
+        return known is not cls and isinstance(instance, known)
 
 
 def _take_compiler_on_demand() -> None:
-    """Import Lightning with a stand-in for torch's compiler; whatever compiles imports the compiler itself."""
-    if _COMPILER in sys.modules or find_spec("lightning") is None:
+    """Import Lightning with stand-ins for torch's compiler and triton; whatever compiles imports the two themselves."""
+    if _COMPILER in sys.modules or _KERNELS in sys.modules or find_spec("lightning") is None:
         return
     before = set(sys.modules)
-    stand_in = ModuleType(_COMPILER)
-    vars(stand_in).update(OptimizedModule=_Recognizer("OptimizedModule", (), {}), disable=_not_compiled)
-    sys.modules[_COMPILER] = stand_in
+    for module, name in ((_COMPILER, "OptimizedModule"), (_KERNELS, "JITFunction")):
+        sys.modules[module] = ModuleType(module)
+        setattr(sys.modules[module], name, _Recognizer(name, (), {"__module__": module}))
+    vars(sys.modules[_COMPILER])["disable"] = _not_compiled
     try:
         import lightning.pytorch  # noqa: F401  # here, so that it meets the stand-in
     except (ImportError, AttributeError, TypeError):  # a release that asks for more of it: import it as ever
         _forget(before)
     finally:
-        del sys.modules[_COMPILER]
+        del sys.modules[_COMPILER], sys.modules[_KERNELS]
 
 
 def _not_compiled(function: Callable[..., Any], recursive: bool = True, **settings: Any) -> Callable[..., Any]:  # noqa: ANN401, FBT001, FBT002  # as torch has it
