@@ -12,7 +12,14 @@ from mcmfh_lightning.hashers.base import Objective
 from mcmfh_lightning.hashers.code_bank import BankRows, CodeBank
 from mcmfh_lightning.hashers.two_tower import Towers
 from mcmfh_lightning.layers import KeyedDropout, Projection
-from mcmfh_lightning.losses import Positives, find_positives_between, gather_rows, info_nce, similarity_likelihood
+from mcmfh_lightning.losses import (
+    Positives,
+    find_positives_between,
+    gather_rows,
+    in_full,
+    info_nce,
+    similarity_likelihood,
+)
 from mcmfh_lightning.metrics.functional import unpack_bits
 from mcmfh_lightning.randomness import EVALUATION_STEP, SampleKey, keyed_mask
 from mcmfh_lightning.types import FeatureBatch
@@ -118,8 +125,8 @@ class TriPAH(Towers):
         """Compute the terms of the class description, on the global batch."""
         features = self._global_features(batch)  # (B, 2, d_model): image and text
         labels, groups, index = (gather_rows(batch[name]) for name in ("labels", "group", "index"))
-        codes = torch.tanh(self.code(features))  # (B, 2, num_bits)
-        auxiliary = torch.tanh(self.auxiliary(features))  # (B, 2, AUXILIARY_BITS)
+        codes = in_full(torch.tanh(self.code(features)))  # (B, 2, num_bits)
+        auxiliary = in_full(torch.tanh(self.auxiliary(features)))  # (B, 2, AUXILIARY_BITS)
         latest = torch.cat([codes, auxiliary], dim=2).detach()
         rows = BankRows(latest, labels, groups, torch.ones_like(index, dtype=torch.bool))
         before, bank = self._bank.exchange(self._batch_number(), index, rows)
@@ -131,7 +138,7 @@ class TriPAH(Towers):
         image, text = features.unbind(1)
         own = torch.eye(len(index), dtype=torch.bool, device=index.device)
         alignment = info_nce(image, text, own, TEMPERATURE, ignored=groups[:, None] == groups)
-        decoded = torch.tanh(self.decoder(codes)).unbind(1)
+        decoded = in_full(torch.tanh(self.decoder(codes.to(features.dtype)))).unbind(1)
         error = torch.stack([mse_loss(part, targets[:, short:]) for part in decoded]).sum() * AUXILIARY_BITS
         terms = {
             "likelihood": likelihood + AUXILIARY_WEIGHT * of_auxiliary[0],
@@ -201,7 +208,7 @@ class TriPAH(Towers):
         counted = known.to(dense.dtype).expand_as(dense)
         totals = [
             binary_cross_entropy_with_logits(logits, dense, counted, reduction="sum", pos_weight=positive_weight)
-            for logits in (self.image_classifier(image), self.text_classifier(text))
+            for logits in (in_full(self.image_classifier(image)), in_full(self.text_classifier(text)))
         ]
         return torch.stack(totals).sum() / counted.sum().clamp(min=1)
 

@@ -119,7 +119,9 @@ class HouseholderRotation(nn.Module):
 
     def matrix(self) -> Tensor:
         """Compute R, (K, K)."""
-        units = normalize(self.vectors, dim=1)
+        # Torch solves no triangular system in half precision.
+        vectors = self.vectors.to(torch.promote_types(self.vectors.dtype, torch.float32))
+        units = normalize(vectors, dim=1)
         identity = torch.eye(len(units), dtype=units.dtype, device=units.device)
         upper = (units @ units.T).triu(1) + identity / 2
         rotation: Tensor = identity - units.T @ torch.linalg.solve_triangular(upper, units, upper=True)
@@ -127,4 +129,4 @@ class HouseholderRotation(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         """Rotate (B, K) codes: R h for each row h."""
-        return codes @ self.matrix().T
+        return codes @ self.matrix().T.to(codes.dtype)

@@ -9,6 +9,7 @@ from mcmfh_lightning.losses.batch import (
     find_positives,
     find_positives_between,
     gather_rows,
+    in_full,
     shares_label,
 )
 from mcmfh_lightning.losses.contrastive import CodesOfBatch, ContrastiveLoss, HashingLoss, info_nce, nt_xent
@@ -45,6 +46,7 @@ __all__ = [
     "find_positives_between",
     "gather_rows",
     "importance",
+    "in_full",
     "info_nce",
     "load_balance",
     "nt_xent",

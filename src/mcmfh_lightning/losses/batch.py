@@ -61,6 +61,11 @@ class _GatherRows(torch.autograd.Function):
         return gradient[start : start + ctx.rows]
 
 
+def in_full(values: Tensor) -> Tensor:
+    """Convert half precision to float32; other values stay as they are."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def find_positives(labels: Tensor, groups: Tensor, supervision: Supervision) -> Positives:
     """Separate positives from negatives.
 

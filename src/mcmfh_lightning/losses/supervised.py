@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, normalize
 
+from mcmfh_lightning.losses.batch import in_full
+
 SMOOTHING = 2.0  # b, which keeps the ratio defined and the gradient small where a batch has few positives
 SHARPNESS = 1.3  # s_p and s_n: how much harder pairs weigh more
 LARGEST_INNER = 64.0  # beyond it, an inner product has no gradient
@@ -81,7 +83,7 @@ def bounded_distance_loss(
         Scalar >= 0; 0 (with a zero gradient) if no relation is known.
     """
     # Not by a matrix product, which loses digits where codes nearly coincide. The gradient at a distance of 0 is 0.
-    distance = torch.cdist(first, second, compute_mode="donot_use_mm_for_euclid_dist") / sqrt(2)
+    distance = torch.cdist(in_full(first), in_full(second), compute_mode="donot_use_mm_for_euclid_dist") / sqrt(2)
     missing = (sqrt(2 * first.shape[1] * margin_share) - distance).clamp(min=0)
     costs = torch.where(similar, distance, torch.where(dissimilar, missing, 0)).square()
     return costs.sum() / (similar | dissimilar).sum().clamp(min=1)
@@ -144,9 +146,8 @@ def similarity_likelihood(first: Tensor, second: Tensor, similar: Tensor, ignore
     Returns:
         Scalar >= 0; 0 (with a zero gradient) if no relation is known.
     """
-    inner = first @ second.T
-    # Sums over all training items are too large for half precision.
-    inner = inner.to(torch.promote_types(inner.dtype, torch.float32))
+    # Sums over all training items are too large for half precision, which autocast takes for the product.
+    inner = in_full(in_full(first) @ in_full(second).T)
     logits = inner.clamp(-LARGEST_INNER, LARGEST_INNER) / 2
     costs = torch.where(ignored, 0, -logsigmoid(-logits) - similar * logits)
     return costs.sum() / (~ignored).sum().clamp(min=1)
