@@ -51,13 +51,25 @@ def test_codes_of_training_items_are_resumed_with_and_never_shared(make_tripah, 
     trainer.fit(make_tripah(), datamodule=make_data())
     trainer.save_checkpoint(tmp_path / "model.ckpt")
     stored = torch.load(tmp_path / "model.ckpt", weights_only=True)
-    codes, _, _, seen = stored["code_bank"]["rows"]
+    codes, _, groups, seen = stored["code_bank"]["rows"]
     assert seen.sum() == 12
     assert codes[seen].any()
     assert codes.shape == (112, 2, 8 + 256)
+    assert len(groups[seen].unique()) == 12
+    assert not torch.isin(groups, 500 + torch.arange(12)).any()  # numbers of groups may be those of patients
     shared = slim_checkpoint(tmp_path / "model.ckpt")
     assert not shared.keys() & {"code_bank"}
     assert not [name for name, value in shared["state_dict"].items() if len(value.shape) and len(value) == len(seen)]
+
+
+def test_a_second_training_knows_nothing_of_the_first(make_tripah, make_data, make_trainer):
+    model, other = make_tripah(), make_tripah()
+    make_trainer(max_epochs=1).fit(model, make_data(num_batches=3))
+    other.load_state_dict(model.state_dict())
+    for one in (model, other):
+        make_trainer(max_epochs=1).fit(one, make_data(num_batches=2))
+    for ours, theirs in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
 
 
 def rows_of(values, dtype=torch.float32):
@@ -84,6 +96,15 @@ def test_the_same_batch_again_changes_nothing():
         before, whole = bank.exchange(1, torch.tensor([1, 6]), rows_of([-1.0, -0.5]))
         assert before.codes[:, 0, 0].tolist() == [0.25, 0.0]
         assert whole.codes[:, 0, 0].tolist() == [-1.0, 0.5, -0.5]
+
+
+def test_an_item_that_occurs_twice_is_held_once():
+    bank = CodeBank()
+    bank.exchange(0, torch.tensor([1, 0]), rows_of([0.5, 0.25]))
+    for _ in range(2):
+        before, whole = bank.exchange(1, torch.tensor([1, 3, 1]), rows_of([-1.0, -0.5, -1.0]))
+        assert before.codes[:, 0, 0].tolist() == [0.5, 0.0, 0.5]
+        assert whole.codes[:, 0, 0].tolist() == [0.25, -1.0, -0.5]
 
 
 def test_a_bank_keeps_mixed_precision_in_full_and_continues_from_its_state():

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, gelu, mse_loss
 
 from mcmfh_lightning.hashers.base import Objective
-from mcmfh_lightning.hashers.code_bank import BankRows, CodeBank
+from mcmfh_lightning.hashers.code_bank import BankRows, CodeBank, hash_groups
 from mcmfh_lightning.hashers.two_tower import Towers
 from mcmfh_lightning.layers import KeyedDropout, Projection
 from mcmfh_lightning.losses import (
@@ -124,7 +124,8 @@ class TriPAH(Towers):
     def objective(self, batch: FeatureBatch) -> Objective:
         """Compute the terms of the class description, on the global batch."""
         features = self._global_features(batch)  # (B, 2, d_model): image and text
-        labels, groups, index = (gather_rows(batch[name]) for name in ("labels", "group", "index"))
+        labels, index = gather_rows(batch["labels"]), gather_rows(batch["index"])
+        groups = gather_rows(hash_groups(batch["group"]))
         codes = in_full(torch.tanh(self.code(features)))  # (B, 2, num_bits)
         auxiliary = in_full(torch.tanh(self.auxiliary(features)))  # (B, 2, AUXILIARY_BITS)
         latest = torch.cat([codes, auxiliary], dim=2).detach()
@@ -220,7 +221,10 @@ class TriPAH(Towers):
 
     def _batch_number(self) -> int:
         """Count the batches before this one; they are more than the steps where gradients are accumulated."""
-        return 0 if self._trainer is None else self.trainer.fit_loop.total_batch_idx
+        if self._trainer is None:  # each batch is the first one of a training
+            return 0
+        # As the loader of the training counts them: a run that resumes from within a step begins with that step.
+        return int(self.trainer.fit_loop.epoch_loop.batch_progress.total.state_dict()["processed"])
 
 
 def image_weight(progress: float) -> float:
