@@ -100,6 +100,8 @@ QUIET: tuple[tuple[str, type[Warning]], ...] = (
     ("You have overridden `on_after_batch_transfer`", UserWarning),
     # Encoders stay in evaluation mode while a hasher is trained on them.
     ("Found \\d+ module\\(s\\) in eval mode", UserWarning),
+    # A model that learns from labels, made to be tested on data without any.
+    ("Initializing zero-element tensors is a no-op", UserWarning),
     # `mcmfh_lightning.images.dicom` counts what it ignores and refuses the rest; the messages would show header values.
     ("Invalid value for VR", UserWarning),
     ("The value length \\(\\d+\\) exceeds the maximum length of \\d+ allowed for VR", UserWarning),

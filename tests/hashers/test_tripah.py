@@ -1,9 +1,13 @@
+import warnings
+
 import pytest
 import torch
 
+from mcmfh_lightning.errors import CheckpointError
 from mcmfh_lightning.hashers.code_bank import BankRows, CodeBank
 from mcmfh_lightning.hashers.stored import slim_checkpoint
 from mcmfh_lightning.hashers.tripah import image_weight
+from tests.hashers.conftest import small
 from tests.hashers.planted import found_after_training
 
 
@@ -70,6 +74,24 @@ def test_a_second_training_knows_nothing_of_the_first(make_tripah, make_data, ma
         make_trainer(max_epochs=1).fit(one, make_data(num_batches=2))
     for ours, theirs in zip(model.parameters(), other.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_a_resumed_run_keeps_its_number_of_epochs(make_tripah, make_data, make_trainer, tmp_path):
+    trainer = make_trainer(max_epochs=1)
+    trainer.fit(make_tripah(annealing_epochs=2), make_data())
+    trainer.save_checkpoint(tmp_path / "model.ckpt")
+    with pytest.raises(CheckpointError, match=r"annealing_epochs \(which is trainer\.max_epochs\) 2, this one 3"):
+        make_trainer(max_epochs=3).fit(
+            make_tripah(annealing_epochs=3), make_data(), ckpt_path=tmp_path / "model.ckpt", weights_only=True
+        )
+
+
+@pytest.mark.parametrize("name", ["tripah", "label_classifier"])
+def test_a_model_is_made_quietly_for_data_without_labels(name):
+    """It may be tested on them. What the commands hide is hidden here as well."""
+    with warnings.catch_warnings(record=True) as shown:
+        small(name, num_labels=0)
+    assert [str(one.message) for one in shown] == []
 
 
 def rows_of(values, dtype=torch.float32):

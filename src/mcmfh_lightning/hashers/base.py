@@ -298,7 +298,8 @@ class Hasher(LightningModule, ABC):
         theirs, ours = _flat(present_arguments(stored, self.hparams)), _flat(dict(self.hparams))
         for name in theirs.keys() & ours.keys():
             if theirs[name] != ours[name]:
-                which = f"{name} (which is trainer.max_epochs)" if name.endswith("T_max") else name
+                linked = name.endswith(("T_max", "annealing_epochs"))
+                which = f"{name} (which is trainer.max_epochs)" if linked else name
                 raise CheckpointError(
                     f"the run of the checkpoint has {which} {theirs[name]!r}, this one {ours[name]!r}; resume with "
                     "what it began with or start a new run"

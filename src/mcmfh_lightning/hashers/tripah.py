@@ -95,7 +95,9 @@ class TriPAH(Towers):
         sizes = {"num_bits": num_bits, "image_dim": image_dim, "text_dim": text_dim, "d_model": d_model}
         super().__init__(sizes, optimizer, lr_scheduler)
         if annealing_epochs < 1:
-            raise ValueError(f"annealing_epochs={annealing_epochs} is less than 1")
+            raise ValueError(
+                f"annealing_epochs={annealing_epochs} is less than 1; the command line takes trainer.max_epochs"
+            )
         self.save_hyperparameters()
         self.quantization_weight = quantization_weight
         self.alignment_weight = alignment_weight
