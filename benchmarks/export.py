@@ -22,6 +22,7 @@ import pandas as pd
 import torch
 from measurements import Row, markdown, options, report, seconds
 from numpy.typing import NDArray
+from PIL import Image
 from rich.progress import track
 
 from mcmfh_lightning.archive.model import identity_of
@@ -48,10 +49,17 @@ class Times:
     def __init__(self) -> None:
         self._of: dict[tuple[str, str, str], list[float]] = {}
 
-    def run(self, modality: str, step: str, system: str, work: Callable[[], Any]) -> Any:  # noqa: ANN401  # its result
+    def run(
+        self,
+        modality: str,
+        step: str,
+        system: str,
+        work: Callable[..., Any],
+        *given: Any,  # noqa: ANN401  # its arguments
+    ) -> Any:  # noqa: ANN401  # its result
         """Do something, and keep how long it took."""
         result = []
-        taken = seconds(lambda: result.append(work()))
+        taken = seconds(lambda: result.append(work(*given)))
         self._of.setdefault((modality, step, system), []).append(taken)
         return result[0]
 
@@ -69,25 +77,26 @@ def embed(
     reader: PairShardReader, rows: Sequence[int], encoder: Encoder, exported: PortableHasher, times: Times
 ) -> Both:
     """Embed pairs one by one with both systems."""
+
+    def embed_image(picture: Image.Image) -> Array:
+        return encoder.encode_image(encoder.preprocess(picture)[None])[0].numpy()
+
+    def embed_text(text: str) -> Array:
+        return encoder.encode_text(encoder.tokenize([text]))[0].numpy()
+
+    work: Mapping[str, Sequence[Callable[[Any], Array]]] = {
+        "image": (embed_image, exported.embed_image),
+        "text": (embed_text, exported.embed_text),
+    }
     found: dict[str, tuple[list[Array], list[Array]]] = {"image": ([], []), "text": ([], [])}
     for row in track(rows, description="pairs"):
         pair = reader[row]
         assert pair.image is not None and pair.text is not None  # noqa: PT018, S101  # chosen so
-        picture, text = decode_image(pair.image), pair.text
+        picture = decode_image(pair.image)
         picture.load()
-        work: Mapping[str, Sequence[Callable[[], Array]]] = {
-            "image": (
-                lambda: encoder.encode_image(encoder.preprocess(picture)[None])[0].numpy(),  # noqa: B023  # run at once
-                lambda: exported.embed_image(picture),  # noqa: B023
-            ),
-            "text": (
-                lambda: encoder.encode_text(encoder.tokenize([text]))[0].numpy(),  # noqa: B023
-                lambda: exported.embed_text(text),  # noqa: B023
-            ),
-        }
-        for modality, functions in work.items():
-            for system, function, kept in zip(SYSTEMS, functions, found[modality], strict=True):
-                kept.append(times.run(modality, "encoder", system, function))
+        for modality, given in (("image", picture), ("text", pair.text)):
+            for system, function, kept in zip(SYSTEMS, work[modality], found[modality], strict=True):
+                kept.append(times.run(modality, "encoder", system, function, given))
     return {modality: (np.stack(theirs), np.stack(ours)) for modality, (theirs, ours) in found.items()}
 
 
@@ -100,10 +109,10 @@ def hash_pairs(both: Both, hasher: Hasher, exported: PortableHasher, times: Time
         codes = hasher.evaluate(batch)
         theirs = {kind: codes[kind] for kind in ("image", "text", "case")} | codes.get("queries", {})  # type: ignore[literal-required]
         image, text = both["image"][1][row], both["text"][1][row]
-        of_image = times.run("image", "hasher", "onnxruntime", lambda: exported.hash_image(image))  # noqa: B023
-        of_text = times.run("text", "hasher", "onnxruntime", lambda: exported.hash_text(text))  # noqa: B023
-        times.run("image", "hasher", "torch", lambda: hasher.encode_query("i2case", batch["image"]))  # noqa: B023
-        times.run("text", "hasher", "torch", lambda: hasher.encode_query("t2case", batch["text"]))  # noqa: B023
+        of_image = times.run("image", "hasher", "onnxruntime", exported.hash_image, image)
+        of_text = times.run("text", "hasher", "onnxruntime", exported.hash_text, text)
+        times.run("image", "hasher", "torch", hasher.encode_query, "i2case", batch["image"])
+        times.run("text", "hasher", "torch", hasher.encode_query, "t2case", batch["text"])
         ours = {**of_image, **of_text, "case": exported.hash_case(image, text)}
         ours |= {"image": of_image["code"], "text": of_text["code"]}
         for kind, relaxed in theirs.items():
