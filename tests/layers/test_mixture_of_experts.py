@@ -119,10 +119,7 @@ def test_a_collapsed_router_stays_collapsed_without_gating_loss():
 
 
 @pytest.mark.parametrize("top_k", [1, 3])
-@pytest.mark.parametrize("record", ["trace", "export"])
-@pytest.mark.filterwarnings("ignore:`torch.jit.trace` is deprecated:FutureWarning")  # what the exporter to ONNX uses
-@pytest.mark.filterwarnings("ignore:`torch.jit.trace_method` is deprecated:FutureWarning")
-def test_a_recorded_layer_computes_the_same(top_k, record):
+def test_a_recorded_layer_computes_the_same(top_k):
     """A graph cannot hold how many tokens each expert gets: it computes all experts and chooses."""
 
     class Outputs(torch.nn.Module):
@@ -136,7 +133,6 @@ def test_a_recorded_layer_computes_the_same(top_k, record):
             return self.moe(tokens)[0]
 
     plain, example, others = Outputs().eval(), tokens(30).reshape(2, 15, 6), tokens(60)[30:].reshape(2, 15, 6)
-    make = {"trace": torch.jit.trace, "export": lambda *given: torch.export.export(*given).module()}[record]
-    recorded = make(plain, (example,))
+    recorded = torch.export.export(plain, (example,)).module()
     for values in (example, others):
         torch.testing.assert_close(recorded(values), plain(values), atol=1e-12, rtol=0)
