@@ -23,7 +23,6 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -211,22 +210,27 @@ async def soak(
         looking = asyncio.create_task(look(session, journal, outcomes))
         killing: asyncio.Task[None] | None = None
         columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-        with Progress(*columns) as bar:
-            shown = bar.add_task("", total=seconds)
-            while (left := end - time.monotonic()) > 0:
-                if killing is None and left < seconds / 2:
-                    killing = asyncio.create_task(writer.kill_while_adding(journal))
-                answered = sum(map(len, outcomes.seconds.values()))
-                said = f"{clients} clients: {answered} answered, {len(outcomes.errors) + len(outcomes.wrong)} wrong"
-                bar.update(shown, completed=seconds - left, description=said)
-                if killing is None or killing.done():
-                    writer.check()
-                await asyncio.sleep(min(left, 0.5))
-        await asyncio.gather(*asking)
-        for task in filter(None, (looking, killing)):
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        try:
+            with Progress(*columns) as bar:
+                shown = bar.add_task("", total=seconds)
+                while (left := end - time.monotonic()) > 0:
+                    if killing is None and left < seconds / 2:
+                        killing = asyncio.create_task(writer.kill_while_adding(journal))
+                    answered = sum(map(len, outcomes.seconds.values()))
+                    said = f"{clients} clients: {answered} answered, {len(outcomes.errors) + len(outcomes.wrong)} wrong"
+                    bar.update(shown, completed=seconds - left, description=said)
+                    if killing is None or killing.done():
+                        writer.check()
+                    await asyncio.sleep(min(left, 0.5))
+            await asyncio.gather(*asking)
+        finally:  # all of them, or what they say hides the error that ended this
+            tasks = [*asking, looking, *filter(None, [killing])]
+            for task in tasks:
+                task.cancel()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+        for error in ended:
+            if isinstance(error, Exception):  # what was canceled is none
+                raise error
     return outcomes
 
 
