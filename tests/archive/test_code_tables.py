@@ -5,13 +5,15 @@ import shutil
 import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 import pytest
 
 from mcmfh_lightning.archive import codes_cache, hash_index, indexes
 from mcmfh_lightning.archive.address_table import AddressTable
+from mcmfh_lightning.archive.info import ArchiveInfo, Location
 from mcmfh_lightning.archive.search import Archive
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.errors import ConfigError, DataError
@@ -155,9 +157,32 @@ def test_opening_at_once_makes_them_once(made, expected):
     assert {path.name for path in (made.folder / "index").iterdir()} <= {".lock", files(made).name}
 
 
+def test_removing_waits_for_whoever_makes_them(made, expected, monkeypatch):
+    shutil.rmtree(made.folder / "index", ignore_errors=True)
+    save, begun, go = codes_cache._save, threading.Event(), threading.Event()
+
+    def slow(path, array):
+        begun.set()
+        assert go.wait(30)
+        save(path, array)
+
+    monkeypatch.setattr(codes_cache, "_save", slow)
+    with ThreadPoolExecutor(2) as pool:
+        making = pool.submit(Archive.open, made.folder)
+        assert begun.wait(30)
+        removing = pool.submit(codes_cache.remove_codes, Location(made.folder), ArchiveInfo.load(made.folder).uid)
+        assert wait([removing], timeout=0.3).not_done
+        go.set()
+        making.result()
+        removing.result()
+    assert {path.name for path in (made.folder / "index").iterdir()} <= {".lock"}
+    assert searched(made) == ("hash", expected)
+
+
 KILLED = """
 import os, signal, sys
 from mcmfh_lightning.archive import codes_cache, indexes
+from mcmfh_lightning.archive.info import ArchiveInfo, Location
 from mcmfh_lightning.archive.search import Archive
 
 indexes.LARGE, indexes._ADDRESSES = 100, 2**16

@@ -35,6 +35,7 @@ from mcmfh_lightning.shards import packed_width
 SIDES: tuple[Side, ...] = get_args(Side)
 _KNOWN = ["id", *GROUP, "split", "has_image", "has_text", "labels", "date", "licence"]
 _ITEMS = "items.arrow"
+_LOCK = ".lock"  # in a folder of files: held by whoever writes or removes some
 _STAMP = b"mcmfh-archive"
 _LAYOUT = 3  # of these files; they are built again where a release needs another
 
@@ -77,7 +78,7 @@ def open_codes(table: ItemTable, info: ArchiveInfo) -> ArchiveCodes:
     target = folder / str(table.version)
     # Another archive, or another table of this one, may have been in the same place.
     stamp = f"{_LAYOUT} {info.uid} {table.fingerprint}".encode()
-    with FileLock(folder / ".lock"):
+    with FileLock(folder / _LOCK):
         found = _mapped(target, info, stamp)
         if found is None:
             _build(table, target, info, stamp)
@@ -94,6 +95,8 @@ def open_codes(table: ItemTable, info: ArchiveInfo) -> ArchiveCodes:
 def remove_codes(location: Location, uid: str) -> None:
     """Remove the files of all versions from this machine; the next search builds them again.
 
+    A process that writes such files now is waited for: it would fail, or leave what it writes.
+
     Args:
         location: Place of the archive.
         uid: Uid of the archive.
@@ -103,7 +106,10 @@ def remove_codes(location: Location, uid: str) -> None:
     """
     for folder in _folders(location, uid):
         if folder is not None and folder.exists():
-            shutil.rmtree(folder)
+            lock = folder / _LOCK
+            with FileLock(lock):
+                for entry in set(folder.iterdir()) - {lock}:
+                    shutil.rmtree(entry)
 
 
 def with_numbered_labels(items: pa.Table) -> pa.Table:
