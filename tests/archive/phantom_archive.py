@@ -21,8 +21,7 @@ from mcmfh_lightning.hashers.base import Hasher
 from mcmfh_lightning.hashers.checkpoints import CHECKPOINT_KEY
 from mcmfh_lightning.shards import DatasetInfo
 
-ODD_ID = "study 3/film ä.1?"
-"""Of an item that has both; it needs quoting in a URL."""
+from .service import ODD_ID
 
 
 def write_pairs(folder: Path, studies: int, seed: int = 0) -> Path:

@@ -18,6 +18,8 @@ HERE = "http://127.0.0.1:8000"
 TOKEN = "correct-horse-battery-staple"
 SECRET = "Xanthippe Quickenborne"  # a patient that no message may name
 JSON = {"content-type": "application/json"}
+ODD_ID = "study 3/film ä.1?"
+"""Of an item that has both; it needs quoting in a URL."""
 
 
 def client_of(app: FastAPI) -> TestClient:

@@ -18,7 +18,7 @@ from mcmfh_lightning.archive.search import Archive
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.errors import ConfigError, DataError
 
-from .test_search_ranking import SIDES, Made
+from .made import SIDES, Made
 
 LARGE = 100
 

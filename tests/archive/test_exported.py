@@ -12,13 +12,11 @@ from PIL import Image
 from mcmfh_lightning.archive import Archive
 from mcmfh_lightning.archive.server.routes import ServedArchive
 from mcmfh_lightning.cli.archive import main
-from mcmfh_lightning.encoders.spec import read_encoder_spec
 from mcmfh_lightning.errors import CheckpointError, ConfigError
 from mcmfh_lightning.export.write import export_model
-from mcmfh_lightning.hashers import TwoTower
 
 from .commands import refused
-from .phantom_archive import build_archive, untrained_checkpoint
+from .phantom_archive import untrained_checkpoint
 from .without_torch import HEAVY
 
 CHECKS = Path(__file__).with_name("without_torch.py")
@@ -38,22 +36,8 @@ SEARCHES = (
 
 
 @pytest.fixture(scope="module")
-def places(
-    phantom_archive: Path, phantom_pairs: Path, phantom_features: Path, tmp_path_factory: pytest.TempPathFactory
-) -> list[Path]:
-    """Folders, each with an archive and its hasher exported as ``model``: queries as items, and queries by search."""
-    as_items, by_search = (tmp_path_factory.mktemp(name) for name in ("items", "search"))
-    (as_items / "archive").symlink_to(phantom_archive)
-    checkpoint = untrained_checkpoint(by_search / "hasher.ckpt", phantom_pairs, 64, TwoTower, query_heads=True)
-    build_archive(by_search / "archive", phantom_pairs, checkpoint, features=phantom_features)
-    for folder in (as_items, by_search):
-        export_model(folder / "archive" / "hasher.ckpt", folder / "model", read_encoder_spec(None))
-    return [as_items, by_search]
-
-
-@pytest.fixture(scope="module")
-def place(places: list[Path]) -> Path:
-    return places[1]
+def place(exported_places: list[Path]) -> Path:
+    return exported_places[1]
 
 
 def found(archive: Archive, search: dict) -> dict:
@@ -74,16 +58,16 @@ def write_expected(place: Path, films: Path, target: Path) -> Path:
     return target
 
 
-def test_searches_and_service_find_the_same_without_torch(places: list[Path], phantom_pairs: Path) -> None:
+def test_searches_and_service_find_the_same_without_torch(exported_places: list[Path], phantom_pairs: Path) -> None:
     folders = []
-    for place in places:
+    for place in exported_places:
         expected = write_expected(place, phantom_pairs.parent / "images", place / "expected.json")
         folders += [place / "archive", place / "model", expected]
     done = subprocess.run([sys.executable, "-c", BLOCKED, CHECKS, *folders], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("9 searches in Python") == len(places)
-    assert done.stdout.count("9 searches by the service") == len(places)
-    assert done.stdout.count(f'"{SEARCHES[0]["text"]}"') == len(places)  # the command line's JSON
+    assert done.stdout.count("9 searches in Python") == len(exported_places)
+    assert done.stdout.count("9 searches by the service") == len(exported_places)
+    assert done.stdout.count(f'"{SEARCHES[0]["text"]}"') == len(exported_places)  # the command line's JSON
 
 
 def test_a_model_of_another_hasher_is_refused(place: Path, phantom_pairs: Path, tmp_path: Path, capsys) -> None:

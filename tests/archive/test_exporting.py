@@ -8,7 +8,6 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from starlette.testclient import TestClient
 
@@ -17,8 +16,7 @@ from mcmfh_lightning.archive.exporting import result_csv, result_json, result_pa
 from mcmfh_lightning.archive.results import Reason
 from mcmfh_lightning.cli.archive import main as command
 
-from .phantom_archive import ODD_ID
-from .service import png
+from .service import ODD_ID, png
 from .test_search_show import ITEM, NASTY, NOTICE, RESULT, with_item
 
 
@@ -98,6 +96,7 @@ def test_csv_has_a_row_a_hit_and_every_value_as_it_is():
 
 
 def test_csv_has_the_columns_of_the_table_in_python():
+    pd = pytest.importorskip("pandas")
     reasons = (Reason("words", 3, None, None), Reason("case", None, 4, None))
     result = replace(RESULT, hits=(replace(RESULT.hits[0], reasons=reasons), RESULT.hits[1]))
     written = pd.read_csv(io.StringIO(result_csv(result)), keep_default_na=False)

@@ -11,9 +11,8 @@ from mcmfh_lightning.archive.filters import QueryError, UnknownItemError
 from mcmfh_lightning.archive.server.messages import MAX_ITEMS
 from mcmfh_lightning.cli.archive import main as command
 
-from .phantom_archive import ODD_ID
-from .service import SECRET
-from .test_search_ranking import Made
+from .made import Made
+from .service import ODD_ID, SECRET
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,7 @@ import pytest
 from PIL import Image
 
 from .browser import NEEDED, Server, Watched
-from .phantom_archive import ODD_ID
-from .service import TOKEN
+from .service import ODD_ID, TOKEN
 
 pytestmark = NEEDED
 TEXT = "enlarged heart with pleural effusion"

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ..images.dicom_files import dicom
 from .browser import NEEDED, Server, Watched
-from .phantom_archive import ODD_ID
+from .service import ODD_ID
 
 pytestmark = NEEDED
 TEXT = "enlarged heart with pleural effusion"

@@ -33,10 +33,10 @@ from mcmfh_lightning.searches import SEARCHES
 from mcmfh_lightning.shards import PairShardReader, decode_image
 
 from .collection import IMAGE_DIM, TEXT_DIM, write_checkpoint, write_features
+from .made import Made
 from .metric_rankings import compare_with_metric_code
 from .phantom_archive import build_archive, towers, untrained_checkpoint
 from .service import client_of
-from .test_search_ranking import Made
 
 TEXT = "There is a small pleural effusion."
 COUNT = 70

@@ -12,20 +12,14 @@ from mcmfh_lightning.archive.finding import ALIKE
 from mcmfh_lightning.archive.schema import code_array, relaxed_array
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.cli.archive import main
-from mcmfh_lightning.hashers import TwoTower
 from mcmfh_lightning.shards import PairShardReader, decode_image
 
-from .phantom_archive import build_archive, untrained_checkpoint
-from .test_search_ranking import Made
+from .made import Made
 
 
 @pytest.fixture(scope="module")
-def place(phantom_pairs: Path, phantom_features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """By 64 bits and a head for each search: the code of a film as a query is not that as an item."""
-    folder = tmp_path_factory.mktemp("films")
-    checkpoint = untrained_checkpoint(folder / "hasher.ckpt", phantom_pairs, 64, TwoTower, query_heads=True)
-    build_archive(folder / "without", phantom_pairs, checkpoint, "--without-relaxed", features=phantom_features)
-    return build_archive(folder / "archive", phantom_pairs, checkpoint, features=phantom_features)
+def place(film_archives: Path) -> Path:
+    return film_archives / "archive"
 
 
 @pytest.fixture(scope="module")

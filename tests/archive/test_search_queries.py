@@ -13,13 +13,10 @@ import pytest
 from PIL import Image
 
 from mcmfh_lightning.archive import Archive, Filters, Query
-from mcmfh_lightning.archive import model as model_module
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.cli.archive import main as command
 from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
 from mcmfh_lightning.shards import PairShardReader, decode_image
-
-from .phantom_archive import build_archive
 
 TEXT = "There is a small pleural effusion."
 
@@ -122,12 +119,12 @@ def test_a_file_that_is_no_picture_is_named(archive, tmp_path):
 def test_threads_find_what_one_finds_and_load_the_model_once(phantom_archive, pairs, monkeypatch):
     loaded = []
 
-    def load(*arguments):
-        loaded.append(arguments)
-        return load_query_hasher(*arguments)
+    def load_and_note(archive):
+        loaded.append(archive)
+        return load(archive)
 
-    load_query_hasher = model_module.load_query_hasher
-    monkeypatch.setattr(model_module, "load_query_hasher", load)
+    load = Archive._load
+    monkeypatch.setattr(Archive, "_load", load_and_note)
     archive = Archive.open(phantom_archive)
     texts = [pair.text for pair in pairs.values() if pair.text][:8]
     images = [decode_image(pair.image) for pair in pairs.values() if pair.image][:2]
@@ -153,6 +150,8 @@ def test_archives_of_one_encoder_share_it(archive, phantom_archive):
 def test_content_that_is_not_in_the_archive_is_read_from_its_collection(
     phantom_pairs, phantom_features, archive, pairs, tmp_path
 ):
+    from .phantom_archive import build_archive
+
     moved = Path(shutil.copytree(phantom_pairs, tmp_path / "pairs"))
     checkpoint, of = phantom_pairs.parent / "hasher.ckpt", {"features": phantom_features}
     without = Archive.open(build_archive(tmp_path / "archive", moved, checkpoint, "--without-relaxed", **of))

@@ -1,118 +1,23 @@
-"""Rankings of an archive against the metric code's distances, ordered item by item in plain Python."""
+"""Rankings of an archive against distances item by item, counted in plain Python; see also `test_search_metric`."""
 
 import resource
 import shutil
 import tempfile
-from copy import deepcopy
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
-import pyarrow as pa
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcmfh_lightning.archive import Archive, Filters, hash_index
 from mcmfh_lightning.archive.address_table import LONGEST
 from mcmfh_lightning.archive.filters import QueryError
-from mcmfh_lightning.archive.info import ArchiveInfo
-from mcmfh_lightning.archive.schema import binary_column, item_schema
+from mcmfh_lightning.archive.schema import binary_column
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.errors import DataError
-from mcmfh_lightning.metrics.functional import hamming_distances, hamming_histogram
 
-SIDES = ("image", "text", "case")
-LABELS = ("Cardiomegaly", "Effusion", "normal")
-
-
-class Made:
-    """Items made up from a seed, with codes that tie, and the archive of them."""
-
-    def __init__(self, folder: Path, seed: int, count: int, num_bits: int, *, keep_relaxed: bool = True) -> None:
-        rng = np.random.default_rng(seed)
-        # Ids whose order by code point is not the order of the rows, nor that of their numbers.
-        self.ids = [f"{'éaZ'[place % 3]}{place}" for place in rng.permutation(count)]
-        self.groups = rng.integers(0, max(1, count // 2), count)
-        kind = rng.integers(0, 4, count)
-        self.has = {"image": kind != 1, "text": kind != 2, "case": np.ones(count, bool)}
-        self.labels = [sorted(rng.choice(LABELS, rng.integers(0, 3), replace=False)) for _ in range(count)]
-        self.splits = [[None, "train", "test"][number] for number in rng.integers(0, 3, count)]
-        few = rng.uniform(-1, 1, (5, num_bits))
-        self.relaxed = {
-            side: np.clip(few[rng.integers(0, 5, count)] + 0.3 * rng.normal(size=(count, num_bits)), -1, 1).astype("f2")
-            for side in SIDES
-        }
-        self.codes = {side: np.packbits(values >= 0, axis=1) for side, values in self.relaxed.items()}
-        self.num_bits = num_bits
-        self.folder = folder
-        table = ItemTable.create(folder, num_bits)
-        rows = self._rows(keep_relaxed)
-        for part in (rows.slice(0, count // 2), rows.slice(count // 2)):
-            if len(part):
-                table.add(part)
-        kept = {"store_content": True, "keep_relaxed": keep_relaxed, "value_range": None}
-        by = {"uid": uuid4().hex, "created_by": "this test"}
-        ArchiveInfo(num_bits, "MadeUp", "0" * 64, {"name": "made up"}, {}, LABELS, **kept, **by).write(folder)
-
-    def copied(self, folder: Path) -> "Made":
-        """The same items, and a copy of the archive that a test may change."""
-        copy = deepcopy(self)
-        copy.folder = Path(shutil.copytree(self.folder, folder))
-        return copy
-
-    def _rows(self, keep_relaxed: bool) -> pa.Table:
-        count, schema = len(self.ids), item_schema(self.num_bits)
-        columns = {
-            "id": self.ids,
-            "group": self.groups,
-            "group_name": [f"P-{group}" for group in self.groups],
-            "split": self.splits,
-            "has_image": self.has["image"],
-            "has_text": self.has["text"],
-            "labels": self.labels,
-            "date": [None] * count,
-            "licence": ["CC0"] * count,
-            "source": ["made up"] * count,
-            "text": [None] * count,
-            "thumbnail": [None] * count,
-            "folder": [None] * count,
-            "shard": [None] * count,
-        }
-        for side in SIDES:
-            columns[f"{side}_code"] = binary_column(self.codes[side], self.has[side])
-            kept = self.has[side] if keep_relaxed else np.zeros(count, bool)
-            columns[f"{side}_relaxed"] = binary_column(self.relaxed[side], kept)
-        arrays = [
-            columns[field.name]
-            if isinstance(columns[field.name], pa.Array)
-            else pa.array(columns[field.name], field.type)
-            for field in schema
-        ]
-        return pa.table(arrays, schema=schema)
-
-    def distances(self, query: int, modality: str, against: str) -> list[int]:
-        codes = torch.from_numpy(self.codes[against])
-        [row] = hamming_distances(torch.from_numpy(self.codes[modality][query : query + 1]), codes).tolist()
-        return row
-
-    def passing(self, query: int, against: str, filters: Filters) -> list[int]:
-        """Places of the items that may be found."""
-        return [
-            place
-            for place in range(len(self.ids))
-            if self.has[against][place]
-            and self.groups[place] != self.groups[query]
-            and set(filters.labels) <= set(self.labels[place])
-            and (not filters.splits or self.splits[place] in filters.splits)
-            and filters.has_text in (None, self.has["text"][place])
-        ]
-
-    def cosine(self, query: int, modality: str, against: str, place: int) -> float:
-        ours = self.relaxed[modality][query].astype(float)
-        theirs = self.relaxed[against][place].astype(float)
-        return float(np.dot(ours, theirs) / np.linalg.norm(ours) / np.linalg.norm(theirs))
+from .made import LABELS, SIDES, Made
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +57,7 @@ def no_scan_is_cheaper():
     data=st.data(),
 )
 @pytest.mark.usefixtures("no_scan_is_cheaper")
-def test_ids_and_distances_are_those_of_the_metric_code(seed, count, num_bits, filters, modality, index, data):
+def test_ids_and_distances_are_those_of_plain_python(seed, count, num_bits, filters, modality, index, data):
     folder = Path(tempfile.mkdtemp())
     try:
         made = Made(folder / "archive", seed, count, num_bits)
@@ -182,27 +87,6 @@ def test_ids_and_distances_are_those_of_the_metric_code(seed, count, num_bits, f
             assert result.tied_shown == sum(distance == end for distance, _ in shown)
     finally:
         shutil.rmtree(folder)
-
-
-@pytest.mark.parametrize("against", SIDES)
-def test_items_at_each_distance_are_as_many_as_the_ranking_histogram_counts(made, against):
-    archive = Archive.open(made.folder)
-    present = made.has[against]
-    groups = torch.from_numpy(made.groups)
-    for query in np.flatnonzero(made.has["text"])[:10].tolist():
-        labels = torch.zeros(len(present), 1, dtype=torch.uint8)
-        counts, _ = hamming_histogram(
-            torch.from_numpy(made.codes["text"][query : query + 1]),
-            torch.from_numpy(made.codes[against][present]),
-            labels[:1],
-            labels[: int(present.sum())],
-            groups[query : query + 1],
-            groups[present],
-            made.num_bits,
-        )
-        result = archive.search(id=made.ids[query], modality="text", against=against, radius=made.num_bits, rerank=0)
-        found = np.bincount([hit.distance for hit in result.hits], minlength=made.num_bits + 1)
-        assert found.tolist() == counts[0].tolist()
 
 
 @pytest.mark.parametrize(("k", "rerank"), [(10, 40), (100, 7), (10, 1), (300, 300), (3, 200)])

@@ -17,7 +17,6 @@ from mcmfh_lightning.archive.word_index import WORDS, affirming_query
 from mcmfh_lightning.archive.words import WordQuery
 from mcmfh_lightning.cli.archive import main
 
-from .collection import write_checkpoint, write_features, write_pairs
 from .items import items
 from .service import png
 
@@ -148,38 +147,25 @@ def test_a_radius_is_one_of_codes(archive):
     assert all(hit.distance <= 5 for hit in found.hits)
 
 
-@pytest.fixture(scope="module")
-def collection(tmp_path_factory):
-    """Folders ``pairs`` and ``features`` of 40 items, and archives ``with`` their content and ``without``."""
-    folder = tmp_path_factory.mktemp("collection")
-    write_pairs(folder / "pairs", range(40))
-    write_features(folder / "features", range(40))
-    write_checkpoint(folder / "hasher.ckpt")
-    shards = ["--features", str(folder / "features"), "--pairs", str(folder / "pairs")]
-    for name, options in {"with": ["--store-content"], "without": []}.items():
-        main(["build", str(folder / name), "--checkpoint", str(folder / "hasher.ckpt"), *shards, *options])
-    return folder
-
-
 @pytest.fixture
-def place(collection, tmp_path) -> Path:
+def place(word_archives, tmp_path) -> Path:
     """A test's own copy of the archive with content."""
-    return shutil.copytree(collection / "with", tmp_path / "archive")
+    return shutil.copytree(word_archives / "with", tmp_path / "archive")
 
 
 def found_by(place: Path, words: str) -> set[str]:
     return set(ids(Archive.open(place).search(text=words, match="words", k=100)))
 
 
-def test_an_archive_without_texts_says_what_is_missing(collection):
-    place = collection / "without"
+def test_an_archive_without_texts_says_what_is_missing(word_archives):
+    place = word_archives / "without"
     with pytest.raises(UnknownError, match="keeps no texts: build it with --store-content"):
         Archive.open(place).search(text="finding", match="both")
     with pytest.raises(SystemExit):
         main(["reindex", str(place)])
 
 
-def test_an_archive_of_an_earlier_release_is_indexed_by_a_command(place, collection, capsys):
+def test_an_archive_of_an_earlier_release_is_indexed_by_a_command(place, word_archives, capsys):
     expected = found_by(place, "finding")
     assert len(expected) > 20
     _drop_words(place)
@@ -188,12 +174,12 @@ def test_an_archive_of_an_earlier_release_is_indexed_by_a_command(place, collect
     main(["reindex", str(place)])
     assert "words can be searched" in capsys.readouterr().out
     assert found_by(place, "finding") == expected
-    main(["verify", str(place), "--features", str(collection / "features")])
+    main(["verify", str(place), "--features", str(word_archives / "features")])
 
 
-def test_words_that_are_not_those_of_the_text_are_found_and_written_again(place, collection, capsys):
+def test_words_that_are_not_those_of_the_text_are_found_and_written_again(place, word_archives, capsys):
     """As after a release with other rules, or a command that was killed."""
-    expected, verify = found_by(place, "finding"), ["verify", str(place), "--features", str(collection / "features")]
+    expected, verify = found_by(place, "finding"), ["verify", str(place), "--features", str(word_archives / "features")]
     table = ItemTable.open(place)
     rows = table.select(table.schema.names).drop_columns(["_rowid"]).to_pylist()
     odd = next(row for row in rows if row["id"] in expected) | {WORDS: "something else"}

@@ -23,6 +23,45 @@ from .test_exported import CHECKS, write_expected
 
 NOBODY = 65534
 MOST_MEGABYTES = 800  # of these LanceDB and Arrow take half
+FOLDER = "tests/archive"
+SEARCH_AND_SERVICE = (
+    *("comparison", "exporting", "filters", "full_text", "more_like_these", "words"),
+    *("search_films", "search_queries", "search_ranking", "search_rerank", "search_show", "search_words"),
+    *("server", "server_access", "server_load", "server_observing", "server_refusals", "server_several"),
+    "server_tokens",
+)
+"""Files whose tests run without torch too, each ``test_NAME.py``."""
+OTHER_FILES = {
+    "build or check archives, which computes codes of items": (
+        *("build", "build_pairs", "build_refusals", "deletion", "groups", "object_store", "rebuild", "soak", "source"),
+        *("source_relabeled", "survival", "switching", "verification", "versions"),
+    ),
+    "compare with what torch computes": ("exported", "pretrained", "query_codes", "real_data", "search_metric"),
+    "switch a running service to another hasher; by a model it stays, see `test_exported`": ("server_switch",),
+    "block torch themselves, or are this file": ("imports", "serve_environment"),
+    "read DICOM, of the extra `dicom`": ("query_pictures",),
+    "need a browser, and have an exported model where torch is installed": ("page", "page_habits"),
+    "are about the table of items or the index of codes alone": ("code_index", "code_tables", "store"),
+    "need schemathesis, which would bring its packages into the environment": ("api_fuzz",),
+}
+OTHER_TESTS = {
+    "is about the encoder in torch; `test_exported` has what exported models refuse": (
+        "search_queries.py::test_archives_of_one_encoder_share_it",
+        "search_queries.py::test_a_model_that_is_not_that_of_the_items_is_refused",
+        "server.py::test_items_can_be_searched_without_the_encoder",
+        "server_load.py::test_a_text_is_encoded_while_a_film_is",
+    ),
+    "builds an archive": ("search_queries.py::test_content_that_is_not_in_the_archive_is_read_from_its_collection",),
+    "ends with `mcmfh-archive verify`, which computes codes again": (
+        "search_words.py::test_an_archive_of_an_earlier_release_is_indexed_by_a_command",
+        "search_words.py::test_words_that_are_not_those_of_the_text_are_found_and_written_again",
+    ),
+    "makes a table of pandas": (
+        "exporting.py::test_csv_has_the_columns_of_the_table_in_python",
+        "search_words.py::test_hits_are_a_data_frame",
+    ),
+}
+"""Tests of these files that do not run there, and why each one does not."""
 
 
 def instruction(repository: Path, name: str) -> str:
@@ -138,3 +177,36 @@ def test_the_command_of_the_container_is_healthy_by_its_check(
     assert subprocess.run([*map(here, check)], env=env, capture_output=True).returncode, (
         "it is healthy without a service"
     )
+
+
+def test_every_file_runs_without_torch_or_has_a_reason_not_to() -> None:
+    listed = [*SEARCH_AND_SERVICE, *(name for names in OTHER_FILES.values() for name in names)]
+    assert sorted(f"test_{name}.py" for name in listed) == sorted(
+        file.name for file in Path(__file__).parent.glob("test_*.py")
+    )
+
+
+@pytest.mark.slow
+def test_the_tests_of_search_and_service_pass_where_torch_is_not_installed(
+    repository: Path, environment: Path, exported_places: list[Path], word_archives: Path
+) -> None:
+    """The same files, on archives and models that this process makes; see `made_before`."""
+    python = environment / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-cache-dir"]
+    subprocess.run([*pip, "pytest", "httpx", "hypothesis"], check=True)
+    left_out = [f"--deselect={FOLDER}/test_{test}" for tests in OTHER_TESTS.values() for test in tests]
+    command = [python, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--confcutdir={FOLDER}", "-m", "not slow"]
+    files = [f"{FOLDER}/test_{name}.py" for name in SEARCH_AND_SERVICE]
+    places = json.dumps([*map(str, exported_places), str(word_archives)])
+    done = subprocess.run(
+        [*command, *left_out, *files],
+        cwd=repository,
+        env={"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "MCMFH_TEST_ARCHIVES": places},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    passed, *others = re.findall(r"(\d+) (\w+)", done.stdout.splitlines()[-1].partition(" in ")[0])
+    assert passed[1] == "passed"
+    assert int(passed[0]) > 600
+    assert [name for _, name in others if name != "warnings"] == ["deselected"], "others were skipped"

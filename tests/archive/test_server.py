@@ -17,8 +17,7 @@ from mcmfh_lightning.archive.server.app import create_app
 from mcmfh_lightning.archive.server.routes import ServedArchive
 from mcmfh_lightning.archive.store import ItemTable
 
-from .phantom_archive import ODD_ID
-from .service import SECRET, client_of
+from .service import ODD_ID, SECRET, client_of
 
 
 def without_time(answer: dict) -> dict:

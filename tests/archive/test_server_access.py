@@ -100,11 +100,11 @@ def test_tokens_are_read_from_a_file_or_the_environment(tmp_path: Path, monkeypa
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "archive.example"])
 def test_other_machines_are_not_served_without_a_token(
-    host: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    host: str, model_flags: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
     with pytest.raises(SystemExit) as stop:
-        command(["serve", "archive", "--host", host, "--port", "0"])
+        command(["serve", "archive", *model_flags, "--host", host, "--port", "0"])
     assert stop.value.code == 2
     assert "--token-file" in capsys.readouterr().err
 
@@ -114,10 +114,10 @@ def test_answers_do_not_wait_for_acknowledgements() -> None:
         assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_a_taken_port_is_reported_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_taken_port_is_reported_in_one_line(model_flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         with pytest.raises(SystemExit) as stop:
-            command(["serve", "archive", "--port", str(taken.getsockname()[1])])
+            command(["serve", "archive", *model_flags, "--port", str(taken.getsockname()[1])])
         assert stop.value.code == 2
     assert "--port" in capsys.readouterr().err
 

@@ -17,8 +17,7 @@ from mcmfh_lightning.archive.server.observing import AccessLog
 from mcmfh_lightning.archive.server.routes import ServedArchive
 from mcmfh_lightning.errors import ConfigError
 
-from .phantom_archive import ODD_ID
-from .service import SECRET, TOKEN, client_of, png
+from .service import ODD_ID, SECRET, TOKEN, client_of, png
 
 RIGHT = {"authorization": f"Bearer {TOKEN}"}
 NAMES = SECRET.split()

@@ -9,8 +9,7 @@ from starlette.testclient import TestClient
 
 from mcmfh_lightning.archive.server.messages import MAX_JSON_BYTES, MAX_UPLOAD_BYTES
 
-from .phantom_archive import ODD_ID
-from .service import JSON, SECRET, huge_png, png
+from .service import JSON, ODD_ID, SECRET, huge_png, png
 
 BAD_BODIES = {
     "nothing": {},

@@ -16,8 +16,7 @@ from mcmfh_lightning.cli.archive import main
 from mcmfh_lightning.errors import ConfigError
 
 from .browser import NEEDED, Server, Watched
-from .phantom_archive import ODD_ID
-from .service import TOKEN, client_of, png
+from .service import ODD_ID, TOKEN, client_of, png
 
 RIGHT = {"authorization": f"Bearer {TOKEN}"}
 

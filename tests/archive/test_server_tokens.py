@@ -80,9 +80,11 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert wrong.seconds_to_wait("198.51.100.1") > 0
 
 
-def test_clients_of_a_proxy_are_told_apart_and_named_in_the_log(phantom_archive: Path, tmp_path: Path) -> None:
+def test_clients_of_a_proxy_are_told_apart_and_named_in_the_log(
+    phantom_archive: Path, model_flags: list[str], tmp_path: Path
+) -> None:
     log = tmp_path / "access.log"
-    flags = ["--proxy", "127.0.0.1", "--access-log", str(log)]
+    flags = [*model_flags, "--proxy", "127.0.0.1", "--access-log", str(log)]
     server = Server(phantom_archive, tmp_path / "log", *flags, **{TOKEN_VARIABLE: TOKEN})
     try:
         asked = [("192.0.2.1", WRONG)] * MAX_WRONG + [("192.0.2.1", RIGHT), ("192.0.2.2", RIGHT)]
