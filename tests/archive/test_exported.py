@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from mcmfh_lightning.archive import Archive
+from mcmfh_lightning.archive.server import routes
 from mcmfh_lightning.archive.server.routes import ServedArchive
 from mcmfh_lightning.cli.archive import main
 from mcmfh_lightning.errors import CheckpointError, ConfigError
@@ -87,12 +88,35 @@ def test_a_model_without_its_encoder_is_refused(place: Path, tmp_path: Path) -> 
         Archive.open(place / "archive", model=tmp_path / "model").load()
 
 
+def test_archives_of_one_model_share_it(place: Path) -> None:
+    ours, theirs = (Archive.open(place / name, model=place / "model").load() for name in ("archive", "without"))
+    assert ours is not theirs
+    assert ours._hasher is theirs._hasher
+
+
 def test_a_model_runs_on_the_cpu_alone(place: Path, capsys) -> None:
     with pytest.raises(ConfigError, match="device=cuda: an exported model runs on the cpu"):
         Archive.open(place / "archive", "cuda", model=place / "model")
     for command in (["serve", place / "archive"], ["search", place / "archive", "--text", "effusion"]):
         said = refused(capsys, *command, "--model", place / "model", "--device", "cuda")
         assert "an exported model runs on the cpu" in said
+
+
+def test_a_link_is_switched_by_the_model_of_the_new_archive(
+    exported_places: list[Path], tmp_path: Path, monkeypatch, capsys, caplog
+) -> None:
+    """A service has one model: it stays with the archive of that one, and says so."""
+    monkeypatch.setattr(routes, "LOOK_AGAIN_SECONDS", 0.0)
+    (old, new), link = exported_places, tmp_path / "live"
+    main(["switch", str(link), str(old / "archive"), "--model", str(old / "model")])
+    said = refused(capsys, "switch", link, new / "archive", "--model", old / "model")
+    assert "archive.json has num_bits 64" in said
+    served = ServedArchive(str(link), model=old / "model")
+    assert served.with_encoder().info.num_bits == 16
+    main(["switch", str(link), str(new / "archive"), "--model", str(new / "model")])
+    assert served.current().info.num_bits == 16
+    assert "the archive before is served" in caplog.text
+    assert ServedArchive(str(link), model=new / "model").with_encoder().info.num_bits == 64
 
 
 def test_a_service_is_refused_where_the_model_is_none(place: Path, tmp_path: Path, capsys) -> None:

@@ -40,6 +40,7 @@ main(["search", sys.argv[1], "--id", "film 05", "--rerank", "0"])
 main(["info", sys.argv[1]])
 main(["info", sys.argv[1], "--json"])
 main(["delete", sys.argv[1], "--ids", "film 03", "--groups", "7"])
+main(["switch", f"{sys.argv[1]}-link", sys.argv[1], "--without-encoder"])
 assert archive.refresh()
 try:
     archive.search(text="effusion")
@@ -77,6 +78,7 @@ def test_what_needs_no_encoder_needs_no_torch(earlier_versions: Path, tmp_path: 
     for line, reason in zip(refusals, queries.values(), strict=True):
         assert reason in line
     assert "items deleted" in done.stdout
+    assert f"archive-link: names {earlier_versions / 'archive'} now" in done.stdout
     assert "torch is not installed, and no exported model is given: pass --model FOLDER" in done.stdout
 
 

@@ -207,3 +207,13 @@ def follow_deletions(location: Location, other: Location) -> int:
     gone = items.filter(pa.array(theirs.of_items(items)))
     groups = {name for name in gone["group_name"].to_pylist() if theirs.has_group(name)}
     return delete_items(location, gone["id"].to_pylist(), groups).deleted
+
+
+def missing_ids(location: Location, other: Location) -> frozenset[str]:
+    """Find the items that another archive has and this one lacks."""
+    return all_ids(other) - all_ids(location)
+
+
+def all_ids(location: Location) -> frozenset[str]:
+    """Read the ids of all items."""
+    return frozenset(ItemTable.open(location).select(["id"])["id"].to_pylist())

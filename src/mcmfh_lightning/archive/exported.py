@@ -1,6 +1,8 @@
 """Codes of an archive's queries by an exported model, without torch; see `mcmfh_lightning.portable`."""
 
 from pathlib import Path
+from threading import Lock
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +35,7 @@ def load_exported(folder: Path, location: Location, info: ArchiveInfo) -> "Expor
         CheckpointError: If it is not the hasher and encoder that the items were hashed with; the message names both.
         ConfigError: If it has no encoder.
     """
-    hasher = PortableHasher(folder)
+    hasher = _shared_hasher(folder)
     described = hasher.description
     own = Identity(
         described.num_bits,
@@ -49,6 +51,23 @@ def load_exported(folder: Path, location: Location, info: ArchiveInfo) -> "Expor
     loaded.text("normal", "case")
     loaded.image(Image.new("RGB", (64, 64)), "case")
     return loaded
+
+
+_sharing = Lock()
+_hashers: WeakValueDictionary[bytes, PortableHasher] = WeakValueDictionary()
+
+
+def _shared_hasher(folder: Path) -> PortableHasher:
+    """Load a model, or return that of another archive in this process: its weights take 110 MB."""
+    try:
+        key = (folder / MODEL_FILE).read_bytes()  # it has the hash of every other file
+    except OSError:
+        return PortableHasher(folder)  # which says what is wrong
+    with _sharing:
+        hasher = _hashers.get(key)
+        if hasher is None:
+            hasher = _hashers[key] = PortableHasher(folder)
+        return hasher
 
 
 class ExportedQueryHasher:

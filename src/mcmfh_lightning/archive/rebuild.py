@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from mcmfh_lightning.archive.build import add_items, create_archive
-from mcmfh_lightning.archive.deletion import follow_deletions
+from mcmfh_lightning.archive.deletion import all_ids, follow_deletions, missing_ids
 from mcmfh_lightning.archive.devices import check_device
 from mcmfh_lightning.archive.info import ArchiveInfo, Location
 from mcmfh_lightning.archive.model import identity_of
@@ -57,7 +57,7 @@ def rebuild_archive(
     if location.uri == old.uri:
         raise ConfigError(f"{location} is the archive of --from itself: name another folder for the new one")
     theirs = ArchiveInfo.load(old)
-    wanted = _ids(old)
+    wanted = all_ids(old)
     sources = [Source(None, folder) for folder in pair_folders(old)] if source is None else [source]
     if encoder_spec is None:
         same = identity_of(checkpoint).encoder == theirs.encoder
@@ -104,12 +104,3 @@ def pair_folders(location: Location) -> list[str]:
     if not names:
         raise DataError(f"{location} has no items: build from shards, without --from")
     return names
-
-
-def missing_ids(location: Location, other: Location) -> frozenset[str]:
-    """Find the items that another archive has and this one lacks."""
-    return _ids(other) - _ids(location)
-
-
-def _ids(location: Location) -> frozenset[str]:
-    return frozenset(ItemTable.open(location).select(["id"])["id"].to_pylist())

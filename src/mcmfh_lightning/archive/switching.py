@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
-from mcmfh_lightning.archive.deletion import follow_deletions
+from mcmfh_lightning.archive.deletion import follow_deletions, missing_ids
 from mcmfh_lightning.archive.info import ArchiveInfo, Location
-from mcmfh_lightning.archive.rebuild import missing_ids
 from mcmfh_lightning.archive.search import Archive
 from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.shards.folder import is_url
@@ -30,7 +29,9 @@ class Switched(NamedTuple):
     missing: int
 
 
-def switch_archive(link: str, target: str, *, device: str = "cpu", encoder: bool = True) -> Switched:
+def switch_archive(
+    link: str, target: str, *, device: str = "cpu", encoder: bool = True, model: Path | None = None
+) -> Switched:
     """Let a link name another archive, at once: whoever follows it finds one of the two.
 
     The archive is opened first, so that its indexes are there, and what was deleted from the one before is deleted from
@@ -41,8 +42,10 @@ def switch_archive(link: str, target: str, *, device: str = "cpu", encoder: bool
         target: Folder of the archive.
         device: Where queries are encoded.
         encoder: Whether to try the encoder of queries.
+        model: As in `Archive.open`.
 
     Raises:
+        CheckpointError: If the model is not that of the archive.
         DataError: If either is on an object store, the link is something else, or the archive cannot be opened.
     """
     if is_url(link) or is_url(target):
@@ -58,7 +61,7 @@ def switch_archive(link: str, target: str, *, device: str = "cpu", encoder: bool
     named = Location(Location(here).uri)  # by its own name, as the link is about to name another
     before = None if named.uri == new.uri or ArchiveInfo.find(named) is None else named
     deleted = 0 if before is None else follow_deletions(new, before)
-    opened = Archive.open(target, device)
+    opened = Archive.open(target, device, model=model)
     if encoder:
         opened.load()
     if before is not None:  # opening took a while

@@ -129,7 +129,9 @@ def compare(
     show(make_table(title, columns, rows, numbers=columns[1:]))
 
 
-def switch(link: str, archive: str, *, without_encoder: bool = False, device: str = "cpu") -> None:
+def switch(
+    link: str, archive: str, *, without_encoder: bool = False, device: str = "cpu", model: Path | None = None
+) -> None:
     """Let a link name another archive; to switch back, name the one before.
 
     A service that was started on the link answers from the new archive as soon as it has loaded it. What was deleted
@@ -140,11 +142,12 @@ def switch(link: str, archive: str, *, without_encoder: bool = False, device: st
         archive: Folder of the archive that it shall name.
         without_encoder: Do not try the encoder of queries first, where the service runs on another machine.
         device: Where queries are encoded.
+        model: Folder that `mcmfh export` wrote of that archive's hasher, by which the encoder is tried without torch.
     """
     from mcmfh_lightning.archive.switching import switch_archive
     from mcmfh_lightning.tables import counted
 
-    done = switch_archive(link, archive, device=device, encoder=not without_encoder)
+    done = switch_archive(link, archive, device=device, encoder=not without_encoder, model=model)
     say(f"{link}: names {archive} now; {counted(done.items, 'item')}")
     if done.deleted:
         say(
