@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,12 @@ ENCODER = {"name": "planted"}
 LABELS = ("normal", "opacity", "effusion")
 
 
+@cache
 def make_pair(number: int) -> Pair:
     """Every seventh lacks its image, every fifth of the others its text."""
     stream = io.BytesIO()
     shade = np.add.outer(np.arange(300) * number, np.arange(400)).astype(np.uint8)
-    Image.fromarray(shade).save(stream, format="PNG")
+    Image.fromarray(shade).save(stream, format="PNG", compress_level=1)
     no_image = number % 7 == 6
     return Pair(
         id=f"pair {number:03d}",

@@ -375,8 +375,9 @@ def read(kind: str, folder: Path, truth: Mapping[str, dict[str, Sample]], *, nam
     return "read"
 
 
-def run(kind: str, seeds: range, folder: Path) -> None:
+def run(kind: str, seeds: range, folder: Path, *, blind: bool) -> None:
     """Damage the shards with every seed, and ``dataset.json`` with every fifth."""
+    folder.mkdir()
     KINDS[kind][0](folder)
     clean = {path: path.read_bytes() for path in folder.iterdir()}
     truth = {split: dict(zip(*KINDS[kind][1](folder, split), strict=True)) for split in SPLITS}
@@ -392,25 +393,27 @@ def run(kind: str, seeds: range, folder: Path) -> None:
             end = f"refused: {error}"
         except Exception as error:
             end = f"wrong: {type(error).__name__}: {error}"
-        print(json.dumps({"seed": seed, "shards": shards, "damage": done, "end": end}), flush=True)
+        what = {"kind": kind, "blind": blind, "seed": seed, "shards": shards, "damage": done, "end": end}
+        print(json.dumps(what), flush=True)
         faulthandler.cancel_dump_traceback_later()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("kind", choices=KINDS)
     parser.add_argument("first", type=int)
     parser.add_argument("end", type=int)
     parser.add_argument("folder", type=Path)
     parser.add_argument(
-        "--blind", action="store_true", help="all checksums are 0: to see that damage is then not found"
+        "--blind", type=int, default=0, help="seeds that are read again when all checksums are 0: damage is not found"
     )
     options = parser.parse_args()
     faulthandler.enable()
-    if options.blind:
-        for module in (checksums, feature_blocks, pair):
-            module.zlib = SimpleNamespace(crc32=lambda *_: 0)
-    run(options.kind, range(options.first, options.end), options.folder)
+    for kind in KINDS:
+        run(kind, range(options.first, options.end), options.folder / kind, blind=False)
+    for module in (checksums, feature_blocks, pair):
+        module.zlib = SimpleNamespace(crc32=lambda *_: 0)
+    for kind in KINDS:
+        run(kind, range(options.blind), options.folder / f"{kind} blind", blind=True)
 
 
 if __name__ == "__main__":
