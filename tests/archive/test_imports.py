@@ -46,6 +46,10 @@ try:
     archive.search(text="effusion")
 except ConfigError as error:
     print(error)
+assert "lance_namespace_urllib3_client.models" in sys.modules
+assert "lance_namespace_urllib3_client.api" not in sys.modules  # half of the import of lancedb, until it is used
+from lance_namespace_urllib3_client import ApiClient, TableApi
+assert TableApi(ApiClient())
 sys.modules["torch"] = type(sys)("torch")
 from mcmfh_lightning.archive import devices  # needs no other: `serve` checks its device before it listens
 """

@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mcmfh_lightning.archive import remote_catalogs
+
 if TYPE_CHECKING:
     from mcmfh_lightning.archive.filters import Filters
     from mcmfh_lightning.archive.queries import Query
@@ -17,6 +19,8 @@ _MODULES = {
     "Query": "queries",
     **dict.fromkeys(("Hit", "Item", "Reason", "SearchResult"), "results"),
 }
+
+remote_catalogs.put_off()
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  # classes
