@@ -65,25 +65,26 @@ def _table(
     panel: Panel, view: str, database: str, metrics: list[str] | tuple[str, ...], names: list[str], *, runs: bool
 ) -> str:
     """Write the systems and, below them, what they have to beat."""
-    spreads = panel.spreads[panel.spreads.index.get_level_values("database") == database].droplevel("database")
-    numbers = zip(spreads.index.get_level_values("ranking"), spreads["mean"], spreads.sd, strict=True)
-    # Without the deviation of what no seed changes.
-    text = [short(mean) if sd == 0 and ranking != MODEL else with_sd(mean, sd) for ranking, mean, sd in numbers]
+    level = panel.spreads.index.get_level_values
+    spreads = panel.spreads[(level("database") == database) & level("metric").isin(metrics)].droplevel("database")
+    cells: dict[tuple[str, str], dict[tuple[str, str, str], str]] = {}  # by ranking and system, then by place
+    for (ranking, system, *place), mean, sd in zip(spreads.index, spreads["mean"], spreads.sd, strict=True):
+        # Without the deviation of what no seed changes.
+        text = short(mean) if sd == 0 and ranking != MODEL else with_sd(mean, sd)
+        cells.setdefault((ranking, system), {})[tuple(place)] = text
     places = [(protocol, direction, metric) for metric in metrics for protocol, direction in VIEWS[view]]
-    # By ranking and system, a column for each place; what was not measured is empty.
-    cells = pd.Series(text, spreads.index, dtype=object).unstack(["protocol", "direction", "metric"])
-    cells = cells.reindex(columns=places)
     about = ["settings", "bits", "seeds", "trials"] if runs else ["bits"]
     lines = []
     for system in panel.ordered:
         row = panel.rows.loc[system]
-        empty = pd.Series(UNDEFINED if row.results else NOT_RUN, cells.columns)
-        numbers = cells.loc[(MODEL, system)].fillna(UNDEFINED) if (MODEL, system) in cells.index else empty
-        lines.append([system, *(str(row[name]) for name in about), *numbers])
+        of_model = cells.get((MODEL, system), {})
+        missing = UNDEFINED if row.results else NOT_RUN
+        lines.append([system, *(str(row[name]) for name in about), *(of_model.get(place, missing) for place in places)])
+    best = panel.best(view)
     for null in NULLS:  # a collection without a normal label has not all of them
-        at = (null, panel.best(view))
-        if at in cells.index:
-            lines.append([f"*{null}*", *[""] * len(about), *cells.loc[at].fillna(UNDEFINED)])
+        if (null, best) in cells:
+            of_null = cells[null, best]
+            lines.append([f"*{null}*", *[""] * len(about), *(of_null.get(place, UNDEFINED) for place in places)])
     return pipe_table(["system", *about, *names], lines, left=2 if runs else 1)
 
 

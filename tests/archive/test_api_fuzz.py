@@ -29,7 +29,7 @@ OPERATIONS = (
 )
 HERE = {"Host": "127.0.0.1"}
 FEW = settings(
-    max_examples=25,
+    max_examples=15,
     deadline=None,
     derandomize=True,  # the same requests in every run
     database=None,

@@ -98,7 +98,7 @@ def test_a_full_lane_refuses_before_it_reads_and_stops_no_other() -> None:
 
 def test_more_requests_than_places_are_answered_or_refused_in_json(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load_module, "WAIT_SECONDS", 120)  # whoever has a place gets a slot, also on a busy machine
-    many, film = 4 * Load().films.places, png(1500, 1500)
+    many, film = 4 * Load().films.places, png(500, 500)
 
     async def flood() -> list[httpx.Response]:
         limits = httpx.Limits(max_connections=None)

@@ -136,7 +136,7 @@ def test_a_reader_finds_one_of_the_two_at_any_moment(folder):
 
     reader = threading.Thread(target=read)
     reader.start()
-    for turn in range(20):
+    for turn in range(10):
         switch_archive(str(link), str(folder / ("one", "two")[turn % 2]), encoder=False)
     ended.set()
     reader.join()
@@ -196,11 +196,12 @@ def test_a_link_that_leads_nowhere_is_switched(run, folder):
 
 
 @pytest.fixture(scope="module")
-def rebuilt(phantom_archive, phantom_pairs):
-    """An archive of the same films by another hasher, from the pair shards that the first remembers."""
+def rebuilt(phantom_archive, phantom_pairs, phantom_features):
+    """An archive of the same films by another hasher."""
     checkpoint = untrained_checkpoint(phantom_pairs.parent / "wider.ckpt", phantom_pairs, num_bits=32)
     new = phantom_pairs.parent / "rebuilt"
-    main(["build", str(new), "--from", str(phantom_archive), "--checkpoint", str(checkpoint)])
+    source = ["--from", str(phantom_archive), "--features", str(phantom_features), "--pairs", str(phantom_pairs)]
+    main(["build", str(new), *source, "--checkpoint", str(checkpoint)])
     return new
 
 

@@ -364,8 +364,10 @@ def encode_roco(root: Path, folder: Path, *options: str) -> None:
     mcmfh(["predict", "--config", "experiments/encode_roco.yaml", *flags, *out, *options])
 
 
-def test_the_experiment_goes_from_the_repository_to_features(root, tmp_path):
-    encode_roco(root, tmp_path)
+def test_the_experiment_goes_from_the_repository_to_features(tmp_path):
+    """Of 24 items, of which an eighth has to be of another split."""
+    write_part(tmp_path / "roco/data/train/radiology", range(24))
+    encode_roco(tmp_path / "roco", tmp_path)
     pairs, features = (DatasetInfo.load(tmp_path / name) for name in ("pairs", "features"))
     assert {split: entry.pairs for split, entry in features.splits.items()} == {
         split: entry.pairs for split, entry in pairs.splits.items()

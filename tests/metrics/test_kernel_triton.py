@@ -158,7 +158,7 @@ def test_without_triton_the_mend_is_named(monkeypatch):
 
 @pytest.mark.usefixtures("interpreted")
 class TestInTheInterpreter:
-    @settings(max_examples=80, deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(case=cases)
     def test_counts_equal_the_reference(self, case):
         assert_equal(case, graded=False)
