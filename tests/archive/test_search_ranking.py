@@ -21,13 +21,21 @@ from .made import LABELS, SIDES, Made
 
 
 @pytest.fixture(scope="module")
-def unopened(tmp_path_factory):
+def made(tmp_path_factory):
+    """Not to be opened or changed."""
     return Made(tmp_path_factory.mktemp("made") / "archive", seed=3, count=200, num_bits=16)
 
 
+@pytest.fixture(scope="module")
+def archive(made, tmp_path_factory):
+    """A copy for tests that only search it."""
+    return Archive.open(made.copied(tmp_path_factory.mktemp("opened") / "archive").folder)
+
+
 @pytest.fixture
-def made(unopened, tmp_path):
-    return unopened.copied(tmp_path / "archive")
+def own(made, tmp_path):
+    """A copy that a test may change, which nobody has opened."""
+    return made.copied(tmp_path / "archive")
 
 
 FILTERS = st.builds(
@@ -90,8 +98,7 @@ def test_ids_and_distances_are_those_of_plain_python(seed, count, num_bits, filt
 
 
 @pytest.mark.parametrize(("k", "rerank"), [(10, 40), (100, 7), (10, 1), (300, 300), (3, 200)])
-def test_the_nearest_are_ranked_again_with_all_that_tie_with_the_last_of_them(made, k, rerank):
-    archive = Archive.open(made.folder)
+def test_the_nearest_are_ranked_again_with_all_that_tie_with_the_last_of_them(made, archive, k, rerank):
     query = int(np.flatnonzero(made.has["text"])[0])
     distances = made.distances(query, "text", "image")
     by_codes = sorted(made.passing(query, "image", Filters()), key=lambda place: (distances[place], made.ids[place]))
@@ -125,8 +132,7 @@ def test_an_archive_without_relaxed_codes_ranks_by_codes_alone(tmp_path):
 
 
 @pytest.mark.parametrize("query", [{"k": 60}, {"radius": 7}, {"k": 60, "rerank": 0}, {"k": 300, "rerank": 20}])
-def test_pages_are_parts_of_the_whole_ranking(made, query):
-    archive = Archive.open(made.folder)
+def test_pages_are_parts_of_the_whole_ranking(made, archive, query):
     name = made.ids[int(np.flatnonzero(made.has["image"])[0])]
     whole = archive.search(id=name, **query)
     assert len(whole.hits) == whole.total > 14
@@ -136,8 +142,7 @@ def test_pages_are_parts_of_the_whole_ranking(made, query):
         assert (page.total, page.ties, page.tied_shown) == (whole.total, whole.ties, whole.tied_shown)
 
 
-def test_which_code_an_item_is_searched_by(made):
-    archive = Archive.open(made.folder)
+def test_which_code_an_item_is_searched_by(made, archive):
     both = int(np.flatnonzero(made.has["image"] & made.has["text"])[0])
     assert archive.search(id=made.ids[both], k=1).query_modality == "image"
     only_text = int(np.flatnonzero(~made.has["image"])[0])
@@ -146,8 +151,7 @@ def test_which_code_an_item_is_searched_by(made):
         archive.search(id=made.ids[only_text], modality="image")
 
 
-def test_what_is_known_of_an_item_comes_with_it(made):
-    archive = Archive.open(made.folder)
+def test_what_is_known_of_an_item_comes_with_it(made, archive):
     for place in range(0, len(made.ids), 13):
         item = archive.item(made.ids[place])
         assert (item.id, item.group, item.split) == (made.ids[place], f"P-{made.groups[place]}", made.splits[place])
@@ -159,8 +163,8 @@ def test_what_is_known_of_an_item_comes_with_it(made):
         assert list(hit.shared_labels) == [label for label in hit.item.labels if label in wanted]
 
 
-def test_facets_count_the_items(made):
-    facets = Archive.open(made.folder).facets()
+def test_facets_count_the_items(made, archive):
+    facets = archive.facets()
     assert facets.items == 200
     assert facets.with_image == made.has["image"].sum()
     assert facets.with_text == made.has["text"].sum()
@@ -185,13 +189,12 @@ def test_facets_count_the_items(made):
         ({"id": "a", "limit": 0}, "limit=0 is less than 1"),
     ],
 )
-def test_a_search_that_cannot_be_meant_is_refused(made, query, message):
+def test_a_search_that_cannot_be_meant_is_refused(archive, query, message):
     with pytest.raises(QueryError, match=message):
-        Archive.open(made.folder).search(**query)
+        archive.search(**query)
 
 
-def test_an_unknown_id_or_label_is_named(made):
-    archive = Archive.open(made.folder)
+def test_an_unknown_id_or_label_is_named(made, archive):
     for name in ("", "zzz", "é", made.ids[0] + "0000"):
         with pytest.raises(DataError, match="has no item"):
             archive.search(id=name)
@@ -199,13 +202,13 @@ def test_an_unknown_id_or_label_is_named(made):
         archive.search(id=made.ids[0], filters=Filters(labels=("Efusion",)))
 
 
-def test_a_change_is_seen_after_refresh_and_not_before(made):
-    archive = Archive.open(made.folder)
-    query = made.ids[int(np.flatnonzero(made.has["image"])[0])]
+def test_a_change_is_seen_after_refresh_and_not_before(own):
+    archive = Archive.open(own.folder)
+    query = own.ids[int(np.flatnonzero(own.has["image"])[0])]
     before = archive.search(id=query, against="case", k=200, rerank=0)
     assert not archive.refresh()
     gone = before.hits[0].item.id
-    ItemTable.open(made.folder).delete([gone])
+    ItemTable.open(own.folder).delete([gone])
     assert archive.search(id=query, against="case", k=200, rerank=0).hits == before.hits
     version = archive.version
     assert archive.refresh()
@@ -217,27 +220,27 @@ def test_a_change_is_seen_after_refresh_and_not_before(made):
         archive.item(gone)
 
 
-def test_files_of_codes_are_built_once_and_old_ones_removed(made):
-    Archive.open(made.folder)
-    index = made.folder / "index"
+def test_files_of_codes_are_built_once_and_old_ones_removed(own):
+    Archive.open(own.folder)
+    index = own.folder / "index"
     [built] = [entry for entry in index.iterdir() if entry.is_dir()]
     written = {file.name: file.stat().st_mtime_ns for file in built.iterdir()}
-    Archive.open(made.folder)
+    Archive.open(own.folder)
     assert {file.name: file.stat().st_mtime_ns for file in built.iterdir()} == written
     (index / ".part-99").mkdir()  # of a killed process
-    ItemTable.open(made.folder).delete(made.ids[:1])
-    archive = Archive.open(made.folder)
+    ItemTable.open(own.folder).delete(own.ids[:1])
+    archive = Archive.open(own.folder)
     assert [entry.name for entry in index.iterdir() if entry.is_dir()] == [str(archive.version)]
 
 
 @pytest.mark.parametrize("name", ["items.arrow", "case_code.npy", "image_relaxed.npy"])
 @pytest.mark.parametrize("damage", [lambda file: file.unlink(), lambda file: file.write_bytes(b"no such file")])
-def test_damaged_files_of_codes_are_built_again(made, name, damage):
-    query = made.ids[int(np.flatnonzero(made.has["image"])[0])]
-    before = Archive.open(made.folder).search(id=query)
-    [folder] = [entry for entry in (made.folder / "index").iterdir() if entry.is_dir()]
+def test_damaged_files_of_codes_are_built_again(own, name, damage):
+    query = own.ids[int(np.flatnonzero(own.has["image"])[0])]
+    before = Archive.open(own.folder).search(id=query)
+    [folder] = [entry for entry in (own.folder / "index").iterdir() if entry.is_dir()]
     damage(folder / name)
-    assert Archive.open(made.folder).search(id=query).hits == before.hits
+    assert Archive.open(own.folder).search(id=query).hits == before.hits
 
 
 def test_an_archive_made_again_in_the_same_place_is_not_searched_by_old_codes(tmp_path):
@@ -259,51 +262,51 @@ def ranked(archive, name):
     return [(hit.item.id, hit.distance) for hit in archive.search(id=name, modality="image", k=200).hits]
 
 
-def test_a_table_that_was_restored_and_changed_again_is_searched_as_it_is(made):
+def test_a_table_that_was_restored_and_changed_again_is_searched_as_it_is(own):
     """Its version then has a number that files of codes are there for, and as many items."""
-    backup = made.folder.with_name("backup")
-    shutil.copytree(made.folder, backup)
-    name = made.ids[int(np.flatnonzero(made.has["image"])[0])]
-    rows = made._rows(keep_relaxed=True)
-    swapped = made.relaxed["case"][::-1], made.codes["case"][::-1]
-    ItemTable.open(made.folder).add(rows, replace=True)
-    before = ranked(Archive.open(made.folder), name)
-    shutil.rmtree(made.folder / "items.lance")
-    shutil.copytree(backup / "items.lance", made.folder / "items.lance")
+    backup = own.folder.with_name("backup")
+    shutil.copytree(own.folder, backup)
+    name = own.ids[int(np.flatnonzero(own.has["image"])[0])]
+    rows = own._rows(keep_relaxed=True)
+    swapped = own.relaxed["case"][::-1], own.codes["case"][::-1]
+    ItemTable.open(own.folder).add(rows, replace=True)
+    before = ranked(Archive.open(own.folder), name)
+    shutil.rmtree(own.folder / "items.lance")
+    shutil.copytree(backup / "items.lance", own.folder / "items.lance")
     for column, values in zip(("case_relaxed", "case_code"), swapped, strict=True):
         rows = rows.set_column(rows.schema.get_field_index(column), rows.schema.field(column), binary_column(values))
-    ItemTable.open(made.folder).add(rows, replace=True)
-    found = ranked(Archive.open(made.folder), name)
-    shutil.rmtree(made.folder / "index")
-    assert found == ranked(Archive.open(made.folder), name)
+    ItemTable.open(own.folder).add(rows, replace=True)
+    found = ranked(Archive.open(own.folder), name)
+    shutil.rmtree(own.folder / "index")
+    assert found == ranked(Archive.open(own.folder), name)
     assert found != before
 
 
 @pytest.mark.parametrize("content", [b"", b"half", np.zeros((7, 2), np.uint8), np.zeros((200, 2), np.float16)])
-def test_damaged_files_of_codes_are_made_again(made, content):
-    name = made.ids[int(np.flatnonzero(made.has["image"])[0])]
-    expected = ranked(Archive.open(made.folder), name)
-    for file in sorted((made.folder / "index").rglob("*.npy")):
+def test_damaged_files_of_codes_are_made_again(own, content):
+    name = own.ids[int(np.flatnonzero(own.has["image"])[0])]
+    expected = ranked(Archive.open(own.folder), name)
+    for file in sorted((own.folder / "index").rglob("*.npy")):
         whole = file.read_bytes()
         if isinstance(content, bytes):
             file.write_bytes(whole[: len(whole) // 2] if content else b"")
         else:
             np.save(file, content)
-        assert ranked(Archive.open(made.folder), name) == expected
+        assert ranked(Archive.open(own.folder), name) == expected
         assert file.read_bytes() == whole
 
 
-def test_a_full_disk_is_reported_and_leaves_nothing_half_written(made):
+def test_a_full_disk_is_reported_and_leaves_nothing_half_written(own):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
         with pytest.raises(OSError, match=r"No space left on device: .*relaxed\.npy"):
-            Archive.open(made.folder)
+            Archive.open(own.folder)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     # Some versions of filelock remove the file of a lock that is given back, some keep it.
-    assert {entry.name for entry in (made.folder / "index").iterdir()} <= {".lock"}
-    assert len(Archive.open(made.folder)) == 200
+    assert {entry.name for entry in (own.folder / "index").iterdir()} <= {".lock"}
+    assert len(Archive.open(own.folder)) == 200
 
 
 def test_an_empty_archive_finds_nothing(tmp_path):

@@ -124,13 +124,13 @@ def test_more_requests_than_places_are_answered_or_refused_in_json(url: str, mon
 
 def test_a_text_does_not_wait_for_a_film(url: str) -> None:
     """The largest film that is read takes seconds, a text a few hundredths of one."""
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=url, timeout=120) as client:
         film = {"image": ("film.png", png(6000, 6000))}
         slow = pool.submit(httpx.post, f"{url}api/search/image", files=film, timeout=120)
-        while 'in_progress{kind="film"} 1.0' not in httpx.get(f"{url}metrics").text:
+        while 'in_progress{kind="film"} 1.0' not in client.get("metrics").text:
             time.sleep(0.01)
         time.sleep(0.1)
-        answer = httpx.post(f"{url}api/search", json={"text": "small effusion"}, timeout=120)
+        answer = client.post("api/search", json={"text": "small effusion"})
         assert answer.status_code == 200
         assert not slow.done()
         assert slow.result().status_code == 200

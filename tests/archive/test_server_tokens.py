@@ -88,10 +88,11 @@ def test_clients_of_a_proxy_are_told_apart_and_named_in_the_log(
     server = Server(phantom_archive, tmp_path / "log", *flags, **{TOKEN_VARIABLE: TOKEN})
     try:
         asked = [("192.0.2.1", WRONG)] * MAX_WRONG + [("192.0.2.1", RIGHT), ("192.0.2.2", RIGHT)]
-        found = [
-            httpx.get(f"{server.url}api/info", headers=headers | {"x-forwarded-for": address}, timeout=120).status_code
-            for address, headers in asked
-        ]
+        with httpx.Client(base_url=server.url, timeout=120) as client:
+            found = [
+                client.get("api/info", headers=headers | {"x-forwarded-for": address}).status_code
+                for address, headers in asked
+            ]
     finally:
         assert server.stop() == 0  # also while its encoder is loading
     assert found == [401] * MAX_WRONG + [429, 200]
