@@ -247,6 +247,8 @@ def test_the_commands_of_the_guide(repository, phantom_archive, phantom_pairs, t
     bits = []
     for _, *words in commands:
         main(words)
+        if words[0] == "build":
+            assert ids(words[1]) == ids(phantom_archive), "from the pair shards that the first remembers"
         if words[0] == "switch":
             bits.append(Archive.open("live").search(text="pleural effusion").num_bits)
     assert bits == [16, 32, 16]
