@@ -19,9 +19,9 @@ def put_off() -> None:
     def load(name: str) -> object:
         if name.startswith("__"):
             raise AttributeError(name)
-        del module.__getattr__
+        del vars(module)["__getattr__"]
         loader.exec_module(module)
         return getattr(module, name)
 
-    module.__getattr__ = load  # type: ignore[method-assign]
+    vars(module)["__getattr__"] = load
     sys.modules[_CLIENT] = module
