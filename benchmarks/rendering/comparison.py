@@ -78,7 +78,7 @@ def _compared(system: str, differences: Tensor, weights: Tensor) -> list[tuple[o
     """Compare by the (Q, 5) differences of each query and search, NaN where undefined."""
     defined = (~differences.isnan()).double()
     measured = defined.any(0)  # (5,)
-    values = torch.stack([mean_over_queries(column) for column in differences.unbind(1)])  # (5,)
+    values = mean_over_queries(differences)  # (5,)
     draws = bootstrap_means(differences.nan_to_num(), weights) / bootstrap_means(defined, weights)  # (B, 5)
     means = draws.mean(1, keepdim=True)  # (B, 1)
     tail = min(int((means <= 0).sum()), int((means >= 0).sum()))

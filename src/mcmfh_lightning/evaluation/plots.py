@@ -144,9 +144,7 @@ def _at_depths(values: Callable[[Tensor, Tensor, Tensor], Tensor], counts: Ranki
     largest = int(counts.total.sum(1).max()) if len(counts.total) else 1
     depths = np.unique(np.geomspace(1, max(1, min(DEEPEST, largest)), _POINTS).round().astype(np.int64))
     of_queries = values(counts.total, counts.relevant, torch.from_numpy(depths))  # (Q, depths)
-    return torch.from_numpy(depths), torch.stack(
-        [functional.mean_over_queries(column) for column in of_queries.unbind(1)]
-    )
+    return torch.from_numpy(depths), functional.mean_over_queries(of_queries)
 
 
 _FIGURES: Sequence[tuple[str, Callable[[RankingCounts], Curve], str, str, str]] = (

@@ -86,7 +86,7 @@ class _Sample(NamedTuple):
 
     def mean(self, values: Tensor) -> Tensor:
         """Compute the mean (V,) of per-query values (Q, V)."""
-        return torch.stack([functional.mean_over_queries(column) for column in values[self.rows].unbind(1)])
+        return functional.mean_over_queries(values[self.rows])
 
     def means(self, values: Tensor) -> _Means:
         """Compute the mean of per-query values (Q, V) with its interval."""
@@ -95,16 +95,6 @@ class _Sample(NamedTuple):
         resamples = functional.bootstrap_means(values[self.rows], self.weights)
         low, high = functional.percentile_interval(resamples)
         return _Means(self.mean(values), resamples, low.tolist(), high.tolist())
-
-    def bounds(self, counts: RankingCounts, column: Statistic) -> dict[str, float]:
-        """Compute the worst and the best mean over the orders of tied items, where the statistic has them."""
-        if column.bounds is None:
-            return {}
-        worst, best = column.bounds(counts.total[self.rows], counts.relevant[self.rows])
-        return {
-            "pessimistic": float(functional.mean_over_queries(worst)),
-            "optimistic": float(functional.mean_over_queries(best)),
-        }
 
 
 def summarize(
@@ -169,6 +159,12 @@ def _rows(
         ranking: _per_query(counts, columns, scores=scores and ranking.system != HYPERPLANES)
         for ranking, counts in rankings.items()
     }
+    # The steps of a score are a tolerance: the orders within one mean nothing.
+    bounds = {
+        ranking: {} if scores else _bounds(counts, columns)
+        for ranking, counts in rankings.items()
+        if ranking.system == MODEL
+    }
     one_of_side = {ranking.direction.side: counts for ranking, counts in rankings.items()}
     chance = {side: _per_query(tied(counts), columns) for side, counts in one_of_side.items()}
     distinct = {id(counts): counts for of_side in constants.values() for counts in of_side.values()}
@@ -193,9 +189,9 @@ def _rows(
                     systems[null] = values[key]
             constant_means, names = without_query[side]
             means = {system: sample.means(of_system) for system, of_system in systems.items()} | constant_means
-            of_model = [_compared(means, at, names) for at in range(len(columns))]
-            if not scores:  # the steps of a score are a tolerance: the orders within one mean nothing
-                of_model = [one | sample.bounds(counts, col) for one, col in zip(of_model, columns, strict=True)]
+            of_model = _compared(means, names)
+            for at, ends in bounds[ranking].items():
+                of_model[at] |= zip(("pessimistic", "optimistic"), sample.mean(ends).tolist(), strict=True)
             place = _place(ranking, database, subset, sample, counts)
             for system, of_system in means.items():
                 rows += [
@@ -261,6 +257,15 @@ def _per_query(counts: RankingCounts, columns: Sequence[Statistic], *, scores: b
     return values
 
 
+def _bounds(counts: RankingCounts, columns: Sequence[Statistic]) -> dict[int, Tensor]:
+    """Compute the worst and the best value over the orders of tied items, (Q, 2), by position of those that have them."""
+    return {
+        at: torch.cat([torch.stack(column.bounds(*part[:2]), dim=1) for part in _few_at_a_time(counts)])
+        for at, column in enumerate(columns)
+        if column.bounds is not None
+    }
+
+
 def _few_at_a_time(counts: RankingCounts) -> Iterator[RankingCounts]:
     """Cut counts into those of a few queries each: of 1,024 levels, temporaries of all queries would fill no cache."""
     step = max(1, _NUMBERS_AT_ONCE // counts.total.shape[1])
@@ -293,22 +298,31 @@ def _constant_means(
     return {system: sample.means(values) for system, values in systems.items()}, best
 
 
-def _compared(means: Mapping[str, _Means], at: int, names: Sequence[str]) -> dict[str, Any]:
-    """Compare the model with the best null: its lead with an interval, and the best constant ranking."""
+def _compared(means: Mapping[str, _Means], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Compare the model with the best null of each statistic: its lead with an interval, and the best constant ranking.
+
+    Returns:
+        A part of a row for each statistic, empty where no null is defined.
+    """
     nulls = {
-        system: float(of_system.value[at])
+        system: of_system.value.tolist()
         for system, of_system in means.items()
         if system not in (MODEL, ABNORMAL_POPULARITY)
     }
-    defined = {system: value for system, value in nulls.items() if not isnan(value)}
-    if not defined:
-        return {}
-    best = max(defined, key=defined.__getitem__)
-    model, null = means[MODEL], means[best]
-    found: dict[str, Any] = {"best_null": best, "difference": float(model.value[at] - null.value[at])}
-    if model.resamples is not None and null.resamples is not None:
-        low, high = functional.percentile_interval((model.resamples - null.resamples)[:, at : at + 1])
-        found |= {"difference_low": float(low), "difference_high": float(high)}
-    if CONSTANT in defined:
-        found |= {"constant": defined[CONSTANT], "constant_ranking": names[at]}
+    model, found, leads = means[MODEL], [], {}
+    for at, value in enumerate(model.value.tolist()):
+        defined = {system: values[at] for system, values in nulls.items() if not isnan(values[at])}
+        if not defined:
+            found.append({})
+            continue
+        best = max(defined, key=defined.__getitem__)
+        found.append({"best_null": best, "difference": value - defined[best]})
+        if CONSTANT in defined:
+            found[at] |= {"constant": defined[CONSTANT], "constant_ranking": names[at]}
+        if model.resamples is not None and (resamples := means[best].resamples) is not None:
+            leads[at] = model.resamples[:, at] - resamples[:, at]
+    if leads:
+        ends = functional.percentile_interval(torch.stack(list(leads.values()), dim=1))
+        for at, low, high in zip(leads, *(end.tolist() for end in ends), strict=True):
+            found[at] |= {"difference_low": low, "difference_high": high}
     return found

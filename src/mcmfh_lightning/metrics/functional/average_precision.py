@@ -140,14 +140,19 @@ def mean_over_queries(values: Tensor) -> Tensor:
     """Average of the values that are defined.
 
     Args:
-        values: (Q,) float64 with NaN for queries without relevant items.
+        values: (Q,) or (Q, V) float64 with NaN for queries without relevant items.
 
     Returns:
-        Scalar float64; NaN if there is none.
+        Scalar or (V,) float64; NaN where there is none.
 
     Example:
         >>> import torch
         >>> mean_over_queries(torch.tensor([0.5, torch.nan, 1.0], dtype=torch.float64))
         tensor(0.7500, dtype=torch.float64)
     """
-    return values[~values.isnan()].mean()
+    columns = values.movedim(0, -1).contiguous()  # so that each is summed as if it were alone
+    if not columns.isnan().any():
+        return columns.mean(-1)
+    if columns.ndim == 1:
+        return columns[~columns.isnan()].mean()
+    return torch.stack([mean_over_queries(column) for column in columns])
