@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from mcmfh_lightning.cli.train import McmfhCLI, main
+from mcmfh_lightning.datamodules import FeatureDataModule
 from mcmfh_lightning.hashers import list_methods
 from mcmfh_lightning.lightning_configs import find_config, find_configs
 
@@ -78,18 +79,24 @@ def test_an_experiment_without_a_file_is_composed(tmp_path: Path, monkeypatch: p
 
 @pytest.fixture(scope="module")
 def few_features(make_features: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As `features`, with few pairs to test on: one batch of them goes through towers of full size."""
-    return make_features(tmp_path_factory.mktemp("few") / "features", evaluated=32)
+    """As `features`, with few pairs, which go through towers of full size."""
+    return make_features(tmp_path_factory.mktemp("few") / "features", train=128, evaluated=32)
 
 
 @pytest.mark.parametrize("name", HASHER_EXPERIMENTS)
 def test_hasher_experiment_fits_and_tests(
     name: str, few_features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The test follows in the same process; the command `test` reads the same config: tests/cli/test_train.py."""
     monkeypatch.chdir(tmp_path)  # an empty folder: nothing may be looked up in the clone
+    monkeypatch.setattr(FeatureDataModule, "evaluation_batch_size", 32)  # a dry run takes a batch of each loader
+    tested = []
+    monkeypatch.setattr(
+        McmfhCLI, "after_fit", lambda cli: tested.append(cli.trainer.test(cli.model, cli.datamodule, verbose=False))
+    )
     flags = ["--config", f"experiments/{name}.yaml", "--data.root", str(few_features), "--trainer.fast_dev_run", "true"]
     main(["fit", *flags])
-    main(["test", *flags])
+    assert tested
 
 
 @pytest.mark.parametrize("name", ENCODER_EXPERIMENTS)
