@@ -19,7 +19,6 @@ from mcmfh_lightning.metrics import HammingMeanAveragePrecision
 from mcmfh_lightning.shards import DatasetInfo, FeatureShardWriter, merge_feature_parts
 
 SMALL = ("--model.d-model", "32", "--data.global-batch-size", "32")
-QUIET = ("--trainer.enable-progress-bar", "false", "--trainer.enable-model-summary", "false")
 Call = Callable[..., None]
 
 
@@ -30,12 +29,13 @@ def features(make_features: Callable[..., Path], tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture(scope="module")
-def call(features: Path) -> Call:
+def call(features: Path, quick_config: Path) -> Call:
     """Run a subcommand on planted features."""
 
     def call(command: str, run_dir: Path, *more: str, method: str = "mcmfh", root: Path = features) -> None:
-        config = ["--config", f"experiments/{method}.yaml"]
-        main([command, *config, *SMALL, *QUIET, "--data.root", str(root), "--run-dir", str(run_dir), *more])
+        config = ["--config", f"experiments/{method}.yaml", "--config", str(quick_config)]
+        protocols = ["--trainer.callbacks.protocols", "[unimodal,asymmetric]"]
+        main([command, *config, *protocols, *SMALL, "--data.root", str(root), "--run-dir", str(run_dir), *more])
 
     return call
 

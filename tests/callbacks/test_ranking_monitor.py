@@ -168,11 +168,11 @@ def test_a_validation_prints_the_same_table_and_no_list_of_keys(world, capsys):
 
 def test_uneven_processes_monitor_the_same(world):
     """Any cut of the database between two processes, also one that leaves nothing to the first."""
-    alone = world.trainer(HammingRanking())
+    alone = world.trainer(HammingRanking(ks=()))
     alone.validate(world.Module(), world.Data(world.splits), verbose=False)
     for cut in (0, 3):
         data = world.Data(world.splits, shares={0: slice(0, cut), 1: slice(cut, None)})
-        both = world.trainer(HammingRanking(), strategy="ddp_fork", devices=2)
+        both = world.trainer(HammingRanking(ks=()), strategy="ddp_fork", devices=2)
         both.validate(world.Module(), data, verbose=False)
         assert both.callback_metrics.keys() == alone.callback_metrics.keys()
         for name, value in alone.callback_metrics.items():
