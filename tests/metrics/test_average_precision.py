@@ -53,6 +53,8 @@ def test_query_without_relevant_items_is_undefined():
 def test_mean_leaves_undefined_queries_out():
     assert mean_over_queries(torch.tensor([0.25, torch.nan, 0.75], dtype=torch.float64)).item() == 0.5
     assert mean_over_queries(torch.full((2,), torch.nan)).isnan()
+    columns = torch.tensor([[0.25, 1.0, 1.0], [torch.nan, 3.0, 2.0], [0.75, torch.nan, 6.0]], dtype=torch.float64)
+    assert mean_over_queries(columns).tolist() == [0.5, 2.0, 3.0]
 
 
 def test_no_queries():

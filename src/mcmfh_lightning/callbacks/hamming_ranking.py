@@ -173,7 +173,8 @@ class HammingRanking(EvaluationCallback):
             self._check_monitor(trainer, pl_module, result)
             subsets = _subsets(_data(trainer), result.queries, stage)
             columns = statistics(self.ks, graded=result.graded)
-            rows = summary.summarize(result, subsets, columns, self.seed if stage == "test" else None)
+            reports = stage == "test" and trainer.is_global_zero  # the other processes log values without intervals
+            rows = summary.summarize(result, subsets, columns, self.seed if reports else None)
         if stage == "validate":
             _log(pl_module, "val", rows)
             self._monitor(trainer, pl_module, rows)

@@ -258,7 +258,7 @@ def _per_query(counts: RankingCounts, columns: Sequence[Statistic], *, scores: b
 
 
 def _bounds(counts: RankingCounts, columns: Sequence[Statistic]) -> dict[int, Tensor]:
-    """Compute the worst and the best value over the orders of tied items, (Q, 2), by position of those that have them."""
+    """Compute the worst and the best value over the orders of tied items, (Q, 2) each, by position of the statistic."""
     return {
         at: torch.cat([torch.stack(column.bounds(*part[:2]), dim=1) for part in _few_at_a_time(counts)])
         for at, column in enumerate(columns)
