@@ -5,14 +5,11 @@ import re
 import subprocess
 import sys
 import tomllib
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mcmfh_lightning.cli.train import main
 from mcmfh_lightning.errors import QUIET
 
 from .images.dicom_files import write_dicom
@@ -84,24 +81,6 @@ def test_a_filter_by_category_alone_is_found(code: str, hides: bool) -> None:
 
 def test_what_is_hidden_is_named() -> None:
     assert [message for message, _ in QUIET if _letters(message) < _SHORTEST] == []
-
-
-def test_a_fit_and_a_test_show_no_warning_of_a_library(
-    make_features: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On planted features, with all warnings on: what remains is what this package says."""
-    features = make_features(tmp_path / "features", train=128, evaluated=20)
-    quick = ("--trainer.max_epochs", "2", "--trainer.enable_progress_bar", "false", "--model.d_model", "32")
-    quick += ("--data.global_batch_size", "32")
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")  # without the filters of the tests
-        monkeypatch.setattr("sys.argv", ["mcmfh"])  # Lightning warns of arguments from two places
-        for command in ("fit", "test"):
-            more = ("--config", "experiments/mcmfh.yaml", "--data.root", str(features), "--run_dir", str(tmp_path))
-            main([command, *more, *quick])
-    shown = [warning for warning in caught if not issubclass(warning.category, DeprecationWarning)]  # Python hides them
-    foreign = [str(warning.message) for warning in shown if "have collapsed" not in str(warning.message)]
-    assert foreign == []
 
 
 def test_a_damaged_dicom_header_is_reported_without_warnings_of_pydicom(tmp_path: Path) -> None:

@@ -193,8 +193,8 @@ def test_a_run_is_continued_and_measured_in_its_folder(folder, make_features, ca
     """With the command that SIGTERM's message names, and with a path of its checkpoint."""
     features = make_features(folder / "features", train=64, evaluated=12)
     run = (
-        f'config = "experiments/two_tower.yaml"\ndata.root = "{features}"\nrun-dir = "runs/mine"\ntrainer.max-epochs = 1\n'
-        "data.global-batch-size = 32\n"
+        f'config = "experiments/two_tower.yaml"\ndata.root = "{features}"\nrun-dir = "runs/mine"\n'
+        "trainer.max-epochs = 1\ndata.global-batch-size = 32\n"
     )
     Path("mcmfh.toml").write_text(f"[mcmfh.fit]\n{run}[mcmfh.test]\n{run}", encoding="utf-8")
     best, last = (f"runs/mine/fit/checkpoints/{name}.ckpt" for name in ("best", "last"))

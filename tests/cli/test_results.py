@@ -12,6 +12,8 @@ import torch
 
 from mcmfh_lightning.archive.model import identity_of
 from mcmfh_lightning.cli.train import main
+from mcmfh_lightning.errors import DataError
+from mcmfh_lightning.trainer.run_files import check_results
 
 
 @pytest.fixture(scope="module")
@@ -145,10 +147,13 @@ def test_results_of_other_data_other_weights_or_another_release_are_kept(
     assert files_of(folder / "test") == before  # configuration and figures as well
 
     (tmp_path / "run" / "test").mkdir(parents=True)
-    for content in ('{"package": "mcmfh-lightning 0.1.0"}', "not JSON"):
-        (tmp_path / "run" / "test" / "metrics.json").write_text(content)
-        line = refused("test", other, tmp_path / "run", "--ckpt_path", best)
-        assert "holds the results of another run, which does not name its weights and data" in line
+    said = "holds the results of another run, which does not name its weights and data"
+    path = tmp_path / "run" / "test" / "metrics.json"
+    path.write_text('{"package": "mcmfh-lightning 0.1.0"}')
+    assert said in refused("test", other, tmp_path / "run", "--ckpt_path", best)
+    path.write_text("not JSON")
+    with pytest.raises(DataError, match=said):
+        check_results(path, str(best), {"fingerprint": "of the other"})
 
 
 @pytest.mark.slow
@@ -177,11 +182,20 @@ def test_a_run_that_chose_nothing_points_to_its_last_epoch(mcmfh, small, tmp_pat
     assert "--ckpt-path last takes those of the last epoch" in refused("test", small, tmp_path)
 
 
-def test_validate_takes_the_best_weights(mcmfh, small, fitted):
+def test_validate_takes_the_best_weights_says_that_it_replaces_numbers_and_advertises_nothing(
+    mcmfh, small, fitted, capsys
+):
     folder = fitted[0]
-    assert "the best weights of the run" in mcmfh("validate", small, folder)
+    printed = mcmfh("validate", small, folder)
+    assert "the best weights of the run" in printed
+    assert "val/mAP" in printed
+    replaces = f"{folder / 'validate' / 'metrics.csv'}: replaces the numbers of an earlier validate"
+    assert replaces not in printed
     of_fit, of_validate = (_values(folder / stage / "metrics.csv") for stage in ("fit", "validate"))
     assert of_validate == [pytest.approx(max(of_fit), rel=1e-6)]
+    printed = mcmfh("validate", small, folder, "--trainer.logger", "false")
+    assert replaces in printed
+    assert "litlogger" not in (printed + capsys.readouterr().err).lower()
 
 
 def _values(path):

@@ -88,17 +88,14 @@ def test_foreign_and_future_checkpoints_are_refused(checkpoint, tmp_path):
         type(model).load_from_checkpoint(path, weights_only=True)
 
 
-def test_a_resumed_run_repeats_the_uninterrupted_one(make_hasher, make_data, make_trainer, tmp_path):
-    def fit(epochs, ckpt_path=None, init_seed=0):
-        trainer, model = make_trainer(max_epochs=epochs), make_hasher(init_seed=init_seed)
+def test_a_resumed_run_repeats_the_uninterrupted_one(checkpoint, make_hasher, make_data, make_trainer):
+    def fit(ckpt_path=None, init_seed=0):
+        trainer, model = make_trainer(max_epochs=2), make_hasher(init_seed=init_seed)
         torch.manual_seed(torch.seed())
         trainer.fit(model, datamodule=make_data(), ckpt_path=ckpt_path, weights_only=True)
-        return trainer, model
+        return model
 
-    trainer, _ = fit(1)
-    trainer.save_checkpoint(tmp_path / "half.ckpt")
-    _, resumed = fit(2, ckpt_path=tmp_path / "half.ckpt", init_seed=5)
-    _, whole = fit(2)
+    resumed, whole = fit(ckpt_path=checkpoint[1], init_seed=5), fit()
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
 

@@ -188,6 +188,8 @@ def test_gpu_that_is_not_there(fails, tmp_path):
 
 def test_used_run_folder(fails, finished, last, tmp_path):
     line = fails("fit", finished, "--model.num-bits", 32)  # the earlier one has 16
+    assert f"{finished}" in line
+    assert "--run-dir" in line
     weights = last.read_bytes()
     main(shlex.split(line.partition("resume that run as it began: mcmfh ")[2]))
     assert last.read_bytes() == weights
