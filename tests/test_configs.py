@@ -124,7 +124,7 @@ def test_former_names_of_flags_and_keys_are_accepted_with_a_warning(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("own.yaml").write_text("model: {init_args: {quantisation_weight: 0.7}}")
-    for given, flag in ((0.7, ["--config", "own.yaml"]), (0.3, ["--model.quantisation_weight", "0.3"])):
+    for given, flag in ((0.7, ["--config", "own.yaml"]), (0.3, ["--model.quantisation_weight=0.3"])):
         with pytest.warns(UserWarning, match="quantization_weight; the next release drops"), pytest.raises(SystemExit):
             main(["fit", "--config", "experiments/ddbh.yaml", *flag, "--print_config"])
         assert yaml.safe_load(capsys.readouterr().out)["model"]["init_args"]["quantization_weight"] == given
