@@ -119,6 +119,20 @@ def test_a_link_is_switched_by_the_model_of_the_new_archive(
     assert ServedArchive(str(link), model=new / "model").with_encoder().info.num_bits == 64
 
 
+def test_archives_are_compared_each_by_its_own_model(exported_places: list[Path], tmp_path: Path, capsys) -> None:
+    old, new = exported_places
+    queries = tmp_path / "queries.txt"
+    queries.write_text("effusion\nno effusion\n")
+    command = ["compare", str(old / "archive"), str(new / "archive"), "--queries", str(queries), "--match", "codes"]
+    command += ["--format", "json"]
+    main(command)
+    by_torch = capsys.readouterr().out
+    main([*command, "--old-model", str(old / "model"), "--new-model", str(new / "model")])
+    assert capsys.readouterr().out == by_torch
+    said = refused(capsys, *command, "--old-model", new / "model", "--new-model", new / "model")
+    assert "archive.json has num_bits 16" in said
+
+
 def test_a_service_is_refused_where_the_model_is_none(place: Path, tmp_path: Path, capsys) -> None:
     said = refused(capsys, "serve", place / "archive", "--model", tmp_path)
     assert f"{tmp_path} is not an exported model" in said

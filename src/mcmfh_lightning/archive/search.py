@@ -59,8 +59,8 @@ def check_torch() -> None:
     """
     if find_spec("torch") is None:
         raise ConfigError(
-            "torch is not installed, and no exported model is given: pass --model FOLDER (model=FOLDER in Python), "
-            "which `mcmfh export` writes, or pip install 'mcmfh-lightning[train]'"
+            "torch is not installed, and no exported model is given: pass --model FOLDER (compare: --old-model and "
+            "--new-model; in Python model=FOLDER), which `mcmfh export` writes, or pip install 'mcmfh-lightning[train]'"
         )
 
 

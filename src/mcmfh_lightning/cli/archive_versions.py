@@ -87,6 +87,8 @@ def compare(
     k: int = K,
     match: Match | None = None,
     device: str = "cpu",
+    old_model: Path | None = None,
+    new_model: Path | None = None,
     format: Literal["table", "json"] = "table",  # noqa: A002  # the name of the option
 ) -> None:
     """Compare what two archives find for the same texts.
@@ -98,6 +100,8 @@ def compare(
         k: How many of the first hits to compare.
         match: What is searched: codes, words, or both. Default: as in a search by a text.
         device: Where queries are encoded.
+        old_model: Folder that `mcmfh export` wrote of the hasher of the archive OLD, for codes without torch.
+        new_model: The same of NEW.
         format: Kind of output: table or json.
     """
     from json import dumps
@@ -108,7 +112,8 @@ def compare(
     from mcmfh_lightning.tables import counted, make_table, show
 
     texts = read_queries(queries)
-    archives = [Archive.open(archive, device) for archive in (old, new)]
+    named = ((old, old_model), (new, new_model))
+    archives = [Archive.open(archive, device, model=model) for archive, model in named]
     with items_bar() as bar:
         task = bar.add_task("searching", total=len(texts))
         found = list(compare_archives(archives[0], archives[1], texts, k, match, lambda: bar.advance(task)))
