@@ -309,7 +309,9 @@ def _compared(means: Mapping[str, _Means], names: Sequence[str]) -> list[dict[st
         for system, of_system in means.items()
         if system not in (MODEL, ABNORMAL_POPULARITY)
     }
-    model, found, leads = means[MODEL], [], {}
+    model = means[MODEL]
+    found: list[dict[str, Any]] = []
+    leads: dict[int, Tensor] = {}
     for at, value in enumerate(model.value.tolist()):
         defined = {system: values[at] for system, values in nulls.items() if not isnan(values[at])}
         if not defined:
