@@ -117,7 +117,7 @@ def test_an_interrupt_keeps_what_has_finished(benchmark_file, features, tmp_path
         while not list(bench.work.glob("results/*.json")):
             assert process.poll() is None
             time.sleep(0.1)
-        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
+        process.send_signal(signal.SIGINT)  # not to its runs, which can lose that of a terminal while they start
         assert process.wait(timeout=60) == 130
     finally:
         with suppress(ProcessLookupError):

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -75,12 +75,13 @@ def fill(
     failed = []
     console = Console(stderr=True)
     pool = ThreadPoolExecutor(jobs)
+    futures: dict[Future[None], Path] = {}
+    running: set[subprocess.Popen[bytes]] = set()
     try:
-        futures = {}
         for run in todo:
             target = results / run.name(data[run.root].name, data[run.root].key)
             folder = work / target.stem
-            futures[pool.submit(_execute, run, data[run.root], target, folder, jobs)] = folder
+            futures[pool.submit(_execute, run, data[run.root], target, folder, jobs, running)] = folder
         title = f"runs, {len(runs) - len(todo)} done before"
         for future in track(as_completed(futures), title, total=len(todo), console=console):
             folder = futures[future]
@@ -91,22 +92,31 @@ def fill(
                 with (folder / _LOG).open("a") as stream:
                     stream.write(f"{error}\n")
                 console.print(f"{folder.name} failed: {error}", markup=False, soft_wrap=True)
-    finally:  # an interrupt lets no other run begin
-        pool.shutdown(cancel_futures=True)
+    finally:  # an interrupt lets no other run begin, and ends those that run
+        pool.shutdown(wait=False, cancel_futures=True)
+        while not all(future.done() for future in futures):
+            # The Ctrl-C of a terminal reaches them, too, but Python can lose it while it imports.
+            for process in tuple(running):
+                process.terminate()
+            time.sleep(1)
     return failed
 
 
-def _execute(run: DeclaredRun, data: Data, target: Path, folder: Path, jobs: int) -> None:
+def _execute(
+    run: DeclaredRun, data: Data, target: Path, folder: Path, jobs: int, running: set[subprocess.Popen[bytes]]
+) -> None:
     """Fit and test in a new folder, and make the result from the files that were written there."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     fit, test = folder / "fit", folder / "test"
-    fit_seconds = _command(run, folder, jobs, "fit")
+    fit_seconds = _command(run, folder, jobs, running, "fit")
     num_bits, test_seconds, results, queries = run.declared_bits, None, None, None
     try:
         epochs, best = _of_fit(fit / "metrics.csv", run)
         if not run.is_trial:
-            test_seconds = _command(run, folder, jobs, "test", f"--ckpt_path={fit / 'checkpoints' / 'best.ckpt'}")
+            test_seconds = _command(
+                run, folder, jobs, running, "test", f"--ckpt_path={fit / 'checkpoints' / 'best.ckpt'}"
+            )
             num_bits = json.loads((test / "metrics.json").read_bytes())["num_bits"]
             results, queries = _of_test(test / "ranking.csv"), _of_queries(test / "queries.csv")
     except (KeyError, IndexError, ValueError) as error:
@@ -133,8 +143,10 @@ def _execute(run: DeclaredRun, data: Data, target: Path, folder: Path, jobs: int
     shutil.rmtree(fit / "checkpoints", ignore_errors=True)
 
 
-def _command(run: DeclaredRun, folder: Path, jobs: int, subcommand: str, *more: str) -> float:
-    """Run a subcommand of `mcmfh` and return the seconds it took."""
+def _command(
+    run: DeclaredRun, folder: Path, jobs: int, running: set[subprocess.Popen[bytes]], subcommand: str, *more: str
+) -> float:
+    """Run a subcommand of `mcmfh`, among those `running` until it ends, and return the seconds it took."""
     # The cores that this process may use: a batch system lends some of a machine.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quiet = "--trainer.enable_progress_bar=false"
@@ -143,16 +155,18 @@ def _command(run: DeclaredRun, folder: Path, jobs: int, subcommand: str, *more: 
     with (folder / _LOG).open("a") as log:
         log.write(f"$ {shlex.join(command)}\n")
         log.flush()
-        done = subprocess.run(  # noqa: S603  # this interpreter, arguments of the table file
+        with subprocess.Popen(  # noqa: S603  # this interpreter, arguments of the table file
             command,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             env=os.environ | {"OMP_NUM_THREADS": str(max(1, cores // jobs))},  # which our compiled kernels follow too
-            check=False,
-        )
-    if done.returncode:
-        raise DataError(f"{subcommand} ended with exit code {done.returncode}")
+        ) as process:
+            running.add(process)
+            exit_code = process.wait()
+            running.remove(process)
+    if exit_code:
+        raise DataError(f"{subcommand} ended with exit code {exit_code}")
     return round(time.monotonic() - start, 1)
 
 
