@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from mcmfh_lightning.encoders.base import Encoder
 from mcmfh_lightning.errors import CheckpointError
 from mcmfh_lightning.hashers.base import Hasher
 from mcmfh_lightning.hashers.checkpoints import CHECKPOINT_KEY, present_arguments, unlearned_of
@@ -59,7 +60,8 @@ def build_hasher(stored: Mapping[str, Any], path: Path) -> StoredHasher:
     name = settings.pop("hasher")
     hasher_class = next((method.hasher for method in list_methods() if method.hasher.__name__ == name), None)
     if hasher_class is None:
-        fix = "fit a hasher on features" if name.startswith(_TOGETHER) else "install the release that wrote it"
+        together = name.startswith(_TOGETHER)
+        fix = "mcmfh_lightning.load builds it with its encoder" if together else "install the release that wrote it"
         raise CheckpointError(f"{path} holds {name}, which cannot be built from its checkpoint alone: {fix}")
     vocabulary = tuple(entry["label_vocabulary"] or ())
     parameters = signature(hasher_class).parameters
@@ -92,6 +94,32 @@ def split_encoder(stored: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, 
     architecture = entry["architecture"] | {"hasher": name.removeprefix(_TOGETHER).removesuffix(")")}
     alone = {CHECKPOINT_KEY: entry | {"architecture": architecture}, "state_dict": parts["hasher"]}
     return {**stored, **alone}, parts["encoder"]
+
+
+def use_trained(encoder: Encoder, stored: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Give an encoder the weights that were trained with its hasher, if any were.
+
+    Args:
+        encoder: The encoder as it was before.
+        stored: What `read_checkpoint` returns, of any hasher.
+        path: Where it was read, for messages.
+
+    Returns:
+        The checkpoint without the weights that training left as they were: those of the encoder are at hand.
+
+    Raises:
+        CheckpointError: If they are not of this encoder.
+    """
+    trained, before = split_encoder(stored)[1], encoder.state_dict()
+    unchanged = {f"encoder.{key}" for key, one in trained.items() if key in before and one.equal(before[key])}
+    try:
+        foreign = encoder.load_state_dict(trained, strict=False).unexpected_keys
+    except RuntimeError as error:
+        raise CheckpointError(f"{path}: the weights of its encoder do not fit it: copy it again") from error
+    if foreign:
+        raise CheckpointError(f"{path}: its encoder has no {foreign[0]}: install the release that made it")
+    state = stored["state_dict"]
+    return {**stored, "state_dict": {key: state[key] for key in state if key not in unchanged}}
 
 
 def slim_checkpoint(path: Path) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """Loading of trained hashers: of a run, a checkpoint, a shared folder, or the model hub."""
 
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -13,7 +13,7 @@ from mcmfh_lightning.encoders.spec import TOWER_FILE, build_encoder, check_ident
 from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
 from mcmfh_lightning.hashers.checkpoints import CHECKPOINT_KEY
 from mcmfh_lightning.hashers.shared import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, is_shared
-from mcmfh_lightning.hashers.stored import build_hasher, read_checkpoint, slimmed, split_encoder
+from mcmfh_lightning.hashers.stored import build_hasher, read_checkpoint, slimmed, split_encoder, use_trained
 from mcmfh_lightning.images.png import ValueRange, check_value_range
 from mcmfh_lightning.lightning_configs import find_config
 from mcmfh_lightning.pretrained.model import PairHasher
@@ -161,22 +161,5 @@ def _build(kind: type[_Made], place: Path, origin: Origin, given: Encoder | str 
         assert origin.encoder_spec is not None  # noqa: S101  # it was read
         encoder = build_encoder(origin.encoder_spec, entry["encoder"])
     if trained:
-        origin = _with_trained(encoder, trained, origin, place)
+        origin = replace(origin, stored=use_trained(encoder, origin.stored, place))  # what changed is shared
     return kind(hasher, encoder, origin, device)
-
-
-def _with_trained(encoder: Encoder, trained: dict[str, torch.Tensor], origin: Origin, place: Path) -> Origin:
-    """Give an encoder the weights that were trained with its hasher; only those that changed are shared."""
-    before = encoder.state_dict()
-    changed = [name for name, tensor in trained.items() if name not in before or not tensor.equal(before[name])]
-    try:
-        foreign = encoder.load_state_dict(trained, strict=False).unexpected_keys
-    except RuntimeError as error:
-        raise CheckpointError(f"{place}: the weights of its encoder do not fit it: copy it again") from error
-    if foreign:
-        raise CheckpointError(f"{place}: its encoder has no {foreign[0]}: install the release that made it")
-    state = origin.stored["state_dict"]
-    kept = {key: tensor for key, tensor in state.items() if key.startswith("hasher.")}
-    kept |= {f"encoder.{name}": trained[name] for name in changed}
-    stored = {**origin.stored, "state_dict": kept}
-    return Origin(stored, origin.encoder_spec, origin.value_range, origin.report, origin.card)
