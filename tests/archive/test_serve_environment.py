@@ -33,8 +33,8 @@ SEARCH_AND_SERVICE = (
 """Files whose tests run without torch too, each ``test_NAME.py``."""
 OTHER_FILES = {
     "build or check archives, which computes codes of items": (
-        *("build", "build_pairs", "build_refusals", "deletion", "groups", "object_store", "rebuild", "soak", "source"),
-        *("source_relabeled", "survival", "switching", "verification", "versions"),
+        *("build", "build_pairs", "build_refusals", "deletion", "end_to_end", "groups", "object_store", "rebuild"),
+        *("soak", "source", "source_relabeled", "survival", "switching", "verification", "versions"),
     ),
     "compare with what torch computes": ("exported", "pretrained", "query_codes", "real_data", "search_metric"),
     "switch a running service to another hasher; by a model it stays, see `test_exported`": ("server_switch",),

@@ -19,18 +19,22 @@ from mcmfh_lightning import __version__
 from mcmfh_lightning.archive.deletion import Deleted, readmit
 from mcmfh_lightning.archive.devices import check_device
 from mcmfh_lightning.archive.info import ArchiveInfo, Location
-from mcmfh_lightning.archive.model import HASHER_FILE, identity_of, load_archive_hasher
+from mcmfh_lightning.archive.model import (
+    HASHER_FILE,
+    check_checkpoint,
+    load_archive_encoder,
+    load_archive_hasher,
+    read_model,
+)
 from mcmfh_lightning.archive.progress import items_bar
 from mcmfh_lightning.archive.schema import GROUP, binary_column, code_columns, item_schema, thumbnail
 from mcmfh_lightning.archive.source import Source
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.datamodules.loader import worker_errors
 from mcmfh_lightning.encoders import Encoder
-from mcmfh_lightning.encoders.spec import build_encoder
 from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
 from mcmfh_lightning.hashers.base import Hasher
 from mcmfh_lightning.hashers.items import item_codes
-from mcmfh_lightning.hashers.stored import slim_checkpoint
 from mcmfh_lightning.metrics.functional import pack_signs
 from mcmfh_lightning.tables import counted
 
@@ -103,11 +107,10 @@ def create_archive(
         ConfigError: If there is one with other settings.
         DataError: If there is a table with items and without a description, or content is to be kept and there is none.
     """
-    identity = identity_of(checkpoint)
+    stored, identity, encoder = read_model(checkpoint, encoder_spec if source.features is None else None)
     source.check_encoder(identity.encoder)
     if store_content and source.pairs is None:
         raise DataError("--store-content needs --pairs DIR: features have neither texts nor pictures")
-    encoder = build_encoder(encoder_spec, identity.encoder) if source.features is None else None
     info = ArchiveInfo(
         **vars(identity),
         encoder_spec=encoder_spec,
@@ -122,7 +125,7 @@ def create_archive(
         found = ArchiveInfo.find(location)
         if found is None:
             hasher = io.BytesIO()
-            torch.save(slim_checkpoint(checkpoint), hasher)
+            torch.save(stored, hasher)
             location.write(HASHER_FILE, hasher.getvalue())
             # Or take that of a build that was killed right here.
             ItemTable.create(location, info.num_bits, query_codes=info.query_codes, words=info.store_content)
@@ -174,13 +177,13 @@ def add_items(
     """
     info = ArchiveInfo.load(location)
     if checkpoint is not None:
-        identity_of(checkpoint).check_same(info, str(checkpoint), str(location))
+        check_checkpoint(checkpoint, location, info)
     check_device(device)
     table = ItemTable.open(location)
     source.check_encoder(info.encoder)
     source.check_value_range(info.value_range)
     if source.features is None and encoder is None:
-        encoder = build_encoder(info.encoder_spec, info.encoder)
+        encoder = load_archive_encoder(location, info)
     if info.store_content and source.pairs is None:
         raise DataError("the archive stores texts and pictures, which features do not have: pass --pairs DIR too")
     hasher = load_archive_hasher(location, info)

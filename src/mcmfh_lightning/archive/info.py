@@ -21,6 +21,8 @@ from mcmfh_lightning.shards.info import encoder_name, shortened
 
 INFO_FILE = "archive.json"
 READ_VERSIONS = (1, 2, 3)
+TRAINED_FROM = "trained_from"
+"""Entry of the identity of an encoder that was trained with its hasher: the identity that it had before."""
 _PLAIN, _WITH_QUERY_CODES = 2, 3  # only the latter has the codes of queries; a table of version 1 lacks group names
 
 
@@ -147,7 +149,8 @@ class Identity:
         num_bits: Bits of a code.
         hasher: Name of the method.
         weights_sha256: Hash of all weights and the architecture; the same for a checkpoint of a fit and its slim copy.
-        encoder: Identity of the encoder of the features that the hasher was trained on.
+        encoder: Identity of the encoder of the features that the hasher was trained on. One that was trained with the
+            hasher has a name, a hash of its weights and the entry `TRAINED_FROM`: no other encoder has this identity.
         query_codes: Whether the code of a query depends on what it searches, so that it is not that of an item.
     """
 
@@ -156,6 +159,12 @@ class Identity:
     weights_sha256: str
     encoder: Mapping[str, Any]
     query_codes: bool = field(default=False, kw_only=True)
+
+    @property
+    def encoder_before(self) -> Mapping[str, Any]:
+        """Identity of the encoder before it was trained with the hasher; its own if it was not."""
+        before = self.encoder.get(TRAINED_FROM)
+        return before if isinstance(before, Mapping) else self.encoder
 
     def check_same(self, other: "Identity", here: str, there: str) -> None:
         """Refuse another hasher or encoder.

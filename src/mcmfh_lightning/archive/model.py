@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import torch
@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from mcmfh_lightning.archive.devices import check_device
-from mcmfh_lightning.archive.info import INFO_FILE, ArchiveInfo, Identity, Location
+from mcmfh_lightning.archive.info import INFO_FILE, TRAINED_FROM, ArchiveInfo, Identity, Location
 from mcmfh_lightning.archive.results import COMPARED, Against, Modality
 from mcmfh_lightning.archive.schema import PictureCodes, QueryCode, QueryCodes
 from mcmfh_lightning.encoders import Encoder
@@ -22,7 +22,7 @@ from mcmfh_lightning.encoders.spec import build_encoder
 from mcmfh_lightning.errors import CheckpointError, DataError
 from mcmfh_lightning.hashers.base import Hasher
 from mcmfh_lightning.hashers.checkpoints import CHECKPOINT_KEY
-from mcmfh_lightning.hashers.stored import load_hasher, read_checkpoint
+from mcmfh_lightning.hashers.stored import build_hasher, read_checkpoint, slim_checkpoint, split_encoder, use_trained
 from mcmfh_lightning.images.given import given_picture
 from mcmfh_lightning.images.png import ValueRange
 from mcmfh_lightning.metrics.functional import pack_signs
@@ -40,18 +40,22 @@ def identity_of(path: Path) -> Identity:
     Raises:
         CheckpointError: If it is not a checkpoint of this package, or of a method whose codes cannot be kept.
     """
-    stored = read_checkpoint(path)
+    return _identity(read_checkpoint(path), path)
+
+
+def _identity(stored: Mapping[str, Any], path: Path) -> Identity:
     entry = stored[CHECKPOINT_KEY]
     architecture, encoder = entry["architecture"], entry["encoder"]
     name = str(architecture["hasher"])
-    if name.startswith("EndToEnd("):
-        raise CheckpointError(f"{path} was trained with its encoder ({name}): fit a hasher on features instead")
     if not entry["num_bits"]:
         raise CheckpointError(
             f"{path} holds {name}, which ranks by cosine and has no codes: fit one that hashes, such as MCMFH"
         )
     if encoder is None:
         raise CheckpointError(f"{path} does not say which encoder its features are of: fit it on feature shards")
+    if trained := split_encoder(stored)[1]:
+        named = {"name": f"{encoder.get('name')} (trained end to end)", TRAINED_FROM: encoder}
+        encoder = named | {"trained_sha256": weights_sha256({}, trained)}
     return Identity(
         int(entry["num_bits"]),
         name,
@@ -66,6 +70,53 @@ def has_query_codes(architecture: Mapping[str, Any]) -> bool:
     return bool(architecture.get("query_heads", False))
 
 
+class TrainedModel(NamedTuple):
+    """Hasher of a checkpoint, with its encoder.
+
+    Attributes:
+        stored: What an archive keeps of the checkpoint. Of an encoder that was trained with the hasher these are the
+            weights that changed, so that a checkpoint and the folder that was shared of it are the same.
+        identity: Their identity.
+        encoder: The encoder, with the weights that were trained; None if it was left out.
+    """
+
+    stored: dict[str, Any]
+    identity: Identity
+    encoder: Encoder | None
+
+
+def read_model(path: Path, encoder_spec: Mapping[str, Any] | None) -> TrainedModel:
+    """Read a checkpoint and build its encoder.
+
+    Args:
+        path: A checkpoint, or the folder of a shared hasher.
+        encoder_spec: How to build the encoder; see `mcmfh_lightning.encoders.spec.build_encoder`. None leaves it out.
+
+    Raises:
+        CheckpointError: See `identity_of`; or if another encoder is built.
+        ConfigError: If the encoder cannot be built.
+    """
+    stored = slim_checkpoint(path)
+    identity = _identity(stored, path)
+    if encoder_spec is None:
+        return TrainedModel(stored, identity, None)
+    encoder = build_encoder(encoder_spec, identity.encoder_before)
+    stored = use_trained(encoder, stored, path)
+    return TrainedModel(stored, _identity(stored, path), encoder)
+
+
+def check_checkpoint(path: Path, location: Location, info: ArchiveInfo) -> None:
+    """Refuse a checkpoint of another hasher or encoder than those of an archive.
+
+    Raises:
+        CheckpointError: If it is another one, or not a checkpoint; the message names both.
+    """
+    identity = identity_of(path)
+    if TRAINED_FROM in identity.encoder and identity.encoder_before == info.encoder_before:
+        identity = read_model(path, info.encoder_spec).identity
+    identity.check_same(info, str(path), str(location))
+
+
 def load_archive_hasher(location: Location, info: ArchiveInfo) -> Hasher:
     """Build the hasher of an archive, on the CPU, in evaluation mode.
 
@@ -73,6 +124,28 @@ def load_archive_hasher(location: Location, info: ArchiveInfo) -> Hasher:
         DataError: If its file is missing.
         CheckpointError: If it is damaged or not that of ``archive.json``.
     """
+    with _own_checkpoint(location, info) as (stored, path):
+        return build_hasher(split_encoder(stored)[0], path).hasher
+
+
+def load_archive_encoder(location: Location, info: ArchiveInfo) -> Encoder:
+    """Build the encoder of an archive, with the weights that were trained with its hasher, if any were.
+
+    Raises:
+        DataError: See `load_archive_hasher`.
+        CheckpointError: See `load_archive_hasher`; or if another encoder is built.
+        ConfigError: If the archive names an encoder that is not of this package, or that cannot be built here.
+    """
+    encoder = build_encoder(info.encoder_spec, info.encoder_before)
+    if TRAINED_FROM in info.encoder:
+        with _own_checkpoint(location, info) as (stored, path):
+            use_trained(encoder, stored, path)
+    return encoder
+
+
+@contextmanager
+def _own_checkpoint(location: Location, info: ArchiveInfo) -> Iterator[tuple[dict[str, Any], Path]]:
+    """Read the checkpoint of an archive; errors in it, and in what is made of it meanwhile, name its place."""
     content = location.read(HASHER_FILE)
     where = f"{location}/{HASHER_FILE}"
     if content is None:
@@ -81,8 +154,9 @@ def load_archive_hasher(location: Location, info: ArchiveInfo) -> Hasher:
         path = Path(folder) / HASHER_FILE
         path.write_bytes(content)
         try:
-            info.check_same(identity_of(path), f"{location}/{INFO_FILE}", HASHER_FILE)
-            return load_hasher(path).hasher
+            stored = read_checkpoint(path)
+            info.check_same(_identity(stored, path), f"{location}/{INFO_FILE}", HASHER_FILE)
+            yield stored, path
         except CheckpointError as error:
             raise CheckpointError(str(error).replace(str(path), where)) from error
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
@@ -104,7 +178,7 @@ def load_query_hasher(location: Location, info: ArchiveInfo, device: str) -> "Qu
     """
     check_device(device)
     hasher = load_archive_hasher(location, info)
-    loaded = QueryHasher(_shared_encoder(info, device), hasher, device, info.value_range)
+    loaded = QueryHasher(_shared_encoder(location, info, device), hasher, device, info.value_range)
     # The first pass of a network takes longer than the others.
     loaded.text("normal", "case")
     loaded.image(Image.new("RGB", (64, 64)), "case")
@@ -116,13 +190,13 @@ _encoders: WeakValueDictionary[str, Encoder] = WeakValueDictionary()
 _locks: WeakKeyDictionary[Encoder, tuple[Lock, Lock]] = WeakKeyDictionary()
 
 
-def _shared_encoder(info: ArchiveInfo, device: str) -> Encoder:
+def _shared_encoder(location: Location, info: ArchiveInfo, device: str) -> Encoder:
     """Build the encoder of an archive, or return that of another one in this process: its weights take 110 MB."""
     key = json.dumps([info.encoder_spec, info.encoder, device], sort_keys=True)
     with _sharing:
         encoder = _encoders.get(key)
         if encoder is None:
-            encoder = build_encoder(info.encoder_spec, info.encoder).eval().to(device)
+            encoder = load_archive_encoder(location, info).eval().to(device)
             _encoders[key] = encoder
         return encoder
 

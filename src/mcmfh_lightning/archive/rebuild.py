@@ -39,7 +39,7 @@ def rebuild_archive(
         old: The other archive; it is only read.
         checkpoint: Trained hasher.
         encoder_spec: How to build the encoder of queries; if None, as in the other archive where that is of the same
-            encoder, else the packaged pair.
+            encoder (before it was trained with a hasher, if it was), else the packaged pair.
         source: Shards of the items; if None, the pair shards that they came from, which are encoded.
         store_content: Whether to keep texts and small pictures, even if the other archive does not.
         keep_relaxed: Whether to keep the codes before the sign, if the other archive does.
@@ -60,7 +60,7 @@ def rebuild_archive(
     wanted = all_ids(old)
     sources = [Source(None, folder) for folder in pair_folders(old)] if source is None else [source]
     if encoder_spec is None:
-        same = identity_of(checkpoint).encoder == theirs.encoder
+        same = identity_of(checkpoint).encoder_before == theirs.encoder_before
         encoder_spec = theirs.encoder_spec if same else read_encoder_spec(None)
     encoder = create_archive(
         location,

@@ -13,6 +13,7 @@ from lightning.fabric.utilities import move_data_to_device, suggested_max_num_wo
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mcmfh_lightning.archive.info import TRAINED_FROM
 from mcmfh_lightning.datamodules.loader import BatchLoader
 from mcmfh_lightning.datamodules.streams import EvaluationStream
 from mcmfh_lightning.datamodules.tables import FeatureTable, PairTable
@@ -73,8 +74,14 @@ class Source:
             encoder: Identity of the encoder of the archive.
 
         Raises:
-            CheckpointError: If they are of another; the message names both.
+            CheckpointError: If they are of another, and the message names both; or the archive's was trained with its
+                hasher, and any features are of another.
         """
+        if self.features is not None and TRAINED_FROM in encoder:
+            raise CheckpointError(
+                f"{self.features} holds features, and the hasher was trained end to end, with an encoder of its own: "
+                "pass --pairs DIR alone, which are encoded by that"
+            )
         found = self.info.encoder
         if self.features is not None and found is not None and found != encoder:
             raise CheckpointError(

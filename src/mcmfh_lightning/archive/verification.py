@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from mcmfh_lightning.archive.deletion import Deleted
 from mcmfh_lightning.archive.filters import is_date
 from mcmfh_lightning.archive.info import ArchiveInfo, Location
-from mcmfh_lightning.archive.model import load_archive_hasher
+from mcmfh_lightning.archive.model import load_archive_encoder, load_archive_hasher
 from mcmfh_lightning.archive.progress import items_bar
 from mcmfh_lightning.archive.schema import CodeColumns, code_array, code_columns, item_schema, relaxed_array
 from mcmfh_lightning.archive.snapshot import is_at_hand
 from mcmfh_lightning.archive.source import Source
 from mcmfh_lightning.archive.store import ItemTable
 from mcmfh_lightning.archive.word_index import WORDS, with_words
-from mcmfh_lightning.encoders.spec import build_encoder
 from mcmfh_lightning.errors import DataError, McmfhError
 from mcmfh_lightning.hashers.base import Hasher
 from mcmfh_lightning.hashers.items import item_codes
@@ -84,16 +83,17 @@ def verify_archive(location: Location, source: Source | None) -> Report:
         DataError: If there is no archive.
     """
     info = ArchiveInfo.load(location)
-    checks = _Checks(info, ItemTable.open(location), Deleted.load(location, info.uid))
-    checks.check(location, source)
+    checks = _Checks(location, info, ItemTable.open(location), Deleted.load(location, info.uid))
+    checks.check(source)
     return checks.report
 
 
 class _Checks:
     """Checks of an archive, and what they found."""
 
-    def __init__(self, info: ArchiveInfo, table: ItemTable, deleted: Deleted) -> None:
+    def __init__(self, location: Location, info: ArchiveInfo, table: ItemTable, deleted: Deleted) -> None:
         self.report = Report(CHECKS)
+        self._location = location
         self._info = info
         self._table = table
         self._deleted = deleted
@@ -102,11 +102,11 @@ class _Checks:
         self._numbers: dict[str, int] = {}
         self._names: dict[int, str] = {}
 
-    def check(self, location: Location, source: Source | None) -> None:
+    def check(self, source: Source | None) -> None:
         hasher: Hasher | None = None
         self.report.look(HASHER)
         try:
-            hasher = load_archive_hasher(location, self._info)
+            hasher = load_archive_hasher(self._location, self._info)
         except McmfhError as error:
             self.report.find(HASHER, str(error))
         self.report.look(COLUMNS)
@@ -229,7 +229,7 @@ class _Checks:
         wanted = [row for row, name in enumerate(source.ids) if name in places and (few is None or name in few)]
         if not wanted:
             return
-        encoder = build_encoder(self._info.encoder_spec, self._info.encoder) if source.features is None else None
+        encoder = load_archive_encoder(self._location, self._info) if source.features is None else None
         for batch in source.batches(np.array(wanted), encoder, "cpu"):
             ids = [source.ids[row] for row in batch["index"].tolist()]
             rows = stored.take(pa.array([places[name] for name in ids]))

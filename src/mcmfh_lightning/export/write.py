@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from mcmfh_lightning import __version__
-from mcmfh_lightning.archive.model import identity_of
+from mcmfh_lightning.archive.info import TRAINED_FROM
+from mcmfh_lightning.archive.model import read_model
 from mcmfh_lightning.encoders import Encoder
-from mcmfh_lightning.encoders.spec import build_encoder
 from mcmfh_lightning.errors import CheckpointError, ConfigError, DataError
 from mcmfh_lightning.export.check import check_export
 from mcmfh_lightning.export.graphs import (
@@ -25,7 +25,7 @@ from mcmfh_lightning.export.graphs import (
 from mcmfh_lightning.export.transforms import read_preprocessing, write_tokenizer
 from mcmfh_lightning.files import check_folder, sha256_of
 from mcmfh_lightning.hashers.base import Hasher
-from mcmfh_lightning.hashers.stored import load_hasher
+from mcmfh_lightning.hashers.stored import build_hasher, split_encoder
 from mcmfh_lightning.portable.description import HASHERS, IMAGE_TOWER, TEXT_TOWER, TOKENIZER, Description
 from mcmfh_lightning.portable.preprocessing import Preprocessing
 from mcmfh_lightning.portable.tokenizing import Tokenization
@@ -59,16 +59,20 @@ def export_model(checkpoint: Path, out: Path, encoder_spec: Mapping[str, Any] | 
         What was done.
 
     Raises:
-        CheckpointError: If the checkpoint cannot be used, or its encoder is another one.
+        CheckpointError: If the checkpoint cannot be used, its encoder is another one, or it was trained with it and the
+            encoder is left out.
         ConfigError: If the encoder cannot be built, or cannot be exported.
         DataError: If there is something at ``out`` already.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out} is not an empty folder: delete it, or pass another --out")
     check_folder(out, "--out")
-    identity = identity_of(checkpoint)
-    hasher = load_hasher(checkpoint).hasher
-    encoder = None if encoder_spec is None else build_encoder(encoder_spec, identity.encoder)
+    stored, identity, encoder = read_model(checkpoint, encoder_spec)
+    if encoder is None and TRAINED_FROM in identity.encoder:
+        raise CheckpointError(
+            f"{checkpoint} was trained end to end, with an encoder of its own: leave out --from-features"
+        )
+    hasher = build_hasher(split_encoder(stored)[0], checkpoint).hasher
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as place:
         folder = Path(place) / "model"  # a folder that the umask of the user decides about
