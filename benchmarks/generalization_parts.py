@@ -1,4 +1,4 @@
-"""The four parts of the benchmark of generalization, each a function that yields entries of rows."""
+"""The parts of the benchmark of generalization, each a function that yields entries of rows."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
@@ -84,6 +84,33 @@ def cross(run: Run, test: Data, work: Path) -> Iterator[Row]:
 
 def _place(directions: "pd.Series[str]") -> "pd.Series[int]":
     return directions.map(MEASURED.index)
+
+
+def carried(run: Run, at_home: Sequence[Run], test: Data, work: Path) -> Iterator[Row]:
+    """Subtract the mean of the five searches of the same system and seed that was trained on the test data.
+
+    The queries are those of `cross`, and the interval resamples their groups.
+    """
+    seed = run.config["seed_everything"]
+    for own in at_home:
+        if own == run or (own.system, own.config["seed_everything"]) != (run.system, seed):
+            continue
+        ours, theirs = (read(one.tested_on(test, work) / "queries.csv") for one in (run, own))
+        counted = ours["abnormal"] == 1 if "abnormal" in ours else pd.Series(data=True, index=ours.index)
+        differences = _mean_of_searches(ours) - _mean_of_searches(theirs)
+        counted &= differences.notna()
+        values = torch.tensor(differences[counted].to_numpy())
+        row: Row = {"protocol": "unimodal, asymmetric", "queries": "abnormal" if "abnormal" in ours else "all"}
+        row |= {"metric": "difference in the mean of five searches", "value": float(values.mean())}
+        groups = torch.tensor(ours["group_number"][counted].to_numpy())
+        yield row | interval(values, groups) | {"number": len(values)}
+
+
+def _mean_of_searches(queries: pd.DataFrame) -> "pd.Series[float]":
+    """Average AP over the five searches of unseen items: (Q,), NaN for a query that has no relevant item."""
+    places = {name: name.split("/") for name in queries.columns if name.startswith(("unimodal/", "asymmetric/"))}
+    names = [name for name, (_, database, search) in places.items() if database == "unseen" and search in MEASURED]
+    return queries[names].replace("", nan).astype(float).mean(axis=1, skipna=False)
 
 
 def trained_on_its_test(train: Data, test: Data) -> bool:

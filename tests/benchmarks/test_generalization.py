@@ -70,12 +70,13 @@ def fitted(features: Path, benchmark_file, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("runs")
     command = benchmark_file("trained_runs").mcmfh
 
-    def fit(name: str) -> Path:
-        if not (folder / name).exists():
-            flags = ["--config", f"experiments/{name}.yaml", "--data.root", str(features), *SMALL[name]]
+    def fit(name: str, root: Path = features) -> Path:
+        run_dir = folder / f"{name}-{root.parent.name}"
+        if not run_dir.exists():
+            flags = ["--config", f"experiments/{name}.yaml", "--data.root", str(root), *SMALL[name]]
             epochs = ["--trainer.max_epochs", "2", "--trainer.check_val_every_n_epoch", "2"]
-            command("fit", *flags, *epochs, "--run_dir", str(folder / name))
-        return folder / name
+            command("fit", *flags, *epochs, "--run_dir", str(run_dir))
+        return run_dir
 
     return fit
 
@@ -113,6 +114,47 @@ def by_hand(query: np.ndarray, database: np.ndarray, relevant: np.ndarray, valid
 
 def signs(codes: torch.Tensor) -> np.ndarray:
     return np.where(codes.numpy() >= 0, 1, -1)
+
+
+# --- carried: against the same system that was trained there -------------------------------------------------------
+
+
+def test_what_another_collection_costs_is_the_difference_of_two_tests(bench, fitted, data, work: Path) -> None:
+    away, home = (bench.runs.Run("TwoTower", fitted("two_tower", root)) for root in (data.a.root, data.b.root))
+    (row,) = listed(bench.parts.carried(away, [home], data.b, work))
+    tests = [
+        [one.value for one in listed(bench.parts.cross(run, data.b, work)) if one.metric == "mAP@all"]
+        for run in (away, home)
+    ]
+    assert row.value == pytest.approx(np.mean(tests[0]) - np.mean(tests[1]), abs=1e-6)
+    assert row.value != 0
+    assert row.low < row.value < row.high
+    assert (row.queries, row.protocol) == ("all", "unimodal, asymmetric")
+    assert row.number == min(one.number for one in listed(bench.parts.cross(away, data.b, work)))
+    # Nothing to compare with: itself, or another system.
+    other_system = bench.runs.Run("MCMFH", home.folder)
+    assert list(bench.parts.carried(home, [home, other_system], data.b, work)) == []
+
+
+def test_a_query_without_a_relevant_item_does_not_count(bench, tmp_path: Path) -> None:
+    searches = ["unimodal/unseen/i2t", "unimodal/unseen/t2i", "unimodal/unseen/i2i", "asymmetric/unseen/i2case"]
+    other = ["unimodal/unseen/t2t", "unimodal/train+val/i2t", "paired/unseen/i2t"]  # not among the five
+    columns = [*searches, "asymmetric/unseen/t2case", *other]
+    lines = [[0.1, 0.2, 0.3, 0.4, 0.5, 1, 1, 1], ["", "", "", "", "", 1, 1, 1]]
+    bench.measurements.pd.DataFrame(lines, columns=columns).to_csv(tmp_path / "queries.csv", index=False)
+    means = bench.parts._mean_of_searches(bench.measurements.read(tmp_path / "queries.csv"))
+    assert means.tolist() == pytest.approx([0.3, math.nan], nan_ok=True)
+
+
+def test_differences_are_shown_for_each_seed_with_intervals(bench) -> None:
+    kept = {"part": "carried", "train": "both", "metric": "difference"}
+    rows = [row(bench, **kept, value=-0.01, low=-0.02, high=0.0), row(bench, **kept, seed=1, value=-0.03, low=-0.05)]
+    assert bench.main.tables(bench.measurements.pd.DataFrame(rows))["carried"] == (
+        "**tested on a, difference, all queries**\n\n"
+        "| train | system | seed 0 | seed 1 |\n"
+        "| --- | --- | ---: | ---: |\n"
+        "| both | MCMFH | -0.010 [-0.020, 0.000] | -0.030 [-0.050, 0.600] |"
+    )
 
 
 # --- cross: every method on data of other labels -------------------------------------------------------------------
