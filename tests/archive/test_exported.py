@@ -1,8 +1,10 @@
 """Archives whose queries are encoded by an exported model: what torch finds, without it, or a refusal."""
 
 import json
+import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +12,17 @@ import pytest
 from PIL import Image
 
 from mcmfh_lightning.archive import Archive
+from mcmfh_lightning.archive.exported import load_exported
+from mcmfh_lightning.archive.info import ArchiveInfo, Identity, Location
 from mcmfh_lightning.archive.server import routes
 from mcmfh_lightning.archive.server.routes import ServedArchive
 from mcmfh_lightning.cli.archive import main
 from mcmfh_lightning.errors import CheckpointError, ConfigError
+from mcmfh_lightning.export.quantization import quantize_text_tower
 from mcmfh_lightning.export.write import export_model
+from mcmfh_lightning.portable.description import Description
 
+from ..export.conftest import biomedclip, exported, image_weights, random_towers, text_tower  # noqa: F401  # fixtures
 from .commands import refused
 from .phantom_archive import untrained_checkpoint
 from .without_torch import HEAVY
@@ -86,6 +93,25 @@ def test_a_model_without_its_encoder_is_refused(place: Path, tmp_path: Path) -> 
     export_model(place / "archive" / "hasher.ckpt", tmp_path / "model", None)
     with pytest.raises(ConfigError, match="exported without its encoder"):
         Archive.open(place / "archive", model=tmp_path / "model").load()
+
+
+def test_an_int8_model_is_taken_and_named(exported: Path, tmp_path: Path, caplog) -> None:  # noqa: F811  # the fixture
+    """The items' codes are those of float32 towers: a text has nearly its code, and a film just its own."""
+    folder = shutil.copytree(exported / "model", tmp_path / "model")
+    quantize_text_tower(folder)
+    described = Description.load(exported / "model")
+    identity = {one.name: getattr(described, one.name) for one in fields(Identity)}
+    given = {"encoder_spec": {}, "label_vocabulary": (), "store_content": False, "keep_relaxed": True}
+    info = ArchiveInfo(**identity, **given, value_range=None, uid="", created_by="")
+    theirs = load_exported(exported / "model", Location("archive"), info)
+    assert "int8" not in caplog.text
+    ours = load_exported(folder, Location("archive"), info)
+    assert f"{folder}: its text tower is int8, and the items of archive were encoded in float32" in caplog.text
+    codes = [hasher.text("enlarged heart with pleural effusion", "case")["case"] for hasher in (theirs, ours)]
+    difference = np.abs(codes[0].relaxed - codes[1].relaxed).max()
+    assert 0 < difference < 0.1
+    film = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 131), dtype=np.uint8))
+    assert np.array_equal(*(hasher.image(film, "case").item.relaxed for hasher in (theirs, ours)))
 
 
 def test_archives_of_one_model_share_it(place: Path) -> None:

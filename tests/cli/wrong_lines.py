@@ -232,6 +232,10 @@ WRONG: Mapping[str, tuple[str, str]] = {
     "export, not a checkpoint": ("mcmfh export text.yaml --out new", "text.yaml cannot be read as a checkpoint"),
     "export, folder in use": ("mcmfh export earlier/hasher.ckpt --out films", "films is not an empty folder"),
     "export, no such encoder": ("mcmfh export earlier/hasher.ckpt --out new --encoder nowhere.yaml", "nowhere.yaml"),
+    "export, int8 of nothing": (
+        "mcmfh export earlier/hasher.ckpt --out new --from-features --int8",
+        "--int8 quantizes the encoder, which --from-features leaves out: pass one of them",
+    ),
     "export, misspelled option": (
         "mcmfh export earlier/hasher.ckpt --out new --feature",
         "--feature is not an option of mcmfh export; did you mean '--from-features'?",

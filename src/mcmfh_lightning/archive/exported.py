@@ -1,5 +1,6 @@
 """Codes of an archive's queries by an exported model, without torch; see `mcmfh_lightning.portable`."""
 
+import logging
 from pathlib import Path
 from threading import Lock
 from weakref import WeakValueDictionary
@@ -21,9 +22,13 @@ from mcmfh_lightning.portable.token_count import TokenCount
 from mcmfh_lightning.searches import find_search
 from mcmfh_lightning.shards.members import check_given_text
 
+_log = logging.getLogger(__name__)
+
 
 def load_exported(folder: Path, location: Location, info: ArchiveInfo) -> "ExportedQueryHasher":
     """Load an exported model for the queries of an archive, and try it once.
+
+    A model whose text tower is int8 is taken, with a line that says so: see docs/guides/export.md.
 
     Args:
         folder: Folder that `mcmfh export` wrote.
@@ -45,6 +50,13 @@ def load_exported(folder: Path, location: Location, info: ArchiveInfo) -> "Expor
         query_codes=described.query_codes,
     )
     info.check_same(own, f"{location}/{INFO_FILE}", str(folder / MODEL_FILE))
+    if described.int8:
+        _log.warning(
+            "%s: its text tower is int8, and the items of %s were encoded in float32: a few bits of a text's code "
+            "differ; for the hits that torch finds, export the hasher without --int8",
+            folder,
+            location,
+        )
     if not described.has_encoder:
         raise ConfigError(f"{folder} was exported without its encoder: export it again without --from-features")
     loaded = ExportedQueryHasher(hasher, info.value_range)

@@ -21,6 +21,8 @@ NEAR = 1e-4
 HALF_STEP = 2e-3
 """Relaxed codes of two encoders may differ by this: where an embedding falls between two numbers of half precision, a
 difference of the last bit of single precision becomes one of half."""
+LEAST_COSINE = 0.9
+"""Cosine of the embeddings of a text by quantized weights and by the original ones; another model has about 0."""
 _TEXTS = (
     "normal",
     "Heart size is normal; no focal consolidation, pneumothorax or pleural effusion. XXXX 12.5 cm, T-spine.",
@@ -53,6 +55,29 @@ def check_export(folder: Path, hasher: Hasher, encoder: Encoder | None) -> float
         else:
             images, texts = _compare_pictures(exported, encoder), _compare_texts(exported, encoder)
         return max(_code_differences(exported, hasher, images, texts))
+
+
+def check_flips(quantized: PortableHasher, original: PortableHasher) -> tuple[int, int]:
+    """Count the bits of texts that differ between a quantized text tower and the original.
+
+    Returns:
+        The number of bits that differ, and of all bits.
+
+    Raises:
+        ConfigError: If an embedding is far from the original one.
+    """
+    flipped = bits = 0
+    for text in _TEXTS:
+        ours, theirs = quantized.embed_text(text), original.embed_text(text)
+        cosine = float(ours @ theirs / np.linalg.norm(ours) / np.linalg.norm(theirs))
+        if not cosine >= LEAST_COSINE:  # NaN is not, either
+            raise ConfigError(
+                f"int8 weights give other embeddings of texts (cosine {cosine:.2f}): export this model without --int8"
+            )
+        codes, expected = quantized.hash_text(ours), original.hash_text(theirs)
+        flipped += sum(int(((codes[name] >= 0) != (expected[name] >= 0)).sum()) for name in expected)
+        bits += sum(code.size for code in expected.values())
+    return flipped, bits
 
 
 def _compare_pictures(exported: PortableHasher, encoder: Encoder) -> Tensor:

@@ -22,6 +22,7 @@ from mcmfh_lightning.export.graphs import (
     unimodal_outputs,
     write_graph,
 )
+from mcmfh_lightning.export.quantization import quantize_text_tower
 from mcmfh_lightning.export.transforms import read_preprocessing, write_tokenizer
 from mcmfh_lightning.files import check_folder, sha256_of
 from mcmfh_lightning.hashers.base import Hasher
@@ -46,7 +47,7 @@ def find_checkpoint(run: Path) -> Path:
     return run / _BEST if run.is_dir() else run
 
 
-def export_model(checkpoint: Path, out: Path, encoder_spec: Mapping[str, Any] | None) -> str:
+def export_model(checkpoint: Path, out: Path, encoder_spec: Mapping[str, Any] | None, *, int8: bool = False) -> str:
     """Write a hasher and its encoder as ONNX, and compare what was written with the original.
 
     Args:
@@ -54,6 +55,7 @@ def export_model(checkpoint: Path, out: Path, encoder_spec: Mapping[str, Any] | 
         out: Folder to make.
         encoder_spec: How to build the encoder; see `mcmfh_lightning.encoders.spec.build_encoder`. None leaves it out:
             embeddings are hashed.
+        int8: Whether to quantize the weights of the text tower, after the comparison.
 
     Returns:
         What was done.
@@ -61,12 +63,14 @@ def export_model(checkpoint: Path, out: Path, encoder_spec: Mapping[str, Any] | 
     Raises:
         CheckpointError: If the checkpoint cannot be used, its encoder is another one, or it was trained with it and the
             encoder is left out.
-        ConfigError: If the encoder cannot be built, or cannot be exported.
+        ConfigError: If the encoder cannot be built, exported, or quantized.
         DataError: If there is something at ``out`` already.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out} is not an empty folder: delete it, or pass another --out")
     check_folder(out, "--out")
+    if int8 and encoder_spec is None:
+        raise ConfigError("--int8 quantizes the encoder, which --from-features leaves out: pass one of them")
     stored, identity, encoder = read_model(checkpoint, encoder_spec)
     if encoder is None and TRAINED_FROM in identity.encoder:
         raise CheckpointError(
@@ -89,12 +93,13 @@ def export_model(checkpoint: Path, out: Path, encoder_spec: Mapping[str, Any] | 
             created_by=f"mcmfh-lightning {__version__}",
         ).write(folder)
         difference = check_export(folder, hasher, encoder)
+        done = f"; {quantize_text_tower(folder)}" if int8 else ""
         if out.is_dir():
             out.rmdir()
         shutil.move(folder, out)
     size = sum(path.stat().st_size for path in out.iterdir()) / 1e6
     parts = "hasher" if encoder is None else "hasher and encoder"
-    return f"{parts} written, {size:.1f} MB; relaxed codes differ from torch's by {difference:.1g} at most"
+    return f"{parts} written, {size:.1f} MB; relaxed codes differ from torch's by {difference:.1g} at most{done}"
 
 
 def _write_hasher(hasher: Hasher, folder: Path, *, query_codes: bool) -> None:

@@ -38,6 +38,7 @@ class Description:
         text: How texts are tokenized; None where the encoder was left out.
         files: SHA-256 of each file.
         created_by: The release that wrote it.
+        int8: Whether the text tower has 8-bit weights: some bits of its codes are not those of the encoder in torch.
     """
 
     num_bits: Annotated[int, Field(ge=1)]
@@ -51,6 +52,7 @@ class Description:
     text: Tokenization | None
     files: Mapping[str, _Sha256]
     created_by: str
+    int8: bool = False
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
