@@ -26,6 +26,7 @@ def read_page(repository: Path, name: str) -> str:
         ("findings", "findings_roco", "findings"),
         ("known_item", "known_item", "findings"),
         ("ddp", "ddp", "cluster"),
+        ("export_int8", "export_int8", "export"),
     ],
 )
 def test_the_tables_are_those_of_the_committed_file(
