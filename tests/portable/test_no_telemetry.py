@@ -10,7 +10,7 @@ import pytest
 
 @pytest.mark.parametrize("setting", [None, "0"])
 def test_onnxruntime_keeps_no_queue_of_events(tmp_path: Path, setting: str | None) -> None:
-    """Unless it is told not to, onnxruntime 1.32 writes the id of the device and a queue of events when it starts."""
+    """Otherwise release 1.32 writes the id of the device and a queue of events when it starts."""
     environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
     places = {name: str(tmp_path / name) for name in ("HOME", "XDG_CACHE_HOME", "TMPDIR")}
     for place in places.values():
