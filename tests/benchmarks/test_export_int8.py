@@ -57,5 +57,7 @@ def test_it_runs(
     np.testing.assert_allclose(codes["p@20_int8"] - codes["p@20"], codes["difference"], atol=2e-6)
     sizes = towers.pivot_table(index="tower", columns="system", values=["cosine", "megabytes"])
     assert sizes["cosine"].stack().between(0.9, 1.0001).all()
-    assert sizes["megabytes", "int8"].lt(sizes["megabytes", "float32"]).all()
+    megabytes = sizes["megabytes"]  # rounded to a tenth: the small text tower has one in all
+    assert megabytes.loc["image", "int8"] < megabytes.loc["image", "float32"]
+    assert megabytes["int8"].le(megabytes["float32"]).all()
     assert all(table.count("\n") > 2 for table in export_int8.tables(rows).values())
