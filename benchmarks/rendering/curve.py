@@ -25,7 +25,12 @@ def plot_curves(folder: Path, panels: Sequence[Panel]) -> None:
     for data in dict.fromkeys(panel.data for panel in coded):
         several = [panel for panel in coded if panel.data == data]
         if len(several) > 1:
-            save(_figure(data, several), folder / f"bits_{slug(data)}")
+            save(_figure(data, several), folder / curve_file(data))
+
+
+def curve_file(data: str) -> str:
+    """Name the figure of data, without the ending."""
+    return f"bits_{slug(data)}"
 
 
 def _figure(data: str, panels: Sequence[Panel]) -> Figure:

@@ -10,6 +10,7 @@ from mcmfh_lightning.errors import DataError
 from mcmfh_lightning.sweeps.declared import ROOT, DeclaredRun, canonical, written
 from mcmfh_lightning.sweeps.page import NOT_RUN, RESEARCH_USE, UNDEFINED, pipe_table, with_sd
 from mcmfh_lightning.sweeps.result import METRICS, MODEL, UNSEEN, Data, Result, match
+from rendering.curve import curve_file
 from rendering.panels import FIVE, PLACE, VIEWS, Matched, Panel, labels_of_folders, panels
 from rendering.sections import panel_sections
 
@@ -146,7 +147,11 @@ def _bits_section(name: str, compared: Sequence[Panel]) -> list[str]:
         lines.append([system, *cells])
     note = f"{METRICS[0]}, database `{UNSEEN}`, queries `{coded[0].queries}`."
     table = pipe_table(["system", *(f"{panel.num_bits} bits" for panel in coded)], lines, left=1)
-    return [f"### {name}: mean of the {FIVE} by code length\n\n{note}\n\n{table}"]
+    title = f"{name}: mean of the {FIVE} by code length"
+    parts = [f"### {title}", note, table]
+    if sum(bool(panel.results) for panel in coded) > 1:
+        parts.append(f"![{title}]({curve_file(name)}.svg)")
+    return ["\n\n".join(parts)]
 
 
 def _data_note(data: Data) -> str:

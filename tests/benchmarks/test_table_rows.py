@@ -116,13 +116,16 @@ def test_a_table_and_a_curve_for_each_number_of_bits(make_folder):
     for label in ("MCMFH", "TwoTower", "Real", "chance", "shuffled within", "not diagnosis"):
         assert label in figures["bits_planted.svg"].decode()
     page = (folder.out / "table.md").read_bytes()
+    assert b"](bits_planted.svg)" in page
     folder.render()
     assert (folder.out / "bits_planted.svg").read_bytes() == figures["bits_planted.svg"]
     assert (folder.out / "table.md").read_bytes() == page
 
 
 def test_one_number_of_bits_has_no_curve(rendered):
-    assert not list(rendered().out.glob("bits_*"))
+    folder = rendered()
+    assert not list(folder.out.glob("bits_*"))
+    assert "](bits_" not in (folder.out / "table.md").read_text()
 
 
 def test_the_table_of_the_readme(make_folder, benchmark_file, capsys):
