@@ -26,6 +26,7 @@ def read_page(repository: Path, name: str) -> str:
         ("findings", "findings_roco", "findings"),
         ("known_item", "known_item", "findings"),
         ("ddp", "ddp", "cluster"),
+        ("serving", "serving", "serve_without_torch"),
         ("export_int8", "export_int8", "export"),
     ],
 )
