@@ -18,7 +18,7 @@ def fit(hasher, features, **callbacks):
     trainer = Trainer(
         accelerator="cpu",
         max_steps=12,
-        limit_val_batches=0,
+        limit_val_batches=1,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,

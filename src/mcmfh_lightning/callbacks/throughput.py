@@ -7,6 +7,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import nn
 
+from mcmfh_lightning.layers import QueryHeads
 from mcmfh_lightning.types import FeatureBatch, PairBatch
 
 
@@ -90,8 +91,9 @@ class CompileLayers(Callback):
 def _layers(module: nn.Module) -> Iterator[nn.Module]:
     """Yield the parts that are called as modules: those of a hasher, of a hasher within it and of an encoder."""
     for child in module.children():
-        # An encoder is called by its methods; its towers are called as modules.
-        if isinstance(child, LightningModule) or hasattr(child, "identity"):
+        # An encoder is called by its methods; its towers are called as modules. Query heads only choose one: compiled
+        # as a whole they are a graph for each search, in training and in validation, which is more than torch keeps.
+        if isinstance(child, (LightningModule, QueryHeads, nn.ModuleDict)) or hasattr(child, "identity"):
             yield from _layers(child)
         else:
             yield child

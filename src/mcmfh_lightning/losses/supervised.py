@@ -7,7 +7,7 @@ from math import log, sqrt
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid, normalize
+from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid, normalize
 
 from mcmfh_lightning.losses.batch import in_full
 
@@ -148,9 +148,9 @@ def similarity_likelihood(first: Tensor, second: Tensor, similar: Tensor, ignore
     """
     # Sums over all training items are too large for half precision, which autocast takes for the product.
     inner = in_full(in_full(first) @ in_full(second).T)
-    logits = inner.clamp(-LARGEST_INNER, LARGEST_INNER) / 2
-    costs = torch.where(ignored, 0, -logsigmoid(-logits) - similar * logits)
-    return costs.sum() / (~ignored).sum().clamp(min=1)
+    logits, known = inner.clamp(-LARGEST_INNER, LARGEST_INNER) / 2, (~ignored).to(inner.dtype)
+    costs = binary_cross_entropy_with_logits(logits, similar.to(inner.dtype), known, reduction="sum")
+    return costs / known.sum().clamp(min=1)
 
 
 def semi_hard_triplet(codes: Tensor, similar: Tensor, dissimilar: Tensor, margin: float) -> Tensor:
