@@ -101,6 +101,12 @@ def test_what_has_another_name_is_absent_too(search):
     assert set(search(query.expanded(Synonyms.load()))) == {"affirms", "both"}
 
 
+def test_what_a_sentence_negates_is_absent_by_its_name(search):
+    query = WordQuery.parse("effusion, heart not enlarged")
+    assert set(search(query)) == {"affirms", "uncertain", "both"}
+    assert set(search(query.expanded(Synonyms.load()))) == {"affirms", "both"}
+
+
 @pytest.mark.parametrize("text", ["", "no", "?!", "it is not"])
 def test_a_query_without_words_asks_for_nothing(text):
     assert full_text_query(WordQuery.parse(text), "words") is None

@@ -115,6 +115,7 @@ def test_a_report_that_affirms_what_is_not_asked_for_comes_last(archive, rows):
     texts = {row["id"]: words_of(row.get("text", "")) for row in rows}
     plain, asked = (archive.search(text=text, match="words", k=100) for text in ("heart", "heart without pneumothorax"))
     assert asked.without == ("pneumothorax",)
+    assert archive.search(text="heart is not enlarged", match="words").without == ("enlarged heart",)
     gone = set(ids(plain)) - set(ids(asked))
     assert all("pneumothorax" in texts[name] for name in gone)
     assert asked.affirming >= len(gone)

@@ -315,7 +315,8 @@ def test_terms_of_reports_join_lay_words(text, terms):
 
 def test_a_negated_term_is_absent_by_all_its_names():
     query = WordQuery.parse("scoliosis, no fluid on the lungs").expanded(Synonyms.load())
-    assert query == WordQuery(("scoliosis",), ("fluid on the lungs", "pleural effusion"), ((),))
+    assert query == WordQuery(("scoliosis",), ("fluid on the lungs",), ((),), ("pleural effusion",))
+    assert query.absent == ("fluid on the lungs", "pleural effusion")
 
 
 def test_the_table_of_synonyms_is_small_and_of_use():

@@ -183,7 +183,7 @@ def _by_words(snapshot: Snapshot, words: WordQuery, candidates: Rows | None) -> 
 
 def _affirming(snapshot: Snapshot, asked: Asked, candidates: Rows | None) -> Rows:
     """Find the candidates whose text affirms what the query asks not to find, ascending."""
-    terms = () if asked.words is None else asked.words.negated
+    terms = () if asked.words is None else asked.words.absent
     found = snapshot.by_words(affirming_query(terms)) if terms else np.empty(0, np.int64)
     return np.unique(_among(found, candidates))
 

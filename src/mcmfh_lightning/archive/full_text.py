@@ -37,7 +37,7 @@ def full_text_query(query: WordQuery, column: str) -> BooleanQuery | None:
     should = [_some_word(query.affirmed_text or query.negated_text, column), *each.values()]
     if 1 < len(terms) <= MOST_TERMS:
         should.append(_join(Occur.MUST, [_join(Occur.SHOULD, term) for term in terms]))
-    absent = [every_word(term, column) for term in query.negated]
+    absent = [every_word(term, column) for term in query.absent]
     return BooleanQuery(_join(Occur.SHOULD, should).queries + _join(Occur.MUST_NOT, absent).queries)
 
 

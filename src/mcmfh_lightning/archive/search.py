@@ -29,7 +29,7 @@ from mcmfh_lightning.archive.results import (
 )
 from mcmfh_lightning.archive.snapshot import Snapshot
 from mcmfh_lightning.archive.store import ItemTable
-from mcmfh_lightning.archive.words import Synonyms, WordQuery
+from mcmfh_lightning.archive.words import Synonyms
 from mcmfh_lightning.errors import ConfigError, DataError
 from mcmfh_lightning.shards import packed_width
 
@@ -303,7 +303,7 @@ class Archive:
             query_tokens_read=None if counted is None else counted.read,
             match=asked.match,
             with_words=found.with_words,
-            without=() if asked.words is None else WordQuery.parse(query.text or "").negated,
+            without=() if asked.words is None else asked.words.negated,
             affirming=found.affirming,
             no_words=snapshot.no_words if query.text is not None and query.match is None else None,
             equal=None if found.alike is None else found.alike.equal,

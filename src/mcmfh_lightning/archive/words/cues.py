@@ -20,7 +20,12 @@ _SEEN = (
     "(?:seen|identified|visuali[sz]ed|present|evident|noted|demonstrated|appreciated|detected|found|observed|apparent"
     "|recogni[sz]ed|visible|suspected|suggested|confirmed|depicted)"
 )
-_NOT = r"(?:not|cannot|[a-z]+n['\u2019]t)"
+_NOT = r"(?:(?:does |do |did )?not|cannot|[a-z]+n['\u2019]t)"
+_END = r"(?=[^\S\n]*+(?:$|[.,;:)\n]))"
+_APPEARS = "(?:appear|seem|look)(?: to (?:be|have|represent|show))?"
+_HOW_SEEN = "(?: (?:appear|be|been|being|clearly|currently|definitely|otherwise|readily|seem|to)){0,3}"
+_GONE = "(?:resolved|cleared|disappeared|removed|ruled out|excluded)"
+_PARTLY = "(?:partial(?:ly)?|incomplete(?:ly)?|partly|largely|mostly|somewhat|near(?:-| )complete|nearly|almost)"
 _CHANGE = r"(?:chang|increas|decreas|worsen|improv|progress|enlargement|growth|differ)\w*"
 _OF_CHANGE = (
     "(?:significant(?:ly)?|interval|appreciabl[ey]|substantial(?:ly)?|definite|much|further|acute|obvious|overall|new"
@@ -37,7 +42,7 @@ _SIGNS = (
 )
 _OF_CONTRAST = "(?:enhanc|excret|extravasat|leak|opacif|passage|uptake|fill|pool|reflux|accumulat|stain)[a-z]*"
 _NOT_GIVEN = (
-    rf"(?:contrast(?! {_OF_CONTRAST})|comparisons?|priors|(?:prior|previous)(?=[^\S\n]*+(?:$|[.,;:)\n]))"
+    rf"(?:contrast(?! {_OF_CONTRAST})|comparisons?|priors|(?:prior|previous){_END}"
     f"|(?:prior|previous)(?: (?:chest|relevant|available)){{0,2}} (?:{'|'.join(sorted(_STUDIES))}))"
 )
 _NEGATIVE = "(?:free (?:of|from)|clear of|devoid of|negative for|(?:the )?absence of|lack of|absent)"
@@ -48,26 +53,29 @@ CUES = {
     "pseudo": "|".join(
         (
             f"(?:no(?: longer)?|without|{_NOT})(?: evidence of)?(?: {_OF_CHANGE}){{0,3}} {_CHANGE}",
-            f"(?:{_NOT}|unable to|difficult to)(?: (?:be|been|entirely|completely|definitively|fully|reliably)){{0,3}}"
+            f"(?:{_NOT}|unable to|difficult to)(?: (?:be|been|with certainty|[a-z]+ly)){{0,3}}"
             " (?:exclude[ds]?|rule[ds]? out)",
+            "(?:should|must|needs? to|ha(?:s|ve) to|to) be (?:excluded|ruled out|removed)",
             f"(?:{_NOT}|no(?: longer)?|never|without)(?: (?:the|an|any|be|been|yet|fully|completely|entirely)){{0,2}}"
-            f" (?:{_NEGATIVE}|without|removal|resolution|resolved|cleared|unlikely|deny|denied)",
+            f" (?:{_NEGATIVE}|{_GONE}|without|removal|resolution|gone|unlikely|deny|denied)",
             f"{_NOT}(?: be| as)? (?:well|completely|fully|entirely|adequately|optimally|included)(?: {_SEEN})?",
-            f"{_NOT} {_SEEN} {_BEFORE}",
-            "(?:partial(?:ly)?|incomplete(?:ly)?|near(?:-| )complete|nearly|almost)(?: completely)?"
-            " resol(?:ved|ution)(?: of)?",
+            f"{_NOT}{_HOW_SEEN} {_SEEN} (?:{_BEFORE}|earlier|previously|before(?:(?= (?:is|are|was|has|have))|{_END}))",
+            f"{_PARTLY}(?: completely)? (?:resolution(?: of)?|{_GONE}|gone)",
+            f"(?:(?:has|have|had) )?{_GONE} (?:in part|incompletely|largely|mostly|partially|partly)",
             "not only|not shown|with (?:and|or) without|not necessarily|not certain|no doubt|whether or not|if not",
         )
     ),
     # Negates what stands before it.
     "backward": "|".join(
         (
-            f"(?:{_NOT}|no longer)(?: (?:be|been|being|definitely|clearly|readily|currently|otherwise)){{0,3}} {_SEEN}",
+            f"(?:{_NOT}|no longer){_HOW_SEEN} (?:{_SEEN}|in place|likely{_END}|there(?! (?:is|are|was|were)))",
+            f"(?:{_NOT}|no longer)(?: yet)? (?:(?:persist|occur|recur|re-?accumulate?)(?:r?ed|d|s)?"
+            f"|(?:appear|develop|return)(?:ed)?(?:{_END}|(?= (?:after|despite|during|since))))",
             "(?:is|are|was|were|be|been|remains?)(?: (?:now|since|also|felt|considered|been|thought to be)){0,2}"
             " (?:absent|negative|excluded|ruled out|unlikely|removed)(?! (?:by|for|from|on|to))",
-            "(?:has|have)(?: (?:now|since|completely|been|otherwise)){0,2}"
-            " (?:resolved|cleared|disappeared|removed|ruled out|excluded)",
-            r"(?:absent|unlikely|resolved|nil|none)(?=[^\S\n]*+(?:$|[.,;:)\n]))",
+            f"(?:has|have)(?: (?:now|since|completely|been|otherwise)){{0,2}} {_GONE}",
+            f"(?:absent|unlikely|nil|none|gone(?: away)?|{_GONE}){_END}",
+            f"{_GONE}(?= (?:in the interval|since))",
         )
     ),
     # Negates the word before it.
@@ -75,7 +83,9 @@ CUES = {
     # Negates what a study was done without, and nothing else: "CT without contrast effusion".
     "narrow": f"(?:no|without|w/o)(?: (?:any|available|relevant)){{0,2}}(?= {_NOT_GIVEN}(?![^\\W_]))",
     # Negates what stands after it.
-    "forward": f"(?:no(?! longer)|without|w/o|neither|nor|never|nil|{_NOT}(?: (?:show|demonstrate|reveal|see|have))?"
+    "forward": "(?:no(?! longer)|without|w/o|neither|nor(?: (?:is|are|was|were|does|do|did|has|have)(?: there)?)?"
+    f"|never|nil|nothing (?:to (?:suggest|indicate|support)|suggest(?:ing|ive of))"
+    f"|{_NOT}(?: (?:show|demonstrate|reveal|see|have|{_APPEARS}))?"
     r"|excluding|(?<!plus\s)(?<!or\s)minus(?! \d)|no longer(?: (?:shows?|demonstrates?|reveals?|ha[sd]|have))?"
     f"|resolved|den(?:y|ies|ied|ying)|lacks|lacking|{_NEGATIVE}|(?:interval )?(?:resolution|removal) of"
     f"|unlikely to (?:be|represent)|fails? to (?:show|demonstrate|reveal))(?:{_SIGNS})?",
@@ -107,7 +117,10 @@ _MARK_CUES = "|".join(f"(?P<{name}>{mark})" for name, mark in _MARKS.items())
 TOKEN = re.compile(rf"(?<![^\W_])(?=[^\W_])(?:{_WORD_CUES})|{_MARK_CUES}", re.IGNORECASE)
 
 # These negate what a verb says, so that a comma ends them: "not enlarged, stable". Others begin lists of findings.
-CLAUSE_CUE = re.compile(f"{_NOT}|no longer", re.IGNORECASE)
+CLAUSE_CUE = re.compile(f"{_NOT}|no longer".replace(" ", r"\s++"), re.IGNORECASE)
+# Of these, the ones that negate what is said of the words before them, so that "and" ends them as well: "heart not
+# enlarged and effusion".
+PREDICATE_CUE = re.compile(f"(?:{_NOT}|no longer)(?: {_APPEARS})?".replace(" ", r"\s++"), re.IGNORECASE)
 
 # Words that the full-text index leaves out anyway.
 FUNCTION_WORDS = _words(

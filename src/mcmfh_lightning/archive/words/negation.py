@@ -13,6 +13,7 @@ from mcmfh_lightning.archive.words.cues import (
     NOT_PLACES,
     NOTED,
     PLACE,
+    PREDICATE_CUE,
     STUDY_WORDS,
     TOKEN,
 )
@@ -86,34 +87,50 @@ class Phrase:
     Attributes:
         spans: Where each begins and ends.
         negated: Whether the text says that this is not there.
+        subject: Where the words are of which it is negated: "heart" of "heart is not enlarged".
     """
 
     spans: tuple[tuple[int, int], ...]
     negated: bool
+    subject: tuple[tuple[int, int], ...] = ()
 
-    def of(self, text: str) -> tuple[str, ...]:
+    def of(self, text: str) -> str:
         """Return its words in a text."""
-        return tuple(text[start:end] for start, end in self.spans)
+        return _written(text, self.spans)
+
+    def subject_of(self, text: str) -> str:
+        """Return the words of its subject in a text."""
+        return _written(text, self.subject)
 
 
 def phrases(text: str) -> list[Phrase]:
     """Split a text into phrases that it affirms or negates, in order, without the words that negate.
 
     >>> text = "Heart size is normal, no fluid in the lung is seen."
-    >>> [(phrase.negated, " ".join(phrase.of(text))) for phrase in phrases(text)]
+    >>> [(phrase.negated, phrase.of(text)) for phrase in phrases(text)]
     [(False, 'Heart size is normal'), (True, 'fluid in the lung')]
     """
-    found = []
+    found: list[Phrase] = []
     for clause in _clauses(text):
         _mark(clause)
         for part in clause:
-            for negated, run in groupby(part.tokens, lambda token: None if _is_cue(token) else token.negated):
-                tokens = [token for token in run if not negated or token.kind == "word"]
-                content = [place for place, token in enumerate(tokens) if token.is_content]
-                if negated is not None and content:
-                    said = tokens[content[0] : content[-1] + 1]
-                    found.append(Phrase(tuple((token.start, token.end) for token in said), negated))
+            found += _phrases_of(part)
     return sorted(found, key=lambda phrase: phrase.spans)
+
+
+def _phrases_of(part: _Part) -> Iterator[Phrase]:
+    before: tuple[tuple[int, int], ...] = ()
+    subject = before
+    for negated, run in groupby(part.tokens, lambda token: None if _is_cue(token) else token.negated):
+        tokens = [token for token in run if not negated or token.kind == "word"]
+        if negated is None:
+            subject = before if len(tokens) == 1 and PREDICATE_CUE.fullmatch(tokens[0].text) else ()
+        content = [place for place, token in enumerate(tokens) if token.is_content]
+        if negated is not None and content:
+            said = tokens[content[0] : content[-1] + 1]
+            spans = tuple((token.start, token.end) for token in said)
+            yield Phrase(spans, negated, subject if negated else ())
+            before = () if negated else spans
 
 
 def index_text(text: str) -> str:
@@ -128,6 +145,10 @@ def index_text(text: str) -> str:
     starts = [start for start, end in spans if text[start:end].casefold() not in FUNCTION_WORDS]
     pieces = [text[start:end] for start, end in zip([0, *starts], [*starts, len(text)], strict=True)]
     return NEGATED.join(pieces)
+
+
+def _written(text: str, spans: tuple[tuple[int, int], ...]) -> str:
+    return " ".join(text[start:end] for start, end in spans)
 
 
 def _is_cue(token: _Token) -> bool:
@@ -210,7 +231,8 @@ def _reaches(scope: _Token, previous: _Part, part: _Part) -> bool:
         return True
     if previous.list_continues:
         return True
-    is_list = part.joiner == "and" or not CLAUSE_CUE.match(scope.text)
+    ends = PREDICATE_CUE.fullmatch(scope.text) if part.joiner == "and" else CLAUSE_CUE.match(scope.text)
+    is_list = ends is None
     return is_list and not part.affirms and previous.joiner != "or"
 
 

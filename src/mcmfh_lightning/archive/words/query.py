@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, zip_longest
 from typing import Self
 
 from mcmfh_lightning.archive.words.cues import AFFIRMING, FUNCTION_WORDS
@@ -25,6 +25,8 @@ class WordQuery:
         affirmed: Terms that hits should affirm, in the words of the query.
         negated: Terms of which no hit may affirm all words.
         names: What reports call each affirmed term; see `expanded`.
+        negated_names: What they call the negated terms, of which no hit may affirm all words either.
+        subjects: What each negated term is said of, as "heart" in "heart is not enlarged"; empty without one.
 
     Example:
         >>> query = WordQuery.parse("big heart without effusion")
@@ -32,26 +34,43 @@ class WordQuery:
         (('big heart',), ('effusion',), 'qxeffusion')
         >>> query.expanded(Synonyms.load()).names
         (('cardiomegaly',),)
+        >>> query = WordQuery.parse("heart is not enlarged").expanded(Synonyms.load())
+        >>> query.affirmed, query.negated, query.negated_names
+        (('heart',), ('enlarged heart',), ('cardiomegaly',))
     """
 
     affirmed: tuple[str, ...]
     negated: tuple[str, ...]
     names: tuple[tuple[str, ...], ...] = ()
+    negated_names: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read a query as reports are read: by the same cues and the same scopes."""
-        terms: dict[bool, list[str]] = {False: [], True: []}
         text = _spelled_out(text)
-        for phrase in phrases(text):
-            terms[phrase.negated].append(" ".join(phrase.of(text)))
-        return cls(tuple(dict.fromkeys(terms[False])), tuple(dict.fromkeys(terms[True])))
+        found = phrases(text)
+        affirmed = dict.fromkeys(phrase.of(text) for phrase in found if not phrase.negated)
+        negated = dict.fromkeys((phrase.of(text), phrase.subject_of(text)) for phrase in found if phrase.negated)
+        return cls(tuple(affirmed), tuple(term for term, _ in negated), subjects=tuple(of for _, of in negated))
 
     def expanded(self, synonyms: Synonyms) -> Self:
-        """Add what reports call the terms; what they call a negated term may not be affirmed either."""
-        negated = (*self.negated, *(name for term in self.negated for name in synonyms.of(term)))
+        """Add what reports call the terms, and a negated term to its subject where they are one thing to reports."""
+        negated: dict[str, None] = {}
+        negated_names: dict[str, None] = {}
+        for term, subject in zip_longest(self.negated, self.subjects, fillvalue=""):
+            whole, alone = f"{term} {subject}", dict.fromkeys(synonyms.of(term))
+            known = {*alone, *synonyms.of(subject)}
+            together = dict.fromkeys(name for name in synonyms.of(whole) if name not in known)
+            negated[whole if together else term] = None
+            negated_names |= together or alone
         names = tuple(map(synonyms.of, self.affirmed))
-        return replace(self, negated=tuple(dict.fromkeys(negated)), names=names)
+        return replace(self, negated=tuple(negated), names=names, negated_names=tuple(negated_names), subjects=())
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Terms and names of which no hit may affirm all words."""
+        return tuple(dict.fromkeys((*self.negated, *self.negated_names)))
 
     @property
     def affirmed_text(self) -> str:
@@ -61,7 +80,7 @@ class WordQuery:
     @property
     def negated_text(self) -> str:
         """What reports that say that it is absent have in `index_text`."""
-        words = (word for term in self.negated for word in _words(term))
+        words = (word for term in self.absent for word in _words(term))
         return " ".join(NEGATED + word for word in words if word not in FUNCTION_WORDS)
 
 
