@@ -1,6 +1,6 @@
 """From a query to its ranking: the rankings that it asks for, one by one, and how they are joined."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import NamedTuple
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcmfh_lightning.archive.asking import Asked
+from mcmfh_lightning.archive.queries import Query
 from mcmfh_lightning.archive.ranking import Ranking, fuse
 from mcmfh_lightning.archive.results import Reason, Source
 from mcmfh_lightning.archive.schema import QueryCode, QueryCodes
@@ -16,8 +17,7 @@ from mcmfh_lightning.archive.snapshot import Snapshot
 from mcmfh_lightning.archive.word_index import WORDS, affirming_query
 from mcmfh_lightning.archive.words import WordQuery
 
-# Places of each ranking that are joined, at least: up to it, the list of a smaller `k` is the beginning of that of a
-# larger one.
+# Places of each ranking that are joined; where `k` is larger, those of twice as many follow, and so on.
 JOINED = 1000
 # Cosine of relaxed codes from which on pictures are nearly the same. Of 738 films of Open-i's validation split 98 in
 # 100 have it after compression as JPEG of quality 85, and differ from their own code in at most 1 bit of 16 and 2 of
@@ -45,6 +45,13 @@ class Listed(NamedTuple):
     ranking: Ranking | None = None
     codes: QueryCodes | None = None
     item: str | None = None
+
+    def first(self, number: int) -> Rows:
+        """Return the first rows: by codes, at least as many as were reranked, and all that tie with the last."""
+        if self.ranking is None or number >= len(self.rows):
+            return self.rows[:number]
+        distances = self.ranking.distances
+        return self.rows[: int((distances <= np.partition(distances, number - 1)[number - 1]).sum())]
 
 
 class Ties(NamedTuple):
@@ -109,7 +116,7 @@ def find(snapshot: Snapshot, asked: Asked) -> Found:
     if len(affirming):
         left = np.setdiff1d(np.arange(len(snapshot)) if candidates is None else candidates, affirming)
     words = None if asked.words is None else _by_words(snapshot, asked.words, left)
-    depth = max(query.k, query.rerank, JOINED if asked.is_joined else 0)
+    depth = max(_depths(query)) if asked.is_joined else max(query.k, query.rerank)
     near = [snapshot.nearest(codes, side, depth, query.radius, left) for codes in asked.codes]
     searched = perf_counter()
     lists = [] if words is None else [Listed("words", words[:depth] if near else words)]
@@ -133,12 +140,32 @@ def find(snapshot: Snapshot, asked: Asked) -> Found:
 
 def _arrange(snapshot: Snapshot, asked: Asked, lists: Sequence[Listed], alike: Alike | None, affirming: Rows) -> Rows:
     """Join rankings: pictures that are the query's come first, what the query asks not to find comes last."""
-    rows, most = lists[0].rows if len(lists) == 1 else fuse([one.rows for one in lists]), asked.query.k
+    rows, most = _joined(lists, asked.query) if asked.is_joined else lists[0].rows, asked.query.k
     if alike is not None and asked.against == "both":
         rows = np.concatenate([alike.near.rows, rows[~np.isin(rows, alike.near.rows)]])
     if asked.codes and len(affirming) and len(rows) < most:
         rows = np.concatenate([rows, snapshot.nearest(asked.codes[0], asked.side, most, None, affirming).rows])
     return rows if asked.query.radius is not None else rows[:most]
+
+
+def _depths(query: Query) -> Iterator[int]:
+    """Yield how many places of each ranking are joined, until there are as many as are asked for."""
+    depth = max(query.rerank, JOINED)
+    while depth < query.k:
+        yield depth
+        depth *= 2
+    yield depth
+
+
+def _joined(lists: Sequence[Listed], query: Query) -> Rows:
+    """Join the first places of rankings, then those of twice as many: the list of a smaller `k` begins a larger one."""
+    if query.radius is not None:
+        return fuse([one.rows for one in lists])
+    rows = np.empty(0, np.int64)
+    for depth in _depths(query):
+        more = fuse([one.first(depth) for one in lists])
+        rows = np.concatenate([rows, more[~np.isin(more, rows)]])
+    return rows
 
 
 def reasons_of(snapshot: Snapshot, asked: Asked, found: Found, page: Rows) -> list[tuple[Reason, ...]]:
