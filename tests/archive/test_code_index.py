@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mcmfh_lightning.archive import address_table, hash_index
 from mcmfh_lightning.archive.address_table import LONGEST, AddressTable
 from mcmfh_lightning.archive.flat_index import FlatIndex
-from mcmfh_lightning.archive.hash_index import HashIndex
+from mcmfh_lightning.archive.hash_index import HashIndex, among
 from mcmfh_lightning.archive.indexes import LARGE, choose_kind, code_index
 from mcmfh_lightning.errors import ConfigError
 
@@ -218,6 +218,13 @@ def test_a_query_far_from_everything_is_a_scan_after_few_looks(monkeypatch: pyte
     distances, order = brute_force(codes, query, None)
     assert_found(index.nearest(query, 20), (distances[:20], order[:20]))
     assert sum(looked) < 1000
+
+
+@pytest.mark.parametrize("found", [[], [0], [5, 3, 3, 9], [4]])
+@pytest.mark.parametrize("rows", [[], [3], [0, 3, 4, 5], [7, 8]])
+def test_rows_among_others(found: list[int], rows: list[int]) -> None:
+    kept = among(np.array(found, np.int64), np.array(rows, np.int64))
+    assert kept.tolist() == [row for row in found if row in rows]
 
 
 def test_distances_beyond_a_byte() -> None:

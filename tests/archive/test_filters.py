@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcmfh_lightning.archive.codes_cache import with_numbered_labels
+from mcmfh_lightning.archive.codes_cache import with_numbered_values
 from mcmfh_lightning.archive.filters import Filters, QueryError, UnknownError
-from mcmfh_lightning.archive.schema import item_schema
+from mcmfh_lightning.archive.schema import count_facets, item_schema
 
 LABELS = ("Cardiomegaly", "Catheters, Indwelling", 'it\'s "quoted"', "normal")
 DATES = (None, "2012-12-31", "2013-01-01", "2013-06-30", "2013-06-30T08:00:00")
@@ -85,12 +85,26 @@ def test_they_let_pass_what_meets_every_condition(items, filters, in_pieces, as_
     if in_pieces and len(items) > 1:
         table = pa.concat_tables([table.slice(0, 1), table.slice(1)])
     if as_in_files:
-        table = with_numbered_labels(table.combine_chunks())
+        table = with_numbered_values(table.combine_chunks())
     table, items = table.slice(left_out), items[left_out:]
     found = filters.passing(table)
     expected = [passes(item, filters) for item in items]
     assert (found is None) == (filters == Filters())
     assert (np.ones(len(items), dtype=bool) if found is None else found).tolist() == expected
+
+
+@settings(max_examples=50, deadline=None)
+@given(ITEMS)
+def test_numbered_values_are_counted_as_they_are(items):
+    schema = pa.schema([field for field in item_schema(16) if field.name in KNOWN])
+    rows = [{"id": str(place), "group": GROUPS[item["group_name"]], **item} for place, item in enumerate(items)]
+    table = pa.Table.from_pylist(rows, schema=schema)
+    dates = [item["date"] for item in items if item["date"] is not None]
+    facets = count_facets(with_numbered_values(table.combine_chunks()))
+    assert facets == count_facets(table)
+    assert facets.dates == ((min(dates), max(dates)) if dates else None)
+    splits = [item["split"] for item in items if item["split"] is not None]
+    assert facets.splits == {split: splits.count(split) for split in set(splits)}
 
 
 def test_no_condition_is_none():

@@ -233,6 +233,32 @@ def test_files_of_codes_are_built_once_and_old_ones_removed(own):
     assert [entry.name for entry in index.iterdir() if entry.is_dir()] == [str(archive.version)]
 
 
+def test_only_what_is_nowhere_else_is_read_from_the_table(own, monkeypatch):
+    """Each read of LanceDB takes milliseconds, and each column of it a tenth of a second of a million items."""
+    scanned, taken = [], []
+    scan, read = ItemTable.select, ItemTable.take
+
+    def select(table, columns, where=None):
+        scanned.append(list(columns))
+        return scan(table, columns, where)
+
+    def take(table, row_ids, columns):
+        taken.append(list(columns))
+        return read(table, row_ids, columns)
+
+    monkeypatch.setattr(ItemTable, "select", select)
+    monkeypatch.setattr(ItemTable, "take", take)
+    archive = Archive.open(own.folder)
+    assert sorted(scanned[1:]) == sorted([f"{side}_code", f"{side}_relaxed"] for side in SIDES)
+    assert not {"text", "thumbnail", "source", "folder", "shard"} & set(scanned[0])
+    again = Archive.open(own.folder)
+    assert len(scanned) == 1 + len(SIDES), "the files are there by now"
+    taken.clear()
+    for one in (archive, again):
+        assert one.search(id=own.ids[0], filters=Filters(labels=("Effusion",), splits=("test",))).hits
+    assert taken == [["source", "text", "folder", "shard"]] * 2, "hits alone, and not the item that is searched by"
+
+
 @pytest.mark.parametrize("name", ["items.arrow", "case_code.npy", "image_relaxed.npy"])
 @pytest.mark.parametrize("damage", [lambda file: file.unlink(), lambda file: file.write_bytes(b"no such file")])
 def test_damaged_files_of_codes_are_built_again(own, name, damage):

@@ -3,11 +3,12 @@
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcmfh_lightning.archive import ranking as ranking_module
-from mcmfh_lightning.archive.ranking import Ranking, cosines, head_length, rerank
+from mcmfh_lightning.archive.ranking import Ranking, at_least, cosines, head_length, rerank
 
 DISTANCES = st.lists(st.integers(0, 4), max_size=12).map(sorted)
 
@@ -62,3 +63,21 @@ def test_cosines_are_those_of_the_definition_and_equal_for_equal_rows():
     assert found[5] == found[0]
     assert found[6] == 0.0
     assert cosines(query, np.tile(query, (3, 1))).tolist() == [1.0] * 3
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-7, 6e4], ids=["as they are", "the smallest", "the largest"])
+def test_the_most_similar_are_those_of_all_cosines(scale):
+    """Rounded numbers leave none out, also where cosines are the least that is asked for, or numbers are extreme."""
+    rng = np.random.default_rng(0)
+    query = (scale * rng.uniform(-1, 1, 16)).astype(np.float16)
+    near = query * rng.uniform(0.9, 1.1, (200, 16)) ** rng.choice([0, 0.05, 0.1, 1], (200, 1))
+    items = np.concatenate([near.clip(-65504, 65504), scale * rng.uniform(-1, 1, (50, 16)), np.zeros((1, 16))])
+    items = rng.permutation(items).astype(np.float16)
+    found = cosines(query, items)
+    for least in (0.9999, *np.sort(found)[-150::50]):
+        places, similarities = at_least(least, query, items)
+        assert 0 < len(places) < len(items)
+        assert places.tolist() == [place for place, cosine in enumerate(found) if cosine >= least]
+        np.testing.assert_array_equal(similarities, found[places])
+    assert len(at_least(0.5, np.zeros_like(query), items)[0]) == 0
+    assert len(at_least(0.5, query, items[:0])[0]) == 0

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 from PIL import Image
 
 from mcmfh_lightning.archive.filters import UnknownError
@@ -123,8 +122,8 @@ def _ask_text(snapshot: Snapshot, query: Query, text: str, match: Match, load: L
 
 def _ask_items(snapshot: Snapshot, query: Query) -> Asked:
     rows = tuple(map(snapshot.row_of, query.ids))
-    items = snapshot.items(np.array(rows))
-    modalities: list[Modality] = [query.modality or ("image" if item.has_image else "text") for item in items]
+    items = snapshot.known(rows)
+    modalities: list[Modality] = [query.modality or ("image" if item["has_image"] else "text") for item in items]
     only_image = modalities == ["image"]
     against: Against = query.against or ("both" if only_image and query.radius is None else "case")
     return Asked(
@@ -135,5 +134,5 @@ def _ask_items(snapshot: Snapshot, query: Query) -> Asked:
         tuple(snapshot.codes(row, modality, against) for row, modality in zip(rows, modalities, strict=True)),
         snapshot.item_code(rows[0]) if only_image else None,
         rows=rows,
-        labels={label for item in items for label in item.labels},
+        labels={label for item in items for label in item["labels"]},
     )

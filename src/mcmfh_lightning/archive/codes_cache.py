@@ -10,7 +10,6 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
@@ -34,10 +33,11 @@ from mcmfh_lightning.shards import packed_width
 
 SIDES: tuple[Side, ...] = get_args(Side)
 _KNOWN = ["id", *GROUP, "split", "has_image", "has_text", "labels", "date", "licence"]
+_NUMBERED = ["split", "date", "licence"]
 _ITEMS = "items.arrow"
 _LOCK = ".lock"  # in a folder of files: held by whoever writes or removes some
 _STAMP = b"mcmfh-archive"
-_LAYOUT = 3  # of these files; they are built again where a release needs another
+_LAYOUT = 4  # of these files; they are built again where a release needs another
 
 
 @dataclass(frozen=True)
@@ -112,15 +112,18 @@ def remove_codes(location: Location, uid: str) -> None:
                     shutil.rmtree(entry)
 
 
-def with_numbered_labels(items: pa.Table) -> pa.Table:
-    """Write each label once, and its number where it occurs: a filter compares numbers.
+def with_numbered_values(items: pa.Table) -> pa.Table:
+    """Write each label, split, date and license once, and its number where it occurs: a filter compares numbers.
 
     Args:
-        items: Rows with the column ``labels``.
+        items: Rows with these columns.
     """
     labels = items["labels"].combine_chunks()
-    numbered = pa.ListArray.from_arrays(labels.offsets, labels.values.dictionary_encode())
-    return items.set_column(items.schema.get_field_index("labels"), "labels", numbered)
+    columns = {name: items[name].combine_chunks().dictionary_encode() for name in _NUMBERED}
+    columns["labels"] = pa.ListArray.from_arrays(labels.offsets, labels.values.dictionary_encode())
+    for name, column in columns.items():
+        items = items.set_column(items.schema.get_field_index(name), name, column)
+    return items
 
 
 def _folders(location: Location, uid: str) -> tuple[Path | None, Path]:
@@ -134,20 +137,22 @@ def _kinds(info: ArchiveInfo) -> tuple[str, ...]:
 
 def _build(table: ItemTable, target: Path, info: ArchiveInfo, stamp: bytes) -> None:
     """Write the files of a version under another name, and rename the folder when all are whole."""
-    known = _selected(table, _KNOWN)
+    known = with_numbered_values(_selected(table, _KNOWN).combine_chunks())
     order = pc.sort_indices(known, sort_keys=[("id", "ascending")])
-    known = known.combine_chunks().take(order)
+    known = known.take(order)
     part = target.with_name(f".part-{target.name}")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
     try:
-        for side, kind in product(SIDES, _kinds(info)):  # memory for one at a time
-            column = _selected(table, [f"{side}_{kind}"])[f"{side}_{kind}"].take(order)
-            _check(known, side, kind, column)
-            _save(part / f"{side}_{kind}.npy", code_array(column) if kind == "code" else relaxed_array(column))
-            if kind == "code" and choose_kind(len(known), info.num_bits) == "hash":
-                _save_table(part, side, code_array(column), info.num_bits)
-        known = with_numbered_labels(known).replace_schema_metadata({_STAMP: stamp})
+        for side in SIDES:  # memory for one at a time
+            columns = _selected(table, [f"{side}_{kind}" for kind in _kinds(info)])
+            for kind in _kinds(info):
+                column = columns[f"{side}_{kind}"].take(order)
+                _check(known, side, kind, column)
+                _save(part / f"{side}_{kind}.npy", code_array(column) if kind == "code" else relaxed_array(column))
+                if kind == "code" and choose_kind(len(known), info.num_bits) == "hash":
+                    _save_table(part, side, code_array(column), info.num_bits)
+        known = known.replace_schema_metadata({_STAMP: stamp})
         with atomic_write(part / _ITEMS) as stream, pa.ipc.new_file(stream, known.schema) as writer:
             # One batch, so that a row is found without looking for its chunk.
             writer.write_table(known, max_chunksize=max(1, len(known)))

@@ -130,17 +130,14 @@ class Filters:
         for name, compared, day in (("since", pc.greater_equal, self.since), ("until", pc.less_equal, self.until)):
             if day is not None:
                 # ISO dates compare as strings do; a time of day may follow the date.
-                masks[name] = _numpy(compared(pc.utf8_slice_codeunits(items["date"], 0, 10), day))
-        has_image, has_text = (() if wanted is None else (wanted,) for wanted in (self.has_image, self.has_text))
-        chosen: tuple[tuple[str, str, tuple[str | bool, ...]], ...] = (
-            ("licences", "licence", self.licences),
-            ("splits", "split", self.splits),
-            ("has_image", "has_image", has_image),
-            ("has_text", "has_text", has_text),
-        )
-        for name, column, allowed in chosen:
+                values, numbers = _numbered(_whole(items["date"]))
+                masks[name] = _of_values(compared(pc.utf8_slice_codeunits(values, 0, 10), day), numbers)
+        for name, column, allowed in (("licences", "licence", self.licences), ("splits", "split", self.splits)):
             if allowed:
-                masks[name] = _numpy(pc.is_in(items[column], value_set=pa.array(allowed, items[column].type)))
+                values, numbers = _numbered(_whole(items[column]))
+                masks[name] = _of_values(pc.is_in(values, value_set=pa.array(allowed, pa.string())), numbers)
+        modalities = {"has_image": self.has_image, "has_text": self.has_text}
+        masks |= {name: items[name].to_numpy() == has for name, has in modalities.items() if has is not None}
         if self.groups:
             masks["groups"] = of_groups(items, map(str, self.groups))
         if self.without_groups:
@@ -219,7 +216,9 @@ def _of_group(items: pa.Table, name: str) -> Mask:
     if not is_name(name):  # half a character, for one
         return np.zeros(len(items), dtype=np.bool_)
     names, number = items["group_name"], group_number(name)
-    found = pc.or_(pc.equal(names, name), pc.equal(names, str(number)))
+    found = pc.equal(names, name)
+    if name != str(number):
+        found = pc.or_(found, pc.equal(names, str(number)))
     if not pc.any(found).as_py():
         found = pc.equal(items["group"], number)
     mask: Mask = found.to_numpy()
@@ -234,19 +233,30 @@ def _with_all_labels(items: pa.Table, wanted: tuple[str, ...]) -> Mask:
 
 def _with_any_label(items: pa.Table, wanted: tuple[str, ...]) -> Mask:
     """Find the items that have at least one of the labels."""
-    column = items["labels"].combine_chunks()
-    values = column.values if pa.types.is_dictionary(column.values.type) else column.values.dictionary_encode()
-    known = pc.is_in(values.dictionary, value_set=pa.array(wanted, pa.string())).to_pylist()
-    carries = np.array([*known, False])  # the last for null, the place -1
-    places = np.flatnonzero(carries.take(values.indices.fill_null(-1).to_numpy()))
+    column = _whole(items["labels"])
+    values, numbers = _numbered(column.values)
+    places = np.flatnonzero(_of_values(pc.is_in(values, value_set=pa.array(wanted, pa.string())), numbers))
     # The list that holds each place: the last that begins there or before, as an empty one begins where the next does.
-    rows = np.searchsorted(column.offsets.to_numpy(), places, side="right") - 1
+    offsets = column.offsets.to_numpy()
+    rows = np.searchsorted(offsets, places.astype(offsets.dtype), side="right") - 1  # of another type, it copies them
     mask = np.zeros(len(items), dtype=np.bool_)
     mask[rows[(rows >= 0) & (rows < len(items))]] = True  # a slice has the values of the whole
     return mask
 
 
-def _numpy(mask: pa.ChunkedArray) -> Mask:
-    """Convert a column of booleans; unknown is not passed."""
-    found: Mask = pc.fill_null(mask, fill_value=False).to_numpy()
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column as one array; that of a mapped file is not copied."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _numbered(column: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Return the distinct values of a column, and for each row the number of its value; null stays."""
+    numbered = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    return numbered.dictionary, numbered.indices
+
+
+def _of_values(passing: pa.Array, numbers: pa.Array) -> Mask:
+    """Find the rows whose value passes, where that is known of each value; a row without one does not pass."""
+    known = np.array([*passing.to_pylist(), False])  # the last for null, the place -1
+    found: Mask = known.take((numbers.fill_null(-1) if numbers.null_count else numbers).to_numpy())
     return found

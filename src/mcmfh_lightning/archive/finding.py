@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcmfh_lightning.archive.asking import Asked
+from mcmfh_lightning.archive.hash_index import among
 from mcmfh_lightning.archive.queries import Query
 from mcmfh_lightning.archive.ranking import Ranking, fuse
 from mcmfh_lightning.archive.results import Reason, Source
@@ -211,12 +212,13 @@ def _by_words(snapshot: Snapshot, words: WordQuery, candidates: Rows | None) -> 
 def _affirming(snapshot: Snapshot, asked: Asked, candidates: Rows | None) -> Rows:
     """Find the candidates whose text affirms what the query asks not to find, ascending."""
     terms = () if asked.words is None else asked.words.absent
-    found = snapshot.by_words(affirming_query(terms)) if terms else np.empty(0, np.int64)
-    return np.unique(_among(found, candidates))
+    if not terms:
+        return np.empty(0, np.int64)
+    return np.unique(_among(snapshot.by_words(affirming_query(terms)), candidates))
 
 
 def _among(rows: Rows, candidates: Rows | None) -> Rows:
-    return rows if candidates is None else rows[np.isin(rows, candidates)]
+    return rows if candidates is None else among(rows, candidates)
 
 
 def _alike(snapshot: Snapshot, picture: QueryCode, candidates: Rows | None) -> Alike:
@@ -224,10 +226,7 @@ def _alike(snapshot: Snapshot, picture: QueryCode, candidates: Rows | None) -> A
     codes: QueryCodes = {"image": picture}
     bits = 8 * len(picture.packed)
     near = snapshot.nearest(codes, "image", 0, max(1, bits // _BITS_A_FLIP), snapshot.having("image", candidates))
-    ranked = snapshot.reranked(near, codes, "image", len(near))
-    # Without relaxed codes none has a similarity.
-    alike = ranked.similarities >= ALIKE if not np.isnan(ranked.similarities).all() else ranked.distances == 0
-    return Alike(int((near.distances == 0).sum()), ranked.part(0, int(alike.sum())))
+    return Alike(int((near.distances == 0).sum()), snapshot.alike(picture, near, ALIKE))
 
 
 def _ties(near: Ranking, listed: Listed, rows: Rows) -> Ties:

@@ -107,7 +107,7 @@ class HashIndex(FlatIndex):
                 return
             part = self._rows_of(starts, lengths, first) if found else _NONE
             if rows is not None and found:
-                part = part[rows.take(np.searchsorted(rows, part), mode="clip") == part] if len(rows) else _NONE
+                part = among(part, rows)
             if wanted is not None:
                 wanted -= len(part)
             yield part
@@ -133,6 +133,11 @@ class HashIndex(FlatIndex):
         found = self._table.rows.take(places)
         found.sort()
         return found.astype(np.int64)
+
+
+def among(found: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Select what is among some rows, which ascend."""
+    return found[rows.take(np.searchsorted(rows, found), mode="clip") == found] if len(rows) else _NONE
 
 
 def _joined(parts: list[NDArray[np.int64]]) -> Found:

@@ -135,7 +135,9 @@ def code_array(column: pa.ChunkedArray) -> NDArray[np.uint8]:
         (N, bytes) uint8; zeros where null.
     """
     width: int = column.type.byte_width
-    filled = column.combine_chunks().fill_null(b"\0" * width)
+    filled = column.combine_chunks()
+    if filled.null_count:  # else a copy
+        filled = filled.fill_null(b"\0" * width)
     data = np.frombuffer(filled.buffers()[1], dtype=np.uint8)
     return data[filled.offset * width :][: len(filled) * width].reshape(-1, width)
 
@@ -204,7 +206,7 @@ def count_facets(items: pa.Table, vocabulary: Iterable[str] = ()) -> Facets:
         items: Items with the columns of filters.
         vocabulary: Labels that are listed even if they do not occur.
     """
-    dates = pc.min_max(items["date"]).as_py()
+    dates = pc.min_max(pc.unique(items["date"]).cast(pa.string())).as_py()
     return Facets(
         items=len(items),
         with_image=pc.sum(items["has_image"]).as_py() or 0,

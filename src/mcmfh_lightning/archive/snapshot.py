@@ -16,7 +16,7 @@ from mcmfh_lightning.archive.filters import Filters, Mask, UnknownError, Unknown
 from mcmfh_lightning.archive.flat_index import FlatIndex, faiss_on_one_thread
 from mcmfh_lightning.archive.indexes import check_kind, code_index
 from mcmfh_lightning.archive.info import ArchiveInfo
-from mcmfh_lightning.archive.ranking import Ranking, cosines, head_length, merged, rerank
+from mcmfh_lightning.archive.ranking import Ranking, at_least, cosines, head_length, merged, rerank
 from mcmfh_lightning.archive.results import COMPARED, Against, Facets, IndexKind, Item, Modality, Side
 from mcmfh_lightning.archive.schema import (
     QUERIES,
@@ -37,7 +37,8 @@ from mcmfh_lightning.shards.folder import is_url
 if TYPE_CHECKING:
     from lancedb.query import FullTextQuery
 
-_ITEM = ["id", "group_name", "split", "has_image", "has_text", "labels", "date", "licence", "source", "text"]
+_KNOWN = ["id", "group_name", "split", "has_image", "has_text", "labels", "date", "licence"]  # of an item, mapped
+_STORED = ["source", "text"]  # of an item, in the table alone: a column costs about a millisecond
 _PLACE = ["folder", "shard"]  # of content that is not in the table
 
 
@@ -63,7 +64,7 @@ class Snapshot:
         self.version = table.version
         # Now, not in the first search: counting labels, and what LanceDB does when it first reads rows.
         _ = self.facets
-        self._take(np.arange(min(1, len(self))), _ITEM)
+        self._take(np.arange(min(1, len(self))), [*_STORED, *_PLACE])
         self._indexes: dict[Side, FlatIndex] = {}
         self._lock = Lock()
 
@@ -237,6 +238,23 @@ class Snapshot:
             similarities[here] = cosines(code.relaxed, relaxed[head[here]])
         return rerank(near, similarities)
 
+    def alike(self, picture: QueryCode, near: Ranking, least: float) -> Ranking:
+        """Select the items whose image has a cosine of at least ``least`` with a picture, the most similar first.
+
+        Args:
+            picture: Code of the picture as that of an item.
+            near: Items whose image may be selected, by codes; those at distance 0 are where the archive does not keep
+                the codes before the sign.
+            least: Smallest cosine.
+        """
+        if "image" not in self._codes.relaxed:
+            return near.part(0, int((near.distances == 0).sum()))
+        assert picture.relaxed is not None  # noqa: S101  # the archive keeps them
+        # `numpy.take`: as in `FlatIndex`.
+        images = np.take(self._codes.relaxed["image"], near.rows, axis=0)
+        places, similarities = at_least(least, picture.relaxed, images)
+        return rerank(Ranking.by_codes(near.distances[places], near.rows[places]), similarities)
+
     def _shares(
         self, codes: QueryCodes, rows: NDArray[np.int64] | None
     ) -> list[tuple[QueryCode, NDArray[np.int64] | None]]:
@@ -264,16 +282,22 @@ class Snapshot:
         )
         return np.where(image & text, 0, np.where(image, 1, 2)).astype(np.int8)
 
+    def known(self, rows: Sequence[int] | NDArray[np.int64]) -> list[dict[str, Any]]:
+        """Return what filters know of items, in the given order, by the names of the columns: it is in memory."""
+        found: list[dict[str, Any]] = self._codes.items.select(_KNOWN).take(pa.array(rows, pa.int64())).to_pylist()
+        return found
+
     def items(self, rows: NDArray[np.int64]) -> list[Item]:
         """Return items, in the given order."""
-        found = self._take(rows, [*_ITEM, *_PLACE]).to_pylist()
+        stored = self._take(rows, [*_STORED, *_PLACE]).to_pylist()
+        found = [known | others for known, others in zip(self.known(rows), stored, strict=True)]
         for row in found:
             if row["text"] is None and row["has_text"]:
                 pair = _pair_of(row)
                 row["text"] = None if pair is None else pair.text
         return [
             Item(
-                **{name: row[name] for name in _ITEM if name not in ("group_name", "labels")},
+                **{name: row[name] for name in (*_KNOWN, *_STORED) if name not in ("group_name", "labels")},
                 group=row["group_name"],
                 labels=tuple(row["labels"]),
             )
