@@ -23,7 +23,7 @@ SYSTEMS = {
     "MCMFH": "",
     "Towers, query heads": "",
     "TwoTower": "",
-    "DDBH, query heads": "",
+    "DCHMT": "",
     "DDBH, published": "",
     "DScPH, published": "",
     "UCMFH, all views": "",
