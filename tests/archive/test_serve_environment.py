@@ -25,7 +25,7 @@ NOBODY = 65534
 MOST_MEGABYTES = 800  # of these LanceDB and Arrow take half
 FOLDER = "tests/archive"
 SEARCH_AND_SERVICE = (
-    *("comparison", "exporting", "filters", "full_text", "more_like_these", "words"),
+    *("comparison", "exporting", "filters", "full_text", "joined_depth", "more_like_these", "words", "words_postfix"),
     *("search_films", "search_queries", "search_ranking", "search_rerank", "search_show", "search_words"),
     *("server", "server_access", "server_load", "server_observing", "server_refusals", "server_several"),
     "server_tokens",
